@@ -1,0 +1,8 @@
+"""Estimators of intrinsic dimension: functions of points `(*R, n, d)` that return a `DimensionEstimate`."""
+
+from intrinsic_clip.dimension.estimate import DimensionEstimate
+from intrinsic_clip.dimension.mle import mle
+from intrinsic_clip.dimension.neighbours import Neighbours, nearest_neighbours
+from intrinsic_clip.dimension.twonn import twonn
+
+__all__ = ["DimensionEstimate", "Neighbours", "mle", "nearest_neighbours", "twonn"]

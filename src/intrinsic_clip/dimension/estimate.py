@@ -1,0 +1,71 @@
+"""What every estimator of intrinsic dimension returns."""
+
+import math
+import warnings
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from intrinsic_clip.dimension.neighbours import Neighbours
+
+
+@dataclass(frozen=True)
+class DimensionEstimate:
+    """An intrinsic dimension per replicate.
+
+    Attributes:
+        value: the estimate, `(*R,)` float64; NaN where there is none.
+        standard_error: its sampling error, `(*R,)`, by the formula in the estimator's docstring.
+        pointwise: an estimate at every point, `(*R, n)`, NaN at points that take no part; None if there is
+            none.
+        n: points per replicate.
+        k: neighbours of each point the estimate rests on.
+        reason: why a value is NaN, else None.
+    """
+
+    value: Tensor
+    standard_error: Tensor
+    pointwise: Tensor | None
+    n: int
+    k: int
+    reason: str | None = None
+
+
+def conclude(
+    neighbours: Neighbours,
+    k: int,
+    value: Tensor,
+    standard_error: Tensor,
+    pointwise: Tensor | None,
+    failure: str,
+) -> DimensionEstimate:
+    """Apply what holds for every estimator: one varying column is dimension 1, and no value is infinite.
+
+    Args:
+        neighbours: what the estimate was made from.
+        k: how many neighbours of each point it used.
+        value, standard_error: as the formula gives them, `(*R,)`.
+        pointwise: as the formula gives them, `(*R, n)`.
+        failure: the reason to report where there are neighbours but the value is not finite.
+    """
+    has_neighbours = neighbours.valid.any(-1)
+    is_line = has_neighbours & (neighbours.dims == 1)
+    value = value.masked_fill(is_line, 1.0)
+    standard_error = standard_error.masked_fill(is_line, 0.0)
+    if pointwise is not None:
+        pointwise = pointwise.masked_fill(is_line[..., None], 1.0).masked_fill(~neighbours.valid, math.nan)
+
+    failed = ~value.isfinite()
+    reason = neighbours.reason
+    if bool((failed & has_neighbours).any()):
+        warnings.warn(failure, stacklevel=3)
+        reason = failure if reason is None else f"{reason}; {failure}"
+    return DimensionEstimate(
+        value=value.masked_fill(failed, math.nan),
+        standard_error=torch.where(failed | ~standard_error.isfinite(), math.nan, standard_error),
+        pointwise=pointwise,
+        n=neighbours.n,
+        k=k,
+        reason=reason,
+    )

@@ -1,0 +1,210 @@
+import math
+from contextlib import nullcontext
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from scipy.spatial.distance import cdist
+from torch import Tensor
+
+from intrinsic_clip.dimension import nearest_neighbours
+from intrinsic_clip.dimension import neighbours as module
+
+
+def brute_force(points: Tensor, k: int) -> np.ndarray:
+    """Distances from differences in float64; cdist of scipy forms no products."""
+    rows = points.double().numpy()
+    distances = cdist(rows, rows)
+    np.fill_diagonal(distances, np.inf)
+    return np.sort(distances, axis=1)[:, :k]
+
+
+def gaussian(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize(("n", "d", "k"), [(300, 5, 20), (21, 3, 20), (500, 60, 2), (7, 1, 3)])
+def test_equals_brute_force(dtype: torch.dtype, n: int, d: int, k: int) -> None:
+    points = gaussian(n, d).to(dtype)
+    points = points[module._first_occurrences(points.double())]
+    found = nearest_neighbours(points, k)
+    assert found.distances.dtype == torch.float64
+    assert found.valid.all()
+    np.testing.assert_allclose(found.distances.numpy(), brute_force(points, k), rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "points",
+    [
+        pytest.param((1e4 + 1e-3 * gaussian(400, 6)), id="far and close, float64"),
+        pytest.param((1e4 + gaussian(400, 6)).float(), id="far, float32"),
+        pytest.param((1 + 1e-3 * gaussian(400, 6)).float(), id="spread 1e-3, float32"),
+        pytest.param(gaussian(400, 6) * 1e-3 + 1e4 * gaussian(4, 6).repeat(100, 1), id="tight clusters"),
+        pytest.param(torch.cat([gaussian(399, 6), torch.full((1, 6), 1e9).double()]), id="one outlier"),
+        pytest.param(gaussian(400, 6) * 1e-200, id="squares vanish"),
+        pytest.param(gaussian(400, 6) * 1e150, id="squares overflow"),
+        pytest.param(torch.cartesian_prod(*[torch.arange(8.0)] * 3), id="grid"),
+    ],
+)
+def test_keeps_precision_where_products_lose_it(points: Tensor) -> None:
+    found = nearest_neighbours(points, 10)
+    scale = 2.0 ** math.frexp(points.double().abs().max().item())[1]  # a power of two rounds nothing
+    expected = brute_force(points.double() / scale, 10) * scale
+    np.testing.assert_allclose(found.distances.numpy(), expected, rtol=1e-9)
+
+
+def test_products_are_distrusted_where_they_cannot_tell() -> None:
+    points = 1e-3 * gaussian(300, 6) + 1e3 * gaussian(3, 6, seed=1).repeat(100, 1)
+    centred = (points - points.mean(0)).float()
+    rows = torch.arange(300)
+    distances, certain = module._by_products(points, centred, centred.square().sum(-1), rows, 5)
+    wrong = ~np.isclose(distances.numpy(), brute_force(points, 5), rtol=1e-9).all(1)
+    assert wrong.any(), "the case is too easy to test the certificate"
+    assert not certain[torch.from_numpy(wrong)].any()
+
+
+@pytest.mark.parametrize("precision", ["highest", "high", "medium"])
+def test_reduced_matmul_precision_changes_nothing(precision: str) -> None:
+    points = gaussian(300, 8).float()
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        assert module._float32_is_float32() == (precision == "highest")
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            found = nearest_neighbours(points, 10)
+    finally:
+        torch.set_float32_matmul_precision(before)
+    np.testing.assert_allclose(found.distances.numpy(), brute_force(points, 10), rtol=1e-9)
+
+
+def test_blocks_do_not_change_the_result() -> None:
+    points = gaussian(2, 300, 7)
+    whole = nearest_neighbours(points, 5).distances
+    torch.testing.assert_close(nearest_neighbours(points, 5, block_bytes=1).distances, whole)
+    torch.testing.assert_close(nearest_neighbours(points, 5, block_bytes=100_000).distances, whole)
+
+
+def test_replicates_equal_one_at_a_time() -> None:
+    points = gaussian(2, 3, 100, 4)
+    points[0, 1, 5] = points[0, 1, 9]
+    points[1, 2, 7, 0] = torch.nan
+    with pytest.warns(UserWarning, match="1 of 600 points are exact duplicates.*1 of 600 points hold NaN"):
+        together = nearest_neighbours(points, 6)
+    assert together.distances.shape == (2, 3, 100, 6)
+    for index in np.ndindex(2, 3):
+        with (
+            pytest.warns(UserWarning, match="duplicates|NaN") if index in [(0, 1), (1, 2)] else nullcontext()
+        ):
+            alone = nearest_neighbours(points[index], 6)
+        torch.testing.assert_close(together.distances[index], alone.distances, equal_nan=True)
+        assert torch.equal(together.valid[index], alone.valid)
+        assert together.dims[index] == alone.dims == 4
+
+
+def test_duplicates_count_once() -> None:
+    distinct = gaussian(50, 3)
+    distinct[0, 0] = 0.0
+    copies = distinct[:12].clone()
+    copies[0, 0] = -0.0
+    with pytest.warns(
+        UserWarning, match="^12 of 62 points are exact duplicates of others and were counted once$"
+    ):
+        found = nearest_neighbours(torch.cat([distinct, copies]), 8)
+    assert found.valid.tolist() == [True] * 50 + [False] * 12
+    np.testing.assert_allclose(found.distances[:50].numpy(), brute_force(distinct, 8), rtol=1e-9)
+    assert found.distances[50:].isnan().all()
+
+
+def test_more_copies_than_candidates() -> None:
+    distinct = gaussian(40, 3)
+    with pytest.warns(UserWarning, match="duplicates"):
+        found = nearest_neighbours(distinct.repeat_interleave(50, 0), 4)
+    assert found.valid.nonzero().squeeze(-1).tolist() == list(range(0, 2000, 50))
+    np.testing.assert_allclose(found.distances[::50].numpy(), brute_force(distinct, 4), rtol=1e-9)
+
+
+def test_rows_with_nan_or_infinity_are_left_out() -> None:
+    points = gaussian(60, 3)
+    spoilt = points.clone()
+    spoilt[3, 1], spoilt[10, 0], spoilt[11, 2] = torch.nan, torch.inf, -torch.inf
+    good = [i for i in range(60) if i not in (3, 10, 11)]
+    with pytest.warns(UserWarning, match="3 of 60 points hold NaN or infinity"):
+        found = nearest_neighbours(spoilt, 5)
+    assert found.valid.nonzero().squeeze(-1).tolist() == good
+    np.testing.assert_allclose(found.distances[good].numpy(), brute_force(points[good], 5), rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("points", "got"),
+    [
+        (torch.arange(7.0)[:, None], 7),
+        (torch.ones(100, 3), 1),
+        (torch.empty(0, 3), 0),
+        (torch.full((30, 2), torch.nan), 0),
+    ],
+)
+def test_too_few_points_is_a_reason_and_no_exception(points: Tensor, got: int) -> None:
+    reason = f"needs at least 21 distinct points for k = 20, got {got}"
+    with pytest.warns(UserWarning, match=reason) as record:
+        found = nearest_neighbours(points, 20)
+    assert len(record) == 1
+    assert found.reason == reason
+    assert found.distances.isnan().all()
+    assert not found.valid.any()
+
+
+def test_only_the_replicate_with_too_few_points_fails() -> None:
+    points = gaussian(3, 30, 2)
+    points[1] = 1.0
+    with pytest.warns(UserWarning, match="in 1 of 3 replicates"):
+        found = nearest_neighbours(points, 4)
+    assert found.valid.all(-1).tolist() == [True, False, True]
+
+
+def test_columns_that_do_not_vary_are_not_counted() -> None:
+    points = gaussian(2, 30, 3)
+    points[0, :, 1:] = 0.0
+    assert nearest_neighbours(points, 2).dims.tolist() == [1, 3]
+
+
+def test_no_replicates() -> None:
+    assert nearest_neighbours(torch.empty(0, 10, 2), 3).distances.shape == (0, 10, 3)
+
+
+@pytest.mark.parametrize(
+    ("points", "k", "message"),
+    [
+        (torch.rand(10), 2, "points must be"),
+        (torch.rand(10, 0), 2, "points must be"),
+        (torch.ones(10, 2, dtype=torch.int64), 2, "floating point"),
+        (torch.rand(10, 2), 0, "k must be at least 1"),
+    ],
+)
+def test_wrong_arguments(points: Tensor, k: int, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        nearest_neighbours(points, k)
+
+
+@pytest.mark.filterwarnings("ignore:.*(duplicates|distinct)")
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(*[st.floats(-1e300, 1e300, allow_subnormal=True)] * 2), min_size=1, max_size=14))
+@example([(1.0, 0.0), (0.0, 0.0), (0.0, 1e-170), (0.0, 2e-170)])
+@example([(0.0, 0.0), (5e-324, 0.0), (0.0, 5e-324)])
+@example([(1e308, 0.0), (-1e308, 0.0), (0.0, 1e308)])
+def test_any_finite_points(rows: list[tuple[float, float]]) -> None:
+    found = nearest_neighbours(torch.tensor(rows, dtype=torch.float64), 2)
+    if found.valid.any():
+        assert (found.distances[found.valid][:, 0] > 0).all()
+        assert (found.distances[found.valid].diff(dim=-1) >= 0).all()
+    else:
+        assert found.reason is not None
+
+
+def test_points_whose_distance_vanishes_in_float64_are_one() -> None:
+    points = torch.tensor([[1, 0], [0, 1], [0, 0], [0, 1e-170], [0.5, 0.5]], dtype=torch.float64)
+    with pytest.warns(UserWarning, match="1 of 5 points are exact duplicates"):
+        found = nearest_neighbours(points, 2)
+    assert found.valid.tolist() == [True, True, True, False, True]
