@@ -1,0 +1,72 @@
+"""How close the two representations of a pair are."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+def check_pairs(x: Tensor, y: Tensor) -> None:
+    """Raise ValueError unless x and y are `(*R, n, d)`, alike and not empty."""
+    if x.shape != y.shape or x.ndim < 2 or 0 in x.shape[-2:]:
+        shapes = f"{tuple(x.shape)} and {tuple(y.shape)}"
+        raise ValueError(f"x and y must be (*R, n, d), alike and not empty, got shapes {shapes}")
+
+
+class PairSimilarities(NamedTuple):
+    """Inner products of n pairs each, `(*R, n)`."""
+
+    positive: Tensor
+    random: Tensor
+
+
+def alignment(x: Tensor, y: Tensor) -> Tensor:
+    """Mean cosine of the positive pairs, E cos(f(X), g(Y)), `(*R,)` float64.
+
+    The paper writes alignment as −E cos(f, g); this is the mean cosine itself, `alignment/cosine` among the
+    results, which is 1 where every pair points the same way. A zero vector has no direction and counts as
+    cosine 0.
+
+    Args:
+        x, y: representations, `(*R, n, d)`; row i of x and row i of y are a pair.
+
+    Raises:
+        ValueError: x and y differ in shape or hold no row.
+    """
+    check_pairs(x, y)
+    return (_directions(x) * _directions(y)).sum(-1).mean(-1)
+
+
+def pair_similarities(x: Tensor, y: Tensor, seed: int = 0) -> PairSimilarities:
+    """Similarities of the n positive pairs, and of n pairs that do not belong together, for their histograms.
+
+    Every row of x gets a partner drawn at random among the other rows of y, no row of y is used twice, and
+    all replicates share the drawing.
+
+    Args:
+        x, y: representations, `(*R, n, d)`; inner products are taken of what is given.
+        seed: of the drawing; torch's global generator is left alone.
+
+    Raises:
+        ValueError: x and y differ in shape, or there are fewer than two rows.
+    """
+    check_pairs(x, y)
+    n = x.shape[-2]
+    if n < 2:
+        raise ValueError("random pairs need at least 2 rows, got 1")
+    # One cycle through all rows in random order: unlike any permutation, it gives no row its own partner.
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    other = torch.empty_like(order)
+    other[order] = order.roll(1)
+    x, y = _at_least_float32(x), _at_least_float32(y)
+    return PairSimilarities((x * y).sum(-1), (x * y[..., other.to(y.device), :]).sum(-1))
+
+
+def _directions(rows: Tensor) -> Tensor:
+    rows = rows.double()  # its squares do not vanish when a collapsing encoder's outputs are tiny
+    norms = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
+    return rows / norms.where(norms != 0, 1.0)
+
+
+def _at_least_float32(rows: Tensor) -> Tensor:
+    return rows.to(torch.promote_types(rows.dtype, torch.float32))

@@ -1,0 +1,70 @@
+"""How much the two representations tell about each other."""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from intrinsic_clip.metrics.alignment import check_pairs
+
+BLOCK_BYTES = 2**27  # about the most memory for one block of logits and what is computed from it
+
+
+class InformationBound(NamedTuple):
+    """Lower bounds on I(f(X); g(Y)) in nats, `(*R,)` float64, none above log n."""
+
+    x_to_y: Tensor
+    y_to_x: Tensor
+    mean: Tensor
+
+
+@torch.no_grad()
+def infonce_bound(x: Tensor, y: Tensor, tau: Tensor | float) -> InformationBound:
+    """InfoNCE's lower bound on mutual information: log n − L, with L the cross-entropy of one direction.
+
+    van den Oord, Li, Vinyals, *Representation learning with contrastive predictive coding*, 2018, section
+    2.3; for the two directions Gui, Ma, Ma, NeurIPS 2025. All n rows are one batch, so log n caps the bound:
+    give enough rows. A bound below 0 says nothing but that this τ does not fit these representations.
+
+    Args:
+        x, y: normalised as for the loss, `(*R, n, d)`; row i of x and row i of y are a pair.
+        tau: the temperature, a number or `(*R,)`.
+
+    Raises:
+        ValueError: x and y differ in shape or hold no row, or a temperature is not positive.
+    """
+    check_pairs(x, y)
+    *replicates, n, d = x.shape
+    tau = torch.as_tensor(tau, dtype=torch.float64, device=x.device)
+    if tau.shape not in (torch.Size([]), x.shape[:-2]):
+        raise ValueError(f"tau must be a number or {tuple(replicates)}, got shape {tuple(tau.shape)}")
+    if bool((tau <= 0).any()):
+        raise ValueError(f"the temperature must be positive, got {tau.min().item():g}")
+    flat = math.prod(replicates)
+    pairs = zip(
+        x.reshape(flat, n, d), y.reshape(flat, n, d), tau.expand(replicates).reshape(flat), strict=True
+    )
+    losses = x.new_empty(2, flat, dtype=torch.float64)
+    for r, (x_r, y_r, tau_r) in enumerate(pairs):
+        losses[:, r] = _cross_entropies(x_r.double() / tau_r, y_r.double())
+    x_to_y, y_to_x = math.log(n) - losses.reshape(2, *replicates)
+    return InformationBound(x_to_y, y_to_x, (x_to_y + y_to_x) / 2)
+
+
+def _cross_entropies(x: Tensor, y: Tensor) -> Tensor:
+    """Cross-entropy x→y and y→x of the logits x yᵀ, `(2,)`.
+
+    Products in float64: they are large beside their differences when τ is small. Taken relative to the
+    positive pair's, the logits are small where it matters and fit float32, whose exponentials are the cheap
+    ones.
+    """
+    n = len(x)
+    positive = (x * y).sum(-1)
+    rows_loss = torch.empty_like(positive)
+    columns_loss = torch.full_like(positive, -math.inf)
+    for rows in torch.arange(n, device=x.device).split(max(1, BLOCK_BYTES // (32 * n))):
+        logits = x[rows] @ y.T
+        rows_loss[rows] = (logits - positive[rows, None]).float().logsumexp(1).double()
+        columns_loss = columns_loss.logaddexp((logits - positive).float().logsumexp(0).double())
+    return torch.stack([rows_loss.mean(), columns_loss.mean()]).clamp_min(0)  # below 0 by rounding only

@@ -1,0 +1,157 @@
+"""Does a row find its partner, or one with its label, among the rows of the other modality?
+
+All functions compare S = x yᵀ, the inner products of what they are given: whoever calls decides how to
+normalise. Scores that differ by less than the rounding of S count as equal, and equal scores share what there
+is to win, as if the order among them were drawn at random. A representation collapsed to a point thus scores
+what guessing would.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from intrinsic_clip.metrics.alignment import check_pairs
+
+BLOCK_BYTES = 2**27  # about the most memory for one block of S and what is computed from it
+
+
+class Matching(NamedTuple):
+    """A share per replicate in both directions, `(*R,)` float64; NaN where a value is not finite."""
+
+    x_to_y: Tensor
+    y_to_x: Tensor
+
+
+class Ranks(NamedTuple):
+    """How the partner of every row compares with all candidates, `(*R, n)` int64.
+
+    Attributes:
+        greater: candidates that score higher than the partner.
+        ties: candidates that score the same, the partner included; 0 where scores are not finite.
+    """
+
+    greater: Tensor
+    ties: Tensor
+
+
+class PartnerRanks(NamedTuple):
+    """Ranks of y_i among all y for the query x_i, and of x_i among all x for the query y_i."""
+
+    x_to_y: Ranks
+    y_to_x: Ranks
+
+
+@torch.no_grad()
+def partner_ranks(x: Tensor, y: Tensor) -> PartnerRanks:
+    """Rank every true partner, once for all k that `top_matching` may be asked for.
+
+    Args:
+        x, y: representations, `(*R, n, d)`; row i of x and row i of y are a pair.
+
+    Raises:
+        ValueError: x and y differ in shape or hold no row.
+    """
+    check_pairs(x, y)
+    *replicates, n, d = x.shape
+    flat = math.prod(replicates)
+    counts = torch.zeros(4, flat, n, dtype=torch.int64, device=x.device)
+    for r, (x_r, y_r) in enumerate(zip(x.reshape(flat, n, d), y.reshape(flat, n, d), strict=True)):
+        _count(x_r.double(), y_r.double(), *counts[:, r].unbind())
+    greater_x, ties_x, greater_y, ties_y = counts.reshape(4, *replicates, n)
+    return PartnerRanks(Ranks(greater_x, ties_x), Ranks(greater_y, ties_y))
+
+
+def top_matching(ranks: PartnerRanks, k: int) -> Matching:
+    """The share of rows whose true partner is among the k best, expected over the order of ties.
+
+    Raises:
+        ValueError: k is not in 1 … n.
+    """
+    n = ranks.x_to_y.greater.shape[-1]
+    if not 1 <= k <= n:
+        raise ValueError(f"k must lie between 1 and the {n} rows, got {k}")
+    x_to_y, y_to_x = (_expected_share(direction, k) for direction in ranks)
+    return Matching(x_to_y, y_to_x)
+
+
+def top_count(alpha: float, n: int) -> int:
+    """How many rows the top share alpha of n is: max(1, int(alpha · n)), as in the paper's experiments."""
+    if not 0 < alpha <= 1:
+        raise ValueError(f"alpha must lie in (0, 1], got {alpha}")
+    return max(1, int(alpha * n))
+
+
+@torch.no_grad()
+def label_matching(x: Tensor, y: Tensor, labels: Tensor) -> Matching:
+    """The share of rows whose best match has their label, expected over the order of ties.
+
+    Args:
+        x, y: representations, `(*R, n, d)`; row i of x and row i of y are a pair.
+        labels: of the pairs, `(n,)` or `(*R, n)`, of any type that can be compared.
+
+    Raises:
+        ValueError: x and y differ in shape or hold no row, or the labels fit neither.
+    """
+    check_pairs(x, y)
+    *replicates, n, d = x.shape
+    if labels.shape not in (torch.Size([n]), x.shape[:-1]):
+        raise ValueError(f"labels must be ({n},) or {tuple(x.shape[:-1])}, got shape {tuple(labels.shape)}")
+    flat = math.prod(replicates)
+    labels = labels.to(x.device).expand(*replicates, n).reshape(flat, n)
+    shares = torch.empty(2, flat, dtype=torch.float64, device=x.device)
+    for r, (x_r, y_r) in enumerate(zip(x.reshape(flat, n, d), y.reshape(flat, n, d), strict=True)):
+        shares[0, r] = _best_label_share(x_r.double(), y_r.double(), labels[r])
+        shares[1, r] = _best_label_share(y_r.double(), x_r.double(), labels[r])
+    x_to_y, y_to_x = shares.reshape(2, *replicates)
+    return Matching(x_to_y, y_to_x)
+
+
+def _expected_share(ranks: Ranks, k: int) -> Tensor:
+    places_left = (k - ranks.greater).double()
+    return (places_left / ranks.ties).clamp(0, 1).where(ranks.ties > 0, math.nan).mean(-1)
+
+
+def _resolution(queries: Tensor, keys: Tensor) -> Tensor:
+    """The difference between two scores of a query that their rounding can make, `(n,)`; NaN if not finite.
+
+    Two inner products in float64, each right to d u ‖q‖ ‖k‖ in whatever order they are summed.
+    """
+    longest = torch.linalg.vector_norm(keys, dim=-1).max()
+    unit = torch.finfo(queries.dtype).eps * (queries.shape[-1] + 2)
+    bound = unit * torch.linalg.vector_norm(queries, dim=-1) * longest
+    return bound.where(bound.isfinite(), math.nan)
+
+
+def _row_blocks(queries: Tensor) -> tuple[Tensor, ...]:
+    n = len(queries)
+    return torch.arange(n, device=queries.device).split(max(1, BLOCK_BYTES // (32 * n)))
+
+
+def _count(
+    x: Tensor, y: Tensor, greater_x: Tensor, ties_x: Tensor, greater_y: Tensor, ties_y: Tensor
+) -> None:
+    """Fill in the ranks of one replicate, `(n,)` each, with every score computed once for both directions."""
+    partner = (x * y).sum(-1)
+    around_x, around_y = _resolution(x, y), _resolution(y, x)
+    for rows in _row_blocks(x):
+        scores = x[rows] @ y.T
+        above = scores - partner[rows, None]
+        greater_x[rows] = (above > around_x[rows, None]).sum(1)
+        ties_x[rows] = (above.abs() <= around_x[rows, None]).sum(1)
+        above = scores.sub_(partner)
+        greater_y += (above > around_y).sum(0)
+        ties_y += (above.abs() <= around_y).sum(0)
+
+
+def _best_label_share(queries: Tensor, keys: Tensor, labels: Tensor) -> Tensor:
+    """The share of queries whose best key has their label, for one replicate."""
+    around = _resolution(queries, keys)
+    right = torch.empty_like(around)
+    for rows in _row_blocks(queries):
+        scores = queries[rows] @ keys.T
+        best = scores >= scores.amax(1, keepdim=True) - around[rows, None]
+        same_label = labels[rows, None] == labels
+        right[rows] = (best & same_label).sum(1) / best.sum(1).double()
+    return right.mean()
