@@ -1,0 +1,23 @@
+"""Data sources: one module each, all of them Lightning data modules that yield (x, y[, labels])."""
+
+from intrinsic_clip.data.paired import Batches, PairedData, Pairs
+from intrinsic_clip.data.synthetic import (
+    SyntheticData,
+    SyntheticGaussianNonlinear,
+    SyntheticIndependent,
+    SyntheticLinear,
+    SyntheticNonlinear,
+    SyntheticRotated,
+)
+
+__all__ = [
+    "Batches",
+    "PairedData",
+    "Pairs",
+    "SyntheticData",
+    "SyntheticGaussianNonlinear",
+    "SyntheticIndependent",
+    "SyntheticLinear",
+    "SyntheticNonlinear",
+    "SyntheticRotated",
+]

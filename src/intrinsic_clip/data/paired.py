@@ -1,0 +1,107 @@
+"""In-memory paired data: whole batches are slices of tensors, so a step pays nothing per sample."""
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from pytorch_lightning import LightningDataModule
+from torch import Tensor
+
+Split = Literal["train", "append", "test"]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Paired rows on one device: row i of x belongs to row i of y.
+
+    Attributes:
+        x, y: the two modalities, `(*R, n, …)`.
+        z: the true shared latent where it is known, `(*R, n, k*)`.
+        labels: label sets by name, each `(n,)` int64.
+    """
+
+    x: Tensor
+    y: Tensor
+    z: Tensor | None = None
+    labels: dict[str, Tensor] = field(default_factory=dict)
+    row_axis: int = -2
+
+    def __len__(self) -> int:
+        return self.x.shape[self.row_axis]
+
+
+class Batches:
+    """An iterable of `(x, y)` batches in fixed order, without an incomplete last one.
+
+    Under several processes each takes its contiguous share of every batch, so that the shares of all
+    ranks, gathered in rank order, are the batch that one process would see.
+    """
+
+    def __init__(self, pairs: Pairs, batch_size: int, rank: int = 0, world_size: int = 1) -> None:
+        if batch_size % world_size:
+            raise ValueError(f"data.batch_size={batch_size} must be a multiple of the {world_size} processes")
+        self.pairs, self.batch_size = pairs, batch_size
+        self.share = batch_size // world_size
+        self.offset = rank * self.share
+
+    def __len__(self) -> int:
+        return len(self.pairs) // self.batch_size
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        axis = self.pairs.row_axis
+        for start in range(self.offset, len(self) * self.batch_size, self.batch_size):
+            yield self.pairs.x.narrow(axis, start, self.share), self.pairs.y.narrow(axis, start, self.share)
+
+
+class PairedData(LightningDataModule):
+    """A source of paired rows that fits in memory; subclasses say how to `load` it.
+
+    Attributes:
+        d_x, d_y: input sizes of the two encoders; the shape of a row where that is no vector.
+        shared_dim: k*, the intrinsic dimension of what the modalities share, or None if unknown.
+    """
+
+    d_x: int | tuple[int, ...]
+    d_y: int | tuple[int, ...]
+    shared_dim: int | None = None
+
+    def __init__(self, batch_size: int) -> None:
+        super().__init__()
+        self.batch_size = batch_size
+        self._pairs: dict[Split, Pairs] = {}
+
+    @abstractmethod
+    def load(self, device: torch.device) -> dict[Split, Pairs]:
+        """The splits train, append (rows for the population norm) and test, on `device`."""
+
+    def setup(self, stage: str | None = None) -> None:
+        """Load once, on the device that will train."""
+        if not self._pairs:
+            device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+            self._pairs = self.load(device)
+
+    def pairs(self, split: Split) -> Pairs:
+        """All rows of one split; loads them on the CPU where no trainer has done so before."""
+        self.setup()
+        return self._pairs[split]
+
+    def train_dataloader(self) -> Batches:
+        """Batches of the training rows in fixed order (paper: no reshuffling, last incomplete one dropped)."""
+        return self._batches("train", self.batch_size)
+
+    def test_dataloader(self) -> Batches:
+        """The test rows as one batch."""
+        return Batches(self.pairs("test"), len(self.pairs("test")))
+
+    def _batches(self, split: Split, batch_size: int) -> Batches:
+        trainer = self.trainer
+        rank, world_size = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
+        return Batches(self.pairs(split), batch_size, rank, world_size)
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """In-memory batches already lie on the device: skip Lightning's walk over them."""
+        if isinstance(batch, tuple) and all(isinstance(t, Tensor) and t.device == device for t in batch):
+            return batch
+        return super().transfer_batch_to_device(batch, device, dataloader_idx)
