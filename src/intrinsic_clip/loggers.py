@@ -1,0 +1,151 @@
+"""Where numbers go during training: a metrics file in the run folder, and W&B, offline by default."""
+
+import os
+import warnings
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import pytorch_lightning.loggers as lightning_loggers
+from pytorch_lightning.loggers.logger import Logger, rank_zero_experiment
+from pytorch_lightning.utilities import rank_zero_only
+
+HEADER = "step,epoch,metric,value\n"
+
+
+class MetricsFile(Logger):
+    """Appends to `metrics.csv`, one row per number: step, epoch, metric, value.
+
+    The long form takes new metrics at any time and can be cut back to a checkpoint, which Lightning's
+    CSVLogger cannot. `pandas.read_csv(…).pivot_table(index="step", columns="metric", values="value")` is the wide one.
+
+    Args:
+        folder: the run folder.
+        buffer: rows held back before they are written.
+    """
+
+    def __init__(self, folder: str, buffer: int = 2000) -> None:
+        super().__init__()
+        self.path, self.buffer = Path(folder) / "metrics.csv", buffer
+        self._rows: list[str] = []
+
+    @property
+    def name(self) -> str:
+        """Of the logger."""
+        return "metrics"
+
+    @property
+    def version(self) -> str:
+        """None is kept: a run folder holds one run."""
+        return ""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """Add one row per number; whatever is not a number is left to other loggers."""
+        epoch = metrics.get("epoch", "")
+        for name, value in metrics.items():
+            if name != "epoch" and isinstance(value, int | float):
+                self._rows.append(f"{step},{epoch},{name},{value!r}\n")
+        if len(self._rows) > self.buffer:
+            self.flush()
+
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        """The resolved config lies beside the file already."""
+
+    @rank_zero_only
+    def flush(self) -> int:
+        """Write what is held back; returns the file's size in bytes."""
+        rows, self._rows = self._rows, []
+        with self.path.open("a") as file:
+            if file.tell() == 0:
+                file.write(HEADER)
+            file.writelines(rows)
+            file.flush()
+            os.fsync(file.fileno())
+            return file.tell()
+
+    @rank_zero_only
+    def truncate(self, size: int) -> None:
+        """Cut the file back to `size` bytes; rows not yet written are those of the run that begins."""
+        if self.path.exists():
+            os.truncate(self.path, size)
+
+    @rank_zero_only
+    def save(self) -> None:
+        """Lightning's word for `flush`; nothing happens where nothing is held back."""
+        if self._rows:
+            self.flush()
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """Write the rest, also after a failure."""
+        self.save()
+
+
+class WandbLogger(lightning_loggers.WandbLogger):
+    """Lightning's W&B logger with this project's defaults, that never stops a training.
+
+    Args:
+        folder: the run folder `…/<name>/<hash>`. W&B's files go to `wandb/` in it, the hash is W&B's run id, so
+            a run that is resumed goes on under the same one, and runs of one experiment form a group.
+        mode: `offline` needs no account and no network; `online`; `disabled`.
+        project, entity, tags: as in `wandb.init`.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        mode: Literal["offline", "online", "disabled"] = "offline",
+        project: str = "intrinsic-clip",
+        entity: str | None = None,
+        tags: list[str] | None = None,
+    ) -> None:
+        import wandb
+
+        super().__init__(
+            project=project,
+            save_dir=folder,
+            version=Path(folder).name,
+            group=Path(folder).parent.name,
+            offline=mode == "offline",
+            entity=entity,
+            tags=tags,
+            settings=wandb.Settings(silent=True, console="off"),
+        )
+        self._wandb_init["mode"] = mode
+        self._wandb_init.pop("anonymous", None)  # Lightning sets it, and W&B warns that it means nothing
+        self._failed = False
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        """The W&B run."""
+        return super().experiment
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log, unless W&B has failed before."""
+        self._attempt(super().log_metrics, metrics, step)
+
+    @rank_zero_only
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        """Log the config, unless W&B has failed before."""
+        self._attempt(super().log_hyperparams, params)
+
+    @rank_zero_only
+    def close(self) -> None:
+        """Finish the run, so that its files are whole and the next run of a sweep starts its own."""
+        import wandb
+
+        if wandb.run is not None:
+            self._attempt(wandb.finish)
+
+    def _attempt(self, action: Any, *args: Any) -> None:
+        if self._failed:
+            return
+        try:
+            action(*args)
+        except Exception as error:
+            self._failed = True
+            warnings.warn(f"W&B failed and is off for the rest of this run: {error}", stacklevel=3)

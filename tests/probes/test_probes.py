@@ -1,0 +1,164 @@
+"""Probes: what they log, when, under which name, and that embeddings are taken once."""
+
+import warnings
+from functools import partial
+
+import pytest
+import torch
+from pytorch_lightning import Trainer
+
+from intrinsic_clip import encoders
+from intrinsic_clip.data import SyntheticLinear
+from intrinsic_clip.loggers import MetricsFile
+from intrinsic_clip.loss import LearnedTemperature, PopulationSimilarity
+from intrinsic_clip.module import ContrastiveModule
+from intrinsic_clip.probes import (
+    AlignmentProbe,
+    InformationProbe,
+    IntrinsicDimensionProbe,
+    MatchingProbe,
+    SimilarityProbe,
+    TemperatureProbe,
+    take_embeddings,
+)
+from intrinsic_clip.results import read_metrics
+
+SIZES = {"n_train": 256, "n_append": 32, "n_test": 60, "batch_size": 64}
+
+
+class Counting(ContrastiveModule):
+    """Counts how often embeddings are taken."""
+
+    taken = 0
+
+    def encode(self, x, y):
+        self.taken += 1
+        return super().encode(x, y)
+
+
+def _module(f=None, g=None) -> Counting:
+    f, g = f or encoders.mlp(20, 6), g or encoders.mlp(20, 6)
+    adam = partial(torch.optim.Adam, lr=1e-3)
+    return Counting(f, g, PopulationSimilarity(), LearnedTemperature(), adam)
+
+
+def _trainer(folder, *probes, epochs=4) -> Trainer:
+    return Trainer(
+        max_epochs=epochs,
+        accelerator="cpu",
+        logger=MetricsFile(str(folder)),
+        callbacks=list(probes),
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+
+
+def test_names_steps_and_values(tmp_path) -> None:
+    probes = [
+        IntrinsicDimensionProbe(every_n_epochs=2, in_sample=True),
+        MatchingProbe(every_n_epochs=2),
+        AlignmentProbe(every_n_epochs=2),
+        InformationProbe(every_n_epochs=2),
+        SimilarityProbe(every_n_epochs=2),
+        TemperatureProbe(every_n_steps=2),
+    ]
+    trainer, module, data = _trainer(tmp_path, *probes, epochs=5), _module(), SyntheticLinear(**SIZES)
+    trainer.fit(module, datamodule=data)
+    metrics = read_metrics(tmp_path)
+    expected = {
+        "id/mle/x", "id/mle/y", "id/twonn/x", "id/twonn/y", "matching/top_1/x_to_y", "matching/top_0.5pct/y_to_x",
+        "alignment/cosine", "information/infonce_bound", "similarity/positive", "temperature", "loss",
+    }  # fmt: skip
+    assert expected <= set(metrics.metric)
+    assert metrics[metrics.metric == "id/mle/x"].step.tolist() == [0, 8, 16, 20]
+    assert metrics[metrics.metric == "in_sample/id/mle/x"].step.tolist() == [20]
+    assert metrics[metrics.metric == "temperature"].step.tolist() == list(range(2, 21, 2))
+    assert float(trainer.callback_metrics["id/mle/x"]) == pytest.approx(
+        metrics[metrics.metric == "id/mle/x"].value.iloc[-1], rel=1e-5
+    )
+    trainer.test(module, datamodule=data, verbose=False)
+    assert float(trainer.callback_metrics["alignment/cosine"]) == pytest.approx(
+        float(probes[2].latest["alignment/cosine"])
+    )
+
+
+def test_embeddings_are_taken_once_per_evaluation(tmp_path) -> None:
+    module = _module()
+    probes = (
+        IntrinsicDimensionProbe(),
+        MatchingProbe(),
+        AlignmentProbe(),
+        InformationProbe(),
+        SimilarityProbe(),
+    )
+    _trainer(tmp_path, *probes, epochs=3).fit(module, datamodule=SyntheticLinear(**SIZES))
+    assert module.taken == 4  # before training and after each of three epochs
+
+
+def test_embeddings_follow_the_weights(tmp_path) -> None:
+    module, data = _module(), SyntheticLinear(**SIZES)
+    trainer = _trainer(tmp_path, AlignmentProbe(), epochs=1)
+    trainer.fit(module, datamodule=data)
+    test = data.pairs("test")
+    expected = module(test.x, test.y)
+    taken = take_embeddings(trainer, module, "test")
+    torch.testing.assert_close((taken.x, taken.y), expected)
+    with torch.no_grad():
+        module.f[0].weight.mul_(-1)
+    before = trainer.callback_metrics["alignment/cosine"]
+    trainer.test(module, datamodule=data, verbose=False)
+    assert float(trainer.callback_metrics["alignment/cosine"]) != pytest.approx(float(before), abs=1e-4)
+
+
+def test_probing_changes_nothing_in_training(tmp_path) -> None:
+    weights = []
+    for probes in ([], [IntrinsicDimensionProbe(), MatchingProbe(), SimilarityProbe(), TemperatureProbe()]):
+        torch.manual_seed(0)
+        module = _module()
+        _trainer(tmp_path, *probes).fit(module, datamodule=SyntheticLinear(**SIZES))
+        weights.append(module.f[0].weight)
+    assert torch.equal(*weights)
+
+
+def test_collapsed_and_diverged_encoders_give_reasons_not_crashes(tmp_path) -> None:
+    class Constant(torch.nn.Module):
+        def __init__(self, value: float) -> None:
+            super().__init__()
+            self.value = torch.nn.Parameter(torch.tensor(value))
+
+        def forward(self, rows):
+            return rows[..., :6] * 0 + self.value
+
+    probe = IntrinsicDimensionProbe()
+    everything = [probe, MatchingProbe(), AlignmentProbe(), InformationProbe(), SimilarityProbe()]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        module = _module(Constant(1.0), Constant(float("nan")))
+        _trainer(tmp_path, *everything, epochs=1).fit(module, datamodule=SyntheticLinear(**SIZES))
+    said = " ".join(str(warning.message) for warning in caught)
+    assert "exact duplicates" in said
+    assert "NaN or infinity" in said
+    assert "needs at least 21 distinct points" in probe.reasons["id/mle/x"]
+    assert probe.latest["id/mle/y"].isnan().all()
+
+
+def test_too_few_rows_for_k_give_a_reason(tmp_path) -> None:
+    probe = IntrinsicDimensionProbe(k=20)
+    with pytest.warns(UserWarning, match="needs at least 21 distinct points for k = 20"):
+        _trainer(tmp_path, probe, epochs=1).fit(
+            _module(), datamodule=SyntheticLinear(**{**SIZES, "n_test": 15})
+        )
+    assert "got 15" in probe.reasons["id/mle/x"]
+
+
+def test_label_matching_is_logged_per_label_set(tmp_path) -> None:
+    class Labelled(SyntheticLinear):
+        def load(self, device):
+            pairs = super().load(device)
+            pairs["test"].labels["parity"] = torch.arange(60) % 2
+            return pairs
+
+    probe = MatchingProbe()
+    _trainer(tmp_path, probe, epochs=1).fit(_module(), datamodule=Labelled(**SIZES))
+    assert 0 <= float(probe.latest["matching/label_parity/x_to_y"]) <= 1
