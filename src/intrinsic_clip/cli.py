@@ -1,0 +1,69 @@
+"""The command line: `intrinsic-clip <verb> [Hydra overrides]`."""
+
+import importlib
+import sys
+from pathlib import Path
+
+from intrinsic_clip import __version__
+from intrinsic_clip.config import conf_folder
+from intrinsic_clip.errors import PROGRAM, fail, in_one_line
+
+VERBS = {"train": "train paired encoders and measure them"}
+INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
+
+
+def main() -> None:
+    """Run a verb; bad input ends in one line on stderr and exit code 2, Ctrl-C in 130."""
+    verb, *overrides = sys.argv[1:] or ["--help"]
+    if verb in ("-h", "--help", "help"):
+        print(_overview())
+    elif verb == "--version":
+        print(__version__)
+    elif verb not in VERBS:
+        fail(f"{verb}: no such verb; there is {', '.join(VERBS)}")
+    elif {"-h", "--help"} & set(overrides):
+        print(_help(verb))
+    else:
+        _run(verb, overrides)
+
+
+def _run(verb: str, overrides: list[str]) -> None:
+    try:
+        with in_one_line():
+            importlib.import_module(f"intrinsic_clip.{verb}").main(overrides)
+    except KeyboardInterrupt:
+        print("\nInterrupted; the same command goes on from the last checkpoint.", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+
+
+def _overview() -> str:
+    verbs = "\n".join(f"  {verb:<8} {purpose}" for verb, purpose in VERBS.items())
+    return (
+        f"usage: {PROGRAM} VERB [group=choice …] [key=value …]\n\n{verbs}\n\n"
+        f"{PROGRAM} VERB --help shows the choices and settings, {PROGRAM} --version the version."
+    )
+
+
+def _help(verb: str) -> str:
+    """The config groups, what each choice is for, and the settings of the verb."""
+    groups = []
+    for folder in sorted(path for path in conf_folder().glob("**/") if path != conf_folder()):
+        choices = [(path.stem, _purpose(path)) for path in sorted(folder.glob("*.yaml"))]
+        if choices:
+            lines = "\n".join(f"    {name:<29} {purpose}" for name, purpose in choices)
+            groups.append(f"  {folder.relative_to(conf_folder()).as_posix()}=\n{lines}")
+    settings = (conf_folder() / f"{verb}.yaml").read_text().partition("\n\n")[2].partition("\n\n")[0]
+    return (
+        f"usage: {PROGRAM} {verb} [group=choice …] [key=value …] [--multirun key=a,b,c]\n\n"
+        + "Groups, and what they hold:\n\n"
+        + "\n\n".join(groups)
+        + "\n\nSettings, each of which can be given as key=value:\n\n"
+        + "".join(f"  {line}\n" for line in settings.splitlines())
+        + f"\nThose of a group are given as group.key=value. `{PROGRAM} {verb} … --cfg job` prints the whole config."
+    )
+
+
+def _purpose(path: Path) -> str:
+    """The first comment of a config file, after the @package line that Hydra wants on top."""
+    comments = (line.lstrip("# ") for line in path.read_text().splitlines() if line.startswith("#"))
+    return next(comment for comment in comments if not comment.startswith("@"))

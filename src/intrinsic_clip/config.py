@@ -1,0 +1,209 @@
+"""What a valid configuration is: checked in one place, before anything runs or is written.
+
+A node with a `_target_` may hold the parameters of that class or function and nothing else, with values of the
+annotated types: the signature is the schema, so a new encoder or data set needs no second declaration.
+"""
+
+import difflib
+import importlib
+import inspect
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    TypeAdapter,
+    ValidationError,
+)
+from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation
+from pydantic_core import ErrorDetails
+
+Node = dict[str, Any]
+OmegaConf.register_new_resolver("max", max, replace=True)  # ${max:50,${data.d_x}} in conf/
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot run; the message is one line that names the key and what would be right."""
+
+
+class TrainConfig(BaseModel):
+    """The top level of a training run's config."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    seed: NonNegativeInt
+    output_dir: Annotated[str, Field(min_length=1)]
+    threads: PositiveInt | None
+    checkpoint_seconds: NonNegativeFloat
+    data: Node
+    encoder: Node
+    loss: Node
+    optimizer: Node
+    trainer: Node
+    probes: Node
+    logger: Node
+    progress: bool
+
+
+def conf_folder() -> Path:
+    """The folder of the Hydra groups: inside the installed package, or at the top of a checkout."""
+    here = Path(__file__).resolve().parent
+    return next(folder for folder in (here / "conf", here.parents[1] / "conf") if folder.is_dir())
+
+
+def resolve(cfg: DictConfig) -> dict[str, Any]:
+    """The config as plain containers, every interpolation filled in; raises ConfigError where one cannot be."""
+    try:
+        plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(" ".join(str(error).split())) from error
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def check(config: Mapping[str, Any]) -> None:
+    """Raise ConfigError for an unknown key, a wrong type or an impossible value."""
+    try:
+        TrainConfig.model_validate_json(json.dumps(config))
+    except ValidationError as error:
+        raise ConfigError(_first(error, list(TrainConfig.model_fields))) from error
+    for path, node in _targets("", config):
+        _check_node(path, node)
+    _check_sizes(config)
+
+
+def takes(node: Mapping[str, Any], parameter: str) -> bool:
+    """Whether a node's `_target_` has a parameter that the node leaves open."""
+    return parameter not in node and parameter in _parameters(_locate("", str(node["_target_"])))
+
+
+def _targets(path: str, node: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Every node with a `_target_` below, with its dotted path."""
+    if "_target_" in node:
+        yield path, node
+    for key, value in node.items():
+        if isinstance(value, Mapping):
+            yield from _targets(f"{path}.{key}".lstrip("."), value)
+
+
+def _check_node(path: str, node: Mapping[str, Any]) -> None:
+    target = _locate(path, str(node["_target_"]))
+    parameters = _parameters(target)
+    for key, value in node.items():
+        if key.startswith("_"):
+            continue
+        if key not in parameters:
+            raise ConfigError(
+                f"{path}.{key}: unknown key{_suggest(key, parameters)}; {_offer(node, parameters)}"
+            )
+        if not (isinstance(value, Mapping) and "_target_" in value):
+            _check_type(f"{path}.{key}", value, parameters[key])
+
+
+def _locate(path: str, name: str) -> Callable[..., Any]:
+    module, _, attribute = name.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"{path}._target_: there is no {name} to import ({error})") from error
+
+
+def _parameters(target: Callable[..., Any]) -> dict[str, Any]:
+    """Parameter names and annotations; where a class passes **kwargs on, its base class's as well."""
+    classes = target.__mro__[:-1] if inspect.isclass(target) else [target]
+    found: dict[str, Any] = {}
+    for cls in classes:
+        function = cls.__dict__.get("__init__") if inspect.isclass(cls) else cls
+        if function is None:
+            continue
+        hints = _hints(function)
+        signature = inspect.signature(function).parameters.values()
+        for parameter in signature:
+            if parameter.name != "self" and parameter.kind in (
+                parameter.POSITIONAL_OR_KEYWORD,
+                parameter.KEYWORD_ONLY,
+            ):
+                found.setdefault(parameter.name, hints.get(parameter.name, Any))
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature):
+            break
+    return found
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return get_type_hints(inspect.unwrap(function), include_extras=True)
+    except (NameError, TypeError):  # annotations of a library that only a type checker can resolve
+        return {}
+
+
+def _check_type(path: str, value: Any, annotation: Any) -> None:
+    try:
+        adapter = TypeAdapter(annotation, config=_lenient(annotation))
+        adapter.validate_json(json.dumps(value), strict=True)
+    except ValidationError as error:
+        raise ConfigError(f"{path}={json.dumps(value)}: {_reason(error.errors())}") from error
+    except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation):
+        return  # a type that pydantic does not know: the class itself must check it
+
+
+def _lenient(annotation: Any) -> ConfigDict | None:
+    is_model = inspect.isclass(annotation) and hasattr(annotation, "__pydantic_core_schema__")
+    return None if is_model else ConfigDict(arbitrary_types_allowed=True)
+
+
+def _first(error: ValidationError, known: list[str]) -> str:
+    details = error.errors()[0]
+    key = ".".join(str(part) for part in details["loc"])
+    if details["type"] == "extra_forbidden":
+        return f"{key}: unknown key{_suggest(key, known)}; the top level holds {', '.join(known)}"
+    return f"{key}: {_reason([details])}"
+
+
+def _reason(errors: list[ErrorDetails]) -> str:
+    """What would be right; of a union, each member's reason once."""
+    reasons = dict.fromkeys(
+        details["msg"][0].lower() + details["msg"][1:]
+        for details in errors
+        if details["type"] not in ("is_instance_of", "callable_type")
+    )
+    return " or ".join(reasons) or str(errors[0]["msg"])
+
+
+def _suggest(key: str, known: Any) -> str:
+    close = difflib.get_close_matches(key, list(known), n=1)
+    return f", did you mean {close[0]}?" if close else ""
+
+
+def _offer(node: Mapping[str, Any], parameters: Mapping[str, Any]) -> str:
+    return f"{str(node['_target_']).rpartition('.')[2]} takes {', '.join(parameters)}"
+
+
+def _check_sizes(config: Mapping[str, Any]) -> None:
+    """What no single key can tell: batch, neighbours and population rows against the sizes of the data."""
+    data = config["data"]
+    n_train, n_append, n_test = (data.get(key) for key in ("n_train", "n_append", "n_test"))
+    batch_size = data.get("batch_size")
+    if n_train is not None and batch_size is not None and batch_size > n_train:
+        raise ConfigError(f"data.batch_size={batch_size}: must not exceed data.n_train={n_train}")
+    if n_append == 0 and "Population" in config["loss"]["similarity"]["_target_"]:
+        raise ConfigError(
+            "data.n_append=0: the population norm needs at least 1 row (or loss/similarity=cosine)"
+        )
+    for path, probe in _targets("probes", config["probes"]):
+        counts = {"k": [probe.get("k")], "ks": probe.get("ks", [])}
+        for key, values in counts.items():
+            for k in values:
+                if k is not None and n_test is not None and k >= n_test:
+                    raise ConfigError(
+                        f"{path}.{key}={k}: must be less than the {n_test} test rows (data.n_test)"
+                    )

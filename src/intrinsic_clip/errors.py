@@ -1,0 +1,60 @@
+"""How a program of ours ends when it cannot go on: one line that says what is wrong, exit code 2."""
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
+from typing import NoReturn
+
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from intrinsic_clip.config import ConfigError, conf_folder
+
+PROGRAM = "intrinsic-clip"
+TRACEBACK_WANTED = os.environ.get("HYDRA_FULL_ERROR") == "1"  # read at once: train.py sets it for Hydra
+EXPECTED = (ConfigError, HydraException, OmegaConfBaseException, OSError)
+
+
+def fail(message: str) -> NoReturn:
+    """Say why, and end with exit code 2."""
+    print(f"{PROGRAM}: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+@contextmanager
+def in_one_line() -> Iterator[None]:
+    """End the program with one line where the user's input or the disk is at fault.
+
+    HYDRA_FULL_ERROR=1 shows the traceback instead.
+    """
+    try:
+        yield
+    except EXPECTED as error:
+        if TRACEBACK_WANTED:
+            raise
+        fail(_one_line(error))
+
+
+def _one_line(error: Exception) -> str:
+    """What is wrong and what would be right, without Hydra's and the system's several lines."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'cannot write'}: {error.strerror}"
+    text = " ".join(str(error).split()).partition(" Config search path:")[0].removeprefix("In 'train': ")
+    override = re.match(r"Could not override '([^']+)'", text)
+    return f"{override[1]}: unknown key{_suggestion(override[1])}" if override else text
+
+
+def _suggestion(key: str) -> str:
+    """The nearest key of the whole configuration space, read off the files in conf/."""
+    folder = conf_folder()
+    known = {
+        ".".join((*path.parent.relative_to(folder).parts, found))
+        for path in folder.glob("**/*.yaml")
+        for found in re.findall(r"^(\w+):", path.read_text(), re.MULTILINE)
+        if path.parent.name != "experiment"
+    }
+    close = get_close_matches(key, sorted(known), n=1)
+    return f", did you mean {close[0]}?" if close else f"; see {PROGRAM} train --help"

@@ -1,0 +1,62 @@
+"""One progress bar for the whole training: epoch, loss, τ and the last intrinsic dimension."""
+
+import sys
+from typing import Any
+
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import ProgressBar
+from tqdm import tqdm
+
+
+class TrainingProgress(ProgressBar):
+    """A bar over epochs; Lightning's own starts anew each epoch, which here is a fraction of a second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._enabled = True
+        self._bar: tqdm | None = None
+
+    def disable(self) -> None:
+        """Lightning calls this on all processes but the first."""
+        self._enabled = False
+
+    def enable(self) -> None:
+        """The opposite."""
+        self._enabled = True
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start at the epoch the run goes on from."""
+        interval = 0.2 if sys.stderr.isatty() else 10.0  # a log file wants few lines
+        self._bar = tqdm(
+            total=trainer.max_epochs,
+            initial=trainer.current_epoch,
+            desc="epoch",
+            unit="epoch",
+            mininterval=interval,
+            dynamic_ncols=True,
+            disable=not self._enabled,
+        )
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Advance by one epoch."""
+        if self._bar is not None:
+            self._bar.set_postfix_str(_postfix(trainer.callback_metrics), refresh=False)
+            self._bar.update()
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Leave the last state on screen."""
+        self._close()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Leave the line to the message."""
+        self._close()
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def _postfix(metrics: Any) -> str:
+    shown = {"loss": "loss", "temperature": "τ", "id/mle/x": "ID f", "id/mle/y": "ID g"}
+    return ", ".join(f"{label} {float(metrics[key]):.3g}" for key, label in shown.items() if key in metrics)

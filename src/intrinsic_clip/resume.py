@@ -1,0 +1,59 @@
+"""What lets a killed run go on where it stood: a checkpoint at the end of an epoch, written atomically."""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import Checkpoint
+
+from intrinsic_clip.loggers import MetricsFile
+from intrinsic_clip.probes.probe import is_last_epoch
+
+
+class ResumePoint(Checkpoint):
+    """Saves `last.ckpt` at the end of an epoch when `seconds` have passed, and after the last epoch.
+
+    Batches come in fixed order and every random stream has its own seed, so weights, optimizer and epoch are
+    the whole state: a resumed run repeats the interrupted epochs bit for bit on a CPU. The metrics file is
+    cut back to where it stood at the checkpoint.
+
+    Args:
+        folder: where `last.ckpt` lies.
+        seconds: how much work a kill may cost at most, beside the current epoch.
+    """
+
+    def __init__(self, folder: Path, seconds: float = 10.0) -> None:
+        self.path, self.seconds = folder / "last.ckpt", seconds
+        self._saved_at = time.monotonic()
+        self._metrics_size: int | None = None
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save if it is time; all processes decide together, since saving is collective."""
+        due = is_last_epoch(trainer) or time.monotonic() - self._saved_at >= self.seconds
+        if not trainer.strategy.reduce_boolean_decision(due, all=False):
+            return
+        self._metrics_size = next((f.flush() for f in _metrics_files(trainer)), None)
+        unfinished = self.path.with_suffix(".ckpt.tmp")
+        trainer.save_checkpoint(unfinished, weights_only=False)
+        if trainer.is_global_zero:
+            os.replace(unfinished, self.path)
+        self._saved_at = time.monotonic()
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Forget the metrics of epochs that will now be repeated."""
+        for metrics_file in _metrics_files(trainer):
+            metrics_file.truncate(self._metrics_size or 0)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The size of the metrics file belongs to the checkpoint."""
+        return {"metrics_size": self._metrics_size}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore it."""
+        self._metrics_size = state_dict["metrics_size"]
+
+
+def _metrics_files(trainer: Trainer) -> list[MetricsFile]:
+    return [logger for logger in trainer.loggers if isinstance(logger, MetricsFile)]

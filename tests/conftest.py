@@ -1,0 +1,42 @@
+"""Fixtures that compose and run small trainings."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import hydra
+import pytest
+from omegaconf import DictConfig
+
+from intrinsic_clip import config
+from runs import TINY
+
+
+@pytest.fixture(autouse=True)
+def _away_from_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs write to ./outputs: give each test its own folder, and W&B no network."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+
+
+@pytest.fixture
+def compose() -> Iterator[Callable[..., DictConfig]]:
+    """Compose a tiny training config with overrides on top."""
+    with hydra.initialize_config_dir(str(config.conf_folder()), version_base="1.3"):
+        yield lambda *overrides: hydra.compose("train", overrides=[*TINY, *overrides])
+
+
+@pytest.fixture
+def command_line(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Run `intrinsic-clip …` in this process; returns the exit code."""
+
+    def run(*arguments: str) -> int:
+        from intrinsic_clip import cli
+
+        monkeypatch.setattr("sys.argv", ["intrinsic-clip", *arguments])
+        try:
+            cli.main()
+        except SystemExit as end:
+            return int(end.code or 0)
+        return 0
+
+    return run

@@ -1,0 +1,88 @@
+"""Bad configs end in one line that names the key and what would be right."""
+
+import pytest
+
+from intrinsic_clip import config
+from intrinsic_clip.config import ConfigError
+
+WRONG = {
+    "encoder.output_dim=0": "encoder.output_dim=0: input should be greater than 0",
+    "encoder.output_dim=many": 'encoder.output_dim="many": input should be a valid integer',
+    "encoder.output_dim=2.5": "encoder.output_dim=2.5: input should be a valid integer",
+    "encoder.output_dim=true": "encoder.output_dim=true: input should be a valid integer",
+    "+encoder.widht=3": "encoder.widht: unknown key, did you mean width?; mlp takes input_dim, output_dim",
+    "+sed=3": "sed: unknown key, did you mean seed?",
+    "seed=-1": "seed: input should be greater than or equal to 0",
+    "name=../elsewhere": "name: string should match pattern",
+    "data.batch_size=513": "data.batch_size=513: must not exceed data.n_train=512",
+    "data.noise=-0.1": "data.noise=-0.1: input should be greater than or equal to 0",
+    "data.n_append=0": "data.n_append=0: the population norm needs at least 1 row",
+    "probes.dimension.k=100": "probes.dimension.k=100: must be less than the 100 test rows",
+    "probes.dimension.k=1": "probes.dimension.k=1: input should be greater than or equal to 2",
+    "probes.dimension.estimators=[mle,tonn]": "input should be 'mle' or 'twonn'",
+    "probes.matching.ks=[1,100]": "probes.matching.ks=100: must be less than the 100 test rows",
+    "probes.matching.alphas=[1.5]": "input should be less than or equal to 1",
+    "optimizer.lr=fast": 'optimizer.lr="fast": input should be a valid number',
+    "trainer.max_epochs=forever": 'trainer.max_epochs="forever": input should be a valid integer',
+    "+trainer.max_epoch=3": "trainer.max_epoch: unknown key, did you mean max_epochs?",
+    "loss.temperature.scale=0": "loss.temperature.scale=0: input should be greater than 0",
+    "encoder._target_=intrinsic_clip.encoders.mpl": "there is no intrinsic_clip.encoders.mpl to import",
+    "data.seed=${nowhere}": "Interpolation key 'nowhere' not found",
+    "+logger.wandb={_target_: intrinsic_clip.loggers.WandbLogger, mode: onlin}": "'offline', 'online' or 'disabled'",
+}
+
+
+@pytest.mark.parametrize("override", WRONG)
+def test_wrong_values_are_named(compose, override: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        config.check(config.resolve(compose(override)))
+    assert WRONG[override] in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "experiment", ["demo", "synthetic_linear", "synthetic_nonlinear", "synthetic_independent", "openclipart"]
+)
+def test_experiments_are_valid(compose, experiment: str) -> None:
+    config.check(config.resolve(compose(f"experiment={experiment}")))
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        *(
+            f"data=synthetic_{kind}"
+            for kind in ("linear", "nonlinear", "rotated", "gaussian_nonlinear", "independent")
+        ),
+        *(f"encoder={kind}" for kind in ("mlp", "shallow", "linear", "deep")),
+        *(f"trainer={kind}" for kind in ("cpu", "gpu", "ddp")),
+        *(f"logger={kind}" for kind in ("csv", "wandb", "both")),
+        "loss/temperature=fixed",
+        "loss/similarity=cosine",
+    ],
+)
+def test_every_choice_is_valid(compose, choice: str) -> None:
+    config.check(config.resolve(compose(choice)))
+
+
+def test_the_papers_setting_stands_in_the_experiment_as_it_is() -> None:
+    import hydra
+
+    with hydra.initialize_config_dir(str(config.conf_folder()), version_base="1.3"):
+        settings = config.resolve(hydra.compose("train", overrides=["experiment=synthetic_nonlinear"]))
+    data, loss = settings["data"], settings["loss"]
+    assert (data["n_train"], data["n_append"], data["n_test"], data["batch_size"]) == (
+        10_000,
+        2_000,
+        2_000,
+        256,
+    )
+    assert (data["d_x"], data["d_y"], data["shared_dim"]) == (20, 20, 5)
+    assert (loss["temperature"]["scale"], loss["temperature"]["minimum"]) == (4.0, 1e-4)
+    assert (settings["optimizer"]["lr"], settings["optimizer"]["weight_decay"]) == (1e-4, 1e-4)
+    assert settings["trainer"]["max_epochs"] == 800
+
+
+def test_shallow_is_as_wide_as_the_protocol_says(compose) -> None:
+    assert config.resolve(compose("encoder=shallow"))["encoder"]["width"] == 50
+    assert config.resolve(compose("encoder=shallow", "data.d_x=200"))["encoder"]["width"] == 200
