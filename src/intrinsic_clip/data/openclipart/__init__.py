@@ -1,0 +1,116 @@
+"""Open Clip Art: the real image–text pairs that ship with the package (public domain; see README.md beside this)."""
+
+import io
+import json
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import NonNegativeInt, PositiveInt
+from safetensors import safe_open
+from torch import Tensor
+
+from intrinsic_clip.data.paired import PairedData, Pairs, Split
+
+FOLDER = Path(__file__).resolve().parent
+IMAGE_SHAPE, TOKENS_SHAPE = (3, 64, 64), (77,)
+SPLIT_SEED = 0  # the split is part of the data set, so that seeds differ in weights alone
+
+
+class OpenClipArt(PairedData):
+    """Pairs of drawings and captions: frozen features of pretrained towers, or pixels and token ids.
+
+    Features, by default: x `(n, 1280)` of EfficientNet-Lite0, y `(n, 384)` of all-MiniLM-L6-v2, float32. With
+    `images`: x `(n, 3, 64, 64)` in [0, 1], y `(n, 77)` int64 ids of open_clip's tokenizer. Labels: `category` and
+    `subcategory`. The shared dimension is not known.
+
+    Args:
+        n_train, n_append, n_test: rows to train on, for the population norm, and held out; one shuffled order,
+            the same for every seed, so test rows are never trained on.
+        standardise: subtract each feature's mean over the training rows and divide by one number per modality, so
+            that a feature has unit variance on average.
+        images: yield pixels and token ids instead of features.
+
+    Raises:
+        ValueError: more rows asked for than there are.
+    """
+
+    def __init__(
+        self,
+        n_train: PositiveInt = 2048,
+        n_append: NonNegativeInt = 156,
+        n_test: PositiveInt = 500,
+        batch_size: PositiveInt = 256,
+        standardise: bool = True,
+        images: bool = False,
+    ) -> None:
+        super().__init__(batch_size)
+        self.sizes: dict[Split, int] = {"train": n_train, "append": n_append, "test": n_test}
+        self.standardise, self.images = standardise, images
+        shapes = {name: tensor.shape for name, tensor in read_features().items()}
+        available, asked = shapes["x"][0], n_train + n_append + n_test
+        if asked > available:
+            raise ValueError(
+                f"data.n_train + n_append + n_test = {asked}: must not exceed the set's {available} pairs"
+            )
+        self.d_x, self.d_y = (IMAGE_SHAPE, TOKENS_SHAPE) if images else (shapes["x"][1], shapes["y"][1])
+
+    def load(self, device: torch.device) -> dict[Split, Pairs]:
+        """The splits, on the device."""
+        features = read_features()
+        order = torch.randperm(len(features["x"]), generator=torch.Generator().manual_seed(SPLIT_SEED))
+        x, y = (features["x"].float(), features["y"].float()) if not self.images else read_images_and_tokens()
+        sizes = list(self.sizes.values())
+        rows = dict(zip(self.sizes, order[: sum(sizes)].split(sizes), strict=True))
+        if self.standardise and not self.images:
+            x, y = (_standardise(c, rows["train"]) for c in (x, y))
+        labels = {name: features[name] for name in ("category", "subcategory")}
+        return {
+            split: Pairs(
+                x[chosen].to(device),
+                y[chosen].to(device),
+                labels={name: values[chosen].to(device) for name, values in labels.items()},
+                row_axis=0,
+            )
+            for split, chosen in rows.items()
+        }
+
+
+def _standardise(columns: Tensor, train: Tensor) -> Tensor:
+    centred = columns - columns[train].mean(0)
+    return centred / centred[train].square().mean().sqrt()
+
+
+def read_features(path: Path = FOLDER / "features.safetensors") -> dict[str, Tensor]:
+    """Features and labels of all pairs in the order of images.tar: x, y float16, category, subcategory int64."""
+    with safe_open(str(path), framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+
+
+def read_samples(path: Path = FOLDER / "images.tar") -> Iterator[tuple[bytes, dict[str, Any]]]:
+    """Each pair of the WebDataset tar: the WebP image's bytes and what is known of it. Nothing is unpacked to disk."""
+    with tarfile.open(path) as archive:
+        image = b""
+        for member in archive:
+            content = archive.extractfile(member)
+            assert content is not None
+            if member.name.endswith(".webp"):
+                image = content.read()
+            else:
+                yield image, json.load(content)
+
+
+def read_images_and_tokens() -> tuple[Tensor, Tensor]:
+    """Pixels `(n, 3, 64, 64)` float32 in [0, 1] and token ids `(n, 77)` int64 of all pairs."""
+    from open_clip import tokenize
+    from PIL import Image
+
+    images, captions = [], []
+    for image, sample in read_samples():
+        images.append(np.asarray(Image.open(io.BytesIO(image)).convert("RGB")))
+        captions.append(sample["caption"])
+    pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
+    return pixels, tokenize(captions)
