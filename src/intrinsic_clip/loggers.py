@@ -1,14 +1,16 @@
 """Where numbers go during training: a metrics file in the run folder, and W&B, offline by default."""
 
+import contextlib
 import os
 import warnings
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import pytorch_lightning.loggers as lightning_loggers
-from pytorch_lightning.loggers.logger import Logger, rank_zero_experiment
+from pydantic import PositiveInt
+from pytorch_lightning.loggers.logger import DummyExperiment, Logger, rank_zero_experiment
 from pytorch_lightning.utilities import rank_zero_only
 
 HEADER = "step,epoch,metric,value\n"
@@ -90,6 +92,8 @@ class WandbLogger(lightning_loggers.WandbLogger):
         folder: the run folder `…/<name>/<hash>`. W&B's files go to `wandb/` in it, the hash is W&B's run id, so
             a run that is resumed goes on under the same one, and runs of one experiment form a group.
         mode: `offline` needs no account and no network; `online`; `disabled`.
+        every_n_steps: how many of the per-step numbers it gets; each costs W&B about a fifth of a small step,
+            and its charts show 1,500 points at most. metrics.csv has them all.
         project, entity, tags: as in `wandb.init`.
     """
 
@@ -97,6 +101,7 @@ class WandbLogger(lightning_loggers.WandbLogger):
         self,
         folder: str,
         mode: Literal["offline", "online", "disabled"] = "offline",
+        every_n_steps: PositiveInt = 10,
         project: str = "intrinsic-clip",
         entity: str | None = None,
         tags: list[str] | None = None,
@@ -105,7 +110,7 @@ class WandbLogger(lightning_loggers.WandbLogger):
 
         super().__init__(
             project=project,
-            save_dir=folder,
+            save_dir=str(Path(folder).resolve()),  # W&B's own process may have started elsewhere
             version=Path(folder).name,
             group=Path(folder).parent.name,
             offline=mode == "offline",
@@ -115,13 +120,14 @@ class WandbLogger(lightning_loggers.WandbLogger):
         )
         self._wandb_init["mode"] = mode
         self._wandb_init.pop("anonymous", None)  # Lightning sets it, and W&B warns that it means nothing
+        self.every_n_steps = every_n_steps
         self._failed = False
 
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
-        """The W&B run."""
-        return super().experiment
+        """The W&B run, or a stand-in that does nothing once W&B has failed."""
+        return self._attempt(lambda: super(WandbLogger, self).experiment) or DummyExperiment()
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -138,14 +144,16 @@ class WandbLogger(lightning_loggers.WandbLogger):
         """Finish the run, so that its files are whole and the next run of a sweep starts its own."""
         import wandb
 
-        if wandb.run is not None:
-            self._attempt(wandb.finish)
+        with contextlib.suppress(Exception):  # a failure was warned of when it happened
+            wandb.finish()
 
-    def _attempt(self, action: Any, *args: Any) -> None:
+    def _attempt(self, action: Callable[..., Any], *args: Any) -> Any:
         if self._failed:
-            return
+            return None
         try:
-            action(*args)
+            return action(*args)
         except Exception as error:
+            if not self._failed:  # not a second time, where `experiment` has failed inside an action
+                warnings.warn(f"W&B failed and is off for the rest of this run: {error}", stacklevel=3)
             self._failed = True
-            warnings.warn(f"W&B failed and is off for the rest of this run: {error}", stacklevel=3)
+            return None

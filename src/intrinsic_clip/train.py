@@ -127,6 +127,7 @@ def _fit_and_test(
 ) -> dict[str, Any]:
     """Fit from the last checkpoint on, if there is one, then test; returns the timings."""
     from pytorch_lightning.trainer.states import TrainerStatus
+    from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
     from intrinsic_clip.loggers import WandbLogger
 
@@ -144,6 +145,8 @@ def _fit_and_test(
         raise ConfigError(
             f"{checkpoint}: damaged ({type(error).__name__}); delete it to train anew"
         ) from error
+    except MisconfigurationException as error:
+        raise ConfigError(" ".join(str(error).split())) from error
     except SystemExit:
         if trainer.state.status == TrainerStatus.INTERRUPTED:  # Lightning turns Ctrl-C into exit code 1
             raise KeyboardInterrupt from None
@@ -176,7 +179,7 @@ def _quieten_lightning() -> None:
     """Keep Lightning's advertisements and its hints about data loaders, which this project does not use, away."""
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
     logging.getLogger("pytorch_lightning.accelerators.cuda").setLevel(logging.WARNING)
-    for hint in ("treespec, LeafSpec", "GPU available but not used", "smaller than the logging interval"):
+    for hint in ("treespec, LeafSpec", "smaller than the logging interval"):
         warnings.filterwarnings("ignore", f".*{hint}.*")
 
 

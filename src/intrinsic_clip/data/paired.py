@@ -55,6 +55,19 @@ class Batches:
             yield self.pairs.x.narrow(axis, start, self.share), self.pairs.y.narrow(axis, start, self.share)
 
 
+class AllAtOnce:
+    """An iterable whose only item is all batches of an epoch."""
+
+    def __init__(self, batches: Batches) -> None:
+        self.batches = batches
+
+    def __len__(self) -> int:
+        return 1
+
+    def __iter__(self) -> Iterator[Batches]:
+        yield self.batches
+
+
 class PairedData(LightningDataModule):
     """A source of paired rows that fits in memory; subclasses say how to `load` it.
 
@@ -87,21 +100,20 @@ class PairedData(LightningDataModule):
         self.setup()
         return self._pairs[split]
 
-    def train_dataloader(self) -> Batches:
-        """Batches of the training rows in fixed order (paper: no reshuffling, last incomplete one dropped)."""
-        return self._batches("train", self.batch_size)
+    def train_dataloader(self) -> Batches | AllAtOnce:
+        """The training rows in fixed order (paper: no reshuffling, last incomplete batch dropped).
+
+        One process gets the batches of an epoch at once, see `ContrastiveModule.training_step`; several processes,
+        which exchange gradients at each step, get them one by one.
+        """
+        rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        batches = Batches(self.pairs("train"), self.batch_size, rank, world_size)
+        return AllAtOnce(batches) if world_size == 1 else batches
 
     def test_dataloader(self) -> Batches:
         """The test rows as one batch."""
         return Batches(self.pairs("test"), len(self.pairs("test")))
 
-    def _batches(self, split: Split, batch_size: int) -> Batches:
-        trainer = self.trainer
-        rank, world_size = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
-        return Batches(self.pairs(split), batch_size, rank, world_size)
-
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """In-memory batches already lie on the device: skip Lightning's walk over them."""
-        if isinstance(batch, tuple) and all(isinstance(t, Tensor) and t.device == device for t in batch):
-            return batch
-        return super().transfer_batch_to_device(batch, device, dataloader_idx)
+        """Nothing to do: the pairs were loaded on the device."""
+        return batch

@@ -1,5 +1,6 @@
 """Loss and temperature at every step."""
 
+import math
 from typing import Any
 
 import torch
@@ -11,42 +12,44 @@ from torch import Tensor
 class TemperatureProbe(Callback):
     """Logs `loss` and `temperature` of every n-th step, the mean over replicates.
 
-    Values stay on the device until the epoch ends: reading them at each step would stall it. Needs a training
-    step whose output dict has `losses` and `temperature`, `(*R,)` each.
+    A logger that wants fewer says so by an attribute `every_n_steps` of its own, as our WandbLogger does.
+
+    Values stay on the device until the epoch ends: reading them at each step would stall it. Needs a training step
+    whose output dict has `losses` and `temperature`, `(steps, *R)` each.
     """
 
     def __init__(self, every_n_steps: PositiveInt = 1) -> None:
         self.every_n_steps = every_n_steps
         self.latest: dict[str, Tensor] = {}
         self.reasons: dict[str, str] = {}
-        self._steps: list[int] = []
         self._values: list[tuple[Tensor, Tensor]] = []
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Keep the step's loss and τ."""
-        if trainer.global_step % self.every_n_steps == 0:
-            self._steps.append(trainer.global_step)
-            self._values.append((outputs["losses"], outputs["temperature"]))
+        """Keep the losses and τ of the steps just done."""
+        self._values.append((outputs["losses"], outputs["temperature"]))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the epoch's steps; the mean loss of the epoch and the last τ are its summary."""
         if not self._values:
             return
-        losses, temperatures = (torch.stack(column) for column in zip(*self._values, strict=True))
+        losses, temperatures = (torch.cat(column) for column in zip(*self._values, strict=True))
+        self._values.clear()
         self.latest = {"loss": losses.mean(0), "temperature": temperatures[-1]}
+        first = trainer.global_step - len(losses) + 1
         means = (
             column.double().flatten(1).mean(-1) if column.ndim > 1 else column
             for column in (losses, temperatures)
         )
-        for step, loss, tau in zip(self._steps, *(column.tolist() for column in means), strict=True):
+        for step, (loss, tau) in enumerate(
+            zip(*(column.tolist() for column in means), strict=True), start=first
+        ):
             metrics = {"loss": loss, "temperature": tau, "epoch": trainer.current_epoch}
             for logger in trainer.loggers:
-                logger.log_metrics(metrics, step=step)
+                if step % math.lcm(self.every_n_steps, getattr(logger, "every_n_steps", 1)) == 0:
+                    logger.log_metrics(metrics, step=step)
         pl_module.log_dict({name: value.mean() for name, value in self.latest.items()}, logger=False)
-        self._steps.clear()
-        self._values.clear()
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         """The final τ is the one after the last step."""
