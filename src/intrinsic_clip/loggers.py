@@ -13,6 +13,8 @@ from pydantic import PositiveInt
 from pytorch_lightning.loggers.logger import DummyExperiment, Logger, rank_zero_experiment
 from pytorch_lightning.utilities import rank_zero_only
 
+from intrinsic_clip.results import METRICS, naming
+
 HEADER = "step,epoch,metric,value\n"
 
 
@@ -29,7 +31,7 @@ class MetricsFile(Logger):
 
     def __init__(self, folder: str, buffer: int = 2000) -> None:
         super().__init__()
-        self.path, self.buffer = Path(folder) / "metrics.csv", buffer
+        self.path, self.buffer = Path(folder) / METRICS, buffer
         self._rows: list[str] = []
 
     @property
@@ -59,7 +61,7 @@ class MetricsFile(Logger):
     def flush(self) -> int:
         """Write what is held back; returns the file's size in bytes."""
         rows, self._rows = self._rows, []
-        with self.path.open("a") as file:
+        with naming(self.path), self.path.open("a") as file:
             if file.tell() == 0:
                 file.write(HEADER)
             file.writelines(rows)

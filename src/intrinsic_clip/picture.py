@@ -10,6 +10,8 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
+from intrinsic_clip.results import naming
+
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#666666"  # Okabe–Ito: told apart by colour-blind readers
 
 
@@ -28,7 +30,8 @@ def draw_run(metrics: pd.DataFrame, results: dict[str, Any], path: Path) -> None
         ax.set_xlabel("training step")
     config = results["config"]
     figure.suptitle(f"{config['name']}, d = {config['encoder']['output_dim']}, seed {config['seed']}")
-    figure.savefig(path, dpi=120)
+    with naming(path):
+        figure.savefig(path, dpi=120)
     plt.close(figure)
 
 

@@ -7,7 +7,8 @@ import math
 import os
 import platform
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,14 +45,32 @@ def read_completed(folder: Path) -> dict[str, Any] | None:
     return results if isinstance(results, dict) and results.get("status") == "completed" else None
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Either the old file or the whole new one is there, whatever happens."""
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Either the old file or the whole new one is there, whatever happens.
+
+    Raises:
+        OSError: with the file's name, also where the disk is full.
+    """
     unfinished = path.with_name(path.name + ".tmp")
-    with unfinished.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(unfinished, path)
+    with naming(path):
+        try:
+            with unfinished.open("wb") as file:
+                file.write(content.encode() if isinstance(content, str) else content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(unfinished, path)
+        except OSError:
+            unfinished.unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Have an OSError name the file; the system itself does so only when one is opened."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def write_results(folder: Path, results: Mapping[str, Any]) -> None:

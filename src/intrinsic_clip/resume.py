@@ -1,15 +1,30 @@
 """What lets a killed run go on where it stood: a checkpoint at the end of an epoch, written atomically."""
 
-import os
+import io
 import time
 from pathlib import Path
 from typing import Any
 
+import torch
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from intrinsic_clip.loggers import MetricsFile
 from intrinsic_clip.probes.probe import is_last_epoch
+from intrinsic_clip.results import write_atomically
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes beside the checkpoint and renames; Lightning's own copies from the folder for temporary files."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
+    ) -> None:
+        """Write the checkpoint, or leave the old one."""
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        write_atomically(Path(path), buffer.getvalue())
 
 
 class ResumePoint(Checkpoint):
@@ -35,10 +50,7 @@ class ResumePoint(Checkpoint):
         if not trainer.strategy.reduce_boolean_decision(due, all=False):
             return
         self._metrics_size = next((f.flush() for f in _metrics_files(trainer)), None)
-        unfinished = self.path.with_suffix(".ckpt.tmp")
-        trainer.save_checkpoint(unfinished, weights_only=False)
-        if trainer.is_global_zero:
-            os.replace(unfinished, self.path)
+        trainer.save_checkpoint(self.path, weights_only=False)
         self._saved_at = time.monotonic()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

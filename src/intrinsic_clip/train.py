@@ -99,7 +99,7 @@ def _trainer(
     cfg: DictConfig, settings: Mapping[str, Any], folder: Path, probes: list["Probe | TemperatureProbe"]
 ) -> "Trainer":
     from intrinsic_clip.progress import TrainingProgress
-    from intrinsic_clip.resume import ResumePoint
+    from intrinsic_clip.resume import AtomicCheckpointIO, ResumePoint
 
     _quieten_lightning()
     loggers = [
@@ -113,6 +113,7 @@ def _trainer(
         cfg.trainer,
         logger=loggers,
         callbacks=callbacks,
+        plugins=[AtomicCheckpointIO()],
         enable_progress_bar=settings["progress"],
         enable_model_summary=False,
         default_root_dir=str(folder),
@@ -160,7 +161,7 @@ def _fit_and_test(
 
 def _leave(trainer: "Trainer", module: "ContrastiveModule", folder: Path, found: dict[str, Any]) -> None:
     """Everything a run leaves behind; results.json last, since it says that the rest is there."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     from intrinsic_clip.picture import draw_run
     from intrinsic_clip.probes import take_embeddings
@@ -169,17 +170,17 @@ def _leave(trainer: "Trainer", module: "ContrastiveModule", folder: Path, found:
     tensors = {"x": test.x, "y": test.y, "x_raw": test.x_raw, "y_raw": test.y_raw, "z": test.z}
     tensors |= {f"label_{name}": labels for name, labels in test.labels.items()}
     kept = {name: tensor.cpu().contiguous() for name, tensor in tensors.items() if tensor is not None}
-    save_file(kept, folder / "embeddings.safetensors")
+    results.write_atomically(folder / "embeddings.safetensors", save(kept))
     draw_run(results.read_metrics(folder), found, folder / "run.png")
     results.write_results(folder, found)
     print(f"\n{results.report(found, folder)}", flush=True)
 
 
 def _quieten_lightning() -> None:
-    """Keep Lightning's advertisements and its hints about data loaders, which this project does not use, away."""
+    """Keep away Lightning's advertisements, and its hints about what this project does on purpose."""
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
     logging.getLogger("pytorch_lightning.accelerators.cuda").setLevel(logging.WARNING)
-    for hint in ("treespec, LeafSpec", "smaller than the logging interval"):
+    for hint in ("treespec, LeafSpec", "smaller than the logging interval", "sync_dist=True"):
         warnings.filterwarnings("ignore", f".*{hint}.*")
 
 
