@@ -189,7 +189,7 @@ def _offer(node: Mapping[str, Any], parameters: Mapping[str, Any]) -> str:
 
 
 def _check_sizes(config: Mapping[str, Any]) -> None:
-    """What no single key can tell: batch, neighbours and population rows against the sizes of the data."""
+    """What no single key can tell: batch, neighbours and population rows against data and devices."""
     data = config["data"]
     n_train, n_append, n_test = (data.get(key) for key in ("n_train", "n_append", "n_test"))
     batch_size = data.get("batch_size")
@@ -198,6 +198,11 @@ def _check_sizes(config: Mapping[str, Any]) -> None:
     if n_append == 0 and "Population" in config["loss"]["similarity"]["_target_"]:
         raise ConfigError(
             "data.n_append=0: the population norm needs at least 1 row (or loss/similarity=cosine)"
+        )
+    devices = config["trainer"].get("devices")
+    if isinstance(devices, int) and devices > 1 and batch_size is not None and batch_size % devices:
+        raise ConfigError(
+            f"data.batch_size={batch_size}: must be a multiple of the {devices} processes (trainer.devices)"
         )
     for path, probe in _targets("probes", config["probes"]):
         counts = {"k": [probe.get("k")], "ks": probe.get("ks", [])}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
@@ -197,6 +198,8 @@ def main(overrides: list[str]) -> None:
 
 
 def _task(cfg: DictConfig) -> None:
+    # Lightning starts the other processes of a DDP run by this command line: that of one run, also in a sweep.
+    sys.argv = [sys.argv[0], "train", *HydraConfig.get().overrides.task]
     with in_one_line():
         train(cfg)
 

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from intrinsic_clip import data
 from intrinsic_clip.data import Batches, Pairs
@@ -111,7 +112,7 @@ def test_the_shares_of_all_processes_are_the_batch() -> None:
     alone = [x for x, _ in Batches(pairs, 4)]
     shares = zip(*([x for x, _ in Batches(pairs, 4, rank, 2)] for rank in range(2)), strict=True)
     assert all(torch.equal(torch.cat(parts), whole) for parts, whole in zip(shares, alone, strict=True))
-    with pytest.raises(ValueError, match="multiple of the 3 processes"):
+    with pytest.raises(MisconfigurationException, match="multiple of the 3 processes"):
         Batches(pairs, 4, 0, 3)
 
 

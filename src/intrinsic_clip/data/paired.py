@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import torch
 from pytorch_lightning import LightningDataModule
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
 Split = Literal["train", "append", "test"]
@@ -41,7 +42,9 @@ class Batches:
 
     def __init__(self, pairs: Pairs, batch_size: int, rank: int = 0, world_size: int = 1) -> None:
         if batch_size % world_size:
-            raise ValueError(f"data.batch_size={batch_size} must be a multiple of the {world_size} processes")
+            raise MisconfigurationException(
+                f"data.batch_size={batch_size}: must be a multiple of the {world_size} processes"
+            )
         self.pairs, self.batch_size = pairs, batch_size
         self.share = batch_size // world_size
         self.offset = rank * self.share
