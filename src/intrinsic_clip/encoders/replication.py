@@ -1,0 +1,186 @@
+"""One encoder, many independent copies of it, trained side by side.
+
+A feed-forward copy is a slice of batched matrix products in the layout features × rows, which runs the narrow layers of
+the paper up to twice as fast as rows × features. Any other module is mapped with `torch.func.vmap`.
+"""
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, stack_module_state, vmap
+
+ELEMENTWISE = (nn.ReLU, nn.GELU, nn.SiLU, nn.Tanh, nn.ELU, nn.LeakyReLU, nn.Identity)
+PROBE_ROWS = 4
+
+
+def replicate(
+    build: Callable[[int], nn.Module],
+    input_dim: int | tuple[int, ...],
+    seeds: Sequence[int],
+    output_dims: Sequence[int],
+    shape: tuple[int, ...],
+) -> nn.Module:
+    """Independent copies of an encoder as one module, `(*R, n, d_in) → (*R, n, d)`; inputs may lack axes of R.
+
+    The copy for (d, seed) starts with the weights that `build(d)` gives under that seed. All are as wide as the widest:
+    what narrower ones lack is filled with zeros, and since the surplus outputs are zero, they change neither norms nor
+    inner products, get no gradient, and stay zero.
+
+    Args:
+        build: gives an encoder of a given output dimension.
+        input_dim: the shape of a row.
+        seeds: of the repetitions.
+        output_dims: one per place on the first axis.
+        shape: R, with as many places as there are output dimensions times seeds.
+
+    Raises:
+        ValueError: different output dimensions for an encoder that cannot be filled with zeros.
+    """
+    modules = []
+    for d in output_dims:
+        for seed in seeds:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                modules.append(build(d))
+    widest = modules[list(output_dims).index(max(output_dims)) * len(seeds)]
+    wide = modules if len(set(output_dims)) == 1 else [_filled(module, widest) for module in modules]
+    encoder: nn.Module
+    if _is_feed_forward(widest):
+        encoder = ReplicatedFeedForward(wide, shape)
+    else:
+        encoder = ReplicatedEncoder(wide, shape, input_dim)
+    if wide is not modules:
+        _check_filling(encoder, modules, output_dims, input_dim)
+    return encoder
+
+
+class ReplicatedLinear(nn.Module):
+    """B affine maps of columns, `(B, d_in, n) → (B, d_out, n)`.
+
+    Args:
+        layers: whose weights to start with.
+    """
+
+    def __init__(self, layers: Sequence[nn.Linear]) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.stack([layer.weight.detach() for layer in layers]))
+        biases = [layer.bias.detach()[:, None] for layer in layers if layer.bias is not None]
+        self.bias = nn.Parameter(torch.stack(biases)) if biases else None
+
+    def forward(self, columns: Tensor) -> Tensor:
+        """W h + b."""
+        if self.bias is None:
+            return torch.bmm(self.weight, columns)
+        return torch.baddbmm(self.bias, self.weight, columns)
+
+
+class ReplicatedFeedForward(nn.Module):
+    """Copies of an `nn.Sequential` of linear and elementwise layers.
+
+    Args:
+        modules: the copies, one per place of R.
+        shape: R.
+    """
+
+    def __init__(self, modules: Sequence[nn.Module], shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.shape = shape
+        columns = zip(*(list(module.children()) for module in modules), strict=True)
+        self.layers = nn.Sequential(
+            *(
+                ReplicatedLinear(column) if isinstance(column[0], nn.Linear) else column[0]
+                for column in columns
+            )
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Rows `(*R, n, d_in)`, of which leading axes may be missing, to `(*R, n, d)`."""
+        rows = x.expand(*self.shape, *x.shape[-2:]).reshape(-1, *x.shape[-2:])
+        outputs = self.layers(rows.mT.contiguous()).mT
+        return outputs.reshape(*self.shape, *outputs.shape[-2:])
+
+
+class ReplicatedEncoder(nn.Module):
+    """Copies of any module whose forward pass is a function of its parameters and its input.
+
+    Args:
+        modules: the copies, one per place of R, with parameters of the same shapes.
+        shape: R.
+        input_dim: the shape of a row.
+    """
+
+    def __init__(
+        self, modules: Sequence[nn.Module], shape: tuple[int, ...], input_dim: int | tuple[int, ...]
+    ) -> None:
+        super().__init__()
+        self.shape = shape
+        self._input_axes = 2 if isinstance(input_dim, int) else 1 + len(input_dim)
+        parameters, buffers = stack_module_state(list(modules))
+        self._names = {
+            name.replace(".", "/"): name for name in [*parameters, *buffers]
+        }  # no dots in a module's names
+        self.stacked = nn.ParameterDict()
+        for name, parameter in parameters.items():  # one by one, since all at once they would be sorted
+            self.stacked[name.replace(".", "/")] = parameter
+        for name, buffer in buffers.items():
+            self.register_buffer(name.replace(".", "/"), buffer)
+        self._template = [
+            copy.deepcopy(modules[0]).to("meta")
+        ]  # in a list: its own parameters are not trained
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Rows `(*R, n, …)`, of which leading axes may be missing, to `(*R, n, d)`."""
+        template = self._template[0].train(self.training)
+        state = {self._names[key]: tensor for key, tensor in [*self.stacked.items(), *self.named_buffers()]}
+        row_axes = x.shape[x.ndim - self._input_axes :]
+        shared = x.ndim == self._input_axes
+        rows = x if shared else x.expand(*self.shape, *row_axes).reshape(-1, *row_axes)
+        outputs = vmap(
+            lambda one, part: functional_call(template, one, (part,)),
+            in_dims=(0, None if shared else 0),
+            randomness="different",
+        )(state, rows)
+        return outputs.reshape(*self.shape, *outputs.shape[1:])
+
+
+def _is_feed_forward(module: nn.Module) -> bool:
+    return isinstance(module, nn.Sequential) and all(
+        isinstance(layer, (nn.Linear, *ELEMENTWISE)) for layer in module.children()
+    )
+
+
+def _filled(module: nn.Module, widest: nn.Module) -> nn.Module:
+    """The widest module with this one's weights in the leading places and zeros elsewhere."""
+    wide = copy.deepcopy(widest)
+    narrow = dict([*module.named_parameters(), *module.named_buffers()])
+    with torch.no_grad():
+        for name, tensor in [*wide.named_parameters(), *wide.named_buffers()]:
+            places = tuple(slice(length) for length in narrow[name].shape)
+            tensor.zero_()
+            tensor[places] = narrow[name]
+    return wide
+
+
+@torch.no_grad()
+def _check_filling(
+    encoder: nn.Module,
+    modules: Sequence[nn.Module],
+    output_dims: Sequence[int],
+    input_dim: int | tuple[int, ...],
+) -> None:
+    """That the first copy of each output dimension gives what its narrow original gives, and zeros beyond."""
+    refusal = (
+        "this encoder cannot train different output dimensions in one run: sweep over them with --multirun"
+    )
+    if not isinstance(input_dim, int):
+        raise ValueError(refusal)
+    probe = torch.randn(PROBE_ROWS, input_dim, generator=torch.Generator().manual_seed(0))
+    found = encoder(probe).reshape(len(output_dims), -1, PROBE_ROWS, max(output_dims))[:, 0]
+    repetitions = math.prod(encoder.shape) // len(output_dims)  # type: ignore[arg-type]
+    for d, outputs, original in zip(output_dims, found, modules[::repetitions], strict=True):
+        expected = torch.nn.functional.pad(original(probe), (0, max(output_dims) - d))
+        if not torch.allclose(outputs, expected, rtol=1e-4, atol=1e-5):
+            raise ValueError(refusal)

@@ -1,0 +1,68 @@
+"""Which independent trainings one run holds, and how they lie on the leading axes R of every tensor."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+STREAMS = {
+    "data": (),
+    "f": (1,),
+    "g": (2,),
+}  # spawn keys: what is drawn for one must not depend on the others
+
+
+@dataclass(frozen=True)
+class Replicates:
+    """Repetitions × output dimensions of one run.
+
+    A lone run has R = (), repetitions have R = (repetitions,), and a list of output dimensions puts one more axis
+    in front, R = (output dimensions, repetitions).
+
+    Attributes:
+        indices: of the repetitions; an index and the run's seed determine data and initial weights. None: a lone run,
+            which is repetition 0.
+        output_dims: of the first axis; None: all have the same.
+    """
+
+    indices: tuple[int, ...] | None = None
+    output_dims: tuple[int, ...] | None = None
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> "Replicates":
+        """Those of a resolved config: `replicates` is a number, a list of indices or null."""
+        asked, output_dim = config["replicates"], config["encoder"].get("output_dim")
+        indices = None if asked is None else tuple(range(asked) if isinstance(asked, int) else asked)
+        if not isinstance(output_dim, list):
+            return cls(indices)
+        return cls(indices or (0,), tuple(output_dim))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """R."""
+        axes = (self.output_dims, self.indices)
+        return tuple(len(axis) for axis in axes if axis is not None)
+
+    def __len__(self) -> int:
+        return math.prod(self.shape)
+
+    def __str__(self) -> str:
+        count = len(self.indices or (0,))
+        repetitions = f"{count} replicate{'s' * (count > 1)}"
+        return (
+            repetitions
+            if self.output_dims is None
+            else f"{repetitions} × {len(self.output_dims)} output dimensions"
+        )
+
+    def labels(self) -> list[tuple[int | None, int | None]]:
+        """(output dimension, index) of each training in the order of the flattened axes; None for a missing axis."""
+        return [(d, index) for d in self.output_dims or (None,) for index in self.indices or (None,)]
+
+
+def stream_seed(seed: int, replicate: int, stream: Literal["data", "f", "g"]) -> int:
+    """A 64-bit seed that depends on the run's seed, the replicate's index and what is drawn, and on nothing else."""
+    state = np.random.SeedSequence([seed, replicate], spawn_key=STREAMS[stream]).generate_state(2, np.uint32)
+    return int(state[0]) << 32 | int(state[1])
