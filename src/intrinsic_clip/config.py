@@ -20,6 +20,7 @@ from pydantic import (
     Field,
     NonNegativeFloat,
     NonNegativeInt,
+    PositiveFloat,
     PositiveInt,
     TypeAdapter,
     ValidationError,
@@ -42,8 +43,11 @@ class TrainConfig(BaseModel):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     seed: NonNegativeInt
+    replicates: PositiveInt | Annotated[list[NonNegativeInt], Field(min_length=1)] | None
     output_dir: Annotated[str, Field(min_length=1)]
     threads: PositiveInt | None
+    compile: bool | None
+    memory_gb: PositiveFloat | None
     checkpoint_seconds: NonNegativeFloat
     data: Node
     encoder: Node
@@ -77,7 +81,8 @@ def check(config: Mapping[str, Any]) -> None:
         TrainConfig.model_validate_json(json.dumps(config))
     except ValidationError as error:
         raise ConfigError(_first(error, list(TrainConfig.model_fields))) from error
-    for path, node in _targets("", config):
+    _check_axes(config)
+    for path, node in _targets("", _narrowest(config)):
         _check_node(path, node)
     _check_sizes(config)
 
@@ -188,6 +193,27 @@ def _offer(node: Mapping[str, Any], parameters: Mapping[str, Any]) -> str:
     return f"{str(node['_target_']).rpartition('.')[2]} takes {', '.join(parameters)}"
 
 
+def _check_axes(config: Mapping[str, Any]) -> None:
+    """That lists of replicates and output dimensions name each once, and that each output dimension is valid."""
+    lists = {"replicates": config["replicates"], "encoder.output_dim": config["encoder"].get("output_dim")}
+    for path, values in lists.items():
+        if isinstance(values, list) and (
+            not values or len({json.dumps(value) for value in values}) < len(values)
+        ):
+            raise ConfigError(f"{path}={json.dumps(values)}: must name at least one, and each once")
+    if isinstance(config["encoder"].get("output_dim"), list):
+        for d in config["encoder"]["output_dim"]:
+            _check_node("encoder", {**config["encoder"], "output_dim": d})
+
+
+def _narrowest(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The config with one output dimension in place of a list, as the class that it configures sees it."""
+    output_dim = config["encoder"].get("output_dim")
+    if not isinstance(output_dim, list):
+        return config
+    return {**config, "encoder": {**config["encoder"], "output_dim": min(output_dim)}}
+
+
 def _check_sizes(config: Mapping[str, Any]) -> None:
     """What no single key can tell: batch, neighbours and population rows against data and devices."""
     data = config["data"]
@@ -199,6 +225,9 @@ def _check_sizes(config: Mapping[str, Any]) -> None:
         raise ConfigError(
             "data.n_append=0: the population norm needs at least 1 row (or loss/similarity=cosine)"
         )
+    rows = config["loss"]["similarity"].get("rows")
+    if rows is not None and n_append is not None and rows > n_append:
+        raise ConfigError(f"loss.similarity.rows={rows}: must not exceed data.n_append={n_append}")
     devices = config["trainer"].get("devices")
     if isinstance(devices, int) and devices > 1 and batch_size is not None and batch_size % devices:
         raise ConfigError(

@@ -10,16 +10,54 @@ from typing import Any, Literal
 
 import pytorch_lightning.loggers as lightning_loggers
 from pydantic import PositiveInt
+from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.loggers.logger import DummyExperiment, Logger, rank_zero_experiment
 from pytorch_lightning.utilities import rank_zero_only
+from torch import Tensor
 
+from intrinsic_clip.replicates import Replicates
 from intrinsic_clip.results import METRICS, naming
 
-HEADER = "step,epoch,metric,value\n"
+HEADER = "step,epoch,metric,output_dim,replicate,value\n"
+
+
+def log_replicates(
+    trainer: Trainer,
+    module: LightningModule,
+    metrics: Mapping[str, Tensor],
+    step: int,
+    each_step: bool = False,
+) -> None:
+    """Log numbers by name, each `(*R,)`: every replicate's to a MetricsFile, mean and spread to all other loggers.
+
+    Of numbers that come at each step, a MetricsFile takes every n-th with n the number of replicates, so that its size
+    does not grow with them, and another logger as many as its attribute `every_n_steps` says, where it has one.
+    """
+    replicates = getattr(module, "replicates", Replicates())
+    epoch = trainer.current_epoch
+    for logger in trainer.loggers:
+        if isinstance(logger, MetricsFile):
+            if not each_step or step % len(replicates) == 0:
+                logger.log_each(metrics, replicates, step, epoch)
+        elif not each_step or step % getattr(logger, "every_n_steps", 1) == 0:
+            logger.log_metrics({**summaries(metrics, replicates), "epoch": epoch}, step=step)
+
+
+def summaries(metrics: Mapping[str, Tensor], replicates: Replicates) -> dict[str, float]:
+    """Mean over replicates by name, and `<name>/std` where there are several; `<name>/d=19` where d is an axis."""
+    found = {}
+    for name, value in metrics.items():
+        rows = value.double().reshape(len(replicates.output_dims or (0,)), -1)
+        for d, row in zip(replicates.output_dims or (None,), rows, strict=True):
+            key = name if d is None else f"{name}/d={d}"
+            found[key] = float(row.mean())
+            if len(row) > 1:
+                found[f"{key}/std"] = float(row.std())
+    return found
 
 
 class MetricsFile(Logger):
-    """Appends to `metrics.csv`, one row per number: step, epoch, metric, value.
+    """Appends to `metrics.csv`, one row per number: step, epoch, metric, output_dim, replicate, value.
 
     The long form takes new metrics at any time and can be cut back to a checkpoint, which Lightning's
     CSVLogger cannot. `pandas.read_csv(…).pivot_table(index="step", columns="metric", values="value")` is the wide one.
@@ -50,7 +88,20 @@ class MetricsFile(Logger):
         epoch = metrics.get("epoch", "")
         for name, value in metrics.items():
             if name != "epoch" and isinstance(value, int | float):
-                self._rows.append(f"{step},{epoch},{name},{value!r}\n")
+                self._add(f"{step},{epoch},{name},,,{value!r}\n")
+
+    @rank_zero_only
+    def log_each(self, metrics: Mapping[str, Tensor], replicates: Replicates, step: int, epoch: int) -> None:
+        """Add one row per number and replicate of metrics `(*R,)`."""
+        labels = [
+            ",".join("" if axis is None else str(axis) for axis in label) for label in replicates.labels()
+        ]
+        for name, value in metrics.items():
+            for label, number in zip(labels, value.double().flatten().tolist(), strict=True):
+                self._add(f"{step},{epoch},{name},{label},{number!r}\n")
+
+    def _add(self, row: str) -> None:
+        self._rows.append(row)
         if len(self._rows) > self.buffer:
             self.flush()
 
@@ -92,7 +143,8 @@ class WandbLogger(lightning_loggers.WandbLogger):
 
     Args:
         folder: the run folder `…/<name>/<hash>`. W&B's files go to `wandb/` in it, the hash is W&B's run id, so
-            a run that is resumed goes on under the same one, and runs of one experiment form a group.
+            a run that is resumed goes on under the same one.
+        group: None: `<name>`, so that runs of one experiment form a group.
         mode: `offline` needs no account and no network; `online`; `disabled`.
         every_n_steps: how many of the per-step numbers it gets; each costs W&B about a fifth of a small step,
             and its charts show 1,500 points at most. metrics.csv has them all.
@@ -102,6 +154,7 @@ class WandbLogger(lightning_loggers.WandbLogger):
     def __init__(
         self,
         folder: str,
+        group: str | None = None,
         mode: Literal["offline", "online", "disabled"] = "offline",
         every_n_steps: PositiveInt = 10,
         project: str = "intrinsic-clip",
@@ -114,7 +167,7 @@ class WandbLogger(lightning_loggers.WandbLogger):
             project=project,
             save_dir=str(Path(folder).resolve()),  # W&B's own process may have started elsewhere
             version=Path(folder).name,
-            group=Path(folder).parent.name,
+            group=group or Path(folder).parent.name,
             offline=mode == "offline",
             entity=entity,
             tags=tags,

@@ -7,7 +7,7 @@ NeurIPS 2025, section 2. Everything takes leading replicate axes R: independent 
 """
 
 import torch
-from pydantic import NonNegativeFloat, PositiveFloat
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 SMALLEST_NORM = 1e-12  # keeps an encoder that has collapsed to zero from dividing by zero
@@ -73,9 +73,17 @@ class PopulationSimilarity(nn.Module):
     """Divide by the mean norm of the encoder's output over the append rows, gradient included (the paper's).
 
     f(x) / mean‖f(x_append)‖: one number per encoder, so the representation keeps its shape and ID.
+
+    Args:
+        rows: how many of the append rows a training step uses, the next ones each time; None: all of them, as in the
+            paper, which is four fifths of a step's work. Evaluation always uses all.
     """
 
     needs_population = True
+
+    def __init__(self, rows: PositiveInt | None = None) -> None:
+        super().__init__()
+        self.rows = rows
 
     def forward(self, rows: Tensor, population: Tensor) -> Tensor:
         """Normalise encoder outputs `(*R, n, d)` by those of the append rows, `(*R, n_append, d)`."""

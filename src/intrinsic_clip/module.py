@@ -1,5 +1,6 @@
 """ContrastiveModule: two encoders trained with symmetric InfoNCE and a learned temperature."""
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 
 import torch
@@ -11,6 +12,7 @@ from torch.optim import Optimizer
 
 from intrinsic_clip.data.paired import Batches
 from intrinsic_clip.loss import info_nce
+from intrinsic_clip.replicates import Replicates
 
 
 class ContrastiveModule(LightningModule):
@@ -21,6 +23,8 @@ class ContrastiveModule(LightningModule):
         similarity: normalises encoder outputs (`PopulationSimilarity` or `CosineSimilarity`).
         temperature: a module that returns τ, `(*R,)`.
         optimizer: called with the parameters, returns the optimizer (Adam over all of them in the paper).
+        replicates: what the leading axes R are, for the names of what is logged.
+        compiled: have torch.compile fuse the step, which takes some seconds and a C++ compiler, and then saves a third.
     """
 
     x_append: Tensor
@@ -33,9 +37,14 @@ class ContrastiveModule(LightningModule):
         similarity: nn.Module,
         temperature: nn.Module,
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
+        replicates: Replicates = Replicates(),  # noqa: B008 - immutable
+        compiled: bool = False,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
+        self.replicates = replicates
+        self._shares_batches = False
+        self._step = compile_step(self._losses) if compiled else self._losses
         self.f, self.g = f, g
         self.similarity, self.temperature = similarity, temperature
         self._optimizer = optimizer
@@ -44,6 +53,8 @@ class ContrastiveModule(LightningModule):
 
     def setup(self, stage: str | None = None) -> None:
         """Take the append rows, over which the population norm is a mean, from the data module."""
+        if self.trainer.world_size > 1:
+            self._shares_batches, self._step = True, self._losses
         if not self.similarity.needs_population:
             return
         data = getattr(self.trainer, "datamodule", None)
@@ -57,7 +68,7 @@ class ContrastiveModule(LightningModule):
 
     def forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Normalised representations of paired rows, `(*R, n, d)` each."""
-        return self._represent(self.f, x, self.x_append), self._represent(self.g, y, self.y_append)
+        return self._represent(x, y, self.x_append, self.y_append)
 
     def encode(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """The encoders' own outputs, `(*R, n, d)` each."""
@@ -69,12 +80,39 @@ class ContrastiveModule(LightningModule):
             return self.similarity(x_raw), self.similarity(y_raw)
         return self.similarity(x_raw, self.f(self.x_append)), self.similarity(y_raw, self.g(self.y_append))
 
-    def _represent(self, encoder: nn.Module, rows: Tensor, append: Tensor) -> Tensor:
+    def _represent(self, x: Tensor, y: Tensor, x_append: Tensor, y_append: Tensor) -> tuple[Tensor, Tensor]:
         if not self.similarity.needs_population:
-            return self.similarity(encoder(rows))
+            return self.similarity(self.f(x)), self.similarity(self.g(y))
+        return self._with_population(self.f, x, x_append), self._with_population(self.g, y, y_append)
+
+    def _with_population(self, encoder: nn.Module, rows: Tensor, append: Tensor) -> Tensor:
         outputs = encoder(torch.cat([rows, append], dim=-2))  # one pass is faster than two
         n = rows.shape[-2]
         return self.similarity(outputs[..., :n, :], outputs[..., n:, :])
+
+    def _losses(self, x: Tensor, y: Tensor, x_append: Tensor, y_append: Tensor) -> tuple[Tensor, Tensor]:
+        """Losses `(*R,)` and τ `(*R,)` of a batch: all of a step that is differentiated."""
+        tau = self.temperature()
+        x, y = self._represent(x, y, x_append, y_append)
+        if self._shares_batches:
+            x, y = self._gather(x, y)
+        return info_nce(x, y, tau), tau
+
+    def _append_rows(self, append: Tensor, step: int) -> Tensor:
+        """The append rows of a training step: all, or as many as asked for, the next ones in a circle each time.
+
+        Rows are in random order already, and a step that needs no random stream can be resumed and replicated.
+        """
+        rows = getattr(self.similarity, "rows", None)
+        if not rows or not self.similarity.needs_population or rows >= append.shape[-2]:
+            return append
+        n = append.shape[-2]
+        start = step * rows % n
+        if start + rows <= n:
+            return append.narrow(-2, start, rows)
+        return torch.cat(
+            [append.narrow(-2, start, n - start), append.narrow(-2, 0, start + rows - n)], dim=-2
+        )
 
     def training_step(self, batch: Batches | Sequence[Tensor], batch_idx: int) -> dict[str, Tensor]:
         """One step on a batch `(x, y, …)`, or one on each of several.
@@ -89,9 +127,10 @@ class ContrastiveModule(LightningModule):
         optimizer = self.optimizers()
         assert isinstance(optimizer, LightningOptimizer)
         steps = []
-        for x, y in batch if isinstance(batch, Batches) else [batch[:2]]:
-            tau = self.temperature()
-            losses = info_nce(*self._gather(*self(x, y)), tau)
+        first = self.trainer.global_step
+        for step, (x, y) in enumerate(batch if isinstance(batch, Batches) else [batch[:2]], start=first):
+            append = (self._append_rows(rows, step) for rows in (self.x_append, self.y_append))
+            losses, tau = self._step(x, y, *append)
             optimizer.zero_grad()
             self._backward(losses.sum())
             optimizer.step()
@@ -101,15 +140,13 @@ class ContrastiveModule(LightningModule):
 
     def _backward(self, loss: Tensor) -> None:
         """Through Lightning where processes must agree on gradients; its hooks cost a tenth of a small step."""
-        if self.trainer.world_size > 1:
+        if self._shares_batches:
             self.manual_backward(loss)
         else:
             loss.backward()
 
     def _gather(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """The rows of all processes in rank order, with gradient: negatives come from the whole batch."""
-        if self.trainer.world_size == 1:
-            return x, y
         gathered = (self.all_gather(rows, sync_grads=True) for rows in (x, y))
         x, y = (rows.movedim(0, -3).flatten(-3, -2) for rows in gathered if isinstance(rows, Tensor))
         return x, y
@@ -120,3 +157,25 @@ class ContrastiveModule(LightningModule):
     def configure_optimizers(self) -> Optimizer:
         """The optimizer over the encoders and the temperature."""
         return self._optimizer(self.parameters())
+
+
+Step = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+def compile_step(step: Step) -> Step:
+    """The step as one fused kernel graph, or as it is where torch.compile fails, with a warning."""
+    compiled = torch.compile(step, dynamic=False)
+    works = True
+
+    def run(x: Tensor, y: Tensor, x_append: Tensor, y_append: Tensor) -> tuple[Tensor, Tensor]:
+        nonlocal works
+        if works:
+            try:
+                return compiled(x, y, x_append, y_append)
+            except Exception as error:  # of many kinds: no compiler, an encoder it cannot trace, …
+                works = False
+                reason = str(error).strip().splitlines()[0]
+                warnings.warn(f"torch.compile failed, so the step runs uncompiled: {reason}", stacklevel=2)
+        return step(x, y, x_append, y_append)
+
+    return run

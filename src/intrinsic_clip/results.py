@@ -14,13 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from intrinsic_clip.replicates import Replicates
+
 if TYPE_CHECKING:
     from torch import Tensor
 
 RESULTS = "results.json"
 METRICS = "metrics.csv"
+EMBEDDINGS = "embeddings.safetensors"
 # What may differ between two starts of the same run: where it writes, what it shows, the machine it runs on.
-NOT_CONTENT = {"output_dir", "logger", "threads", "checkpoint_seconds", "progress"}
+NOT_CONTENT = {"output_dir", "logger", "threads", "compile", "memory_gb", "checkpoint_seconds", "progress"}
 HARDWARE = {"accelerator", "devices", "num_nodes", "strategy"}
 
 
@@ -78,9 +81,17 @@ def write_results(folder: Path, results: Mapping[str, Any]) -> None:
     write_atomically(folder / RESULTS, json.dumps(results, indent=2, allow_nan=False) + "\n")
 
 
-def summarise(value: "Tensor") -> dict[str, Any]:
-    """Mean, standard deviation and each replicate's value of one metric `(*R,)`; NaN becomes null."""
-    values = [number if math.isfinite(number) else None for number in value.double().flatten().tolist()]
+def summarise(value: "Tensor | list[Any]") -> dict[str, Any]:
+    """Mean and standard deviation over the replicates of one metric, and each one's value; NaN becomes null.
+
+    A lone run `()` has one value and std null, `(replicates,)` a list of values. With output dimensions in front,
+    `(D, replicates)`, mean, std and values are lists with an entry for each. A list is what `values` held.
+    """
+    values = value if isinstance(value, list) else value.double().reshape(value.shape or (1,)).tolist()
+    if isinstance(values[0], list):
+        summaries = [summarise(row) for row in values]
+        return {key: [summary[key] for summary in summaries] for key in ("mean", "std", "values")}
+    values = [number if number is not None and math.isfinite(number) else None for number in values]
     numbers = pd.Series([number for number in values if number is not None], dtype=float)
     mean = float(numbers.mean()) if len(numbers) else None
     return {"mean": mean, "std": float(numbers.std()) if len(numbers) > 1 else None, "values": values}
@@ -112,7 +123,10 @@ def _commit() -> str | None:
 
 
 def read_metrics(folder: Path) -> pd.DataFrame:
-    """The metrics over time of one run: columns step, epoch, metric, value."""
+    """The metrics over time of one run: columns step, epoch, metric, output_dim, replicate, value.
+
+    output_dim and replicate are empty where the run has no such axis.
+    """
     return pd.read_csv(folder / METRICS)
 
 
@@ -128,10 +142,16 @@ def collect(folder: str | Path) -> pd.DataFrame:
         if results is None:
             continue
         settings = {"run": str(path.parent), **_flatten(results["config"])}
+        labels = Replicates.of(results["config"]).labels()
         for metric, summary in results["metrics"].items():
-            for replicate, value in enumerate(summary["values"]):
-                rows.append({**settings, "replicate": replicate, "metric": metric, "value": value})
+            for (d, index), value in zip(labels, _flat(summary["values"]), strict=True):
+                axes = {} if d is None else {"encoder.output_dim": d}
+                rows.append({**settings, **axes, "replicate": index or 0, "metric": metric, "value": value})
     return pd.DataFrame(rows)
+
+
+def _flat(values: list[Any]) -> list[Any]:
+    return [v for row in values for v in row] if isinstance(values[0], list) else values
 
 
 def _flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -139,33 +159,3 @@ def _flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in config.items():
         flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
     return flat
-
-
-def report(results: Mapping[str, Any], folder: Path) -> str:
-    """What a run says at its end: the main numbers beside the truth, and where everything lies."""
-    shared_dim = results["shared_dim"]
-    truth = "unknown" if shared_dim is None else str(shared_dim)
-    n_test = results["n_test"]
-    rows: list[tuple[str, ...]] = [("", "f(X)", "g(Y)", "truth")]
-    for estimator, label in (("mle", "MLE"), ("twonn", "TwoNN")):
-        pair = [_show(results, f"id/{estimator}/{side}") for side in "xy"]
-        rows.append((f"intrinsic dimension ({label})", *pair, f"k* = {truth}"))
-    rows.append(("", "x → y", "y → x", ""))
-    for name in sorted({m.split("/")[1] for m in results["metrics"] if m.startswith("matching/")}):
-        pair = [_show(results, f"matching/{name}/{direction}") for direction in ("x_to_y", "y_to_x")]
-        chance = f"chance {1 / n_test:.4f}" if name == "top_1" else ""
-        rows.append((f"matching accuracy ({name.replace('_', ' ')})", *pair, chance))
-    rows.append(("temperature τ", _show(results, "temperature"), "", "→ 0"))
-    width = max(len(row[0]) for row in rows)
-    table = [f"  {row[0]:<{width}}  {row[1]:>10}  {row[2]:>10}  {row[3]}".rstrip() for row in rows]
-    files = [("results", RESULTS), ("picture", "run.png"), ("metrics", METRICS), ("W&B files", "wandb")]
-    places = [f"  {label:<10} {folder / name}" for label, name in files if (folder / name).exists()]
-    return "\n".join([*table, "", *places])
-
-
-def _show(results: Mapping[str, Any], metric: str) -> str:
-    summary = results["metrics"].get(metric, {"mean": None, "std": None})
-    if summary["mean"] is None:
-        return "–"
-    spread = "" if summary["std"] is None else f" ± {summary['std']:.2g}"
-    return f"{summary['mean']:.4g}{spread}"

@@ -1,7 +1,9 @@
 """The training entry point: compose → check → fit → test → results."""
 
+import copy
 import logging
 import os
+import shutil
 import sys
 import time
 import warnings
@@ -9,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import hydra
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -22,13 +24,19 @@ from omegaconf import DictConfig, OmegaConf
 from intrinsic_clip import config, results
 from intrinsic_clip.config import ConfigError
 from intrinsic_clip.errors import in_one_line
+from intrinsic_clip.printout import report
+from intrinsic_clip.replicates import Replicates, stream_seed
 
 if TYPE_CHECKING:  # PyTorch takes seconds to import: a run that is done already does not wait for it
     from pytorch_lightning import Callback, Trainer
+    from torch import nn
 
     from intrinsic_clip.data import PairedData
     from intrinsic_clip.module import ContrastiveModule
     from intrinsic_clip.probes import Probe, TemperatureProbe
+
+STEPS_WORTH_COMPILING = 20_000
+EMBEDDINGS_BYTES = 2**28
 
 
 def train(cfg: DictConfig) -> dict[str, Any]:
@@ -42,14 +50,69 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     folder = results.run_folder(settings)
     completed = results.read_completed(folder)
     if completed is not None:
-        print(f"Done already: nothing to train.\n\n{results.report(completed, folder)}")
+        print(f"Done already: nothing to train.\n\n{report(completed, folder)}")
         return completed
     config.check(settings)
-    data, module, probes = build(cfg, settings)
+    groups = _plan(cfg, settings)
     folder.mkdir(parents=True, exist_ok=True)
     results.write_atomically(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(settings)))
+    if len(groups) == 1:
+        found = _train_together(cfg, settings, folder)
+    else:
+        found = _train_in_chunks(cfg, settings, folder, groups)
+    return found
+
+
+def _plan(cfg: DictConfig, settings: Mapping[str, Any]) -> list[list[int]]:
+    """Say how much memory the run takes; replicate indices in the groups that fit, one group if they all do."""
+    from intrinsic_clip import memory
+
+    replicates = Replicates.of(settings)
+    indices = list(replicates.indices or (0,))
+    one = _with_replicates(cfg, indices[:1]) if replicates.indices else cfg
+    data, module, _ = build(one, config.resolve(one))
+    need = memory.estimate(module, data)
+    given = settings["memory_gb"]
+    limit = memory.available(settings["trainer"]["accelerator"]) if given is None else given * memory.GIB
+    groups = memory.chunks(indices, need, limit)
+    amount = (
+        f"about {need * len(indices) / memory.GIB:.2f} GiB of {limit / memory.GIB:.1f} GiB for {replicates}"
+    )
+    print(
+        f"Memory: {amount}" + ("" if len(groups) == 1 else f", so it trains in {len(groups)} chunks"),
+        flush=True,
+    )
+    return groups
+
+
+def _with_replicates(cfg: DictConfig, indices: list[int]) -> DictConfig:
+    one = copy.deepcopy(cfg)
+    OmegaConf.update(one, "replicates", indices, force_add=True)
+    return one
+
+
+def _train_in_chunks(
+    cfg: DictConfig, settings: Mapping[str, Any], folder: Path, groups: list[list[int]]
+) -> dict[str, Any]:
+    """Train groups of replicates one after the other, each in a folder that is resumed like a run; then join them."""
+    from intrinsic_clip.chunks import put_together
+
+    folders = []
+    for indices in groups:
+        part = _with_replicates(cfg, indices)
+        folders.append(folder / "chunks" / f"{folder.name}-{indices[0]}-{indices[-1]}")
+        if results.read_completed(folders[-1]) is None:
+            folders[-1].mkdir(parents=True, exist_ok=True)
+            _train_together(part, config.resolve(part), folders[-1])
+    found = put_together(folders, settings, folder)
+    _finish(found, folder)
+    return found
+
+
+def _train_together(cfg: DictConfig, settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    data, module, probes = build(cfg, settings)
     trainer = _trainer(cfg, settings, folder, probes)
-    timings = _fit_and_test(trainer, module, data, folder)
+    timings = _fit_and_test(trainer, module, data, probes, folder)
     found = {
         "status": "completed",
         "config": settings,
@@ -64,7 +127,8 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         "reasons": {name: reason for probe in probes for name, reason in probe.reasons.items()},
     }
     if trainer.is_global_zero:
-        _leave(trainer, module, folder, found)
+        _save_embeddings(trainer, module, folder)
+        _finish(found, folder)
     return found
 
 
@@ -84,16 +148,49 @@ def build(
         torch.set_num_threads(settings["threads"])
     try:
         data = instantiate(cfg.data)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(settings["seed"])
-            f = instantiate(cfg.encoder)(input_dim=data.d_x)
-            g = instantiate(cfg.encoder)(input_dim=data.d_y)
-        similarity, temperature = instantiate(cfg.loss.similarity), instantiate(cfg.loss.temperature)
-        module = ContrastiveModule(f, g, similarity, temperature, instantiate(cfg.optimizer))
+        replicates = Replicates.of(settings)
+        f = _encoder(cfg, settings, replicates, "f", data.d_x)
+        g = _encoder(cfg, settings, replicates, "g", data.d_y)
+        axes = {"replicates": replicates.shape, "_convert_": "all"} if replicates.shape else {}
+        similarity, temperature = instantiate(cfg.loss.similarity), instantiate(cfg.loss.temperature, **axes)
+        optimizer = instantiate(cfg.optimizer)
+        module = ContrastiveModule(
+            f, g, similarity, temperature, optimizer, replicates, _is_compiled(settings, replicates)
+        )
         probes = [instantiate(probe) for probe in cfg.probes.values() if isinstance(probe, DictConfig)]
     except (InstantiationException, ValueError) as error:
         raise ConfigError(str(error.__cause__ or error).splitlines()[0]) from error
     return data, module, probes
+
+
+def _encoder(
+    cfg: DictConfig,
+    settings: Mapping[str, Any],
+    replicates: Replicates,
+    stream: Literal["f", "g"],
+    input_dim: int | tuple[int, ...],
+) -> "nn.Module":
+    from intrinsic_clip.encoders.replication import replicate
+
+    seeds = [stream_seed(settings["seed"], index, stream) for index in replicates.indices or (0,)]
+    output_dims = replicates.output_dims or (settings["encoder"]["output_dim"],)
+    return replicate(
+        lambda d: instantiate(cfg.encoder, output_dim=d)(input_dim=input_dim),
+        input_dim,
+        seeds,
+        output_dims,
+        replicates.shape,
+    )
+
+
+def _is_compiled(settings: Mapping[str, Any], replicates: Replicates) -> bool:
+    """As asked for; by default where compiling, about ten seconds, is paid back and a C++ compiler is there."""
+    if settings["compile"] is not None:
+        return bool(settings["compile"])
+    data, epochs = settings["data"], settings["trainer"]["max_epochs"]
+    steps = epochs * data.get("n_train", 0) // data.get("batch_size", 1)
+    compiler = any(map(shutil.which, [os.environ.get("CXX", "g++"), "c++", "clang++"]))
+    return steps * len(replicates) >= STEPS_WORTH_COMPILING and compiler
 
 
 def _trainer(
@@ -103,8 +200,9 @@ def _trainer(
     from intrinsic_clip.resume import AtomicCheckpointIO, ResumePoint
 
     _quieten_lightning()
+    given = {"folder": str(folder), "group": settings["name"]}
     loggers = [
-        instantiate(node, **({"folder": str(folder)} if config.takes(node, "folder") else {}))
+        instantiate(node, **{key: value for key, value in given.items() if config.takes(node, key)})
         for node in cfg.logger.values()
     ]
     callbacks: list[Callback] = [*probes, ResumePoint(folder, settings["checkpoint_seconds"])]
@@ -125,7 +223,11 @@ def _trainer(
 
 
 def _fit_and_test(
-    trainer: "Trainer", module: "ContrastiveModule", data: "PairedData", folder: Path
+    trainer: "Trainer",
+    module: "ContrastiveModule",
+    data: "PairedData",
+    probes: list["Probe | TemperatureProbe"],
+    folder: Path,
 ) -> dict[str, Any]:
     """Fit from the last checkpoint on, if there is one, then test; returns the timings."""
     from pytorch_lightning.trainer.states import TrainerStatus
@@ -143,6 +245,7 @@ def _fit_and_test(
         )
         fitted = time.perf_counter()
         trainer.test(module, datamodule=data, verbose=False, weights_only=True)
+        _log_table(trainer, module, probes)
     except (UnpicklingError, EOFError) as error:
         raise ConfigError(
             f"{checkpoint}: damaged ({type(error).__name__}); delete it to train anew"
@@ -160,21 +263,45 @@ def _fit_and_test(
     return {"fit_seconds": fitted - started, "test_seconds": time.perf_counter() - fitted, "resumed": resumed}
 
 
-def _leave(trainer: "Trainer", module: "ContrastiveModule", folder: Path, found: dict[str, Any]) -> None:
-    """Everything a run leaves behind; results.json last, since it says that the rest is there."""
+def _log_table(
+    trainer: "Trainer", module: "ContrastiveModule", probes: list["Probe | TemperatureProbe"]
+) -> None:
+    """Give W&B each replicate's final numbers as one table."""
+    from intrinsic_clip.loggers import WandbLogger
+
+    if not module.replicates.shape:
+        return
+    finals = {name: value for probe in probes for name, value in sorted(probe.latest.items())}
+    numbers = [value.double().flatten().tolist() for value in finals.values()]
+    rows = [[*label, *row] for label, *row in zip(module.replicates.labels(), *numbers, strict=True)]
+    for logger in trainer.loggers:
+        if isinstance(logger, WandbLogger):
+            logger.log_table("replicates", ["output_dim", "replicate", *finals], rows)
+
+
+def _save_embeddings(trainer: "Trainer", module: "ContrastiveModule", folder: Path) -> None:
+    """Of all replicates, or of the first where all would be a large file."""
     from safetensors.torch import save
 
-    from intrinsic_clip.picture import draw_run
     from intrinsic_clip.probes import take_embeddings
 
     test = take_embeddings(trainer, module, "test")
     tensors = {"x": test.x, "y": test.y, "x_raw": test.x_raw, "y_raw": test.y_raw, "z": test.z}
-    tensors |= {f"label_{name}": labels for name, labels in test.labels.items()}
-    kept = {name: tensor.cpu().contiguous() for name, tensor in tensors.items() if tensor is not None}
-    results.write_atomically(folder / "embeddings.safetensors", save(kept))
+    kept = {name: tensor for name, tensor in tensors.items() if tensor is not None}
+    if sum(tensor.nbytes for tensor in kept.values()) > EMBEDDINGS_BYTES:
+        kept = {name: tensor[..., :1, :, :] for name, tensor in kept.items()}
+    kept |= {f"label_{name}": labels for name, labels in test.labels.items()}
+    content = save({name: tensor.cpu().contiguous() for name, tensor in kept.items()})
+    results.write_atomically(folder / results.EMBEDDINGS, content)
+
+
+def _finish(found: dict[str, Any], folder: Path) -> None:
+    """The picture, the results (last, since they say that the rest is there), and a word about both."""
+    from intrinsic_clip.picture import draw_run
+
     draw_run(results.read_metrics(folder), found, folder / "run.png")
     results.write_results(folder, found)
-    print(f"\n{results.report(found, folder)}", flush=True)
+    print(f"\n{report(found, folder)}", flush=True)
 
 
 def _quieten_lightning() -> None:

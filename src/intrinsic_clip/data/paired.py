@@ -76,9 +76,11 @@ class PairedData(LightningDataModule):
 
     Attributes:
         d_x, d_y: input sizes of the two encoders; the shape of a row where that is no vector.
+        sizes: rows of each split.
         shared_dim: k*, the intrinsic dimension of what the modalities share, or None if unknown.
     """
 
+    sizes: dict[Split, int]
     d_x: int | tuple[int, ...]
     d_y: int | tuple[int, ...]
     shared_dim: int | None = None

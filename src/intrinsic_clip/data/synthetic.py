@@ -6,19 +6,14 @@ latent Z = Y[:, :k*]. Each class below is one such function.
 
 import math
 from abc import abstractmethod
+from typing import Any
 
-import numpy as np
 import torch
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor
 
 from intrinsic_clip.data.paired import PairedData, Pairs, Split
-
-
-def seeded_generator(seed: int, replicate: int, device: torch.device) -> torch.Generator:
-    """The random stream of one replicate: depends on (seed, replicate) and on nothing else in the run."""
-    state = np.random.SeedSequence([seed, replicate]).generate_state(2, np.uint32)
-    return torch.Generator(device).manual_seed(int(state[0]) << 32 | int(state[1]))
+from intrinsic_clip.replicates import stream_seed
 
 
 class SyntheticData(PairedData):
@@ -30,6 +25,8 @@ class SyntheticData(PairedData):
         shared_dim: k*.
         batch_size: pairs per step.
         seed: with the replicate's index it determines the data.
+        replicates: their number or a list of their indices, each with data of its own, `(replicates, n, d)`; None: one
+            without the axis, the same as index 0.
     """
 
     d_x: int
@@ -46,19 +43,27 @@ class SyntheticData(PairedData):
         shared_dim: NonNegativeInt = 5,
         batch_size: PositiveInt = 256,
         seed: NonNegativeInt = 0,
+        replicates: PositiveInt | list[NonNegativeInt] | None = None,
     ) -> None:
         if shared_dim > min(d_x, d_y):
             raise ValueError(f"data.shared_dim={shared_dim} must not exceed min(d_x, d_y) = {min(d_x, d_y)}")
         super().__init__(batch_size)
-        self.sizes: dict[Split, int] = {"train": n_train, "append": n_append, "test": n_test}
+        self.sizes = {"train": n_train, "append": n_append, "test": n_test}
         self.d_x, self.d_y, self.shared_dim, self.seed = d_x, d_y, shared_dim, seed
+        self.replicates = range(replicates) if isinstance(replicates, int) else replicates
 
     def load(self, device: torch.device) -> dict[Split, Pairs]:
-        """All splits from one stream, cut in the order train, append, test."""
-        pairs = self.generate(seeded_generator(self.seed, 0, device), sum(self.sizes.values()))
-        columns = (pairs.x, pairs.y, pairs.z)
-        cuts = zip(*(c.split(list(self.sizes.values())) for c in columns if c is not None), strict=True)
+        """All splits of a replicate from one stream, cut in the order train, append, test."""
+        each = [self._generate(replicate, device) for replicate in self.replicates or [0]]
+        columns = (torch.stack(c) if self.replicates else c[0] for c in zip(*each, strict=True))
+        cuts = zip(*(c.split(list(self.sizes.values()), dim=-2) for c in columns), strict=True)
         return {split: Pairs(*cut) for split, cut in zip(self.sizes, cuts, strict=True)}
+
+    def _generate(self, replicate: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+        generator = torch.Generator(device).manual_seed(stream_seed(self.seed, replicate, "data"))
+        pairs = self.generate(generator, sum(self.sizes.values()))
+        assert pairs.z is not None
+        return pairs.x, pairs.y, pairs.z
 
     def generate(self, generator: torch.Generator, n: int) -> Pairs:
         """n pairs: x `(n, d_x)`, y `(n, d_y)` and the latent z `(n, k*)` they share."""
@@ -80,7 +85,7 @@ class SyntheticLinear(SyntheticData):
         noise: ν; with ν > 0 the mutual information is known, see `mutual_information`.
     """
 
-    def __init__(self, noise: NonNegativeFloat = 0.0, **sizes: int) -> None:
+    def __init__(self, noise: NonNegativeFloat = 0.0, **sizes: Any) -> None:
         super().__init__(**sizes)
         self.noise = noise
 
@@ -118,7 +123,7 @@ class SyntheticGaussianNonlinear(SyntheticData):
         turn: by how many radians the plane of two coordinates turns per unit of radius in it.
     """
 
-    def __init__(self, turn: float = 1.0, **sizes: int) -> None:
+    def __init__(self, turn: float = 1.0, **sizes: Any) -> None:
         super().__init__(**sizes)
         self.turn = turn
 
@@ -152,7 +157,7 @@ class SyntheticRotated(SyntheticLinear):
 class SyntheticIndependent(SyntheticData):
     """X and Y independent: nothing is shared, k* = 0, and no encoder can match above chance."""
 
-    def __init__(self, **sizes: int) -> None:
+    def __init__(self, **sizes: Any) -> None:
         if sizes.setdefault("shared_dim", 0):
             raise ValueError("data.shared_dim must be 0: independent modalities share nothing")
         super().__init__(**sizes)

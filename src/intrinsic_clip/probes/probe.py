@@ -10,13 +10,14 @@ from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
 from torch import Tensor
 
 from intrinsic_clip.data.paired import Split
+from intrinsic_clip.loggers import log_replicates
 from intrinsic_clip.probes.embeddings import Embeddings, forget_embeddings, take_embeddings
 
 
 class Probe(Callback):
     """Measures held-out embeddings before training, every n epochs, after the last one, and in `trainer.test`.
 
-    The mean over replicates goes to the loggers and to `trainer.callback_metrics`; `latest` keeps every
+    Loggers get what `log_replicates` says, `trainer.callback_metrics` the mean over replicates; `latest` keeps every
     replicate's value.
 
     Args:
@@ -44,7 +45,7 @@ class Probe(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Measure the untrained encoders, unless the run goes on from a checkpoint."""
         if trainer.global_step == 0:
-            self._log(trainer, self._measure(trainer, pl_module, "test"))
+            log_replicates(trainer, pl_module, self._measure(trainer, pl_module, "test"), trainer.global_step)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Measure where the epoch is due; training rows only after the last one."""
@@ -54,7 +55,10 @@ class Probe(Callback):
         metrics = self._measure(trainer, pl_module, "test")
         if last and self.in_sample:
             metrics |= self._measure(trainer, pl_module, "train")
-        self._log(trainer, metrics, self.draw(take_embeddings(trainer, pl_module, "test")))
+        log_replicates(trainer, pl_module, metrics, trainer.global_step)
+        for name, values in self.draw(take_embeddings(trainer, pl_module, "test")).items():
+            for logger in trainer.loggers:
+                _log_histogram(logger, name, values, trainer.global_step)
         pl_module.log_dict(_scalars(metrics), logger=False)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -70,16 +74,6 @@ class Probe(Callback):
         metrics = {prefix + name: value for name, value in measured.items()}
         self.latest |= metrics
         return metrics
-
-    def _log(
-        self, trainer: Trainer, metrics: dict[str, Tensor], samples: dict[str, Tensor] | None = None
-    ) -> None:
-        for logger in trainer.loggers:
-            logger.log_metrics(
-                {**_scalars(metrics), "epoch": trainer.current_epoch}, step=trainer.global_step
-            )
-            for name, values in (samples or {}).items():
-                _log_histogram(logger, name, values, trainer.global_step)
 
 
 def is_last_epoch(trainer: Trainer) -> bool:

@@ -1,6 +1,5 @@
 """Loss and temperature at every step."""
 
-import math
 from typing import Any
 
 import torch
@@ -8,11 +7,11 @@ from pydantic import PositiveInt
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from intrinsic_clip.loggers import log_replicates
+
 
 class TemperatureProbe(Callback):
-    """Logs `loss` and `temperature` of every n-th step, the mean over replicates.
-
-    A logger that wants fewer says so by an attribute `every_n_steps` of its own, as our WandbLogger does.
+    """Logs `loss` and `temperature` of every n-th step; a logger may want fewer, see `log_replicates`.
 
     Values stay on the device until the epoch ends: reading them at each step would stall it. Needs a training step
     whose output dict has `losses` and `temperature`, `(steps, *R)` each.
@@ -38,17 +37,11 @@ class TemperatureProbe(Callback):
         self._values.clear()
         self.latest = {"loss": losses.mean(0), "temperature": temperatures[-1]}
         first = trainer.global_step - len(losses) + 1
-        means = (
-            column.double().flatten(1).mean(-1) if column.ndim > 1 else column
-            for column in (losses, temperatures)
-        )
-        for step, (loss, tau) in enumerate(
-            zip(*(column.tolist() for column in means), strict=True), start=first
-        ):
-            metrics = {"loss": loss, "temperature": tau, "epoch": trainer.current_epoch}
-            for logger in trainer.loggers:
-                if step % math.lcm(self.every_n_steps, getattr(logger, "every_n_steps", 1)) == 0:
-                    logger.log_metrics(metrics, step=step)
+        losses, temperatures = losses.cpu(), temperatures.cpu()
+        for step, (loss, tau) in enumerate(zip(losses, temperatures, strict=True), start=first):
+            if step % self.every_n_steps == 0:
+                metrics = {"loss": loss, "temperature": tau}
+                log_replicates(trainer, pl_module, metrics, step, each_step=True)
         pl_module.log_dict({name: value.mean() for name, value in self.latest.items()}, logger=False)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:

@@ -48,7 +48,7 @@ class OpenClipArt(PairedData):
         images: bool = False,
     ) -> None:
         super().__init__(batch_size)
-        self.sizes: dict[Split, int] = {"train": n_train, "append": n_append, "test": n_test}
+        self.sizes = {"train": n_train, "append": n_append, "test": n_test}
         self.standardise, self.images = standardise, images
         shapes = {name: tensor.shape for name, tensor in read_features().items()}
         available, asked = shapes["x"][0], n_train + n_append + n_test

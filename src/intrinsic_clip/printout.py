@@ -1,0 +1,73 @@
+"""What a run says on screen at its end: the main numbers beside the truth, and where everything lies."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from intrinsic_clip.replicates import Replicates
+from intrinsic_clip.results import METRICS, RESULTS
+
+PLACES = (("results", RESULTS), ("picture", "run.png"), ("metrics", METRICS), ("W&B files", "wandb"))
+
+
+def report(results: Mapping[str, Any], folder: Path) -> str:
+    """A table of what results.json holds (mean ± standard deviation over replicates), and the files beside it."""
+    output_dims = Replicates.of(results["config"]).output_dims
+    rows = _of_one(results) if output_dims is None else _of_several(results, output_dims)
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    table = [
+        "  "
+        + "  ".join(
+            [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]
+        )
+        for row in rows
+    ]
+    places = [f"  {label:<10} {folder / name}" for label, name in PLACES if (folder / name).exists()]
+    return "\n".join([*(line.rstrip() for line in table), "", *places])
+
+
+def _truth(results: Mapping[str, Any]) -> str:
+    shared_dim = results["shared_dim"]
+    return f"k* = {'unknown' if shared_dim is None else shared_dim}"
+
+
+def _matchings(results: Mapping[str, Any]) -> list[str]:
+    return sorted({metric.split("/")[1] for metric in results["metrics"] if metric.startswith("matching/")})
+
+
+def _of_one(results: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """One row per quantity."""
+    rows: list[tuple[str, ...]] = [("", "f(X)", "g(Y)", "truth")]
+    for estimator, label in (("mle", "MLE"), ("twonn", "TwoNN")):
+        pair = [_show(results, f"id/{estimator}/{side}") for side in "xy"]
+        rows.append((f"intrinsic dimension ({label})", *pair, _truth(results)))
+    rows.append(("", "x → y", "y → x", ""))
+    for name in _matchings(results):
+        pair = [_show(results, f"matching/{name}/{direction}") for direction in ("x_to_y", "y_to_x")]
+        chance = f"chance {1 / results['n_test']:.4f}" if name == "top_1" else ""
+        rows.append((f"matching accuracy ({name.replace('_', ' ')})", *pair, chance))
+    rows.append(("temperature τ", _show(results, "temperature"), "", "→ 0"))
+    return rows
+
+
+def _of_several(results: Mapping[str, Any], output_dims: tuple[int, ...]) -> list[tuple[str, ...]]:
+    """One row per output dimension."""
+    columns = {"ID of f(X)": "id/mle/x", "ID of g(Y)": "id/mle/y"}
+    columns |= {f"{name.replace('_', ' ')}, x → y": f"matching/{name}/x_to_y" for name in _matchings(results)}
+    columns |= {"τ": "temperature"}
+    rows = [(f"d ({_truth(results)})", *columns)]
+    rows += [
+        (str(d), *(_show(results, metric, place) for metric in columns.values()))
+        for place, d in enumerate(output_dims)
+    ]
+    return rows
+
+
+def _show(results: Mapping[str, Any], metric: str, place: int | None = None) -> str:
+    summary = results["metrics"].get(metric)
+    if summary is None:
+        return "–"
+    mean, std = (summary[key] if place is None else summary[key][place] for key in ("mean", "std"))
+    if mean is None:
+        return "–"
+    return f"{mean:.4g}" + ("" if std is None else f" ± {std:.2g}")
