@@ -35,14 +35,17 @@ def in_one_line() -> Iterator[None]:
     except EXPECTED as error:
         if TRACEBACK_WANTED:
             raise
-        fail(_one_line(error))
+        fail(one_line(error))
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: BaseException) -> str:
     """What is wrong and what would be right, without Hydra's and the system's several lines."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'cannot write'}: {error.strerror}"
     text = " ".join(str(error).split()).partition(" Config search path:")[0].removeprefix("In 'train': ")
+    launcher = re.search(r"Could not find 'hydra/launcher/((joblib|submitit|ray)\w*)'", text)
+    if launcher:
+        return f"{launcher[1]}: not installed; pip install '{PROGRAM}[{launcher[2]}]' brings it"
     override = re.match(r"Could not override '([^']+)'", text)
     return f"{override[1]}: unknown key{_suggestion(override[1])}" if override else text
 

@@ -9,14 +9,13 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any, Literal
 
 import hydra
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -24,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from intrinsic_clip import config, results
 from intrinsic_clip.config import ConfigError
 from intrinsic_clip.errors import in_one_line
+from intrinsic_clip.lock import held
 from intrinsic_clip.printout import report
 from intrinsic_clip.replicates import Replicates, stream_seed
 
@@ -44,6 +44,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
 
     Raises:
         ConfigError: before anything is written.
+        InUse: where another process trains this run.
         OSError: where the run folder cannot be written.
     """
     settings = config.resolve(cfg)
@@ -54,35 +55,48 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         return completed
     config.check(settings)
     groups = _plan(cfg, settings)
-    folder.mkdir(parents=True, exist_ok=True)
+    with held(folder):
+        (folder / results.FAILED).unlink(missing_ok=True)
+        return results.read_completed(folder) or _run(cfg, settings, folder, groups)
+
+
+def _run(
+    cfg: DictConfig, settings: Mapping[str, Any], folder: Path, groups: list[list[int]]
+) -> dict[str, Any]:
+    """Everything that writes the run folder."""
     results.write_atomically(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(settings)))
     if len(groups) == 1:
-        found = _train_together(cfg, settings, folder)
-    else:
-        found = _train_in_chunks(cfg, settings, folder, groups)
-    return found
+        return _train_together(cfg, settings, folder)
+    return _train_in_chunks(cfg, settings, folder, groups)
 
 
 def _plan(cfg: DictConfig, settings: Mapping[str, Any]) -> list[list[int]]:
     """Say how much memory the run takes; replicate indices in the groups that fit, one group if they all do."""
+    from pytorch_lightning.utilities import rank_zero_only
+
     from intrinsic_clip import memory
 
     replicates = Replicates.of(settings)
     indices = list(replicates.indices or (0,))
-    one = _with_replicates(cfg, indices[:1]) if replicates.indices else cfg
-    data, module, _ = build(one, config.resolve(one))
+    data, module, _ = build(*one_replicate(cfg, settings))
     need = memory.estimate(module, data)
     given = settings["memory_gb"]
     limit = memory.available(settings["trainer"]["accelerator"]) if given is None else given * memory.GIB
     groups = memory.chunks(indices, need, limit)
-    amount = (
-        f"about {need * len(indices) / memory.GIB:.2f} GiB of {limit / memory.GIB:.1f} GiB for {replicates}"
-    )
-    print(
-        f"Memory: {amount}" + ("" if len(groups) == 1 else f", so it trains in {len(groups)} chunks"),
-        flush=True,
-    )
+    if not getattr(rank_zero_only, "rank", 0):
+        amount = f"{need * len(indices) / memory.GIB:.2f} GiB of {limit / memory.GIB:.1f} GiB for {replicates}"
+        split = "" if len(groups) == 1 else f", so it trains in {len(groups)} chunks"
+        print(f"Memory: about {amount}{split}", flush=True)
     return groups
+
+
+def one_replicate(cfg: DictConfig, settings: Mapping[str, Any]) -> tuple[DictConfig, Mapping[str, Any]]:
+    """The config of a run's first replicate: as good as the whole to see whether it can be built, and quicker."""
+    indices = Replicates.of(settings).indices
+    if indices is None or settings["replicates"] is None:
+        return cfg, settings
+    one = _with_replicates(cfg, [indices[0]])
+    return one, config.resolve(one)
 
 
 def _with_replicates(cfg: DictConfig, indices: list[int]) -> DictConfig:
@@ -313,35 +327,27 @@ def _quieten_lightning() -> None:
 
 
 def main(overrides: list[str]) -> None:
-    """Train as the overrides say; a sweep starts only if every run of it has a valid config."""
+    """Train as the overrides say; of a sweep, `intrinsic_clip.sweep` says which runs and what became of them."""
     if {"-m", "--multirun"} & set(overrides):
         overrides = [
             "--multirun",
             *(o for o in overrides if o not in ("-m", "--multirun")),
         ]  # Hydra wants it first
-        _check_sweep([override for override in overrides if not override.startswith("-")])
     with _hydra_arguments(overrides):
         hydra.main(version_base="1.3", config_path=str(config.conf_folder()), config_name="train")(_task)()
 
 
 def _task(cfg: DictConfig) -> None:
-    # Lightning starts the other processes of a DDP run by this command line: that of one run, also in a sweep.
-    sys.argv = [sys.argv[0], "train", *HydraConfig.get().overrides.task]
     with in_one_line():
-        train(cfg)
+        train_composed(cfg)
 
 
-def _check_sweep(overrides: list[str]) -> None:
-    """Compose, check and build each run of a sweep; what only another sweeper understands is left to it."""
-    parsed = OverridesParser.create().parse_overrides(overrides)
-    if any(override.is_sweep_override() and not override.is_discrete_sweep() for override in parsed):
-        return
-    with hydra.initialize_config_dir(str(config.conf_folder()), version_base="1.3"):
-        for run in BasicSweeper.split_arguments(parsed, None)[0]:
-            cfg = hydra.compose("train", overrides=run)
-            settings = config.resolve(cfg)
-            config.check(settings)
-            build(cfg, settings)
+def train_composed(cfg: DictConfig) -> None:
+    """Train the run that Hydra has composed, in this process or a launcher's."""
+    # Lightning starts the other processes of a DDP run by this command line: that of one run, also in a sweep.
+    sys.modules["__main__"].__spec__ = find_spec("intrinsic_clip.__main__")
+    sys.argv = [sys.argv[0], "train", *HydraConfig.get().overrides.task]
+    train(cfg)
 
 
 @contextmanager
