@@ -1,6 +1,9 @@
 """Small runs that the tests share, and how to compare what they leave."""
 
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,23 @@ TINY = [
     "checkpoint_seconds=0",
     "threads=1",
 ]
+LONGER = [*TINY, "trainer.max_epochs=60", "probes.every_n_epochs=7"]  # a second or two: time to kill it
+
+
+def start(folder: Path, *overrides: str) -> subprocess.Popen:
+    """Start `intrinsic-clip train` in a process of its own, both its outputs in one pipe."""
+    command = [sys.executable, "-m", "intrinsic_clip", "train", *overrides]
+    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def wait_for(folder: Path, pattern: str) -> Path:
+    """The first file that matches, once there is one."""
+    for _ in range(1200):
+        found = next(folder.glob(pattern), None)
+        if found:
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"{pattern} did not appear")
 
 
 def files_below(folder: Path) -> list[str]:

@@ -99,12 +99,49 @@ def test_collect_gives_a_row_per_run_and_metric_of_finished_runs(tmp_path, compo
     unfinished = tmp_path / "outputs" / "custom" / "unfinished"
     unfinished.mkdir()
     (unfinished / "results.json").write_text('{"status": "running"}')
-    table = results.collect(tmp_path / "outputs")
+    with pytest.warns(UserWarning, match="unfinished is left out"):
+        table = results.collect(tmp_path / "outputs")
     chosen = table[table.metric == "id/mle/x"]
     assert sorted(chosen["encoder.output_dim"]) == [3, 6]
     assert table.run.nunique() == 2
     assert results.collect(tmp_path / "nothing").empty
     assert isinstance(table, pd.DataFrame)
+
+
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        ({"results.json": '{"status": "comp'}, "results.json is damaged"),
+        ({"results.json": "[1, 2]"}, "results.json is damaged"),
+        ({"results.json": '{"status": "completed", "config": {}, "metrics": 3}'}, "results.json is damaged"),
+        ({"results.json": b"\xff\xfe"}, "results.json is damaged"),
+        ({"config.yaml": "seed: 0"}, "unfinished"),
+        ({"failed.txt": "out of memory", "config.yaml": "seed: 0"}, "failed \\(out of memory\\)"),
+    ],
+)
+def test_collect_names_what_it_leaves_out(tmp_path, files, reason) -> None:
+    good = {"status": "completed", "config": {"seed": 3}, "metrics": {"loss": {"values": [1.0, 2.0]}}}
+    for run in ("good", "bad", "good/chunks/0", "chunks/0"):
+        (tmp_path / run).mkdir(parents=True)
+        (tmp_path / run / "results.json").write_text(json.dumps(good))
+    (tmp_path / "bad" / "results.json").unlink()
+    for name, content in files.items():
+        (tmp_path / "bad" / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.warns(UserWarning, match=f"bad is left out: {reason}"):
+        table = results.collect(tmp_path)
+    assert table.run.unique().tolist() == [str(tmp_path / "good")]
+    assert table.value.tolist() == [1.0, 2.0]
+
+
+def test_collect_of_nothing_has_the_columns_of_every_table(tmp_path) -> None:
+    assert results.collect(tmp_path).columns.tolist() == [
+        "run",
+        "name",
+        "seed",
+        "replicate",
+        "metric",
+        "value",
+    ]
 
 
 def test_summaries_of_replicates_and_nan() -> None:

@@ -5,35 +5,18 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from intrinsic_clip import results
 from intrinsic_clip.train import train
-from runs import TINY, without_time
-
-LONGER = [*TINY, "trainer.max_epochs=60", "probes.every_n_epochs=7"]
-
-
-def _start(folder: Path, *overrides: str) -> subprocess.Popen:
-    command = [sys.executable, "-m", "intrinsic_clip", "train", *LONGER, *overrides]
-    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-
-def _wait_for(folder: Path, pattern: str) -> Path:
-    for _ in range(1200):
-        found = next(folder.glob(pattern), None)
-        if found:
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"{pattern} did not appear")
+from runs import LONGER, TINY, start, wait_for, without_time
 
 
 @pytest.mark.parametrize(("signal_number", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
 def test_killed_and_started_again_ends_with_the_same_numbers(tmp_path, compose, signal_number, code) -> None:
-    process = _start(tmp_path)
-    folder = _wait_for(tmp_path, "outputs/custom/*/last.ckpt").parent
+    process = start(tmp_path, *LONGER)
+    folder = wait_for(tmp_path, "outputs/custom/*/last.ckpt").parent
     time.sleep(0.4)  # somewhere in a later epoch
     os.kill(process.pid, signal_number)
     said = process.communicate()[0]

@@ -7,6 +7,7 @@ import math
 import os
 import platform
 import subprocess
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -135,20 +136,52 @@ def collect(folder: str | Path) -> pd.DataFrame:
     """All finished runs below a folder as a tidy table: a row per run, metric and replicate.
 
     Columns: run (its folder), name, seed, config keys as `encoder.output_dim` …, replicate, metric, value.
-    Unfinished runs are left out; an empty folder gives an empty table.
+    A run that is unfinished, or whose results cannot be read, is left out with a warning that names it; an
+    empty folder gives an empty table with the columns that every table has.
     """
-    rows = []
-    for path in sorted(Path(folder).glob(f"**/{RESULTS}")):
-        results = read_completed(path.parent)
-        if results is None:
-            continue
-        settings = {"run": str(path.parent), **_flatten(results["config"])}
-        labels = Replicates.of(results["config"]).labels()
-        for metric, summary in results["metrics"].items():
-            for (d, index), value in zip(labels, _flat(summary["values"]), strict=True):
-                axes = {} if d is None else {"encoder.output_dim": d}
-                rows.append({**settings, **axes, "replicate": index or 0, "metric": metric, "value": value})
-    return pd.DataFrame(rows)
+    rows: list[dict[str, Any]] = []
+    for run in _run_folders(Path(folder)):
+        try:
+            rows += _rows(run)
+        except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
+            reason = str(error) if isinstance(error, Unfinished) else f"{RESULTS} is damaged ({error!r})"
+            warnings.warn(f"{run} is left out: {reason}", stacklevel=2)
+    return pd.DataFrame(
+        rows, columns=None if rows else ["run", "name", "seed", "replicate", "metric", "value"]
+    )
+
+
+class Unfinished(ValueError):
+    """A run folder without results."""
+
+
+def _run_folders(folder: Path) -> Iterator[Path]:
+    """The folders that runs have written; what lies inside one, also its `chunks`, belongs to that run."""
+    for path, folders, files in os.walk(folder):
+        if {RESULTS, "config.yaml", FAILED} & set(files):
+            folders.clear()
+            yield Path(path)
+        else:
+            folders[:] = sorted(name for name in folders if name != "chunks" and not name.startswith("."))
+
+
+def _rows(run: Path) -> list[dict[str, Any]]:
+    if not (run / RESULTS).exists():
+        failed = (run / FAILED).exists()
+        raise Unfinished(f"failed ({(run / FAILED).read_text().strip()})" if failed else "unfinished")
+    results = json.loads((run / RESULTS).read_text())
+    if results["status"] != "completed":
+        raise Unfinished("unfinished")
+    settings = {"run": str(run), **_flatten(results["config"])}
+    axes = [
+        {"replicate": index or 0} if d is None else {"encoder.output_dim": d, "replicate": index or 0}
+        for d, index in Replicates.of(results["config"]).labels()
+    ]
+    return [
+        {**settings, **place, "metric": metric, "value": value}
+        for metric, summary in results["metrics"].items()
+        for place, value in zip(axes, _flat(summary["values"]), strict=True)
+    ]
 
 
 def _flat(values: list[Any]) -> list[Any]:

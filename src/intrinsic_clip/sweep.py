@@ -2,9 +2,10 @@
 
 import contextlib
 import os
+import sys
 import traceback
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from intrinsic_clip.lock import InUse, left_behind
 
 STATUSES = ("done", "resumed", "skipped", "failed", "interrupted", "not started")
 NUMBERS = {"ID f(X)": "id/mle/x", "ID g(Y)": "id/mle/y", "matching": "matching/", "τ": "temperature"}
+RANKS = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "LOCAL_RANK", "WORLD_SIZE")  # as Lightning sets them
 FEW = 40  # runs; of more than these only the failed ones have a line
 
 
@@ -28,7 +30,8 @@ def job(cfg: DictConfig, started_in: str) -> str | None:
 
     try:
         os.chdir(started_in)
-        train_composed(cfg)
+        with _own_ranks():
+            train_composed(cfg)
     except (Exception, SystemExit) as error:
         if not isinstance(error, EXPECTED):
             traceback.print_exc()
@@ -37,6 +40,20 @@ def job(cfg: DictConfig, started_in: str) -> str | None:
                 _leave_reason(results.run_folder(config.resolve(cfg)), error)
         return _reason(error)
     return None
+
+
+@contextlib.contextmanager
+def _own_ranks() -> Iterator[None]:
+    """Forget what a DDP run leaves: the next one in this process would take itself for a process of that run."""
+    ours = set(RANKS) - set(os.environ)
+    try:
+        yield
+    finally:
+        for name in ours:
+            os.environ.pop(name, None)
+        distributed = sys.modules.get("torch.distributed")
+        if distributed and distributed.is_available() and distributed.is_initialized():
+            distributed.destroy_process_group()
 
 
 def _leave_reason(folder: Path, error: BaseException) -> None:
