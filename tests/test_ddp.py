@@ -19,9 +19,10 @@ def _run(folder: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_two_processes_equal_one(tmp_path, compose) -> None:
-    done = _run(tmp_path, "output_dir=two")
+    done = _run(tmp_path, "output_dir=two", "--multirun", "seed=1,0")  # the second in the same process
     assert done.returncode == 0, done.stderr
-    two = json.loads(next(tmp_path.glob("two/custom/*/results.json")).read_text())["metrics"]
+    runs = [json.loads(path.read_text()) for path in tmp_path.glob("two/custom/*/results.json")]
+    two = next(run["metrics"] for run in runs if run["seed"] == 0)
     one = train(compose())["metrics"]
     assert two.keys() == one.keys()
     for name in one:

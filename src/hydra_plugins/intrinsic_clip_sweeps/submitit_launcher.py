@@ -16,6 +16,8 @@ if find_spec("hydra_plugins.hydra_submitit_launcher"):
     from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf
 
     class _Patient(submitit_launcher.BaseSubmititLauncher):
+        """Hydra's own, with another `launch`."""
+
         def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
             """Submit an array of jobs and wait for each of them; Ctrl-C cancels them."""
             jobs = self._executor().map_array(
