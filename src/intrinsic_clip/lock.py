@@ -3,7 +3,7 @@
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -40,10 +40,10 @@ def held(folder: Path) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout:
-        raise InUse(f"{folder}: {_holder(path)} trains this run; wait for it or stop it") from None
+        raise InUse(f"{folder}: {_holder(path)}; wait for it or stop it") from None
     try:
         with naming(path):
-            path.write_text(f"process {os.getpid()} on {socket.gethostname()}, since {_now()}")
+            path.write_text(f"process {os.getpid()} on {socket.gethostname()} trains this run since {_now()}")
         yield
     finally:
         path.unlink(missing_ok=True)  # still held: who waits on a file without a name looks for a new one
@@ -56,10 +56,10 @@ def left_behind(folder: Path) -> bool:
 
 
 def _holder(path: Path) -> str:
-    try:
-        return path.read_text() or "another process"
-    except OSError:
-        return "another process"
+    text = ""
+    with suppress(OSError):
+        text = path.read_text()
+    return text or "another process trains this run"
 
 
 def _now() -> str:

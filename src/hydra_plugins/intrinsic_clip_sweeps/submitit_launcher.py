@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+from hydra_plugins.intrinsic_clip_sweeps._workers import ending_with_this_process
 
 if TYPE_CHECKING:
     import submitit
@@ -54,6 +58,13 @@ if find_spec("hydra_plugins.hydra_submitit_launcher"):
         """Each run in a process of its own on this machine, all at once: how Slurm would do it, without Slurm."""
 
         _EXECUTOR = "local"
+
+        def setup(
+            self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+        ) -> None:
+            """Have the jobs end with the sweep; those on a cluster outlive it."""
+            task_function = ending_with_this_process(task_function)
+            super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
 
     class SlurmLauncher(_Patient):
         """Each run as a task of a Slurm job array."""
