@@ -120,7 +120,8 @@ def test_collect_gives_a_row_per_run_and_metric_of_finished_runs(tmp_path, compo
     ],
 )
 def test_collect_names_what_it_leaves_out(tmp_path, files, reason) -> None:
-    good = {"status": "completed", "config": {"seed": 3}, "metrics": {"loss": {"values": [1.0, 2.0]}}}
+    config = {"seed": 3, "replicates": 2, "encoder": {}}
+    good = {"status": "completed", "config": config, "metrics": {"loss": {"values": [1.0, 2.0]}}}
     for run in ("good", "bad", "good/chunks/0", "chunks/0"):
         (tmp_path / run).mkdir(parents=True)
         (tmp_path / run / "results.json").write_text(json.dumps(good))

@@ -4,7 +4,7 @@ import contextlib
 import os
 import warnings
 from argparse import Namespace
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -47,13 +47,20 @@ def summaries(metrics: Mapping[str, Tensor], replicates: Replicates) -> dict[str
     """Mean over replicates by name, and `<name>/std` where there are several; `<name>/d=19` where d is an axis."""
     found = {}
     for name, value in metrics.items():
-        rows = value.double().reshape(len(replicates.output_dims or (0,)), -1)
-        for d, row in zip(replicates.output_dims or (None,), rows, strict=True):
-            key = name if d is None else f"{name}/d={d}"
+        for key, row in by_output_dim(name, value.double(), replicates):
             found[key] = float(row.mean())
-            if len(row) > 1:
+            if row.numel() > 1:
                 found[f"{key}/std"] = float(row.std())
     return found
+
+
+def by_output_dim(name: str, value: Tensor, replicates: Replicates) -> Iterator[tuple[str, Tensor]]:
+    """A value `(*R, …)` under its name, or each row of its first axis under `<name>/d=19`, where that axis is d."""
+    if replicates.output_dims is None:
+        yield name, value
+        return
+    for d, row in zip(replicates.output_dims, value, strict=True):
+        yield f"{name}/d={d}", row
 
 
 class MetricsFile(Logger):

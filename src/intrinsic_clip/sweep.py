@@ -77,7 +77,7 @@ class Run:
     def __init__(self, overrides: Sequence[str], folder: Path) -> None:
         self.overrides, self.folder = list(overrides), folder
         self.finished_before = self._found() is not None
-        self.begun_before = (folder / "last.ckpt").exists()
+        self.begun_before = any(folder.glob("**/last.ckpt"))
         self._reason: str | None = None
 
     def forget_failure(self) -> None:

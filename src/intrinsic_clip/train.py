@@ -64,7 +64,7 @@ def _run(
     cfg: DictConfig, settings: Mapping[str, Any], folder: Path, groups: list[list[int]]
 ) -> dict[str, Any]:
     """Everything that writes the run folder."""
-    results.write_atomically(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(settings)))
+    results.write_atomically(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(dict(settings))))
     if len(groups) == 1:
         return _train_together(cfg, settings, folder)
     return _train_in_chunks(cfg, settings, folder, groups)
@@ -84,7 +84,9 @@ def _plan(cfg: DictConfig, settings: Mapping[str, Any]) -> list[list[int]]:
     limit = memory.available(settings["trainer"]["accelerator"]) if given is None else given * memory.GIB
     groups = memory.chunks(indices, need, limit)
     if not getattr(rank_zero_only, "rank", 0):
-        amount = f"{need * len(indices) / memory.GIB:.2f} GiB of {limit / memory.GIB:.1f} GiB for {replicates}"
+        amount = (
+            f"{need * len(indices) / memory.GIB:.2f} GiB of {limit / memory.GIB:.1f} GiB for {replicates}"
+        )
         split = "" if len(groups) == 1 else f", so it trains in {len(groups)} chunks"
         print(f"Memory: about {amount}{split}", flush=True)
     return groups

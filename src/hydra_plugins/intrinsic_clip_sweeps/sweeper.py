@@ -85,7 +85,7 @@ class ResumingSweeper(BasicSweeper):
                     unfinished.append((cfg, settings))
         for cfg, settings in unfinished:
             config.check(settings)
-            train.build(cfg, settings)
+            train.build(*train.one_replicate(cfg, settings))
         return list(runs.values())
 
     def _launch(self, runs: Sequence["Run"]) -> None:

@@ -4,14 +4,16 @@ import math
 import warnings
 from abc import abstractmethod
 
+import numpy as np
 from pydantic import PositiveInt
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
 from torch import Tensor
 
 from intrinsic_clip.data.paired import Split
-from intrinsic_clip.loggers import log_replicates
+from intrinsic_clip.loggers import by_output_dim, log_replicates
 from intrinsic_clip.probes.embeddings import Embeddings, forget_embeddings, take_embeddings
+from intrinsic_clip.replicates import Replicates
 
 
 class Probe(Callback):
@@ -57,8 +59,9 @@ class Probe(Callback):
             metrics |= self._measure(trainer, pl_module, "train")
         log_replicates(trainer, pl_module, metrics, trainer.global_step)
         for name, values in self.draw(take_embeddings(trainer, pl_module, "test")).items():
-            for logger in trainer.loggers:
-                _log_histogram(logger, name, values, trainer.global_step)
+            for key, row in by_output_dim(name, values, getattr(pl_module, "replicates", Replicates())):
+                for logger in trainer.loggers:
+                    _log_histogram(logger, key, row, trainer.global_step)
         pl_module.log_dict(_scalars(metrics), logger=False)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -92,7 +95,7 @@ def _log_histogram(logger: object, name: str, values: Tensor, step: int) -> None
     elif isinstance(logger, WandbLogger):
         import wandb
 
-        histogram = wandb.Histogram(values.flatten().tolist())
+        histogram = wandb.Histogram(np_histogram=np.histogram(values.cpu().numpy(), bins=64))
         logger.log_metrics({name: histogram}, step=step)  # type: ignore[dict-item]
     elif isinstance(logger, TensorBoardLogger):
         logger.experiment.add_histogram(name, values, step)
