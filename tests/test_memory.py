@@ -5,7 +5,7 @@ from itertools import chain
 import pytest
 
 from intrinsic_clip import config, memory
-from intrinsic_clip.train import build
+from intrinsic_clip.build import build
 
 
 def _estimate(compose, *overrides: str) -> int:

@@ -8,10 +8,11 @@ import torch
 from safetensors.torch import load_file
 
 from intrinsic_clip import config, results
+from intrinsic_clip.build import build
 from intrinsic_clip.loggers import summaries
 from intrinsic_clip.probes import TemperatureProbe
 from intrinsic_clip.replicates import Replicates, stream_seed
-from intrinsic_clip.train import build, train
+from intrinsic_clip.train import train
 
 # Enough rows and small steps: rounding then grows by no more than a hundredfold in 320 steps.
 CALM = ["data.n_train=2048", "data.n_append=256", "optimizer.lr=1e-4", "trainer.max_epochs=10", "threads=1"]
@@ -183,3 +184,23 @@ def test_a_step_that_cannot_be_compiled_runs_as_it_is(compose, monkeypatch) -> N
     monkeypatch.setattr(torch, "compile", lambda *args, **kwargs: broken)
     with pytest.warns(UserWarning, match=r"torch.compile failed, so the step runs uncompiled: no compiler"):
         assert train(compose("compile=true"))["status"] == "completed"
+
+
+def test_numbers_too_small_for_float32_cost_no_time(compose) -> None:
+    cfg = compose()
+    build(cfg, config.resolve(cfg))
+    assert (
+        torch.tensor([1e-30]) * torch.tensor([1e-10]) == 0
+    )  # not 1e-40, which a CPU computes far more slowly
+
+
+def test_a_run_goes_on_with_the_chunks_it_began_with(tmp_path, compose) -> None:
+    asked = (*CALM, "replicates=3", "trainer.max_epochs=1")
+    train(compose(*asked, "memory_gb=0.005"))
+    folder = next(tmp_path.glob("outputs/custom/*"))
+    parts = sorted(path.name for path in folder.glob("chunks/*"))
+    assert len(parts) > 1
+    (folder / "results.json").unlink()
+    train(compose(*asked, "memory_gb=10"))
+    assert sorted(path.name for path in folder.glob("chunks/*")) == parts
+    assert not (folder / "last.ckpt").exists()

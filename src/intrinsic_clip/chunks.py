@@ -1,11 +1,59 @@
-"""Put the chunks of a run, groups of its replicates that were trained one after the other, together again."""
+"""Chunks of a run: groups of its replicates that are trained one after the other, where all at once would not fit."""
 
+import json
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from omegaconf import DictConfig
+
 from intrinsic_clip import results
+from intrinsic_clip.build import build, one_replicate
+from intrinsic_clip.replicates import Replicates
+
+PLAN = "chunks.json"
+
+
+def plan(cfg: DictConfig, settings: Mapping[str, Any], folder: Path) -> list[list[int]]:
+    """Say how much memory the run takes; replicate indices in the groups that fit, one group if they all do.
+
+    A run that has begun goes on with the groups it began with, whatever memory is free by now.
+    """
+    from pytorch_lightning.utilities import rank_zero_only
+
+    from intrinsic_clip import memory
+
+    replicates = Replicates.of(settings)
+    indices = list(replicates.indices or (0,))
+    data, module, _ = build(*one_replicate(cfg, settings))
+    need, given = memory.estimate(module, data), settings["memory_gb"]
+    limit = memory.available(settings["trainer"]["accelerator"]) if given is None else given * memory.GIB
+    groups = _begun_with(folder, indices) or memory.chunks(indices, need, limit)
+    if not getattr(rank_zero_only, "rank", 0):
+        amounts = f"{need * len(indices) / memory.GIB:.2f} GiB of {limit / memory.GIB:.1f} GiB"
+        split = "" if len(groups) == 1 else f", so it trains in {len(groups)} chunks"
+        print(f"Memory: about {amounts} for {replicates}{split}", flush=True)
+    return groups
+
+
+def _begun_with(folder: Path, indices: list[int]) -> list[list[int]] | None:
+    if (folder / "last.ckpt").exists():
+        return [indices]
+    try:
+        groups = json.loads((folder / PLAN).read_text())
+    except (OSError, ValueError):
+        return None
+    return groups if list(chain(*groups)) == indices else None
+
+
+def make_folders(folder: Path, groups: Sequence[Sequence[int]]) -> list[Path]:
+    """Make the chunks' folders in that of the run, and note the groups there."""
+    results.write_atomically(folder / PLAN, json.dumps(groups))
+    parts = [folder / "chunks" / f"{folder.name}-{indices[0]}-{indices[-1]}" for indices in groups]
+    for part in parts:
+        part.mkdir(parents=True, exist_ok=True)
+    return parts
 
 
 def put_together(folders: Sequence[Path], settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:

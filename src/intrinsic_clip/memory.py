@@ -23,7 +23,7 @@ def estimate(module: ContrastiveModule, data: PairedData) -> int:
     """Bytes that training and evaluation take at their peak, from shapes alone: nothing is computed or loaded.
 
     What a step keeps for its backward pass is counted by PyTorch itself, on tensors without content. Data that are
-    shared by all replicates, and what Python and PyTorch themselves take (about 0.5 GiB), are not counted.
+    shared by all replicates, and what Python and PyTorch themselves take (1.3 GiB on a CPU), are not counted.
     """
     twin: Any = copy.deepcopy(module).to("meta")
     sizes = {split: data.sizes[split] for split in ("train", "append", "test")}

@@ -1,9 +1,7 @@
 """The training entry point: compose → check → fit → test → results."""
 
-import copy
 import logging
 import os
-import shutil
 import sys
 import time
 import warnings
@@ -12,30 +10,27 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from intrinsic_clip import config, results
+from intrinsic_clip import chunks, config, results
+from intrinsic_clip.build import build, with_replicates
 from intrinsic_clip.config import ConfigError
 from intrinsic_clip.errors import in_one_line
 from intrinsic_clip.lock import held
 from intrinsic_clip.printout import report
-from intrinsic_clip.replicates import Replicates, stream_seed
 
 if TYPE_CHECKING:  # PyTorch takes seconds to import: a run that is done already does not wait for it
     from pytorch_lightning import Callback, Trainer
-    from torch import nn
 
     from intrinsic_clip.data import PairedData
     from intrinsic_clip.module import ContrastiveModule
     from intrinsic_clip.probes import Probe, TemperatureProbe
 
-STEPS_WORTH_COMPILING = 20_000
 EMBEDDINGS_BYTES = 2**28
 
 
@@ -54,7 +49,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         print(f"Done already: nothing to train.\n\n{report(completed, folder)}")
         return completed
     config.check(settings)
-    groups = _plan(cfg, settings)
+    groups = chunks.plan(cfg, settings, folder)
     with held(folder):
         (folder / results.FAILED).unlink(missing_ok=True)
         return results.read_completed(folder) or _run(cfg, settings, folder, groups)
@@ -70,57 +65,16 @@ def _run(
     return _train_in_chunks(cfg, settings, folder, groups)
 
 
-def _plan(cfg: DictConfig, settings: Mapping[str, Any]) -> list[list[int]]:
-    """Say how much memory the run takes; replicate indices in the groups that fit, one group if they all do."""
-    from pytorch_lightning.utilities import rank_zero_only
-
-    from intrinsic_clip import memory
-
-    replicates = Replicates.of(settings)
-    indices = list(replicates.indices or (0,))
-    data, module, _ = build(*one_replicate(cfg, settings))
-    need = memory.estimate(module, data)
-    given = settings["memory_gb"]
-    limit = memory.available(settings["trainer"]["accelerator"]) if given is None else given * memory.GIB
-    groups = memory.chunks(indices, need, limit)
-    if not getattr(rank_zero_only, "rank", 0):
-        amount = (
-            f"{need * len(indices) / memory.GIB:.2f} GiB of {limit / memory.GIB:.1f} GiB for {replicates}"
-        )
-        split = "" if len(groups) == 1 else f", so it trains in {len(groups)} chunks"
-        print(f"Memory: about {amount}{split}", flush=True)
-    return groups
-
-
-def one_replicate(cfg: DictConfig, settings: Mapping[str, Any]) -> tuple[DictConfig, Mapping[str, Any]]:
-    """The config of a run's first replicate: as good as the whole to see whether it can be built, and quicker."""
-    indices = Replicates.of(settings).indices
-    if indices is None or settings["replicates"] is None:
-        return cfg, settings
-    one = _with_replicates(cfg, [indices[0]])
-    return one, config.resolve(one)
-
-
-def _with_replicates(cfg: DictConfig, indices: list[int]) -> DictConfig:
-    one = copy.deepcopy(cfg)
-    OmegaConf.update(one, "replicates", indices, force_add=True)
-    return one
-
-
 def _train_in_chunks(
     cfg: DictConfig, settings: Mapping[str, Any], folder: Path, groups: list[list[int]]
 ) -> dict[str, Any]:
     """Train groups of replicates one after the other, each in a folder that is resumed like a run; then join them."""
-    from intrinsic_clip.chunks import put_together
-
-    folders = []
-    for indices in groups:
-        part = _with_replicates(cfg, indices)
-        folders.append(folder / "chunks" / f"{folder.name}-{indices[0]}-{indices[-1]}")
-        if results.read_completed(folders[-1]) is None:
-            folders[-1].mkdir(parents=True, exist_ok=True)
-            _train_together(part, config.resolve(part), folders[-1])
-    found = put_together(folders, settings, folder)
+    folders = chunks.make_folders(folder, groups)
+    for indices, part_folder in zip(groups, folders, strict=True):
+        if results.read_completed(part_folder) is None:
+            part = with_replicates(cfg, indices)
+            _train_together(part, config.resolve(part), part_folder)
+    found = chunks.put_together(folders, settings, folder)
     _finish(found, folder)
     return found
 
@@ -148,74 +102,13 @@ def _train_together(cfg: DictConfig, settings: Mapping[str, Any], folder: Path) 
     return found
 
 
-def build(
-    cfg: DictConfig, settings: Mapping[str, Any]
-) -> tuple["PairedData", "ContrastiveModule", list["Probe | TemperatureProbe"]]:
-    """Data, module and probes of a config. The initial weights depend on the seed alone.
-
-    Raises:
-        ConfigError: where a value that only its class can judge is impossible.
-    """
-    import torch
-
-    from intrinsic_clip.module import ContrastiveModule
-
-    if settings["threads"] is not None:
-        torch.set_num_threads(settings["threads"])
-    try:
-        data = instantiate(cfg.data)
-        replicates = Replicates.of(settings)
-        f = _encoder(cfg, settings, replicates, "f", data.d_x)
-        g = _encoder(cfg, settings, replicates, "g", data.d_y)
-        axes = {"replicates": replicates.shape, "_convert_": "all"} if replicates.shape else {}
-        similarity, temperature = instantiate(cfg.loss.similarity), instantiate(cfg.loss.temperature, **axes)
-        optimizer = instantiate(cfg.optimizer)
-        module = ContrastiveModule(
-            f, g, similarity, temperature, optimizer, replicates, _is_compiled(settings, replicates)
-        )
-        probes = [instantiate(probe) for probe in cfg.probes.values() if isinstance(probe, DictConfig)]
-    except (InstantiationException, ValueError) as error:
-        raise ConfigError(str(error.__cause__ or error).splitlines()[0]) from error
-    return data, module, probes
-
-
-def _encoder(
-    cfg: DictConfig,
-    settings: Mapping[str, Any],
-    replicates: Replicates,
-    stream: Literal["f", "g"],
-    input_dim: int | tuple[int, ...],
-) -> "nn.Module":
-    from intrinsic_clip.encoders.replication import replicate
-
-    seeds = [stream_seed(settings["seed"], index, stream) for index in replicates.indices or (0,)]
-    output_dims = replicates.output_dims or (settings["encoder"]["output_dim"],)
-    return replicate(
-        lambda d: instantiate(cfg.encoder, output_dim=d)(input_dim=input_dim),
-        input_dim,
-        seeds,
-        output_dims,
-        replicates.shape,
-    )
-
-
-def _is_compiled(settings: Mapping[str, Any], replicates: Replicates) -> bool:
-    """As asked for; by default where compiling, about ten seconds, is paid back and a C++ compiler is there."""
-    if settings["compile"] is not None:
-        return bool(settings["compile"])
-    data, epochs = settings["data"], settings["trainer"]["max_epochs"]
-    steps = epochs * data.get("n_train", 0) // data.get("batch_size", 1)
-    compiler = any(map(shutil.which, [os.environ.get("CXX", "g++"), "c++", "clang++"]))
-    return steps * len(replicates) >= STEPS_WORTH_COMPILING and compiler
-
-
 def _trainer(
     cfg: DictConfig, settings: Mapping[str, Any], folder: Path, probes: list["Probe | TemperatureProbe"]
 ) -> "Trainer":
     from intrinsic_clip.progress import TrainingProgress
     from intrinsic_clip.resume import AtomicCheckpointIO, ResumePoint
 
-    _quieten_lightning()
+    _quieten()
     given = {"folder": str(folder), "group": settings["name"]}
     loggers = [
         instantiate(node, **{key: value for key, value in given.items() if config.takes(node, key)})
@@ -320,11 +213,18 @@ def _finish(found: dict[str, Any], folder: Path) -> None:
     print(f"\n{report(found, folder)}", flush=True)
 
 
-def _quieten_lightning() -> None:
-    """Keep away Lightning's advertisements, and its hints about what this project does on purpose."""
+def _quieten() -> None:
+    """Keep away advertisements, and hints about what this project does on purpose or PyTorch does to itself."""
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
     logging.getLogger("pytorch_lightning.accelerators.cuda").setLevel(logging.WARNING)
-    for hint in ("treespec, LeafSpec", "smaller than the logging interval", "sync_dist=True"):
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+    hints = (
+        "treespec, LeafSpec",
+        "smaller than the logging interval",
+        "sync_dist=True",
+        "_prims_common.check",
+    )
+    for hint in hints:
         warnings.filterwarnings("ignore", f".*{hint}.*")
 
 

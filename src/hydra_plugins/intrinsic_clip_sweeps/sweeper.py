@@ -69,7 +69,8 @@ class ResumingSweeper(BasicSweeper):
 
     def _plan(self, arguments: list[str]) -> list["Run"]:
         """The distinct runs; raises ConfigError where one that is not finished has an impossible config."""
-        from intrinsic_clip import config, results, train
+        from intrinsic_clip import config, results
+        from intrinsic_clip.build import build, one_replicate
         from intrinsic_clip.sweep import Run
 
         parsed = OverridesParser.create().parse_overrides([*self._parse_config(), *arguments])
@@ -85,7 +86,7 @@ class ResumingSweeper(BasicSweeper):
                     unfinished.append((cfg, settings))
         for cfg, settings in unfinished:
             config.check(settings)
-            train.build(*train.one_replicate(cfg, settings))
+            build(*one_replicate(cfg, settings))
         return list(runs.values())
 
     def _launch(self, runs: Sequence["Run"]) -> None:

@@ -1,0 +1,104 @@
+"""From a config to the things that train: data, module and probes."""
+
+import copy
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from intrinsic_clip import config
+from intrinsic_clip.config import ConfigError
+from intrinsic_clip.replicates import Replicates, stream_seed
+
+if TYPE_CHECKING:  # PyTorch takes seconds to import: a run that is done already does not wait for it
+    from torch import nn
+
+    from intrinsic_clip.data import PairedData
+    from intrinsic_clip.module import ContrastiveModule
+    from intrinsic_clip.probes import Probe, TemperatureProbe
+
+STEPS_WORTH_COMPILING = 20_000
+
+
+def build(
+    cfg: DictConfig, settings: Mapping[str, Any]
+) -> tuple["PairedData", "ContrastiveModule", list["Probe | TemperatureProbe"]]:
+    """Data, module and probes of a config. The initial weights depend on the seed alone.
+
+    Raises:
+        ConfigError: where a value that only its class can judge is impossible.
+    """
+    import torch
+
+    from intrinsic_clip.module import ContrastiveModule
+
+    torch.set_flush_denormal(
+        True
+    )  # else gradients below 1e-38, of which small τ makes many, cost 5 times the step
+    if settings["threads"] is not None:
+        torch.set_num_threads(settings["threads"])
+    try:
+        data = instantiate(cfg.data)
+        replicates = Replicates.of(settings)
+        f = _encoder(cfg, settings, replicates, "f", data.d_x)
+        g = _encoder(cfg, settings, replicates, "g", data.d_y)
+        axes = {"replicates": replicates.shape, "_convert_": "all"} if replicates.shape else {}
+        similarity, temperature = instantiate(cfg.loss.similarity), instantiate(cfg.loss.temperature, **axes)
+        optimizer = instantiate(cfg.optimizer)
+        module = ContrastiveModule(
+            f, g, similarity, temperature, optimizer, replicates, _is_compiled(settings, replicates)
+        )
+        probes = [instantiate(probe) for probe in cfg.probes.values() if isinstance(probe, DictConfig)]
+    except (InstantiationException, ValueError) as error:
+        raise ConfigError(str(error.__cause__ or error).splitlines()[0]) from error
+    return data, module, probes
+
+
+def _encoder(
+    cfg: DictConfig,
+    settings: Mapping[str, Any],
+    replicates: Replicates,
+    stream: Literal["f", "g"],
+    input_dim: int | tuple[int, ...],
+) -> "nn.Module":
+    from intrinsic_clip.encoders.replication import replicate
+
+    seeds = [stream_seed(settings["seed"], index, stream) for index in replicates.indices or (0,)]
+    output_dims = replicates.output_dims or (settings["encoder"]["output_dim"],)
+    return replicate(
+        lambda d: instantiate(cfg.encoder, output_dim=d)(input_dim=input_dim),
+        input_dim,
+        seeds,
+        output_dims,
+        replicates.shape,
+    )
+
+
+def _is_compiled(settings: Mapping[str, Any], replicates: Replicates) -> bool:
+    """As asked for; by default where compiling, about ten seconds, is paid back and a C++ compiler is there."""
+    if settings["compile"] is not None:
+        return bool(settings["compile"])
+    data, epochs = settings["data"], settings["trainer"]["max_epochs"]
+    steps = epochs * data.get("n_train", 0) // data.get("batch_size", 1)
+    compiler = any(map(shutil.which, [os.environ.get("CXX", "g++"), "c++", "clang++"]))
+    return steps * len(replicates) >= STEPS_WORTH_COMPILING and compiler
+
+
+def one_replicate(cfg: DictConfig, settings: Mapping[str, Any]) -> tuple[DictConfig, Mapping[str, Any]]:
+    """The config of a run's first replicate: as good as the whole to see whether it can be built, and quicker."""
+    indices = Replicates.of(settings).indices
+    if indices is None or settings["replicates"] is None:
+        return cfg, settings
+    one = with_replicates(cfg, indices[:1])
+    return one, config.resolve(one)
+
+
+def with_replicates(cfg: DictConfig, indices: Sequence[int]) -> DictConfig:
+    """The config of some of a run's replicates."""
+    one = copy.deepcopy(cfg)
+    OmegaConf.update(one, "replicates", list(indices))
+    return one
