@@ -1,11 +1,17 @@
-"""How much of a bare PyTorch loop's speed training through this package keeps, side by side in one run.
+"""What a training step costs, side by side in one run: the floor, a plain loop, ours, and what Lightning adds.
 
-    python benchmarks/training_speed.py [--epochs 20] [--rounds 5] [--threads 1]
+    python benchmarks/training_speed.py [--epochs 4] [--rounds 3] [--threads 1]
 
-Both do the same steps on the same data, 10,000 × 20 synthetic pairs: slices of 256 rows, the same encoders, loss and
-Adam. Ours adds Lightning, all default probes (which are called at each step but measure nothing in between), the
-per-step log of loss and τ, the metrics file, and W&B offline. Timed from the end of the first epoch to the end of the
-last. Rounds alternate between the two, and each ratio is the median over rounds of bare time / our time.
+Per replicate and step, in milliseconds, for the paper's synthetic setting (10,000 pairs of 20 + 20 dimensions):
+
+floor      the FLOPs of a step, counted by PyTorch, over the rate of its matrix products alone, measured first
+plain      one replicate as the protocol says it: a Python loop, all append rows, one Adam per part, nothing else
+step       our step in a bare loop, on the same data
+fit        the same steps by `trainer.fit`, with all default probes and the metrics file
+fit + W&B  and with W&B offline; Lightning is its share of a fit
+
+Rounds alternate between all of them and medians are shown. Steps of `compile=true` are timed once compiled. On a
+machine with a GPU, 50 × 15 replicates on it are timed too, against the plain loop on the same GPU.
 """
 
 import argparse
@@ -15,109 +21,185 @@ import statistics
 import tempfile
 import time
 import warnings
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import hydra
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
+from torch.nn.functional import cross_entropy
+from torch.utils.flop_counter import FlopCounterMode
 
-from intrinsic_clip import encoders
-from intrinsic_clip.data import SyntheticLinear
+from intrinsic_clip import config, encoders
+from intrinsic_clip.build import build
+from intrinsic_clip.data import Batches, PairedData, SyntheticLinear
 from intrinsic_clip.loggers import MetricsFile, WandbLogger
-from intrinsic_clip.loss import CosineSimilarity, LearnedTemperature, PopulationSimilarity, info_nce
 from intrinsic_clip.module import ContrastiveModule
-from intrinsic_clip.probes import (
-    AlignmentProbe,
-    InformationProbe,
-    IntrinsicDimensionProbe,
-    MatchingProbe,
-    SimilarityProbe,
-    TemperatureProbe,
-)
+from intrinsic_clip.probes import Probe
 
-SETTINGS = {
-    "population norm, d = 19": (PopulationSimilarity, 19),
-    "population norm, d = 44": (PopulationSimilarity, 44),
-    "cosine, d = 19": (CosineSimilarity, 19),
+SETTINGS: dict[str, list[str]] = {
+    "1 replicate": [],
+    "1 replicate, not compiled": ["compile=false"],
+    "1 replicate, fast": ["loss/similarity=fast"],
+    "16 replicates": ["replicates=16"],
+    "16 replicates, fast": ["replicates=16", "loss/similarity=fast"],
 }
+PAPER_STEPS = 800 * 39
+GRID = ["replicates=50", f"encoder.output_dim={list(range(1, 44, 3))}", "compile=true", "trainer=gpu"]
+Built = tuple[PairedData, ContrastiveModule, list[Any]]
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore")
     torch.set_num_threads(arguments.threads)
-    data = SyntheticLinear()
     print(f"torch {torch.__version__}, {arguments.threads} thread(s), {platform.machine()}")
-    print(
-        f"{'setting':<28}{'bare loop':>14}{'ours':>14}{'ours, + W&B':>14}{'speed kept':>12}{'with W&B':>10}"
+    columns = (
+        "floor",
+        "plain",
+        "step",
+        "fit",
+        "fit + W&B",
+        "fit / plain",
+        "step / floor",
+        "Lightning",
     )
-    for name, (similarity, d) in SETTINGS.items():
-        build = partial(_module, data, similarity, d)
-        rounds = []
-        for _ in range(arguments.rounds):
-            bare = _bare_loop(build(), data, arguments.epochs)
-            rounds.append((bare, *(_ours(build(), data, arguments.epochs, wandb) for wandb in (False, True))))
-        bare, ours, logged = (statistics.median(column) for column in zip(*rounds, strict=True))
-        kept = statistics.median(b / o for b, o, _ in rounds)
-        kept_logged = statistics.median(b / w for b, _, w in rounds)
-        print(
-            f"{name:<28}{bare:>11.2f} ms{ours:>11.2f} ms{logged:>11.2f} ms{kept:>11.1%}{kept_logged:>10.1%}"
-        )
+    print(f"{'setting':<28}" + "".join(f"{column:>14}" for column in columns))
+    for name, overrides in SETTINGS.items():
+        print_setting(name, overrides, arguments)
+    if torch.cuda.is_available():
+        print_gpu()
 
 
-def _module(data: SyntheticLinear, similarity: type[torch.nn.Module], d: int) -> ContrastiveModule:
-    adam = partial(torch.optim.Adam, lr=1e-4, weight_decay=1e-4, fused=True)
-    f, g = encoders.mlp(data.d_x, d), encoders.mlp(data.d_y, d)
-    return ContrastiveModule(f, g, similarity(), LearnedTemperature(), adam)
+def floor(append_rows: int) -> float:
+    """Milliseconds: the FLOPs of a step over the rate of its forward products in the faster layout."""
+    with FlopCounterMode(display=False) as counter:
+        plain_loop(SyntheticLinear(n_append=append_rows), epochs=1, steps=1)
+    n, rates = 256 + append_rows, []
+    for d_in, d_out in ((20, 50), (50, 50), (50, 50), (50, 19)):
+        weight, columns = torch.randn(d_out, d_in), torch.randn(d_in, n)
+        seconds = min(_seconds(partial(torch.matmul, weight, columns)) for _ in range(200))
+        rates.append(2 * d_in * d_out * n / seconds)
+    return 1e3 * counter.get_total_flops() / statistics.mean(rates)
 
 
-def _bare_loop(module: ContrastiveModule, data: SyntheticLinear, epochs: int) -> float:
-    """Milliseconds per step of a loop without anything else."""
+def print_setting(name: str, overrides: list[str], arguments: argparse.Namespace) -> None:
+    """One row: medians over rounds, and the medians of the rounds' ratios."""
+    built = _build(overrides)
+    replicates = len(built[1].replicates)
+    rounds = []
+    for number in range(arguments.rounds + 1):
+        plain = plain_loop(built[0], arguments.epochs)
+        step = bare_step(built, arguments.epochs) / replicates
+        fitted, logged = (fit(built, arguments.epochs, wandb) / replicates for wandb in (False, True))
+        if number:  # the first round warms up
+            rounds.append((plain, step, fitted, logged))
+    least = floor(getattr(built[1].similarity, "rows", None) or 2000)
+    medians = [least, *(statistics.median(column) for column in zip(*rounds, strict=True))]
+    ratio = statistics.median(fitted / plain for plain, _, fitted, _ in rounds)
+    share = statistics.median(1 - step / fitted for _, step, fitted, _ in rounds)
+    cells = [
+        *(f"{median:.2f} ms" for median in medians),
+        f"{ratio:.2f}",
+        f"{medians[2] / least:.2f}",
+        f"{share:.1%}",
+    ]
+    print(f"{name:<28}" + "".join(f"{cell:>14}" for cell in cells), flush=True)
+
+
+def plain_loop(data: PairedData, epochs: int, steps: int | None = None, device: str = "cpu") -> float:
+    """Milliseconds per step of the protocol, word by word, for one replicate."""
     train, append = data.pairs("train"), data.pairs("append")
+    x, y, x_append, y_append = (
+        rows.reshape(-1, *rows.shape[-2:])[0].to(device) for rows in (train.x, train.y, append.x, append.y)
+    )
+    f, g = encoders.mlp(20, 19).to(device), encoders.mlp(20, 19).to(device)
+    s = torch.zeros((), requires_grad=True, device=device)
+    parts = (f.parameters(), g.parameters(), [s])
+    optimizers = [torch.optim.Adam(part, lr=1e-4, weight_decay=1e-4) for part in parts]
+    targets = torch.arange(256, device=device)
+
+    def step(i: int) -> None:
+        rows = slice(256 * i, 256 * (i + 1))
+        fx = f(x[rows]) / f(x_append).norm(dim=1).mean()
+        gy = g(y[rows]) / g(y_append).norm(dim=1).mean()
+        logits = fx @ gy.T / (torch.exp(4 * s) + 1e-4)
+        loss = (cross_entropy(logits, targets) + cross_entropy(logits.T, targets)) / 2
+        for optimizer in optimizers:
+            optimizer.zero_grad()
+        loss.backward()
+        for optimizer in optimizers:
+            optimizer.step()
+
+    def epoch() -> None:
+        for i in range(per_epoch):
+            step(i)
+
+    per_epoch = steps or len(x) // 256
+    return min(1e3 * _seconds(epoch) / per_epoch for _ in range(epochs))
+
+
+def bare_step(built: Built, epochs: int) -> float:
+    """Milliseconds per step of our step and optimizer in a loop without anything else."""
+    data, module, _ = built
+    append = data.pairs("append")
     module.x_append, module.y_append = append.x, append.y
     optimizer = module.configure_optimizers()
-    steps = len(train) // data.batch_size
-    for epoch in range(epochs):
-        if epoch == 1:
-            started = time.perf_counter()
-        for i in range(steps):
-            rows = slice(i * data.batch_size, (i + 1) * data.batch_size)
-            x, y = module(train.x[rows], train.y[rows])
-            loss = info_nce(x, y, module.temperature())
+    batches = Batches(data.pairs("train"), data.batch_size)
+
+    def epoch(first: int) -> None:
+        for step, (x, y) in enumerate(batches, start=first):
+            rows = (module._append_rows(side, step) for side in (module.x_append, module.y_append))
+            losses, _ = module._step(x, y, *rows)
             optimizer.zero_grad()
-            loss.backward()
+            losses.sum().backward()
             optimizer.step()
-    return 1000 * (time.perf_counter() - started) / ((epochs - 1) * steps)
+
+    epoch(0)  # compiles
+    each = [_seconds(partial(epoch, number * len(batches))) for number in range(1, epochs + 1)]
+    return 1e3 * min(each) / len(batches)
 
 
-class _Stopwatch(Callback):
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start after the first epoch, stop after the last."""
+class Stopwatch(Callback):
+    """The fastest epoch after the first."""
+
+    seconds = float("inf")
+    started = 0.0
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note the time between the ends of epochs, so that nothing is left out."""
         now = time.perf_counter()
-        if trainer.current_epoch == 0:
-            self.started, self.steps = now, trainer.global_step
-        self.per_step = 1000 * (now - self.started) / max(trainer.global_step - self.steps, 1)
+        if trainer.current_epoch > 1:
+            self.seconds = min(self.seconds, now - self.started)
+        self.started = now
 
 
-def _ours(module: ContrastiveModule, data: SyntheticLinear, epochs: int, wandb: bool) -> float:
+def fit(built: Built, epochs: int, wandb: bool) -> float:
     """Milliseconds per step of `trainer.fit`."""
+    data, module, probes = built
+    for probe in probes:
+        if isinstance(probe, Probe):
+            probe.measure = lambda embeddings: {}  # type: ignore[method-assign]
+            probe.draw = lambda embeddings: {}  # type: ignore[method-assign]
+            probe.every_n_epochs = 1_000_000
     with tempfile.TemporaryDirectory() as folder:
         loggers: list[Any] = [MetricsFile(folder), *([WandbLogger(folder)] if wandb else [])]
-        kinds = (IntrinsicDimensionProbe, MatchingProbe, AlignmentProbe, InformationProbe, SimilarityProbe)
-        stopwatch = _Stopwatch()
+        stopwatch = Stopwatch()
         trainer = Trainer(
-            max_epochs=epochs,
+            max_epochs=epochs + 1,
             accelerator="cpu",
             logger=loggers,
-            callbacks=[stopwatch, *(kind(every_n_epochs=1_000_000) for kind in kinds), TemperatureProbe()],
+            callbacks=[stopwatch, *probes],
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
@@ -125,7 +207,39 @@ def _ours(module: ContrastiveModule, data: SyntheticLinear, epochs: int, wandb: 
         trainer.fit(module, datamodule=data)
         if wandb:
             loggers[1].close()
-    return stopwatch.per_step
+    return 1e3 * stopwatch.seconds / (data.sizes["train"] // data.batch_size)
+
+
+def print_gpu() -> None:
+    """50 × 15 replicates in one batch, and what 1,500 trainings of 800 epochs come to."""
+    data, module, _ = _build(GRID)
+    data._pairs = data.load(torch.device("cuda"))
+    built: Built = (data, module.to("cuda"), [])
+    plain = plain_loop(data, 2, device="cuda")
+    print(f"\n{torch.cuda.get_device_name()}: plain loop {plain:.2f} ms")
+    for precision in ("highest", "high"):
+        torch.set_float32_matmul_precision(precision)
+        step = bare_step(built, 3)
+        hours, one_by_one = (n * t * PAPER_STEPS / 3.6e6 for n, t in ((2, step), (1500, plain)))
+        print(
+            f"{len(module.replicates)} replicates, matmul precision {precision}: {step:.1f} ms a step; 1,500 trainings "
+            f"{60 * hours:.0f} min, {one_by_one / hours:.0f} times less than one by one"
+        )
+
+
+def _build(overrides: list[str]) -> Built:
+    with hydra.initialize_config_dir(str(config.conf_folder()), version_base="1.3"):
+        asked = ["experiment=synthetic_linear", "compile=true", *overrides]
+        cfg = hydra.compose("train", overrides=asked)
+    return build(cfg, config.resolve(cfg))
+
+
+def _seconds(action: Callable[[], Any]) -> float:
+    started = time.perf_counter()
+    action()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - started
 
 
 if __name__ == "__main__":
