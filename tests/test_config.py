@@ -11,6 +11,13 @@ WRONG = {
     "encoder.output_dim=2.5": "encoder.output_dim=2.5: input should be a valid integer",
     "encoder.output_dim=true": "encoder.output_dim=true: input should be a valid integer",
     "+encoder.widht=3": "encoder.widht: unknown key, did you mean width?; mlp takes input_dim, output_dim",
+    "encoder.output_dim=[4,0]": "encoder.output_dim=0: input should be greater than 0",
+    "encoder.output_dim=[4,4]": "encoder.output_dim=[4, 4]: must name at least one, and each once",
+    "encoder.output_dim=[]": "encoder.output_dim=[]: must name at least one, and each once",
+    "replicates=0": "replicates: input should be greater than 0 or input should be a valid array",
+    "replicates=[2,2]": "replicates=[2, 2]: must name at least one, and each once",
+    "memory_gb=0": "memory_gb: input should be greater than 0",
+    "loss.similarity.rows=65": "loss.similarity.rows=65: must not exceed data.n_append=64",
     "+sed=3": "sed: unknown key, did you mean seed?",
     "seed=-1": "seed: input should be greater than or equal to 0",
     "name=../elsewhere": "name: string should match pattern",
@@ -59,6 +66,8 @@ def test_experiments_are_valid(compose, experiment: str) -> None:
         *(f"logger={kind}" for kind in ("csv", "wandb", "both")),
         "loss/temperature=fixed",
         "loss/similarity=cosine",
+        "replicates=3",
+        "encoder.output_dim=[4,6]",
     ],
 )
 def test_every_choice_is_valid(compose, choice: str) -> None:

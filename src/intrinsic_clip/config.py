@@ -168,10 +168,10 @@ def _lenient(annotation: Any) -> ConfigDict | None:
 
 def _first(error: ValidationError, known: list[str]) -> str:
     details = error.errors()[0]
-    key = ".".join(str(part) for part in details["loc"])
+    key = str(details["loc"][0])  # what follows is a member of a union or a list
     if details["type"] == "extra_forbidden":
         return f"{key}: unknown key{_suggest(key, known)}; the top level holds {', '.join(known)}"
-    return f"{key}: {_reason([details])}"
+    return f"{key}: {_reason([other for other in error.errors() if other['loc'][0] == key])}"
 
 
 def _reason(errors: list[ErrorDetails]) -> str:

@@ -197,7 +197,7 @@ def _save_embeddings(trainer: "Trainer", module: "ContrastiveModule", folder: Pa
     test = take_embeddings(trainer, module, "test")
     tensors = {"x": test.x, "y": test.y, "x_raw": test.x_raw, "y_raw": test.y_raw, "z": test.z}
     kept = {name: tensor for name, tensor in tensors.items() if tensor is not None}
-    if sum(tensor.nbytes for tensor in kept.values()) > EMBEDDINGS_BYTES:
+    if module.replicates.shape and sum(tensor.nbytes for tensor in kept.values()) > EMBEDDINGS_BYTES:
         kept = {name: tensor[..., :1, :, :] for name, tensor in kept.items()}
     kept |= {f"label_{name}": labels for name, labels in test.labels.items()}
     content = save({name: tensor.cpu().contiguous() for name, tensor in kept.items()})

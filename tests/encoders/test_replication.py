@@ -86,6 +86,10 @@ def test_one_copy_without_axes_is_the_encoder_itself() -> None:
     torch.testing.assert_close(together(x), alone(x))
 
 
+def test_one_copy_of_any_other_module_is_that_module() -> None:
+    assert isinstance(replicate(BUILDERS["layer norm"], 6, (11,), (4,), ()), nn.Sequential)
+
+
 def test_an_encoder_whose_outputs_mix_is_refused() -> None:
     def build(d: int) -> nn.Module:
         return nn.Sequential(nn.Linear(6, d), nn.LayerNorm(d))

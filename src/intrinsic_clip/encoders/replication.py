@@ -50,6 +50,8 @@ def replicate(
     encoder: nn.Module
     if _is_feed_forward(widest):
         encoder = ReplicatedFeedForward(wide, shape)
+    elif not shape:
+        return widest
     else:
         encoder = ReplicatedEncoder(wide, shape, input_dim)
     if wide is not modules:
@@ -119,17 +121,15 @@ class ReplicatedEncoder(nn.Module):
         self.shape = shape
         self._input_axes = 2 if isinstance(input_dim, int) else 1 + len(input_dim)
         parameters, buffers = stack_module_state(list(modules))
-        self._names = {
-            name.replace(".", "/"): name for name in [*parameters, *buffers]
-        }  # no dots in a module's names
+        # Names of a module's own tensors hold no dots.
+        self._names = {name.replace(".", "/"): name for name in [*parameters, *buffers]}
         self.stacked = nn.ParameterDict()
         for name, parameter in parameters.items():  # one by one, since all at once they would be sorted
             self.stacked[name.replace(".", "/")] = parameter
         for name, buffer in buffers.items():
             self.register_buffer(name.replace(".", "/"), buffer)
-        self._template = [
-            copy.deepcopy(modules[0]).to("meta")
-        ]  # in a list: its own parameters are not trained
+        # In a list, so that its parameters are not taken for ours.
+        self._template = [copy.deepcopy(modules[0]).to("meta")]
 
     def forward(self, x: Tensor) -> Tensor:
         """Rows `(*R, n, …)`, of which leading axes may be missing, to `(*R, n, d)`."""
