@@ -88,7 +88,8 @@ def floor(append_rows: int) -> float:
     n, rates = 256 + append_rows, []
     for d_in, d_out in ((20, 50), (50, 50), (50, 50), (50, 19)):
         weight, columns = torch.randn(d_out, d_in), torch.randn(d_in, n)
-        seconds = min(_seconds(partial(torch.matmul, weight, columns)) for _ in range(200))
+        hundred = partial(_repeat, 100, partial(torch.matmul, weight, columns))
+        seconds = min(_seconds(hundred) for _ in range(20)) / 100
         rates.append(2 * d_in * d_out * n / seconds)
     return 1e3 * counter.get_total_flops() / statistics.mean(rates)
 
@@ -232,6 +233,11 @@ def _build(overrides: list[str]) -> Built:
         asked = ["experiment=synthetic_linear", "compile=true", *overrides]
         cfg = hydra.compose("train", overrides=asked)
     return build(cfg, config.resolve(cfg))
+
+
+def _repeat(times: int, action: Callable[[], Any]) -> None:
+    for _ in range(times):
+        action()
 
 
 def _seconds(action: Callable[[], Any]) -> float:
