@@ -46,7 +46,12 @@ SETTINGS: dict[str, list[str]] = {
     "16 replicates, fast": ["replicates=16", "loss/similarity=fast"],
 }
 PAPER_STEPS = 800 * 39
-GRID = ["replicates=50", f"encoder.output_dim={list(range(1, 44, 3))}", "compile=true", "trainer=gpu"]
+GRID = [
+    "replicates=50",
+    f"encoder.output_dim={[int(1 + 43 * i / 14) for i in range(15)]}",
+    "compile=true",
+    "trainer=gpu",
+]
 Built = tuple[PairedData, ContrastiveModule, list[Any]]
 
 
