@@ -80,7 +80,10 @@ def nearest_neighbours(points: Tensor, k: int, *, block_bytes: int = 2**28) -> N
             rows = replicate.isfinite().all(-1).nonzero().squeeze(-1)
             found = _search(replicate[rows].double(), k, block_bytes)
             not_finite += n - len(rows)
-            repeated += len(rows) - len(found.rows)
+            if (
+                found.dims != 1
+            ):  # in one column they are to be expected, and change nothing: the dimension is 1
+                repeated += len(rows) - len(found.rows)
             if found.distances is None:
                 too_few.append(len(found.rows))
                 continue
