@@ -36,9 +36,6 @@ def build(
 
     from intrinsic_clip.module import ContrastiveModule
 
-    torch.set_flush_denormal(
-        True
-    )  # else gradients below 1e-38, of which small τ makes many, cost 5 times the step
     if settings["threads"] is not None:
         torch.set_num_threads(settings["threads"])
     try:
