@@ -87,10 +87,9 @@ def _is_compiled(settings: Mapping[str, Any], replicates: Replicates) -> bool:
 
 def one_replicate(cfg: DictConfig, settings: Mapping[str, Any]) -> tuple[DictConfig, Mapping[str, Any]]:
     """The config of a run's first replicate: as good as the whole to see whether it can be built, and quicker."""
-    indices = Replicates.of(settings).indices
-    if indices is None or settings["replicates"] is None:
+    if settings["replicates"] is None:
         return cfg, settings
-    one = with_replicates(cfg, indices[:1])
+    one = with_replicates(cfg, (Replicates.of(settings).indices or ())[:1])
     return one, config.resolve(one)
 
 

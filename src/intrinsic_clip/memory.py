@@ -33,9 +33,9 @@ def estimate(module: ContrastiveModule, data: PairedData) -> int:
     def rows(n: int, d: int | tuple[int, ...]) -> Tensor:
         return torch.empty(*own_data, n, *((d,) if isinstance(d, int) else d), device="meta")
 
-    append = twin.similarity.rows or sizes["append"] if twin.similarity.needs_population else 0
     x, y = (rows(data.batch_size, d) for d in (data.d_x, data.d_y))
-    step = BACKWARD * _kept_by_a_step(twin, x, y, rows(append, data.d_x), rows(append, data.d_y))
+    append = (twin._append_rows(rows(sizes["append"], d), step=0) for d in (data.d_x, data.d_y))
+    step = BACKWARD * _kept_by_a_step(twin, x, y, *append)
     largest = max(sizes.values())
     evaluation = 4 * _bytes([twin.f(rows(largest, data.d_x)), twin.g(rows(largest, data.d_y))])
     evaluation += 2 * _largest_activation(twin.f, rows(largest, data.d_x))
