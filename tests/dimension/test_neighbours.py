@@ -34,6 +34,23 @@ def test_equals_brute_force(dtype: torch.dtype, n: int, d: int, k: int) -> None:
     assert found.distances.dtype == torch.float64
     assert found.valid.all()
     np.testing.assert_allclose(found.distances.numpy(), brute_force(points, k), rtol=1e-9)
+    to_them = points.double()[found.indices] - points.double()[:, None]
+    torch.testing.assert_close(torch.linalg.vector_norm(to_them, dim=-1), found.distances)
+
+
+def test_indices_are_those_of_the_rows_given() -> None:
+    points = gaussian(60, 3)
+    points[7], points[3] = points[20], math.nan
+    with pytest.warns(UserWarning, match="duplicates"):
+        found = nearest_neighbours(points, 4)
+    assert not found.valid[20]
+    assert not found.valid[3]
+    assert (found.indices[[3, 20]] == -1).all()
+    assert not torch.isin(found.indices[found.valid], torch.tensor([3, 20])).any()
+    to_them = points[found.indices] - points[:, None]
+    torch.testing.assert_close(
+        torch.linalg.vector_norm(to_them, dim=-1)[found.valid], found.distances[found.valid]
+    )
 
 
 @pytest.mark.parametrize(
@@ -60,7 +77,7 @@ def test_products_are_distrusted_where_they_cannot_tell() -> None:
     points = 1e-3 * gaussian(300, 6) + 1e3 * gaussian(3, 6, seed=1).repeat(100, 1)
     centred = (points - points.mean(0)).float()
     rows = torch.arange(300)
-    distances, certain = module._by_products(points, centred, centred.square().sum(-1), rows, 5)
+    distances, _, certain = module._by_products(points, centred, centred.square().sum(-1), rows, 5)
     wrong = ~np.isclose(distances.numpy(), brute_force(points, 5), rtol=1e-9).all(1)
     assert wrong.any(), "the case is too easy to test the certificate"
     assert not certain[torch.from_numpy(wrong)].any()

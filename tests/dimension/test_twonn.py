@@ -102,7 +102,9 @@ def test_standard_error_of_independent_ratios() -> None:
     )
     distances = torch.stack([torch.ones_like(ratios), ratios], -1)
     every = torch.ones_like(ratios, dtype=torch.bool)
-    neighbours = Neighbours(distances, every, n=400, k=2, dims=torch.full((2000,), 9))
+    nowhere = torch.zeros(2000, 400, 9)
+    indices = torch.zeros(2000, 400, 2, dtype=torch.int64)
+    neighbours = Neighbours(nowhere, distances, indices, every, n=400, k=2, dims=torch.full((2000,), 9))
     for discard in (0.02, 0.1, 0.5):
         estimate = twonn(neighbours, discard)
         assert estimate.value.std() == pytest.approx(estimate.standard_error.mean().item(), rel=0.06)

@@ -20,7 +20,7 @@ class DimensionEstimate:
         pointwise: an estimate at every point, `(*R, n)`, NaN at points that take no part; None if there is
             none.
         n: points per replicate.
-        k: neighbours of each point the estimate rests on.
+        k: neighbours of each point the estimate rests on; None for an estimator that uses none.
         reason: why a value is NaN, else None.
     """
 
@@ -28,7 +28,7 @@ class DimensionEstimate:
     standard_error: Tensor
     pointwise: Tensor | None
     n: int
-    k: int
+    k: int | None
     reason: str | None = None
 
 

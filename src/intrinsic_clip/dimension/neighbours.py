@@ -21,10 +21,12 @@ NEGLIGIBLE = 1e-130  # beside a largest component of 1: differences among such w
 
 @dataclass(frozen=True)
 class Neighbours:
-    """Distances from every point to its k nearest other points.
+    """Every point's k nearest other points.
 
     Attributes:
+        points: what was searched, `(*R, n, d)`.
         distances: Euclidean, ascending, float64, `(*R, n, k)`; NaN at points that are not valid.
+        indices: which points they are, int64, `(*R, n, k)`; -1 at points that are not valid.
         valid: `(*R, n)`; False at NaN or infinite points, at repetitions of an earlier point, and wherever a
             replicate has too few points.
         n: points per replicate, valid or not.
@@ -34,7 +36,9 @@ class Neighbours:
         reason: why some replicate has no neighbours, else None.
     """
 
+    points: Tensor
     distances: Tensor
+    indices: Tensor
     valid: Tensor
     n: int
     k: int
@@ -71,6 +75,7 @@ def nearest_neighbours(points: Tensor, k: int, *, block_bytes: int = 2**28) -> N
     *replicates, n, d = points.shape
     flat = points.reshape(math.prod(replicates), n, d)
     distances = torch.full((len(flat), n, k), math.nan, dtype=torch.float64, device=points.device)
+    indices = torch.full((len(flat), n, k), -1, dtype=torch.int64, device=points.device)
     valid = torch.zeros(len(flat), n, dtype=torch.bool, device=points.device)
     dims = torch.zeros(len(flat), dtype=torch.int64, device=points.device)
     not_finite, repeated, too_few = 0, 0, []
@@ -84,11 +89,13 @@ def nearest_neighbours(points: Tensor, k: int, *, block_bytes: int = 2**28) -> N
                 found.dims != 1
             ):  # in one column they are to be expected, and change nothing: the dimension is 1
                 repeated += len(rows) - len(found.rows)
-            if found.distances is None:
+            if found.distances is None or found.indices is None:
                 too_few.append(len(found.rows))
                 continue
-            distances[r, rows[found.rows]] = found.distances
-            valid[r, rows[found.rows]] = True
+            distinct = rows[found.rows]
+            distances[r, distinct] = found.distances
+            indices[r, distinct] = distinct[found.indices]
+            valid[r, distinct] = True
             dims[r] = found.dims
 
     reason = None
@@ -98,7 +105,9 @@ def nearest_neighbours(points: Tensor, k: int, *, block_bytes: int = 2**28) -> N
             reason += f" (in {len(too_few)} of {len(flat)} replicates)"
     _warn(len(flat) * n, repeated, not_finite, reason)
     return Neighbours(
+        points,
         distances.reshape(*replicates, n, k),
+        indices.reshape(*replicates, n, k),
         valid.reshape(*replicates, n),
         n=n,
         k=k,
@@ -136,6 +145,7 @@ def _warn(n: int, repeated: int, not_finite: int, reason: str | None) -> None:
 class _Found:
     rows: Tensor  # the distinct points
     distances: Tensor | None  # theirs, (len(rows), k); None if they are fewer than k + 1
+    indices: Tensor | None  # places in rows, (len(rows), k)
     dims: int
 
 
@@ -143,20 +153,21 @@ def _search(points: Tensor, k: int, block_bytes: int) -> _Found:
     """Neighbours among the distinct rows of one replicate, `(n, d)` finite float64."""
     rows = torch.arange(len(points), device=points.device)
     if not len(points):
-        return _Found(rows, None, 0)
+        return _Found(rows, None, None, 0)
     # A power of two, so nothing is rounded, and squares neither overflow nor vanish.
     exponent = min(max(math.frexp(float(points.abs().max()))[1], -1000), 1000)
     points = points * 2.0**-exponent
     points.masked_fill_(points.abs() < NEGLIGIBLE, 0)
 
-    distances = _distances(points, k, block_bytes)
-    if distances is None:
+    nearest = _nearest(points, k, block_bytes)
+    if nearest is None:
         rows = _first_occurrences(points)
         points = points[rows]
-        distances = _distances(points, k, block_bytes)
-    if distances is None:
-        return _Found(rows, None, 0)
-    return _Found(rows, distances * 2.0**exponent, int((points != points[0]).any(0).sum()))
+        nearest = _nearest(points, k, block_bytes)
+    if nearest is None:
+        return _Found(rows, None, None, 0)
+    distances, indices = nearest
+    return _Found(rows, distances * 2.0**exponent, indices, int((points != points[0]).any(0).sum()))
 
 
 def _first_occurrences(points: Tensor) -> Tensor:
@@ -167,28 +178,29 @@ def _first_occurrences(points: Tensor) -> Tensor:
     return first.sort().values
 
 
-def _distances(points: Tensor, k: int, block_bytes: int) -> Tensor | None:
-    """Ascending distances `(n, k)`; None if two points coincide or there are no k others."""
+def _nearest(points: Tensor, k: int, block_bytes: int) -> tuple[Tensor, Tensor] | None:
+    """Ascending distances and whose they are, `(n, k)`; None if two points coincide or there are no k others."""
     n, d = points.shape
     if n <= k:
         return None
     rows_per_block = max(1, block_bytes // (16 * n + 24 * min(k + SPARE, n) * d))
     distances = points.new_empty(n, k)
+    indices = torch.empty(n, k, dtype=torch.int64, device=points.device)
     pending = torch.arange(n, device=points.device)
     for method in _methods(points):
         uncertain = []
         for rows in pending.split(rows_per_block):
-            distances[rows], certain = method(rows, k)
+            distances[rows], indices[rows], certain = method(rows, k)
             if (distances[rows, 0] == 0).any():
                 return None
             uncertain.append(rows[~certain])
         pending = torch.cat(uncertain)
         if not len(pending):
             break
-    return distances
+    return distances, indices
 
 
-def _methods(points: Tensor) -> list[Callable[[Tensor, int], tuple[Tensor, Tensor]]]:
+def _methods(points: Tensor) -> list[Callable[[Tensor, int], tuple[Tensor, Tensor, Tensor]]]:
     """Ways to search, each slower and more certain than the one before it."""
     centred = points - points.mean(0)  # the products' rounding error grows with the distance from the origin
     dtypes = [torch.float32, torch.float64] if _float32_is_float32() else [torch.float64]
@@ -207,8 +219,8 @@ def _float32_is_float32() -> bool:
 
 def _by_products(
     points: Tensor, centred: Tensor, squares: Tensor, rows: Tensor, k: int
-) -> tuple[Tensor, Tensor]:
-    """Distances `(b, k)` from points[rows], and at which rows they are certainly the smallest, `(b,)`.
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Distances `(b, k)` from points[rows], to which points, and at which rows they are certainly the smallest, `(b,)`.
 
     Candidates come from `centred`, a copy about the mean, `(n, d)`, and its squared norms, `(n,)`. With u the
     unit roundoff of `centred`, ‖b‖² − 2⟨a, b⟩ + ‖a‖² is computed to within (d + 4) u (‖a‖ + ‖b‖)², in
@@ -222,18 +234,20 @@ def _by_products(
     scores[torch.arange(len(rows), device=rows.device), rows] = math.inf
     scores, candidates = scores.topk(count, largest=False)
     differences = points[candidates].sub_(points[rows, None])
-    distances = torch.linalg.vector_norm(differences, dim=-1).sort().values[:, :k]
+    distances, order = torch.linalg.vector_norm(differences, dim=-1).sort()
+    distances, indices = distances[:, :k], candidates.gather(1, order[:, :k])
     if count == n - 1:
-        return distances, torch.ones_like(rows, dtype=torch.bool)
+        return distances, indices, torch.ones_like(rows, dtype=torch.bool)
     squares = squares.double()
     reach = squares[rows].sqrt() + squares.max().sqrt()
     error = (d + 4) * torch.finfo(centred.dtype).eps * reach.square()  # eps = 2u
     closest_left_out = scores[:, -1] + squares[rows] - error
-    return distances, closest_left_out >= distances[:, -1].square() * (1 - TIE)
+    return distances, indices, closest_left_out >= distances[:, -1].square() * (1 - TIE)
 
 
-def _by_differences(points: Tensor, rows: Tensor, k: int) -> tuple[Tensor, Tensor]:
+def _by_differences(points: Tensor, rows: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
     """As `_by_products`, without products: slow, and always certain."""
     distances = torch.cdist(points[rows], points, compute_mode="donot_use_mm_for_euclid_dist")
     distances[torch.arange(len(rows), device=rows.device), rows] = math.inf
-    return distances.topk(k, largest=False).values, torch.ones_like(rows, dtype=torch.bool)
+    nearest = distances.topk(k, largest=False)
+    return nearest.values, nearest.indices, torch.ones_like(rows, dtype=torch.bool)
