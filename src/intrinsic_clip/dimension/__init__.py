@@ -3,6 +3,17 @@
 from intrinsic_clip.dimension.estimate import DimensionEstimate
 from intrinsic_clip.dimension.mle import mle
 from intrinsic_clip.dimension.neighbours import Neighbours, nearest_neighbours
+from intrinsic_clip.dimension.spectrum import components, effective_rank, participation_ratio, spectrum
 from intrinsic_clip.dimension.twonn import twonn
 
-__all__ = ["DimensionEstimate", "Neighbours", "mle", "nearest_neighbours", "twonn"]
+__all__ = [
+    "DimensionEstimate",
+    "Neighbours",
+    "components",
+    "effective_rank",
+    "mle",
+    "nearest_neighbours",
+    "participation_ratio",
+    "spectrum",
+    "twonn",
+]

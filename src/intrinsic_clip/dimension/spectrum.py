@@ -1,0 +1,244 @@
+"""How many linear directions points spread over: estimators that read the spectrum of second moments.
+
+They say in how many dimensions the points lie when the representation is taken as it is, a curve through ten
+columns being ten; the neighbour-based estimators say how many coordinates it takes to move among the points.
+Values are those of the sample: of n rows the spectrum has at most n − 1 directions.
+"""
+
+import math
+import warnings
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from intrinsic_clip.dimension.estimate import DimensionEstimate
+
+SAME = 1e-12  # shares of variance this close are equal: they differ by rounding
+
+
+class _Moments(NamedTuple):
+    """Second moments of n rows, scaled by 2^−exponent, along their q principal directions.
+
+    Attributes:
+        values: mean squares, largest first but for those that are zero up to rounding, `(q,)`.
+        squares: every row's squared coordinates, of which they are the mean, `(n, q)`.
+        exponent: of the scale.
+        dims: columns that are not all zero (after centring, if the rows were centred).
+    """
+
+    values: Tensor
+    squares: Tensor
+    exponent: int
+    dims: int
+
+
+def spectrum(points: Tensor) -> Tensor:
+    """Eigenvalues of the covariance, largest first, in squared units of the points.
+
+    They are `explained_variance_` of scikit-learn's PCA (sums of squares over n − 1), with zeros up to d.
+    Rows with NaN or infinity are left out; duplicates count as often as they occur.
+
+    Args:
+        points: `(*R, n, d)`, any floating-point type.
+
+    Returns:
+        `(*R, d)` float64; NaN where there are fewer than two finite rows.
+
+    Raises:
+        ValueError: fewer than two axes, no column, or a type that is not floating point.
+    """
+    d = points.shape[-1]
+
+    def variances(moments: _Moments) -> Tensor:
+        n, count = moments.squares.shape
+        scale = 2.0 ** min(moments.exponent, 1023)  # used twice, since its square may be no number
+        values = moments.values.sort(descending=True).values
+        return torch.nn.functional.pad(values * (n / (n - 1)) * scale * scale, (0, d - count))
+
+    return _per_replicate(points, variances, d, centre=True, collapsed=None)[0]
+
+
+def participation_ratio(points: Tensor) -> DimensionEstimate:
+    """(Σ λ)² / Σ λ² of the covariance's eigenvalues: d if all are alike, 1 if one has all the variance.
+
+    Gao and others, *A theory of multineuronal dimensionality, dynamics and measurement*, bioRxiv 214262, 2017;
+    the value is that of `skdim.id.lPCA(ver="participation_ratio")`. With C the covariance, z a centred row and
+    V the value, a row moves V by V (2 (|z|² − tr C) / tr C − 2 (zᵀ C z − tr C²) / tr C²) / n to first order,
+    and the standard error is the standard deviation of that over the rows, times √n. It knows nothing of the
+    bias, by which the value is too small by about V² / n for Gaussian points.
+
+    Args:
+        points: `(*R, n, d)`. Rows with NaN or infinity are left out with a warning; duplicates are not, since
+            moments weigh every row.
+
+    Returns:
+        Value and standard error `(*R,)`; NaN with a reason where all rows are equal or there are fewer than
+        two; one column that varies is dimension 1. There is no pointwise estimate.
+
+    Raises:
+        ValueError: fewer than two axes, no column, or a type that is not floating point.
+    """
+
+    def estimate(moments: _Moments) -> tuple[Tensor, Tensor]:
+        values, squares = moments.values, moments.squares
+        total, total_square = values.sum(), values.square().sum()
+        value = total.square() / total_square
+        return value, 2 * value * (squares.sum(-1) / total - squares @ values / total_square)
+
+    return _conclude(points, estimate, centre=True)
+
+
+def effective_rank(points: Tensor, center: bool = False) -> DimensionEstimate:
+    """exp of the entropy of the singular values, each divided by their sum.
+
+    Roy, Vetterli, *The effective rank: a measure of effective dimensionality*, EUSIPCO 2007, definition 1; of
+    an embedding matrix it is RankMe (Garrido and others, *RankMe: assessing the downstream performance of
+    pretrained self-supervised representations by their rank*, ICML 2023) without the 1e-7 added there to each
+    share. As in both, the matrix is not centred by default, so a mean far from zero is one large
+    singular value. With s the singular values over √n, p their shares and H the entropy, a row with
+    coordinates c moves s_k by (c_k² − s_k²) / (2 s_k n) and the value V by −V Σ_k ds_k (log p_k + H) / Σ s to
+    first order; the standard error is the standard deviation of that over the rows, times √n.
+
+    Args:
+        points: `(*R, n, d)`. Rows with NaN or infinity are left out with a warning; duplicates are not, since
+            moments weigh every row.
+        center: subtract the mean first, to make it a dimension of the spread about it.
+
+    Returns:
+        Value and standard error `(*R,)`; NaN with a reason where all singular values are zero or there are
+        fewer than two rows; one column is dimension 1. There is no pointwise estimate.
+
+    Raises:
+        ValueError: fewer than two axes, no column, or a type that is not floating point.
+    """
+
+    def estimate(moments: _Moments) -> tuple[Tensor, Tensor]:
+        singular = moments.values.sqrt()
+        shares = singular / singular.sum()
+        logs = shares.where(shares > 0, 1.0).log()
+        entropy = -(shares * logs).sum()
+        weights = ((logs + entropy) / (2 * singular * singular.sum())).where(shares > 0, 0.0)
+        return entropy.exp(), entropy.exp() * (moments.values @ weights - moments.squares @ weights)
+
+    return _conclude(points, estimate, centre=center)
+
+
+def components(points: Tensor, variance: float = 0.95) -> DimensionEstimate:
+    """The fewest principal components that hold a share of the variance.
+
+    Fukunaga, *Introduction to statistical pattern recognition*, 1990, section 9.1; the value is that of
+    `skdim.id.lPCA(ver="ratio", alphaRatio=variance)`, but a share missed by rounding only counts as held.
+    The value is a quantile of the spectrum, so its standard error is that of the share F the components hold,
+    over the share p of the last of them: with c a row's coordinates and tr C the total variance, a row moves F
+    by (Σ_{j≤k} c_j² − F |c|²) / (n tr C). It does not know that the value changes in steps, and with few rows
+    per column it is too large (up to 1.8 times the spread on heavy-tailed samples of n = 2 d).
+
+    Args:
+        points: `(*R, n, d)`. Rows with NaN or infinity are left out with a warning; duplicates are not, since
+            moments weigh every row.
+        variance: the share, between 0 and 1, both excluded.
+
+    Returns:
+        Value (a whole number) and standard error `(*R,)`; NaN with a reason where all rows are equal or there
+        are fewer than two; one column that varies is dimension 1. There is no pointwise estimate.
+
+    Raises:
+        ValueError: a share outside (0, 1), fewer than two axes, no column, or a type that is not floating
+            point.
+    """
+    if not 0 < variance < 1:
+        raise ValueError(f"variance must lie between 0 and 1, got {variance}")
+
+    def estimate(moments: _Moments) -> tuple[Tensor, Tensor]:
+        shares = moments.values / moments.values.sum()
+        held = shares.cumsum(0)
+        last = int((held < variance - SAME).sum())
+        within = moments.squares[:, : last + 1].sum(-1) - held[last] * moments.squares.sum(-1)
+        return shares.new_tensor(last + 1), within / (moments.values.sum() * shares[last])
+
+    return _conclude(points, estimate, centre=True)
+
+
+def _conclude(
+    points: Tensor, formula: Callable[[_Moments], tuple[Tensor, Tensor]], centre: bool
+) -> DimensionEstimate:
+    """The estimate whose value, and n times each row's influence on it, the formula gives for one replicate."""
+
+    def with_error(moments: _Moments) -> Tensor:
+        if moments.dims == 1:
+            return moments.values.new_tensor([1.0, 0.0])
+        value, influence = formula(moments)
+        return torch.stack([value, influence.std() / math.sqrt(len(influence))])
+
+    collapsed = "all rows are equal" if centre else "all rows are zero"
+    both, reason = _per_replicate(points, with_error, 2, centre, collapsed)
+    return DimensionEstimate(both[..., 0], both[..., 1], None, n=points.shape[-2], k=None, reason=reason)
+
+
+@torch.no_grad()
+def _per_replicate(
+    points: Tensor, formula: Callable[[_Moments], Tensor], size: int, centre: bool, collapsed: str | None
+) -> tuple[Tensor, str | None]:
+    """What the formula gives for each replicate, `(*R, size)`, and why it is NaN for some.
+
+    With `collapsed`, the reason to report, replicates without any direction are NaN too.
+    """
+    if points.ndim < 2 or points.shape[-1] < 1:
+        raise ValueError(f"points must be (*R, n, d) with d >= 1, got shape {tuple(points.shape)}")
+    if not points.is_floating_point():
+        raise ValueError(f"points must be floating point, got {points.dtype}")
+    *replicates, n, d = points.shape
+    flat = points.reshape(math.prod(replicates), n, d)
+    results = torch.full((len(flat), size), math.nan, dtype=torch.float64, device=points.device)
+    left_out, too_few, without_direction = 0, [], 0
+    for r, replicate in enumerate(flat):
+        rows = replicate[replicate.isfinite().all(-1)]
+        left_out += n - len(rows)
+        if len(rows) < 2:
+            too_few.append(len(rows))
+            continue
+        moments = _moments(rows.double(), centre)
+        if collapsed and moments.dims == 0:
+            without_direction += 1
+            continue
+        results[r] = formula(moments)
+
+    reasons = []
+    if too_few:
+        reasons.append(_where(f"needs at least 2 finite rows, got {min(too_few)}", len(too_few), points))
+    if collapsed and without_direction:
+        reasons.append(_where(collapsed, without_direction, points))
+    notes = (
+        [f"{left_out} of {len(flat) * n} points hold NaN or infinity and were left out"] if left_out else []
+    )
+    if notes or reasons:
+        warnings.warn("; ".join(notes + reasons), stacklevel=5)
+    return results.reshape(*replicates, size), "; ".join(reasons) or None
+
+
+def _where(reason: str, count: int, points: Tensor) -> str:
+    total = math.prod(points.shape[:-2])
+    return f"{reason} (in {count} of {total} replicates)" if points.ndim > 2 else reason
+
+
+def _moments(rows: Tensor, centre: bool) -> _Moments:
+    """Those of finite float64 rows, `(n, d)`."""
+    rows, first = _scaled(rows)
+    if centre:
+        rows = rows - rows[0]  # first, so that a constant column is zero, which rounding of its mean prevents
+        rows -= rows.mean(0)
+    rows, second = _scaled(rows)
+    dims = int((rows != 0).any(0).sum())
+    if len(rows) < rows.shape[1]:
+        rows = torch.linalg.qr(rows.mT, mode="r").R.mT  # coordinates in an orthonormal basis of their span
+    # The eigenvalues themselves would be right to rounding of the largest only: √λ to 1e-8 of it, not 1e-16.
+    squares = (rows @ torch.linalg.eigh(rows.mT @ rows).eigenvectors.flip(-1)).square_()
+    return _Moments(squares.mean(0), squares, first + second, dims)
+
+
+def _scaled(rows: Tensor) -> tuple[Tensor, int]:
+    """The rows over a power of two, so nothing is rounded and squares neither overflow nor vanish; its exponent."""
+    exponent = min(max(math.frexp(float(rows.abs().max()))[1], -1000), 1000)
+    return rows * 2.0**-exponent, exponent
