@@ -63,6 +63,7 @@ def entropy_rank(points: Tensor) -> float:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("name", MANIFOLDS)
+@pytest.mark.filterwarnings("ignore:(divide by zero|invalid value):RuntimeWarning")  # in scikit-dimension
 def test_equals_scikit_dimension_and_scikit_learn(name: str, dtype: torch.dtype) -> None:
     points = manifold(name, 500).to(dtype)
     rows = points.double().numpy()

@@ -1,0 +1,332 @@
+"""The dimension of a representation from its encoder: the rank of the Jacobian ∂f/∂x.
+
+Where f = φ ∘ h with h of k dimensions, the Jacobian has rank at most k at every point, so its singular values
+show the dimension without a sample of neighbours, and its right singular vectors show which directions of the
+input the encoder reads.
+"""
+
+import math
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+from torch.func import jvp, vjp
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+ROUNDING = 16  # units in the last place, times the longer side of the Jacobian, that a zero may be off
+
+Encoder = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class JacobianSpectrum:
+    """Singular values of ∂f/∂x per replicate, largest first; m of them.
+
+    Attributes:
+        singular_values: mean over the points, `(*R, m)` float64, in units of output per unit of input; NaN
+            where no point has a finite Jacobian.
+        standard_error: of that mean, the standard deviation over the points divided by √n, `(*R, m)`.
+        pointwise: at every point, `(*R, n, m)`; NaN at points that are left out.
+        rank: `(*R,)` int64, read off the mean values as `jacobian_spectrum` says; −1 where there are none.
+        gap: the largest ratio of one mean singular value to the next, `(*R,)`; NaN where there is no next.
+        participation: a soft rank, (Σ σ²)² / Σ σ⁴ of the mean values, `(*R,)`; NaN where all are zero.
+        overlap: how much of the leading right singular vectors lies in the latent directions, between 0 and 1,
+            mean over the points, `(*R,)`; None if no latent was given.
+        n: points per replicate.
+        reason: why some value is NaN, else None.
+    """
+
+    singular_values: Tensor
+    standard_error: Tensor
+    pointwise: Tensor
+    rank: Tensor
+    gap: Tensor
+    participation: Tensor
+    overlap: Tensor | None
+    n: int
+    reason: str | None = None
+
+
+def jacobian_spectrum(
+    encoder: Encoder,
+    x: Tensor,
+    *,
+    input_dims: int = 1,
+    latent: Tensor | None = None,
+    directions: int | None = None,
+    seed: int = 0,
+    min_gap: float = 3.0,
+    block_bytes: int = 2**28,
+) -> JacobianSpectrum:
+    """Singular values of the encoder's Jacobian at every row of x, and the rank they show.
+
+    Gui, Ma, Ma, NeurIPS 2025, define the dimension of a representation as the smallest k with f = φ ∘ h, dim
+    range(h) = k. The rank is the k with the largest ratio σ_k / σ_{k+1} of the values averaged over the points
+    if that ratio, the gap, is at least `min_gap`, else the number of values above the floor. The floor is 16
+    machine units of x's type times max(d, d_in) σ_1; a value below it counts as zero and divides as if it
+    lay at the floor. Outputs that depend on no input, such as columns masked to zero, do not count in d. A full
+    rank whose last value lies `min_gap` times below its neighbour thus reads as one less, and with `directions`
+    no rank is larger than their number.
+
+    Without `directions` the Jacobian is computed row by row of it (or column by column, if there are fewer),
+    for a block of points at once, exactly. With it, its leading singular values are those of Qᵀ ∂f/∂x, with Q
+    an orthonormal basis of the images of that many random directions (Halko, Martinsson, Tropp, *Finding
+    structure with randomness*, SIAM Review 2011, algorithms 4.1 and 5.1): exact where the rank is not larger,
+    and never too large.
+
+    The encoder is neither changed nor given a gradient, and attention runs in its plain form, since fused forms
+    have no forward derivative. Set it to eval mode first: dropout would be drawn, and batch normalisation would
+    mix rows.
+
+    Args:
+        encoder: maps rows `(*R, n, *input)` to `(*R, n, d)`, each row by itself.
+        x: `(*R, n, *input)`, of the type of the encoder's weights; axes of R that only the encoder has may be
+            missing.
+        input_dims: axes of one row: 1 for vectors, 3 for images.
+        latent: directions of the input space, `(d_in, k)` or `(*R, d_in, k)` (`latent_directions` finds
+            them), with d_in the numbers in a row. With V the k leading right singular vectors at a point and L
+            an orthonormal basis of the latent, the overlap is ‖Lᵀ V‖² / k in squared Frobenius norm; a direction
+            whose singular value lies below the floor adds nothing.
+        directions: random directions, at least k of the latent; None: exact.
+        seed: of the random directions, which all points and replicates share.
+        min_gap: the least ratio that counts as a gap.
+        block_bytes: about the most memory for the Jacobians of one block of points; what the encoder keeps of its
+            own comes on top.
+
+    Returns:
+        m = min(d, d_in, directions) singular values per replicate. Points whose Jacobian is not finite are left
+        out with a warning.
+
+    Raises:
+        ValueError: shapes that do not fit, fewer than one direction, a gap below 1, or a latent whose directions
+            are dependent or more than m.
+    """
+    if x.dtype not in (torch.float32, torch.float64):
+        raise ValueError(f"x must be float32 or float64, since fewer digits show no rank, got {x.dtype}")
+    if input_dims < 1 or x.ndim <= input_dims or 0 in x.shape[-input_dims - 1 :]:
+        raise ValueError(
+            f"x must be (*R, n, *input) with {input_dims} input axes, got shape {tuple(x.shape)}"
+        )
+    if directions is not None and directions < 1:
+        raise ValueError(f"directions must be at least 1, got {directions}")
+    if not min_gap >= 1:
+        raise ValueError(f"min_gap must be at least 1, got {min_gap}")
+    n, *row = x.shape[-input_dims - 1 :]
+    d_in = math.prod(row)
+    with _plain_derivatives(x.device):
+        *replicates, d = _output_shape(encoder, x, input_dims)
+        m = min(d, d_in, directions or d)
+        basis = None if latent is None else _orthonormal(latent.to(x.device), replicates, d_in, m)
+        omega = None if m in (d, d_in) else _random_directions(m, row, seed, x)
+        rows = x.expand(*replicates, n, *row)
+        flat = math.prod(replicates)
+        per_point = flat * (d * d_in if omega is None else m * (d + d_in)) * (x.element_size() + 16)
+        k = 0 if basis is None else basis.shape[-1]
+        pointwise = x.new_empty(flat, n, m, dtype=torch.float64)
+        shares = x.new_zeros(flat, n, k, dtype=torch.float64)
+        used = torch.zeros(flat, d, dtype=torch.bool, device=x.device)
+        for points in torch.arange(n, device=x.device).split(max(1, block_bytes // max(1, per_point))):
+            block = rows.index_select(len(replicates), points)
+            f = partial(_flat_output, encoder, block.shape)
+            block = block.reshape(flat, len(points), d_in)
+            jacobian, used_here = _jacobian(f, block, d) if omega is None else _compressed(f, block, omega)
+            used |= used_here
+            finite = jacobian.isfinite().all(-1).all(-1)
+            jacobian = jacobian.double().where(finite[..., None, None], 0.0)
+            _, values, right = torch.linalg.svd(jacobian, full_matrices=False)
+            pointwise[:, points] = values.where(finite[..., None], math.nan)
+            if basis is not None:
+                shares[:, points] = (right[..., :k, :] @ basis[:, None]).square().sum(-1)
+    unit = ROUNDING * torch.finfo(x.dtype).eps
+    return _conclude(pointwise, shares, used.sum(-1), unit, d_in, min_gap, replicates)
+
+
+@torch.no_grad()
+def latent_directions(x: Tensor, z: Tensor) -> Tensor:
+    """Directions of the input space that carry a known latent: an orthonormal basis of them.
+
+    They span the coefficients of the linear least-squares regression of z on x. For Gaussian x these are the
+    directions that z depends on even where it does so nonlinearly (by Stein's lemma, as long as no direction
+    averages out).
+
+    Args:
+        x: inputs, `(*R, n, d_in)`.
+        z: their latents, `(*R, n, k)`.
+
+    Returns:
+        `(*R, d_in, k)` float64.
+
+    Raises:
+        ValueError: x and z differ in rows, hold fewer than two or values that are not finite, or the inputs
+            carry fewer than k directions.
+    """
+    if x.ndim < 2 or x.shape[:-1] != z.shape[:-1] or x.shape[-2] < 2:
+        shapes = f"{tuple(x.shape)} and {tuple(z.shape)}"
+        raise ValueError(f"x and z must be (*R, n, d_in) and (*R, n, k) with n >= 2, got shapes {shapes}")
+    if not (x.isfinite().all() and z.isfinite().all()):
+        raise ValueError("x and z must be finite to regress one on the other")
+    x, z = x.double(), z.double()
+    x, z = x - x.mean(-2, keepdim=True), z - z.mean(-2, keepdim=True)
+    return _orthonormal(torch.linalg.pinv(x) @ z, x.shape[:-2], x.shape[-1], x.shape[-1]).reshape(
+        *x.shape[:-2], x.shape[-1], z.shape[-1]
+    )
+
+
+@contextmanager
+def _plain_derivatives(device: torch.device) -> Iterator[None]:
+    """Nothing is recorded for the weights, and every operation is one that can be differentiated twice."""
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with (
+            torch.inference_mode(False),  # Lightning validates in it, and it would forbid derivatives
+            torch.no_grad(),
+            torch.autocast(device.type, enabled=False),
+            sdpa_kernel(SDPBackend.MATH),
+        ):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
+
+
+def _output_shape(encoder: Encoder, x: Tensor, input_dims: int) -> tuple[int, ...]:
+    """R and d, from the first row."""
+    first = x.narrow(-input_dims - 1, 0, 1).clone()
+    shape = encoder(first).shape
+    given = x.shape[: -input_dims - 1]
+    fits = len(shape) >= 2 and shape[-2] == 1 and shape[-1] >= 1
+    if not fits or given != shape[len(shape) - 2 - len(given) : -2]:
+        raise ValueError(
+            f"the encoder must map (*R, n, *input) to (*R, n, d), but maps {tuple(first.shape)} to {tuple(shape)}"
+        )
+    return (*shape[:-2], shape[-1])
+
+
+def _flat_output(encoder: Encoder, shape: torch.Size, rows: Tensor) -> Tensor:
+    """The encoder's output for flattened rows of that shape, with R as one axis."""
+    outputs = encoder(rows.reshape(shape))
+    return outputs.reshape(*rows.shape[:2], outputs.shape[-1])
+
+
+def _random_directions(m: int, row: list[int], seed: int, like: Tensor) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(m, math.prod(row), generator=generator, dtype=torch.float64).to(like)
+
+
+def _jacobian(f: Encoder, x: Tensor, d: int) -> tuple[Tensor, Tensor]:
+    """Jacobians `(B, n, d, d_in)` at the points `(B, n, d_in)`, and which outputs they use, `(B, d)`."""
+    d_in = x.shape[-1]
+    if d <= d_in:
+        pullback = vjp(f, x)[1]
+        cotangents = torch.eye(d, dtype=x.dtype, device=x.device)
+        jacobian = torch.stack([pullback(one.expand(*x.shape[:2], d))[0] for one in cotangents], -2)
+    else:
+        jacobian = _pushed(f, x, torch.eye(d_in, dtype=x.dtype, device=x.device))
+    return jacobian, (jacobian != 0).any(-1).any(1)
+
+
+def _compressed(f: Encoder, x: Tensor, omega: Tensor) -> tuple[Tensor, Tensor]:
+    """As `_jacobian`, but Qᵀ times it, `(B, n, m, d_in)`, with Q spanning the images of the m directions omega."""
+    images = _pushed(f, x, omega)
+    q = torch.linalg.qr(images.double()).Q.to(x.dtype)
+    pullback = vjp(f, x)[1]
+    return torch.stack([pullback(column)[0] for column in q.unbind(-1)], -2), (images != 0).any(-1).any(1)
+
+
+def _pushed(f: Encoder, x: Tensor, directions: Tensor) -> Tensor:
+    """The Jacobian at every point times each of the directions `(m, d_in)`, `(B, n, d, m)`."""
+    tangents = [direction.expand_as(x) for direction in directions]
+    try:
+        return torch.stack([jvp(f, (x,), (tangent,))[1] for tangent in tangents], -1)
+    except (NotImplementedError, RuntimeError):  # some operation has no forward derivative
+        # The pullback is linear in its cotangent, so pulling back through it pushes forward.
+        pullback = vjp(f, x)[1]
+        anywhere = torch.zeros_like(f(x))
+        push = vjp(lambda cotangent: pullback(cotangent)[0], anywhere)[1]
+        return torch.stack([push(tangent)[0] for tangent in tangents], -1)
+
+
+def _orthonormal(directions: Tensor, replicates: Sequence[int], d_in: int, m: int) -> Tensor:
+    """A basis `(B or 1, d_in, k)` of what the directions span."""
+    shape = directions.shape
+    if directions.ndim < 2 or shape[-2] != d_in or shape[:-2] not in ((), tuple(replicates)):
+        expected = f"({d_in}, k) or {(*replicates, d_in)} and k"
+        raise ValueError(f"latent must be {expected}, got shape {tuple(shape)}")
+    if not 1 <= shape[-1] <= m:
+        raise ValueError(f"latent must hold between 1 and {m} directions, got {shape[-1]}")
+    basis, values, _ = torch.linalg.svd(directions.double().reshape(-1, *shape[-2:]), full_matrices=False)
+    if not bool((values[:, -1] > d_in * torch.finfo(torch.float64).eps * values[:, 0]).all()):
+        raise ValueError(f"the {shape[-1]} latent directions must be finite and linearly independent")
+    return basis
+
+
+def _conclude(
+    pointwise: Tensor,
+    shares: Tensor,
+    used: Tensor,
+    unit: float,
+    d_in: int,
+    min_gap: float,
+    replicates: Sequence[int],
+) -> JacobianSpectrum:
+    """Averages over the points and what they show.
+
+    Args:
+        pointwise: singular values `(B, n, m)`, NaN at points that do not count.
+        shares: of each leading right singular vector, what lies in the latent, `(B, n, k)`; k = 0 without latent.
+        used: outputs that depend on the input, `(B,)`.
+        unit: what a singular value that is zero may be beside the first, times the longer side of the Jacobian.
+    """
+    flat, n, m = pointwise.shape
+    shape = tuple(replicates)
+    valid = pointwise.isfinite().all(-1)
+    count = valid.sum(-1, keepdim=True)
+    mean = pointwise.nanmean(1)
+    variance = (pointwise - mean[:, None]).square().nansum(1) / (count - 1)
+    standard_error = (variance / count).sqrt()
+
+    floor = unit * used.clamp_min(d_in)[:, None] * mean[:, :1]
+    above = mean > floor
+    place = torch.arange(1, m + 1, device=mean.device)
+    following = torch.nn.functional.pad(mean.maximum(floor)[:, 1:], (0, 1), value=math.inf)
+    ratios = (mean / following).where(above & (place < used[:, None]), 0.0)
+    gap, position = ratios.max(-1)
+    rank = torch.where(gap >= min_gap, position + 1, above.sum(-1))
+    relative = (mean / mean[:, :1]).square()
+    participation = relative.sum(-1).square() / relative.square().sum(-1)
+
+    missing = ~valid.any(-1)
+    constant = mean[:, 0] == 0
+    notes, reasons = [], []
+    if not bool(valid.all()):
+        notes.append(
+            f"the Jacobian at {int((~valid).sum())} of {flat * n} points is not finite; they were left out"
+        )
+    for which, reason in (
+        (missing, "no point has a finite Jacobian"),
+        (constant, "the output ignores the input"),
+    ):
+        if bool(which.any()):
+            reasons.append(f"{reason} (in {int(which.sum())} of {flat} replicates)" if replicates else reason)
+    if notes or reasons:
+        warnings.warn("; ".join(notes + reasons), stacklevel=3)
+
+    overlap = None
+    if k := shares.shape[-1]:
+        read = pointwise[..., :k] > floor[:, None]
+        overlap = (shares * read).sum(-1).where(valid, math.nan).nanmean(1) / k
+    return JacobianSpectrum(
+        singular_values=mean.reshape(*shape, m),
+        standard_error=standard_error.reshape(*shape, m),
+        pointwise=pointwise.reshape(*shape, n, m),
+        rank=rank.masked_fill(missing, -1).reshape(shape),
+        gap=gap.where(gap > 0, math.nan).reshape(shape),
+        participation=participation.reshape(shape),
+        overlap=None if overlap is None else overlap.reshape(shape),
+        n=n,
+        reason="; ".join(reasons) or None,
+    )
