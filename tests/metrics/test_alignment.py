@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from intrinsic_clip.metrics import alignment, pair_similarities
+from intrinsic_clip.metrics import alignment, modality_gap, pair_similarities
 
 
 def gaussian(*shape: int, seed: int = 0) -> Tensor:
@@ -31,6 +31,24 @@ def test_alignment_of_tiny_and_zero_vectors() -> None:
     assert alignment(1e-30 * x, x).item() == pytest.approx(1, abs=1e-6)
     x[:10] = 0.0
     assert alignment(x, x).item() == pytest.approx(0.75)
+
+
+def test_modality_gap_by_hand() -> None:
+    x = torch.tensor([[2.0, 0.0], [0.0, 1.0]])
+    assert modality_gap(x, -x).item() == pytest.approx(math.sqrt(2))
+    assert modality_gap(x, 3 * x.flip(0)).item() == pytest.approx(0, abs=1e-12)
+    same = torch.ones(5, 3)
+    assert modality_gap(same, -2 * same).item() == pytest.approx(2)
+
+
+def test_modality_gap_of_replicates_and_broken_rows() -> None:
+    x, y = gaussian(2, 3, 50, 4), gaussian(2, 3, 50, 4, seed=1) + 1
+    together = modality_gap(x, y)
+    assert together.shape == (2, 3)
+    torch.testing.assert_close(together[1, 2], modality_gap(x[1, 2], y[1, 2]))
+    torch.testing.assert_close(modality_gap(1e-30 * x, 1e30 * y), together)
+    x[0, 0, 3, 1] = math.nan
+    assert modality_gap(x, y).isnan().sum() == 1
 
 
 def test_pair_similarities() -> None:

@@ -1,6 +1,9 @@
-"""Measures of how well two representations `(*R, n, d)` match, row by row: functions that return `(*R,)`."""
+"""Measures of representations `(*R, n, d)`: functions that return `(*R,)`.
 
-from intrinsic_clip.metrics.alignment import PairSimilarities, alignment, pair_similarities
+How well two of them match, row by row, and what one of them is worth.
+"""
+
+from intrinsic_clip.metrics.alignment import PairSimilarities, alignment, modality_gap, pair_similarities
 from intrinsic_clip.metrics.information import InformationBound, infonce_bound
 from intrinsic_clip.metrics.matching import (
     Matching,
@@ -11,6 +14,7 @@ from intrinsic_clip.metrics.matching import (
     top_count,
     top_matching,
 )
+from intrinsic_clip.metrics.uniformity import uniformity
 
 __all__ = [
     "InformationBound",
@@ -21,8 +25,10 @@ __all__ = [
     "alignment",
     "infonce_bound",
     "label_matching",
+    "modality_gap",
     "pair_similarities",
     "partner_ranks",
     "top_count",
     "top_matching",
+    "uniformity",
 ]

@@ -34,7 +34,24 @@ def alignment(x: Tensor, y: Tensor) -> Tensor:
         ValueError: x and y differ in shape or hold no row.
     """
     check_pairs(x, y)
-    return (_directions(x) * _directions(y)).sum(-1).mean(-1)
+    return (directions(x) * directions(y)).sum(-1).mean(-1)
+
+
+def modality_gap(x: Tensor, y: Tensor) -> Tensor:
+    """Distance between the means of the two modalities' directions, ‖E f/|f| − E g/|g|‖, `(*R,)` float64.
+
+    Liang, Zhang, Kwon, Yeung, Zou, *Mind the gap: understanding the modality gap in multi-modal contrastive
+    representation learning*, NeurIPS 2022. It lies between 0 and 2. A zero vector has no
+    direction and counts as the origin.
+
+    Args:
+        x, y: representations, `(*R, n, d)`.
+
+    Raises:
+        ValueError: x and y differ in shape or hold no row.
+    """
+    check_pairs(x, y)
+    return torch.linalg.vector_norm(directions(x).mean(-2) - directions(y).mean(-2), dim=-1)
 
 
 def pair_similarities(x: Tensor, y: Tensor, seed: int = 0) -> PairSimilarities:
@@ -62,7 +79,8 @@ def pair_similarities(x: Tensor, y: Tensor, seed: int = 0) -> PairSimilarities:
     return PairSimilarities((x * y).sum(-1), (x * y[..., other.to(y.device), :]).sum(-1))
 
 
-def _directions(rows: Tensor) -> Tensor:
+def directions(rows: Tensor) -> Tensor:
+    """Rows `(*R, n, d)` at length 1, float64; a zero vector stays zero."""
     rows = rows.double()  # its squares do not vanish when a collapsing encoder's outputs are tiny
     norms = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
     return rows / norms.where(norms != 0, 1.0)

@@ -1,0 +1,50 @@
+"""How evenly a representation's directions spread over the sphere."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from intrinsic_clip.metrics.alignment import directions
+
+BLOCK_BYTES = 2**27  # about the most memory for one block of distances and what is computed from it
+
+
+@torch.no_grad()
+def uniformity(x: Tensor, t: float = 2.0) -> Tensor:
+    """log E exp(−t ‖u − v‖²) over the pairs of different rows, u and v their directions, `(*R,)` float64.
+
+    Wang, Isola, *Understanding contrastive representation learning through alignment and uniformity on the
+    hypersphere*, ICML 2020, section 4.1. It is 0 where all directions are the same, and for directions uniform on
+    the sphere about −2t if d is large. A zero vector has no direction and counts as the origin.
+
+    Args:
+        x: representations, `(*R, n, d)`.
+        t: how sharply nearby pairs weigh; positive.
+
+    Raises:
+        ValueError: fewer than two rows, no column, or t that is not positive.
+    """
+    if x.ndim < 2 or x.shape[-2] < 2 or x.shape[-1] < 1:
+        raise ValueError(f"x must be (*R, n, d) with n >= 2 and d >= 1, got shape {tuple(x.shape)}")
+    if not t > 0:
+        raise ValueError(f"t must be positive, got {t}")
+    *replicates, n, d = x.shape
+    flat = x.reshape(math.prod(replicates), n, d)
+    logs = torch.empty(len(flat), dtype=torch.float64, device=x.device)
+    for r, rows in enumerate(flat):
+        logs[r] = _log_sum(directions(rows), t)
+    return (logs - math.log(n * (n - 1) / 2)).reshape(replicates)
+
+
+def _log_sum(rows: Tensor, t: float) -> Tensor:
+    """log Σ exp(−t ‖u − v‖²) over the pairs of one replicate's rows, each once."""
+    n = len(rows)
+    total = rows.new_tensor(-math.inf)
+    squares = rows.square().sum(-1)
+    for block in torch.arange(n - 1, device=rows.device).split(max(1, BLOCK_BYTES // (32 * n))):
+        later = slice(int(block[0]), n)
+        distances = (squares[block, None] + squares[later] - 2 * rows[block] @ rows[later].T).clamp_min_(0)
+        others = torch.ones_like(distances, dtype=torch.bool).triu_(1)
+        total = total.logaddexp(distances.mul_(-t).masked_fill_(~others, -math.inf).logsumexp(1).logsumexp(0))
+    return total
