@@ -4,6 +4,7 @@ How well two of them match, row by row, and what one of them is worth.
 """
 
 from intrinsic_clip.metrics.alignment import PairSimilarities, alignment, modality_gap, pair_similarities
+from intrinsic_clip.metrics.classification import knn_accuracy, linear_accuracy
 from intrinsic_clip.metrics.information import InformationBound, infonce_bound
 from intrinsic_clip.metrics.matching import (
     Matching,
@@ -14,6 +15,7 @@ from intrinsic_clip.metrics.matching import (
     top_count,
     top_matching,
 )
+from intrinsic_clip.metrics.recovery import kernel_recovery, linear_recovery
 from intrinsic_clip.metrics.uniformity import uniformity
 
 __all__ = [
@@ -24,7 +26,11 @@ __all__ = [
     "Ranks",
     "alignment",
     "infonce_bound",
+    "kernel_recovery",
+    "knn_accuracy",
     "label_matching",
+    "linear_accuracy",
+    "linear_recovery",
     "modality_gap",
     "pair_similarities",
     "partner_ranks",

@@ -1,0 +1,120 @@
+"""How much of the true latent a representation holds: R² of predicting it."""
+
+import math
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from intrinsic_clip.metrics.crossvalidation import Model, predict, ridge, split
+
+
+@torch.no_grad()
+def linear_recovery(x: Tensor, z: Tensor, strength: float = 1.0, folds: int = 5, seed: int = 0) -> Tensor:
+    """R² of a linear prediction of the latent from the representation, `(*R,)` float64.
+
+    Every row is predicted once, by a ridge regression on the rows of the other folds, to which x is
+    standardised. With z' the predictions, R² = 1 − Σ (z − z')² / Σ (z − mean z)² over all rows, averaged over the
+    latent's coordinates: 1 is all of it, 0 what guessing the mean would give, and overfitting is negative. A
+    coordinate that does not vary is left out. The values are those of scikit-learn's `Ridge` behind a
+    `StandardScaler` and `r2_score` of `cross_val_predict`.
+
+    Args:
+        x: representations, `(*R, n, d)`.
+        z: their latents, `(*R, n, k)`; or `(n, k)`, shared.
+        strength: of the ridge penalty beside the sum of squares over the training rows; positive.
+        folds: in how many parts the rows are cut.
+        seed: of the drawing of the folds, which all replicates share.
+
+    Returns:
+        NaN where a value is not finite or no coordinate varies.
+
+    Raises:
+        ValueError: shapes that do not fit, a strength that is not positive, or fewer than 2 rows per fold.
+    """
+    _check(x, z, strength)
+    return _recovery(x, z, split(x.shape[-2], folds, seed), partial(ridge, strength=strength))
+
+
+@torch.no_grad()
+def kernel_recovery(
+    x: Tensor,
+    z: Tensor,
+    strength: float = 0.1,
+    width: float | None = None,
+    max_rows: int = 2000,
+    folds: int = 5,
+    seed: int = 0,
+) -> Tensor:
+    """R² of a smooth nonlinear prediction of the latent from the representation, `(*R,)` float64.
+
+    As `linear_recovery`, by a kernel ridge regression with the kernel exp(−‖a − b‖² / (2 width²)): what
+    scikit-learn's `KernelRidge(kernel="rbf", gamma=1 / (2 width²))` gives on standardised x and centred z. It
+    can recover no more than the smoothness of the kernel lets it: many dimensions need many rows.
+
+    Args:
+        x: representations, `(*R, n, d)`.
+        z: their latents, `(*R, n, k)`; or `(n, k)`, shared.
+        strength: of the penalty; positive.
+        width: of the kernel, in standard deviations of a column; None: the median distance of two training
+            rows, in each fold.
+        max_rows: of more rows, this many are drawn; time grows with their cube.
+        folds: in how many parts the rows are cut.
+        seed: of the drawing of rows and folds, which all replicates share.
+
+    Returns:
+        NaN where a value is not finite or no coordinate varies.
+
+    Raises:
+        ValueError: shapes that do not fit, a strength or width that is not positive, or fewer than 2 rows per
+            fold.
+    """
+    _check(x, z, strength)
+    if width is not None and not width > 0:
+        raise ValueError(f"width must be positive, got {width}")
+    n = x.shape[-2]
+    if n > max_rows:
+        rows = torch.randperm(n, generator=torch.Generator().manual_seed(seed))[:max_rows].to(x.device)
+        x, z = x[..., rows, :], z[..., rows, :]
+    parts = split(x.shape[-2], folds, seed)
+    return _recovery(x, z, parts, partial(_kernel_ridge, strength=strength, width=width))
+
+
+def _check(x: Tensor, z: Tensor, strength: float) -> None:
+    fits = x.ndim >= 2 and z.ndim >= 2 and z.shape[-2] == x.shape[-2] and z.shape[:-2] in ((), x.shape[:-2])
+    if not fits or x.shape[-1] < 1 or z.shape[-1] < 1:
+        shapes = f"{tuple(x.shape)} and {tuple(z.shape)}"
+        raise ValueError(f"x and z must be (*R, n, d) and (*R, n, k) or (n, k), got shapes {shapes}")
+    if not strength > 0:
+        raise ValueError(f"strength must be positive, got {strength}")
+
+
+def _recovery(x: Tensor, z: Tensor, parts: list[Tensor], model: Model) -> Tensor:
+    *replicates, n, d = x.shape
+    flat = math.prod(replicates)
+    z = z.to(x.device).expand(*replicates, *z.shape[-2:]).reshape(flat, n, z.shape[-1])
+    values = torch.empty(flat, dtype=torch.float64, device=x.device)
+    for r, (x_r, z_r) in enumerate(zip(x.reshape(flat, n, d), z, strict=True)):
+        values[r] = _r2(z_r.double(), predict(x_r, z_r, parts, model))
+    return values.reshape(replicates)
+
+
+def _r2(z: Tensor, predicted: Tensor) -> Tensor:
+    """Mean over the coordinates that vary, of `(n, k)`."""
+    varies = (z != z[0]).any(0)
+    missed = (z - predicted).square().sum(0)
+    total = (z - z.mean(0)).square().sum(0)
+    return (1 - missed / total)[varies].mean()
+
+
+def _kernel_ridge(x: Tensor, z: Tensor, queries: Tensor, strength: float, width: float | None) -> Tensor:
+    distances = torch.cdist(x, x).square_()
+    if width is None:
+        pairs = distances[*torch.triu_indices(len(x), len(x), 1, device=x.device)]
+        typical = pairs.median() if bool(pairs.median() > 0) else pairs.mean()  # over half are duplicates
+        scale = typical.where(typical > 0, 1.0)  # all are
+    else:
+        scale = distances.new_tensor(width).square()
+    kernel = distances.div_(-2 * scale).exp_()
+    kernel.diagonal().add_(strength)
+    return torch.cdist(queries, x).square_().div_(-2 * scale).exp_() @ torch.linalg.solve(kernel, z)
