@@ -16,15 +16,28 @@ from intrinsic_clip.metrics.matching import (
     top_matching,
 )
 from intrinsic_clip.metrics.recovery import kernel_recovery, linear_recovery
+from intrinsic_clip.metrics.reduction import (
+    CanonicalDirections,
+    RetrievalByDimension,
+    SufficientDimension,
+    canonical_directions,
+    principal_directions,
+    retrieval_by_dimension,
+    smallest_sufficient,
+)
 from intrinsic_clip.metrics.uniformity import uniformity
 
 __all__ = [
+    "CanonicalDirections",
     "InformationBound",
     "Matching",
     "PairSimilarities",
     "PartnerRanks",
     "Ranks",
+    "RetrievalByDimension",
+    "SufficientDimension",
     "alignment",
+    "canonical_directions",
     "infonce_bound",
     "kernel_recovery",
     "knn_accuracy",
@@ -34,6 +47,9 @@ __all__ = [
     "modality_gap",
     "pair_similarities",
     "partner_ranks",
+    "principal_directions",
+    "retrieval_by_dimension",
+    "smallest_sufficient",
     "top_count",
     "top_matching",
     "uniformity",

@@ -1,0 +1,262 @@
+"""How many dimensions retrieval needs: recall when only the leading ones of a representation are kept."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from intrinsic_clip.metrics.alignment import directions
+from intrinsic_clip.metrics.matching import Matching, partner_ranks, top_matching
+
+
+class CanonicalDirections(NamedTuple):
+    """Directions of both modalities that correlate most, in descending order.
+
+    Attributes:
+        x, y: columns to multiply centred rows with, `(*R, d_x, m)` and `(*R, d_y, m)`, m = min(d_x, d_y); the
+            products have variance 1 where there is no ridge.
+        correlations: of the products, as far as the ridge lets them, `(*R, m)`.
+        mean_x, mean_y: what to subtract from the rows first, `(*R, 1, d_x)` and `(*R, 1, d_y)`.
+    """
+
+    x: Tensor
+    y: Tensor
+    correlations: Tensor
+    mean_x: Tensor
+    mean_y: Tensor
+
+
+@dataclass(frozen=True)
+class RetrievalByDimension:
+    """Recall at k among the n rows that the directions were not fitted on, D dims by K values of k.
+
+    Attributes:
+        dims: how many dimensions were kept.
+        ks: among how many best the partner was looked for.
+        recall: shares in both directions, `(*R, D, K)` each.
+        standard_error: binomial, √(p (1 − p) / n), `(*R, D, K)` each.
+        full: recall of the whole representations by cosine, or of all canonical dimensions where the two widths
+            differ, `(*R, K)` each.
+        n: rows that were searched and searched for.
+    """
+
+    dims: tuple[int, ...]
+    ks: tuple[int, ...]
+    recall: Matching
+    standard_error: Matching
+    full: Matching
+    n: int
+
+
+class SufficientDimension(NamedTuple):
+    """The fewest dimensions that keep most of the recall, `(*R,)` each.
+
+    Attributes:
+        dims: int64; −1 where none of those tried are enough.
+        recall: with them, the mean of both directions; NaN where there are none.
+        full: recall of the whole representations.
+    """
+
+    dims: Tensor
+    recall: Tensor
+    full: Tensor
+
+
+@torch.no_grad()
+def principal_directions(x: Tensor) -> Tensor:
+    """An orthonormal basis `(*R, d, d)`, float64, whose first m columns keep the most of Σ |row|² for every m.
+
+    Eigenvectors of the uncentred second moment: cosines are about the origin. NaN where a value is not finite.
+
+    Args:
+        x: `(*R, n, d)`.
+
+    Raises:
+        ValueError: no row or no column.
+    """
+    if x.ndim < 2 or 0 in x.shape[-2:]:
+        raise ValueError(f"x must be (*R, n, d) and not empty, got shape {tuple(x.shape)}")
+    rows, finite = _finite(x)
+    rows = rows / rows.abs().amax((-2, -1), keepdim=True).clamp_min(torch.finfo(torch.float64).tiny)
+    basis = torch.linalg.eigh(rows.mT @ rows).eigenvectors.flip(-1)
+    return basis.where(finite[..., None, None], math.nan)
+
+
+@torch.no_grad()
+def canonical_directions(x: Tensor, y: Tensor, ridge: float = 1e-3) -> CanonicalDirections:
+    """Regularised canonical correlation analysis (Hotelling 1936; Vinod 1976).
+
+    With C the covariances, W = (C + ridge · (tr C / d) · I)^(−1/2) of each modality and U S Vᵀ the singular value
+    decomposition of W_x C_xy W_y, the directions are W_x U and W_y V and the correlations S.
+
+    Args:
+        x, y: representations, `(*R, n, d_x)` and `(*R, n, d_y)`; row i of x and row i of y are a pair.
+        ridge: beside the mean variance of a column; 0 is the unregularised analysis, for many more rows than
+            columns.
+
+    Returns:
+        NaN where a value is not finite.
+
+    Raises:
+        ValueError: x and y differ in replicates or rows, fewer than two rows, or a negative ridge.
+    """
+    if x.ndim < 2 or x.shape[:-1] != y.shape[:-1] or x.shape[-2] < 2 or 0 in (x.shape[-1], y.shape[-1]):
+        shapes = f"{tuple(x.shape)} and {tuple(y.shape)}"
+        raise ValueError(f"x and y must be (*R, n, d_x) and (*R, n, d_y) with n >= 2, got shapes {shapes}")
+    if not ridge >= 0:
+        raise ValueError(f"ridge must not be negative, got {ridge}")
+    (x, finite_x), (y, finite_y) = _finite(x), _finite(y)
+    mean_x, mean_y = x.mean(-2, keepdim=True), y.mean(-2, keepdim=True)
+    x, y = x - mean_x, y - mean_y
+    whiten_x, whiten_y = _inverse_root(x, ridge), _inverse_root(y, ridge)
+    left, values, right = torch.linalg.svd(
+        whiten_x @ (x.mT @ y / x.shape[-2]) @ whiten_y, full_matrices=False
+    )
+    found = (whiten_x @ left, whiten_y @ right.mT, values[..., None], mean_x, mean_y)
+    both = (finite_x & finite_y)[..., None, None]
+    at_x, at_y, correlations, mean_x, mean_y = (part.where(both, math.nan) for part in found)
+    return CanonicalDirections(at_x, at_y, correlations.squeeze(-1), mean_x, mean_y)
+
+
+@torch.no_grad()
+def retrieval_by_dimension(
+    x: Tensor,
+    y: Tensor,
+    dims: Sequence[int],
+    basis: Literal["principal", "canonical"] = "principal",
+    ks: Sequence[int] = (1,),
+    ridge: float = 1e-3,
+    max_rows: int = 5000,
+    seed: int = 0,
+) -> RetrievalByDimension:
+    """Recall at k by cosine, in both directions, with only the leading dimensions of a basis kept.
+
+    The basis is fitted on one half of the rows, drawn at random, and recall measured on the other, so
+    directions that fit by chance win nothing. Both modalities must be cut alike for their cosines to make sense:
+    the principal basis is thus one for both, that of all directions x/|x| and y/|y| together, and with all d
+    dimensions it changes no cosine. The canonical basis has a side for each modality and needs no common space, so
+    it can do better than the cut and even than the whole representation; what is cut is
+    brought to length 1 again.
+
+    Args:
+        x, y: representations, `(*R, n, d)`; row i of x and row i of y are a pair. For the canonical basis
+            the two widths may differ.
+        dims: how many dimensions to keep, at most d (the smaller of the two).
+        basis: of which directions.
+        ks: among how many best the partner is looked for.
+        ridge: of `canonical_directions`.
+        max_rows: of more rows in the measuring half, this many are drawn; time grows with their square.
+        seed: of the drawing, which all replicates share.
+
+    Raises:
+        ValueError: shapes that do not fit, fewer than four rows, an unknown basis, a principal basis for different
+            widths, dims or ks out of range.
+    """
+    if x.ndim < 2 or x.shape[:-1] != y.shape[:-1] or x.shape[-2] < 4 or 0 in (x.shape[-1], y.shape[-1]):
+        shapes = f"{tuple(x.shape)} and {tuple(y.shape)}"
+        raise ValueError(f"x and y must be (*R, n, d) with the same n >= 4, got shapes {shapes}")
+    if basis not in ("principal", "canonical"):
+        raise ValueError(f'basis must be "principal" or "canonical", got {basis!r}')
+    widths = (x.shape[-1], y.shape[-1])
+    alike = widths[0] == widths[1]
+    if basis == "principal" and not alike:
+        raise ValueError(
+            f"x has {widths[0]} dimensions and y {widths[1]}, so they have no space and no principal "
+            'directions in common; use basis="canonical"'
+        )
+    if not dims or min(dims) < 1 or max(dims) > min(widths):
+        raise ValueError(f"dims must lie between 1 and {min(widths)}, got {list(dims)}")
+    fitted, measured = _halves(x.shape[-2], max_rows, seed, x.device)
+    n = len(measured)
+    if not ks or min(ks) < 1 or max(ks) > n:
+        raise ValueError(f"ks must lie between 1 and the {n} rows recall is measured on, got {list(ks)}")
+
+    curves = torch.empty(
+        2, math.prod(x.shape[:-2]), len(dims) + 1, len(ks), dtype=torch.float64, device=x.device
+    )
+    pairs = zip(x.reshape(-1, *x.shape[-2:]), y.reshape(-1, *y.shape[-2:]), strict=True)
+    for r, (x_r, y_r) in enumerate(pairs):
+        x_r, y_r = directions(x_r), directions(y_r)
+        whole = (x_r[measured], y_r[measured])
+        if basis == "principal":
+            axes = principal_directions(torch.cat([x_r[fitted], y_r[fitted]]))
+            turned = (whole[0] @ axes, whole[1] @ axes)
+        else:
+            found = canonical_directions(x_r[fitted], y_r[fitted], ridge)
+            turned = ((whole[0] - found.mean_x) @ found.x, (whole[1] - found.mean_y) @ found.y)
+        for place, m in enumerate(dims):
+            curves[:, r, place] = _recall(turned[0][:, :m], turned[1][:, :m], ks)
+        curves[:, r, -1] = _recall(*(whole if alike else turned), ks)
+    x_to_y, y_to_x = curves.reshape(2, *x.shape[:-2], len(dims) + 1, len(ks))
+    recall = Matching(x_to_y[..., :-1, :], y_to_x[..., :-1, :])
+    return RetrievalByDimension(
+        dims=tuple(dims),
+        ks=tuple(ks),
+        recall=recall,
+        standard_error=Matching(*((share * (1 - share) / n).sqrt() for share in recall)),
+        full=Matching(x_to_y[..., -1, :], y_to_x[..., -1, :]),
+        n=n,
+    )
+
+
+def smallest_sufficient(
+    retrieval: RetrievalByDimension, share: float = 0.99, k: int | None = None
+) -> SufficientDimension:
+    """The fewest of the dims tried whose recall, mean of both directions, is at least a share of the full one.
+
+    Recall has a standard error, so a dimension that barely misses the share may be enough too.
+
+    Args:
+        retrieval: the recall of each.
+        share: of the full recall; above 0.
+        k: whose recall; None: that of the first.
+
+    Raises:
+        ValueError: a share that is not positive, or a k that was not measured.
+    """
+    if not share > 0:
+        raise ValueError(f"share must be positive, got {share}")
+    if k is not None and k not in retrieval.ks:
+        raise ValueError(f"recall was measured for k in {list(retrieval.ks)}, not for {k}")
+    place = 0 if k is None else retrieval.ks.index(k)
+    recall = torch.stack(tuple(retrieval.recall)).mean(0)[..., place]
+    full = torch.stack(tuple(retrieval.full)).mean(0)[..., place]
+    dims = torch.tensor(retrieval.dims, device=recall.device)
+    order = dims.argsort()
+    recall, dims = recall[..., order], dims[order]
+    enough = recall >= share * full[..., None]
+    first = enough.int().argmax(-1)
+    found = enough.any(-1)
+    at_first = recall.gather(-1, first[..., None]).squeeze(-1)
+    return SufficientDimension(dims[first].where(found, -1), at_first.where(found, math.nan), full)
+
+
+def _halves(n: int, max_rows: int, seed: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Rows to fit on and, at most `max_rows`, to measure on."""
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed)).to(device)
+    return order[: n // 2], order[n // 2 :][: max(1, max_rows)]
+
+
+def _recall(x: Tensor, y: Tensor, ks: Sequence[int]) -> Tensor:
+    """Of one replicate, by cosine, `(2, K)`."""
+    ranks = partner_ranks(directions(x), directions(y))
+    return torch.stack([torch.stack(tuple(top_matching(ranks, k))) for k in ks], -1)
+
+
+def _finite(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """The rows in float64 with zeros in replicates that hold NaN or infinity, and which do not, `(*R,)`."""
+    finite = rows.isfinite().all(-1).all(-1)
+    return rows.double().where(finite[..., None, None], 0.0), finite
+
+
+def _inverse_root(rows: Tensor, ridge: float) -> Tensor:
+    """(C + ridge tr C / d)^(−1/2) of centred rows, without the directions in which nothing varies, `(*R, d, d)`."""
+    n, d = rows.shape[-2:]
+    values, vectors = torch.linalg.eigh(rows.mT @ rows / n)
+    varies = values > d * torch.finfo(torch.float64).eps * values[..., -1:]
+    values = values + ridge * values.sum(-1, keepdim=True) / d
+    roots = values.rsqrt().where(varies, 0.0)
+    return vectors * roots[..., None, :] @ vectors.mT
