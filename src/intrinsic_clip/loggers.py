@@ -33,7 +33,7 @@ def log_replicates(
     Of numbers that come at each step, a MetricsFile takes every n-th with n the number of replicates, so that its size
     does not grow with them, and another logger as many as its attribute `every_n_steps` says, where it has one.
     """
-    replicates = getattr(module, "replicates", Replicates())
+    replicates = replicates_of(module)
     epoch = trainer.current_epoch
     for logger in trainer.loggers:
         if isinstance(logger, MetricsFile):
@@ -41,6 +41,11 @@ def log_replicates(
                 logger.log_each(metrics, replicates, step, epoch)
         elif not each_step or step % getattr(logger, "every_n_steps", 1) == 0:
             logger.log_metrics({**summaries(metrics, replicates), "epoch": epoch}, step=step)
+
+
+def replicates_of(module: LightningModule) -> Replicates:
+    """What the leading axes of a module's numbers are; those of anyone's LightningModule have none."""
+    return getattr(module, "replicates", Replicates())
 
 
 def summaries(metrics: Mapping[str, Tensor], replicates: Replicates) -> dict[str, float]:

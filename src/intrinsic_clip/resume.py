@@ -11,7 +11,7 @@ from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from intrinsic_clip.loggers import MetricsFile
-from intrinsic_clip.probes.probe import is_last_epoch
+from intrinsic_clip.probes.schedule import is_last_epoch
 from intrinsic_clip.results import write_atomically
 
 

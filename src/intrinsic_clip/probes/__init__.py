@@ -2,18 +2,31 @@
 
 from intrinsic_clip.probes.dimension import IntrinsicDimensionProbe
 from intrinsic_clip.probes.embeddings import Embeddings, take_embeddings
+from intrinsic_clip.probes.jacobian import JacobianProbe
 from intrinsic_clip.probes.probe import Probe
+from intrinsic_clip.probes.recovery import ClassificationProbe, RecoveryProbe
 from intrinsic_clip.probes.similarity import AlignmentProbe, InformationProbe, MatchingProbe, SimilarityProbe
-from intrinsic_clip.probes.temperature import TemperatureProbe
+from intrinsic_clip.probes.sources import Source, by_function, by_module, by_output
+from intrinsic_clip.probes.spectrum import SpectrumProbe
+from intrinsic_clip.probes.temperature import TemperatureProbe, temperature_of
 
 __all__ = [
     "AlignmentProbe",
+    "ClassificationProbe",
     "Embeddings",
     "InformationProbe",
     "IntrinsicDimensionProbe",
+    "JacobianProbe",
     "MatchingProbe",
     "Probe",
+    "RecoveryProbe",
     "SimilarityProbe",
+    "Source",
+    "SpectrumProbe",
     "TemperatureProbe",
+    "by_function",
+    "by_module",
+    "by_output",
     "take_embeddings",
+    "temperature_of",
 ]

@@ -1,14 +1,16 @@
-"""The embeddings of one evaluation, taken once and shared by all probes, as are their nearest neighbours."""
+"""The embeddings of one evaluation, shared by all probes, as are their nearest neighbours."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
 import torch
 from pytorch_lightning import LightningModule, Trainer
-from torch import Tensor
+from torch import Tensor, nn
 
-from intrinsic_clip.data.paired import Split
+from intrinsic_clip.data.paired import Pairs, Split
 from intrinsic_clip.dimension import Neighbours, nearest_neighbours
 
 Side = Literal["x", "y"]
@@ -16,42 +18,67 @@ Side = Literal["x", "y"]
 
 @dataclass
 class Embeddings:
-    """Representations of the rows of one split.
+    """Representations of the rows of one evaluation.
 
     Attributes:
-        x, y: representations as the loss sees them (normalised), `(*R, n, d)`.
-        x_raw, y_raw: the encoders' own outputs, `(*R, n, d)`.
-        tau: the temperature, `(*R,)`.
-        z: the true latent where known. labels: label sets by name, `(n,)`.
+        x, y: representations as the loss sees them, `(*R, n, d)`; y is None where there is only one modality.
+        x_raw, y_raw: the encoders' own outputs, `(*R, n, d)`; None where those are x and y.
+        tau: the temperature, `(*R,)`, where it is known.
+        z: the true latent where it is known, `(*R, n, k*)`. labels: label sets by name, `(n,)`.
     """
 
     x: Tensor
-    y: Tensor
-    x_raw: Tensor
-    y_raw: Tensor
-    tau: Tensor
+    y: Tensor | None = None
+    x_raw: Tensor | None = None
+    y_raw: Tensor | None = None
+    tau: Tensor | None = None
     z: Tensor | None = None
     labels: dict[str, Tensor] = field(default_factory=dict)
     _neighbours: dict[Side, Neighbours] = field(default_factory=dict, repr=False)
 
+    def sides(self) -> dict[Side, Tensor]:
+        """x, and y where there is one."""
+        return {"x": self.x} if self.y is None else {"x": self.x, "y": self.y}
+
+    def pair(self, raw: bool = False) -> tuple[Tensor, Tensor]:
+        """x and y, or the encoders' own outputs.
+
+        Raises:
+            ValueError: there is no y.
+        """
+        if self.y is None:
+            raise ValueError("needs x and y, and there is only one embedding")
+        if raw and self.x_raw is not None and self.y_raw is not None:
+            return self.x_raw, self.y_raw
+        return self.x, self.y
+
     def neighbours(self, side: Side, k: int) -> Neighbours:
-        """At least k nearest neighbours of f(X) or g(Y) after normalisation, searched for once."""
+        """At least k nearest neighbours of each row of x or y, searched for once."""
         found = self._neighbours.get(side)
-        if found is None or found.k < k:
-            found = self._neighbours[side] = nearest_neighbours(self.x if side == "x" else self.y, k)
+        if found is None or found.k < k or (found.reason is not None and found.k > k):
+            found = self._neighbours[side] = nearest_neighbours(self.sides()[side], k)
         return found
 
 
-_latest: WeakKeyDictionary[LightningModule, dict[Split, tuple[int, Embeddings]]] = WeakKeyDictionary()
+_latest: WeakKeyDictionary[LightningModule, dict[tuple[Split, int, int], tuple[int, Embeddings]]] = (
+    WeakKeyDictionary()
+)
 
 
 @torch.no_grad()
-def take_embeddings(trainer: Trainer, module: LightningModule, split: Split) -> Embeddings:
-    """The embeddings of a split; asked again at the same training step, the same object."""
+def take_embeddings(
+    trainer: Trainer, module: LightningModule, split: Split, max_samples: int = 10**9, seed: int = 0
+) -> Embeddings:
+    """A ContrastiveModule's embeddings of a split of PairedData; asked again at the same step, the same object.
+
+    Args:
+        max_samples: a larger split is represented by that many of its rows, drawn with `seed`.
+    """
     cache = _latest.setdefault(module, {})
-    if split not in cache or cache[split][0] != trainer.global_step:
-        cache[split] = (trainer.global_step, _embed(trainer, module, split))
-    return cache[split][1]
+    key = (split, max_samples, seed)
+    if key not in cache or cache[key][0] != trainer.global_step:
+        cache[key] = (trainer.global_step, _embed(trainer, module, split, max_samples, seed))
+    return cache[key][1]
 
 
 def forget_embeddings(module: LightningModule) -> None:
@@ -59,11 +86,36 @@ def forget_embeddings(module: LightningModule) -> None:
     _latest.pop(module, None)
 
 
-def _embed(trainer: Trainer, module: Any, split: Split) -> Embeddings:
-    pairs = trainer.datamodule.pairs(split)  # type: ignore[attr-defined]
-    was_training = module.training
+def _embed(trainer: Trainer, module: Any, split: Split, max_samples: int, seed: int) -> Embeddings:
+    pairs = sample(trainer.datamodule.pairs(split), max_samples, seed)  # type: ignore[attr-defined]
+    with evaluating(module):
+        x_raw, y_raw = module.encode(pairs.x, pairs.y)
+        x, y = module.normalise(x_raw, y_raw)
+        return Embeddings(x, y, x_raw, y_raw, module.temperature(), pairs.z, pairs.labels)
+
+
+def sample(pairs: Pairs, max_samples: int, seed: int) -> Pairs:
+    """The pairs, or `max_samples` of them drawn without replacement, in their order."""
+    if len(pairs) <= max_samples:
+        return pairs
+    drawn = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(seed))[:max_samples]
+    rows = drawn.sort().values.to(pairs.x.device)
+    return Pairs(
+        pairs.x.index_select(pairs.row_axis, rows),
+        pairs.y.index_select(pairs.row_axis, rows),
+        None if pairs.z is None else pairs.z.index_select(-2, rows),
+        {name: labels[rows] for name, labels in pairs.labels.items()},
+        pairs.row_axis,
+    )
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Every part in evaluation mode, and afterwards each in the mode that it was in."""
+    modes = [(part, part.training) for part in module.modules()]
     module.eval()
-    x_raw, y_raw = module.encode(pairs.x, pairs.y)
-    x, y = module.normalise(x_raw, y_raw)
-    module.train(was_training)
-    return Embeddings(x, y, x_raw, y_raw, module.temperature(), pairs.z, pairs.labels)
+    try:
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode

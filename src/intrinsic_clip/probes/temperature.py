@@ -1,52 +1,86 @@
-"""Loss and temperature at every step."""
+"""Temperature at every step, and the loss of a ContrastiveModule."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from pydantic import PositiveInt
 from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
 from intrinsic_clip.loggers import log_replicates
 
+FLUSH = 1000  # values that wait at most
+
+
+def temperature_of(module: LightningModule) -> Tensor | None:
+    """τ of a module that has `temperature()`, or one parameter `logit_scale` = log 1/τ as CLIP models do; else None."""
+    temperature: Any = getattr(module, "temperature", None)
+    if callable(temperature):
+        return temperature().detach()
+    scales = [p for name, p in module.named_parameters() if name.rpartition(".")[2] == "logit_scale"]
+    return (-scales[0].detach().float()).exp().squeeze() if len(scales) == 1 else None
+
 
 class TemperatureProbe(Callback):
-    """Logs `loss` and `temperature` of every n-th step; a logger may want fewer, see `log_replicates`.
+    """Logs `temperature` of every n-th step, and of a ContrastiveModule `loss`; a logger may want fewer.
 
-    Values stay on the device until the epoch ends: reading them at each step would stall it. Needs a training step
-    whose output dict has `losses` and `temperature`, `(steps, *R)` each.
+    Values stay on the device until the epoch ends, or a thousand are there: reading them at each step would stall it.
+    A ContrastiveModule's training step gives `losses` and `temperature`, `(steps, *R)` each, in its output dict.
+
+    Args:
+        every_n_steps: how often.
+        tau: `module → τ` for a module that has neither `temperature()` nor one `logit_scale`.
     """
 
-    def __init__(self, every_n_steps: PositiveInt = 1) -> None:
-        self.every_n_steps = every_n_steps
+    def __init__(
+        self, every_n_steps: PositiveInt = 1, tau: Callable[[LightningModule], Tensor] | None = None
+    ) -> None:
+        self.every_n_steps, self.tau = every_n_steps, tau
         self.latest: dict[str, Tensor] = {}
         self.reasons: dict[str, str] = {}
-        self._values: list[tuple[Tensor, Tensor]] = []
+        self._values: list[dict[str, Tensor]] = []
+        self._steps: list[range] = []
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """See that there is a temperature to be found."""
+        if self.tau is None and temperature_of(pl_module) is None:
+            raise MisconfigurationException(
+                f"TemperatureProbe finds neither temperature() nor one logit_scale in {type(pl_module).__name__}: "
+                "give it tau=lambda module: …"
+            )
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Keep the losses and τ of the steps just done."""
-        self._values.append((outputs["losses"], outputs["temperature"]))
+        if isinstance(outputs, Mapping) and {"losses", "temperature"} <= outputs.keys():
+            values = {"loss": outputs["losses"], "temperature": outputs["temperature"]}
+        else:
+            values = {"temperature": self._temperature(pl_module).clone()[None]}
+        steps = range(trainer.global_step - len(values["temperature"]) + 1, trainer.global_step + 1)
+        if self._steps and steps == self._steps[-1]:  # gradients are accumulated: the step is not over
+            return
+        self._values.append(values)
+        self._steps.append(steps)
+        if len(self._steps) >= FLUSH:
+            self._flush(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the epoch's steps; the mean loss of the epoch and the last τ are its summary."""
-        if not self._values:
+        if not self._steps:
             return
-        losses, temperatures = (torch.cat(column) for column in zip(*self._values, strict=True))
-        self._values.clear()
-        self.latest = {"loss": losses.mean(0), "temperature": temperatures[-1]}
-        first = trainer.global_step - len(losses) + 1
-        losses, temperatures = losses.cpu(), temperatures.cpu()
-        for step, (loss, tau) in enumerate(zip(losses, temperatures, strict=True), start=first):
-            if step % self.every_n_steps == 0:
-                metrics = {"loss": loss, "temperature": tau}
-                log_replicates(trainer, pl_module, metrics, step, each_step=True)
+        losses = [values["loss"] for values in self._values if "loss" in values]
+        self.latest = {"temperature": self._values[-1]["temperature"][-1]}
+        if losses:
+            self.latest["loss"] = torch.cat(losses).mean(0)
+        self._flush(trainer, pl_module)
         pl_module.log_dict({name: value.mean() for name, value in self.latest.items()}, logger=False)
 
-    def on_test_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The final τ is the one after the last step."""
-        self.latest["temperature"] = pl_module.temperature().detach()
+        self.latest["temperature"] = self._temperature(pl_module)
 
     def state_dict(self) -> dict[str, Any]:
         """The last epoch's summary, for a run that is resumed only to write its results."""
@@ -55,3 +89,19 @@ class TemperatureProbe(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore it."""
         self.latest = dict(state_dict)
+
+    def _temperature(self, module: LightningModule) -> Tensor:
+        tau = self.tau(module).detach() if self.tau is not None else temperature_of(module)
+        assert tau is not None
+        return tau
+
+    def _flush(self, trainer: Trainer, module: LightningModule) -> None:
+        names = self._values[0]
+        columns = {name: torch.cat([values[name] for values in self._values]).cpu() for name in names}
+        steps = [step for steps in self._steps for step in steps]
+        self._values.clear()
+        self._steps.clear()
+        for place, step in enumerate(steps):
+            if step % self.every_n_steps == 0:
+                metrics = {name: column[place] for name, column in columns.items()}
+                log_replicates(trainer, module, metrics, step, each_step=True)

@@ -1,0 +1,353 @@
+"""Probes on LightningModules that know nothing of this package."""
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import open_clip
+import pandas as pd
+import pytest
+import torch
+from pytorch_lightning import LightningModule
+from pytorch_lightning.callbacks import EarlyStopping
+from pytorch_lightning.loggers import CSVLogger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from torch.nn.functional import normalize
+from torch.utils.data import DataLoader, TensorDataset
+
+from intrinsic_clip.dimension import mle, twonn
+from intrinsic_clip.metrics import alignment, modality_gap
+from intrinsic_clip.probes import (
+    AlignmentProbe,
+    ClassificationProbe,
+    InformationProbe,
+    IntrinsicDimensionProbe,
+    JacobianProbe,
+    MatchingProbe,
+    RecoveryProbe,
+    SimilarityProbe,
+    SpectrumProbe,
+    TemperatureProbe,
+    by_function,
+    by_module,
+    by_output,
+)
+from probes.foreign import BATCH, N_VAL, SmallClip, WithoutValidation, loader, rows, trainer
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pytorch_lightning")
+
+
+def both(module: SmallClip, batch):
+    return module.embed(batch)
+
+
+def validation_embeddings(module: SmallClip):
+    data = rows(N_VAL, 1)
+    module.eval()
+    with torch.no_grad():
+        return module.image(data.tensors[0]), module.text(data.tensors[1])
+
+
+def fit(module: LightningModule, *probes, validation: bool = True, **options):
+    made = trainer(*probes, **options)
+    made.fit(module, loader("train"), loader("val") if validation else None)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("source", "normalised"),
+    [
+        (both, False),
+        (by_function(both), False),
+        (by_output("images", "texts"), True),
+        (by_module("image", "text"), False),
+    ],
+)
+def test_every_way_to_the_embeddings_gives_the_same_numbers(source, normalised) -> None:
+    module, probe = SmallClip(), IntrinsicDimensionProbe(source)
+    done = fit(module, probe)
+    x, y = validation_embeddings(module)
+    if normalised:
+        x, y = normalize(x, dim=-1), normalize(y, dim=-1)
+    expected = {"id/mle/x": mle(x), "id/mle/y": mle(y), "id/twonn/x": twonn(x), "id/twonn/y": twonn(y)}
+    for name, estimate in expected.items():
+        assert float(probe.latest[name]) == pytest.approx(float(estimate.value), rel=1e-4)
+        assert float(done.callback_metrics[name]) == pytest.approx(float(estimate.value), rel=1e-4)
+    assert float(probe.latest["id_standard_error/mle/x"]) == pytest.approx(
+        float(expected["id/mle/x"].standard_error), rel=1e-4
+    )
+    assert not any(part._forward_hooks for part in module.modules())
+
+
+def test_one_embedding_is_enough() -> None:
+    module = SmallClip()
+    probes = [IntrinsicDimensionProbe(by_module("image")), AlignmentProbe(by_module("image"))]
+    fit(module, *probes)
+    x, _ = validation_embeddings(module)
+    assert float(probes[0].latest["id/mle/x"]) == pytest.approx(float(mle(x).value), rel=1e-4)
+    assert "id/mle/y" not in probes[0].latest
+    assert set(probes[1].latest) == {"uniformity/x"}
+
+
+def test_all_probes_embed_the_rows_once() -> None:
+    kinds = [
+        IntrinsicDimensionProbe, MatchingProbe, AlignmentProbe, InformationProbe, SimilarityProbe,
+        SpectrumProbe,
+    ]  # fmt: skip
+    module, probes = SmallClip(), [kind(both) for kind in kinds]
+    fit(module, *probes, epochs=3)
+    assert module.embedded == 3 * N_VAL // BATCH
+    x, y = validation_embeddings(module)
+    assert float(probes[2].latest["alignment/cosine"]) == pytest.approx(float(alignment(x, y)), rel=1e-4)
+    assert float(probes[2].latest["modality_gap"]) == pytest.approx(float(modality_gap(x, y)), rel=1e-4)
+    assert probes[3].latest["information/infonce_bound"].isfinite()
+
+
+def test_cadence_of_validation_runs() -> None:
+    seen = []
+
+    class Noting(AlignmentProbe):
+        def measure(self, embeddings):
+            seen.append(len(embeddings.x))
+            return super().measure(embeddings)
+
+    fit(SmallClip(), Noting(both, every_n_epochs=2), epochs=5)
+    assert seen == [N_VAL] * 3  # after epochs 2, 4 and the last
+    seen.clear()
+    made = trainer(Noting(both))
+    made.validate(SmallClip(), loader("val"), verbose=False)
+    assert seen == [N_VAL]
+
+
+def test_every_n_steps_measures_the_last_training_batches(tmp_path) -> None:
+    probe = IntrinsicDimensionProbe(both, every_n_steps=4, max_samples=2 * BATCH, estimators=["mle"], k=5)
+    module = SmallClip()
+    fit(module, probe, epochs=4, logger=CSVLogger(tmp_path))
+    table = pd.read_csv(next(tmp_path.glob("**/metrics.csv")))
+    logged = table[table["in_sample/id/mle/x"].notna()]
+    assert logged.step.tolist() == [4, 8, 12, 16, 20]
+    assert "id/mle/x" not in table.columns
+    # The first batch tells how many rows there are; then two of four are embedded each time.
+    assert module.embedded == 1 + 2 * 5
+
+
+@pytest.mark.parametrize("source", [both, by_output("images", "texts"), by_module("image", "text")])
+def test_without_validation_training_rows_are_measured(source) -> None:
+    probe = AlignmentProbe(source)
+    fit(WithoutValidation(), probe, validation=False)
+    assert -1 <= float(probe.latest["in_sample/alignment/cosine"]) <= 1
+
+
+def test_a_function_sees_the_module_as_in_evaluation_and_leaves_it_as_it_was() -> None:
+    modes = []
+
+    def embed(module, batch):
+        modes.append(module.image[2].training)
+        return module.embed(batch)
+
+    module = SmallClip()
+    module.text.eval()  # frozen by the user: it must stay so
+    made = trainer(AlignmentProbe(embed, every_n_steps=1))
+    made.fit(module, loader("train"))
+    assert not any(modes)
+    assert module.image[2].training
+
+
+def test_a_sample_of_more_rows_is_the_same_each_time() -> None:
+    values = [AlignmentProbe(both, max_samples=40, seed=seed) for seed in (3, 3, 4)]
+    fit(SmallClip(), *values)
+    first, again, other = (float(probe.latest["alignment/cosine"]) for probe in values)
+    assert first == again != other
+
+
+def test_test_rows_have_names_of_their_own() -> None:
+    probe, module = AlignmentProbe(both), SmallClip()
+    made = trainer(probe)
+    made.test(module, loader("val"), verbose=False)
+    x, y = validation_embeddings(module)
+    assert float(probe.latest["test/alignment/cosine"]) == pytest.approx(float(alignment(x, y)), rel=1e-4)
+
+
+@pytest.mark.parametrize("source", [both, by_output("images", "texts"), by_module("image", "text")])
+def test_mixed_precision(source) -> None:
+    probe = IntrinsicDimensionProbe(source)
+    fit(SmallClip(), probe, precision="bf16-mixed")
+    assert 1 < float(probe.latest["id/mle/x"]) < 7
+
+
+def test_probing_changes_nothing_in_training() -> None:
+    weights = []
+    for probes in ([], [IntrinsicDimensionProbe(both), AlignmentProbe(by_module("image"), every_n_steps=2)]):
+        module = SmallClip()
+        fit(module, *probes)
+        weights.append(module.image[0].weight)
+    assert torch.equal(*weights)
+
+
+def test_labels_and_latents() -> None:
+    def embed(module, batch):
+        x, y = module.embed(batch)
+        return {"x": x, "y": y, "z": batch[0][:, :3], "labels": {"sign": batch[2]}}
+
+    recovery, classes = RecoveryProbe(embed), ClassificationProbe(embed)
+    fit(SmallClip(), recovery, classes, epochs=1)
+    assert 0 < float(recovery.latest["recovery/linear/x"]) <= 1
+    assert 0.5 < float(classes.latest["classification/linear/sign/x"]) <= 1
+    assert 0.5 < float(classes.latest["classification/knn/sign/y"]) <= 1
+    recovery, classes = RecoveryProbe(both), ClassificationProbe(by_output("images", labels="classes"))
+    with pytest.warns(UserWarning, match="the true latent is not known"):
+        fit(SmallClip(), recovery, classes, epochs=1)
+    assert recovery.latest == {}
+    assert "classification/knn/class/x" in classes.latest
+
+
+def test_temperature_of_anyone(tmp_path) -> None:
+    probe = TemperatureProbe()
+    module = SmallClip()
+    fit(module, probe, logger=CSVLogger(tmp_path))
+    assert float(probe.latest["temperature"]) == pytest.approx(math.exp(-float(module.logit_scale)), rel=1e-6)
+    table = pd.read_csv(next(tmp_path.glob("**/metrics.csv")))
+    assert table[table.temperature.notna()].step.tolist() == list(range(1, 11))
+    given = TemperatureProbe(tau=lambda module: torch.tensor(0.5))
+    fit(SmallClip(), given)
+    assert given.latest["temperature"] == 0.5
+
+
+def test_temperature_that_cannot_be_found() -> None:
+    module = SmallClip()
+    module.logit_scale = None
+    with pytest.raises(MisconfigurationException, match="give it tau=lambda module"):
+        fit(module, TemperatureProbe())
+
+
+def test_jacobian_of_anyone() -> None:
+    probe = JacobianProbe(lambda module, batch: {"x": (module.image, batch[0]), "y": (module.text, batch[1])})
+    module = SmallClip()
+    fit(module, probe, epochs=1)
+    assert 1 <= float(probe.latest["jacobian/rank/x"]) <= 6
+    assert 1 <= float(probe.latest["jacobian/participation/y"]) <= 6
+    assert module.training
+    assert all(p.grad is None or p.grad.isfinite().all() for p in module.parameters())
+
+
+def test_other_callbacks_can_watch_the_dimension() -> None:
+    stop = EarlyStopping("id/mle/x", patience=1, min_delta=100.0)
+    done = fit(SmallClip(), IntrinsicDimensionProbe(both), stop, epochs=9)
+    assert done.current_epoch == 2
+
+
+def fails(module, batch):
+    raise RuntimeError("no such layer")
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        (fails, "RuntimeError: no such layer"),
+        (
+            lambda module, batch: module.image(batch[0])[:, 0],
+            r"x must be a tensor \(n, d\), got shape \(32,\)",
+        ),
+        (lambda module, batch: {"z": 1}, "a dict with x"),
+        (lambda module, batch: (batch[0], batch[1][:5]), "x has 32 rows and y 5"),
+        (by_output("image"), "no 'image'; it holds loss, images, texts"),
+        (lambda module, batch: batch[0].clone().fill_(math.nan), "needs at least 21 distinct points"),
+    ],
+)
+def test_what_fails_is_warned_of_once_and_training_goes_on(tmp_path, source, reason) -> None:
+    probe, module = IntrinsicDimensionProbe(source), SmallClip()
+    with pytest.warns(UserWarning, match=reason) as caught:
+        fit(module, probe, epochs=3, logger=CSVLogger(tmp_path))
+    failures = [warning for warning in caught if "logged as NaN" in str(warning.message)]
+    assert len(failures) == (0 if "distinct" in reason else 1)
+    assert probe.latest["id/mle/x"].isnan()
+    assert probe.reasons["id/mle/x"]
+    assert module.logit_scale != 1.0
+    assert "id/mle/x" in next(tmp_path.glob("**/metrics.csv")).read_text()
+
+
+def test_a_pair_is_missed_where_there_is_one_embedding() -> None:
+    probe = MatchingProbe(by_module("image"))
+    with pytest.warns(UserWarning, match="needs x and y"):
+        fit(SmallClip(), probe)
+    assert probe.latest["matching/top_1/x_to_y"].isnan()
+
+
+@pytest.mark.parametrize(
+    ("probe", "message"),
+    [
+        (IntrinsicDimensionProbe(), "must be told where the embeddings of SmallClip come from"),
+        (
+            IntrinsicDimensionProbe(by_module("vision")),
+            "there is no module 'vision'; at the top are image, text",
+        ),
+    ],
+)
+def test_wrong_sources_are_refused_before_training(probe, message) -> None:
+    with pytest.raises(MisconfigurationException, match=message):
+        fit(SmallClip(), probe)
+
+
+def test_two_processes_measure_the_rows_of_both(tmp_path) -> None:
+    script = Path(__file__).with_name("two_processes.py")
+    command = [sys.executable, str(script), str(tmp_path / "found.json")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads((tmp_path / "found.json").read_text())
+    module = SmallClip()
+    x, y = validation_embeddings(module)
+    assert found["alignment/cosine"] == pytest.approx(float(alignment(x, y)), rel=1e-5)
+    assert found["id/mle/x"] == pytest.approx(float(mle(x).value), rel=1e-5)
+    assert found["failed"] == "RuntimeError: only here"
+
+
+class OpenClip(LightningModule):
+    """Trains a small CLIP of open_clip's on noise."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        vision = open_clip.CLIPVisionCfg(layers=1, width=32, head_width=16, patch_size=8, image_size=16)
+        text = open_clip.CLIPTextCfg(context_length=8, vocab_size=50, width=32, heads=2, layers=1)
+        self.clip = open_clip.CLIP(16, vision, text)
+        self.loss = open_clip.ClipLoss()
+
+    def training_step(self, batch, batch_idx):
+        return self.loss(*self.clip(*batch))
+
+    def validation_step(self, batch, batch_idx):
+        self.log("val_loss", self.loss(*self.clip(*batch)))
+
+    def configure_optimizers(self):
+        return torch.optim.AdamW(self.parameters(), lr=1e-3)
+
+
+def test_clip_of_open_clip() -> None:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(96, 3, 16, 16, generator=generator)
+    texts = torch.randint(1, 50, (96, 8), generator=generator)
+    batches = DataLoader(TensorDataset(images, texts), batch_size=32)
+
+    def embed(module, batch):
+        return module.clip.encode_image(batch[0]), module.clip.encode_text(batch[1])
+
+    by_call, by_hook = IntrinsicDimensionProbe(embed), IntrinsicDimensionProbe(by_module("clip.visual"))
+    jacobian = JacobianProbe(
+        lambda module, batch: (module.clip.encode_image, batch[0]), max_points=4, directions=8
+    )
+    tau = TemperatureProbe()
+    module = OpenClip()
+    trainer(by_call, by_hook, MatchingProbe(embed), jacobian, tau, InformationProbe(embed)).fit(
+        module, batches, batches
+    )
+    module.eval()
+    with torch.no_grad():
+        expected = float(mle(module.clip.encode_image(images)).value)
+    assert float(by_call.latest["id/mle/x"]) == pytest.approx(expected, rel=1e-4)
+    assert float(by_hook.latest["id/mle/x"]) == pytest.approx(expected, rel=1e-4)
+    assert 1 <= float(jacobian.latest["jacobian/rank/x"]) <= 8
+    assert float(tau.latest["temperature"]) == pytest.approx(
+        math.exp(-float(module.clip.logit_scale)), rel=1e-6
+    )
