@@ -6,33 +6,9 @@ import skdim
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
 
+from dimension.manifolds import MANIFOLDS, gaussian, manifold
 from intrinsic_clip.dimension import mle, nearest_neighbours
-
-MANIFOLDS = {
-    "M1_Sphere": (10, 11),
-    "M2_Affine_3to5": (3, 5),
-    "M4_Nonlinear": (4, 8),
-    "M5b_Helix2d": (2, 3),
-    "M7_Roll": (2, 3),
-    "Mbeta": (10, 40),
-    "M9_Affine": (20, 20),
-    "M10a_Cubic": (10, 11),
-}
-
-
-def manifold(name: str, n: int) -> np.ndarray:
-    dim, d = MANIFOLDS[name]
-    generator = skdim.datasets.BenchmarkManifolds(random_state=0)
-    if name == "Mbeta":  # 10 dimensions in 44 columns, as the encoders of the paper give
-        source = np.random.default_rng(0)
-        return np.tanh(source.normal(size=(n, dim)) @ source.normal(size=(dim, 44)) / 4)
-    return generator.generate(name=name, n=n, dim=d, d=dim)
-
-
-def gaussian(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -8,49 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from dimension.manifolds import MANIFOLDS, gaussian, manifold
 from intrinsic_clip.dimension import Neighbours, nearest_neighbours, twonn
-
-
-def sphere(n: int, source: np.random.Generator) -> np.ndarray:
-    return skdim.datasets.hyperSphere(n, 6, random_state=int(source.integers(1000)))
-
-
-def ball(n: int, source: np.random.Generator) -> np.ndarray:
-    return skdim.datasets.hyperBall(n, 4, random_state=int(source.integers(1000)))
-
-
-def swiss_roll(n: int, source: np.random.Generator) -> np.ndarray:
-    return skdim.datasets.swissRoll3Sph(n // 2, n - n // 2, a=1, b=2, nturn=1.5, h=4, random_state=0)
-
-
-def spiral(n: int, source: np.random.Generator) -> np.ndarray:
-    angle = source.uniform(1, 10, n)
-    return np.stack([angle * np.cos(angle), angle * np.sin(angle)], 1)
-
-
-def nonlinear_44(n: int, source: np.random.Generator) -> np.ndarray:
-    return np.tanh(source.normal(size=(n, 5)) @ source.normal(size=(5, 44)) / 2)
-
-
-def gaussian_200(n: int, source: np.random.Generator) -> np.ndarray:
-    return source.normal(size=(n, 200)) + 3
-
-
-def far_from_origin_30(n: int, source: np.random.Generator) -> np.ndarray:
-    return 1e3 + source.uniform(size=(n, 30)) * np.geomspace(1, 1e-2, 30)
-
-
-def gaussian(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("n", [200, 1000, 2000])
-@pytest.mark.parametrize(
-    "manifold", [sphere, ball, swiss_roll, spiral, nonlinear_44, gaussian_200, far_from_origin_30]
-)
-def test_equals_scikit_dimension(manifold, n: int, dtype: torch.dtype) -> None:
-    points = torch.from_numpy(manifold(n, np.random.default_rng(0))).to(dtype)
+@pytest.mark.parametrize("name", MANIFOLDS)
+def test_equals_scikit_dimension(name: str, n: int, dtype: torch.dtype) -> None:
+    points = torch.from_numpy(manifold(name, n)).to(dtype)
     reference = skdim.id.TwoNN().fit(points.double().numpy()).dimension_
     estimate = twonn(points)
     assert estimate.value.item() == pytest.approx(reference, rel=1e-4)

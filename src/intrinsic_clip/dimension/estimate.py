@@ -9,6 +9,8 @@ from torch import Tensor
 
 from intrinsic_clip.dimension.neighbours import Neighbours
 
+RESOLUTION = 1e-9  # relative: what the search promises of its distances, so those closer than this are tied
+
 
 @dataclass(frozen=True)
 class DimensionEstimate:
@@ -17,8 +19,8 @@ class DimensionEstimate:
     Attributes:
         value: the estimate, `(*R,)` float64; NaN where there is none.
         standard_error: its sampling error, `(*R,)`, by the formula in the estimator's docstring.
-        pointwise: an estimate at every point, `(*R, n)`, NaN at points that take no part; None if there is
-            none.
+        pointwise: an estimate at every point, `(*R, n)`, NaN at points that take no part or where it is not
+            finite; None if there is none.
         n: points per replicate.
         k: neighbours of each point the estimate rests on; None for an estimator that uses none.
         reason: why a value is NaN, else None.
@@ -34,7 +36,7 @@ class DimensionEstimate:
 
 def conclude(
     neighbours: Neighbours,
-    k: int,
+    k: int | None,
     value: Tensor,
     standard_error: Tensor,
     pointwise: Tensor | None,
@@ -42,9 +44,11 @@ def conclude(
 ) -> DimensionEstimate:
     """Apply what holds for every estimator: one varying column is dimension 1, and no value is infinite.
 
+    Infinite is what exceeds 1 / RESOLUTION: it stems from distances that differ by rounding.
+
     Args:
         neighbours: what the estimate was made from.
-        k: how many neighbours of each point it used.
+        k: how many neighbours of each point it used; None for none.
         value, standard_error: as the formula gives them, `(*R,)`.
         pointwise: as the formula gives them, `(*R, n)`.
         failure: the reason to report where there are neighbours but the value is not finite.
@@ -54,9 +58,10 @@ def conclude(
     value = value.masked_fill(is_line, 1.0)
     standard_error = standard_error.masked_fill(is_line, 0.0)
     if pointwise is not None:
-        pointwise = pointwise.masked_fill(is_line[..., None], 1.0).masked_fill(~neighbours.valid, math.nan)
+        pointwise = pointwise.masked_fill(is_line[..., None], 1.0)
+        pointwise = pointwise.where(neighbours.valid & (pointwise.abs() < 1 / RESOLUTION), math.nan)
 
-    failed = ~value.isfinite()
+    failed = ~(value.abs() < 1 / RESOLUTION)
     reason = neighbours.reason
     if bool((failed & has_neighbours).any()):
         warnings.warn(failure, stacklevel=3)

@@ -3,11 +3,11 @@
 import math
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from intrinsic_clip.dimension.estimate import DimensionEstimate, conclude
 from intrinsic_clip.dimension.neighbours import Neighbours, as_neighbours
+from intrinsic_clip.dimension.pointwise import nanmedian
 
 EQUIDISTANT = "all neighbours of some points are equally far, as on a grid, so the likelihood has no maximum"
 
@@ -63,14 +63,6 @@ def mle(
     elif combine == "mean":
         value, freedom = pointwise.nanmean(-1), k - 3.0 if k > 3 else math.nan
     else:
-        value, freedom = _nanmedian(pointwise), (k - 1) * 2 / math.pi
+        value, freedom = nanmedian(pointwise), (k - 1) * 2 / math.pi
     standard_error = value / (neighbours.valid.sum(-1).double() * freedom).sqrt()
     return conclude(neighbours, k, value, standard_error, pointwise, EQUIDISTANT)
-
-
-def _nanmedian(numbers: Tensor) -> Tensor:
-    """Median of what is not NaN along the last axis: the mean of the middle two, unlike torch.nanmedian."""
-    count = (~numbers.isnan()).sum(-1, keepdim=True)
-    middle = torch.cat([(count - 1).clamp_min(0) // 2, count // 2], -1)
-    ordered = torch.nn.functional.pad(numbers, (0, 1), value=math.nan).sort(-1).values  # NaN comes last
-    return ordered.gather(-1, middle).mean(-1)

@@ -1,0 +1,55 @@
+"""How the estimates at the points become one."""
+
+import math
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+Combine = Literal["mean", "harmonic", "median"]
+
+
+def check_combine(combine: str) -> None:
+    """Refuse an unknown way to combine, before the neighbours are searched.
+
+    Raises:
+        ValueError: it is none of the three.
+    """
+    if combine not in get_args(Combine):
+        raise ValueError(f'combine must be "mean", "harmonic" or "median", got {combine!r}')
+
+
+def combined(pointwise: Tensor, combine: Combine) -> tuple[Tensor, Tensor]:
+    """Mean, harmonic mean or median of the estimates at the points, and its standard error.
+
+    The error is sd / √n for the mean, value² · sd(1 / estimate) / √n for the harmonic mean and √(π/2) · sd /
+    √n, that of normally distributed estimates, for the median. All take the estimates as independent.
+
+    Args:
+        pointwise: `(*R, n)`; NaN is left out.
+        combine: which of the three.
+
+    Returns:
+        Two tensors `(*R,)`. An infinite estimate makes the mean infinite, and not the other two.
+    """
+    if combine == "mean":
+        return pointwise.nanmean(-1), _error_of_mean(pointwise)
+    if combine == "harmonic":
+        value = 1 / (1 / pointwise).nanmean(-1)
+        return value, value.square() * _error_of_mean(1 / pointwise)
+    return nanmedian(pointwise), math.sqrt(math.pi / 2) * _error_of_mean(pointwise)
+
+
+def _error_of_mean(numbers: Tensor) -> Tensor:
+    """sd / √count of what is not NaN along the last axis."""
+    count = (~numbers.isnan()).sum(-1).double()
+    squares = (numbers - numbers.nanmean(-1, keepdim=True)).square().nansum(-1)
+    return (squares / (count - 1) / count).sqrt()
+
+
+def nanmedian(numbers: Tensor) -> Tensor:
+    """Median of what is not NaN along the last axis: the mean of the middle two, unlike torch.nanmedian."""
+    count = (~numbers.isnan()).sum(-1, keepdim=True)
+    middle = torch.cat([(count - 1).clamp_min(0) // 2, count // 2], -1)
+    ordered = torch.nn.functional.pad(numbers, (0, 1), value=math.nan).sort(-1).values  # NaN comes last
+    return ordered.gather(-1, middle).mean(-1)
