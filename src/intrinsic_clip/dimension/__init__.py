@@ -1,9 +1,11 @@
 """Estimators of intrinsic dimension: functions of points `(*R, n, d)` that return a `DimensionEstimate`."""
 
 from intrinsic_clip.dimension.estimate import DimensionEstimate
+from intrinsic_clip.dimension.gride import gride, gride_scales
 from intrinsic_clip.dimension.jacobian import JacobianSpectrum, jacobian_spectrum, latent_directions
 from intrinsic_clip.dimension.mle import mle
 from intrinsic_clip.dimension.neighbours import Neighbours, nearest_neighbours
+from intrinsic_clip.dimension.scale import Plateau, ScaleCurve, sample_size_curve
 from intrinsic_clip.dimension.spectrum import components, effective_rank, participation_ratio, spectrum
 from intrinsic_clip.dimension.twonn import twonn
 
@@ -11,13 +13,18 @@ __all__ = [
     "DimensionEstimate",
     "JacobianSpectrum",
     "Neighbours",
+    "Plateau",
+    "ScaleCurve",
     "components",
     "effective_rank",
+    "gride",
+    "gride_scales",
     "jacobian_spectrum",
     "latent_directions",
     "mle",
     "nearest_neighbours",
     "participation_ratio",
+    "sample_size_curve",
     "spectrum",
     "twonn",
 ]

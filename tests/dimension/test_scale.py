@@ -1,0 +1,126 @@
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from dimension.manifolds import gaussian
+from intrinsic_clip.dimension import ScaleCurve, mle, sample_size_curve, twonn
+
+
+def curve(*rows: list[float]) -> ScaleCurve:
+    value = torch.tensor(rows, dtype=torch.float64)
+    at = tuple(2**j for j in range(value.shape[-1]))
+    return ScaleCurve(at, value, torch.zeros_like(value), None, 100)
+
+
+@pytest.mark.parametrize(
+    ("values", "start", "stop"),
+    [
+        ([9.0, 5.0, 5.1, 4.9, 2.0], 1, 4),
+        ([5.0, 5.0, 9.0, 3.0, 3.0], 0, 2),  # of two equally long the one at the smaller scales
+        ([5.0, 5.0, 9.0, 3.0, 3.0, 3.0], 3, 6),
+        ([9.0, 6.0, 4.0, 2.0], 0, 0),
+        ([math.nan, 5.0, 5.0, math.nan, 5.0], 1, 3),
+        ([math.nan] * 4, 0, 0),
+        ([5.0], 0, 0),
+        ([1.0, 1.0], 0, 2),
+    ],
+)
+def test_plateau(values: list[float], start: int, stop: int) -> None:
+    plateau = curve(values).plateau()
+    assert (plateau.start.item(), plateau.stop.item()) == (start, stop)
+    expected = sum(values[start:stop]) / (stop - start) if stop else math.nan
+    assert plateau.value.item() == pytest.approx(expected, nan_ok=True)
+
+
+def test_plateau_of_each_replicate_and_tolerance() -> None:
+    both = curve([9.0, 5.0, 5.0, 1.0], [4.0, 4.3, 9.0, 9.0])
+    plateau = both.plateau()
+    assert plateau.start.tolist() == [1, 0]
+    assert plateau.stop.tolist() == [3, 2]
+    torch.testing.assert_close(both.plateau_value, plateau.value)
+    assert both.plateau(0.01).start.tolist() == [1, 2]
+
+
+def test_sample_sizes_halve() -> None:
+    points = gaussian(2, 1000, 4)
+    found = sample_size_curve(points, k=10)
+    assert found.at == (1000, 500, 250, 125)
+    whole = mle(points, k=10)
+    torch.testing.assert_close(found.value[:, 0], whole.value)
+    torch.testing.assert_close(found.standard_error[:, 0], whole.standard_error)
+    assert found.value.shape == found.standard_error.shape == (2, 4)
+    assert (found.radius, found.n, found.reason) == (None, 1000, None)
+
+
+def test_subsets_are_disjoint_and_averaged() -> None:
+    points = gaussian(300, 3)
+    seen: list[Tensor] = []
+
+    def remember(subsets: Tensor):
+        seen.append(subsets)
+        return twonn(subsets)
+
+    found = sample_size_curve(points, remember, sizes=[60, 100], max_subsets=4)
+    assert found.at == (100, 60)
+    assert [tuple(s.shape) for s in seen] == [(3, 100, 3), (4, 60, 3)]
+    for subsets, value, error in zip(seen, found.value, found.standard_error, strict=True):
+        rows = subsets.reshape(-1, 3)
+        assert len(torch.unique(rows, dim=0)) == len(rows)
+        assert torch.isin(rows[:, 0], points[:, 0]).all()
+        each = twonn(subsets).value
+        torch.testing.assert_close(value, each.mean())
+        torch.testing.assert_close(error, each.std() / len(each) ** 0.5)
+
+
+def test_replicates_equal_one_at_a_time_and_seeds_differ() -> None:
+    points = gaussian(2, 3, 400, 5)
+    together = sample_size_curve(points, twonn)
+    for r in range(2):
+        for s in range(3):
+            alone = sample_size_curve(points[r, s], twonn)
+            torch.testing.assert_close(together.value[r, s], alone.value)
+            torch.testing.assert_close(together.standard_error[r, s], alone.standard_error)
+    other = sample_size_curve(points, twonn, seed=1)
+    torch.testing.assert_close(other.value[..., 0], together.value[..., 0])
+    assert not torch.isclose(other.value[..., 1], together.value[..., 1]).any()
+
+
+def test_error_is_of_the_size_of_the_spread() -> None:
+    found = sample_size_curve(gaussian(60, 400, 3), twonn, sizes=[50])
+    assert found.value.std() == pytest.approx(found.standard_error.square().mean().sqrt().item(), rel=0.3)
+
+
+@pytest.mark.parametrize("n", [0, 1, 5])
+def test_hardly_any_points(n: int) -> None:
+    with pytest.warns(UserWarning, match="distinct"):
+        found = sample_size_curve(gaussian(n, 3))
+    assert found.at == (n,)
+    assert found.value.isnan().all()
+    assert "needs at least 21 distinct points" in found.reason
+
+
+def test_a_subset_without_estimate_is_left_out() -> None:
+    points = gaussian(100, 3)
+    order = torch.randperm(100, generator=torch.Generator().manual_seed(0))
+    points[order[50:]] = 0.0
+    with pytest.warns(UserWarning, match="duplicates"):
+        found = sample_size_curve(points, twonn, sizes=[50])
+    first = twonn(points[order[:50]])
+    torch.testing.assert_close(found.value[0], first.value)
+    torch.testing.assert_close(found.standard_error[0], first.standard_error)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"sizes": [0]}, "between 1 and 50"),
+        ({"sizes": [51]}, "between 1 and 50"),
+        ({"sizes": []}, "between 1 and 50"),
+        ({"max_subsets": 0}, "max_subsets"),
+    ],
+)
+def test_wrong_arguments(options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        sample_size_curve(gaussian(50, 2), **options)
