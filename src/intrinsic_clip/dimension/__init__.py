@@ -3,6 +3,8 @@
 from intrinsic_clip.dimension.estimate import DimensionEstimate
 from intrinsic_clip.dimension.gride import gride, gride_scales
 from intrinsic_clip.dimension.jacobian import JacobianSpectrum, jacobian_spectrum, latent_directions
+from intrinsic_clip.dimension.mada import mada
+from intrinsic_clip.dimension.method_of_moments import method_of_moments
 from intrinsic_clip.dimension.mle import mle
 from intrinsic_clip.dimension.neighbours import Neighbours, nearest_neighbours
 from intrinsic_clip.dimension.scale import Plateau, ScaleCurve, sample_size_curve
@@ -21,6 +23,8 @@ __all__ = [
     "gride_scales",
     "jacobian_spectrum",
     "latent_directions",
+    "mada",
+    "method_of_moments",
     "mle",
     "nearest_neighbours",
     "participation_ratio",
