@@ -9,6 +9,7 @@ from intrinsic_clip.dimension.mle import mle
 from intrinsic_clip.dimension.neighbours import Neighbours, nearest_neighbours
 from intrinsic_clip.dimension.scale import Plateau, ScaleCurve, sample_size_curve
 from intrinsic_clip.dimension.spectrum import components, effective_rank, participation_ratio, spectrum
+from intrinsic_clip.dimension.tle import tle
 from intrinsic_clip.dimension.twonn import twonn
 
 __all__ = [
@@ -30,5 +31,6 @@ __all__ = [
     "participation_ratio",
     "sample_size_curve",
     "spectrum",
+    "tle",
     "twonn",
 ]
