@@ -1,5 +1,6 @@
 """Estimators of intrinsic dimension: functions of points `(*R, n, d)` that return a `DimensionEstimate`."""
 
+from intrinsic_clip.dimension.correlation_integral import correlation_integral
 from intrinsic_clip.dimension.estimate import DimensionEstimate
 from intrinsic_clip.dimension.gride import gride, gride_scales
 from intrinsic_clip.dimension.jacobian import JacobianSpectrum, jacobian_spectrum, latent_directions
@@ -19,6 +20,7 @@ __all__ = [
     "Plateau",
     "ScaleCurve",
     "components",
+    "correlation_integral",
     "effective_rank",
     "gride",
     "gride_scales",

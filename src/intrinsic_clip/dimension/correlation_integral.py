@@ -1,0 +1,106 @@
+"""The correlation dimension of Grassberger and Procaccia, between two radii."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from intrinsic_clip.dimension.estimate import RESOLUTION, DimensionEstimate, conclude
+from intrinsic_clip.dimension.neighbourhoods import distinct_points
+from intrinsic_clip.dimension.neighbours import Neighbours, as_neighbours
+from intrinsic_clip.dimension.pointwise import nanmedian
+
+TIE = 1e-12  # relative: distances this close to a radius equal it
+
+NO_SLOPE = "the two radii are equal or no pair is closer than the smaller one, as on a grid"
+
+
+def correlation_integral(
+    points: Tensor | Neighbours, k1: int = 10, k2: int = 20, *, block_bytes: int = 2**26
+) -> DimensionEstimate:
+    """Intrinsic dimension from how the number of pairs within a distance grows with the distance.
+
+    With C(r) the share of pairs of points closer than r, the estimate is
+
+        log(C(r_2) / C(r_1)) / log(r_2 / r_1)
+
+    (Grassberger, Procaccia, *Measuring the strangeness of strange attractors*, Physica D 9, 1983), the radii
+    being the medians over the points of the distances to the k1-th and to the k2-th neighbour. Values are
+    those of `skdim.id.CorrInt(k1, k2).fit(points)`, with three exceptions: points in one varying column have
+    dimension 1 by definition, duplicates count once, and pairs exactly r apart, which there are if n is odd,
+    are not counted, where in scikit-dimension rounding decides.
+
+    The standard error is the standard deviation of a U-statistic, the mean over all pairs of h = 1(< r_2) /
+    C(r_2) − 1(< r_1) / C(r_1), divided by log(r_2 / r_1) (Hoeffding, *A class of statistics with
+    asymptotically normal distribution*, 1948):
+
+        √((4 ζ_1 + 2 ζ_2 / (n − 1)) / n),   ζ_2 = 1 / C(r_1) − 1 / C(r_2),
+
+    with ζ_2 the variance of h, and ζ_1 that of a point's own mean of h, less ζ_2 / (n − 1) for having only n −
+    1 pairs. The second term is the larger one on uniform samples. It takes the radii as fixed numbers (on
+    samples of 2 to 5 dimensions the actual spread was 0.9 to 1.1 times as large) and ignores all bias:
+    curvature, noise, boundaries.
+
+    Args:
+        points: `(*R, n, d)`, or their neighbours, of which the first k2 are used.
+        k1, k2: the neighbours whose distances set the radii, 1 ≤ k1 < k2.
+        block_bytes: about the most memory for one block of distances.
+
+    Returns:
+        Value and standard error `(*R,)`, and k2 as k; NaN with a reason where no estimate exists. There is no
+        pointwise estimate.
+
+    Raises:
+        ValueError: not 1 ≤ k1 < k2, or fewer than k2 neighbours given.
+    """
+    if not 1 <= k1 < k2:
+        raise ValueError(f"needs 1 <= k1 < k2, got k1 = {k1} and k2 = {k2}")
+    neighbours = as_neighbours(points, k2)
+    radii = torch.stack([nanmedian(neighbours.distances[..., k - 1]) for k in (k1, k2)], -1)
+    value = torch.full_like(radii[..., 0], math.nan)
+    standard_error = value.clone()
+    for some in distinct_points(neighbours):
+        scaled = radii[some.replicate] * 2.0**-some.exponent
+        others = len(some.rows) - 1
+        shares = _count_within(some.points, scaled, block_bytes).double() / others
+        mean = shares.mean(-1)
+        log_ratio = radii[some.replicate].log().diff()[0]
+        log_ratio = torch.where(log_ratio <= RESOLUTION, 0.0, log_ratio)
+        value[some.replicate] = mean.log().diff()[0] / log_ratio
+        of_pair = (1 / mean[0] - 1 / mean[1]) / others
+        of_point = ((shares / mean[:, None]).diff(dim=0).var() - of_pair).clamp_min(0)
+        standard_error[some.replicate] = ((4 * of_point + 2 * of_pair) / len(some.rows)).sqrt() / log_ratio
+    return conclude(neighbours, k2, value, standard_error, None, NO_SLOPE)
+
+
+def _count_within(points: Tensor, radii: Tensor, block_bytes: int) -> Tensor:
+    """How many others of the points `(m, d)` are closer to each than each of the radii, int64 `(2, m)`.
+
+    Matrix products decide it wherever their rounding error, bounded as in the search for neighbours, leaves
+    no doubt, and differences elsewhere. Each pair is looked at once.
+    """
+    m, d = points.shape
+    centred = points - points.mean(0)
+    squares = centred.square().sum(-1)
+    norms = squares.sqrt()
+    counts = torch.zeros(2, m, dtype=torch.int64, device=points.device)
+    rows_per_block = max(1, block_bytes // (32 * m))
+    for start in range(0, m, rows_per_block):
+        stop = min(start + rows_per_block, m)
+        apart = torch.addmm(squares[start:], centred[start:stop], centred[start:].T, alpha=-2)
+        apart.add_(squares[start:stop, None])
+        error = (
+            (d + 4) * torch.finfo(apart.dtype).eps * (norms[start:stop, None] + norms[start:].max()).square()
+        )
+        later = torch.ones_like(apart, dtype=torch.bool).triu_(1)
+        for count, radius in zip(counts, radii, strict=True):
+            square = radius.square()
+            within = (apart < square).logical_and_(later)
+            doubtful = ((apart - square).abs_() <= error + 4 * TIE * square).logical_and_(later)
+            for pairs in doubtful.nonzero().split(max(1, block_bytes // (24 * d))):
+                i, j = pairs.unbind(-1)
+                distance = torch.linalg.vector_norm(points[start + i] - points[start + j], dim=-1)
+                within[i, j] = distance < radius * (1 - TIE)
+            count[start:stop] += within.sum(1)
+            count[start:] += within.sum(0)
+    return counts
