@@ -10,6 +10,7 @@ from intrinsic_clip.dimension.method_of_moments import method_of_moments
 from intrinsic_clip.dimension.mle import mle
 from intrinsic_clip.dimension.neighbours import Neighbours, nearest_neighbours
 from intrinsic_clip.dimension.scale import Plateau, ScaleCurve, sample_size_curve
+from intrinsic_clip.dimension.scikit_dimension import scikit_dimension
 from intrinsic_clip.dimension.spectrum import components, effective_rank, participation_ratio, spectrum
 from intrinsic_clip.dimension.tle import tle
 from intrinsic_clip.dimension.twonn import twonn
@@ -34,6 +35,7 @@ __all__ = [
     "nearest_neighbours",
     "participation_ratio",
     "sample_size_curve",
+    "scikit_dimension",
     "spectrum",
     "tle",
     "twonn",
