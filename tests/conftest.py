@@ -1,5 +1,9 @@
 """Fixtures that compose and run small trainings."""
 
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # small tensors lose by threads, which wait for busy cores
+
 from collections.abc import Callable, Iterator
 from pathlib import Path
 

@@ -1,0 +1,189 @@
+"""What intrinsic dimension costs, beside scikit-dimension on the same cores and threads in one run.
+
+    python benchmarks/dimension_speed.py [--rounds 3] [--threads 1 2]
+
+Every measurement is a process of its own with that many threads for everything in it; rounds alternate between the
+two packages, and medians are shown, with the peak of resident memory above what imports and points take.
+
+mle + twonn   both from one search, on 10,000 × 512; scikit-dimension searches for each
+50 together   mle + twonn of 50 replicates of 2,000 × 44 in one call, against a loop
+probes        a training of the paper's synthetic setting with the default probes, against the same without; 200 epochs,
+              probes every 20
+
+On a machine with a GPU, 20,000 points of 50 and 1,024 dimensions are timed there too.
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+SIZES = {"mle + twonn": (1, 10_000, 512), "50 together": (50, 2_000, 44)}
+PROBED_EPOCHS = 200
+GPU_SIZES = ((20_000, 50), (20_000, 1_024))
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--only", nargs=2, metavar=("WHAT", "WHO"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.only:
+        print(json.dumps(_measure(*arguments.only)))
+        return
+    print(f"torch {torch.__version__}\n")
+    print("| | threads | scikit-dimension | ours | ratio | memory, theirs | ours |")
+    print("|---|--:|--:|--:|--:|--:|--:|")
+    for threads in arguments.threads:
+        for what in SIZES:
+            theirs, ours = _side_by_side(what, ("scikit-dimension", "ours"), threads, arguments.rounds)
+            print(
+                f"| {what} | {threads} | {theirs['seconds']:.2f} s | {ours['seconds']:.2f} s | "
+                f"**{ours['seconds'] / theirs['seconds']:.2f}** | {theirs['mib']:.0f} MiB | {ours['mib']:.0f} MiB |"
+            )
+    without, probed = _side_by_side("probes", ("without", "default"), 1, arguments.rounds)
+    added = 100 * (probed["seconds"] / without["seconds"] - 1)
+    print(
+        f"\n{PROBED_EPOCHS} epochs: {without['seconds']:.1f} s without probes, "
+        f"{probed['seconds']:.1f} s with the default ones, {added:+.1f} %"
+    )
+    if torch.cuda.is_available():
+        _print_gpu()
+
+
+def _side_by_side(what: str, who: tuple[str, str], threads: int, rounds: int) -> list[dict[str, float]]:
+    found: dict[str, list[dict[str, float]]] = {one: [] for one in who}
+    for _ in range(rounds):
+        for one in who:
+            found[one].append(_in_a_process(what, one, threads))
+    return [
+        {key: statistics.median(each[key] for each in found[one]) for key in ("seconds", "mib")}
+        for one in who
+    ]
+
+
+def _in_a_process(what: str, who: str, threads: int) -> dict[str, float]:
+    variables = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+    environment = os.environ | dict.fromkeys(variables, str(threads))
+    command = [sys.executable, __file__, "--only", what, who]
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _measure(what: str, who: str) -> dict[str, float]:
+    if what == "probes":
+        return {"seconds": _train(probed=who == "default"), "mib": 0.0}
+    points = _points(*SIZES[what])
+    action = _ours(points) if who == "ours" else _theirs(points)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    started = time.perf_counter()
+    action()
+    seconds = time.perf_counter() - started
+    return {"seconds": seconds, "mib": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024}
+
+
+def _points(replicates: int, n: int, d: int) -> Tensor:
+    """20 latent dimensions or fewer in d columns, and a little noise."""
+    generator = torch.Generator().manual_seed(0)
+    latent = torch.randn(replicates, n, min(20, d // 4), generator=generator)
+    into = torch.randn(replicates, latent.shape[-1], d, generator=generator)
+    return (latent @ into / 4).tanh() + 0.01 * torch.randn(replicates, n, d, generator=generator)
+
+
+def _ours(points: Tensor) -> Callable[[], None]:
+    from intrinsic_clip.dimension import mle, nearest_neighbours, twonn
+
+    def action() -> None:
+        neighbours = nearest_neighbours(points, 20)
+        mle(neighbours)
+        twonn(neighbours)
+
+    nearest_neighbours(points[:1, :200], 20)  # what is done once per process: threads, kernels
+    return action
+
+
+def _theirs(points: Tensor) -> Callable[[], None]:
+    import skdim
+
+    arrays = [replicate.numpy() for replicate in points]
+
+    def action() -> None:
+        for array in arrays:
+            skdim.id.MLE().fit(array)
+            skdim.id.TwoNN().fit(array)
+
+    skdim.id.MLE().fit(arrays[0][:200])
+    skdim.id.TwoNN().fit(arrays[0][:200])
+    return action
+
+
+def _train(probed: bool) -> float:
+    """Seconds of a fit from its second epoch on, which leaves compiling out."""
+    import logging
+    import tempfile
+    import warnings
+
+    import hydra
+    from pytorch_lightning import Callback, LightningModule, Trainer
+
+    from intrinsic_clip import config
+    from intrinsic_clip.build import build
+    from intrinsic_clip.loggers import MetricsFile
+
+    class Stopwatch(Callback):
+        started = 0.0
+
+        def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+            self.started = self.started or (time.perf_counter() if trainer.current_epoch == 1 else 0.0)
+
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore")
+    with hydra.initialize_config_dir(str(config.conf_folder()), version_base="1.3"):
+        cfg = hydra.compose("train", overrides=["experiment=synthetic_linear", "compile=true"])
+    data, module, probes = build(cfg, config.resolve(cfg))
+    stopwatch = Stopwatch()
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = Trainer(
+            max_epochs=PROBED_EPOCHS + 1,
+            accelerator="cpu",
+            logger=MetricsFile(folder),
+            callbacks=[stopwatch, *(probes if probed else [])],
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        trainer.fit(module, datamodule=data)
+    return time.perf_counter() - stopwatch.started
+
+
+def _print_gpu() -> None:
+    """MLE with its search, on the GPU."""
+    from intrinsic_clip.dimension import mle
+
+    print(f"\n{torch.cuda.get_device_name()}, MLE with its search, k = 20:")
+    for n, d in GPU_SIZES:
+        points = _points(1, n, d)[0].cuda()
+        mle(points)
+        times = []
+        for _ in range(10):
+            torch.cuda.synchronize()
+            started = time.perf_counter()
+            mle(points).value.item()
+            times.append(1e3 * (time.perf_counter() - started))
+        print(f"{n:,} × {d:,}: {statistics.median(times):.1f} ms")
+
+
+if __name__ == "__main__":
+    main()
