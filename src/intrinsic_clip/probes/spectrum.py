@@ -23,6 +23,8 @@ Share = Annotated[float, Gt(0), Lt(1)]
 class SpectrumProbe(Probe):
     """Logs `spectrum/participation_ratio/x`, `spectrum/effective_rank/x` and `spectrum/components_95pct/x`, and of y.
 
+    Standard errors are logged as `spectrum_standard_error/participation_ratio/x` and so on.
+
     Args:
         source: first; see `Probe` for it and the arguments that are not here.
         shares: of the variance, that the components hold.
@@ -48,6 +50,7 @@ class SpectrumProbe(Probe):
             for name, estimator in self.estimators.items():
                 estimate = estimator(rows)
                 metrics[f"spectrum/{name}/{side}"] = estimate.value
+                metrics[f"spectrum_standard_error/{name}/{side}"] = estimate.standard_error
                 self.note(f"spectrum/{name}/{side}", estimate.reason)
         return metrics
 
