@@ -149,11 +149,13 @@ def _train(probed: bool) -> float:
             self.started = self.started or (time.perf_counter() if trainer.current_epoch == 1 else 0.0)
 
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore")
     with hydra.initialize_config_dir(str(config.conf_folder()), version_base="1.3"):
         cfg = hydra.compose("train", overrides=["experiment=synthetic_linear", "compile=true"])
     data, module, probes = build(cfg, config.resolve(cfg))
     stopwatch = Stopwatch()
+    torch.set_flush_denormal(True)  # as every run does while it trains
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(
             max_epochs=PROBED_EPOCHS + 1,

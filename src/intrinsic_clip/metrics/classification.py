@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.metrics.alignment import directions
+from intrinsic_clip.metrics.blocks import row_blocks
 from intrinsic_clip.metrics.crossvalidation import predict, ridge, split
 
-BLOCK_BYTES = 2**27  # about the most memory for one block of cosines and what is computed from it
 SAME = 1e-12  # cosines of float64 directions this close are equal: they differ by rounding
 
 
@@ -99,7 +99,7 @@ def _vote_share(rows: Tensor, classes: Tensor, k: int) -> Tensor:
     """`knn_accuracy` of one replicate's directions, `(n, d)`."""
     n, count = len(rows), int(classes.max()) + 1
     right = rows.new_empty(n)
-    for block in torch.arange(n, device=rows.device).split(max(1, BLOCK_BYTES // (32 * (n + count)))):
+    for block in row_blocks(n, n + count, rows.device):
         cosines = rows[block] @ rows.T
         cosines[torch.arange(len(block), device=rows.device), block] = -math.inf
         last = cosines.topk(k).values[:, -1:]

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.metrics.alignment import check_pairs
+from intrinsic_clip.metrics.blocks import row_blocks
 
-BLOCK_BYTES = 2**27  # about the most memory for one block of logits and what is computed from it
+VANISHING = -80.0  # exp of less is nothing beside 1, and takes processors fifty times as long
 
 
 class InformationBound(NamedTuple):
@@ -63,8 +64,15 @@ def _cross_entropies(x: Tensor, y: Tensor) -> Tensor:
     positive = (x * y).sum(-1)
     rows_loss = torch.empty_like(positive)
     columns_loss = torch.full_like(positive, -math.inf)
-    for rows in torch.arange(n, device=x.device).split(max(1, BLOCK_BYTES // (32 * n))):
+    for rows in row_blocks(n, n, x.device):
         logits = x[rows] @ y.T
-        rows_loss[rows] = (logits - positive[rows, None]).float().logsumexp(1).double()
-        columns_loss = columns_loss.logaddexp((logits - positive).float().logsumexp(0).double())
+        rows_loss[rows] = _logsumexp((logits - positive[rows, None]).float(), 1)
+        columns_loss = columns_loss.logaddexp(_logsumexp(logits.sub_(positive).float(), 0))
     return torch.stack([rows_loss.mean(), columns_loss.mean()]).clamp_min(0)  # below 0 by rounding only
+
+
+def _logsumexp(logits: Tensor, axis: int) -> Tensor:
+    """log Σ exp along an axis of a matrix, which is overwritten; float64."""
+    largest = logits.amax(axis, keepdim=True)
+    total = logits.sub_(largest).clamp_min_(VANISHING).exp_().sum(axis)
+    return total.log().double() + largest.squeeze(axis).double()

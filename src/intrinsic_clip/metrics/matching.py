@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.metrics.alignment import check_pairs
-
-BLOCK_BYTES = 2**27  # about the most memory for one block of S and what is computed from it
+from intrinsic_clip.metrics.blocks import row_blocks
 
 
 class Matching(NamedTuple):
@@ -124,18 +123,13 @@ def _resolution(queries: Tensor, keys: Tensor) -> Tensor:
     return bound.where(bound.isfinite(), math.nan)
 
 
-def _row_blocks(queries: Tensor) -> tuple[Tensor, ...]:
-    n = len(queries)
-    return torch.arange(n, device=queries.device).split(max(1, BLOCK_BYTES // (32 * n)))
-
-
 def _count(
     x: Tensor, y: Tensor, greater_x: Tensor, ties_x: Tensor, greater_y: Tensor, ties_y: Tensor
 ) -> None:
     """Fill in the ranks of one replicate, `(n,)` each, with every score computed once for both directions."""
     partner = (x * y).sum(-1)
     around_x, around_y = _resolution(x, y), _resolution(y, x)
-    for rows in _row_blocks(x):
+    for rows in row_blocks(len(x), len(y), x.device):
         scores = x[rows] @ y.T
         above = scores - partner[rows, None]
         greater_x[rows] = (above > around_x[rows, None]).sum(1)
@@ -149,7 +143,7 @@ def _best_label_share(queries: Tensor, keys: Tensor, labels: Tensor) -> Tensor:
     """The share of queries whose best key has their label, for one replicate."""
     around = _resolution(queries, keys)
     right = torch.empty_like(around)
-    for rows in _row_blocks(queries):
+    for rows in row_blocks(len(queries), len(keys), queries.device):
         scores = queries[rows] @ keys.T
         best = scores >= scores.amax(1, keepdim=True) - around[rows, None]
         same_label = labels[rows, None] == labels

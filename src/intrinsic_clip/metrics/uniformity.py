@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.metrics.alignment import directions
-
-BLOCK_BYTES = 2**27  # about the most memory for one block of distances and what is computed from it
+from intrinsic_clip.metrics.blocks import row_blocks
 
 
 @torch.no_grad()
@@ -42,7 +41,7 @@ def _log_sum(rows: Tensor, t: float) -> Tensor:
     n = len(rows)
     total = rows.new_tensor(-math.inf)
     squares = rows.square().sum(-1)
-    for block in torch.arange(n - 1, device=rows.device).split(max(1, BLOCK_BYTES // (32 * n))):
+    for block in row_blocks(n - 1, n, rows.device):
         later = slice(int(block[0]), n)
         distances = (squares[block, None] + squares[later] - 2 * rows[block] @ rows[later].T).clamp_min_(0)
         others = torch.ones_like(distances, dtype=torch.bool).triu_(1)
