@@ -1,5 +1,6 @@
 """Small runs that the tests share, and how to compare what they leave."""
 
+import json
 import os
 import subprocess
 import sys
@@ -48,3 +49,19 @@ def files_below(folder: Path) -> list[str]:
 def without_time(results: dict[str, Any]) -> dict[str, Any]:
     """Results without what may differ between two runs of the same config."""
     return {key: value for key, value in results.items() if key not in ("timings", "versions")}
+
+
+def tiny_open_clip(folder: Path, **text: Any) -> None:
+    """A folder such as open_clip pushes to the hub, with a model that fits into a test."""
+    import open_clip
+    import torch
+    from safetensors.torch import save_file
+
+    text = {"context_length": 20, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1} | text
+    vision = {"image_size": 32, "layers": 1, "width": 32, "patch_size": 16, "head_width": 16}
+    towers = {"embed_dim": 16, "vision_cfg": vision, "text_cfg": text}
+    folder.mkdir()
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": towers, "preprocess_cfg": {}}))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        save_file(open_clip.CLIP(**towers).state_dict(), folder / "open_clip_model.safetensors")

@@ -1,0 +1,188 @@
+"""Both towers of a pretrained open_clip model, as they are."""
+
+import difflib
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import PositiveInt
+from torch import Tensor
+from tqdm import tqdm
+
+from intrinsic_clip.config import ConfigError
+
+LOCAL, HUB = "local-dir:", "hf-hub:"
+
+
+class OpenClip:
+    """A pretrained model that embeds images `(n, 3, h, w)` in [0, 1] and token ids `(n, length)`.
+
+    Embeddings have unit norm, as the model compares them.
+
+    Args:
+        model: a name that open_clip knows, `hf-hub:NAME`, or a folder (also as `local-dir:FOLDER`) that holds
+            open_clip_config.json and the weights.
+        pretrained: where `model` is a name: one of its tags, or a file of weights.
+        batch_size: rows at once.
+        device: where to compute; None: a GPU where there is one.
+
+    Raises:
+        ConfigError: there is no such model, its weights cannot be had or do not fit, or its tokenizer is another.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        pretrained: str | None = None,
+        batch_size: PositiveInt = 64,
+        device: str | None = None,
+    ) -> None:
+        self.name = LOCAL + model if Path(model).is_dir() else model
+        self.batch_size = batch_size
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.model = _load(self.name, pretrained).to(self.device).eval()
+
+    def embed(self, images: Tensor, tokens: Tensor, progress: bool = False) -> tuple[Tensor, Tensor]:
+        """Embeddings `(n, d)` float32 of both modalities, on the CPU."""
+        _check_inputs(images, tokens)
+        return self.embed_images(images, progress), self.embed_texts(tokens, progress)
+
+    def embed_images(self, images: Tensor, progress: bool = False) -> Tensor:
+        """Resized and normalised as the model was trained."""
+        return self._in_batches(
+            lambda rows: self.model.encode_image(self._prepared(rows), normalize=True),
+            images,
+            "images",
+            progress,
+        )
+
+    def embed_texts(self, tokens: Tensor, progress: bool = False) -> Tensor:
+        """Of ids of open_clip's own tokenizer, cut or filled up to the model's context."""
+        length, words = self.model.context_length, self.model.vocab_size
+        if int(tokens.max()) >= words:
+            raise ConfigError(
+                f"encoder.model={self.name}: knows {words} tokens, but the data's ids go to {int(tokens.max())}"
+            )
+        fitted = _of_length(tokens, length)
+        return self._in_batches(
+            lambda rows: self.model.encode_text(rows, normalize=True), fitted, "captions", progress
+        )
+
+    @torch.inference_mode()
+    def _in_batches(
+        self, tower: Callable[[Tensor], Tensor], rows: Tensor, name: str, progress: bool
+    ) -> Tensor:
+        bar = tqdm(total=len(rows), desc=f"embedding {name}", dynamic_ncols=True, disable=not progress)
+        embeddings = []
+        with bar:
+            for batch in rows.split(self.batch_size):
+                embeddings.append(tower(batch.to(self.device)).float().cpu())
+                bar.update(len(batch))
+        return torch.cat(embeddings).clone()
+
+    def _prepared(self, images: Tensor) -> Tensor:
+        """What open_clip's own transform does to pictures, on tensors."""
+        from torchvision.transforms.v2 import InterpolationMode
+        from torchvision.transforms.v2.functional import center_crop, normalize, resize
+
+        wanted = self.model.visual.preprocess_cfg
+        size = [wanted["size"]] * 2 if isinstance(wanted["size"], int) else list(wanted["size"])
+        square = images.shape[-2] == images.shape[-1] and size[0] == size[1]
+        whole = square or wanted["resize_mode"] == "squash"
+        mode = InterpolationMode(wanted["interpolation"])
+        resized = resize(images, size if whole else [min(size)], interpolation=mode, antialias=True)
+        cropped = resized if whole else center_crop(resized, size)
+        return normalize(cropped.clamp(0, 1), list(wanted["mean"]), list(wanted["std"]))
+
+
+def _check_inputs(images: Tensor, tokens: Tensor) -> None:
+    if images.ndim != 4 or images.shape[1] != 3 or tokens.ndim != 2 or tokens.is_floating_point():
+        shapes = f"{tuple(images.shape)} and {tuple(tokens.shape)} {tokens.dtype}"
+        raise ConfigError(
+            f"encoder: takes images (n, 3, h, w) and token ids (n, length), the data are {shapes}"
+        )
+
+
+def _of_length(tokens: Tensor, length: int) -> Tensor:
+    """Token ids of another context length; what is cut off leaves its end mark, which the model reads."""
+    if tokens.shape[1] <= length:
+        return torch.nn.functional.pad(tokens, (0, length - tokens.shape[1]))
+    fitted = tokens[:, :length].clone()
+    longer = (tokens[:, length:] != 0).any(1)
+    fitted[longer, -1] = tokens[longer].amax(1)
+    return fitted
+
+
+def _load(name: str, pretrained: str | None) -> Any:
+    import open_clip
+
+    known = name.startswith((LOCAL, HUB))
+    if known and pretrained is not None:
+        raise ConfigError(f"encoder.pretrained={pretrained}: {name} has its own weights; leave it out")
+    if not known:
+        _check_name(name, pretrained)
+    with _silent():
+        try:
+            model = open_clip.create_model(name, pretrained, require_pretrained=True)
+        except Exception as error:  # whatever the hub, the network, the disk and a state dict can raise
+            raise ConfigError(_unavailable(name, pretrained, error)) from error
+        _check_tokenizer(name, open_clip.get_model_config(name) or {})
+    return model
+
+
+def _check_name(name: str, pretrained: str | None) -> None:
+    import open_clip
+
+    models = open_clip.list_models()
+    if name.replace("/", "-") not in models:
+        close = difflib.get_close_matches(name, models, n=1)
+        hint = f"did you mean {close[0]}?" if close else "nor is it a folder"
+        raise ConfigError(f"encoder.model={name}: open_clip has no such model, {hint}")
+    tags = open_clip.list_pretrained_tags_by_model(name)
+    if pretrained is None or (pretrained not in tags and not Path(pretrained).is_file()):
+        given = "not given" if pretrained is None else f"no tag of {name} and no file"
+        nearest = difflib.get_close_matches(pretrained or "", tags, n=3, cutoff=0) or tags[:3]
+        offer = f"it has {len(tags)} tags, such as {', '.join(nearest)}" if tags else "it has no tags"
+        raise ConfigError(
+            f"encoder.pretrained={pretrained or ''}: {given}; {offer}; or give a file of weights"
+        )
+
+
+def _check_tokenizer(name: str, config: dict[str, Any]) -> None:
+    if config.get("text_cfg", {}).get("hf_tokenizer_name") or "siglip" in name.lower():
+        raise ConfigError(
+            f"encoder.model={name}: has a tokenizer of its own, and the data's ids are those of open_clip's"
+        )
+
+
+def _unavailable(name: str, pretrained: str | None, error: Exception) -> str:
+    """What was looked for, why it was not to be had, and what to give instead."""
+    text = (str(error).strip() or type(error).__name__).splitlines()[0]
+    reason = text.partition(". Last error")[0].rpartition(": ")[2]
+    if pretrained is not None and Path(pretrained).is_file():
+        return f"encoder.pretrained={pretrained}: these are no weights of {name} ({reason})"
+    if name.startswith(LOCAL):
+        return f"encoder.model={name}: cannot be loaded ({reason})"
+    what = (
+        f"encoder.pretrained={pretrained}: the weights of {name}"
+        if pretrained
+        else f"encoder.model={name}: it"
+    )
+    return (
+        f"{what} cannot be downloaded ({reason}); where there is a local copy, "
+        f"encoder.pretrained=FILE or encoder.model=FOLDER reads it"
+    )
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """open_clip logs what it does and what goes wrong; the latter is told in one line."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
