@@ -38,13 +38,18 @@ def fingerprint(config: Mapping[str, Any]) -> str:
     """Twelve hexadecimal digits that stand for a resolved config without paths, logger and hardware."""
     content = {key: value for key, value in config.items() if key not in NOT_CONTENT}
     content["trainer"] = {key: value for key, value in config["trainer"].items() if key not in HARDWARE}
+    return digest(content)
+
+
+def digest(content: Any) -> str:
+    """Twelve hexadecimal digits that stand for anything that JSON can hold."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def read_completed(folder: Path) -> dict[str, Any] | None:
+def read_completed(folder: Path, name: str = RESULTS) -> dict[str, Any] | None:
     """The results of a finished run, or None if it is unfinished or its file is not valid."""
     try:
-        results = json.loads((folder / RESULTS).read_text())
+        results = json.loads((folder / name).read_text())
     except (OSError, ValueError):
         return None
     return results if isinstance(results, dict) and results.get("status") == "completed" else None
@@ -78,9 +83,9 @@ def naming(path: Path) -> Iterator[None]:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
-def write_results(folder: Path, results: Mapping[str, Any]) -> None:
+def write_results(folder: Path, results: Mapping[str, Any], name: str = RESULTS) -> None:
     """Write results.json, last and atomically: a folder that has it is done."""
-    write_atomically(folder / RESULTS, json.dumps(results, indent=2, allow_nan=False) + "\n")
+    write_atomically(folder / name, json.dumps(results, indent=2, allow_nan=False) + "\n")
 
 
 def summarise(value: "Tensor | list[Any]") -> dict[str, Any]:
