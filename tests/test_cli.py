@@ -12,7 +12,7 @@ from runs import TINY, files_below
 WRONG = {
     "encoder.outputdim=3": "encoder.outputdim: unknown key, did you mean encoder.output_dim?",
     "experiment=lineer": "Could not find 'experiment/lineer' Available options in 'experiment': demo",
-    "encoder=tranformer": "Available options in 'encoder': deep linear mlp shallow",
+    "encoder=tranformer": "Available options in 'encoder': deep linear mlp open_clip shallow",
     "encoder.output_dim=0": "encoder.output_dim=0: input should be greater than 0",
     "nonsense": "Error parsing override 'nonsense'",
     "data.shared_dim=21": "data.shared_dim=21 must not exceed min(d_x, d_y) = 20",
@@ -40,7 +40,7 @@ def test_a_sweep_with_one_bad_run_starts_none(command_line, capsys, tmp_path) ->
 
 def test_unknown_verb(command_line, capsys) -> None:
     assert command_line("trian") == 2
-    assert capsys.readouterr().err == "intrinsic-clip: trian: no such verb; there is train\n"
+    assert capsys.readouterr().err == "intrinsic-clip: trian: no such verb; there is train, probe\n"
 
 
 def test_help_shows_groups_and_what_they_hold(command_line, capsys) -> None:

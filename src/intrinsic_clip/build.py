@@ -85,6 +85,15 @@ def _is_compiled(settings: Mapping[str, Any], replicates: Replicates) -> bool:
     return steps * len(replicates) >= STEPS_WORTH_COMPILING and compiler
 
 
+def build_loggers(cfg: DictConfig, folder: str, group: str) -> list[Any]:
+    """The loggers of a config, each told the folder and the group if it wants to know."""
+    given = {"folder": folder, "group": group}
+    return [
+        instantiate(node, **{key: value for key, value in given.items() if config.takes(node, key)})
+        for node in cfg.logger.values()
+    ]
+
+
 def one_replicate(cfg: DictConfig, settings: Mapping[str, Any]) -> tuple[DictConfig, Mapping[str, Any]]:
     """The config of a run's first replicate: as good as the whole to see whether it can be built, and quicker."""
     if settings["replicates"] is None:

@@ -5,10 +5,21 @@ import sys
 from pathlib import Path
 
 from intrinsic_clip import __version__
-from intrinsic_clip.config import conf_folder
+from intrinsic_clip.config import conf_folder, group_folders
 from intrinsic_clip.errors import PROGRAM, fail, in_one_line
 
-VERBS = {"train": "train paired encoders and measure them"}
+VERBS = {
+    "train": "train paired encoders and measure them",
+    "probe": "measure embeddings: how many dimensions they use, and how few would do",
+}
+AFTER_CTRL_C = {
+    "train": "the same command goes on from the last checkpoint",
+    "probe": "nothing was written",
+}
+USAGE = {
+    "train": "[group=choice …] [key=value …] [--multirun key=a,b,c]",
+    "probe": "x=FILE [y=FILE] | data=CHOICE [encoder=open_clip] | run=FOLDER [key=value …]",
+}
 INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
 
 
@@ -29,10 +40,10 @@ def main() -> None:
 
 def _run(verb: str, overrides: list[str]) -> None:
     try:
-        with in_one_line():
+        with in_one_line(verb):
             importlib.import_module(f"intrinsic_clip.{verb}").main(overrides)
     except KeyboardInterrupt:
-        print("\nInterrupted; the same command goes on from the last checkpoint.", file=sys.stderr)
+        print(f"\nInterrupted; {AFTER_CTRL_C[verb]}.", file=sys.stderr)
         sys.exit(INTERRUPTED)
 
 
@@ -47,20 +58,27 @@ def _overview() -> str:
 def _help(verb: str) -> str:
     """The config groups, what each choice is for, and the settings of the verb."""
     groups = []
-    for folder in sorted(path for path in conf_folder().glob("**/") if path != conf_folder()):
-        choices = [(path.stem, _purpose(path)) for path in sorted(folder.glob("*.yaml"))]
+    for folder in group_folders(verb):
+        choices = [
+            (path.stem, _purpose(path)) for path in sorted(folder.glob("*.yaml")) if _suits(verb, path)
+        ]
         if choices:
             lines = "\n".join(f"    {name:<29} {purpose}" for name, purpose in choices)
             groups.append(f"  {folder.relative_to(conf_folder()).as_posix()}=\n{lines}")
     settings = (conf_folder() / f"{verb}.yaml").read_text().partition("\n\n")[2].partition("\n\n")[0]
     return (
-        f"usage: {PROGRAM} {verb} [group=choice …] [key=value …] [--multirun key=a,b,c]\n\n"
+        f"usage: {PROGRAM} {verb} {USAGE[verb]}\n\n"
         + "Groups, and what they hold:\n\n"
         + "\n\n".join(groups)
         + "\n\nSettings, each of which can be given as key=value:\n\n"
         + "".join(f"  {line}\n" for line in settings.splitlines())
         + f"\nThose of a group are given as group.key=value. `{PROGRAM} {verb} … --cfg job` prints the whole config."
     )
+
+
+def _suits(verb: str, path: Path) -> bool:
+    """Whether a verb takes this choice: encoders are either to be trained (`_partial_`) or to be probed."""
+    return path.parent.name != "encoder" or ("_partial_: true" in path.read_text()) == (verb == "train")
 
 
 def _purpose(path: Path) -> str:

@@ -10,7 +10,7 @@ import inspect
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -59,10 +59,42 @@ class TrainConfig(BaseModel):
     progress: bool
 
 
+class ProbeConfig(BaseModel):
+    """The top level of the config of `intrinsic-clip probe`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    x: str | None
+    y: str | None
+    x_key: str | None
+    y_key: str | None
+    run: str | None
+    split: Literal["all", "train", "test"]
+    nan: Literal["refuse", "drop"]
+    estimators: Annotated[list[str], Field(min_length=1)]
+    k: Annotated[int, Field(ge=2)]
+    max_points: Annotated[int, Field(ge=200)]
+    seed: NonNegativeInt
+    output_dir: Annotated[str, Field(min_length=1)]
+    threads: PositiveInt | None
+    progress: bool
+    data: Node | None
+    encoder: Node | None
+    logger: Node | None
+    replicates: None
+
+
 def conf_folder() -> Path:
     """The folder of the Hydra groups: inside the installed package, or at the top of a checkout."""
     here = Path(__file__).resolve().parent
     return next(folder for folder in (here / "conf", here.parents[1] / "conf") if folder.is_dir())
+
+
+def group_folders(verb: str) -> list[Path]:
+    """The folders of the Hydra groups in a verb's defaults list, and of the groups below them."""
+    defaults = OmegaConf.load(conf_folder() / f"{verb}.yaml").defaults
+    groups = [conf_folder() / str(key) for entry in defaults if isinstance(entry, Mapping) for key in entry]
+    return sorted({folder for group in groups if group.is_dir() for folder in group.glob("**/")})
 
 
 def resolve(cfg: DictConfig) -> dict[str, Any]:
@@ -76,15 +108,28 @@ def resolve(cfg: DictConfig) -> dict[str, Any]:
 
 
 def check(config: Mapping[str, Any]) -> None:
-    """Raise ConfigError for an unknown key, a wrong type or an impossible value."""
-    try:
-        TrainConfig.model_validate_json(json.dumps(config))
-    except ValidationError as error:
-        raise ConfigError(_first(error, list(TrainConfig.model_fields))) from error
+    """Raise ConfigError for an unknown key, a wrong type or an impossible value in a training run's config."""
+    _check_top_level(TrainConfig, config)
+    _check_encoder(config["encoder"])
     _check_axes(config)
     for path, node in _targets("", _narrowest(config)):
         _check_node(path, node)
     _check_sizes(config)
+
+
+def check_probe(config: Mapping[str, Any]) -> None:
+    """The same of the config of `intrinsic-clip probe`."""
+    _check_top_level(ProbeConfig, config)
+    _check_source(config)
+    for path, node in _targets("", config):
+        _check_node(path, node)
+
+
+def _check_top_level(schema: type[BaseModel], config: Mapping[str, Any]) -> None:
+    try:
+        schema.model_validate_json(json.dumps(config))
+    except ValidationError as error:
+        raise ConfigError(_first(error, list(schema.model_fields))) from error
 
 
 def takes(node: Mapping[str, Any], parameter: str) -> bool:
@@ -191,6 +236,33 @@ def _suggest(key: str, known: Any) -> str:
 
 def _offer(node: Mapping[str, Any], parameters: Mapping[str, Any]) -> str:
     return f"{str(node['_target_']).rpartition('.')[2]} takes {', '.join(parameters)}"
+
+
+def _check_encoder(encoder: Mapping[str, Any]) -> None:
+    """That it is one to be trained: such a node leaves the sizes open."""
+    if not encoder.get("_partial_"):
+        name = str(encoder.get("_target_")).rpartition(".")[2]
+        raise ConfigError(
+            f"encoder: {name} is pretrained and not to be trained; `intrinsic-clip probe` takes it"
+        )
+
+
+def _check_source(config: Mapping[str, Any]) -> None:
+    """That there is one thing to probe, and that what is said about it belongs to it."""
+    given = [key for key in ("x", "data", "run") if config[key] is not None]
+    if len(given) > 1:
+        raise ConfigError(f"{' and '.join(given)}: give one of them, not {len(given)}")
+    belongs = {"y": "x", "x_key": "x", "y_key": "y", "encoder": "data"}
+    for key, other in belongs.items():
+        if config[key] is not None and config[other] is None:
+            raise ConfigError(f"{key}: goes with {other}=…, which is not given")
+    if not given:
+        raise ConfigError("nothing to probe: give x=FILE and perhaps y=FILE, or data=…, or run=FOLDER")
+    if config["encoder"] is not None and config["encoder"].get("_partial_"):
+        name = str(config["encoder"]["_target_"]).rpartition(".")[2]
+        raise ConfigError(
+            f"encoder: {name} has no weights before it is trained; encoder=open_clip brings some"
+        )
 
 
 def _check_axes(config: Mapping[str, Any]) -> None:

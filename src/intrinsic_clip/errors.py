@@ -11,7 +11,7 @@ from typing import NoReturn
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from intrinsic_clip.config import ConfigError, conf_folder
+from intrinsic_clip.config import ConfigError, conf_folder, group_folders
 
 PROGRAM = "intrinsic-clip"
 TRACEBACK_WANTED = os.environ.get("HYDRA_FULL_ERROR") == "1"  # read at once: train.py sets it for Hydra
@@ -25,39 +25,43 @@ def fail(message: str) -> NoReturn:
 
 
 @contextmanager
-def in_one_line() -> Iterator[None]:
+def in_one_line(verb: str = "train") -> Iterator[None]:
     """End the program with one line where the user's input or the disk is at fault.
 
-    HYDRA_FULL_ERROR=1 shows the traceback instead.
+    HYDRA_FULL_ERROR=1 shows the traceback instead. The verb tells which keys a wrong one may have been meant to be.
     """
     try:
         yield
     except EXPECTED as error:
         if TRACEBACK_WANTED:
             raise
-        fail(one_line(error))
+        fail(one_line(error, verb))
 
 
-def one_line(error: BaseException) -> str:
+def one_line(error: BaseException, verb: str = "train") -> str:
     """What is wrong and what would be right, without Hydra's and the system's several lines."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'cannot write'}: {error.strerror}"
-    text = " ".join(str(error).split()).partition(" Config search path:")[0].removeprefix("In 'train': ")
+    text = " ".join(str(error).split()).partition(" Config search path:")[0].removeprefix(f"In '{verb}': ")
     launcher = re.search(r"Could not find 'hydra/launcher/((joblib|submitit|ray)\w*)'", text)
     if launcher:
         return f"{launcher[1]}: not installed; pip install '{PROGRAM}[{launcher[2]}]' brings it"
     override = re.match(r"Could not override '([^']+)'", text)
-    return f"{override[1]}: unknown key{_suggestion(override[1])}" if override else text
+    return f"{override[1]}: unknown key{_suggestion(override[1], verb)}" if override else text
 
 
-def _suggestion(key: str) -> str:
-    """The nearest key of the whole configuration space, read off the files in conf/."""
+def _suggestion(key: str, verb: str) -> str:
+    """The nearest key of all that the verb's groups and settings hold, read off the files in conf/."""
     folder = conf_folder()
+    files = [
+        folder / f"{verb}.yaml",
+        *(path for group in group_folders(verb) for path in group.glob("*.yaml")),
+    ]
     known = {
         ".".join((*path.parent.relative_to(folder).parts, found))
-        for path in folder.glob("**/*.yaml")
+        for path in files
         for found in re.findall(r"^(\w+):", path.read_text(), re.MULTILINE)
         if path.parent.name != "experiment"
     }
     close = get_close_matches(key, sorted(known), n=1)
-    return f", did you mean {close[0]}?" if close else f"; see {PROGRAM} train --help"
+    return f", did you mean {close[0]}?" if close else f"; see {PROGRAM} {verb} --help"

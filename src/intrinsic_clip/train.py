@@ -5,7 +5,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,7 +18,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from intrinsic_clip import chunks, config, results
-from intrinsic_clip.build import build, with_replicates
+from intrinsic_clip.build import build, build_loggers, with_replicates
 from intrinsic_clip.config import ConfigError
 from intrinsic_clip.errors import in_one_line
 from intrinsic_clip.lock import held
@@ -125,11 +125,7 @@ def _trainer(
     from intrinsic_clip.resume import AtomicCheckpointIO, ResumePoint
 
     _quieten()
-    given = {"folder": str(folder), "group": settings["name"]}
-    loggers = [
-        instantiate(node, **{key: value for key, value in given.items() if config.takes(node, key)})
-        for node in cfg.logger.values()
-    ]
+    loggers = build_loggers(cfg, str(folder), settings["name"])
     callbacks: list[Callback] = [*probes, ResumePoint(folder, settings["checkpoint_seconds"])]
     if settings["progress"]:
         callbacks.append(TrainingProgress())
@@ -251,8 +247,7 @@ def main(overrides: list[str]) -> None:
             "--multirun",
             *(o for o in overrides if o not in ("-m", "--multirun")),
         ]  # Hydra wants it first
-    with _hydra_arguments(overrides):
-        hydra.main(version_base="1.3", config_path=str(config.conf_folder()), config_name="train")(_task)()
+    run_composed("train", overrides, _task)
 
 
 def _task(cfg: DictConfig) -> None:
@@ -266,6 +261,12 @@ def train_composed(cfg: DictConfig) -> None:
     sys.modules["__main__"].__spec__ = find_spec("intrinsic_clip.__main__")
     sys.argv = [sys.argv[0], "train", *HydraConfig.get().overrides.task]
     train(cfg)
+
+
+def run_composed(verb: str, overrides: list[str], task: Callable[[DictConfig], None]) -> None:
+    """Have Hydra compose the verb's config from the overrides, and run the task with it."""
+    with _hydra_arguments(overrides):
+        hydra.main(version_base="1.3", config_path=str(config.conf_folder()), config_name=verb)(task)()
 
 
 @contextmanager
