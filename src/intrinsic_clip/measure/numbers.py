@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from intrinsic_clip import estimators as known
 from intrinsic_clip.dimension import (
     DimensionEstimate,
     Neighbours,
@@ -23,7 +24,6 @@ from intrinsic_clip.dimension import (
     spectrum,
 )
 from intrinsic_clip.dimension.scale import ScaleCurve
-from intrinsic_clip.measure import estimators as known
 from intrinsic_clip.measure.advice import advise
 from intrinsic_clip.measure.pairs import measure_pairs
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from intrinsic_clip.measure.estimators import label
+from intrinsic_clip.estimators import label
 
 SPECTRUM = {"participation_ratio": "participation ratio", "effective_rank": "effective rank"}
 DIRECTIONS = {"x_to_y": "x → y", "y_to_x": "y → x"}
