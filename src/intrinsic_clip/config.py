@@ -28,6 +28,8 @@ from pydantic import (
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation
 from pydantic_core import ErrorDetails
 
+from intrinsic_clip.estimators import Names
+
 Node = dict[str, Any]
 OmegaConf.register_new_resolver("max", max, replace=True)  # ${max:50,${data.d_x}} in conf/
 
@@ -71,7 +73,7 @@ class ProbeConfig(BaseModel):
     run: str | None
     split: Literal["all", "train", "test"]
     nan: Literal["refuse", "drop"]
-    estimators: Annotated[list[str], Field(min_length=1)]
+    estimators: Annotated[Names, Field(min_length=1)]
     k: Annotated[int, Field(ge=2)]
     max_points: Annotated[int, Field(ge=200)]
     seed: NonNegativeInt
@@ -222,11 +224,15 @@ def _first(error: ValidationError, known: list[str]) -> str:
 def _reason(errors: list[ErrorDetails]) -> str:
     """What would be right; of a union, each member's reason once."""
     reasons = dict.fromkeys(
-        details["msg"][0].lower() + details["msg"][1:]
+        _lowered(details["msg"].removeprefix("Value error, "))
         for details in errors
         if details["type"] not in ("is_instance_of", "callable_type")
     )
     return " or ".join(reasons) or str(errors[0]["msg"])
+
+
+def _lowered(message: str) -> str:
+    return message[0].lower() + message[1:]
 
 
 def _suggest(key: str, known: Any) -> str:

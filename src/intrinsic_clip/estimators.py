@@ -1,9 +1,11 @@
 """Which estimators of intrinsic dimension there are to ask for, and what each is given."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import AfterValidator
 
 if TYPE_CHECKING:  # PyTorch takes seconds to import: what is measured already does not wait for it
     from intrinsic_clip.dimension import DimensionEstimate, Neighbours
@@ -41,27 +43,31 @@ OURS = {
 DEFAULT = tuple(OURS)
 
 
-def check(names: list[str]) -> None:
-    """Raise ValueError for a name that is neither ours nor scikit-dimension's, or is there twice."""
+def check(names: Sequence[str]) -> Sequence[str]:
+    """The names, or ValueError where one is neither ours nor scikit-dimension's, or is there twice."""
     if len(set(names)) < len(names):
-        raise ValueError(f"estimators={names}: must name each once")
+        raise ValueError("must name each estimator once")
     others = [name for name in names if name not in OURS]
     if not others:
-        return
+        return names
     try:
         import skdim
     except ImportError as error:
         raise ValueError(
-            f"estimators: {others[0]} is none of {', '.join(OURS)}, and would have to come from scikit-dimension, "
+            f"{others[0]} is none of {', '.join(OURS)}, and would have to come from scikit-dimension, "
             "which is not installed: pip install scikit-dimension"
         ) from error
     known = [name for name, value in vars(skdim.id).items() if isinstance(value, type)]
     for name in others:
         if name not in known:
             raise ValueError(
-                f"estimators: there is no {name}; there is {', '.join(OURS)}, "
+                f"there is no estimator {name}; there is {', '.join(OURS)}, "
                 f"and of scikit-dimension {', '.join(known)}"
             )
+    return names
+
+
+Names = Annotated[Sequence[str], AfterValidator(check)]  # in a config
 
 
 def label(name: str) -> str:

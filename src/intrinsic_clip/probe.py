@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from intrinsic_clip import config, estimators, results
+from intrinsic_clip import config, results
 from intrinsic_clip.config import ConfigError
 from intrinsic_clip.errors import in_one_line
 from intrinsic_clip.measure import sources
@@ -41,10 +41,6 @@ def probe(cfg: DictConfig) -> dict[str, Any]:
         cfg.data.images = True  # a model of images and captions wants these, not features
     settings = config.resolve(cfg)
     config.check_probe(settings)
-    try:
-        estimators.check(settings["estimators"])
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
     folder = sources.folder_of(settings)
     found = results.read_completed(folder, RESULTS)
     if found is None:

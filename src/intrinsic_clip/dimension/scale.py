@@ -46,7 +46,7 @@ class ScaleCurve:
     n: int
     reason: str | None = None
 
-    def plateau(self, tolerance: float = 0.1) -> Plateau:
+    def plateau(self, tolerance: float = 0.05) -> Plateau:
         """The longest run of two or more consecutive scales that all lie within tolerance of their mean.
 
         Of runs equally long it is the one at the smallest scales, which is that of the largest samples.
@@ -70,7 +70,7 @@ class ScaleCurve:
 
     @property
     def plateau_value(self) -> Tensor:
-        """The mean over the plateau, `(*R,)`; NaN where no two consecutive scales agree to 10 %."""
+        """The mean over the plateau, `(*R,)`; NaN where no two consecutive scales lie within 5 % of their mean."""
         return self.plateau().value
 
 

@@ -99,7 +99,7 @@ def _at(curve: Mapping[str, Any], place: int) -> str:
 
 def _plateau(plateau: Mapping[str, Any] | None) -> str:
     if plateau is None:
-        return "no plateau: no two neighbouring scales agree to 10 %"
+        return "no plateau: no two neighbouring scales lie within 5 % of their mean"
     return f"plateau (*) at {plateau['value']:.3g}"
 
 

@@ -26,13 +26,13 @@ class IntrinsicDimensionProbe(Probe):
     def __init__(
         self,
         *args: Any,
-        estimators: Sequence[str] = ("mle", "twonn"),
+        estimators: known.Names = ("mle", "twonn"),
         k: Annotated[int, Ge(2)] = 20,
         k_local: Annotated[int, Ge(2)] = known.WIDE,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        known.check(list(estimators))
+        known.check(estimators)
         self.k, self.k_local = k, k_local
         self.estimators = sorted(estimators, key=self._needed, reverse=True)  # one search serves all
 
