@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from intrinsic_clip.estimators import OURS, label
 from intrinsic_clip.replicates import Replicates
 from intrinsic_clip.results import METRICS, RESULTS
 
@@ -31,6 +32,12 @@ def _truth(results: Mapping[str, Any]) -> str:
     return f"k* = {'unknown' if shared_dim is None else shared_dim}"
 
 
+def _estimators(results: Mapping[str, Any]) -> list[str]:
+    """Those that were asked for, ours first and in the usual order."""
+    found = {metric.split("/")[1] for metric in results["metrics"] if metric.startswith("id/")}
+    return [name for name in OURS if name in found] + sorted(found - set(OURS))
+
+
 def _matchings(results: Mapping[str, Any]) -> list[str]:
     return sorted({metric.split("/")[1] for metric in results["metrics"] if metric.startswith("matching/")})
 
@@ -38,9 +45,9 @@ def _matchings(results: Mapping[str, Any]) -> list[str]:
 def _of_one(results: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """One row per quantity."""
     rows: list[tuple[str, ...]] = [("", "f(X)", "g(Y)", "truth")]
-    for estimator, label in (("mle", "MLE"), ("twonn", "TwoNN")):
+    for estimator in _estimators(results):
         pair = [_show(results, f"id/{estimator}/{side}") for side in "xy"]
-        rows.append((f"intrinsic dimension ({label})", *pair, _truth(results)))
+        rows.append((f"intrinsic dimension ({label(estimator)})", *pair, _truth(results)))
     rows.append(("", "x → y", "y → x", ""))
     for name in _matchings(results):
         pair = [_show(results, f"matching/{name}/{direction}") for direction in ("x_to_y", "y_to_x")]

@@ -129,14 +129,16 @@ def _count(
     """Fill in the ranks of one replicate, `(n,)` each, with every score computed once for both directions."""
     partner = (x * y).sum(-1)
     around_x, around_y = _resolution(x, y), _resolution(y, x)
+    above_x, below_x, above_y, below_y = (
+        bound for around in (around_x, around_y) for bound in (partner + around, partner - around)
+    )
     for rows in row_blocks(len(x), len(y), x.device):
         scores = x[rows] @ y.T
-        above = scores - partner[rows, None]
-        greater_x[rows] = (above > around_x[rows, None]).sum(1)
-        ties_x[rows] = (above.abs() <= around_x[rows, None]).sum(1)
-        above = scores.sub_(partner)
-        greater_y += (above > around_y).sum(0)
-        ties_y += (above.abs() <= around_y).sum(0)
+        greater_x[rows] = (scores > above_x[rows, None]).sum(1)
+        ties_x[rows] = (scores >= below_x[rows, None]).sum(1) - greater_x[rows]
+        greater = (scores > above_y).sum(0)
+        greater_y += greater
+        ties_y += (scores >= below_y).sum(0) - greater
 
 
 def _best_label_share(queries: Tensor, keys: Tensor, labels: Tensor) -> Tensor:
