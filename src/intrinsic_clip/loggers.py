@@ -4,7 +4,7 @@ import contextlib
 import os
 import warnings
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,25 +22,38 @@ HEADER = "step,epoch,metric,output_dim,replicate,value\n"
 
 
 def log_replicates(
-    trainer: Trainer,
-    module: LightningModule,
-    metrics: Mapping[str, Tensor],
-    step: int,
-    each_step: bool = False,
+    trainer: Trainer, module: LightningModule, metrics: Mapping[str, Tensor], step: int
 ) -> None:
-    """Log numbers by name, each `(*R,)`: every replicate's to a MetricsFile, mean and spread to all other loggers.
-
-    Of numbers that come at each step, a MetricsFile takes every n-th with n the number of replicates, so that its size
-    does not grow with them, and another logger as many as its attribute `every_n_steps` says, where it has one.
-    """
-    replicates = replicates_of(module)
-    epoch = trainer.current_epoch
+    """Log numbers by name, each `(*R,)`: every replicate's to a MetricsFile, mean and spread to all other loggers."""
+    replicates, epoch = replicates_of(module), trainer.current_epoch
     for logger in trainer.loggers:
         if isinstance(logger, MetricsFile):
-            if not each_step or step % len(replicates) == 0:
-                logger.log_each(metrics, replicates, step, epoch)
-        elif not each_step or step % getattr(logger, "every_n_steps", 1) == 0:
+            once = {name: value[None] for name, value in metrics.items()}
+            logger.log_each(once, replicates, [step], epoch)
+        else:
             logger.log_metrics({**summaries(metrics, replicates), "epoch": epoch}, step=step)
+
+
+def log_steps(
+    trainer: Trainer, module: LightningModule, metrics: Mapping[str, Tensor], steps: Sequence[int]
+) -> None:
+    """The same of numbers that come at each step, `(steps, *R)` each.
+
+    A MetricsFile takes every n-th step with n the number of replicates, so that its size does not grow with them, and
+    another logger as many as its attribute `every_n_steps` says, where it has one.
+    """
+    replicates, epoch = replicates_of(module), trainer.current_epoch
+    for logger in trainer.loggers:
+        in_file = isinstance(logger, MetricsFile)
+        every = len(replicates) if in_file else getattr(logger, "every_n_steps", 1)
+        places = [place for place, step in enumerate(steps) if step % every == 0]
+        if isinstance(logger, MetricsFile):
+            kept = {name: value[places] for name, value in metrics.items()}
+            logger.log_each(kept, replicates, [steps[place] for place in places], epoch)
+            continue
+        for place in places:
+            one = {name: value[place] for name, value in metrics.items()}
+            logger.log_metrics({**summaries(one, replicates), "epoch": epoch}, step=steps[place])
 
 
 def replicates_of(module: LightningModule) -> Replicates:
@@ -100,20 +113,27 @@ class MetricsFile(Logger):
         epoch = metrics.get("epoch", "")
         for name, value in metrics.items():
             if name != "epoch" and isinstance(value, int | float):
-                self._add(f"{step},{epoch},{name},,,{value!r}\n")
+                self._rows.append(f"{step},{epoch},{name},,,{value!r}\n")
+        self._flush_if_full()
 
     @rank_zero_only
-    def log_each(self, metrics: Mapping[str, Tensor], replicates: Replicates, step: int, epoch: int) -> None:
-        """Add one row per number and replicate of metrics `(*R,)`."""
+    def log_each(
+        self, metrics: Mapping[str, Tensor], replicates: Replicates, steps: Sequence[int], epoch: int
+    ) -> None:
+        """Add one row per step, number and replicate of metrics `(steps, *R)`."""
         labels = [
             ",".join("" if axis is None else str(axis) for axis in label) for label in replicates.labels()
         ]
-        for name, value in metrics.items():
-            for label, number in zip(labels, value.double().flatten().tolist(), strict=True):
-                self._add(f"{step},{epoch},{name},{label},{number!r}\n")
+        columns = [(name, value.double().reshape(len(steps), -1).tolist()) for name, value in metrics.items()]
+        for place, step in enumerate(steps):
+            for name, rows in columns:
+                if len(rows[place]) != len(labels):  # somebody else's module, whose axes are its own
+                    labels = [f",{index}" for index in range(len(rows[place]))]
+                for label, number in zip(labels, rows[place], strict=True):
+                    self._rows.append(f"{step},{epoch},{name},{label},{number!r}\n")
+        self._flush_if_full()
 
-    def _add(self, row: str) -> None:
-        self._rows.append(row)
+    def _flush_if_full(self) -> None:
         if len(self._rows) > self.buffer:
             self.flush()
 

@@ -43,7 +43,10 @@ def _log_sum(rows: Tensor, t: float) -> Tensor:
     squares = rows.square().sum(-1)
     for block in row_blocks(n - 1, n, rows.device):
         later = slice(int(block[0]), n)
-        distances = (squares[block, None] + squares[later] - 2 * rows[block] @ rows[later].T).clamp_min_(0)
-        others = torch.ones_like(distances, dtype=torch.bool).triu_(1)
-        total = total.logaddexp(distances.mul_(-t).masked_fill_(~others, -math.inf).logsumexp(1).logsumexp(0))
+        exponents = torch.addmm(squares[later], rows[block], rows[later].T, beta=-t, alpha=2 * t)
+        exponents.sub_(t * squares[block, None]).clamp_max_(0)
+        not_later = torch.ones(len(block), len(block), dtype=torch.bool, device=rows.device).tril_()
+        exponents[:, : len(block)].masked_fill_(not_later, -math.inf)
+        largest = exponents.amax()
+        total = total.logaddexp(exponents.sub_(largest).exp_().sum().log() + largest)
     return total

@@ -9,7 +9,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
-from intrinsic_clip.loggers import log_replicates
+from intrinsic_clip.loggers import log_steps
 
 FLUSH = 1000  # values that wait at most
 
@@ -24,7 +24,7 @@ def temperature_of(module: LightningModule) -> Tensor | None:
 
 
 class TemperatureProbe(Callback):
-    """Logs `temperature` of every n-th step, and of a ContrastiveModule `loss`; a logger may want fewer.
+    """Logs `temperature` of every n-th step, and `loss` of a ContrastiveModule; a logger may want fewer: `log_steps`.
 
     Values stay on the device until the epoch ends, or a thousand are there: reading them at each step would stall it.
     A ContrastiveModule's training step gives `losses` and `temperature`, `(steps, *R)` each, in its output dict.
@@ -101,7 +101,6 @@ class TemperatureProbe(Callback):
         steps = [step for steps in self._steps for step in steps]
         self._values.clear()
         self._steps.clear()
-        for place, step in enumerate(steps):
-            if step % self.every_n_steps == 0:
-                metrics = {name: column[place] for name, column in columns.items()}
-                log_replicates(trainer, module, metrics, step, each_step=True)
+        due = [place for place, step in enumerate(steps) if step % self.every_n_steps == 0]
+        metrics = {name: column[due] for name, column in columns.items()}
+        log_steps(trainer, module, metrics, [steps[place] for place in due])
