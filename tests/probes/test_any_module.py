@@ -207,7 +207,7 @@ def test_temperature_of_anyone(tmp_path) -> None:
     probe = TemperatureProbe()
     module = SmallClip()
     fit(module, probe, logger=CSVLogger(tmp_path))
-    assert float(probe.latest["temperature"]) == pytest.approx(math.exp(-float(module.logit_scale)), rel=1e-6)
+    assert float(probe.latest["temperature"]) == pytest.approx(math.exp(-module.logit_scale.item()), rel=1e-6)
     table = pd.read_csv(next(tmp_path.glob("**/metrics.csv")))
     assert table[table.temperature.notna()].step.tolist() == list(range(1, 11))
     given = TemperatureProbe(tau=lambda module: torch.tensor(0.5))
@@ -349,5 +349,5 @@ def test_clip_of_open_clip() -> None:
     assert float(by_hook.latest["id/mle/x"]) == pytest.approx(expected, rel=1e-4)
     assert 1 <= float(jacobian.latest["jacobian/rank/x"]) <= 8
     assert float(tau.latest["temperature"]) == pytest.approx(
-        math.exp(-float(module.clip.logit_scale)), rel=1e-6
+        math.exp(-module.clip.logit_scale.item()), rel=1e-6
     )
