@@ -80,7 +80,7 @@ def _is_compiled(settings: Mapping[str, Any], replicates: Replicates) -> bool:
     if settings["compile"] is not None:
         return bool(settings["compile"])
     data, epochs = settings["data"], settings["trainer"].get("max_epochs") or 0
-    steps = epochs * data.get("n_train", 0) // data.get("batch_size", 1)
+    steps = epochs * (data.get("n_train") or 0) // data.get("batch_size", 1)
     compiler = any(map(shutil.which, [os.environ.get("CXX", "g++"), "c++", "clang++"]))
     return steps * len(replicates) >= STEPS_WORTH_COMPILING and compiler
 

@@ -86,7 +86,7 @@ def load(cfg: DictConfig, settings: Mapping[str, Any]) -> Given:
 
 
 def _from_files(settings: Mapping[str, Any]) -> Given:
-    from intrinsic_clip.measure.arrays import Key, read_array
+    from intrinsic_clip.arrays import Key, read_array
 
     given = Given({})
     for name in FILES:

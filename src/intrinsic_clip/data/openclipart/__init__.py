@@ -14,6 +14,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from intrinsic_clip.data.paired import PairedData, Pairs, Split
+from intrinsic_clip.data.standardise import standardise as standardised
 
 FOLDER = Path(__file__).resolve().parent
 IMAGE_SHAPE, TOKENS_SHAPE = (3, 64, 64), (77,)
@@ -66,7 +67,7 @@ class OpenClipArt(PairedData):
         sizes = list(self.sizes.values())
         rows = dict(zip(self.sizes, order[: sum(sizes)].split(sizes), strict=True))
         if self.standardise and not self.images:
-            x, y = (_standardise(c, rows["train"]) for c in (x, y))
+            x, y = (standardised(c, rows["train"]) for c in (x, y))
         labels = {name: features[name] for name in ("category", "subcategory")}
         return {
             split: Pairs(
@@ -77,11 +78,6 @@ class OpenClipArt(PairedData):
             )
             for split, chosen in rows.items()
         }
-
-
-def _standardise(columns: Tensor, train: Tensor) -> Tensor:
-    centred = columns - columns[train].mean(0)
-    return centred / centred[train].square().mean().sqrt()
 
 
 def read_features(path: Path = FOLDER / "features.safetensors") -> dict[str, Tensor]:

@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from intrinsic_clip.arrays import Key, read_array
 from intrinsic_clip.config import ConfigError
-from intrinsic_clip.measure.arrays import Key, read_array
 
 ROWS = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
 TABLE = pd.DataFrame(ROWS.astype(float))

@@ -1,0 +1,141 @@
+"""Embeddings of anything, from a pair of files: the rows to train on are what another model made of them."""
+
+from pathlib import Path
+
+import torch
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
+from torch import Tensor
+
+from intrinsic_clip.arrays import Key, read_array
+from intrinsic_clip.config import ConfigError
+from intrinsic_clip.data.labels import read_labels
+from intrinsic_clip.data.paired import PairedData, Pairs, Split
+from intrinsic_clip.data.splits import check_batch, row_digests, split_by_content
+from intrinsic_clip.data.standardise import standardise as standardised
+
+
+class FeaturePairs(PairedData):
+    """Paired feature vectors x `(n, d_x)` and y `(n, d_y)`, float32, with any number of label sets.
+
+    Args:
+        x, y: the rows of all splits.
+        labels: label sets by name, `(n,)` int64 each.
+        n_train, n_append, n_test: rows to train on (None: all that are left), for the population norm, and held out.
+            Rows whose x is the same are on the same side.
+        batch_size: pairs per step.
+        split_seed: determines the split and the noise.
+        noise_y: σ of Gaussian noise on y, for texts that repeat; in the units that y is given in.
+        standardise: subtract each feature's mean over the training rows and divide by one number per modality.
+
+    Raises:
+        ConfigError: fewer rows than asked for.
+    """
+
+    d_x: int
+    d_y: int
+
+    def __init__(
+        self,
+        x: Tensor,
+        y: Tensor,
+        labels: dict[str, Tensor] | None = None,
+        n_train: PositiveInt | None = None,
+        n_append: NonNegativeInt = 0,
+        n_test: PositiveInt = 1000,
+        batch_size: PositiveInt = 256,
+        split_seed: NonNegativeInt = 0,
+        noise_y: NonNegativeFloat = 0.0,
+        standardise: bool = False,
+    ) -> None:
+        super().__init__(batch_size)
+        self._x, self._y, self._labels = x, y, labels or {}
+        self.noise_y, self.standardise, self.split_seed = noise_y, standardise, split_seed
+        asked: dict[Split, int | None] = {"train": n_train, "append": n_append, "test": n_test}
+        self.rows = split_by_content(row_digests(x), asked, split_seed)
+        self.sizes = {split: len(rows) for split, rows in self.rows.items()}
+        check_batch(batch_size, self.sizes["train"])
+        self.d_x, self.d_y = x.shape[1], y.shape[1]
+
+    def load(self, device: torch.device) -> dict[Split, Pairs]:
+        """The splits, on the device."""
+        x, y = self._x.float(), self._y.float()
+        if self.noise_y:
+            generator = torch.Generator().manual_seed(self.split_seed)
+            y = y + self.noise_y * torch.randn(y.shape, generator=generator)
+        if self.standardise:
+            x, y = (standardised(columns, self.rows["train"]) for columns in (x, y))
+        return {
+            split: Pairs(
+                x[rows].to(device),
+                y[rows].to(device),
+                labels={name: values[rows].to(device) for name, values in self._labels.items()},
+                row_axis=0,
+            )
+            for split, rows in self.rows.items()
+        }
+
+
+class EmbeddingFiles(FeaturePairs):
+    """`FeaturePairs` from .npy, .npz, .safetensors, .parquet or .csv files, row i of each belonging together.
+
+    Args:
+        x, y: the files; one file may hold both.
+        x_key, y_key: which array or column of lists, where a file holds several.
+        labels: for each label set a file with one class per row; also names, and a column of a table.
+        label_keys: which array or column of it, where it holds several.
+
+    Raises:
+        ConfigError: a file that is missing, damaged or of another length, or rows with NaN.
+    """
+
+    def __init__(
+        self,
+        x: str,
+        y: str,
+        x_key: str | None = None,
+        y_key: str | None = None,
+        labels: dict[str, str] | None = None,
+        label_keys: dict[str, str] | None = None,
+        n_train: PositiveInt | None = None,
+        n_append: NonNegativeInt = 0,
+        n_test: PositiveInt = 1000,
+        batch_size: PositiveInt = 256,
+        split_seed: NonNegativeInt = 0,
+        noise_y: NonNegativeFloat = 0.0,
+        standardise: bool = False,
+    ) -> None:
+        rows = {side: _read_rows(side, file, key) for side, file, key in (("x", x, x_key), ("y", y, y_key))}
+        classes = _read_label_sets(dict(labels or {}), dict(label_keys or {}))
+        counts = {name: len(found) for name, found in (rows | classes).items()}
+        if len(set(counts.values())) > 1:
+            told = ", ".join(f"{name} has {count:,} rows" for name, count in counts.items())
+            raise ConfigError(f"data: {told}; row i of each must belong together")
+        super().__init__(
+            rows["x"], rows["y"], {name.removeprefix("labels."): found for name, found in classes.items()},
+            n_train, n_append, n_test, batch_size, split_seed, noise_y, standardise,
+        )  # fmt: skip
+
+
+def _read_rows(side: str, file: str, key: str | None) -> Tensor:
+    try:
+        rows, _ = read_array(Path(file), Key(key, option=f"data.{side}_key"))
+    except ConfigError as error:
+        raise ConfigError(f"data.{side}={file}: {error}") from error
+    broken = int((~rows.isfinite().all(1)).sum())
+    if broken:
+        raise ConfigError(f"data.{side}={file}: {broken:,} of {len(rows):,} rows hold NaN or infinity")
+    return rows
+
+
+def _read_label_sets(files: dict[str, str], keys: dict[str, str]) -> dict[str, Tensor]:
+    unknown = keys.keys() - files.keys()
+    if unknown:
+        raise ConfigError(f"data.label_keys.{min(unknown)}: there is no +data.labels.{min(unknown)}=FILE")
+    found = {}
+    for name, file in files.items():
+        try:
+            key = Key(keys.get(name), option=f"+data.label_keys.{name}")
+            found[f"labels.{name}"] = read_labels(Path(file), key)
+        except ConfigError as error:
+            raise ConfigError(f"data.labels.{name}={file}: {error}") from error
+    return found

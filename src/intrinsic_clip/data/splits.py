@@ -1,0 +1,75 @@
+"""Who is trained on and who is held out: by seed and by content, so that the same content is never on both sides."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor
+
+from intrinsic_clip.config import ConfigError
+from intrinsic_clip.data.paired import Split
+
+
+def row_digests(rows: Tensor) -> list[bytes]:
+    """What stands for the content of each row of `(n, …)`: equal rows have equal digests."""
+    array = rows.contiguous().numpy()
+    return [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in array]
+
+
+def split_by_content(
+    digests: Iterable[bytes], sizes: Mapping[Split, int | None], seed: int
+) -> dict[Split, Tensor]:
+    """Row numbers of each split, in random order.
+
+    Contents are put in an order that depends on the seed and on themselves alone, not on where they stand in the
+    file; test takes the first of them, then append, then train. Rows of one content go together: those that do not
+    fit in any more are left out.
+
+    Args:
+        digests: of each row's content.
+        sizes: rows of each split; None: all that are left, for train alone.
+        seed: another seed gives another split.
+
+    Raises:
+        ConfigError: there are fewer rows than asked for.
+    """
+    groups: dict[bytes, list[int]] = {}
+    for row, content in enumerate(digests):
+        groups.setdefault(content, []).append(row)
+    key = seed.to_bytes(8, "little")
+    order = iter(
+        sorted(groups, key=lambda content: hashlib.blake2b(content, key=key, digest_size=16).digest())
+    )
+    chosen: dict[Split, list[int]] = {}
+    for name in ("test", "append", "train"):
+        rows, wanted = chosen.setdefault(name, []), sizes[name]
+        while (wanted is None or len(rows) < wanted) and (next_content := next(order, None)) is not None:
+            rows += groups[next_content]
+        if wanted is not None:
+            del rows[wanted:]
+    _check_enough(chosen, sizes, sum(map(len, groups.values())), len(groups))
+    generator = torch.Generator().manual_seed(seed)
+    return {name: _shuffled(chosen[name], generator) for name in sizes}
+
+
+def check_batch(batch_size: int, n_train: int) -> None:
+    """Raise ConfigError where the training rows make no batch, which the config alone could not tell."""
+    if batch_size > n_train:
+        raise ConfigError(f"data.batch_size={batch_size}: must not exceed the {n_train} rows to train on")
+
+
+def _check_enough(
+    chosen: Mapping[Split, list[int]], sizes: Mapping[Split, int | None], rows: int, contents: int
+) -> None:
+    if chosen["train"] and all(len(chosen[name]) == n for name, n in sizes.items() if n is not None):
+        return
+    asked = " + ".join(f"n_{name}" for name, wanted in sizes.items() if wanted is not None)
+    total = sum(wanted or 0 for wanted in sizes.values())
+    limit = "must leave some of" if sizes["train"] is None else "must not exceed"
+    repeats = f" ({contents:,} different ones, which stay on one side each)" if contents < rows else ""
+    raise ConfigError(f"data.{asked} = {total:,}: {limit} the {rows:,} usable pairs{repeats}")
+
+
+def _shuffled(rows: list[int], generator: torch.Generator) -> Tensor:
+    """Rows of one content stood side by side, and batches are not shuffled later on."""
+    return torch.tensor(rows, dtype=torch.int64)[torch.randperm(len(rows), generator=generator)]
