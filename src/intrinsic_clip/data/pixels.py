@@ -1,0 +1,50 @@
+"""From an image file of any kind to pixels of one size."""
+
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+import numpy as np
+from PIL import Image, ImageOps
+
+Fit = Literal["crop", "pad"]
+
+
+class BadImage(ValueError):
+    """An image that cannot be read; the message says why in two or three words."""
+
+
+def read_pixels(source: Path | BinaryIO, size: int, fit: Fit = "crop") -> np.ndarray:
+    """Pixels `(3, size, size)` uint8 RGB of an image, upright, what is transparent in it on white.
+
+    Args:
+        source: a file's path or its content.
+        fit: `crop` keeps the middle square, as CLIP does with photographs; `pad` keeps all, on white.
+
+    Raises:
+        BadImage: there is none, or it is damaged, or too large to be meant (Pillow's limit against such files).
+    """
+    try:
+        with Image.open(source) as image:
+            image.draft(
+                "RGB", (2 * size, 2 * size)
+            )  # a JPEG decodes at an eighth of its size many times as fast
+            picture = _on_white(ImageOps.exif_transpose(image))
+        fitted = ImageOps.fit if fit == "crop" else _padded
+        return np.asarray(fitted(picture, (size, size), Image.Resampling.BICUBIC)).transpose(2, 0, 1)
+    except FileNotFoundError as error:
+        raise BadImage("missing image") from error
+    except Image.DecompressionBombError as error:
+        raise BadImage("too many pixels") from error
+    except Exception as error:  # Pillow's readers raise what they like on damaged files
+        raise BadImage("corrupt image") from error
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    coloured = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", coloured.size, "white"), coloured).convert("RGB")
+
+
+def _padded(image: Image.Image, size: tuple[int, int], method: Image.Resampling) -> Image.Image:
+    return ImageOps.pad(image, size, method, color="white")

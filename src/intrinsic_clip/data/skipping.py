@@ -1,0 +1,61 @@
+"""Samples that cannot be used: skipped, counted, reported; too many of them stop the run."""
+
+import sys
+from collections import Counter
+from dataclasses import dataclass, field
+
+from pytorch_lightning.utilities import rank_zero_only
+
+from intrinsic_clip.config import ConfigError
+
+EXAMPLES = 5
+
+
+@dataclass
+class Skipped:
+    """What was skipped of one source, and why.
+
+    Attributes:
+        source: the setting that names the source, `data.folder=photos`.
+        max_bad: the share of samples that may be skipped.
+        seen: samples looked at, the skipped ones included.
+        reasons: how many were skipped for which reason.
+        examples: the first of them, "name (reason)".
+    """
+
+    source: str
+    max_bad: float = 0.01
+    seen: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    examples: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return self.reasons.total()
+
+    def skip(self, name: str, reason: str) -> None:
+        """Count a sample that cannot be used; it is to be counted in `seen` as well."""
+        self.reasons[reason] += 1
+        if len(self.examples) < EXAMPLES:
+            self.examples.append(f"{name} ({reason})")
+
+    def add(self, other: "Skipped") -> None:
+        """Count what another process saw."""
+        self.seen += other.seen
+        self.reasons.update(other.reasons)
+        self.examples += other.examples[: EXAMPLES - len(self.examples)]
+
+    def check(self) -> None:
+        """Raise ConfigError, with the first examples, where more than `max_bad` of what was seen is skipped."""
+        if len(self) > self.max_bad * self.seen:
+            raise ConfigError(
+                f"{self.source}: {len(self):,} of {self.seen:,} samples cannot be used, more than data.max_bad="
+                f"{self.max_bad:g} allows; the first: {', '.join(self.examples)}"
+            )
+
+    @rank_zero_only
+    def report(self) -> None:
+        """Say in one line what was skipped, if anything was."""
+        if len(self):
+            counts = ", ".join(f"{count:,} {reason}" for reason, count in self.reasons.most_common())
+            told = f"{len(self):,} of {self.seen:,} samples skipped: {counts}; the first: {self.examples[0]}"
+            print(f"{self.source}: {told}", file=sys.stderr, flush=True)
