@@ -44,6 +44,12 @@ class Skipped:
         self.reasons.update(other.reasons)
         self.examples += other.examples[: EXAMPLES - len(self.examples)]
 
+    def take(self) -> "Skipped":
+        """What was counted so far, to be sent to the process that adds it up; counts anew from here."""
+        taken = Skipped(self.source, self.max_bad, self.seen, self.reasons, self.examples)
+        self.seen, self.reasons, self.examples = 0, Counter(), []
+        return taken
+
     def check(self) -> None:
         """Raise ConfigError, with the first examples, where more than `max_bad` of what was seen is skipped."""
         if len(self) > self.max_bad * self.seen:

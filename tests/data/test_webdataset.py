@@ -1,0 +1,249 @@
+"""WebDataset shards made here: streamed once each, by any number of workers and processes, damaged ones as well."""
+
+import gzip
+import io
+import json
+import tarfile
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
+from data.miniatures import image_bytes
+from intrinsic_clip.config import ConfigError
+from intrinsic_clip.data.openclipart import FOLDER
+from intrinsic_clip.data.shards import expand, read_members
+from intrinsic_clip.data.skipping import Skipped
+from intrinsic_clip.data.webdataset import ShardStream, WebDatasetShards
+from runs import files_below
+
+PER_SHARD = 12
+
+
+def write_shard(
+    path: Path, numbers: range, spoilt: frozenset[int] = frozenset(), json_only: bool = False
+) -> Path:
+    with tarfile.open(path, "w:gz" if path.suffix == ".gz" else "w") as archive:
+        for i in numbers:
+            image = image_bytes(i)[: 50 if i in spoilt else None]
+            known = {"caption": f"caption {i}", "kind": f"kind {i % 3}"}
+            members = {"jpg": image, "json": json.dumps(known).encode()}
+            if not json_only:
+                members["txt"] = f"caption {i}".encode()
+            for extension, content in members.items():
+                member = tarfile.TarInfo(f"part/{i:06d}.{extension}")
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+    return path
+
+
+@pytest.fixture
+def shards(tmp_path: Path) -> str:
+    (tmp_path / "set").mkdir()
+    for s in range(5):
+        write_shard(tmp_path / "set" / f"{s:05d}.tar", range(s * PER_SHARD, (s + 1) * PER_SHARD))
+    return str(tmp_path / "set" / "{00000..00004}.tar")
+
+
+def load(shards: str, **options) -> WebDatasetShards:
+    sizes = {"n_append": 4, "n_test": 8, "batch_size": 8, "image_size": 16, "workers": 0}
+    return WebDatasetShards(shards, **{**sizes, **options})
+
+
+def rows(batches) -> list[bytes]:
+    return [row.numpy().tobytes() for x, _ in batches for row in x]
+
+
+def test_patterns(shards: str, tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    names = [str(folder / f"0000{i}.tar") for i in range(5)]
+    assert [str(path) for path in expand(shards)] == names
+    assert [str(path) for path in expand(str(folder / "*.tar"))] == names
+    assert [str(path) for path in expand(str(folder / "0000{0,{2..3}}.tar"))] == [
+        names[0],
+        names[2],
+        names[3],
+    ]
+    with pytest.raises(ConfigError, match=r"2 of 7 are missing, the first .*00005.tar; expected .tar files"):
+        expand(str(folder / "{00000..00006}.tar"))
+    with pytest.raises(ConfigError, match=r"none is there"):
+        expand(str(folder / "*.tgz"))
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+@pytest.mark.parametrize("workers", [0, 2, 7])
+def test_an_epoch_holds_every_pair_once_and_none_held_out(shards: str, workers: int) -> None:
+    data = load(shards, workers=workers, labels=["kind"])
+    epochs = data.train_dataloader()
+    first, second = rows(epochs), rows(epochs)
+    assert len(first) == len(set(first)) == 48
+    assert set(first) == set(second)
+    assert first != second
+    assert first == rows(load(shards, workers=workers).train_dataloader())
+    held = {row.mul(255).byte().numpy().tobytes() for s in ("append", "test") for row in data.pairs(s).x}
+    assert len(held) == 12
+    assert not held & set(first)
+    assert data.pairs("test").x.shape == (8, 3, 16, 16)
+    assert set(data.pairs("test").labels) == {"kind"}
+
+
+def test_processes_share_the_pairs(shards: str) -> None:
+    for pattern in (shards, shards.replace("{00000..00004}", "00002")):
+        streams = [
+            ShardStream(expand(pattern), 16, 4, frozenset(), 5, 0, False, rank, 3, "shards")
+            for rank in range(3)
+        ]
+        seen = Counter(row for stream in streams for row in rows(chunk[:2] for chunk in stream))
+        assert set(seen.values()) == {1}
+        assert len(seen) == (60 if pattern == shards else 12)
+
+
+def test_epochs_of_a_given_length(shards: str) -> None:
+    data = load(shards, epoch_batches=13)
+    epochs = data.train_dataloader()
+    assert len(epochs) == 13
+    assert [len(x) for x, _ in epochs] == [8] * 13
+
+
+def test_several_processes_need_a_length(shards: str) -> None:
+    data = load(shards)
+    data.trainer = type("Two", (), {"global_rank": 0, "world_size": 2})()
+    with pytest.raises(MisconfigurationException, match=r"data.epoch_batches: must be given, since the 2"):
+        data.train_dataloader()
+
+
+def test_captions_from_json_and_compressed_shards(tmp_path: Path) -> None:
+    plain = write_shard(tmp_path / "a.tar", range(30))
+    packed = write_shard(tmp_path / "b.tar.gz", range(30), json_only=True)
+    one, other = load(str(plain)), load(str(packed))
+    assert set(rows(one.train_dataloader())) != set()
+    assert torch.equal(one.pairs("test").y, other.pairs("test").y)
+    assert torch.equal(one.pairs("test").x, other.pairs("test").x)
+
+
+@pytest.mark.parametrize("cut", [100, 512, 5000, 5120 + 300, -12000, -20000])
+def test_a_truncated_shard_is_counted_and_its_whole_samples_used(tmp_path: Path, cut: int) -> None:
+    shard = write_shard(tmp_path / "a.tar", range(40))
+    whole = dict(read_members(shard, Skipped("shards")))
+    shard.write_bytes(shard.read_bytes()[:cut])
+    skipped = Skipped("shards")
+    found = dict(read_members(shard, skipped))
+    assert (len(skipped), skipped.seen) == (1, 1)
+    assert skipped.reasons == {"truncated or corrupt shard": 1}
+    assert all(whole[name] == members for name, members in found.items())
+    assert len(found) < 40
+
+
+def test_other_damage(tmp_path: Path) -> None:
+    packed = write_shard(tmp_path / "b.tar.gz", range(40))
+    packed.write_bytes(packed.read_bytes()[:-3000])
+    contents = {"empty.tar": b"", "text.tar": b"<html>" * 500, "no.tar.gz": b"nothing"}
+    for name, content in (contents | {"b.tar.gz": packed.read_bytes()}).items():
+        (tmp_path / name).write_bytes(content)
+        skipped = Skipped("shards")
+        list(read_members(tmp_path / name, skipped))
+        assert len(skipped) == 1, name
+
+
+def test_corrupt_samples_are_skipped_and_reported(tmp_path: Path, capsys) -> None:
+    write_shard(tmp_path / "a.tar", range(60), spoilt=frozenset(range(0, 60, 5)))
+    truncated = write_shard(tmp_path / "b.tar", range(60, 90))
+    truncated.write_bytes(truncated.read_bytes()[:20_000])
+    pattern = str(tmp_path / "{a,b}.tar")
+    with pytest.raises(ConfigError, match=r"samples cannot be used, more than data.max_bad=0.01") as caught:
+        load(pattern)
+    assert str(caught.value).count("corrupt image") <= 5
+    for workers in (0, 3):
+        list(load(pattern, max_bad=0.5, workers=workers).train_dataloader())
+        report = capsys.readouterr().err
+        assert "12 corrupt image" in report
+        assert "1 truncated or corrupt shard" in report
+
+
+def test_too_many_corrupt_samples_later_on_stop_the_epoch(tmp_path: Path) -> None:
+    write_shard(tmp_path / "a.tar", range(60))
+    data = load(str(tmp_path / "a.tar"))
+    write_shard(tmp_path / "a.tar", range(60), spoilt=frozenset(range(30)))
+    with pytest.raises(ConfigError, match=r"30 of 60 samples cannot be used"):
+        list(data.train_dataloader())
+
+
+def test_members_are_never_written(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "evil.tar", "w") as archive:
+        for name in ("../../escaped.txt", "/tmp/escaped.txt", "../escaped.jpg"):
+            member = tarfile.TarInfo(name)
+            member.size = 4
+            archive.addfile(member, io.BytesIO(b"evil"))
+        link = tarfile.TarInfo("link.jpg")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+    before = files_below(tmp_path.parent)
+    assert [b"evil" in members.values() for _, members in read_members(tmp_path / "evil.tar", Skipped("s"))]
+    with pytest.raises(ConfigError, match=r"cannot be used"):
+        load(str(tmp_path / "evil.tar"))
+    assert files_below(tmp_path.parent) == before
+
+
+def test_too_few_pairs_and_rows_in_sample(shards: str) -> None:
+    with pytest.raises(
+        ConfigError, match=r"60 usable pairs; data.n_append \+ n_test \+ batch_size = 72 must not"
+    ):
+        load(shards, n_test=60)
+    with pytest.raises(ConfigError, match=r"training rows are streamed"):
+        load(shards).pairs("train")
+
+
+def test_the_shipped_set_is_a_shard() -> None:
+    data = WebDatasetShards(
+        str(FOLDER / "images.tar"), n_append=10, n_test=50, labels=["category"], workers=0
+    )
+    assert data.pairs("test").x.shape == (50, 3, 64, 64)
+    x, y = next(iter(data.train_dataloader()))
+    assert (x.shape, y.shape) == ((256, 3, 64, 64), (256, 77))
+
+
+class Sum(LightningModule):
+    """Notes what it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight, self.sums = torch.nn.Parameter(torch.zeros(())), []
+
+    def training_step(self, batch: list, batch_idx: int) -> torch.Tensor:
+        assert batch[0].is_floating_point()
+        self.sums.append((self.current_epoch, float(batch[0].sum())))
+        return self.weight * batch[0].mean()
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+def test_a_resumed_training_sees_what_the_whole_one_does(shards: str, tmp_path: Path) -> None:
+    def fit(epochs: int, checkpoint: str | None = None) -> Sum:
+        module, quiet = Sum(), {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
+        trainer = Trainer(accelerator="cpu", max_epochs=epochs, enable_checkpointing=False, **quiet)
+        trainer.fit(module, datamodule=load(shards, workers=1), ckpt_path=checkpoint, weights_only=True)
+        trainer.save_checkpoint(tmp_path / "last.ckpt")
+        return module
+
+    whole, begun = fit(3).sums, fit(1).sums
+    assert whole == begun + fit(3, str(tmp_path / "last.ckpt")).sums
+
+
+def test_the_webdataset_package_reads_the_same(shards: str) -> None:
+    webdataset = pytest.importorskip("webdataset")
+    path = expand(shards)[1]
+    theirs = {sample["__key__"]: sample for sample in webdataset.WebDataset(str(path), shardshuffle=False)}
+    ours = dict(read_members(path, Skipped("shards")))
+    assert list(theirs) == list(ours)
+    for key, members in ours.items():
+        assert members == {e: content for e, content in theirs[key].items() if not e.startswith("__")}
+
+
+def test_gzip_is_what_it_says(tmp_path: Path) -> None:
+    plain = write_shard(tmp_path / "a.tar", range(3))
+    (tmp_path / "a.tgz").write_bytes(gzip.compress(plain.read_bytes()))
+    assert list(read_members(plain, Skipped("s"))) == list(read_members(tmp_path / "a.tgz", Skipped("s")))
