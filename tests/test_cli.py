@@ -12,7 +12,7 @@ from runs import TINY, files_below
 WRONG = {
     "encoder.outputdim=3": "encoder.outputdim: unknown key, did you mean encoder.output_dim?",
     "experiment=lineer": "Could not find 'experiment/lineer' Available options in 'experiment': demo",
-    "encoder=tranformer": "Available options in 'encoder': deep linear mlp open_clip shallow",
+    "encoder=tranformer": "Available options in 'encoder': deep linear mlp open_clip pixels_and_tokens shallow",
     "encoder.output_dim=0": "encoder.output_dim=0: input should be greater than 0",
     "nonsense": "Error parsing override 'nonsense'",
     "data.shared_dim=21": "data.shared_dim=21 must not exceed min(d_x, d_y) = 20",

@@ -48,7 +48,15 @@ def test_wrong_values_are_named(compose, override: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "experiment", ["demo", "synthetic_linear", "synthetic_nonlinear", "synthetic_independent", "openclipart"]
+    "experiment",
+    [
+        "demo",
+        "synthetic_linear",
+        "synthetic_nonlinear",
+        "synthetic_independent",
+        "openclipart",
+        "openclipart_pixels",
+    ],
 )
 def test_experiments_are_valid(compose, experiment: str) -> None:
     config.check(config.resolve(compose(f"experiment={experiment}")))
@@ -61,7 +69,7 @@ def test_experiments_are_valid(compose, experiment: str) -> None:
             f"data=synthetic_{kind}"
             for kind in ("linear", "nonlinear", "rotated", "gaussian_nonlinear", "independent")
         ),
-        *(f"encoder={kind}" for kind in ("mlp", "shallow", "linear", "deep")),
+        *(f"encoder={kind}" for kind in ("mlp", "shallow", "linear", "deep", "pixels_and_tokens")),
         *(f"trainer={kind}" for kind in ("cpu", "gpu", "ddp")),
         *(f"logger={kind}" for kind in ("csv", "wandb", "both")),
         "loss/temperature=fixed",

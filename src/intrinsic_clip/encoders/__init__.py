@@ -1,5 +1,6 @@
 """Encoders f and g: each builder takes the input size and gives a module `(*, d_in) → (*, output_dim)`."""
 
 from intrinsic_clip.encoders.feedforward import deep, linear, mlp, shallow
+from intrinsic_clip.encoders.towers import pixels_and_tokens
 
-__all__ = ["deep", "linear", "mlp", "shallow"]
+__all__ = ["deep", "linear", "mlp", "pixels_and_tokens", "shallow"]

@@ -1,0 +1,107 @@
+"""Random crops, mirror images and colours of a batch of pictures, and random omissions from a batch of captions.
+
+Every random number is a function of a key, of how often the module was called, and of its place in the batch. A
+resumed training therefore goes on with the numbers that it would have seen, and copies under `vmap` draw what each
+would draw alone.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+MULTIPLIERS = (0x45D9F3B, 0x27D4EB2D, 0x165667B1)
+MASK = 0xFFFFFFFF
+GREY = (0.299, 0.587, 0.114)
+
+
+class Draws(nn.Module):
+    """Uniform random numbers, other ones at each call; the key is drawn from PyTorch's global generator."""
+
+    key: Tensor
+    calls: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("key", torch.randint(MASK, ()))
+        self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, *shape: int) -> Tensor:
+        """Numbers in [0, 1) of the given shape."""
+        self.calls += 1
+        places = torch.arange(math.prod(shape), device=self.key.device)
+        mixed = _mixed(_mixed(self.key + 1) + _mixed(self.calls))
+        bits = _mixed(mixed + places)
+        return ((bits >> 8).float() / 2**24).reshape(shape)
+
+
+def _mixed(bits: Tensor) -> Tensor:
+    """A hash of 32-bit numbers (in int64), every bit of which depends on every bit."""
+    for multiplier in MULTIPLIERS:
+        bits = bits & MASK
+        bits = ((bits ^ (bits >> 16)) * multiplier) & MASK
+    return bits ^ (bits >> 16)
+
+
+class AugmentImages(nn.Module):
+    """While training: a random crop at a random scale, mirrored or not, in other colours; otherwise nothing.
+
+    Args:
+        scale: the side of the smallest crop as a share of the picture's.
+        colour: how far brightness, contrast and saturation go up or down, as a share.
+    """
+
+    def __init__(self, scale: float, colour: float) -> None:
+        super().__init__()
+        self.scale, self.colour = scale, colour
+        self.draws = Draws()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images `(n, 3, h, w)` in [0, 1], of the same shape and range."""
+        if not self.training:
+            return images
+        side, left, top, mirrored, *colours = self.draws(7, images.shape[0])
+        side = self.scale + (1 - self.scale) * side
+        flip = torch.where(mirrored < 0.5, -1.0, 1.0)
+        height, width = images.shape[2:]
+        across = (side * flip)[:, None] * _centres(width, side) + ((1 - side) * (2 * left - 1))[:, None]
+        down = side[:, None] * _centres(height, side) + ((1 - side) * (2 * top - 1))[:, None]
+        grid = torch.stack(
+            [across[:, None].expand(-1, height, -1), down[:, :, None].expand(-1, -1, width)], -1
+        )
+        crops = functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
+        return self._recoloured(crops, *(1 + self.colour * (2 * c - 1)[:, None, None, None] for c in colours))
+
+    @staticmethod
+    def _recoloured(images: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor) -> Tensor:
+        grey = (images * torch.tensor(GREY, device=images.device)[:, None, None]).sum(1, keepdim=True)
+        images = grey + saturation * (images - grey)
+        mean = grey.mean((1, 2, 3), keepdim=True)
+        return (brightness * (mean + contrast * (images - mean))).clamp(0, 1)
+
+
+def _centres(pixels: int, like: Tensor) -> Tensor:
+    """Of a row of pixels, in the coordinates of `grid_sample`: its ends are −1 and 1."""
+    return (2 * torch.arange(pixels, device=like.device, dtype=like.dtype) + 1) / pixels - 1
+
+
+class OmitTokens(nn.Module):
+    """While training, hide a random share of a caption's tokens; otherwise none.
+
+    Args:
+        share: of the tokens.
+    """
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.share = share
+        self.draws = Draws()
+
+    def forward(self, real: Tensor) -> Tensor:
+        """Which tokens of captions `(n, length)` are left of the real ones; the first mark always is."""
+        if not self.training or not self.share:
+            return real
+        kept = self.draws(*real.shape) >= self.share
+        first = torch.arange(real.shape[1], device=real.device) == 0
+        return real & (kept | first)
