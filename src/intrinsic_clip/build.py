@@ -39,7 +39,7 @@ def build(
     if settings["threads"] is not None:
         torch.set_num_threads(settings["threads"])
     try:
-        data = instantiate(cfg.data)
+        data = _data(cfg)
         replicates = Replicates.of(settings)
         f = _encoder(cfg, settings, replicates, "f", data.d_x)
         g = _encoder(cfg, settings, replicates, "g", data.d_y)
@@ -53,6 +53,14 @@ def build(
     except (InstantiationException, ValueError) as error:
         raise ConfigError(str(error.__cause__ or error).splitlines()[0]) from error
     return data, module, probes
+
+
+def _data(cfg: DictConfig) -> "PairedData":
+    """The data source, or what a frozen model makes of its images and captions."""
+    if cfg.get("features") is None:
+        return instantiate(cfg.data)
+    images = {"images": True} if config.takes({"_target_": cfg.data._target_}, "images") else {}
+    return instantiate(cfg.features)(source=instantiate(cfg.data, **images))
 
 
 def _encoder(

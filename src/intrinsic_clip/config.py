@@ -52,6 +52,7 @@ class TrainConfig(BaseModel):
     memory_gb: PositiveFloat | None
     checkpoint_seconds: NonNegativeFloat
     data: Node
+    features: Node | None = None
     encoder: Node
     loss: Node
     optimizer: Node

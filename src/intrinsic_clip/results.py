@@ -27,6 +27,7 @@ FAILED = "failed.txt"
 # What may differ between two starts of the same run: where it writes, what it shows, the machine it runs on.
 NOT_CONTENT = {"output_dir", "logger", "threads", "compile", "memory_gb", "checkpoint_seconds", "progress"}
 HARDWARE = {"accelerator", "devices", "num_nodes", "strategy"}
+STORAGE = {"folder", "batch_size", "device"}  # of cached features
 
 
 def run_folder(config: Mapping[str, Any]) -> Path:
@@ -38,6 +39,8 @@ def fingerprint(config: Mapping[str, Any]) -> str:
     """Twelve hexadecimal digits that stand for a resolved config without paths, logger and hardware."""
     content = {key: value for key, value in config.items() if key not in NOT_CONTENT}
     content["trainer"] = {key: value for key, value in config["trainer"].items() if key not in HARDWARE}
+    if content.get("features"):
+        content["features"] = {key: v for key, v in content["features"].items() if key not in STORAGE}
     return digest(content)
 
 

@@ -2,7 +2,7 @@
 
 import difflib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from intrinsic_clip.config import ConfigError
+from intrinsic_clip.encoders.projections import Features, take_projections
 
 LOCAL, HUB = "local-dir:", "hf-hub:"
 
@@ -20,7 +21,7 @@ LOCAL, HUB = "local-dir:", "hf-hub:"
 class OpenClip:
     """A pretrained model that embeds images `(n, 3, h, w)` in [0, 1] and token ids `(n, length)`.
 
-    Embeddings have unit norm, as the model compares them.
+    Projected embeddings have unit norm, as the model compares them; features before the projection are as they come.
 
     Args:
         model: a name that open_clip knows, `hf-hub:NAME`, or a folder (also as `local-dir:FOLDER`) that holds
@@ -28,6 +29,7 @@ class OpenClip:
         pretrained: where `model` is a name: one of its tags, or a file of weights.
         batch_size: rows at once.
         device: where to compute; None: a GPU where there is one.
+        features: after the projection, or the towers' own before it.
 
     Raises:
         ConfigError: there is no such model, its weights cannot be had or do not fit, or its tokenizer is another.
@@ -39,21 +41,34 @@ class OpenClip:
         pretrained: str | None = None,
         batch_size: PositiveInt = 64,
         device: str | None = None,
+        features: Features = "projected",
     ) -> None:
         self.name = LOCAL + model if Path(model).is_dir() else model
         self.batch_size = batch_size
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.model = _load(self.name, pretrained).to(self.device).eval()
+        self.normalised = features == "projected"
+        self.model = _load(self.name, pretrained)
+        if features == "tower":
+            take_projections(self.model, self.name)
+        self.model.to(self.device).eval()
 
     def embed(self, images: Tensor, tokens: Tensor, progress: bool = False) -> tuple[Tensor, Tensor]:
         """Embeddings `(n, d)` float32 of both modalities, on the CPU."""
-        _check_inputs(images, tokens)
+        check_inputs(images, tokens)
         return self.embed_images(images, progress), self.embed_texts(tokens, progress)
+
+    @torch.inference_mode()
+    def features(self, images: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Features `(n, d_x)` and `(n, d_y)` of one batch, float32 on the CPU, never normalised."""
+        check_inputs(images, tokens)
+        x = self.model.encode_image(self._prepared(images.to(self.device)))
+        y = self.model.encode_text(self._fitted(tokens).to(self.device))
+        return x.float().cpu(), y.float().cpu()
 
     def embed_images(self, images: Tensor, progress: bool = False) -> Tensor:
         """Resized and normalised as the model was trained."""
         return self._in_batches(
-            lambda rows: self.model.encode_image(self._prepared(rows), normalize=True),
+            lambda rows: self.model.encode_image(self._prepared(rows), normalize=self.normalised),
             images,
             "images",
             progress,
@@ -61,15 +76,20 @@ class OpenClip:
 
     def embed_texts(self, tokens: Tensor, progress: bool = False) -> Tensor:
         """Of ids of open_clip's own tokenizer, cut or filled up to the model's context."""
-        length, words = self.model.context_length, self.model.vocab_size
+        return self._in_batches(
+            lambda rows: self.model.encode_text(rows, normalize=self.normalised),
+            self._fitted(tokens),
+            "captions",
+            progress,
+        )
+
+    def _fitted(self, tokens: Tensor) -> Tensor:
+        words = self.model.vocab_size
         if int(tokens.max()) >= words:
             raise ConfigError(
                 f"encoder.model={self.name}: knows {words} tokens, but the data's ids go to {int(tokens.max())}"
             )
-        fitted = _of_length(tokens, length)
-        return self._in_batches(
-            lambda rows: self.model.encode_text(rows, normalize=True), fitted, "captions", progress
-        )
+        return _of_length(tokens, self.model.context_length)
 
     @torch.inference_mode()
     def _in_batches(
@@ -84,21 +104,25 @@ class OpenClip:
         return torch.cat(embeddings).clone()
 
     def _prepared(self, images: Tensor) -> Tensor:
-        """What open_clip's own transform does to pictures, on tensors."""
-        from torchvision.transforms.v2 import InterpolationMode
-        from torchvision.transforms.v2.functional import center_crop, normalize, resize
-
-        wanted = self.model.visual.preprocess_cfg
-        size = [wanted["size"]] * 2 if isinstance(wanted["size"], int) else list(wanted["size"])
-        square = images.shape[-2] == images.shape[-1] and size[0] == size[1]
-        whole = square or wanted["resize_mode"] == "squash"
-        mode = InterpolationMode(wanted["interpolation"])
-        resized = resize(images, size if whole else [min(size)], interpolation=mode, antialias=True)
-        cropped = resized if whole else center_crop(resized, size)
-        return normalize(cropped.clamp(0, 1), list(wanted["mean"]), list(wanted["std"]))
+        return prepared(images, self.model.visual.preprocess_cfg)
 
 
-def _check_inputs(images: Tensor, tokens: Tensor) -> None:
+def prepared(images: Tensor, wanted: Mapping[str, Any]) -> Tensor:
+    """What open_clip's own transform does to pictures, on tensors, for a model's preprocessing settings."""
+    from torchvision.transforms.v2 import InterpolationMode
+    from torchvision.transforms.v2.functional import center_crop, normalize, resize
+
+    size = [wanted["size"]] * 2 if isinstance(wanted["size"], int) else list(wanted["size"])
+    square = images.shape[-2] == images.shape[-1] and size[0] == size[1]
+    whole = square or wanted["resize_mode"] == "squash"
+    mode = InterpolationMode(wanted["interpolation"])
+    resized = resize(images, size if whole else [min(size)], interpolation=mode, antialias=True)
+    cropped = resized if whole else center_crop(resized, size)
+    return normalize(cropped.clamp(0, 1), list(wanted["mean"]), list(wanted["std"]))
+
+
+def check_inputs(images: Tensor, tokens: Tensor) -> None:
+    """Raise ConfigError where these are not images and token ids."""
     if images.ndim != 4 or images.shape[1] != 3 or tokens.ndim != 2 or tokens.is_floating_point():
         shapes = f"{tuple(images.shape)} and {tuple(tokens.shape)} {tokens.dtype}"
         raise ConfigError(

@@ -1,6 +1,5 @@
 """Where the embeddings come from: files, a data source, a pretrained model on a data source, or a finished run."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from omegaconf import DictConfig
 
 from intrinsic_clip import results
 from intrinsic_clip.config import ConfigError
+from intrinsic_clip.content import file_digest, weights_digest
 
 if TYPE_CHECKING:  # PyTorch takes seconds to import: what is measured already does not wait for it
     from torch import Tensor
@@ -40,31 +40,14 @@ def folder_of(settings: Mapping[str, Any]) -> Path:
     content = {key: value for key, value in settings.items() if key not in SHOWN_ONLY}
     for key in FILES:
         if settings[key] is not None:
-            content[key] = [Path(settings[key]).suffix, _digest(key, Path(settings[key]))]
+            content[key] = [Path(settings[key]).suffix, file_digest(key, Path(settings[key]))]
     if settings["run"] is not None:
-        content["run"] = _digest("run", Path(settings["run"]) / results.EMBEDDINGS)
+        content["run"] = file_digest("run", Path(settings["run"]) / results.EMBEDDINGS)
     if settings["encoder"] is not None:
-        local = {key: _local_digest(settings["encoder"].get(key)) for key in ("model", "pretrained")}
+        local = {key: weights_digest(settings["encoder"].get(key)) for key in ("model", "pretrained")}
         ignored = {"batch_size": None, "device": None}
         content["encoder"] = {**settings["encoder"], **ignored, **local}
     return Path(settings["output_dir"]) / "probe" / results.digest(content)
-
-
-def _digest(key: str, path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise ConfigError(f"{key}={path}: {(error.strerror or str(error)).lower()}") from error
-
-
-def _local_digest(given: str | None) -> str | None:
-    """Of a file, or of a folder's files, what they hold; of the name of a model or of weights, the name."""
-    path = Path((given or "").removeprefix("local-dir:"))
-    if given is None or not path.exists():
-        return given
-    files = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
-    return results.digest([_digest("encoder", file) for file in files])
 
 
 def load(cfg: DictConfig, settings: Mapping[str, Any]) -> Given:
