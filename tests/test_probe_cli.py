@@ -373,11 +373,6 @@ def test_a_finished_run_of_our_own(command_line, capsys, tmp_path) -> None:
     assert "not a finished run" in capsys.readouterr().err
 
 
-def test_training_refuses_a_pretrained_encoder(command_line, capsys) -> None:
-    assert command_line("train", "encoder=open_clip") == 2
-    assert "encoder: OpenClip is pretrained and not to be trained" in capsys.readouterr().err
-
-
 def test_wandb_gets_the_same_numbers(command_line, tmp_path, pair) -> None:
     assert command_line("probe", "x=x.npy", "y=y.npy", *QUICK, "logger=wandb") == 0
     (folder,) = tmp_path.glob("outputs/probe/*")

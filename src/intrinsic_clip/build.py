@@ -41,8 +41,11 @@ def build(
     try:
         data = _data(cfg)
         replicates = Replicates.of(settings)
-        f = _encoder(cfg, settings, replicates, "f", data.d_x)
-        g = _encoder(cfg, settings, replicates, "g", data.d_y)
+        if config.is_pretrained(cfg.encoder):
+            f, g = _pretrained(cfg, settings, data)
+        else:
+            f = _encoder(cfg, settings, replicates, "f", data.d_x)
+            g = _encoder(cfg, settings, replicates, "g", data.d_y)
         axes = {"replicates": replicates.shape, "_convert_": "all"} if replicates.shape else {}
         similarity, temperature = instantiate(cfg.loss.similarity), instantiate(cfg.loss.temperature, **axes)
         optimizer = instantiate(cfg.optimizer)
@@ -57,10 +60,22 @@ def build(
 
 def _data(cfg: DictConfig) -> "PairedData":
     """The data source, or what a frozen model makes of its images and captions."""
-    if cfg.get("features") is None:
-        return instantiate(cfg.data)
-    images = {"images": True} if config.takes({"_target_": cfg.data._target_}, "images") else {}
-    return instantiate(cfg.features)(source=instantiate(cfg.data, **images))
+    features = cfg.get("features")
+    wanted = features is not None or config.is_pretrained(cfg.encoder)
+    images = {"images": True} if wanted and "images" in cfg.data else {}
+    data = instantiate(cfg.data, **images)
+    return data if features is None else instantiate(features)(source=data)
+
+
+def _pretrained(
+    cfg: DictConfig, settings: Mapping[str, Any], data: "PairedData"
+) -> tuple["nn.Module", "nn.Module"]:
+    """Both encoders of one pretrained model, whose new heads, if any, depend on the seed alone."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream_seed(settings["seed"], 0, "f"))
+        return instantiate(cfg.encoder, device="cpu").encoders(data.d_x, data.d_y)
 
 
 def _encoder(

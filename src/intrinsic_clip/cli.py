@@ -77,8 +77,8 @@ def _help(verb: str) -> str:
 
 
 def _suits(verb: str, path: Path) -> bool:
-    """Whether a verb takes this choice: encoders are either to be trained (`_partial_`) or to be probed."""
-    return path.parent.name != "encoder" or ("_partial_: true" in path.read_text()) == (verb == "train")
+    """Whether a verb takes this choice: an encoder without weights (`_partial_`) is not to be probed."""
+    return path.parent.name != "encoder" or verb == "train" or "_partial_: true" not in path.read_text()
 
 
 def _purpose(path: Path) -> str:

@@ -113,7 +113,7 @@ def resolve(cfg: DictConfig) -> dict[str, Any]:
 def check(config: Mapping[str, Any]) -> None:
     """Raise ConfigError for an unknown key, a wrong type or an impossible value in a training run's config."""
     _check_top_level(TrainConfig, config)
-    _check_encoder(config["encoder"])
+    _check_encoder(config)
     _check_axes(config)
     for path, node in _targets("", _narrowest(config)):
         _check_node(path, node)
@@ -245,12 +245,23 @@ def _offer(node: Mapping[str, Any], parameters: Mapping[str, Any]) -> str:
     return f"{str(node['_target_']).rpartition('.')[2]} takes {', '.join(parameters)}"
 
 
-def _check_encoder(encoder: Mapping[str, Any]) -> None:
-    """That it is one to be trained: such a node leaves the sizes open."""
-    if not encoder.get("_partial_"):
-        name = str(encoder.get("_target_")).rpartition(".")[2]
+def is_pretrained(encoder: Mapping[str, Any]) -> bool:
+    """Whether an encoder node is a model with weights: one to be trained from scratch leaves the sizes open."""
+    return not encoder.get("_partial_")
+
+
+def _check_encoder(config: Mapping[str, Any]) -> None:
+    """That a pretrained model, which there is only once, is trained once."""
+    if not is_pretrained(config["encoder"]):
+        return
+    if config["replicates"] is not None or isinstance(config["encoder"].get("output_dim"), list):
         raise ConfigError(
-            f"encoder: {name} is pretrained and not to be trained; `intrinsic-clip probe` takes it"
+            "encoder: a pretrained model is trained once in a run, so replicates must be null and output_dim one "
+            "number; --multirun sweeps over seed=… and encoder.output_dim=…"
+        )
+    if config.get("features") is not None:
+        raise ConfigError(
+            "encoder: takes images and captions, not features of another model; leave features out"
         )
 
 

@@ -82,7 +82,7 @@ def _kept_by_a_step(twin: Any, x: Tensor, y: Tensor, x_append: Tensor, y_append:
 def _largest_activation(encoder: nn.Module, x: Tensor) -> int:
     sizes = [0]
     hooks = [
-        part.register_forward_hook(lambda _, __, output: sizes.append(_bytes([output])))
+        part.register_forward_hook(lambda _, __, output: sizes.append(_bytes(_tensors(output))))
         for part in encoder.modules()
     ]
     encoder(x)
@@ -93,3 +93,9 @@ def _largest_activation(encoder: nn.Module, x: Tensor) -> int:
 
 def _bytes(tensors: Any) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def _tensors(output: Any) -> list[Tensor]:
+    """Of what a module returns; other libraries' return tuples with None in them."""
+    parts = output if isinstance(output, (tuple, list)) else [output]
+    return [part for part in parts if isinstance(part, Tensor)]

@@ -234,6 +234,7 @@ def _quieten() -> None:
         "treespec, LeafSpec",
         "smaller than the logging interval",
         "sync_dist=True",
+        r"module\(s\) in eval mode",
         "_prims_common.check",
     )
     for hint in hints:

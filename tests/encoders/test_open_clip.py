@@ -7,7 +7,8 @@ from PIL import Image
 from torchvision.transforms.functional import to_pil_image
 
 from intrinsic_clip.config import ConfigError
-from intrinsic_clip.encoders.open_clip import OpenClip, _of_length
+from intrinsic_clip.encoders.inputs import of_length
+from intrinsic_clip.encoders.open_clip import OpenClip
 from runs import tiny_open_clip
 
 
@@ -51,7 +52,7 @@ def test_captions_are_cut_and_filled_as_the_tokenizer_does() -> None:
     captions = ["a dog", "one two three four five six seven eight nine ten"]
     whole = open_clip.tokenize(captions)
     for length in (6, 20, 100):
-        assert torch.equal(_of_length(whole, length), open_clip.tokenize(captions, context_length=length))
+        assert torch.equal(of_length(whole, length), open_clip.tokenize(captions, context_length=length))
 
 
 def test_what_cannot_be_loaded_is_one_line(tmp_path) -> None:

@@ -12,7 +12,8 @@ from torch import Tensor
 from intrinsic_clip.content import weights_digest
 from intrinsic_clip.data.paired import PairedData, Pairs, Split
 from intrinsic_clip.data.rows_on_disk import Compute, computed_once
-from intrinsic_clip.encoders.open_clip import OpenClip, check_inputs
+from intrinsic_clip.encoders.inputs import check_inputs
+from intrinsic_clip.encoders.open_clip import OpenClip
 from intrinsic_clip.encoders.projections import Features
 from intrinsic_clip.results import digest
 
@@ -102,5 +103,5 @@ def _fingerprint(rows: Tensor) -> list[Any]:
     return [
         list(rows.shape),
         str(rows.dtype),
-        hashlib.sha256(memoryview(rows.contiguous().numpy())).hexdigest(),
+        hashlib.sha256(rows.contiguous().numpy().data).hexdigest(),
     ]

@@ -2,19 +2,22 @@
 
 import difflib
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import PositiveInt
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from intrinsic_clip.config import ConfigError
+from intrinsic_clip.encoders.fine_tuning import Trainable, fine_tuned
+from intrinsic_clip.encoders.inputs import check_inputs, of_length, prepared
 from intrinsic_clip.encoders.projections import Features, take_projections
 
+VOCABULARY = 49408  # of open_clip's own tokenizer
 LOCAL, HUB = "local-dir:", "hf-hub:"
 
 
@@ -30,6 +33,7 @@ class OpenClip:
         batch_size: rows at once.
         device: where to compute; None: a GPU where there is one.
         features: after the projection, or the towers' own before it.
+        trainable, output_dim: what `encoders` trains, and the size of new heads, see `fine_tuned`.
 
     Raises:
         ConfigError: there is no such model, its weights cannot be had or do not fit, or its tokenizer is another.
@@ -42,20 +46,38 @@ class OpenClip:
         batch_size: PositiveInt = 64,
         device: str | None = None,
         features: Features = "projected",
+        trainable: Trainable = "heads",
+        output_dim: PositiveInt | None = None,
     ) -> None:
         self.name = LOCAL + model if Path(model).is_dir() else model
         self.batch_size = batch_size
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.normalised = features == "projected"
-        self.model = _load(self.name, pretrained)
+        self.layer, self.trainable, self.output_dim = features, trainable, output_dim
+        self.model = _load(self.name, pretrained).to(self.device).eval()
         if features == "tower":
             take_projections(self.model, self.name)
-        self.model.to(self.device).eval()
 
     def embed(self, images: Tensor, tokens: Tensor, progress: bool = False) -> tuple[Tensor, Tensor]:
         """Embeddings `(n, d)` float32 of both modalities, on the CPU."""
         check_inputs(images, tokens)
         return self.embed_images(images, progress), self.embed_texts(tokens, progress)
+
+    def encoders(self, d_x: int | tuple[int, ...], d_y: int | tuple[int, ...]) -> tuple[nn.Module, nn.Module]:
+        """f and g to train on rows of these shapes: the towers with heads. They take the model over.
+
+        Raises:
+            ConfigError: rows that are no images and token ids, a vocabulary smaller than the tokenizer's, or what
+                `fine_tuned` cannot do.
+        """
+        if not (isinstance(d_x, tuple) and len(d_x) == 3 and isinstance(d_y, tuple) and len(d_y) == 1):
+            raise ConfigError(
+                f"encoder: takes images (3, h, w) and token ids, the data's rows are {d_x} and {d_y}"
+            )
+        if self.model.vocab_size < VOCABULARY:
+            raise ConfigError(
+                f"encoder.model={self.name}: knows {self.model.vocab_size} tokens, open_clip's tokenizer {VOCABULARY}"
+            )
+        return fine_tuned(self.model, self.name, self.layer, self.trainable, self.output_dim, self.batch_size)
 
     @torch.inference_mode()
     def features(self, images: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
@@ -68,7 +90,7 @@ class OpenClip:
     def embed_images(self, images: Tensor, progress: bool = False) -> Tensor:
         """Resized and normalised as the model was trained."""
         return self._in_batches(
-            lambda rows: self.model.encode_image(self._prepared(rows), normalize=self.normalised),
+            lambda rows: self.model.encode_image(self._prepared(rows), normalize=self.layer == "projected"),
             images,
             "images",
             progress,
@@ -77,7 +99,7 @@ class OpenClip:
     def embed_texts(self, tokens: Tensor, progress: bool = False) -> Tensor:
         """Of ids of open_clip's own tokenizer, cut or filled up to the model's context."""
         return self._in_batches(
-            lambda rows: self.model.encode_text(rows, normalize=self.normalised),
+            lambda rows: self.model.encode_text(rows, normalize=self.layer == "projected"),
             self._fitted(tokens),
             "captions",
             progress,
@@ -89,7 +111,7 @@ class OpenClip:
             raise ConfigError(
                 f"encoder.model={self.name}: knows {words} tokens, but the data's ids go to {int(tokens.max())}"
             )
-        return _of_length(tokens, self.model.context_length)
+        return of_length(tokens, self.model.context_length)
 
     @torch.inference_mode()
     def _in_batches(
@@ -105,39 +127,6 @@ class OpenClip:
 
     def _prepared(self, images: Tensor) -> Tensor:
         return prepared(images, self.model.visual.preprocess_cfg)
-
-
-def prepared(images: Tensor, wanted: Mapping[str, Any]) -> Tensor:
-    """What open_clip's own transform does to pictures, on tensors, for a model's preprocessing settings."""
-    from torchvision.transforms.v2 import InterpolationMode
-    from torchvision.transforms.v2.functional import center_crop, normalize, resize
-
-    size = [wanted["size"]] * 2 if isinstance(wanted["size"], int) else list(wanted["size"])
-    square = images.shape[-2] == images.shape[-1] and size[0] == size[1]
-    whole = square or wanted["resize_mode"] == "squash"
-    mode = InterpolationMode(wanted["interpolation"])
-    resized = resize(images, size if whole else [min(size)], interpolation=mode, antialias=True)
-    cropped = resized if whole else center_crop(resized, size)
-    return normalize(cropped.clamp(0, 1), list(wanted["mean"]), list(wanted["std"]))
-
-
-def check_inputs(images: Tensor, tokens: Tensor) -> None:
-    """Raise ConfigError where these are not images and token ids."""
-    if images.ndim != 4 or images.shape[1] != 3 or tokens.ndim != 2 or tokens.is_floating_point():
-        shapes = f"{tuple(images.shape)} and {tuple(tokens.shape)} {tokens.dtype}"
-        raise ConfigError(
-            f"encoder: takes images (n, 3, h, w) and token ids (n, length), the data are {shapes}"
-        )
-
-
-def _of_length(tokens: Tensor, length: int) -> Tensor:
-    """Token ids of another context length; what is cut off leaves its end mark, which the model reads."""
-    if tokens.shape[1] <= length:
-        return torch.nn.functional.pad(tokens, (0, length - tokens.shape[1]))
-    fitted = tokens[:, :length].clone()
-    longer = (tokens[:, length:] != 0).any(1)
-    fitted[longer, -1] = tokens[longer].amax(1)
-    return fitted
 
 
 def _load(name: str, pretrained: str | None) -> Any:

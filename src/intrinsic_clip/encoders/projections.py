@@ -52,4 +52,7 @@ def _as_module(projection: Any) -> nn.Module | None:
 
 
 def _without(name: str, tower: str) -> str:
-    return f"encoder.model={name}: its {tower} tower has no projection that could be taken off; features=projected"
+    return (
+        f"encoder.model={name}: its {tower} tower has no projection that could be taken off; "
+        "features=projected, to train it together with an output_dim, does not need to"
+    )

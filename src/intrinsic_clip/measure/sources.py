@@ -45,7 +45,7 @@ def folder_of(settings: Mapping[str, Any]) -> Path:
         content["run"] = file_digest("run", Path(settings["run"]) / results.EMBEDDINGS)
     if settings["encoder"] is not None:
         local = {key: weights_digest(settings["encoder"].get(key)) for key in ("model", "pretrained")}
-        ignored = {"batch_size": None, "device": None}
+        ignored = {"batch_size": None, "device": None, "trainable": None, "output_dim": None}
         content["encoder"] = {**settings["encoder"], **ignored, **local}
     return Path(settings["output_dir"]) / "probe" / results.digest(content)
 

@@ -1,0 +1,117 @@
+"""The towers of a pretrained open_clip model as the encoders f and g, with what is to be trained of them."""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from intrinsic_clip.config import ConfigError
+from intrinsic_clip.encoders.inputs import of_length, prepared
+from intrinsic_clip.encoders.projections import Features, take_projections
+
+Trainable = Literal["heads", "towers", "all"]
+
+
+def fine_tuned(
+    model: Any, name: str, features: Features, trainable: Trainable, output_dim: int | None, batch_size: int
+) -> tuple[nn.Module, nn.Module]:
+    """f of images `(n, 3, h, w)` in [0, 1] and g of token ids `(n, length)`, each a tower and a head.
+
+    Args:
+        model: is taken apart; with tower features, already without its projections.
+        name: of the model, for messages.
+        features: what new heads see, the towers' own or the projected.
+        trainable: the heads, on frozen towers in evaluation mode; the towers, under frozen heads; or all.
+        output_dim: of new linear heads; None: the model's projections are the heads.
+        batch_size: rows at once where nothing is trained.
+
+    Raises:
+        ConfigError: no output dimension for tower features, or a model whose projections cannot be taken off.
+    """
+    heads: tuple[nn.Module, nn.Module]
+    if output_dim is not None:
+        width_x, width_y = _widths(model)
+        heads = nn.Linear(width_x, output_dim), nn.Linear(width_y, output_dim)
+    elif features == "projected":
+        heads = take_projections(model, name)
+    else:
+        raise ConfigError("encoder.output_dim: must be given where heads are put on features=tower")
+    visual = model.visual
+    preparation = visual.preprocess_cfg
+    text = _TextPart(model)
+    f = FineTuned(visual, heads[0], lambda images: prepared(images, preparation), trainable, batch_size)
+    length = model.context_length
+    g = FineTuned(text, heads[1], lambda ids: of_length(ids.long(), length), trainable, batch_size)
+    return f, g
+
+
+class FineTuned(nn.Module):
+    """A tower and a head.
+
+    Args:
+        tower: from prepared rows to features.
+        head: from those to representations.
+        prepare: applied to the rows first.
+        trainable: heads, towers or all.
+        batch_size: rows at once where nothing is trained.
+    """
+
+    def __init__(
+        self,
+        tower: nn.Module,
+        head: nn.Module,
+        prepare: Callable[[Tensor], Tensor],
+        trainable: Trainable,
+        batch_size: int,
+    ) -> None:
+        super().__init__()
+        self.tower, self.head = tower, head
+        self.prepare, self.batch_size = prepare, batch_size
+        self.frozen_tower = trainable == "heads"
+        if self.frozen_tower:
+            tower.requires_grad_(False)
+        head.requires_grad_(trainable != "towers")
+        self.train()  # pretrained models come in evaluation mode, and Lightning leaves modes as they are
+
+    def train(self, mode: bool = True) -> "FineTuned":
+        """A frozen tower stays in evaluation mode: no dropout, no statistics of batches."""
+        super().train(mode)
+        if self.frozen_tower:
+            self.tower.eval()
+        return self
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Rows `(n, …)` to `(n, d)`."""
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen_tower):
+            features = self._features(rows)
+        return self.head(features)
+
+    def _features(self, rows: Tensor) -> Tensor:
+        if torch.is_grad_enabled():
+            return self.tower(self.prepare(rows))
+        # A whole split comes at once when it is measured.
+        return torch.cat([self.tower(self.prepare(part)) for part in rows.split(self.batch_size)])
+
+
+class _TextPart(nn.Module):
+    """What of a model encodes texts, without its image tower and temperature."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        del model.visual, model.logit_scale
+        self.model = model
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Token ids to features."""
+        return self.model.encode_text(ids)
+
+
+@torch.no_grad()
+def _widths(model: Any) -> tuple[int, int]:
+    """Of the features of both towers."""
+    size = model.visual.preprocess_cfg["size"]
+    height, width = (size, size) if isinstance(size, int) else size
+    x = model.encode_image(torch.zeros(1, 3, height, width))
+    y = model.encode_text(torch.ones(1, model.context_length, dtype=torch.int64))
+    return x.shape[1], y.shape[1]

@@ -1,0 +1,42 @@
+"""What open_clip models take: pictures resized and normalised as in their training, token ids of their length."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from intrinsic_clip.config import ConfigError
+
+
+def prepared(images: Tensor, wanted: Mapping[str, Any]) -> Tensor:
+    """What open_clip's own transform does to pictures, on tensors, for a model's preprocessing settings."""
+    from torchvision.transforms.v2 import InterpolationMode
+    from torchvision.transforms.v2.functional import center_crop, normalize, resize
+
+    size = [wanted["size"]] * 2 if isinstance(wanted["size"], int) else list(wanted["size"])
+    square = images.shape[-2] == images.shape[-1] and size[0] == size[1]
+    whole = square or wanted["resize_mode"] == "squash"
+    mode = InterpolationMode(wanted["interpolation"])
+    resized = resize(images, size if whole else [min(size)], interpolation=mode, antialias=True)
+    cropped = resized if whole else center_crop(resized, size)
+    return normalize(cropped.clamp(0, 1), list(wanted["mean"]), list(wanted["std"]))
+
+
+def check_inputs(images: Tensor, tokens: Tensor) -> None:
+    """Raise ConfigError where these are not images and token ids."""
+    if images.ndim != 4 or images.shape[1] != 3 or tokens.ndim != 2 or tokens.is_floating_point():
+        shapes = f"{tuple(images.shape)} and {tuple(tokens.shape)} {tokens.dtype}"
+        raise ConfigError(
+            f"encoder: takes images (n, 3, h, w) and token ids (n, length), the data are {shapes}"
+        )
+
+
+def of_length(tokens: Tensor, length: int) -> Tensor:
+    """Token ids of another context length; what is cut off leaves its end mark, which the model reads."""
+    if tokens.shape[1] <= length:
+        return torch.nn.functional.pad(tokens, (0, length - tokens.shape[1]))
+    fitted = tokens[:, :length].clone()
+    longer = (tokens[:, length:] != 0).any(1)
+    fitted[:, -1] = torch.where(longer, tokens.amax(1), fitted[:, -1])
+    return fitted
