@@ -6,10 +6,11 @@ import pytest
 import torch
 from pytorch_lightning import Trainer
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from torch import nn
 from torch.nn.functional import cross_entropy
 
 from intrinsic_clip import encoders
-from intrinsic_clip.data import SyntheticNonlinear
+from intrinsic_clip.data import PairedData, Pairs, SyntheticNonlinear
 from intrinsic_clip.loss import CosineSimilarity, FixedTemperature, LearnedTemperature, PopulationSimilarity
 from intrinsic_clip.module import ContrastiveModule
 
@@ -25,7 +26,7 @@ def _module(similarity: torch.nn.Module, temperature: torch.nn.Module | None = N
     )
 
 
-def _fit(module: ContrastiveModule, data: SyntheticNonlinear, epochs: int = 5) -> Trainer:
+def _fit(module: ContrastiveModule, data: PairedData, epochs: int = 5) -> Trainer:
     trainer = Trainer(
         max_epochs=epochs,
         accelerator="cpu",
@@ -85,6 +86,53 @@ def test_representations_have_mean_norm_one_over_the_append_rows() -> None:
     assert float(x.norm(dim=-1).mean().detach()) == pytest.approx(1, rel=1e-5)
     assert float(y.norm(dim=-1).mean().detach()) == pytest.approx(1, rel=1e-5)
     torch.testing.assert_close(module.normalise(*module.encode(append.x, append.y)), (x, y))
+
+
+class _Pictures(PairedData):
+    """Images `(n, 3, 8, 8)` and tokens `(n, 5)`, as the rows of pixel data lie: along the first axis."""
+
+    def __init__(self) -> None:
+        super().__init__(batch_size=16)
+        self.sizes = {"train": 32, "append": 12, "test": 10}
+        self.d_x, self.d_y = (3, 8, 8), (5,)
+
+    def load(self, device: torch.device) -> dict:
+        generator = torch.Generator().manual_seed(0)
+        return {
+            split: Pairs(
+                torch.rand(n, *self.d_x, generator=generator),
+                torch.randint(9, (n, *self.d_y), generator=generator),
+                row_axis=0,
+            )
+            for split, n in self.sizes.items()
+        }
+
+
+def _pixel_module(similarity: torch.nn.Module) -> ContrastiveModule:
+    torch.manual_seed(0)
+    f = nn.Sequential(
+        nn.Conv2d(3, 4, 3, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 6)
+    )
+    g = nn.EmbeddingBag(9, 6)
+    return ContrastiveModule(f, g, similarity, LearnedTemperature(), partial(torch.optim.Adam, **ADAM))
+
+
+def test_images_and_tokens_get_the_population_norm_of_their_append_rows() -> None:
+    data = _Pictures()
+    module = _pixel_module(PopulationSimilarity())
+    _fit(module, data, epochs=1)
+    train, append = data.pairs("train"), data.pairs("append")
+    x, y = module(train.x, train.y)
+    torch.testing.assert_close(x, module.f(train.x) / module.f(append.x).norm(dim=1).mean())
+    torch.testing.assert_close(y, module.g(train.y) / module.g(append.y).norm(dim=1).mean())
+
+
+@pytest.mark.parametrize(("step", "expected"), [(0, [0, 1, 2, 3, 4]), (2, [10, 11, 0, 1, 2])])
+def test_a_step_takes_some_of_the_append_images_in_a_circle(step: int, expected: list[int]) -> None:
+    data = _Pictures()
+    module = _pixel_module(PopulationSimilarity(rows=5))
+    _fit(module, data, epochs=1)
+    assert torch.equal(module._append_rows(module.x_append, step), data.pairs("append").x[expected])
 
 
 def test_a_fixed_temperature_stays() -> None:

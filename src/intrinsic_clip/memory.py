@@ -29,6 +29,7 @@ def estimate(module: ContrastiveModule, data: PairedData) -> int:
     sizes = {split: data.sizes[split] for split in ("train", "append", "test")}
     axes = tuple(twin.replicates.shape)
     own_data = axes[-1:] if getattr(data, "replicates", None) else ()
+    twin.row_axis = len(own_data)
 
     def rows(n: int, d: int | tuple[int, ...]) -> Tensor:
         return torch.empty(*own_data, n, *((d,) if isinstance(d, int) else d), device="meta")

@@ -25,6 +25,9 @@ class ContrastiveModule(LightningModule):
         optimizer: called with the parameters, returns the optimizer (Adam over all of them in the paper).
         replicates: what the leading axes R are, for the names of what is logged.
         compiled: have torch.compile fuse the step, which takes some seconds and a C++ compiler, and then saves a third.
+
+    Attributes:
+        row_axis: of the inputs, as in `Pairs`; representations are `(*R, n, d)` whatever the inputs are.
     """
 
     x_append: Tensor
@@ -43,6 +46,7 @@ class ContrastiveModule(LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.replicates = replicates
+        self.row_axis = -2
         self._shares_batches = False
         self._step = compile_step(self._losses) if compiled else self._losses
         self.f, self.g = f, g
@@ -64,7 +68,7 @@ class ContrastiveModule(LightningModule):
                 "the population norm is a mean over append rows, and the data has none: "
                 "set data.n_append to at least 1 or choose loss/similarity=cosine"
             )
-        self.x_append, self.y_append = append.x, append.y
+        self.x_append, self.y_append, self.row_axis = append.x, append.y, append.row_axis
 
     def forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Normalised representations of paired rows, `(*R, n, d)` each."""
@@ -86,8 +90,8 @@ class ContrastiveModule(LightningModule):
         return self._with_population(self.f, x, x_append), self._with_population(self.g, y, y_append)
 
     def _with_population(self, encoder: nn.Module, rows: Tensor, append: Tensor) -> Tensor:
-        outputs = encoder(torch.cat([rows, append], dim=-2))  # one pass is faster than two
-        n = rows.shape[-2]
+        outputs = encoder(torch.cat([rows, append], dim=self.row_axis))  # one pass is faster than two
+        n = rows.shape[self.row_axis]
         return self.similarity(outputs[..., :n, :], outputs[..., n:, :])
 
     def _losses(self, x: Tensor, y: Tensor, x_append: Tensor, y_append: Tensor) -> tuple[Tensor, Tensor]:
@@ -103,15 +107,15 @@ class ContrastiveModule(LightningModule):
 
         Rows are in random order already, and a step that needs no random stream can be resumed and replicated.
         """
-        rows = getattr(self.similarity, "rows", None)
-        if not rows or not self.similarity.needs_population or rows >= append.shape[-2]:
+        rows, axis = getattr(self.similarity, "rows", None), self.row_axis
+        if not rows or not self.similarity.needs_population or rows >= append.shape[axis]:
             return append
-        n = append.shape[-2]
+        n = append.shape[axis]
         start = step * rows % n
         if start + rows <= n:
-            return append.narrow(-2, start, rows)
+            return append.narrow(axis, start, rows)
         return torch.cat(
-            [append.narrow(-2, start, n - start), append.narrow(-2, 0, start + rows - n)], dim=-2
+            [append.narrow(axis, start, n - start), append.narrow(axis, 0, start + rows - n)], axis
         )
 
     def training_step(self, batch: Batches | Sequence[Tensor], batch_idx: int) -> dict[str, Tensor]:
