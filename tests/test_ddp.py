@@ -18,8 +18,10 @@ def _run(folder: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=200)
 
 
-def test_two_processes_equal_one(tmp_path, compose) -> None:
-    done = _run(tmp_path, "output_dir=two", "--multirun", "seed=1,0")  # the second in the same process
+@pytest.mark.parametrize("blocks", [[], ["loss.local_block=true", "loss.chunk=10"]])
+def test_two_processes_equal_one(tmp_path, compose, blocks: list[str]) -> None:
+    sweep = ["--multirun", "seed=1,0"]  # the second in the same process
+    done = _run(tmp_path, "output_dir=two", *blocks, *sweep)
     assert done.returncode == 0, done.stderr
     runs = [json.loads(path.read_text()) for path in tmp_path.glob("two/custom/*/results.json")]
     two = next(run["metrics"] for run in runs if run["seed"] == 0)

@@ -30,6 +30,13 @@ def test_a_step_keeps_what_its_layers_need(compose) -> None:
     assert 3 * logits < one < 12 * logits
 
 
+def test_a_chunk_of_the_logits_takes_less(compose) -> None:
+    large = ("data.n_train=20000", "data.batch_size=10000", "loss/similarity=cosine")
+    whole, chunked = (_estimate(compose, *large, f"loss.chunk={chunk}") for chunk in ("null", 500))
+    assert chunked < 0.2 * whole
+    assert _estimate(compose, *large, "loss.chunk=10000") == pytest.approx(whole, rel=0.05)
+
+
 def test_grows_with_replicates_and_rows(compose) -> None:
     wide = ("data.n_append=5000", "data.n_train=2048", "data.batch_size=256")
     one, four = (_estimate(compose, *wide, f"replicates={r}") for r in (1, 4))

@@ -1,5 +1,6 @@
 """Training against a plain loop written straight from the protocol."""
 
+from collections.abc import Iterator
 from functools import partial
 
 import pytest
@@ -18,12 +19,13 @@ SIZES = {"n_train": 512, "n_append": 64, "n_test": 50, "batch_size": 128, "d_x":
 ADAM = {"lr": 1e-3, "weight_decay": 1e-4}
 
 
-def _module(similarity: torch.nn.Module, temperature: torch.nn.Module | None = None) -> ContrastiveModule:
+def _module(
+    similarity: torch.nn.Module, temperature: torch.nn.Module | None = None, chunk: int | None = None
+) -> ContrastiveModule:
     torch.manual_seed(0)
     f, g = encoders.mlp(12, 7), encoders.mlp(9, 7)
-    return ContrastiveModule(
-        f, g, similarity, temperature or LearnedTemperature(), partial(torch.optim.Adam, **ADAM)
-    )
+    adam = partial(torch.optim.Adam, **ADAM)
+    return ContrastiveModule(f, g, similarity, temperature or LearnedTemperature(), adam, chunk=chunk)
 
 
 def _fit(module: ContrastiveModule, data: PairedData, epochs: int = 5) -> Trainer:
@@ -75,6 +77,25 @@ def test_training_is_the_protocol(name: str, similarity: torch.nn.Module) -> Non
     for ours, plain in zip(module.f.parameters(), f.parameters(), strict=True):
         torch.testing.assert_close(ours, plain, rtol=1e-3, atol=1e-5)
     torch.testing.assert_close(module.temperature.s, s, rtol=1e-4, atol=1e-6)
+
+
+@pytest.fixture
+def in_double_precision() -> Iterator[None]:
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.usefixtures("in_double_precision")  # Adam magnifies the rounding of gradients near zero
+@pytest.mark.parametrize("name", ["population", "cosine"])
+def test_training_in_blocks_is_the_protocol(name: str) -> None:
+    data = SyntheticNonlinear(**SIZES)
+    module = _module(PopulationSimilarity() if name == "population" else CosineSimilarity(), chunk=50)
+    _fit(module, data)
+    f, s = _plain_loop(name, data, epochs=5)
+    for ours, plain in zip(module.f.parameters(), f.parameters(), strict=True):
+        torch.testing.assert_close(ours, plain, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(module.temperature.s, s, rtol=1e-9, atol=1e-12)
 
 
 def test_representations_have_mean_norm_one_over_the_append_rows() -> None:

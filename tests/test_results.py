@@ -25,6 +25,8 @@ def test_the_address_is_the_content(compose) -> None:
         "progress=true",
         "trainer.devices=2",
         "trainer=gpu",
+        "loss.chunk=16",
+        "loss.local_block=true",
     ):
         assert address() == address(other, "trainer.max_epochs=6"), other
     for other in (
@@ -32,6 +34,7 @@ def test_the_address_is_the_content(compose) -> None:
         "encoder.output_dim=7",
         "data.noise=0.1",
         "trainer.max_epochs=7",
+        "trainer.precision=bf16-mixed",
         "optimizer.lr=1e-4",
     ):
         assert address() != address(other), other

@@ -50,7 +50,15 @@ def build(
         similarity, temperature = instantiate(cfg.loss.similarity), instantiate(cfg.loss.temperature, **axes)
         optimizer = instantiate(cfg.optimizer)
         module = ContrastiveModule(
-            f, g, similarity, temperature, optimizer, replicates, _is_compiled(settings, replicates)
+            f,
+            g,
+            similarity,
+            temperature,
+            optimizer,
+            replicates,
+            _is_compiled(settings, replicates),
+            settings["loss"].get("chunk"),
+            settings["loss"].get("local_block", False),
         )
         probes = [instantiate(probe) for probe in cfg.probes.values() if isinstance(probe, DictConfig)]
     except (InstantiationException, ValueError) as error:

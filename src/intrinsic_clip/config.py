@@ -62,6 +62,17 @@ class TrainConfig(BaseModel):
     progress: bool
 
 
+class LossConfig(BaseModel):
+    """The group loss: its two parts, and how much of the logits is in memory."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    temperature: Node
+    similarity: Node
+    chunk: PositiveInt | None = None
+    local_block: bool = False
+
+
 class ProbeConfig(BaseModel):
     """The top level of the config of `intrinsic-clip probe`."""
 
@@ -112,7 +123,8 @@ def resolve(cfg: DictConfig) -> dict[str, Any]:
 
 def check(config: Mapping[str, Any]) -> None:
     """Raise ConfigError for an unknown key, a wrong type or an impossible value in a training run's config."""
-    _check_top_level(TrainConfig, config)
+    _check_keys("", TrainConfig, config)
+    _check_keys("loss", LossConfig, config["loss"])
     _check_encoder(config)
     _check_axes(config)
     for path, node in _targets("", _narrowest(config)):
@@ -122,17 +134,17 @@ def check(config: Mapping[str, Any]) -> None:
 
 def check_probe(config: Mapping[str, Any]) -> None:
     """The same of the config of `intrinsic-clip probe`."""
-    _check_top_level(ProbeConfig, config)
+    _check_keys("", ProbeConfig, config)
     _check_source(config)
     for path, node in _targets("", config):
         _check_node(path, node)
 
 
-def _check_top_level(schema: type[BaseModel], config: Mapping[str, Any]) -> None:
+def _check_keys(path: str, schema: type[BaseModel], node: Mapping[str, Any]) -> None:
     try:
-        schema.model_validate_json(json.dumps(config))
+        schema.model_validate_json(json.dumps(node))
     except ValidationError as error:
-        raise ConfigError(_first(error, list(schema.model_fields))) from error
+        raise ConfigError(_first(path, error, list(schema.model_fields))) from error
 
 
 def takes(node: Mapping[str, Any], parameter: str) -> bool:
@@ -214,12 +226,15 @@ def _lenient(annotation: Any) -> ConfigDict | None:
     return None if is_model else ConfigDict(arbitrary_types_allowed=True)
 
 
-def _first(error: ValidationError, known: list[str]) -> str:
+def _first(path: str, error: ValidationError, known: list[str]) -> str:
     details = error.errors()[0]
     key = str(details["loc"][0])  # what follows is a member of a union or a list
+    name = f"{path}.{key}".lstrip(".")
     if details["type"] == "extra_forbidden":
-        return f"{key}: unknown key{_suggest(key, known)}; the top level holds {', '.join(known)}"
-    return f"{key}: {_reason([other for other in error.errors() if other['loc'][0] == key])}"
+        return (
+            f"{name}: unknown key{_suggest(key, known)}; {path or 'the top level'} holds {', '.join(known)}"
+        )
+    return f"{name}: {_reason([other for other in error.errors() if other['loc'][0] == key])}"
 
 
 def _reason(errors: list[ErrorDetails]) -> str:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from intrinsic_clip.data import PairedData
-from intrinsic_clip.loss import info_nce
+from intrinsic_clip.loss import cross_entropy, info_nce
 from intrinsic_clip.module import ContrastiveModule
 
 SHARE_OF_FREE = 0.8
@@ -76,7 +76,12 @@ def _kept_by_a_step(twin: Any, x: Tensor, y: Tensor, x_append: Tensor, y_append:
 
     with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
         x, y = twin._represent(x, y, x_append, y_append)
-        info_nce(x, y, twin.temperature()).sum()
+        if twin.chunk is None:
+            info_nce(x, y, twin.temperature()).sum()
+        else:  # one block, of which as much is held as of the whole
+            rows = [side[..., : twin.chunk, :] for side in (x, y)]
+            cross_entropy(rows[0], y, twin.temperature(), 0)
+            cross_entropy(rows[1], x, twin.temperature(), 0)
     return sum(kept.values())
 
 

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from intrinsic_clip.data.paired import Batches
-from intrinsic_clip.loss import info_nce
+from intrinsic_clip.gathering import shared_info_nce
+from intrinsic_clip.loss import info_nce, without_autocast
 from intrinsic_clip.replicates import Replicates
 
 
@@ -25,6 +26,8 @@ class ContrastiveModule(LightningModule):
         optimizer: called with the parameters, returns the optimizer (Adam over all of them in the paper).
         replicates: what the leading axes R are, for the names of what is logged.
         compiled: have torch.compile fuse the step, which takes some seconds and a C++ compiler, and then saves a third.
+        chunk: rows of logits in memory at a time, for large batches; None: all.
+        local_block: of several processes each computes the logits of its own rows only, see `gathering`.
 
     Attributes:
         row_axis: of the inputs, as in `Pairs`; representations are `(*R, n, d)` whatever the inputs are.
@@ -42,12 +45,15 @@ class ContrastiveModule(LightningModule):
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
         replicates: Replicates = Replicates(),  # noqa: B008 - immutable
         compiled: bool = False,
+        chunk: int | None = None,
+        local_block: bool = False,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.replicates = replicates
         self.row_axis = -2
-        self._shares_batches = False
+        self.chunk, self.local_block = chunk, local_block
+        self._shares_batches = self._scales_gradients = False
         self._step = compile_step(self._losses) if compiled else self._losses
         self.f, self.g = f, g
         self.similarity, self.temperature = similarity, temperature
@@ -59,6 +65,7 @@ class ContrastiveModule(LightningModule):
         """Take the append rows, over which the population norm is a mean, from the data module."""
         if self.trainer.world_size > 1:
             self._shares_batches, self._step = True, self._losses
+        self._scales_gradients = self.trainer.precision == "16-mixed"
         if not self.similarity.needs_population:
             return
         data = getattr(self.trainer, "datamodule", None)
@@ -99,8 +106,8 @@ class ContrastiveModule(LightningModule):
         tau = self.temperature()
         x, y = self._represent(x, y, x_append, y_append)
         if self._shares_batches:
-            x, y = self._gather(x, y)
-        return info_nce(x, y, tau), tau
+            return shared_info_nce(x, y, tau, self.chunk, self.local_block), tau
+        return info_nce(x, y, tau, self.chunk), tau
 
     def _append_rows(self, append: Tensor, step: int) -> Tensor:
         """The append rows of a training step: all, or as many as asked for, the next ones in a circle each time.
@@ -143,17 +150,15 @@ class ContrastiveModule(LightningModule):
         return {"losses": losses, "temperature": temperatures}
 
     def _backward(self, loss: Tensor) -> None:
-        """Through Lightning where processes must agree on gradients; its hooks cost a tenth of a small step."""
-        if self._shares_batches:
-            self.manual_backward(loss)
-        else:
-            loss.backward()
+        """Through Lightning where it has a part in gradients; its hooks cost a tenth of a small step.
 
-    def _gather(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """The rows of all processes in rank order, with gradient: negatives come from the whole batch."""
-        gathered = (self.all_gather(rows, sync_grads=True) for rows in (x, y))
-        x, y = (rows.movedim(0, -3).flatten(-3, -2) for rows in gathered if isinstance(rows, Tensor))
-        return x, y
+        Under autocast the gradient of what was computed in float32 would be rounded to half precision.
+        """
+        with without_autocast(loss.device):
+            if self._shares_batches or self._scales_gradients:
+                self.manual_backward(loss)
+            else:
+                loss.backward()
 
     def test_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
         """Nothing per batch: the probes measure the whole test set at once."""

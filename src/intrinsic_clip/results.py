@@ -28,6 +28,7 @@ FAILED = "failed.txt"
 NOT_CONTENT = {"output_dir", "logger", "threads", "compile", "memory_gb", "checkpoint_seconds", "progress"}
 HARDWARE = {"accelerator", "devices", "num_nodes", "strategy"}
 STORAGE = {"folder", "batch_size", "device"}  # of cached features
+BLOCKS = {"chunk", "local_block"}  # of the logits: what is computed at a time and where, not what
 
 
 def run_folder(config: Mapping[str, Any]) -> Path:
@@ -41,6 +42,7 @@ def fingerprint(config: Mapping[str, Any]) -> str:
     content["trainer"] = {key: value for key, value in config["trainer"].items() if key not in HARDWARE}
     if content.get("features"):
         content["features"] = {key: v for key, v in content["features"].items() if key not in STORAGE}
+    content["loss"] = {key: value for key, value in config["loss"].items() if key not in BLOCKS}
     return digest(content)
 
 
