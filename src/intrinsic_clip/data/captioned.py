@@ -49,7 +49,7 @@ class CaptionedImages(PairedData):
         captions_per_image: use the first so many captions of an image that has several, each with the image a pair.
         max_bad: the share of samples that may be corrupt, missing or without caption; more stop the run.
         limit_gb: the pixels may take so much memory (GiB).
-        n_train, n_append, n_test: rows to train on (None: all that are left), for the population norm, and held out.
+        n_train, n_append, n_test: rows to train on, for the population norm, and held out; None: all that are left.
             Pairs of the same pixels are on the same side.
         batch_size: pairs per step.
         split_seed: determines the split.
@@ -70,7 +70,7 @@ class CaptionedImages(PairedData):
         limit_gb: PositiveFloat = 8.0,
         n_train: PositiveInt | None = None,
         n_append: NonNegativeInt = 0,
-        n_test: PositiveInt = 1000,
+        n_test: PositiveInt | None = 1000,
         batch_size: PositiveInt = 256,
         split_seed: NonNegativeInt = 0,
     ) -> None:

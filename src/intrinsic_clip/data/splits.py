@@ -9,6 +9,8 @@ from torch import Tensor
 from intrinsic_clip.config import ConfigError
 from intrinsic_clip.data.paired import Split
 
+_ORDER: tuple[Split, ...] = ("test", "append", "train")
+
 
 def row_digests(rows: Tensor) -> list[bytes]:
     """What stands for the content of each row of `(n, …)`: equal rows have equal digests."""
@@ -22,12 +24,12 @@ def split_by_content(
     """Row numbers of each split, in random order.
 
     Contents are put in an order that depends on the seed and on themselves alone, not on where they stand in the
-    file; test takes the first of them, then append, then train. Rows of one content go together: those that do not
-    fit in any more are left out.
+    file; test takes the first of them, then append, then train; who takes all that are left is last. Rows of one
+    content go together: those that do not fit in any more are left out.
 
     Args:
         digests: of each row's content.
-        sizes: rows of each split; None: all that are left, for train alone.
+        sizes: rows of each split; None: all that are left, for one of them.
         seed: another seed gives another split.
 
     Raises:
@@ -41,7 +43,7 @@ def split_by_content(
         sorted(groups, key=lambda content: hashlib.blake2b(content, key=key, digest_size=16).digest())
     )
     chosen: dict[Split, list[int]] = {}
-    for name in ("test", "append", "train"):
+    for name in sorted(_ORDER, key=lambda name: sizes[name] is None):
         rows, wanted = chosen.setdefault(name, []), sizes[name]
         while (wanted is None or len(rows) < wanted) and (next_content := next(order, None)) is not None:
             rows += groups[next_content]
@@ -61,11 +63,16 @@ def check_batch(batch_size: int, n_train: int) -> None:
 def _check_enough(
     chosen: Mapping[Split, list[int]], sizes: Mapping[Split, int | None], rows: int, contents: int
 ) -> None:
-    if chosen["train"] and all(len(chosen[name]) == n for name, n in sizes.items() if n is not None):
+    left = [name for name, wanted in sizes.items() if wanted is None]
+    if len(left) > 1:
+        raise ConfigError(f"data.n_{' and n_'.join(left)}: only one of them can be all rows that are left")
+    if all(len(chosen[name]) == wanted for name, wanted in sizes.items() if wanted is not None) and all(
+        chosen[name] for name in left
+    ):
         return
     asked = " + ".join(f"n_{name}" for name, wanted in sizes.items() if wanted is not None)
     total = sum(wanted or 0 for wanted in sizes.values())
-    limit = "must leave some of" if sizes["train"] is None else "must not exceed"
+    limit = "must leave some of" if left else "must not exceed"
     repeats = f" ({contents:,} different ones, which stay on one side each)" if contents < rows else ""
     raise ConfigError(f"data.{asked} = {total:,}: {limit} the {rows:,} usable pairs{repeats}")
 
