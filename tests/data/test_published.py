@@ -3,12 +3,14 @@
 import json
 from pathlib import Path
 
+import hydra
 import pandas as pd
 import pytest
 import torch
 from open_clip import IMAGENET_CLASSNAMES, tokenize
 
 from data.miniatures import SIZES, spoil, write_image
+from intrinsic_clip import config
 from intrinsic_clip.config import ConfigError
 from intrinsic_clip.data.coco import CocoCaptions
 from intrinsic_clip.data.flickr30k import Flickr30k
@@ -159,3 +161,15 @@ def test_a_missing_folder_is_told_from_the_command_line(source: str, command_lin
     assert command_line("train", f"data={source}", "data.folder=absent") == 2
     assert "data.folder=absent: there is no such folder; expected" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "file", sorted((config.conf_folder() / "data").glob("*.yaml")), ids=lambda file: file.stem
+)
+def test_every_config_fits_its_class(file: Path) -> None:
+    given = ["data.x=x.npy", "data.y=y.npy"] if file.stem == "embeddings" else []
+    given += ["data.shards=a.tar"] if file.stem == "webdataset" else []
+    given += ["data.folder=photos"] if file.stem == "captions_folder" else []
+    with hydra.initialize_config_dir(str(config.conf_folder()), version_base="1.3"):
+        cfg = hydra.compose("train", overrides=[f"data={file.stem}", *given])
+    config.check(config.resolve(cfg))

@@ -1,4 +1,7 @@
-"""Data sources: one module each, all of them Lightning data modules that yield (x, y[, labels])."""
+"""Data sources: one module each, all of them Lightning data modules that yield (x, y[, labels]).
+
+Vectors from files are `FeaturePairs` (embeddings.py), images with captions `CaptionedImages` (captioned.py).
+"""
 
 from intrinsic_clip.data.paired import Batches, PairedData, Pairs
 from intrinsic_clip.data.synthetic import (

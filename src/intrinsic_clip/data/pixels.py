@@ -1,11 +1,14 @@
 """From an image file of any kind to pixels of one size."""
 
+import io
+from importlib.util import find_spec
 from pathlib import Path
 from typing import BinaryIO, Literal
 
 import numpy as np
 from PIL import Image, ImageOps
 
+SVG_HINT = "rendering .svg needs resvg_py: pip install 'intrinsic-clip[svg]'"
 Fit = Literal["crop", "pad"]
 
 
@@ -24,6 +27,8 @@ def read_pixels(source: Path | BinaryIO, size: int, fit: Fit = "crop") -> np.nda
         BadImage: there is none, or it is damaged, or too large to be meant (Pillow's limit against such files).
     """
     try:
+        if isinstance(source, Path) and source.suffix.lower() == ".svg":
+            source = _rendered(source, size)
         with Image.open(source) as image:
             image.draft(
                 "RGB", (2 * size, 2 * size)
@@ -37,6 +42,22 @@ def read_pixels(source: Path | BinaryIO, size: int, fit: Fit = "crop") -> np.nda
         raise BadImage("too many pixels") from error
     except Exception as error:  # Pillow's readers raise what they like on damaged files
         raise BadImage("corrupt image") from error
+
+
+def renders_svg() -> bool:
+    """Whether the package that renders drawings is installed."""
+    return find_spec("resvg_py") is not None
+
+
+def _rendered(drawing: Path, size: int) -> BinaryIO:
+    """A drawing as a PNG that is twice as wide as what is wanted of it."""
+    import resvg_py
+
+    text = drawing.read_text(
+        encoding="utf-8"
+    )  # as a text it has no folder that it could read other files from
+    rendered = resvg_py.svg_to_bytes(svg_string=text, width=2 * size, dpi=96, skip_system_fonts=True)
+    return io.BytesIO(bytes(rendered))
 
 
 def _on_white(image: Image.Image) -> Image.Image:
