@@ -112,7 +112,7 @@ def _stamps(files: list[Path]) -> tuple[int, ...]:
 
 def log_normalised(counts: Tensor) -> Tensor:
     """log(1 + counts of a cell per 10,000 of it), `(n, genes)`."""
-    return torch.log1p(counts * (COUNTS_PER_CELL / counts.sum(1, keepdim=True).clamp_min(1)))
+    return (counts * (COUNTS_PER_CELL / counts.sum(1, keepdim=True).clamp_min(1))).log1p_()
 
 
 def centred_log_ratio(counts: Tensor) -> Tensor:
@@ -120,14 +120,14 @@ def centred_log_ratio(counts: Tensor) -> Tensor:
 
     log(1 + c / exp(Σ log(1 + c) / p)): the sum is over all p proteins of the cell, and a count of 0 stays 0.
     """
-    return torch.log1p(counts / counts.log1p().mean(1, keepdim=True).exp())
+    return (counts / counts.log1p().mean(1, keepdim=True).exp()).log1p_()
 
 
 def scaled(columns: Tensor) -> Tensor:
     """Each column with mean 0 and standard deviation 1, at most 10; one that is constant is 0."""
     centred = columns - columns.mean(0)
     deviation = centred.std(0)
-    return (centred / torch.where(deviation > 0, deviation, 1)).clamp_max(LARGEST_SCALED)
+    return centred.div_(torch.where(deviation > 0, deviation, 1)).clamp_max_(LARGEST_SCALED)
 
 
 def components(columns: Tensor, count: int, what: str) -> Tensor:
