@@ -38,6 +38,18 @@ def _estimators(results: Mapping[str, Any]) -> list[str]:
     return [name for name in OURS if name in found] + sorted(found - set(OURS))
 
 
+def _title(matching: str) -> str:
+    """What a row about matching is called."""
+    name = matching.replace("_", " ")
+    return f"{name} of the partner" if matching == "median_rank" else f"matching accuracy ({name})"
+
+
+def _chance(matching: str, n: int) -> str:
+    """What guessing would give."""
+    chances = {"top_1": f"{1 / n:.4f}", "median_rank": f"{(n + 1) / 2:g}"}
+    return f"chance {chances[matching]}" if matching in chances else ""
+
+
 def _matchings(results: Mapping[str, Any]) -> list[str]:
     return sorted({metric.split("/")[1] for metric in results["metrics"] if metric.startswith("matching/")})
 
@@ -51,8 +63,7 @@ def _of_one(results: Mapping[str, Any]) -> list[tuple[str, ...]]:
     rows.append(("", "x → y", "y → x", ""))
     for name in _matchings(results):
         pair = [_show(results, f"matching/{name}/{direction}") for direction in ("x_to_y", "y_to_x")]
-        chance = f"chance {1 / results['n_test']:.4f}" if name == "top_1" else ""
-        rows.append((f"matching accuracy ({name.replace('_', ' ')})", *pair, chance))
+        rows.append((_title(name), *pair, _chance(name, results["n_test"])))
     rows.append(("temperature τ", _show(results, "temperature"), "", "→ 0"))
     return rows
 

@@ -10,7 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from intrinsic_clip.metrics import knn_accuracy, linear_accuracy
+from intrinsic_clip.metrics import knn_accuracy, linear_accuracy, zero_shot_accuracy
 from intrinsic_clip.metrics.crossvalidation import split
 
 
@@ -113,3 +113,18 @@ def test_wrong_arguments() -> None:
         linear_accuracy(x, labels, strength=-1.0)
     with pytest.raises(ValueError, match="need at least 10 rows"):
         linear_accuracy(x[:9], labels[:9])
+
+
+def test_zero_shot_finds_the_nearest_prompt() -> None:
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(40) % 4
+    prompts = torch.randn(2, 4, 6, generator=generator, dtype=torch.float64)
+    x = prompts[:, labels] + torch.randn(2, 40, 6, generator=generator, dtype=torch.float64)
+    y = prompts[:, labels]
+    normalised = (torch.nn.functional.normalize(rows, dim=-1) for rows in (x, prompts))
+    nearest = torch.einsum("rnd,rcd->rnc", *normalised).argmax(-1)
+    expected = (nearest == labels).double().mean(-1)
+    torch.testing.assert_close(zero_shot_accuracy(x, y, labels), expected)
+    assert 0.3 < float(expected.mean()) < 1
+    assert zero_shot_accuracy(torch.ones(40, 6), torch.ones(40, 6), labels) == 0.25
+    assert zero_shot_accuracy(x[0] * math.nan, y[0], labels).isnan()

@@ -1,9 +1,11 @@
+import math
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from intrinsic_clip.metrics import label_matching, partner_ranks, top_count, top_matching
+from intrinsic_clip.metrics import label_matching, median_rank, partner_ranks, top_count, top_matching
 
 
 def gaussian(*shape: int, seed: int = 0) -> Tensor:
@@ -149,3 +151,21 @@ def test_wrong_arguments() -> None:
     for k in (0, 11):
         with pytest.raises(ValueError, match="k must lie between 1 and the 10 rows"):
             top_matching(partner_ranks(x, x), k)
+
+
+def test_median_rank_is_that_of_sorted_scores() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randn(2, 3, 41, 5, generator=generator, dtype=torch.float64)
+    y = y + x
+    found = median_rank(partner_ranks(x, y))
+    scores = x @ y.mT
+    for direction, by_query in ((found.x_to_y, scores), (found.y_to_x, scores.mT)):
+        order = by_query.argsort(-1, descending=True)
+        places = (order == torch.arange(41)[:, None]).int().argmax(-1) + 1
+        assert torch.equal(direction, places.double().median(-1).values)
+
+
+def test_median_rank_of_equal_scores_is_the_middle() -> None:
+    ones = torch.ones(10, 3)
+    assert median_rank(partner_ranks(ones, ones)).x_to_y == 5.5
+    assert median_rank(partner_ranks(ones * math.nan, ones)).x_to_y.isnan()

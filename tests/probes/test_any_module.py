@@ -201,6 +201,17 @@ def test_labels_and_latents() -> None:
         fit(SmallClip(), recovery, classes, epochs=1)
     assert recovery.latest == {}
     assert "classification/knn/class/x" in classes.latest
+    assert "classification/zero_shot/class/x" not in classes.latest
+
+
+def test_zero_shot_where_captions_are_prompts() -> None:
+    def embed(module, batch):
+        prompts = torch.eye(6)[:2]
+        return module.image(batch[0]), prompts[batch[2]], batch[2]
+
+    classes = ClassificationProbe(embed)
+    fit(SmallClip(), classes, epochs=1)
+    assert 0 <= float(classes.latest["classification/zero_shot/class/x"]) <= 1
 
 
 def test_temperature_of_anyone(tmp_path) -> None:

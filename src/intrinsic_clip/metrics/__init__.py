@@ -4,13 +4,14 @@ How well two of them match, row by row, and what one of them is worth.
 """
 
 from intrinsic_clip.metrics.alignment import PairSimilarities, alignment, modality_gap, pair_similarities
-from intrinsic_clip.metrics.classification import knn_accuracy, linear_accuracy
+from intrinsic_clip.metrics.classification import knn_accuracy, linear_accuracy, zero_shot_accuracy
 from intrinsic_clip.metrics.information import InformationBound, infonce_bound
 from intrinsic_clip.metrics.matching import (
     Matching,
     PartnerRanks,
     Ranks,
     label_matching,
+    median_rank,
     partner_ranks,
     top_count,
     top_matching,
@@ -44,6 +45,7 @@ __all__ = [
     "label_matching",
     "linear_accuracy",
     "linear_recovery",
+    "median_rank",
     "modality_gap",
     "pair_similarities",
     "partner_ranks",
@@ -53,4 +55,5 @@ __all__ = [
     "top_count",
     "top_matching",
     "uniformity",
+    "zero_shot_accuracy",
 ]

@@ -10,7 +10,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from intrinsic_clip.metrics.alignment import directions
+from intrinsic_clip.metrics.alignment import check_pairs, directions
 from intrinsic_clip.metrics.blocks import row_blocks
 from intrinsic_clip.metrics.crossvalidation import predict, ridge, split
 
@@ -82,6 +82,36 @@ def linear_accuracy(
     for r, rows in enumerate(flat):
         shares[r] = _winner_share(predict(rows, targets, parts, partial(ridge, strength=strength)), classes)
     return shares.reshape(replicates)
+
+
+@torch.no_grad()
+def zero_shot_accuracy(x: Tensor, y: Tensor, labels: Tensor) -> Tensor:
+    """The share of rows of x whose label has the nearest class prompt, by cosine, `(*R,)` float64.
+
+    The prompt of a class is the direction of the mean of its rows' directions in y (Radford and others, *Learning
+    transferable visual models from natural language supervision*, ICML 2021, section 3.1.4), so y should hold what
+    its class is called: of captions that tell more, a row's own is part of what it is compared with.
+
+    Args:
+        x, y: representations, `(*R, n, d)`; row i of x and row i of y are a pair.
+        labels: of the rows, `(n,)` int64.
+
+    Returns:
+        NaN where a value is not finite.
+
+    Raises:
+        ValueError: x and y differ in shape, or labels that do not fit.
+    """
+    check_pairs(x, y)
+    classes = _classes(x, labels)
+    *replicates, n, d = x.shape
+    members = torch.nn.functional.one_hot(classes).double()
+    flat = zip(x.reshape(-1, n, d), y.reshape(-1, n, d), strict=True)
+    shares = [
+        _winner_share(directions(x_r) @ directions(members.T @ directions(y_r)).T, classes)
+        for x_r, y_r in flat
+    ]
+    return torch.stack(shares).reshape(replicates)
 
 
 def _classes(x: Tensor, labels: Tensor) -> Tensor:

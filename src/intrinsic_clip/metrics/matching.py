@@ -75,6 +75,15 @@ def top_matching(ranks: PartnerRanks, k: int) -> Matching:
     return Matching(x_to_y, y_to_x)
 
 
+def median_rank(ranks: PartnerRanks) -> Matching:
+    """The median over the rows of the true partner's rank among the n candidates, 1 being the best.
+
+    Equal scores take the mean of the places they fill. NaN where a value is not finite.
+    """
+    x_to_y, y_to_x = (_median_place(direction) for direction in ranks)
+    return Matching(x_to_y, y_to_x)
+
+
 def top_count(alpha: float, n: int) -> int:
     """How many rows the top share alpha of n is: max(1, int(alpha · n)), as in the paper's experiments."""
     if not 0 < alpha <= 1:
@@ -105,6 +114,11 @@ def label_matching(x: Tensor, y: Tensor, labels: Tensor) -> Matching:
         shares[1, r] = _best_label_share(y_r.double(), x_r.double(), labels[r])
     x_to_y, y_to_x = shares.reshape(2, *replicates)
     return Matching(x_to_y, y_to_x)
+
+
+def _median_place(ranks: Ranks) -> Tensor:
+    places = ranks.greater + (ranks.ties + 1) / 2
+    return places.double().where(ranks.ties > 0, math.nan).quantile(0.5, dim=-1)
 
 
 def _expected_share(ranks: Ranks, k: int) -> Tensor:

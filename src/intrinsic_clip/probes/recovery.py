@@ -4,10 +4,17 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
-from intrinsic_clip.metrics import kernel_recovery, knn_accuracy, linear_accuracy, linear_recovery
+from intrinsic_clip.metrics import (
+    kernel_recovery,
+    knn_accuracy,
+    linear_accuracy,
+    linear_recovery,
+    zero_shot_accuracy,
+)
 from intrinsic_clip.probes.embeddings import Embeddings, Side
 from intrinsic_clip.probes.probe import Probe
 
@@ -49,6 +56,9 @@ class RecoveryProbe(Probe):
 class ClassificationProbe(Probe):
     """Logs `classification/knn/<label set>/x` and `classification/linear/<label set>/x`, and of y.
 
+    Where the captions are the classes' prompts, so that all of a class are embedded alike,
+    `classification/zero_shot/<label set>/x` is the share of rows whose own class has the nearest prompt.
+
     Where there are no labels, it says so once and logs nothing.
 
     Args:
@@ -77,7 +87,18 @@ class ClassificationProbe(Probe):
                 for method, measure in self.measures.items():
                     name = f"classification/{method}/{label_set}/{side}"
                     metrics |= self.attempt([name], partial(_named, name, measure, rows, labels), name)
+            if embeddings.y is not None and _are_prompts(embeddings.y, labels):
+                name = f"classification/zero_shot/{label_set}/x"
+                metrics[name] = zero_shot_accuracy(embeddings.x, embeddings.y, labels)
         return metrics
+
+
+def _are_prompts(y: Tensor, labels: Tensor) -> bool:
+    """Whether rows of a label are all alike, and several labels share none."""
+    distinct, classes = labels.unique(return_inverse=True)
+    first = torch.zeros(len(distinct), dtype=torch.int64, device=y.device)
+    first[classes] = torch.arange(len(classes), device=y.device)
+    return len(distinct) > 1 and torch.allclose(y[..., first[classes], :], y, rtol=1e-4, atol=1e-6)
 
 
 def _named(

@@ -12,6 +12,7 @@ from intrinsic_clip.metrics import (
     alignment,
     infonce_bound,
     label_matching,
+    median_rank,
     modality_gap,
     pair_similarities,
     partner_ranks,
@@ -27,6 +28,8 @@ Share = Annotated[float, Gt(0), Le(1)]
 
 class MatchingProbe(Probe):
     """Logs `matching/top_<k>/…`, `matching/top_<α>pct/…` and `matching/label_<set>/…`, in both directions.
+
+    Beside these shares `matching/median_rank/…`, the true partner's among all n.
 
     Args:
         source: first; see `Probe` for it and the arguments that are not here.
@@ -48,7 +51,7 @@ class MatchingProbe(Probe):
 
     def names(self, sides: Sequence[Side]) -> list[str]:
         """Both directions of each k and α."""
-        tops = [f"top_{k}" for k in self.ks] + [_percent(alpha) for alpha in self.alphas]
+        tops = [f"top_{k}" for k in self.ks] + [_percent(alpha) for alpha in self.alphas] + ["median_rank"]
         return [f"matching/{top}/{direction}" for top in tops for direction in ("x_to_y", "y_to_x")]
 
     def measure(self, embeddings: Embeddings) -> dict[str, Tensor]:
@@ -59,6 +62,7 @@ class MatchingProbe(Probe):
         counts |= {_percent(alpha): top_count(alpha, n) for alpha in self.alphas}
         ranks = partner_ranks(x, y)
         matchings = {name: top_matching(ranks, k) for name, k in counts.items()}
+        matchings["median_rank"] = median_rank(ranks)
         matchings |= {
             f"label_{name}": label_matching(x, y, labels) for name, labels in embeddings.labels.items()
         }
