@@ -109,3 +109,8 @@ def test_the_papers_setting_stands_in_the_experiment_as_it_is() -> None:
 def test_shallow_is_as_wide_as_the_protocol_says(compose) -> None:
     assert config.resolve(compose("encoder=shallow"))["encoder"]["width"] == 50
     assert config.resolve(compose("encoder=shallow", "data.d_x=200"))["encoder"]["width"] == 200
+
+
+def test_a_value_without_default_is_asked_for(compose) -> None:
+    with pytest.raises(ConfigError, match="data.folder: has no default and must be given"):
+        config.resolve(compose("data=captions_folder"))

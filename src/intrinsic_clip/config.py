@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -115,6 +115,10 @@ def resolve(cfg: DictConfig) -> dict[str, Any]:
     """The config as plain containers, every interpolation filled in; raises ConfigError where one cannot be."""
     try:
         plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        raise ConfigError(
+            f"{error.full_key}: has no default and must be given, {error.full_key}=…"
+        ) from error
     except OmegaConfBaseException as error:
         raise ConfigError(" ".join(str(error).split())) from error
     assert isinstance(plain, dict)
