@@ -10,7 +10,7 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from intrinsic_clip.content import weights_digest
-from intrinsic_clip.data.paired import PairedData, Pairs, Split
+from intrinsic_clip.data.paired import Examples, PairedData, Pairs, Split
 from intrinsic_clip.data.rows_on_disk import Compute, computed_once
 from intrinsic_clip.encoders.inputs import check_inputs
 from intrinsic_clip.encoders.open_clip import OpenClip
@@ -91,6 +91,10 @@ class FrozenFeatures(PairedData):
             )
             for split, start, stop in zip(SPLITS, bounds[:-1], bounds[1:], strict=True)
         }
+
+    def examples(self, rows: Tensor) -> Examples | None:
+        """What the source shows."""
+        return self.source.examples(rows)
 
 
 def _standardised(rows: Tensor, n_train: int) -> Tensor:

@@ -3,12 +3,15 @@
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from pytorch_lightning import LightningDataModule
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import Tensor
+
+from intrinsic_clip.data.tokens import captions_of
+from intrinsic_clip.encoders.inputs import are_images_and_tokens
 
 Split = Literal["train", "append", "test"]
 
@@ -31,6 +34,13 @@ class Pairs:
 
     def __len__(self) -> int:
         return self.x.shape[self.row_axis]
+
+
+class Examples(NamedTuple):
+    """What some rows show and say: images `(n, 3, h, w)` in [0, 1] on the CPU, and their captions."""
+
+    images: Tensor
+    captions: list[str]
 
 
 class Batches:
@@ -105,6 +115,20 @@ class PairedData(LightningDataModule):
         self.setup()
         return self._pairs[split]
 
+    def examples(self, rows: Tensor) -> Examples | None:
+        """Pictures and captions of test rows, for people to look at; None where the data have none.
+
+        Here x and y themselves, if they are images and token ids; a source that knows better overrides this.
+
+        Args:
+            rows: of the test split, `(n,)` int64.
+        """
+        test = self.pairs("test")
+        if not are_images_and_tokens(test.x, test.y):
+            return None
+        chosen = rows.to(test.x.device)
+        return Examples(in_unit_range(test.x[chosen].cpu()), captions_of(test.y[chosen]))
+
     def train_dataloader(self) -> Batches | AllAtOnce:
         """The training rows in fixed order (paper: no reshuffling, last incomplete batch dropped).
 
@@ -122,3 +146,8 @@ class PairedData(LightningDataModule):
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """Nothing to do: the pairs were loaded on the device."""
         return batch
+
+
+def in_unit_range(images: Tensor) -> Tensor:
+    """Images as float32 in [0, 1], also those that are whole numbers up to 255."""
+    return images.float() if images.is_floating_point() else images.float() / 255

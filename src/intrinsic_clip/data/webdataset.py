@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from intrinsic_clip.config import ConfigError
 from intrinsic_clip.data.captioned import Share
 from intrinsic_clip.data.labels import codes
-from intrinsic_clip.data.paired import PairedData, Pairs, Split
+from intrinsic_clip.data.paired import Examples, PairedData, Pairs, Split, in_unit_range
 from intrinsic_clip.data.shards import Members, Sample, decode, expand, read_members
 from intrinsic_clip.data.skipping import Skipped
 
@@ -113,6 +113,12 @@ class WebDatasetShards(PairedData):
             )
             for split, chosen in rows.items()
         }
+
+    def examples(self, rows: Tensor) -> Examples:
+        """The images, and their captions as they were written."""
+        samples = list(self._held_out.values())[self.sizes["append"] :]
+        chosen = [samples[row] for row in rows.tolist()]
+        return Examples(in_unit_range(_as_tensors(chosen)[0]), [sample.caption for sample in chosen])
 
     def pairs(self, split: Split) -> Pairs:
         """The pairs held out; there are none in memory that are trained on."""

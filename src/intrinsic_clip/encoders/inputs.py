@@ -23,9 +23,14 @@ def prepared(images: Tensor, wanted: Mapping[str, Any]) -> Tensor:
     return normalize(cropped.clamp(0, 1), list(wanted["mean"]), list(wanted["std"]))
 
 
+def are_images_and_tokens(images: Tensor, tokens: Tensor) -> bool:
+    """Whether these are images `(n, 3, h, w)` and token ids `(n, length)`."""
+    return images.ndim == 4 and images.shape[1] == 3 and tokens.ndim == 2 and not tokens.is_floating_point()
+
+
 def check_inputs(images: Tensor, tokens: Tensor) -> None:
     """Raise ConfigError where these are not images and token ids."""
-    if images.ndim != 4 or images.shape[1] != 3 or tokens.ndim != 2 or tokens.is_floating_point():
+    if not are_images_and_tokens(images, tokens):
         shapes = f"{tuple(images.shape)} and {tuple(tokens.shape)} {tokens.dtype}"
         raise ConfigError(
             f"encoder: takes images (n, 3, h, w) and token ids (n, length), the data are {shapes}"

@@ -3,7 +3,7 @@
 import io
 import json
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from pydantic import NonNegativeInt, PositiveInt
 from safetensors import safe_open
 from torch import Tensor
 
-from intrinsic_clip.data.paired import PairedData, Pairs, Split
+from intrinsic_clip.data.paired import Examples, PairedData, Pairs, Split
 from intrinsic_clip.data.standardise import standardise as standardised
 
 FOLDER = Path(__file__).resolve().parent
@@ -62,10 +62,8 @@ class OpenClipArt(PairedData):
     def load(self, device: torch.device) -> dict[Split, Pairs]:
         """The splits, on the device."""
         features = read_features()
-        order = torch.randperm(len(features["x"]), generator=torch.Generator().manual_seed(SPLIT_SEED))
         x, y = (features["x"].float(), features["y"].float()) if not self.images else read_images_and_tokens()
-        sizes = list(self.sizes.values())
-        rows = dict(zip(self.sizes, order[: sum(sizes)].split(sizes), strict=True))
+        rows = self._rows(len(features["x"]))
         if self.standardise and not self.images:
             x, y = (standardised(c, rows["train"]) for c in (x, y))
         labels = {name: features[name] for name in ("category", "subcategory")}
@@ -78,6 +76,17 @@ class OpenClipArt(PairedData):
             )
             for split, chosen in rows.items()
         }
+
+    def examples(self, rows: Tensor) -> Examples:
+        """The drawings, also where x are features, and their captions as they were written."""
+        samples = list(read_samples())
+        chosen = [samples[row] for row in self._rows(len(samples))["test"][rows].tolist()]
+        return Examples(_pixels([image for image, _ in chosen]), [sample["caption"] for _, sample in chosen])
+
+    def _rows(self, available: int) -> dict[Split, Tensor]:
+        order = torch.randperm(available, generator=torch.Generator().manual_seed(SPLIT_SEED))
+        sizes = list(self.sizes.values())
+        return dict(zip(self.sizes, order[: sum(sizes)].split(sizes), strict=True))
 
 
 def read_features(path: Path = FOLDER / "features.safetensors") -> dict[str, Tensor]:
@@ -102,11 +111,14 @@ def read_samples(path: Path = FOLDER / "images.tar") -> Iterator[tuple[bytes, di
 def read_images_and_tokens() -> tuple[Tensor, Tensor]:
     """Pixels `(n, 3, 64, 64)` float32 in [0, 1] and token ids `(n, 77)` int64 of all pairs."""
     from open_clip import tokenize
+
+    images, samples = zip(*read_samples(), strict=True)
+    return _pixels(images), tokenize([sample["caption"] for sample in samples])
+
+
+def _pixels(images: Iterable[bytes]) -> Tensor:
+    """Pixels `(n, 3, 64, 64)` float32 in [0, 1] of WebP images."""
     from PIL import Image
 
-    images, captions = [], []
-    for image, sample in read_samples():
-        images.append(np.asarray(Image.open(io.BytesIO(image)).convert("RGB")))
-        captions.append(sample["caption"])
-    pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
-    return pixels, tokenize(captions)
+    decoded = [np.asarray(Image.open(io.BytesIO(image)).convert("RGB")) for image in images]
+    return torch.from_numpy(np.stack(decoded)).permute(0, 3, 1, 2).float() / 255
