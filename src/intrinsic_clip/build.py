@@ -19,14 +19,14 @@ if TYPE_CHECKING:  # PyTorch takes seconds to import: a run that is done already
 
     from intrinsic_clip.data import PairedData
     from intrinsic_clip.module import ContrastiveModule
-    from intrinsic_clip.probes import Probe, TemperatureProbe
+    from intrinsic_clip.probes import AnyProbe
 
 STEPS_WORTH_COMPILING = 20_000
 
 
 def build(
     cfg: DictConfig, settings: Mapping[str, Any]
-) -> tuple["PairedData", "ContrastiveModule", list["Probe | TemperatureProbe"]]:
+) -> tuple["PairedData", "ContrastiveModule", list["AnyProbe"]]:
     """Data, module and probes of a config. The initial weights depend on the seed alone.
 
     Raises:

@@ -71,6 +71,8 @@ def put_together(folders: Sequence[Path], settings: Mapping[str, Any], folder: P
         rows += lines
     results.write_atomically(folder / results.METRICS, "".join([header, *rows]))
     _join_embeddings(folders, folder)
+    if (folders[0] / results.EXAMPLES).exists():  # those of the first replicate
+        results.write_atomically(folder / results.EXAMPLES, (folders[0] / results.EXAMPLES).read_bytes())
     return {
         **parts[0],
         "config": dict(settings),

@@ -6,9 +6,15 @@ from typing import Any
 
 from intrinsic_clip.estimators import OURS, label
 from intrinsic_clip.replicates import Replicates
-from intrinsic_clip.results import METRICS, RESULTS
+from intrinsic_clip.results import EXAMPLES, METRICS, RESULTS
 
-PLACES = (("results", RESULTS), ("picture", "run.png"), ("metrics", METRICS), ("W&B files", "wandb"))
+PLACES = (
+    ("results", RESULTS),
+    ("picture", "run.png"),
+    ("examples", EXAMPLES),
+    ("metrics", METRICS),
+    ("W&B files", "wandb"),
+)
 
 
 def report(results: Mapping[str, Any], folder: Path) -> str:

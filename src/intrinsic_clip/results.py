@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 RESULTS = "results.json"
 METRICS = "metrics.csv"
 EMBEDDINGS = "embeddings.safetensors"
+EXAMPLES = "examples.png"
 FAILED = "failed.txt"
 # What may differ between two starts of the same run: where it writes, what it shows, the machine it runs on.
 NOT_CONTENT = {"output_dir", "logger", "threads", "compile", "memory_gb", "checkpoint_seconds", "progress"}

@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # PyTorch takes seconds to import: a run that is done already
 
     from intrinsic_clip.data import PairedData
     from intrinsic_clip.module import ContrastiveModule
-    from intrinsic_clip.probes import Probe, TemperatureProbe
+    from intrinsic_clip.probes import AnyProbe
 
 EMBEDDINGS_BYTES = 2**28
 
@@ -119,7 +119,7 @@ def _train_together(cfg: DictConfig, settings: Mapping[str, Any], folder: Path) 
 
 
 def _trainer(
-    cfg: DictConfig, settings: Mapping[str, Any], folder: Path, probes: list["Probe | TemperatureProbe"]
+    cfg: DictConfig, settings: Mapping[str, Any], folder: Path, probes: list["AnyProbe"]
 ) -> "Trainer":
     from intrinsic_clip.progress import TrainingProgress
     from intrinsic_clip.resume import AtomicCheckpointIO, ResumePoint
@@ -147,7 +147,7 @@ def _fit_and_test(
     trainer: "Trainer",
     module: "ContrastiveModule",
     data: "PairedData",
-    probes: list["Probe | TemperatureProbe"],
+    probes: list["AnyProbe"],
     folder: Path,
 ) -> dict[str, Any]:
     """Fit from the last checkpoint on, if there is one, then test; returns the timings."""
@@ -184,9 +184,7 @@ def _fit_and_test(
     return {"fit_seconds": fitted - started, "test_seconds": time.perf_counter() - fitted, "resumed": resumed}
 
 
-def _log_table(
-    trainer: "Trainer", module: "ContrastiveModule", probes: list["Probe | TemperatureProbe"]
-) -> None:
+def _log_table(trainer: "Trainer", module: "ContrastiveModule", probes: list["AnyProbe"]) -> None:
     """Give W&B each replicate's final numbers as one table."""
     from intrinsic_clip.loggers import WandbLogger
 

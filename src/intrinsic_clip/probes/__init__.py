@@ -2,6 +2,7 @@
 
 from intrinsic_clip.probes.dimension import IntrinsicDimensionProbe
 from intrinsic_clip.probes.embeddings import Embeddings, take_embeddings
+from intrinsic_clip.probes.examples import ExamplesProbe
 from intrinsic_clip.probes.jacobian import JacobianProbe
 from intrinsic_clip.probes.probe import Probe
 from intrinsic_clip.probes.recovery import ClassificationProbe, RecoveryProbe
@@ -10,10 +11,14 @@ from intrinsic_clip.probes.sources import Source, by_function, by_module, by_out
 from intrinsic_clip.probes.spectrum import SpectrumProbe
 from intrinsic_clip.probes.temperature import TemperatureProbe, temperature_of
 
+AnyProbe = Probe | TemperatureProbe | ExamplesProbe  # what a run's config may name
+
 __all__ = [
     "AlignmentProbe",
+    "AnyProbe",
     "ClassificationProbe",
     "Embeddings",
+    "ExamplesProbe",
     "InformationProbe",
     "IntrinsicDimensionProbe",
     "JacobianProbe",

@@ -98,8 +98,7 @@ def sample(pairs: Pairs, max_samples: int, seed: int) -> Pairs:
     """The pairs, or `max_samples` of them drawn without replacement, in their order."""
     if len(pairs) <= max_samples:
         return pairs
-    drawn = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(seed))[:max_samples]
-    rows = drawn.sort().values.to(pairs.x.device)
+    rows = sampled_rows(len(pairs), max_samples, seed).to(pairs.x.device)
     return Pairs(
         pairs.x.index_select(pairs.row_axis, rows),
         pairs.y.index_select(pairs.row_axis, rows),
@@ -107,6 +106,13 @@ def sample(pairs: Pairs, max_samples: int, seed: int) -> Pairs:
         {name: labels[rows] for name, labels in pairs.labels.items()},
         pairs.row_axis,
     )
+
+
+def sampled_rows(n: int, max_samples: int, seed: int) -> Tensor:
+    """Which of n rows `sample` keeps, in their order."""
+    if n <= max_samples:
+        return torch.arange(n)
+    return torch.randperm(n, generator=torch.Generator().manual_seed(seed))[:max_samples].sort().values
 
 
 @contextmanager
