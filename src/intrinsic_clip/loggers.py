@@ -47,6 +47,8 @@ def log_steps(
         in_file = isinstance(logger, MetricsFile)
         every = len(replicates) if in_file else getattr(logger, "every_n_steps", 1)
         places = [place for place, step in enumerate(steps) if step % every == 0]
+        if not places:
+            continue
         if isinstance(logger, MetricsFile):
             kept = {name: value[places] for name, value in metrics.items()}
             logger.log_each(kept, replicates, [steps[place] for place in places], epoch)
