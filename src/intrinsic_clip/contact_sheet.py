@@ -74,7 +74,7 @@ def _title(draw: ImageDraw.ImageDraw, retrieved: Sequence[Retrieved], listed: in
     for right, word in ((True, "right"), (False, "wrong")):
         draw.text((x, GAP), f"{mark(right)} {word}", _colour(right), _font(bold=right))
         x += _font(bold=True).getlength(f"{mark(right)} {word}") + GAP
-    draw.text((x + GAP, GAP), f"{found} of {len(retrieved)} found", BLACK, _font())
+    draw.text((x + GAP, GAP), f"{found} of {len(retrieved)} true captions are among them", BLACK, _font())
 
 
 def _card(sheet: Image.Image, draw: ImageDraw.ImageDraw, one: Retrieved, left: int, top: int) -> None:

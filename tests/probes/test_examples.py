@@ -1,0 +1,226 @@
+"""Examples of retrieval: what they list and mark, where pictures and captions come from, and where it all goes."""
+
+import io
+import warnings
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from pytorch_lightning import Trainer
+from torch import nn
+
+from data.test_captions_folder import load, make
+from intrinsic_clip import contact_sheet as sheet
+from intrinsic_clip.data import PairedData, Pairs, SyntheticLinear
+from intrinsic_clip.data.openclipart import OpenClipArt
+from intrinsic_clip.data.tokens import captions_of
+from intrinsic_clip.loggers import WandbLogger
+from intrinsic_clip.loss import CosineSimilarity, LearnedTemperature, PopulationSimilarity
+from intrinsic_clip.module import ContrastiveModule
+from intrinsic_clip.probes import ExamplesProbe
+from intrinsic_clip.train import train
+from runs import files_below
+
+SIZES = {"n_train": 64, "n_append": 16, "n_test": 30, "batch_size": 32}
+
+
+class Duplicates(PairedData):
+    """Test rows of random pixels and few distinct ids, and no train rows to speak of."""
+
+    def __init__(self) -> None:
+        super().__init__(batch_size=2)
+        self.sizes = {"train": 2, "append": 2, "test": 12}
+        self.d_x, self.d_y = (3, 4, 4), (77,)
+
+    def load(self, device):
+        from open_clip import tokenize
+
+        generator = torch.Generator().manual_seed(0)
+        x, y = torch.rand(6, 3, 4, 4, generator=generator), tokenize([f"caption {i}" for i in range(12)])
+        x = x.repeat_interleave(2, dim=0)  # two captions of each picture
+        return {s: Pairs(x[:n], y[:n], row_axis=0) for s, n in self.sizes.items()}
+
+
+class Ids(nn.Module):
+    """Token ids as numbers, projected to four."""
+
+    def __init__(self, length: int = 77) -> None:
+        super().__init__()
+        self.linear = nn.Linear(length, 4)
+
+    def forward(self, tokens):
+        return self.linear((tokens / 49408).float())
+
+
+def _module(data: PairedData, similarity: nn.Module | None = None) -> ContrastiveModule:
+    torch.manual_seed(3)
+    pixels = nn.Sequential(nn.Flatten(), nn.LazyLinear(4))
+    f, g = (
+        (pixels, Ids()) if isinstance(data.d_x, tuple) else (nn.Linear(data.d_x, 4), nn.Linear(data.d_y, 4))
+    )
+    f(data.pairs("test").x)
+    adam = partial(torch.optim.Adam, lr=1e-3)
+    return ContrastiveModule(f, g, similarity or CosineSimilarity(), LearnedTemperature(), adam)
+
+
+def _trainer(folder: Path, *probes, logger=False) -> Trainer:
+    return Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        logger=logger,
+        callbacks=list(probes),
+        default_root_dir=str(folder),
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+
+
+def _retrieved(folder: Path, monkeypatch, data: PairedData, module: ContrastiveModule, **options):
+    """What the probe draws in a run."""
+    drawn = []
+    monkeypatch.setattr(
+        "intrinsic_clip.probes.examples.contact_sheet",
+        lambda found: drawn.append(found) or sheet.contact_sheet(found),
+    )
+    trainer = _trainer(folder, ExamplesProbe(**options))
+    trainer.fit(module, datamodule=data)
+    trainer.test(module, datamodule=data, verbose=False)
+    (found,) = drawn
+    assert Image.open(folder / "examples.png").size[0] > 1000
+    return found
+
+
+@pytest.mark.parametrize("similarity", [CosineSimilarity, PopulationSimilarity])
+@pytest.mark.parametrize("max_samples", [10_000, 20])
+def test_the_captions_of_the_largest_cosines(tmp_path, monkeypatch, similarity, max_samples) -> None:
+    data = OpenClipArt(**SIZES)
+    module = _module(data, similarity())
+    found = _retrieved(tmp_path, monkeypatch, data, module, images=4, captions=3, max_samples=max_samples)
+    kept = torch.randperm(30, generator=torch.Generator().manual_seed(0))[:max_samples].sort().values
+    test, shown = data.pairs("test"), data.examples(kept)
+    with torch.no_grad():
+        x, y = module.f(test.x)[kept].double(), module.g(test.y)[kept].double()
+    cosines = (x @ y.T) / x.norm(dim=1)[:, None] / y.norm(dim=1)
+    assert len(found) == 4
+    for one in found:
+        (row,) = (i for i, caption in enumerate(shown.captions) if caption == one.true_caption)
+        values, best = cosines[row].topk(3)
+        assert one.captions == [shown.captions[i] for i in best]
+        assert one.scores == pytest.approx(values.tolist(), abs=1e-6)
+        assert one.right == [bool(i == row) for i in best]
+        assert one.rank == 1 + int((cosines[row] > cosines[row, row]).sum())
+        assert one.candidates == len(kept)
+        assert torch.equal(one.image, shown.images[row])
+
+
+def test_another_caption_of_the_same_picture_is_right(tmp_path, monkeypatch) -> None:
+    data = Duplicates()
+    found = _retrieved(tmp_path, monkeypatch, data, _module(data), images=3, captions=12)
+    for one in found:
+        number = int(one.true_caption.split()[1])
+        partners = {f"caption {number}", f"caption {number ^ 1}"}
+        assert one.right == [caption in partners for caption in one.captions]
+        assert sum(one.right) == 2
+        assert one.captions[one.rank - 1] == one.true_caption
+
+
+def test_token_ids_become_captions_again() -> None:
+    from open_clip import tokenize
+
+    captions = ["a red bridge", "naïve café – 3 dogs", "stop!", "", "!"]
+    assert captions_of(tokenize(captions)) == ["a red bridge", "naïve café – 3 dogs", "stop !", "", "!"]
+    cut = tokenize(["dog " * 200])
+    assert captions_of(cut) == [" ".join(["dog"] * 75)]
+    assert torch.equal(tokenize(captions_of(cut)), cut)
+
+
+@pytest.mark.parametrize("pixels", ["float", "uint8"])
+def test_a_folder_shows_its_captions_as_written(tmp_path, pixels) -> None:
+    data = load(make(tmp_path, captions={i: f"Drawing No. {i}" for i in range(40)}), pixels=pixels)
+    rows = torch.tensor([3, 0])
+    shown, by_ids = data.examples(rows), PairedData.examples(data, rows)
+    assert by_ids is not None
+    assert all(caption.startswith("Drawing No. ") for caption in shown.captions)
+    written, read = ([c.lower().replace(" ", "") for c in found.captions] for found in (shown, by_ids))
+    assert written == read
+    assert torch.equal(shown.images, by_ids.images)
+    assert 0 <= float(shown.images.min()) < float(shown.images.max()) <= 1
+
+
+def test_features_show_the_drawings_behind_them() -> None:
+    rows = torch.tensor([5, 2, 2])
+    features, pixels = OpenClipArt(**SIZES), OpenClipArt(**SIZES, images=True)
+    assert features.examples(rows).captions == pixels.examples(rows).captions
+    assert torch.equal(features.examples(rows).images, pixels.pairs("test").x[rows])
+
+
+def test_nothing_without_pictures(tmp_path) -> None:
+    data = SyntheticLinear(**SIZES)
+    trainer = _trainer(tmp_path, ExamplesProbe())
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*xamples.*")
+        trainer.test(_module(data), datamodule=data, verbose=False)
+    assert files_below(tmp_path) == []
+
+
+def test_what_is_not_finite_is_a_warning(tmp_path) -> None:
+    data = OpenClipArt(**SIZES)
+    module = _module(data)
+    with torch.no_grad():
+        module.f.weight.fill_(torch.nan)
+    with pytest.warns(UserWarning, match="there are no examples: the embeddings are not finite"):
+        _trainer(tmp_path, ExamplesProbe()).test(module, datamodule=data, verbose=False)
+    assert files_below(tmp_path) == []
+
+
+def test_wandb_gets_a_table(tmp_path, monkeypatch) -> None:
+    import wandb
+
+    tables = []
+    monkeypatch.setattr(WandbLogger, "log_table", lambda self, *table: tables.append(table))
+    data = OpenClipArt(**SIZES)
+    logger = WandbLogger(str(tmp_path / "name" / "hash"), mode="disabled")
+    trainer = _trainer(tmp_path, ExamplesProbe(images=2), logger=logger)
+    trainer.test(_module(data), datamodule=data, verbose=False)
+    logger.close()
+    ((name, columns, rows),) = tables
+    assert name == "examples"
+    assert columns == ["image", "true caption", "rank", *(f"caption {i}" for i in range(1, 6))]
+    assert [len(row) for row in rows] == [8, 8]
+    for image, true_caption, rank, *captions in rows:
+        assert isinstance(image, wandb.Image)
+        assert (f"✓ {true_caption}" in captions) == (rank <= 5)
+        assert all(caption[:2] in ("✓ ", "✗ ") for caption in captions)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [[], ["replicates=2"], ["replicates=2", "encoder.output_dim=[3,6]"], ["replicates=2", "memory_gb=1e-6"]],
+)
+def test_a_run_leaves_the_sheet(tmp_path, compose, capsys, more) -> None:
+    small = [f"data.{key}={value}" for key, value in SIZES.items()]
+    train(compose("data=openclipart", "loss.similarity.rows=null", "probes.dimension.k=5", *small, *more))
+    (path,) = tmp_path.glob("outputs/custom/*/examples.png")
+    assert Image.open(path).format == "PNG"
+    assert str(path.relative_to(tmp_path)) in capsys.readouterr().out
+
+
+def test_long_and_odd_captions_stay_on_the_sheet() -> None:
+    odd = ["W" * 500, "$x_1$ {} \\ 100 %", "two\nlines\tand\x00more", "日本" * 200, ""]
+    one = sheet.Retrieved(
+        torch.rand(3, 20, 90), odd, [0.5, 0.4, 0.3, 0.0, -0.1], [True] + [False] * 4, odd[3], 4, 9
+    )
+    picture = Image.open(io.BytesIO(sheet.contact_sheet([one])))
+    right = picture.crop((picture.width // 2 + sheet.GAP, 3 * sheet.LEADING, picture.width, picture.height))
+    assert right.getcolors() == [(right.width * right.height, (255, 255, 255))]
+    font = sheet._font()
+    for caption in odd:
+        assert font.getlength(sheet._cut(caption, font, 300)) <= 300
+        lines = sheet._wrapped(caption, font, 300, 2)
+        assert len(lines) <= 2
+        assert all(font.getlength(line) <= 300 for line in lines)
+    assert sheet._cut("fits", font, 300) == "fits"
+    assert " ".join(sheet._wrapped("one two three four", font, 120, 2)) == "one two three four"
