@@ -118,7 +118,8 @@ def _font(bold: bool = False) -> ImageFont.FreeTypeFont:
 
 def _wrapped(text: str, font: ImageFont.FreeTypeFont, width: float, lines: int) -> list[str]:
     """As many lines as are allowed, broken between words; what is left over is cut off the last."""
-    words, wrapped = _printable(text).split(), []
+    words = _printable(text).split()
+    wrapped: list[str] = []
     while words and len(wrapped) < lines - 1:
         taken = 1
         while taken < len(words) and font.getlength(" ".join(words[: taken + 1])) <= width:
