@@ -112,5 +112,5 @@ def test_shallow_is_as_wide_as_the_protocol_says(compose) -> None:
 
 
 def test_a_value_without_default_is_asked_for(compose) -> None:
-    with pytest.raises(ConfigError, match="data.folder: has no default and must be given"):
+    with pytest.raises(ConfigError, match=r"data\.folder: has no default and must be given"):
         config.resolve(compose("data=captions_folder"))

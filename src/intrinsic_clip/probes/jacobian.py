@@ -49,7 +49,8 @@ class JacobianProbe(Probe):
         maps: first; for a module other than ContrastiveModule, a function `(module, batch)` → (encoder, rows), or a
             dict of such pairs with the keys x and y. It is called with the first batch of a validation run that is due,
             or of the last training batches.
-        max_points: rows at which the Jacobian is taken.
+        max_points: rows at which the Jacobian is taken; of rows that are no vectors, whose Jacobians are large, a
+            sixteenth of that.
         directions: random directions that it is applied to, for large encoders; None: all of it.
         kwargs: `every_n_epochs` and so on, as of `Probe`.
     """
@@ -100,12 +101,13 @@ class JacobianProbe(Probe):
         def take() -> Maps | None:
             if not trainer.is_global_zero:
                 return None
-            pairs = sample(trainer.datamodule.pairs(split), self.max_points, self.seed)  # type: ignore[attr-defined]
+            pairs = trainer.datamodule.pairs(split)  # type: ignore[attr-defined]
+            pairs = sample(pairs, self._points(_input_dims(pairs.x, pairs.row_axis)), self.seed)
             sides: dict[Side, tuple[nn.Module, Tensor]] = {"x": (module.f, pairs.x), "y": (module.g, pairs.y)}
             return Maps(
                 module,
                 {
-                    side: Map(encoder, rows, pairs.z, rows.ndim - pairs.row_axis % rows.ndim - 1)
+                    side: Map(encoder, rows, pairs.z, _input_dims(rows, pairs.row_axis))
                     for side, (encoder, rows) in sides.items()
                     if rows.is_floating_point()
                 },
@@ -128,6 +130,9 @@ class JacobianProbe(Probe):
             except Exception as error:  # of the user's function: it must not cost the training
                 self._maps = f"{type(error).__name__}: {error}"
 
+    def _points(self, input_dims: int) -> int:
+        return self.max_points if input_dims == 1 else max(1, self.max_points // 16)
+
     def _of_batch(self, module: LightningModule, batch: Any) -> Maps:
         assert isinstance(self.source, by_function)
         found = self.source.embed(module, batch)
@@ -135,7 +140,7 @@ class JacobianProbe(Probe):
         return Maps(
             module,
             {
-                side: Map(encoder, rows[: self.max_points].detach(), None, rows.ndim - 1)
+                side: Map(encoder, rows[: self._points(rows.ndim - 1)].detach(), None, rows.ndim - 1)
                 for side, (encoder, rows) in sides.items()
             },
         )
@@ -150,3 +155,8 @@ class JacobianProbe(Probe):
             return found
 
         return take
+
+
+def _input_dims(rows: Tensor, row_axis: int) -> int:
+    """How many axes one row has."""
+    return rows.ndim - row_axis % rows.ndim - 1
