@@ -24,12 +24,13 @@ def _values(found: dict, name: str) -> torch.Tensor:
 
 
 def _assert_same(ours: dict, theirs: dict, place: tuple = (), other: tuple = ()) -> None:
-    """Loss and τ to 1e-5; measures of the representations, which magnify their rounding, to 1 %."""
+    """Loss and τ to 1e-5; measures of the representations, which magnify their rounding, to 1 %, ranks to one place."""
     assert ours["metrics"].keys() == theirs["metrics"].keys()
     for name in ours["metrics"]:
         tolerance = 1e-5 if name in ("loss", "temperature") else 1e-2
         difference = _values(ours, name)[place] - _values(theirs, name)[other]
         allowed = tolerance * (0.1 + _values(theirs, name)[other].abs())
+        allowed = allowed.clamp_min(1.0) if "median_rank" in name else allowed
         assert (difference.abs() <= allowed).all(), (name, difference)
 
 
