@@ -92,8 +92,11 @@ def test_embeddings_are_taken_once_per_evaluation(tmp_path) -> None:
         InformationProbe(),
         SimilarityProbe(),
     )
-    _trainer(tmp_path, *probes, epochs=3).fit(module, datamodule=SyntheticLinear(**SIZES))
+    trainer = _trainer(tmp_path, *probes, epochs=3)
+    trainer.fit(module, datamodule=SyntheticLinear(**SIZES))
     assert module.taken == 4  # before training and after each of three epochs
+    take_embeddings(trainer, module, "test")  # of as many rows as there are, however many were asked for
+    assert module.taken == 4
 
 
 def test_embeddings_follow_the_weights(tmp_path) -> None:

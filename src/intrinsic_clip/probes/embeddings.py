@@ -74,10 +74,11 @@ def take_embeddings(
     Args:
         max_samples: a larger split is represented by that many of its rows, drawn with `seed`.
     """
+    pairs = trainer.datamodule.pairs(split)  # type: ignore[attr-defined]
     cache = _latest.setdefault(module, {})
-    key = (split, max_samples, seed)
+    key = (split, max_samples, seed) if len(pairs) > max_samples else (split, 0, 0)  # all rows are all rows
     if key not in cache or cache[key][0] != trainer.global_step:
-        cache[key] = (trainer.global_step, _embed(trainer, module, split, max_samples, seed))
+        cache[key] = (trainer.global_step, _embed(module, sample(pairs, max_samples, seed)))
     return cache[key][1]
 
 
@@ -86,8 +87,7 @@ def forget_embeddings(module: LightningModule) -> None:
     _latest.pop(module, None)
 
 
-def _embed(trainer: Trainer, module: Any, split: Split, max_samples: int, seed: int) -> Embeddings:
-    pairs = sample(trainer.datamodule.pairs(split), max_samples, seed)  # type: ignore[attr-defined]
+def _embed(module: Any, pairs: Pairs) -> Embeddings:
     with evaluating(module):
         x_raw, y_raw = module.encode(pairs.x, pairs.y)
         x, y = module.normalise(x_raw, y_raw)
