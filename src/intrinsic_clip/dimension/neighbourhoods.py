@@ -1,6 +1,5 @@
 """Where the neighbours of each point lie: what estimators share that look at more than their distances."""
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -8,6 +7,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.dimension.neighbours import Neighbours
+from intrinsic_clip.dimension.scaling import exponent_of
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def distinct_points(neighbours: Neighbours) -> Iterator[Distinct]:
         rows = neighbours.valid[replicate].nonzero().squeeze(-1)
         points = neighbours.points.detach()[replicate][rows].double()
         points = points[:, (points != points[0]).any(0)]
-        exponent = min(max(math.frexp(float(points.abs().max()))[1], -1000), 1000)
+        exponent = exponent_of(points)
         yield Distinct(replicate, rows, points * 2.0**-exponent, exponent)
 
 

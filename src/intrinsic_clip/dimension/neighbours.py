@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from intrinsic_clip.dimension.scaling import exponent_of
+
 SPARE = 6  # candidates beyond k: rounding must stay below the gap between the k-th and the last of them
 TIE = 1e-9  # relative: which of two points whose squared distances are this close is k-th does not matter
 CACHE_BYTES = 2**21  # what a core keeps at hand
@@ -163,8 +165,8 @@ def _scaled(points: Tensor) -> _Scaled:
     copy = points.to(torch.float64, copy=True)
     if not len(points):
         return _Scaled(copy, 1.0)
-    exponent = min(max(math.frexp(float(torch.linalg.vector_norm(copy, math.inf)))[1], -1000), 1000)
-    copy.mul_(2.0**-exponent)  # a power of two rounds nothing
+    exponent = exponent_of(copy)
+    copy.mul_(2.0**-exponent)
     if points.dtype == torch.float64:  # other types do not reach so far down
         for block in copy.split(4096):
             block.masked_fill_(block.abs() < NEGLIGIBLE, 0)

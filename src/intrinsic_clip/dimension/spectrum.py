@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.dimension.estimate import DimensionEstimate
+from intrinsic_clip.dimension.scaling import exponent_of
 
 SAME = 1e-12  # shares of variance this close are equal: they differ by rounding
 
@@ -239,6 +240,6 @@ def _moments(rows: Tensor, centre: bool) -> _Moments:
 
 
 def _scaled(rows: Tensor) -> tuple[Tensor, int]:
-    """The rows over a power of two, so nothing is rounded and squares neither overflow nor vanish; its exponent."""
-    exponent = min(max(math.frexp(float(rows.abs().max()))[1], -1000), 1000)
+    """The rows in units of 2^exponent, in which they can be squared, and the exponent."""
+    exponent = exponent_of(rows)
     return rows * 2.0**-exponent, exponent
