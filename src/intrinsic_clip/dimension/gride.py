@@ -7,6 +7,7 @@ from torch import Tensor
 
 from intrinsic_clip.dimension.estimate import RESOLUTION, DimensionEstimate, conclude
 from intrinsic_clip.dimension.neighbours import Neighbours, as_neighbours, nearest_neighbours
+from intrinsic_clip.dimension.pointwise import nanquantile
 from intrinsic_clip.dimension.scale import ScaleCurve
 
 TIED = (
@@ -53,7 +54,7 @@ def gride(points: Tensor | Neighbours, n1: int = 1, n2: int | None = None) -> Di
     log_ratios = neighbours.distances[..., n2 - 1].log() - neighbours.distances[..., n1 - 1].log()
     log_ratios = log_ratios.masked_fill(~(log_ratios > RESOLUTION), math.nan)
     ratios = log_ratios.exp()
-    q50, q95 = _quantile(ratios, 0.5), _quantile(ratios, 0.95)
+    q50, q95 = (nanquantile(ratios, q)[..., None] for q in (0.5, 0.95))
     log_ratios = log_ratios.masked_fill(ratios > q50 + 20 * (q95 - q50), math.nan)
     value, information = _maximise(log_ratios, n1, n2)
     return conclude(neighbours, n2, value, information.rsqrt(), None, TIED)
@@ -128,11 +129,3 @@ def _maximise(log_ratios: Tensor, n1: int, n2: int) -> tuple[Tensor, Tensor]:
             if not (step.abs() > 1e-13 * value).any():
                 break
     return value, count / value.square() + between * curvature(value)
-
-
-def _quantile(numbers: Tensor, q: float) -> Tensor:
-    """Quantile of what is not NaN along the last axis, which is kept; linear between order statistics."""
-    ordered = torch.nn.functional.pad(numbers, (0, 1), value=math.nan).sort(-1).values  # NaN comes last
-    place = ((~numbers.isnan()).sum(-1, keepdim=True) - 1).clamp_min(0) * q
-    low, high = (ordered.gather(-1, side.long()) for side in (place.floor(), place.ceil()))
-    return low + (high - low) * (place - place.floor())
