@@ -2,5 +2,6 @@
 
 from intrinsic_clip.encoders.feedforward import deep, linear, mlp, shallow
 from intrinsic_clip.encoders.towers import pixels_and_tokens
+from intrinsic_clip.encoders.transformer import transformer
 
-__all__ = ["deep", "linear", "mlp", "pixels_and_tokens", "shallow"]
+__all__ = ["deep", "linear", "mlp", "pixels_and_tokens", "shallow", "transformer"]

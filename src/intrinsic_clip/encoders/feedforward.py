@@ -14,7 +14,8 @@ def _relu_network(widths: list[int]) -> nn.Sequential:
     return nn.Sequential(*layers[:-1])
 
 
-def _vector(input_dim: int) -> int:
+def vector(input_dim: int) -> int:
+    """The input size of an encoder of feature vectors; raises ValueError for inputs of any other shape."""
     if not isinstance(input_dim, int):
         raise ValueError(f"this encoder takes feature vectors, not inputs of shape {tuple(input_dim)}")
     return input_dim
@@ -24,25 +25,25 @@ def mlp(
     input_dim: PositiveInt, output_dim: PositiveInt, width: PositiveInt = 50, hidden_layers: PositiveInt = 3
 ) -> nn.Sequential:
     """The paper's main encoder: `hidden_layers` ReLU layers of one width and a linear output, with biases."""
-    return _relu_network([_vector(input_dim), *[width] * hidden_layers, output_dim])
+    return _relu_network([vector(input_dim), *[width] * hidden_layers, output_dim])
 
 
 def deep(
     input_dim: PositiveInt, output_dim: PositiveInt, width: PositiveInt = 50, linear_layers: PositiveInt = 12
 ) -> nn.Sequential:
     """`linear_layers` linear maps in all, ReLU between them."""
-    return _relu_network([_vector(input_dim), *[width] * (linear_layers - 1), output_dim])
+    return _relu_network([vector(input_dim), *[width] * (linear_layers - 1), output_dim])
 
 
 def shallow(input_dim: PositiveInt, output_dim: PositiveInt, width: PositiveInt = 50) -> nn.Sequential:
     """One ReLU layer without bias: too weak to align a nonlinear pair, the paper's V(H) = ∅ experiment."""
     return nn.Sequential(
-        nn.Linear(_vector(input_dim), width, bias=False), nn.ReLU(), nn.Linear(width, output_dim)
+        nn.Linear(vector(input_dim), width, bias=False), nn.ReLU(), nn.Linear(width, output_dim)
     )
 
 
 def linear(input_dim: PositiveInt, output_dim: PositiveInt, width: PositiveInt = 50) -> nn.Sequential:
     """Two linear maps, no bias, nothing between them."""
     return nn.Sequential(
-        nn.Linear(_vector(input_dim), width, bias=False), nn.Linear(width, output_dim, bias=False)
+        nn.Linear(vector(input_dim), width, bias=False), nn.Linear(width, output_dim, bias=False)
     )

@@ -151,12 +151,14 @@ class TransformerLayer(nn.Module):
             nn.LayerNorm(width), nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
         )
 
-    def forward(self, x: Tensor, used: Tensor) -> Tensor:
-        """Rows `(n, length, width)`, of which only those `used`, `(n, length)`, are attended to."""
+    def forward(self, x: Tensor, used: Tensor | None = None) -> Tensor:
+        """Rows `(n, length, width)`, of which only those `used`, `(n, length)`, are attended to; None: all."""
         parts = self.attention_in(self.norm(x)).unflatten(2, (3, self.heads, -1)).unbind(2)
         queries, keys, values = (part.transpose(1, 2) for part in parts)
         # By hand: of the fused attention vmap knows no batched form, and captions are short.
-        scores = (queries @ keys.mT / HEAD_WIDTH**0.5).masked_fill(~used[:, None, None], -torch.inf)
+        scores = queries @ keys.mT / HEAD_WIDTH**0.5
+        if used is not None:
+            scores = scores.masked_fill(~used[:, None, None], -torch.inf)
         attended = scores.softmax(-1) @ values
         x = x + self.attention_out(attended.transpose(1, 2).flatten(2))
         return x + self.feed_forward(x)
