@@ -93,6 +93,8 @@ def test_replicates_equal_one_at_a_time(kind: str, own_rows: bool, directions: i
     x = gaussian(2, 3, 7, 6).float() if own_rows else gaussian(7, 6).float()
     latent = gaussian(6, 2)
     many = jacobian_spectrum(together, x, latent=latent, directions=directions)
+    shared = jacobian_spectrum(together, x, latent=latent.expand(3, 6, 2), directions=directions)
+    assert torch.equal(shared.overlap, many.overlap)
     assert many.rank.shape == many.gap.shape == many.participation.shape == many.overlap.shape == (2, 3)
     for place, d in enumerate((2, 5)):
         for r, seed in enumerate((11, 12, 13)):

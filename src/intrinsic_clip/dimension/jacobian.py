@@ -87,10 +87,10 @@ def jacobian_spectrum(
         x: `(*R, n, *input)`, of the type of the encoder's weights; axes of R that only the encoder has may be
             missing.
         input_dims: axes of one row: 1 for vectors, 3 for images.
-        latent: directions of the input space, `(d_in, k)` or `(*R, d_in, k)` (`latent_directions` finds
-            them), with d_in the numbers in a row. With V the k leading right singular vectors at a point and L
-            an orthonormal basis of the latent, the overlap is ‖Lᵀ V‖² / k in squared Frobenius norm; a direction
-            whose singular value lies below the floor adds nothing.
+        latent: directions of the input space, `(*R, d_in, k)` of which leading axes may be missing
+            (`latent_directions` finds them), with d_in the numbers in a row. With V the k leading right singular
+            vectors at a point and L an orthonormal basis of the latent, the overlap is ‖Lᵀ V‖² / k in squared
+            Frobenius norm; a direction whose singular value lies below the floor adds nothing.
         directions: random directions, at least k of the latent; None: exact.
         seed: of the random directions, which all points and replicates share.
         min_gap: the least ratio that counts as a gap.
@@ -253,9 +253,12 @@ def _pushed(f: Encoder, x: Tensor, directions: Tensor) -> Tensor:
 def _orthonormal(directions: Tensor, replicates: Sequence[int], d_in: int, m: int) -> Tensor:
     """A basis `(B or 1, d_in, k)` of what the directions span."""
     shape = directions.shape
-    if directions.ndim < 2 or shape[-2] != d_in or shape[:-2] not in ((), tuple(replicates)):
+    own = shape[:-2]
+    if directions.ndim < 2 or shape[-2] != d_in or own != tuple(replicates)[len(replicates) - len(own) :]:
         expected = f"({d_in}, k) or {(*replicates, d_in)} and k"
         raise ValueError(f"latent must be {expected}, got shape {tuple(shape)}")
+    if own:
+        directions = directions.expand(*replicates, *shape[-2:])
     if not 1 <= shape[-1] <= m:
         raise ValueError(f"latent must hold between 1 and {m} directions, got {shape[-1]}")
     basis, values, _ = torch.linalg.svd(directions.double().reshape(-1, *shape[-2:]), full_matrices=False)

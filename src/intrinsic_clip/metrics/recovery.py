@@ -21,7 +21,7 @@ def linear_recovery(x: Tensor, z: Tensor, strength: float = 1.0, folds: int = 5,
 
     Args:
         x: representations, `(*R, n, d)`.
-        z: their latents, `(*R, n, k)`; or `(n, k)`, shared.
+        z: their latents, `(*R, n, k)`, of which leading axes may be missing.
         strength: of the ridge penalty beside the sum of squares over the training rows; positive.
         folds: in how many parts the rows are cut.
         seed: of the drawing of the folds, which all replicates share.
@@ -54,7 +54,7 @@ def kernel_recovery(
 
     Args:
         x: representations, `(*R, n, d)`.
-        z: their latents, `(*R, n, k)`; or `(n, k)`, shared.
+        z: their latents, `(*R, n, k)`, of which leading axes may be missing.
         strength: of the penalty; positive.
         width: of the kernel, in standard deviations of a column; None: the median distance of two training
             rows, in each fold.
@@ -81,10 +81,10 @@ def kernel_recovery(
 
 
 def _check(x: Tensor, z: Tensor, strength: float) -> None:
-    fits = x.ndim >= 2 and z.ndim >= 2 and z.shape[-2] == x.shape[-2] and z.shape[:-2] in ((), x.shape[:-2])
+    fits = x.ndim >= z.ndim >= 2 and z.shape[:-1] == x.shape[x.ndim - z.ndim : -1]
     if not fits or x.shape[-1] < 1 or z.shape[-1] < 1:
         shapes = f"{tuple(x.shape)} and {tuple(z.shape)}"
-        raise ValueError(f"x and z must be (*R, n, d) and (*R, n, k) or (n, k), got shapes {shapes}")
+        raise ValueError(f"x and z must be (*R, n, d) and (*R, n, k), got shapes {shapes}")
     if not strength > 0:
         raise ValueError(f"strength must be positive, got {strength}")
 
