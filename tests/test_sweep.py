@@ -23,6 +23,7 @@ from runs import LONGER, TINY, files_below, start
 
 SIX = ["--multirun", "encoder.output_dim=3,6", "seed=0,1,2"]
 TWO = ["--multirun", "seed=0,1"]
+SMALL = ["size=smoke", "replicates=null", "logger=csv", "progress=false", "threads=1", "probes=default"]
 BOMB = """
 import os, signal
 from pytorch_lightning import Callback
@@ -177,6 +178,22 @@ def test_configs_are_those_that_hydra_composes() -> None:
         for seed in range(100):
             compose([*TINY, f"seed={seed}"])
         assert time.process_time() - began < 2  # half a second, where Hydra takes six
+
+
+def test_experiments_that_sweep_by_themselves_beside_others(tmp_path, command_line) -> None:
+    def planned(*arguments: str) -> set[str]:
+        assert command_line("train", *SMALL, *arguments) == 0
+        return {path.parent.name for path in tmp_path.glob("outputs/*/*/results.json")}
+
+    alone = planned("experiment=cosine") | planned("experiment=fixed_temperature")
+    kinds = results.collect(tmp_path / "outputs")
+    assert set(kinds["loss.similarity._target_"].str.split(".").str[-1]) == {
+        "CosineSimilarity",
+        "PopulationSimilarity",
+    }
+    assert sorted(kinds["loss.temperature.tau"].dropna().unique()) == [0.01, 0.03, 0.1, 0.3, 1.0]
+    assert planned("--multirun", "experiment=cosine,fixed_temperature") == alone
+    assert len(planned("experiment=fixed_temperature", "loss.temperature.tau=0.5")) == len(alone) + 1
 
 
 @pytest.mark.parametrize(  # the run with seed 1 kills its process; Ray would try it three times more

@@ -9,6 +9,7 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.defaults_list import Overrides
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 
@@ -34,22 +35,30 @@ class Composer:
 
     def __call__(self, overrides: Sequence[str]) -> DictConfig:
         """The config of one run, without the hydra node."""
+        groups, values = self._parts(overrides)
+        cfg = copy.deepcopy(self._merge(groups)[0])
+        ConfigLoaderImpl._apply_overrides_to_config(values, cfg)
+        return cfg
+
+    def params(self, overrides: Sequence[str]) -> list[str]:
+        """What these choices of groups sweep over by themselves: `hydra.sweeper.params`, as overrides."""
+        return self._merge(self._parts(overrides)[0])[1]
+
+    def _parts(self, overrides: Sequence[str]) -> tuple[tuple[str, ...], list[Override]]:
+        """The choices of groups, and the values to set."""
         parsed = [self._parse(override) for override in overrides]
         values = [
             override
             for override in Overrides(self.repository, parsed).config_overrides
             if not override.is_hydra_override()
         ]
-        groups = tuple(
-            text for text, override in zip(overrides, parsed, strict=True) if override not in values
-        )
-        cfg = copy.deepcopy(self._merge(groups))
-        ConfigLoaderImpl._apply_overrides_to_config(values, cfg)
-        return cfg
+        groups = (text for text, override in zip(overrides, parsed, strict=True) if override not in values)
+        return tuple(groups), values
 
-    def _merged(self, groups: tuple[str, ...]) -> DictConfig:
+    def _merged(self, groups: tuple[str, ...]) -> tuple[DictConfig, list[str]]:
         cfg = self.loader.load_sweep_config(self.master, list(groups))
+        params = [f"{key}={value}" for key, value in (cfg.hydra.sweeper.params or {}).items()]
         OmegaConf.set_struct(cfg, False)
         del cfg["hydra"]
         OmegaConf.set_struct(cfg, True)
-        return cfg
+        return cfg, params

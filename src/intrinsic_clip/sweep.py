@@ -16,7 +16,7 @@ from intrinsic_clip.errors import EXPECTED, one_line
 from intrinsic_clip.lock import InUse, left_behind
 
 STATUSES = ("done", "resumed", "skipped", "failed", "interrupted", "not started")
-NUMBERS = {"ID f(X)": "id/mle/x", "ID g(Y)": "id/mle/y", "matching": "matching/", "τ": "temperature"}
+NUMBERS = {"ID f(X)": "id/mle/x", "ID g(Y)": "id/mle/y", "matching": "matching/top_", "τ": "temperature"}
 RANKS = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "LOCAL_RANK", "WORLD_SIZE")  # as Lightning sets them
 FEW = 40  # runs; of more than these only the failed ones have a line
 

@@ -1,7 +1,7 @@
 """A Hydra sweeper for runs that are addressed by their content."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -73,10 +73,9 @@ class ResumingSweeper(BasicSweeper):
         from intrinsic_clip.build import build, one_replicate
         from intrinsic_clip.sweep import Run
 
-        parsed = OverridesParser.create().parse_overrides([*self._parse_config(), *arguments])
         runs: dict[Path, Run] = {}
         unfinished = []
-        for overrides in self.split_arguments(parsed, None)[0]:
+        for overrides in self._each(arguments):
             cfg = self._compose(overrides)
             settings = config.resolve(cfg)
             folder = results.run_folder(settings)
@@ -88,6 +87,18 @@ class ResumingSweeper(BasicSweeper):
             config.check(settings)
             build(*one_replicate(cfg, settings))
         return list(runs.values())
+
+    def _each(self, arguments: list[str]) -> Iterator[list[str]]:
+        """The overrides of every run: those given, and what an experiment's own `hydra.sweeper.params` adds."""
+        parser = OverridesParser.create()
+        for given in self.split_arguments(parser.parse_overrides(arguments), None)[0]:
+            params = parser.parse_overrides(self._compose.params(given))
+            keys = {override.key_or_group for override in parser.parse_overrides(given)} if params else ()
+            missing = [str(override.input_line) for override in params if override.key_or_group not in keys]
+            if missing:
+                yield from self.split_arguments(parser.parse_overrides([*missing, *given]), None)[0]
+            else:
+                yield list(given)
 
     def _launch(self, runs: Sequence["Run"]) -> None:
         """Launch the runs; where one that was killed took the launcher along, the others go on."""
