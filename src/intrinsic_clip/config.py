@@ -31,7 +31,9 @@ from pydantic_core import ErrorDetails
 from intrinsic_clip.estimators import Names
 
 Node = dict[str, Any]
-OmegaConf.register_new_resolver("max", max, replace=True)  # ${max:50,${data.d_x}} in conf/
+# Arithmetic for conf/: ${max:50,${data.d_x}}, and a quotient that counts something, so is 1 at least.
+OmegaConf.register_new_resolver("max", max, replace=True)
+OmegaConf.register_new_resolver("quotient", lambda a, b: max(1, round(a / b)), replace=True)
 
 
 class ConfigError(ValueError):
@@ -44,6 +46,7 @@ class TrainConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    size: Literal["smoke", "laptop", "paper"] | None
     seed: NonNegativeInt
     replicates: PositiveInt | Annotated[list[NonNegativeInt], Field(min_length=1)] | None
     output_dir: Annotated[str, Field(min_length=1)]
@@ -334,9 +337,6 @@ def _check_sizes(config: Mapping[str, Any]) -> None:
         raise ConfigError(
             "data.n_append=0: the population norm needs at least 1 row (or loss/similarity=cosine)"
         )
-    rows = config["loss"]["similarity"].get("rows")
-    if rows is not None and n_append is not None and rows > n_append:
-        raise ConfigError(f"loss.similarity.rows={rows}: must not exceed data.n_append={n_append}")
     devices = config["trainer"].get("devices")
     if isinstance(devices, int) and devices > 1 and batch_size is not None and batch_size % devices:
         raise ConfigError(

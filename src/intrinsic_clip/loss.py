@@ -116,8 +116,8 @@ class PopulationSimilarity(nn.Module):
     f(x) / mean‖f(x_append)‖: one number per encoder, so the representation keeps its shape and ID.
 
     Args:
-        rows: how many of the append rows a training step uses, the next ones each time; None: all of them, as in the
-            paper, which is four fifths of a step's work. Evaluation always uses all.
+        rows: how many of the append rows a training step uses, the next ones each time; None, or where there are no
+            more: all of them, as in the paper, which is four fifths of a step's work. Evaluation always uses all.
     """
 
     needs_population = True
