@@ -1,6 +1,7 @@
 """The command line: `intrinsic-clip <verb> [Hydra overrides]`."""
 
 import importlib
+import inspect
 import sys
 from pathlib import Path
 
@@ -11,14 +12,17 @@ from intrinsic_clip.errors import PROGRAM, fail, in_one_line
 VERBS = {
     "train": "train paired encoders and measure them",
     "probe": "measure embeddings: how many dimensions they use, and how few would do",
+    "figures": "draw the paper's figures from the runs that are finished",
 }
 AFTER_CTRL_C = {
     "train": "the same command goes on from the last checkpoint",
     "probe": "nothing was written",
+    "figures": "figures drawn so far are whole",
 }
 USAGE = {
     "train": "[group=choice …] [key=value …] [--multirun key=a,b,c]",
     "probe": "x=FILE [y=FILE] | data=CHOICE [encoder=open_clip] | run=FOLDER [key=value …]",
+    "figures": "[NAME …] [output_dir=outputs] [to=outputs/figures] [size=smoke|laptop|paper]",
 }
 INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
 
@@ -57,6 +61,9 @@ def _overview() -> str:
 
 def _help(verb: str) -> str:
     """The config groups, what each choice is for, and the settings of the verb."""
+    usage = f"usage: {PROGRAM} {verb} {USAGE[verb]}\n\n"
+    if not (conf_folder() / f"{verb}.yaml").exists():
+        return usage + inspect.cleandoc(importlib.import_module(f"intrinsic_clip.{verb}").HELP)
     groups = []
     for folder in group_folders(verb):
         choices = [
@@ -67,7 +74,7 @@ def _help(verb: str) -> str:
             groups.append(f"  {folder.relative_to(conf_folder()).as_posix()}=\n{lines}")
     settings = (conf_folder() / f"{verb}.yaml").read_text().partition("\n\n")[2].partition("\n\n")[0]
     return (
-        f"usage: {PROGRAM} {verb} {USAGE[verb]}\n\n"
+        usage
         + "Groups, and what they hold:\n\n"
         + "\n\n".join(groups)
         + "\n\nSettings, each of which can be given as key=value:\n\n"

@@ -44,6 +44,7 @@ class ResumingSweeper(BasicSweeper):
         task_function = partial(job, started_in=str(Path.cwd()))
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
         self._compose = Composer(hydra_context.config_loader, config)
+        self._parse = OverridesParser.create(hydra_context.config_loader).parse_overrides
         self._launched = 0
 
     def sweep(self, arguments: list[str]) -> None:
@@ -90,13 +91,12 @@ class ResumingSweeper(BasicSweeper):
 
     def _each(self, arguments: list[str]) -> Iterator[list[str]]:
         """The overrides of every run: those given, and what an experiment's own `hydra.sweeper.params` adds."""
-        parser = OverridesParser.create()
-        for given in self.split_arguments(parser.parse_overrides(arguments), None)[0]:
-            params = parser.parse_overrides(self._compose.params(given))
-            keys = {override.key_or_group for override in parser.parse_overrides(given)} if params else ()
+        for given in self.split_arguments(self._parse(arguments), None)[0]:
+            params = self._parse(self._compose.params(given))
+            keys = {override.key_or_group for override in self._parse(list(given))} if params else ()
             missing = [str(override.input_line) for override in params if override.key_or_group not in keys]
             if missing:
-                yield from self.split_arguments(parser.parse_overrides([*missing, *given]), None)[0]
+                yield from self.split_arguments(self._parse([*missing, *given]), None)[0]
             else:
                 yield list(given)
 

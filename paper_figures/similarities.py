@@ -1,0 +1,68 @@
+"""Appendix: norms and similarities of held-out representations, a row per data set."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from paper_figures import style
+from paper_figures.claims import Claim
+from paper_figures.runs import Runs
+
+EXPERIMENTS = ()
+OPTIONAL = (
+    "synthetic_linear",
+    "synthetic_nonlinear",
+    "cosine",
+    "openclipart",
+    "citeseq",
+    "imagenetv2",
+    "yfcc",
+)
+
+
+def draw(runs: Runs) -> Figure:
+    """Histograms of norms and of similarities, and each pair's similarity against its strongest rival's."""
+    shown = [experiment for experiment in OPTIONAL if experiment in runs]
+    figure, axes = style.panels(3 * len(shown), rows=len(shown))
+    for row, experiment in enumerate(shown):
+        d = runs.nearest_dim(experiment, 19)
+        found = runs.embeddings(experiment, d)
+        norms, similarity, scatter = axes[3 * row : 3 * row + 3]
+        norms.set_title(f"{norms.get_title(loc='left')} {experiment}, d = {d}: norms", loc="left")
+        for side, (colour, _, name) in style.SIDES.items():
+            style.histogram(norms, np.linalg.norm(found[f"{side}_raw"], axis=1), colour, name)
+        norms.set(xlabel="‖·‖ of the encoder's output", ylabel="density")
+        norms.legend()
+        similarity.set_title(f"{similarity.get_title(loc='left')} similarities", loc="left")
+        style.similarities(similarity, found)
+        logits = found["x"] @ found["y"].T
+        positive = np.diag(logits).copy()
+        np.fill_diagonal(logits, -np.inf)
+        rival = logits.max(1)
+        scatter.set_title(f"{scatter.get_title(loc='left')} partner against best rival", loc="left")
+        scatter.scatter(positive, rival, s=3, alpha=0.4, color=style.X, lw=0, rasterized=True)
+        low, high = min(positive.min(), rival.min()), max(positive.max(), rival.max())
+        scatter.plot([low, high], [low, high], color=style.TRUTH, ls="--", lw=1, label="equal")
+        scatter.set(xlabel="similarity to the partner", ylabel="largest to another row")
+        scatter.legend()
+    style.foot(figure, runs)
+    return figure
+
+
+def claims(runs: Runs) -> list[Claim]:
+    """Positive pairs are more alike than random ones."""
+    found = []
+    for experiment in OPTIONAL:
+        if experiment in runs:
+            d = runs.nearest_dim(experiment, 19)
+            embeddings = runs.embeddings(experiment, d)
+            logits = embeddings["x"] @ embeddings["y"].T
+            positive, random = np.diag(logits), logits[~np.eye(len(logits), dtype=bool)]
+            apart = (f"{rows.mean():.2f} ± {rows.std():.2f}" for rows in (positive, random))
+            measured = "positive {}, random {}".format(*apart)
+            separate = bool(positive.mean() - random.mean() > random.std())
+            found.append(
+                Claim(
+                    f"{experiment}, d = {d}: positive pairs stand apart from random ones", measured, separate
+                )
+            )
+    return found

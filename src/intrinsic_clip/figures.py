@@ -1,0 +1,138 @@
+"""The entry point for the paper's figures: drawn from the results that are there, nothing is trained."""
+
+import difflib
+import importlib
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from intrinsic_clip import results
+from intrinsic_clip.config import ConfigError
+from intrinsic_clip.errors import PROGRAM
+
+if TYPE_CHECKING:
+    from paper_figures.claims import Claim
+    from paper_figures.runs import Runs
+
+SETTINGS = {"output_dir": "outputs", "to": "outputs/figures", "size": ""}
+CLAIMS = "RESULTS.md"
+HELP = """
+Draws the figures named, or all, as PDF and PNG from the finished runs below output_dir, and with all of them the table
+of claims, RESULTS.md. Each figure shows the largest size it has been run at, or the one that is given. Nothing is
+trained: of a figure whose runs are missing, the command that makes them is told.
+
+  output_dir=outputs    where the runs are
+  to=outputs/figures    where the figures go
+  size=                 smoke, laptop or paper; empty: the largest that is there
+"""
+
+
+def main(arguments: list[str]) -> None:
+    """Draw all figures, or those named, and say which are missing and the command that makes them.
+
+    Raises:
+        ConfigError: an argument that means nothing here, or a folder that is not there.
+    """
+    from paper_figures import FIGURES, style
+    from paper_figures.runs import SIZES
+
+    names, settings = _parse(arguments, FIGURES, SIZES)
+    modules = {name: importlib.import_module(f"paper_figures.{name}") for name in names or FIGURES}
+    by_size = _read(Path(settings["output_dir"]), list(modules.values()))
+    sizes = [settings["size"]] if settings["size"] else list(SIZES)
+    to = Path(settings["to"])
+    drawn: list[tuple[ModuleType, Runs]] = []
+    for name, module in modules.items():
+        found = (by_size[size].of(module.EXPERIMENTS, _optional(module)) for size in sizes)
+        runs = next((one for one in found if one is not None), None)
+        if runs is None:
+            print(f"  missing  {name:<19}  {_command(module, by_size, sizes)}", flush=True)
+        else:
+            to.mkdir(parents=True, exist_ok=True)
+            _, png = style.save(module.draw(runs), to, name)
+            drawn.append((module, runs))
+            print(f"  drawn    {name:<19}  {png} ({runs.size})", flush=True)
+    if drawn and not names:  # of all figures, or the page would lose what it held
+        results.write_atomically(to / CLAIMS, _page(drawn))
+        print(f"  written  {'claims':<19}  {to / CLAIMS}", flush=True)
+
+
+def _parse(
+    arguments: Sequence[str], figures: Sequence[str], sizes: Sequence[str]
+) -> tuple[list[str], dict[str, str]]:
+    """The names of figures, and the settings."""
+    names, settings = [], dict(SETTINGS)
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        known = list(settings) if equals else list(figures)
+        if key not in known:
+            close = difflib.get_close_matches(key, known, n=1)
+            hint = f", did you mean {close[0]}?" if close else ""
+            raise ConfigError(
+                f"{key}: no such {'setting' if equals else 'figure'}{hint}; there is {', '.join(known)}"
+            )
+        if equals:
+            settings[key] = value
+        else:
+            names.append(key)
+    if settings["size"] and settings["size"] not in sizes:
+        raise ConfigError(f"size={settings['size']}: must be {', '.join(sizes)}")
+    if not Path(settings["output_dir"]).is_dir():
+        raise ConfigError(
+            f"output_dir={settings['output_dir']}: no such folder; give the one that runs were written to"
+        )
+    return names, settings
+
+
+def _optional(module: ModuleType) -> tuple[str, ...]:
+    """Experiments that a figure shows where they have been run."""
+    return getattr(module, "OPTIONAL", ())
+
+
+def _read(folder: Path, modules: Sequence[ModuleType]) -> "dict[str, Runs]":
+    """What has been run, by size; what is unfinished or damaged is named."""
+    from paper_figures.runs import read
+
+    experiments = {
+        experiment for module in modules for experiment in (*module.EXPERIMENTS, *_optional(module))
+    }
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = read(folder, sorted(experiments))
+    for warning in caught:
+        print(f"  {warning.message}", flush=True)
+    return found
+
+
+def _command(module: ModuleType, by_size: "dict[str, Runs]", sizes: Sequence[str]) -> str:
+    """What is to be run for a figure, at the size that most of it has been run at, or the laptop's."""
+    needed = module.EXPERIMENTS or _optional(module)[:1]
+    begun = [size for size in sizes if any(experiment in by_size[size] for experiment in needed)]
+    size = begun[0] if begun else sizes[0] if len(sizes) == 1 else "laptop"
+    lacking = [experiment for experiment in needed if experiment not in by_size[size]]
+    several = "--multirun " if len(lacking) > 1 else ""
+    return f"{PROGRAM} train {several}experiment={','.join(lacking)} size={size}"
+
+
+def _page(drawn: "Sequence[tuple[ModuleType, Runs]]") -> str:
+    """RESULTS.md: a table of claims per figure."""
+    parts = [
+        "# What the paper says, and what was measured\n\n"
+        f"Written by `{PROGRAM} figures` from finished runs. Numbers are mean ± standard deviation over repetitions. "
+        "An ID agrees with k\\* where it lies within 1 of it; every other rule stands beside its claim in "
+        "`paper_figures/`. A dash: there is nothing to agree with, the question is ours.\n"
+    ]
+    for module, runs in drawn:
+        name = module.__name__.rpartition(".")[2]
+        title = (module.__doc__ or "").strip().splitlines()[0]
+        parts.append(f"## {name}\n\n{title} {runs.note}; {runs.provenance}.\n\n![{name}]({name}.png)\n")
+        parts.append(_table(module.claims(runs)))
+    return "\n".join(parts)
+
+
+def _table(claims: "Sequence[Claim]") -> str:
+    rows = [f"| {claim.says} | {claim.measured} | {claim.verdict} |" for claim in claims]
+    lines = ["| claim | measured | |", "|---|---|---|", *rows]
+    return "\n".join(lines).replace("k*", "k\\*") + "\n"
