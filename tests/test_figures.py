@@ -1,0 +1,161 @@
+"""Figures and claims are drawn from finished runs alone, and say what is missing."""
+
+import json
+import re
+import statistics
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from intrinsic_clip import cli, results
+from intrinsic_clip.config import conf_folder
+from paper_figures import FIGURES
+from paper_figures.runs import Runs, read
+from runs import files_below
+
+SMOKE = ["size=smoke", "logger=csv", "progress=false", "threads=1"]
+# The sweeps of single settings are shortened: what they sweep over, the command line may say.
+SHORTENED = {
+    "fixed_temperature": "loss.temperature.tau=0.1,1.0",
+    "information": "data.noise=0.3,1.0",
+    "shared_dim": "data.shared_dim=2,5",
+    "sample_size": "data.n_train=512,1024",
+}
+WHOLE = [
+    "dynamics",
+    "synthetic_linear",
+    "synthetic_nonlinear",
+    "cosine",
+    "shallow",
+    "synthetic_independent",
+    "openclipart",
+]
+NEED_FILES = {"citeseq", "citeseq_transformer", "imagenetv2", "yfcc"}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every experiment that needs no files, at size=smoke."""
+    folder = tmp_path_factory.mktemp("smoke")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        commands = [["--multirun", f"experiment={','.join(WHOLE)}"]]
+        commands += [["--multirun", f"experiment={name}", values] for name, values in SHORTENED.items()]
+        for command in commands:
+            patch.setattr("sys.argv", ["intrinsic-clip", "train", *command, *SMOKE])
+            cli.main()
+    return folder / "outputs"
+
+
+def test_all_that_has_been_run_is_drawn_and_nothing_trained(finished, command_line, capsys) -> None:
+    before = files_below(finished)
+    assert command_line("figures", f"output_dir={finished}", "to=drawn") == 0
+    said = capsys.readouterr().out
+    assert files_below(finished) == before
+    assert re.findall(r"missing  (\w+)", said) == [name for name in FIGURES if name in NEED_FILES]
+    for name in set(FIGURES) - NEED_FILES:
+        assert f"drawn    {name} " in said
+        assert Path(f"drawn/{name}.pdf").read_bytes().startswith(b"%PDF")
+        with Image.open(f"drawn/{name}.png") as image:
+            assert image.width > 400
+            assert len(set(image.convert("L").getdata())) > 10
+    page = Path("drawn/RESULTS.md").read_text()
+    assert re.findall(r"^## (\w+)$", page, re.MULTILINE) == [n for n in FIGURES if n not in NEED_FILES]
+    for command in re.findall(r"missing  \w+ +intrinsic-clip train (.+)", said):
+        experiment = re.search(r"experiment=(\w+)", command)[1]
+        assert (conf_folder() / "experiment" / f"{experiment}.yaml").exists()
+        assert command.endswith("size=smoke") or command.endswith("size=laptop")
+
+
+def test_numbers_are_those_of_results_json(finished) -> None:
+    runs = read(finished, ["synthetic_linear", "information"])["smoke"]
+    path = next(finished.glob("synthetic_linear/*/results.json"))
+    metrics, dims = (json.loads(path.read_text())[key] for key in ("metrics", "config"))
+    place = dims["encoder"]["output_dim"].index(4)
+    values = metrics["id/mle/x"]["values"][place]
+    assert runs.values("synthetic_linear", "id/mle/x", d=4).tolist() == values
+    row = runs.curve("synthetic_linear", "id/mle/x").set_index("at").loc[4]
+    assert row["mean"] == pytest.approx(statistics.mean(values))
+    assert row["std"] == pytest.approx(statistics.stdev(values))
+    assert row["count"] == 2
+    over = runs.curve("information", "temperature", "data.noise")
+    assert over["at"].tolist() == [0.3, 1.0]
+    along = runs.trajectory("synthetic_linear", "id/mle/x", d=4)
+    assert along["mean"].iloc[-1] == pytest.approx(row["mean"])
+
+
+def test_embeddings_are_those_of_one_output_dimension(finished) -> None:
+    runs = read(finished, ["openclipart"])["smoke"]
+    found = runs.embeddings("openclipart", 4)
+    assert found["x"].shape == found["y_raw"].shape == (128, 4)
+    logits = found["x_raw"] @ found["y_raw"].T
+    matched = (logits > np.diag(logits)[:, None]).sum(1) < 10
+    first = runs.values("openclipart", "matching/top_10/x_to_y", d=4).iloc[0]
+    assert matched.mean() == pytest.approx(first, abs=0.001)
+
+
+def test_claims_say_when_the_paper_is_contradicted() -> None:
+    from paper_figures import synthetic_linear
+
+    def table(value: float) -> pd.DataFrame:
+        names = [f"id/{e}/{s}" for e in ("mle", "twonn") for s in "xy"] + ["matching/top_1/x_to_y"]
+        return pd.DataFrame(
+            [
+                {"metric": metric, "encoder.output_dim": d, "replicate": r, "value": value + r / 10}
+                for metric in names
+                for d in (4, 7, 19)
+                for r in (0, 1)
+            ]
+        )
+
+    verdicts = {
+        value: [c.agrees for c in synthetic_linear.claims(Runs("smoke", {"synthetic_linear": table(value)}))][
+            :2
+        ]
+        for value in (5.0, 8.0)
+    }
+    assert verdicts == {5.0: [True, True], 8.0: [False, False]}
+
+
+def test_an_unfinished_run_is_named_and_left_out(tmp_path, finished, command_line, capsys) -> None:
+    run = tmp_path / "outputs" / "dynamics" / "0123456789ab"
+    run.mkdir(parents=True)
+    (run / "config.yaml").write_text("name: dynamics\n")
+    assert command_line("figures", "dynamics") == 0
+    said = capsys.readouterr().out
+    assert f"{run.relative_to(tmp_path)} is left out: unfinished" in said
+    assert "missing  dynamics             intrinsic-clip train experiment=dynamics size=laptop\n" in said
+    assert not (tmp_path / "outputs" / "figures").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["dynamic"], "dynamic: no such figure, did you mean dynamics?"),
+        (["sise=smoke"], "sise: no such setting, did you mean size?"),
+        (["size=big"], "size=big: must be paper, laptop, smoke"),
+        (["output_dir=nowhere"], "output_dir=nowhere: no such folder"),
+    ],
+)
+def test_wrong_input(tmp_path, command_line, capsys, arguments, complaint) -> None:
+    (tmp_path / "outputs").mkdir()
+    assert command_line("figures", *arguments) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"intrinsic-clip: {complaint}")
+    assert said.count("\n") == 1
+    assert files_below(tmp_path) == []
+
+
+def test_every_size_is_kept_apart(finished) -> None:
+    by_size = read(finished, ["dynamics", "citeseq"])
+    assert list(by_size) == ["paper", "laptop", "smoke"]
+    assert by_size["smoke"].of(["dynamics"]) is not None
+    assert by_size["laptop"].of(["dynamics"]) is None
+    assert by_size["smoke"].of(["dynamics", "citeseq"]) is None
+    assert by_size["smoke"].of(["dynamics"], ["citeseq"]).note == (
+        "size=smoke: mean ± sd over 2 repetitions, 512 training pairs"
+    )
+    assert results.collect(finished / "dynamics")["size"].unique().tolist() == ["smoke"]
