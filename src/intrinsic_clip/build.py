@@ -116,9 +116,9 @@ def _is_compiled(settings: Mapping[str, Any], replicates: Replicates) -> bool:
     return steps * len(replicates) >= STEPS_WORTH_COMPILING and compiler
 
 
-def build_loggers(cfg: DictConfig, folder: str, group: str) -> list[Any]:
-    """The loggers of a config, each told the folder and the group if it wants to know."""
-    given = {"folder": folder, "group": group}
+def build_loggers(cfg: DictConfig, folder: str, labels: Mapping[str, Any]) -> list[Any]:
+    """The loggers of a config, each told the folder and those labels that it wants to know and was not given."""
+    given = {"folder": folder, **labels}
     return [
         instantiate(node, **{key: value for key, value in given.items() if config.takes(node, key)})
         for node in cfg.logger.values()

@@ -178,11 +178,12 @@ class WandbLogger(lightning_loggers.WandbLogger):
     Args:
         folder: the run folder `…/<name>/<hash>`. W&B's files go to `wandb/` in it, the hash is W&B's run id, so
             a run that is resumed goes on under the same one.
-        group: None: `<name>`, so that runs of one experiment form a group.
+        group: runs whose mean and spread W&B's charts show. None: `<name>`.
         mode: `offline` needs no account and no network; `online`; `disabled`.
         every_n_steps: how many of the per-step numbers it gets; each costs W&B about a fifth of a small step,
             and its charts show 1,500 points at most. metrics.csv has them all.
-        project, entity, tags: as in `wandb.init`.
+        kinds: tags beside `tags`, cut to the 64 characters that W&B allows.
+        project, entity, tags, job_type, name: as in `wandb.init`.
     """
 
     def __init__(
@@ -194,17 +195,22 @@ class WandbLogger(lightning_loggers.WandbLogger):
         project: str = "intrinsic-clip",
         entity: str | None = None,
         tags: list[str] | None = None,
+        kinds: Sequence[str] = (),
+        job_type: str | None = None,
+        name: str | None = None,
     ) -> None:
         import wandb
 
         super().__init__(
+            name=name,
             project=project,
             save_dir=str(Path(folder).resolve()),  # W&B's own process may have started elsewhere
             version=Path(folder).name,
             group=group or Path(folder).parent.name,
+            job_type=job_type,
             offline=mode == "offline",
             entity=entity,
-            tags=tags,
+            tags=list(dict.fromkeys([*(tags or ()), *(kind[:64] for kind in kinds)])),
             settings=wandb.Settings(silent=True, console="off"),
         )
         self._wandb_init["mode"] = mode

@@ -129,7 +129,7 @@ def _log(cfg: DictConfig, found: Mapping[str, Any], folder: Path) -> None:
     from intrinsic_clip.loggers import WandbLogger
 
     (folder / results.METRICS).unlink(missing_ok=True)
-    for logger in build_loggers(cfg, str(folder), "probe"):
+    for logger in build_loggers(cfg, str(folder), {"group": "probe", "job_type": "probe"}):
         logger.log_hyperparams(found["config"])
         logger.log_metrics(
             {name: value for name, value in found["metrics"].items() if value is not None}, step=0

@@ -21,6 +21,7 @@ from intrinsic_clip import chunks, config, results
 from intrinsic_clip.build import build, build_loggers, with_replicates
 from intrinsic_clip.config import ConfigError
 from intrinsic_clip.errors import in_one_line
+from intrinsic_clip.labels import labels
 from intrinsic_clip.lock import held
 from intrinsic_clip.printout import report
 
@@ -125,7 +126,7 @@ def _trainer(
     from intrinsic_clip.resume import AtomicCheckpointIO, ResumePoint
 
     _quieten()
-    loggers = build_loggers(cfg, str(folder), settings["name"])
+    loggers = build_loggers(cfg, str(folder), labels(settings))
     callbacks: list[Callback] = [*probes, ResumePoint(folder, settings["checkpoint_seconds"])]
     if settings["progress"]:
         callbacks.append(TrainingProgress())
