@@ -1,12 +1,19 @@
 """The metrics file survives cuts, and W&B never stops a training."""
 
 import json
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from intrinsic_clip.loggers import MetricsFile
 from intrinsic_clip.results import read_metrics
 from intrinsic_clip.train import train
+from runs import TINY
+from wandb_service import UPLOADS, history, records, serving
 
 
 def test_metrics_file_is_appended_and_cut_back(tmp_path) -> None:
@@ -60,3 +67,61 @@ def test_wandb_files_hold_the_run_under_its_hash(tmp_path, compose) -> None:
     content = files[0].read_bytes()
     for name in (b"id/mle/x", b"temperature", b"similarity/histogram_positive", b"matching/top_1/x_to_y"):
         assert name in content
+
+
+@pytest.fixture
+def wandb_at(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Point W&B, which reads its environment once, to a service."""
+    import wandb
+
+    def point(url: str) -> None:
+        wandb.teardown()
+        monkeypatch.setenv("WANDB_BASE_URL", url)
+        monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+
+    yield point
+    wandb.teardown()
+
+
+ONLINE = ["logger=both", "logger.wandb.mode=online", "logger.wandb.every_n_steps=1", "logger.wandb.timeout=3"]
+
+
+def _check_whole(folder: Path, run: str) -> list[dict[str, Any]]:
+    """That results.json is there, and that W&B's file has each temperature that metrics.csv has."""
+    assert json.loads((folder / "results.json").read_text())["status"] == "completed"
+    (written,) = folder.glob(f"wandb/{run}")
+    found = records(written)
+    table = read_metrics(folder)
+    assert history(found, "temperature") == table[table.metric == "temperature"].value.tolist()
+    return found
+
+
+@pytest.mark.parametrize("failure", ["no network", "wrong key"])
+def test_a_run_that_cannot_begin_online_goes_on_offline(
+    tmp_path, command_line, wandb_at, recwarn, failure
+) -> None:
+    with serving("wrong key") as service:
+        wandb_at(service.url if failure == "wrong key" else f"http://127.0.0.1:{_closed_port()}")
+        assert command_line("train", *TINY, *ONLINE) == 0
+    (warned,) = [str(one.message) for one in recwarn if "W&B" in str(one.message)]
+    assert "goes on offline" in warned
+    assert ("the key is wrong" if failure == "wrong key" else "refused") in warned
+    _check_whole(next(tmp_path.glob("outputs/custom/*")), "offline-run-*")
+
+
+@pytest.mark.parametrize("failure", ["500", "403", "hang up"])
+def test_the_service_may_fail_while_a_run_trains(tmp_path, command_line, wandb_at, capfd, failure) -> None:
+    with serving(failure) as service:
+        wandb_at(service.url)
+        started = time.monotonic()
+        assert command_line("train", *TINY, *ONLINE) == 0
+        assert time.monotonic() - started < 20
+    assert any(path.endswith(UPLOADS) for path in service.received)
+    assert capfd.readouterr().err.count("wandb sync") == 1
+    _check_whole(next(tmp_path.glob("outputs/custom/*")), "run-*")
+
+
+def _closed_port() -> int:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        return int(unused.getsockname()[1])

@@ -1,6 +1,5 @@
 """Where numbers go during training: a metrics file in the run folder, and W&B, offline by default."""
 
-import contextlib
 import os
 import warnings
 from argparse import Namespace
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytorch_lightning.loggers as lightning_loggers
-from pydantic import PositiveInt
+from pydantic import PositiveFloat, PositiveInt
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.loggers.logger import DummyExperiment, Logger, rank_zero_experiment
 from pytorch_lightning.utilities import rank_zero_only
@@ -175,6 +174,9 @@ class MetricsFile(Logger):
 class WandbLogger(lightning_loggers.WandbLogger):
     """Lightning's W&B logger with this project's defaults, that never stops a training.
 
+    Where an online run cannot begin, it goes on offline. Where the service fails later, W&B's own process keeps trying
+    in the background; the files below `wandb/` are whole either way, and `wandb sync` uploads them.
+
     Args:
         folder: the run folder `…/<name>/<hash>`. W&B's files go to `wandb/` in it, the hash is W&B's run id, so
             a run that is resumed goes on under the same one.
@@ -182,6 +184,7 @@ class WandbLogger(lightning_loggers.WandbLogger):
         mode: `offline` needs no account and no network; `online`; `disabled`.
         every_n_steps: how many of the per-step numbers it gets; each costs W&B about a fifth of a small step,
             and its charts show 1,500 points at most. metrics.csv has them all.
+        timeout: seconds to wait for the service when an online run begins, and again when it ends.
         kinds: tags beside `tags`, cut to the 64 characters that W&B allows.
         project, entity, tags, job_type, name: as in `wandb.init`.
     """
@@ -192,6 +195,7 @@ class WandbLogger(lightning_loggers.WandbLogger):
         group: str | None = None,
         mode: Literal["offline", "online", "disabled"] = "offline",
         every_n_steps: PositiveInt = 10,
+        timeout: PositiveFloat = 60.0,
         project: str = "intrinsic-clip",
         entity: str | None = None,
         tags: list[str] | None = None,
@@ -211,7 +215,13 @@ class WandbLogger(lightning_loggers.WandbLogger):
             offline=mode == "offline",
             entity=entity,
             tags=list(dict.fromkeys([*(tags or ()), *(kind[:64] for kind in kinds)])),
-            settings=wandb.Settings(silent=True, console="off"),
+            settings=wandb.Settings(
+                silent=True,
+                console="off",
+                init_timeout=timeout,
+                login_timeout=timeout,
+                finish_timeout=timeout,
+            ),
         )
         self._wandb_init["mode"] = mode
         self._wandb_init.pop("anonymous", None)  # Lightning sets it, and W&B warns that it means nothing
@@ -222,7 +232,7 @@ class WandbLogger(lightning_loggers.WandbLogger):
     @rank_zero_experiment
     def experiment(self) -> Any:
         """The W&B run, or a stand-in that does nothing once W&B has failed."""
-        return self._attempt(lambda: super(WandbLogger, self).experiment) or DummyExperiment()
+        return self._attempt(self._run) or DummyExperiment()
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -239,8 +249,28 @@ class WandbLogger(lightning_loggers.WandbLogger):
         """Finish the run, so that its files are whole and the next run of a sweep starts its own."""
         import wandb
 
-        with contextlib.suppress(Exception):  # a failure was warned of when it happened
+        try:
             wandb.finish()
+        except Exception as error:
+            self._give_up(error)
+
+    def _run(self) -> Any:
+        """Lightning's `experiment`, which begins the run when it is first asked for."""
+        import wandb
+
+        try:
+            return super().experiment
+        except Exception as error:
+            if self._wandb_init["mode"] != "online":
+                raise
+            warnings.warn(
+                f"W&B cannot be reached, this run goes on offline, and wandb sync {self.save_dir}/wandb/offline-run-* "
+                f"uploads it later: {_one_line(error)}",
+                stacklevel=4,
+            )
+            self._wandb_init["mode"] = "offline"
+            wandb.teardown()  # W&B's own process holds the run's id, and would go on trying
+            return super().experiment
 
     def _attempt(self, action: Callable[..., Any], *args: Any) -> Any:
         if self._failed:
@@ -248,7 +278,15 @@ class WandbLogger(lightning_loggers.WandbLogger):
         try:
             return action(*args)
         except Exception as error:
-            if not self._failed:  # not a second time, where `experiment` has failed inside an action
-                warnings.warn(f"W&B failed and is off for the rest of this run: {error}", stacklevel=3)
-            self._failed = True
+            self._give_up(error)
             return None
+
+    def _give_up(self, error: Exception) -> None:
+        """Warn once; a second error, inside the action that failed or at the end, follows from the first."""
+        if not self._failed:
+            warnings.warn(f"W&B failed and is off for the rest of this run: {_one_line(error)}", stacklevel=4)
+        self._failed = True
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
