@@ -44,3 +44,17 @@ def command_line(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
         return 0
 
     return run
+
+
+@pytest.fixture
+def wandb_at(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Point W&B, which reads its environment once, to a service."""
+    import wandb
+
+    def point(url: str) -> None:
+        wandb.teardown()
+        monkeypatch.setenv("WANDB_BASE_URL", url)
+        monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+
+    yield point
+    wandb.teardown()

@@ -1,9 +1,7 @@
 """The metrics file survives cuts, and W&B never stops a training."""
 
 import json
-import socket
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ from intrinsic_clip.loggers import MetricsFile
 from intrinsic_clip.results import read_metrics
 from intrinsic_clip.train import train
 from runs import TINY
-from wandb_service import UPLOADS, history, records, serving
+from wandb_service import UPLOADS, closed_port, history, records, serving
 
 
 def test_metrics_file_is_appended_and_cut_back(tmp_path) -> None:
@@ -69,20 +67,6 @@ def test_wandb_files_hold_the_run_under_its_hash(tmp_path, compose) -> None:
         assert name in content
 
 
-@pytest.fixture
-def wandb_at(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
-    """Point W&B, which reads its environment once, to a service."""
-    import wandb
-
-    def point(url: str) -> None:
-        wandb.teardown()
-        monkeypatch.setenv("WANDB_BASE_URL", url)
-        monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
-
-    yield point
-    wandb.teardown()
-
-
 ONLINE = ["logger=both", "logger.wandb.mode=online", "logger.wandb.every_n_steps=1", "logger.wandb.timeout=3"]
 
 
@@ -101,7 +85,7 @@ def test_a_run_that_cannot_begin_online_goes_on_offline(
     tmp_path, command_line, wandb_at, recwarn, failure
 ) -> None:
     with serving("wrong key") as service:
-        wandb_at(service.url if failure == "wrong key" else f"http://127.0.0.1:{_closed_port()}")
+        wandb_at(service.url if failure == "wrong key" else f"http://127.0.0.1:{closed_port()}")
         assert command_line("train", *TINY, *ONLINE) == 0
     (warned,) = [str(one.message) for one in recwarn if "W&B" in str(one.message)]
     assert "goes on offline" in warned
@@ -119,9 +103,3 @@ def test_the_service_may_fail_while_a_run_trains(tmp_path, command_line, wandb_a
     assert any(path.endswith(UPLOADS) for path in service.received)
     assert capfd.readouterr().err.count("wandb sync") == 1
     _check_whole(next(tmp_path.glob("outputs/custom/*")), "run-*")
-
-
-def _closed_port() -> int:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        return int(unused.getsockname()[1])

@@ -1,6 +1,7 @@
 """A local stand-in for W&B's service that fails when it is told to, and W&B's own reader of what a run leaves."""
 
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,13 +20,14 @@ class Service(ThreadingHTTPServer):
 
     Attributes:
         received: the paths that were asked for, in order.
+        views: the specifications of the workspaces that were saved.
     """
 
     daemon_threads = True
 
     def __init__(self, failure: Failure | None) -> None:
         super().__init__(("127.0.0.1", 0), _Answers)
-        self.failure, self.received = failure, list[str]()
+        self.failure, self.received, self.views = failure, list[str](), list[dict[str, Any]]()
 
     @property
     def url(self) -> str:
@@ -72,6 +74,11 @@ class _Answers(BaseHTTPRequestHandler):
                 for name in asked["variables"]["files"]
             ]
             return {"createRunFiles": {"runID": "cnVu", "uploadHeaders": [], "files": files}}
+        if "viewer" in asked["query"]:
+            return {"viewer": {"id": "bWU=", "entity": "me", "username": "me", "teams": {"edges": []}}}
+        if "upsertView" in asked["query"]:
+            self.server.views.append(asked["variables"])
+            return {"upsertView": {"view": {"id": "dmlldw==", "name": "nw-saved-v"}, "inserted": True}}
         return {}
 
     def _reply(self, code: int, content: dict[str, Any]) -> None:
@@ -109,3 +116,10 @@ def history(found: list[dict[str, Any]], metric: str) -> list[float]:
     """The values that the records hold under one name, in order."""
     rows = [record["history"]["item"] for record in found if record["type"] == "history"]
     return [row[metric] for row in rows if metric in row]
+
+
+def closed_port() -> int:
+    """A port of this machine where nothing listens."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        return int(unused.getsockname()[1])

@@ -13,16 +13,19 @@ VERBS = {
     "train": "train paired encoders and measure them",
     "probe": "measure embeddings: how many dimensions they use, and how few would do",
     "figures": "draw the paper's figures from the runs that are finished",
+    "dashboard": "make a workspace in W&B that shows the runs of a project",
 }
 AFTER_CTRL_C = {
     "train": "the same command goes on from the last checkpoint",
     "probe": "nothing was written",
     "figures": "figures drawn so far are whole",
+    "dashboard": "it may be there already",
 }
 USAGE = {
     "train": "[group=choice …] [key=value …] [--multirun key=a,b,c]",
     "probe": "x=FILE [y=FILE] | data=CHOICE [encoder=open_clip] | run=FOLDER [key=value …]",
     "figures": "[NAME …] [output_dir=outputs] [to=outputs/figures] [size=smoke|laptop|paper]",
+    "dashboard": "[key=value …] [--dry-run]",
 }
 INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
 
@@ -52,7 +55,7 @@ def _run(verb: str, overrides: list[str]) -> None:
 
 
 def _overview() -> str:
-    verbs = "\n".join(f"  {verb:<8} {purpose}" for verb, purpose in VERBS.items())
+    verbs = "\n".join(f"  {verb:<9} {purpose}" for verb, purpose in VERBS.items())
     return (
         f"usage: {PROGRAM} VERB [group=choice …] [key=value …]\n\n{verbs}\n\n"
         f"{PROGRAM} VERB --help shows the choices and settings, {PROGRAM} --version the version."
@@ -73,13 +76,17 @@ def _help(verb: str) -> str:
             lines = "\n".join(f"    {name:<29} {purpose}" for name, purpose in choices)
             groups.append(f"  {folder.relative_to(conf_folder()).as_posix()}=\n{lines}")
     settings = (conf_folder() / f"{verb}.yaml").read_text().partition("\n\n")[2].partition("\n\n")[0]
+    title, end = (
+        ("Groups, and what they hold", "Those of a group are given as group.key=value. ")
+        if groups
+        else ("", "")
+    )
     return (
         usage
-        + "Groups, and what they hold:\n\n"
-        + "\n\n".join(groups)
-        + "\n\nSettings, each of which can be given as key=value:\n\n"
+        + "\n\n".join([f"{title}:", *groups, ""] if groups else [])
+        + "Settings, each of which can be given as key=value:\n\n"
         + "".join(f"  {line}\n" for line in settings.splitlines())
-        + f"\nThose of a group are given as group.key=value. `{PROGRAM} {verb} … --cfg job` prints the whole config."
+        + f"\n{end}`{PROGRAM} {verb} … --cfg job` prints the whole config."
     )
 
 

@@ -101,6 +101,19 @@ class ProbeConfig(BaseModel):
     replicates: None
 
 
+class DashboardConfig(BaseModel):
+    """The top level of the config of `intrinsic-clip dashboard`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    project: Annotated[str, Field(min_length=1)]
+    entity: str | None
+    name: Annotated[str, Field(min_length=1)]
+    output_dims: Annotated[list[PositiveInt], Field(min_length=1)] | None
+    dry_run: bool
+    file: Annotated[str, Field(min_length=1)]
+
+
 def conf_folder() -> Path:
     """The folder of the Hydra groups: inside the installed package, or at the top of a checkout."""
     here = Path(__file__).resolve().parent
@@ -145,6 +158,11 @@ def check_probe(config: Mapping[str, Any]) -> None:
     _check_source(config)
     for path, node in _targets("", config):
         _check_node(path, node)
+
+
+def check_dashboard(config: Mapping[str, Any]) -> None:
+    """The same of the config of `intrinsic-clip dashboard`."""
+    _check_keys("", DashboardConfig, config)
 
 
 def _check_keys(path: str, schema: type[BaseModel], node: Mapping[str, Any]) -> None:
