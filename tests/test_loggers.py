@@ -1,6 +1,8 @@
 """The metrics file survives cuts, and W&B never stops a training."""
 
 import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -103,3 +105,15 @@ def test_the_service_may_fail_while_a_run_trains(tmp_path, command_line, wandb_a
     assert any(path.endswith(UPLOADS) for path in service.received)
     assert capfd.readouterr().err.count("wandb sync") == 1
     _check_whole(next(tmp_path.glob("outputs/custom/*")), "run-*")
+
+
+def test_what_the_service_missed_is_uploaded_by_wandb_sync(tmp_path, command_line, wandb_at) -> None:
+    with serving("403") as service:
+        wandb_at(service.url)
+        assert command_line("train", *TINY, *ONLINE) == 0
+        assert service.uploaded == []
+        service.failure = None
+        (run,) = tmp_path.glob("outputs/custom/*/wandb/run-*")
+        subprocess.run([sys.executable, "-m", "wandb", "sync", "--include-online", str(run)], check=True)
+    trained = [row["temperature"] for row in service.uploaded if "temperature" in row]
+    assert trained == history(records(run), "temperature")

@@ -20,6 +20,7 @@ class Service(ThreadingHTTPServer):
 
     Attributes:
         received: the paths that were asked for, in order.
+        uploaded: the rows of numbers that came.
         views: the specifications of the workspaces that were saved.
     """
 
@@ -27,7 +28,8 @@ class Service(ThreadingHTTPServer):
 
     def __init__(self, failure: Failure | None) -> None:
         super().__init__(("127.0.0.1", 0), _Answers)
-        self.failure, self.received, self.views = failure, list[str](), list[dict[str, Any]]()
+        self.failure, self.received = failure, list[str]()
+        self.uploaded, self.views = list[dict[str, Any]](), list[dict[str, Any]]()
 
     @property
     def url(self) -> str:
@@ -58,6 +60,11 @@ class _Answers(BaseHTTPRequestHandler):
         elif failure:
             self._reply(int(failure), {"error": "the service is broken"})
         else:
+            if self.path.endswith(UPLOADS):
+                rows = (
+                    json.loads(body).get("files", {}).get("wandb-history.jsonl", {"content": []})["content"]
+                )
+                self.server.uploaded += [json.loads(row) for row in rows]
             asked = json.loads(body) if self.path == "/graphql" else {"query": ""}
             self._reply(200, {"data": self._data(asked)})
 

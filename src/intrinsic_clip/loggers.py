@@ -174,8 +174,9 @@ class MetricsFile(Logger):
 class WandbLogger(lightning_loggers.WandbLogger):
     """Lightning's W&B logger with this project's defaults, that never stops a training.
 
-    Where an online run cannot begin, it goes on offline. Where the service fails later, W&B's own process keeps trying
-    in the background; the files below `wandb/` are whole either way, and `wandb sync` uploads them.
+    Where an online run cannot begin, it goes on offline, and `wandb sync` uploads it. Where the service fails later,
+    W&B's own process tries on and says so in the end; the files are whole, and `wandb sync --include-online` uploads
+    them.
 
     Args:
         folder: the run folder `…/<name>/<hash>`. W&B's files go to `wandb/` in it, the hash is W&B's run id, so
