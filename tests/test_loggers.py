@@ -101,7 +101,7 @@ def test_the_service_may_fail_while_a_run_trains(tmp_path, command_line, wandb_a
         wandb_at(service.url)
         started = time.monotonic()
         assert command_line("train", *TINY, *ONLINE) == 0
-        assert time.monotonic() - started < 20
+        assert time.monotonic() - started < 60
     assert any(path.endswith(UPLOADS) for path in service.received)
     assert capfd.readouterr().err.count("wandb sync") == 1
     _check_whole(next(tmp_path.glob("outputs/custom/*")), "run-*")

@@ -265,8 +265,8 @@ class WandbLogger(lightning_loggers.WandbLogger):
             if self._wandb_init["mode"] != "online":
                 raise
             warnings.warn(
-                f"W&B cannot be reached, this run goes on offline, and wandb sync {self.save_dir}/wandb/offline-run-* "
-                f"uploads it later: {_one_line(error)}",
+                f"W&B: this run goes on offline, since it cannot begin online ({_one_line(error)}); "
+                f"wandb sync {self.save_dir}/wandb/offline-run-* uploads it later",
                 stacklevel=4,
             )
             self._wandb_init["mode"] = "offline"
