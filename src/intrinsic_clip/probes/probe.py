@@ -34,7 +34,7 @@ class Probe(Scheduled):
             y, z and labels, or `by_output(…)` or `by_module(…)`. None: from a ContrastiveModule.
         every_n_epochs: how often to measure during training.
         every_n_steps: measure every n training steps instead.
-        in_sample: of a ContrastiveModule, measure the training rows as well at the end.
+        in_sample: of a ContrastiveModule, measure the training rows as well at the end, unless they are streamed.
         max_samples: of more rows, a sample is measured, drawn with `seed`.
         prefix: what all names start with, as "layer4/", to tell two probes of a kind apart.
     """

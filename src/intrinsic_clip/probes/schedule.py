@@ -175,7 +175,9 @@ class Scheduled(Callback):
 
     def _splits(self, trainer: Trainer, module: LightningModule, with_training_rows: bool) -> dict[str, Take]:
         takes = {"": self._split(trainer, module, "test")}
-        return takes | ({"in_sample/": self._split(trainer, module, "train")} if with_training_rows else {})
+        if with_training_rows and _has_training_rows(trainer):
+            takes["in_sample/"] = self._split(trainer, module, "train")
+        return takes
 
     def _collection(self, module: LightningModule, stage: str) -> Collection:
         assert self.source is not None
@@ -229,3 +231,9 @@ class Scheduled(Callback):
 def is_last_epoch(trainer: Trainer) -> bool:
     """Whether training stops with the current epoch."""
     return trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs
+
+
+def _has_training_rows(trainer: Trainer) -> bool:
+    """Whether they are in memory, where they can be measured: those of a stream are not."""
+    sizes = getattr(trainer.datamodule, "sizes", {})  # type: ignore[attr-defined]
+    return sizes.get("train") != 0
