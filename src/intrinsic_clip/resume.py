@@ -1,4 +1,4 @@
-"""What lets a killed run go on where it stood: a checkpoint at the end of an epoch, written atomically."""
+"""What lets a killed run go on where it stood: checkpoints after epochs, or within those of a stream."""
 
 import io
 import time
@@ -31,12 +31,13 @@ class ResumePoint(Checkpoint):
     """Saves `last.ckpt` at the end of an epoch when `seconds` have passed, and after the last epoch.
 
     Batches come in fixed order and every random stream has its own seed, so weights, optimizer and epoch are
-    the whole state: a resumed run repeats the interrupted epochs bit for bit on a CPU. The metrics file is
-    cut back to where it stood at the checkpoint.
+    the whole state: a resumed run repeats the interrupted epochs bit for bit on a CPU. A stream, whose epochs may
+    take hours, tells its place in the epoch as well (`state_dict` of the loader), and is saved after any of its
+    batches. The metrics file is cut back to where it stood at the checkpoint.
 
     Args:
         folder: where `last.ckpt` lies.
-        seconds: how much work a kill may cost at most, beside the current epoch.
+        seconds: how much work a kill may cost at most, beside the current epoch of data in memory.
     """
 
     def __init__(self, folder: Path, seconds: float = 10.0) -> None:
@@ -45,8 +46,21 @@ class ResumePoint(Checkpoint):
         self._metrics_size: int | None = None
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save if it is time; all processes decide together, since saving is collective."""
-        due = is_last_epoch(trainer) or time.monotonic() - self._saved_at >= self.seconds
+        """Save if it is time."""
+        self._save_if(is_last_epoch(trainer) or self._is_time(), trainer)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save if it is time, and the epoch is not over yet and can be entered again in its middle."""
+        if hasattr(trainer.train_dataloader, "state_dict") and not trainer.is_last_batch:
+            self._save_if(self._is_time(), trainer)
+
+    def _is_time(self) -> bool:
+        return time.monotonic() - self._saved_at >= self.seconds
+
+    def _save_if(self, due: bool, trainer: Trainer) -> None:
+        """All processes decide together, since saving is collective."""
         if not trainer.strategy.reduce_boolean_decision(due, all=False):
             return
         self._metrics_size = next((f.flush() for f in _metrics_files(trainer)), None)

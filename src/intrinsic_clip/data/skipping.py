@@ -1,14 +1,18 @@
 """Samples that cannot be used: skipped, counted, reported; too many of them stop the run."""
 
+import math
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
 from pytorch_lightning.utilities import rank_zero_only
 
 from intrinsic_clip.config import ConfigError
 
 EXAMPLES = 5
+JUDGED_FROM = 1000  # samples: of fewer, their share of bad ones says little about all of them
+DEVIATIONS = 3  # standard deviations by which a part may exceed the share that all of them may have
 
 
 @dataclass
@@ -28,6 +32,9 @@ class Skipped:
     seen: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     examples: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.reasons, self.examples = Counter(self.reasons), [*self.examples]
 
     def __len__(self) -> int:
         return self.reasons.total()
@@ -50,9 +57,20 @@ class Skipped:
         self.seen, self.reasons, self.examples = 0, Counter(), []
         return taken
 
-    def check(self) -> None:
-        """Raise ConfigError, with the first examples, where more than `max_bad` of what was seen is skipped."""
-        if len(self) > self.max_bad * self.seen:
+    def counts(self) -> dict[str, Any]:
+        """What was counted so far, as a checkpoint can hold it: the arguments of an equal object."""
+        return {"seen": self.seen, "reasons": dict(self.reasons), "examples": [*self.examples]}
+
+    def check(self, so_far: bool = False) -> None:
+        """Raise ConfigError, with the first examples, where more than `max_bad` of what was seen is skipped.
+
+        Args:
+            so_far: there are more to come, so raise only if chance does not explain that these are worse than allowed.
+        """
+        allowed = self.max_bad * self.seen
+        if so_far:
+            allowed += DEVIATIONS * math.sqrt(allowed)
+        if len(self) > allowed:
             raise ConfigError(
                 f"{self.source}: {len(self):,} of {self.seen:,} samples cannot be used, more than data.max_bad="
                 f"{self.max_bad:g} allows; the first: {', '.join(self.examples)}"

@@ -51,6 +51,12 @@ class TemperatureProbe(Callback):
                 "give it tau=lambda module: …"
             )
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """A checkpoint brings back what waits, but not on the device."""
+        self._values = [
+            {name: v.to(pl_module.device) for name, v in values.items()} for values in self._values
+        ]
+
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
@@ -83,12 +89,17 @@ class TemperatureProbe(Callback):
         self.latest["temperature"] = self._temperature(pl_module)
 
     def state_dict(self) -> dict[str, Any]:
-        """The last epoch's summary, for a run that is resumed only to write its results."""
-        return dict(self.latest)
+        """The last epoch's summary, for a run that is resumed only to write its results, and what waits within one."""
+        waiting = [
+            (values, steps.start, steps.stop) for values, steps in zip(self._values, self._steps, strict=True)
+        ]
+        return {"latest": dict(self.latest), "waiting": waiting}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore it."""
-        self.latest = dict(state_dict)
+        self.latest = dict(state_dict["latest"])
+        self._values = [values for values, _, _ in state_dict["waiting"]]
+        self._steps = [range(start, stop) for _, start, stop in state_dict["waiting"]]
 
     def _temperature(self, module: LightningModule) -> Tensor:
         tau = self.tau(module).detach() if self.tau is not None else temperature_of(module)
