@@ -47,3 +47,31 @@ def write_shards(folder: Path, sizes: Sequence[int], spoilt: frozenset[int] = fr
         write_shard(folder / f"{shard:05d}.tar", range(start, start + size), spoilt)
         start += size
     return str(folder / f"{{00000..{len(sizes) - 1:05d}}}.tar")
+
+
+def without_caption(**members: bytes) -> dict[str, bytes]:
+    """A picture with these members beside it."""
+    return {"jpg": image_bytes(0), **members}
+
+
+BAD = {  # what is wrong with a sample, and what it is then called
+    "cut JPEG": ({"jpg": image_bytes(1)[:200], "txt": b"a cat"}, "corrupt image"),
+    "JPEG without end": ({"jpg": image_bytes(1)[:-40], "txt": b"a cat"}, "corrupt image"),
+    "zero-byte image": ({"jpg": b"", "txt": b"a cat"}, "corrupt image"),
+    "a page instead": ({"jpg": b"<html>404</html>", "txt": b"a cat"}, "corrupt image"),
+    "noise": ({"png": bytes(range(256)) * 4, "txt": b"a cat"}, "corrupt image"),
+    "no image": ({"txt": b"a cat", "json": b"{}"}, "missing image"),
+    "no caption": (without_caption(), "missing caption"),
+    "json without caption": (without_caption(json=b'{"url": "x"}'), "missing caption"),
+    "caption is null": (without_caption(json=b'{"caption": null}'), "missing caption"),
+    "caption is a list": (without_caption(json=b'{"caption": ["a"]}'), "missing caption"),
+    "json is a list": (without_caption(json=b"[1]"), "missing caption"),
+    "json is cut": (without_caption(json=b'{"caption": "a c'), "missing caption"),
+    "json is nested": (without_caption(json=b"[" * 100_000), "missing caption"),
+    "empty text": (without_caption(txt=b""), "empty caption"),
+    "blank text": (without_caption(txt=b" \n\t "), "empty caption"),
+    "only a byte-order mark": (without_caption(txt=b"\xef\xbb\xbf"), "empty caption"),
+    "empty json caption": (without_caption(json=b'{"caption": " "}'), "empty caption"),
+    "Latin-1": (without_caption(txt="un café".encode("latin-1")), "caption not UTF-8"),
+    "UTF-16": (without_caption(txt="a cat".encode("utf-16")), "caption not UTF-8"),
+}

@@ -4,16 +4,17 @@ import gzip
 import io
 import tarfile
 from collections import Counter
+from itertools import chain
 from pathlib import Path
 
 import pytest
 import torch
 from pytorch_lightning import LightningModule, Trainer
 
-from data.shards import write_shard, write_shards
+from data.shards import BAD, sample, write_members, write_shard, write_shards
 from intrinsic_clip.config import ConfigError
 from intrinsic_clip.data.openclipart import FOLDER
-from intrinsic_clip.data.shards import expand, read_members
+from intrinsic_clip.data.shards import decode, expand, read_members
 from intrinsic_clip.data.skipping import Skipped
 from intrinsic_clip.data.stream import ShardStream
 from intrinsic_clip.data.webdataset import WebDatasetShards
@@ -116,6 +117,49 @@ def test_other_damage(tmp_path: Path) -> None:
         skipped = Skipped("shards")
         list(read_members(tmp_path / name, skipped))
         assert len(skipped) == 1, name
+
+
+@pytest.mark.parametrize("damage", BAD)
+def test_bad_samples_are_called_what_they_are(tmp_path: Path, damage: str, capsys) -> None:
+    members, reason = BAD[damage]
+    good = {f"{i:03d}": sample(i) for i in range(2, 40)}
+    shard = write_members(tmp_path / "a.tar", {"bad/one": members, **good})
+    with pytest.raises(ConfigError, match=rf"1 of 39 samples .* the first: bad/one \({reason}\)$"):
+        load(str(shard))
+    seen = rows(load(str(shard), max_bad=0.1).train_dataloader())
+    assert len(seen) == 24  # of 26 that are not held out
+    assert f"1 of 39 samples skipped: 1 {reason}; the first: bad/one" in capsys.readouterr().err
+
+
+def test_a_dozen_of_each_at_once(tmp_path: Path) -> None:
+    bad = {f"../{number}/{i}": members for number, (members, _) in enumerate(BAD.values()) for i in range(12)}
+    shard = write_members(tmp_path / "a.tar", bad | {f"{i:03d}": sample(i) for i in range(2, 60)})
+    for name, cut in {"b.tar": 12_000, "c.tar.gz": 4000}.items():  # a tar ends in up to 10 KiB of nothing
+        packed = write_shard(tmp_path / name, range(100, 140))
+        packed.write_bytes(packed.read_bytes()[:-cut])
+    before = files_below(tmp_path.parent)
+    skipped = Skipped("s")
+    shards = [shard, tmp_path / "b.tar", tmp_path / "c.tar.gz"]
+    members = chain.from_iterable(read_members(path, skipped) for path in shards)
+    usable = [decode(name, content, 16, skipped) for name, content in members]
+    assert skipped.reasons == Counter(reason for _, reason in BAD.values() for _ in range(12)) + Counter(
+        {"truncated or corrupt shard": 2}
+    )
+    assert len(usable) == skipped.seen - 2
+    assert sum(one is not None for one in usable) == skipped.seen - len(skipped)
+    with pytest.raises(ConfigError, match=r"samples cannot be used.*(\(.*){5}"):
+        load(str(tmp_path / "*.tar*"))
+    assert files_below(tmp_path.parent) == before
+
+
+def test_a_good_caption_beside_a_bad_one_is_used() -> None:
+    members = {**sample(1), "txt": b" "}
+    found = decode("1", members, 16, Skipped("s"))
+    assert found is not None
+    assert found.caption == "caption 1"
+    with_mark = decode("1", {**members, "txt": b"\xef\xbb\xbfa  cat\n"}, 16, Skipped("s"))
+    assert with_mark is not None
+    assert with_mark.caption == "a cat"
 
 
 def test_corrupt_samples_are_skipped_and_reported(tmp_path: Path, capsys) -> None:
@@ -223,3 +267,22 @@ def test_gzip_is_what_it_says(tmp_path: Path) -> None:
     plain = write_shard(tmp_path / "a.tar", range(3))
     (tmp_path / "a.tgz").write_bytes(gzip.compress(plain.read_bytes()))
     assert list(read_members(plain, Skipped("s"))) == list(read_members(tmp_path / "a.tgz", Skipped("s")))
+
+
+def test_a_part_may_be_worse_than_allowed_by_chance() -> None:
+    seen = Skipped("s", max_bad=0.01, seen=1000, reasons=Counter({"corrupt image": 19}))  # 10 + 3 sd: 19.5
+    seen.check(so_far=True)
+    with pytest.raises(ConfigError):
+        seen.check()
+    seen.skip("one more", "corrupt image")
+    with pytest.raises(ConfigError, match="20 of 1,000"):
+        seen.check(so_far=True)
+
+
+def test_a_large_set_is_judged_by_its_first_thousand(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        for i in range(3000):
+            member = tarfile.TarInfo(f"{i}.jpg")
+            archive.addfile(member, io.BytesIO())
+    with pytest.raises(ConfigError, match=r"1,000 of 1,000 samples cannot be used"):
+        load(str(tmp_path / "a.tar"))

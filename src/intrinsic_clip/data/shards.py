@@ -23,7 +23,7 @@ from intrinsic_clip.data.pixels import BadImage, read_pixels
 from intrinsic_clip.data.skipping import Skipped
 
 IMAGES = ("jpg", "jpeg", "png", "webp", "gif", "bmp")
-CAPTIONS = ("txt", "text", "caption", "json")
+CAPTIONS = ("txt", "text", "caption")  # or in the json
 LARGEST_MEMBER = 2**27  # bytes; a header may claim anything
 RANGE = re.compile(r"(\d+)\.\.(\d+)")
 Members = dict[str, bytes]
@@ -122,7 +122,7 @@ def _parted(name: str) -> tuple[str, str]:
     """`a/b.c.jpg` → `a/b`, `c.jpg`: WebDataset's rule is the first dot of the last part."""
     folder, _, base = name.rpartition("/")
     stem, _, extension = base.partition(".")
-    return f"{folder}/{stem}", extension.lower()
+    return f"{folder}/{stem}" if folder else stem, extension.lower()
 
 
 def decode(name: str, members: Members, size: int, skipped: Skipped) -> Sample | None:
@@ -133,10 +133,13 @@ def decode(name: str, members: Members, size: int, skipped: Skipped) -> Sample |
         skipped.skip(name, "missing image")
         return None
     known = _known(members.get("json", b"{}"))
-    texts = (known.get("caption", "") if e == "json" else _text(members[e]) for e in CAPTIONS if e in members)
-    caption = next((" ".join(str(text).split()) for text in texts if str(text).strip()), "")
+    try:
+        caption = _caption(members, known)
+    except UnicodeDecodeError:
+        skipped.skip(name, "caption not UTF-8")
+        return None
     if not caption:
-        skipped.skip(name, "empty caption")
+        skipped.skip(name, "missing caption" if caption is None else "empty caption")
         return None
     try:
         return Sample(read_pixels(io.BytesIO(image), size), caption, known)
@@ -145,8 +148,17 @@ def decode(name: str, members: Members, size: int, skipped: Skipped) -> Sample |
         return None
 
 
-def _text(content: bytes) -> str:
-    return content.decode("utf-8", errors="replace")
+def _caption(members: Members, known: dict[str, Any]) -> str | None:
+    """The first that says something; empty where none does, None where there is none.
+
+    Raises:
+        UnicodeDecodeError: of what should be text and is not.
+    """
+    texts = [members[extension].decode("utf-8-sig") for extension in CAPTIONS if extension in members]
+    if isinstance(known.get("caption"), str):
+        texts.append(known["caption"])
+    captions = [" ".join(text.split()) for text in texts]
+    return next(filter(None, captions), "" if captions else None)
 
 
 def _known(content: bytes) -> dict[str, Any]:
