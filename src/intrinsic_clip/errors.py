@@ -14,7 +14,8 @@ from omegaconf.errors import OmegaConfBaseException
 from intrinsic_clip.config import ConfigError, conf_folder, group_folders
 
 PROGRAM = "intrinsic-clip"
-TRACEBACK_WANTED = os.environ.get("HYDRA_FULL_ERROR") == "1"  # read at once: train.py sets it for Hydra
+# Read at once: train.py sets it for Hydra, and processes that Lightning starts inherit that.
+TRACEBACK_WANTED = os.environ.get("HYDRA_FULL_ERROR") == "1" and os.environ.get("LOCAL_RANK", "0") == "0"
 EXPECTED = (ConfigError, HydraException, OmegaConfBaseException, OSError)
 
 
