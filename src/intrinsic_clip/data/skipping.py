@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pytorch_lightning.utilities import rank_zero_only
+from tqdm import tqdm
 
 from intrinsic_clip.config import ConfigError
 
@@ -82,4 +83,4 @@ class Skipped:
         if len(self):
             counts = ", ".join(f"{count:,} {reason}" for reason, count in self.reasons.most_common())
             told = f"{len(self):,} of {self.seen:,} samples skipped: {counts}; the first: {self.examples[0]}"
-            print(f"{self.source}: {told}", file=sys.stderr, flush=True)
+            tqdm.write(f"{self.source}: {told}", file=sys.stderr)  # above a progress bar, if there is one
