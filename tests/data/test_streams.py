@@ -10,13 +10,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from data.shards import write_shards
 from data.two_streams import SIZES
 from intrinsic_clip.data.epochs import Epochs
 from intrinsic_clip.data.webdataset import WebDatasetShards
 
-UNEVEN = [30, 3, 1, 17, 2, 7, 40]  # less the 12 held out, eleven batches of 8
+UNEVEN = [30, 3, 11, 17, 2, 7, 30]  # less the 12 held out, eleven batches of 8
 SCRIPT = Path(__file__).with_name("two_streams.py")
 
 
@@ -34,14 +35,16 @@ def test_two_processes_see_every_pair_once_and_go_on_in_the_middle(tmp_path: Pat
         assert [len(rows) for rows in batches] == [4] * 22
     for rank in ranks:
         assert Counter(epoch for epoch, _ in rank["counted"][0]) == {0: 12, 1: 12, 2: 12}
-        places = {
-            "once, early": 11 + 3,
-            "once, late": 11 + 9,
-            "counted": 12 + 7,
-        }  # late: pooled after whole shares
+        places = {"once, early": 11 + 2, "once, late": 11 + 9, "counted": 12 + 7}
         for name, place in places.items():
             whole, resumed = rank[name]
             assert resumed == whole[place:], name
+    assert [place_in(tmp_path / f"{after}.ckpt")["pooled"] > 0 for after in (2, 9)] == [False, True]
+
+
+def place_in(checkpoint: Path) -> dict[str, Any]:
+    loops = torch.load(checkpoint, weights_only=True)["loops"]
+    return loops["fit_loop"]["state_dict"]["combined_loader"][0]
 
 
 def load(shards: str, workers: int, batches: int | None = None) -> Epochs:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from data.shards import write_shards
+from data.test_streams import place_in
 from intrinsic_clip import results
 from runs import files_below, start, tiny_open_clip, wait_for
 
@@ -80,13 +81,6 @@ def test_killed_within_an_epoch_goes_on_with_the_next_sample(tmp_path: Path, com
     reports = [line for line in capsys.readouterr().err.splitlines() if "samples skipped" in line]
     assert len(reports) == 2
     assert reports[0] == reports[1]
-
-
-def place_in(checkpoint: Path) -> dict:
-    import torch
-
-    loops = torch.load(checkpoint, weights_only=True)["loops"]
-    return loops["fit_loop"]["state_dict"]["combined_loader"][0]
 
 
 def test_two_processes_measure_what_one_does(tmp_path: Path, command_line) -> None:

@@ -71,6 +71,6 @@ if __name__ == "__main__":
     shards, workers, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
     once = WebDatasetShards(shards, workers=workers, **SIZES)
     counted = WebDatasetShards(shards, workers=workers, epoch_batches=12, **SIZES)
-    plan = {"once, early": (once, 3), "once, late": (once, 9), "counted": (counted, 7)}
+    plan = {"once, early": (once, 2), "once, late": (once, 9), "counted": (counted, 7)}
     found = {name: [fit(*how, folder, resumed) for resumed in (False, True)] for name, how in plan.items()}
     (folder / f"{torch.distributed.get_rank()}.json").write_text(json.dumps(found))
