@@ -11,7 +11,7 @@ from runs import TINY, files_below
 
 WRONG = {
     "encoder.outputdim=3": "encoder.outputdim: unknown key, did you mean encoder.output_dim?",
-    "experiment=lineer": "Could not find 'experiment/lineer' Available options in 'experiment': demo",
+    "experiment=lineer": "Could not find 'experiment/lineer' Available options in 'experiment': citeseq",
     "encoder=tranformer": "Available options in 'encoder': deep linear mlp open_clip pixels_and_tokens shallow",
     "encoder.output_dim=0": "encoder.output_dim=0: input should be greater than 0",
     "nonsense": "Error parsing override 'nonsense'",
@@ -41,7 +41,7 @@ def test_a_sweep_with_one_bad_run_starts_none(command_line, capsys, tmp_path) ->
 def test_unknown_verb(command_line, capsys) -> None:
     assert command_line("trian") == 2
     assert (
-        capsys.readouterr().err == "intrinsic-clip: trian: no such verb; there is train, probe, dashboard\n"
+        capsys.readouterr().err == "intrinsic-clip: trian: no such verb; there is train, probe, figures, dashboard\n"
     )
 
 
