@@ -41,7 +41,8 @@ def test_a_sweep_with_one_bad_run_starts_none(command_line, capsys, tmp_path) ->
 def test_unknown_verb(command_line, capsys) -> None:
     assert command_line("trian") == 2
     assert (
-        capsys.readouterr().err == "intrinsic-clip: trian: no such verb; there is train, probe, figures, dashboard\n"
+        capsys.readouterr().err
+        == "intrinsic-clip: trian: no such verb; there is train, probe, figures, dashboard\n"
     )
 
 

@@ -10,11 +10,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from data.miniatures import write_image
 from intrinsic_clip import cli, results
 from intrinsic_clip.config import conf_folder
 from paper_figures import FIGURES
 from paper_figures.runs import Runs, read
-from runs import files_below
+from runs import files_below, tiny_open_clip
 
 SMOKE = ["size=smoke", "logger=csv", "progress=false", "threads=1"]
 # The sweeps of single settings are shortened: what they sweep over, the command line may say.
@@ -33,19 +34,53 @@ WHOLE = [
     "synthetic_independent",
     "openclipart",
 ]
-NEED_FILES = {"citeseq", "citeseq_transformer", "imagenetv2", "yfcc"}
+FEW = ["data.n_train=64", "data.n_append=8", "data.n_test=24", "data.batch_size=32", "probes.dimension.k=5"]
+TOWERS = [*FEW, "data.image_size=32", "features.model=tiny", "features.pretrained=null"]
+
+
+def write_cells(folder: Path) -> list[str]:
+    """RNA, protein and classes of cells as .csv; returns what names them."""
+    draw = np.random.default_rng(0)
+    kinds = draw.integers(0, 4, 100)
+    names = [f"AAAC{i}-1" for i in range(100)]
+    for name, columns in {"rna": 40, "protein": 9}.items():
+        counts = draw.poisson(draw.gamma(2.0, 5.0, (4, columns))[kinds])
+        pd.DataFrame(counts, names, [f"{name}{i}" for i in range(columns)]).to_csv(folder / f"{name}.csv")
+    classes = {"celltype.l1": kinds // 2, "celltype.l2": kinds}
+    pd.DataFrame({key: [f"T{k}" for k in kind] for key, kind in classes.items()}, names).to_csv(
+        folder / "cells.csv"
+    )
+    files = [f"data.{name}={folder / name}.csv" for name in ("rna", "protein", "cells")]
+    return [*files, "data.rna_components=12", "data.protein_components=5"]
+
+
+def write_images(folder: Path) -> list[str]:
+    """Images in folders of 4 classes, and a table of captions; returns what names them for imagenetv2 and for yfcc."""
+    for i in range(96):
+        write_image(folder / "classes" / str(i % 4) / f"{i}.jpeg", i)
+        write_image(folder / "images" / f"{i}.jpg", i)
+    table = pd.DataFrame({"photoid": range(96), "title": [f"bridge+no.+{i}" for i in range(96)]})
+    table.assign(kind=["a", "b", "c"] * 32).to_csv(folder / "yfcc.csv", index=False)
+    return [
+        f"data.folder={folder / 'classes'}",
+        f"data={{folder:{folder / 'images'},table:{folder / 'yfcc.csv'},labels:[kind]}}",
+    ]
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every experiment that needs no files, at size=smoke."""
+    """Every experiment at size=smoke, those that need files on miniatures of them."""
     folder = tmp_path_factory.mktemp("smoke")
+    cells, (classes, table) = write_cells(folder), write_images(folder)
+    tiny_open_clip(folder / "tiny")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         commands = [["--multirun", f"experiment={','.join(WHOLE)}"]]
         commands += [["--multirun", f"experiment={name}", values] for name, values in SHORTENED.items()]
+        commands += [[f"experiment={name}", *FEW, *cells] for name in ("citeseq", "citeseq_transformer")]
+        commands += [["experiment=imagenetv2", *TOWERS, classes], ["experiment=yfcc", *TOWERS, table]]
         for command in commands:
-            patch.setattr("sys.argv", ["intrinsic-clip", "train", *command, *SMOKE])
+            patch.setattr("sys.argv", ["intrinsic-clip", "train", *SMOKE, *command])
             cli.main()
     return folder / "outputs"
 
@@ -55,19 +90,29 @@ def test_all_that_has_been_run_is_drawn_and_nothing_trained(finished, command_li
     assert command_line("figures", f"output_dir={finished}", "to=drawn") == 0
     said = capsys.readouterr().out
     assert files_below(finished) == before
-    assert re.findall(r"missing  (\w+)", said) == [name for name in FIGURES if name in NEED_FILES]
-    for name in set(FIGURES) - NEED_FILES:
-        assert f"drawn    {name} " in said
+    assert re.findall(r"drawn    (\w+)", said) == list(FIGURES)
+    for name in FIGURES:
         assert Path(f"drawn/{name}.pdf").read_bytes().startswith(b"%PDF")
         with Image.open(f"drawn/{name}.png") as image:
             assert image.width > 400
             assert len(set(image.convert("L").getdata())) > 10
     page = Path("drawn/RESULTS.md").read_text()
-    assert re.findall(r"^## (\w+)$", page, re.MULTILINE) == [n for n in FIGURES if n not in NEED_FILES]
-    for command in re.findall(r"missing  \w+ +intrinsic-clip train (.+)", said):
-        experiment = re.search(r"experiment=(\w+)", command)[1]
-        assert (conf_folder() / "experiment" / f"{experiment}.yaml").exists()
-        assert command.endswith("size=smoke") or command.endswith("size=laptop")
+    assert re.findall(r"^## (\w+)$", page, re.MULTILINE) == list(FIGURES)
+
+
+def test_what_is_missing_comes_with_its_command(tmp_path, finished, command_line, capsys) -> None:
+    (tmp_path / "outputs").mkdir()
+    (tmp_path / "outputs" / "cosine").symlink_to(finished / "cosine")
+    assert command_line("figures") == 0
+    told = dict(re.findall(r"missing  (\w+) +intrinsic-clip train (.+)", capsys.readouterr().out))
+    assert set(told) == set(FIGURES) - {"similarities"}
+    assert told["cosine"] == "experiment=synthetic_linear size=smoke"
+    assert told["recovery"] == (
+        "--multirun experiment=synthetic_linear,synthetic_nonlinear,shared_dim size=laptop"
+    )
+    for command in told.values():
+        for experiment in re.search(r"experiment=(\S+)", command)[1].split(","):
+            assert (conf_folder() / "experiment" / f"{experiment}.yaml").exists()
 
 
 def test_numbers_are_those_of_results_json(finished) -> None:
@@ -150,12 +195,12 @@ def test_wrong_input(tmp_path, command_line, capsys, arguments, complaint) -> No
 
 
 def test_every_size_is_kept_apart(finished) -> None:
-    by_size = read(finished, ["dynamics", "citeseq"])
+    by_size = read(finished, ["dynamics", "absent"])
     assert list(by_size) == ["paper", "laptop", "smoke"]
     assert by_size["smoke"].of(["dynamics"]) is not None
     assert by_size["laptop"].of(["dynamics"]) is None
-    assert by_size["smoke"].of(["dynamics", "citeseq"]) is None
-    assert by_size["smoke"].of(["dynamics"], ["citeseq"]).note == (
+    assert by_size["smoke"].of(["dynamics", "absent"]) is None
+    assert by_size["smoke"].of(["dynamics"], ["absent"]).note == (
         "size=smoke: mean ± sd over 2 repetitions, 512 training pairs"
     )
     assert results.collect(finished / "dynamics")["size"].unique().tolist() == ["smoke"]
