@@ -21,10 +21,11 @@ from tqdm import tqdm
 
 from intrinsic_clip.config import ConfigError
 from intrinsic_clip.data.labels import codes
-from intrinsic_clip.data.paired import Examples, PairedData, Pairs, Split, in_unit_range
+from intrinsic_clip.data.paired import Examples, PairedData, Pairs, Split
 from intrinsic_clip.data.pixels import BadImage, Fit, read_pixels
 from intrinsic_clip.data.skipping import Skipped
 from intrinsic_clip.data.splits import check_batch, split_by_content
+from intrinsic_clip.encoders.inputs import in_unit_range
 
 GIB = 2**30
 Share = Annotated[float, Field(ge=0, le=1)]

@@ -11,7 +11,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
 from intrinsic_clip.data.tokens import captions_of
-from intrinsic_clip.encoders.inputs import are_images_and_tokens
+from intrinsic_clip.encoders.inputs import are_images_and_tokens, in_unit_range
 
 Split = Literal["train", "append", "test"]
 
@@ -146,8 +146,3 @@ class PairedData(LightningDataModule):
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """Nothing to do: the pairs were loaded on the device."""
         return batch
-
-
-def in_unit_range(images: Tensor) -> Tensor:
-    """Images as float32 in [0, 1], also those that are whole numbers up to 255."""
-    return images.float() if images.is_floating_point() else images.float() / 255

@@ -15,10 +15,11 @@ from intrinsic_clip.config import ConfigError
 from intrinsic_clip.data.captioned import Share
 from intrinsic_clip.data.epochs import CountedEpochs, Epochs
 from intrinsic_clip.data.labels import codes
-from intrinsic_clip.data.paired import Examples, PairedData, Pairs, Split, in_unit_range
+from intrinsic_clip.data.paired import Examples, PairedData, Pairs, Split
 from intrinsic_clip.data.shards import Sample, decode, expand, read_members
 from intrinsic_clip.data.skipping import JUDGED_FROM, Skipped
 from intrinsic_clip.data.stream import ShardStream, as_tensors, digest, shuffled
+from intrinsic_clip.encoders.inputs import in_unit_range
 
 
 class WebDatasetShards(PairedData):

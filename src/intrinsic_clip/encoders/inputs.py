@@ -1,4 +1,4 @@
-"""What open_clip models take: pictures resized and normalised as in their training, token ids of their length."""
+"""What encoders take: pixels as numbers in [0, 1]; for open_clip models resized and normalised, and token ids cut."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,6 +7,11 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.config import ConfigError
+
+
+def in_unit_range(images: Tensor) -> Tensor:
+    """Images in [0, 1]: as they are, or float32 where they are whole numbers up to 255 (`data.pixels=uint8`)."""
+    return images if images.is_floating_point() else images.float() / 255
 
 
 def prepared(images: Tensor, wanted: Mapping[str, Any]) -> Tensor:
@@ -18,7 +23,9 @@ def prepared(images: Tensor, wanted: Mapping[str, Any]) -> Tensor:
     square = images.shape[-2] == images.shape[-1] and size[0] == size[1]
     whole = square or wanted["resize_mode"] == "squash"
     mode = InterpolationMode(wanted["interpolation"])
-    resized = resize(images, size if whole else [min(size)], interpolation=mode, antialias=True)
+    resized = resize(
+        in_unit_range(images), size if whole else [min(size)], interpolation=mode, antialias=True
+    )
     cropped = resized if whole else center_crop(resized, size)
     return normalize(cropped.clamp(0, 1), list(wanted["mean"]), list(wanted["std"]))
 

@@ -22,7 +22,7 @@ LOCAL, HUB = "local-dir:", "hf-hub:"
 
 
 class OpenClip:
-    """A pretrained model that embeds images `(n, 3, h, w)` in [0, 1] and token ids `(n, length)`.
+    """A pretrained model that embeds images `(n, 3, h, w)`, floats in [0, 1] or uint8, and token ids `(n, length)`.
 
     Projected embeddings have unit norm, as the model compares them; features before the projection are as they come.
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from intrinsic_clip.encoders.augmentation import AugmentImages, OmitTokens
+from intrinsic_clip.encoders.inputs import in_unit_range
 
 VOCABULARY = 49408  # of open_clip's tokenizer, whose end mark is the largest id
 HEAD_WIDTH = 32  # channels of one attention head
@@ -71,8 +72,8 @@ class ImageTower(nn.Module):
         self.head = nn.Linear(widths[-1], output_dim)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images `(n, 3, h, w)` in [0, 1] to `(n, d)`."""
-        pixels = 2 * self.augment(images) - 1
+        """Images `(n, 3, h, w)`, floats in [0, 1] or uint8, to `(n, d)`."""
+        pixels = 2 * self.augment(in_unit_range(images)) - 1
         return self.head(self.blocks(self.stem(pixels)).mean((2, 3)))
 
 

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import torch
 from pydantic import PositiveInt
 from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor, nn
 
 from intrinsic_clip.data.paired import Split
 from intrinsic_clip.dimension import jacobian_spectrum, latent_directions
+from intrinsic_clip.encoders.inputs import in_unit_range
 from intrinsic_clip.probes.embeddings import Side, evaluating, sample
 from intrinsic_clip.probes.probe import Probe
 from intrinsic_clip.probes.schedule import Take
@@ -103,7 +105,8 @@ class JacobianProbe(Probe):
                 return None
             pairs = trainer.datamodule.pairs(split)  # type: ignore[attr-defined]
             pairs = sample(pairs, self._points(_input_dims(pairs.x, pairs.row_axis)), self.seed)
-            sides: dict[Side, tuple[nn.Module, Tensor]] = {"x": (module.f, pairs.x), "y": (module.g, pairs.y)}
+            x = in_unit_range(pairs.x) if pairs.x.dtype == torch.uint8 else pairs.x
+            sides: dict[Side, tuple[nn.Module, Tensor]] = {"x": (module.f, x), "y": (module.g, pairs.y)}
             return Maps(
                 module,
                 {

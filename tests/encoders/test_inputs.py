@@ -1,0 +1,68 @@
+"""Pixels as whole numbers are the same pictures to every encoder as pixels in [0, 1]."""
+
+import pytest
+import torch
+from open_clip import tokenize
+
+from data.test_captions_folder import make
+from intrinsic_clip import encoders
+from intrinsic_clip.encoders.open_clip import OpenClip
+from intrinsic_clip.encoders.replication import replicate
+from runs import TINY, tiny_open_clip
+
+BYTES = torch.randint(256, (6, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+TOKENS = tokenize(["a", "b", "c", "d", "e", "f"])
+
+
+def test_open_clip(tmp_path) -> None:
+    tiny_open_clip(tmp_path / "tiny")
+    model = OpenClip(str(tmp_path / "tiny"))
+    f, _ = OpenClip(str(tmp_path / "tiny"), trainable="all").encoders((3, 32, 32), (77,))
+    for encode in (model.embed_images, lambda images: model.features(images, TOKENS)[0], f):
+        assert torch.equal(encode(BYTES), encode(BYTES.float() / 255))
+
+
+@pytest.mark.parametrize("copies", [(), (2,)])
+def test_towers_from_scratch(copies) -> None:
+    def build(d: int) -> torch.nn.Module:
+        return encoders.pixels_and_tokens((3, 32, 32), d, image_width=8, image_stages=2)
+
+    def encoder() -> torch.nn.Module:
+        return replicate(build, (3, 32, 32), range(copies[0] if copies else 1), (5,), copies)
+
+    whole, parts = encoder(), encoder()
+    for _ in range(2):  # other crops and colours at each call
+        assert torch.equal(whole(BYTES), parts(BYTES.float() / 255))
+    assert torch.equal(whole.eval()(BYTES), parts.eval()(BYTES.float() / 255))
+
+
+def test_a_training_and_all_its_probes(tmp_path, compose) -> None:
+    from intrinsic_clip.train import train
+
+    make(tmp_path / "photos", n=60)
+    sizes = [override for override in TINY if not override.startswith("data.")]
+    found = [
+        train(
+            compose(
+                *sizes,
+                "data=captions_folder",
+                f"data.folder={tmp_path / 'photos'}",
+                f"data.pixels={pixels}",
+                "data.image_size=16",
+                "data.n_append=4",
+                "data.n_test=24",
+                "data.batch_size=16",
+                "data.n_train=32",
+                "encoder=pixels_and_tokens",
+                "encoder.image_width=8",
+                "encoder.image_stages=1",
+                "probes=full",
+                "probes.dimension.k=5",
+                "trainer.max_epochs=2",
+                "loss/similarity=cosine",
+            )
+        )["metrics"]
+        for pixels in ("float", "uint8")
+    ]
+    assert found[0] == found[1]
+    assert found[1]["jacobian/rank/x"]["mean"] > 0
