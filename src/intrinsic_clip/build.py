@@ -62,7 +62,8 @@ def build(
         )
         probes = [instantiate(probe) for probe in cfg.probes.values() if isinstance(probe, DictConfig)]
     except (InstantiationException, ValueError) as error:
-        raise ConfigError(str(error.__cause__ or error).splitlines()[0]) from error
+        wrapped = isinstance(error, InstantiationException) and error.__cause__
+        raise ConfigError(str(wrapped or error).splitlines()[0]) from error
     return data, module, probes
 
 

@@ -4,7 +4,7 @@ import open_clip
 import pytest
 import torch
 
-from intrinsic_clip.data.frozen import FrozenFeatures
+from intrinsic_clip.data.frozen import OpenClipFeatures
 from intrinsic_clip.data.openclipart import OpenClipArt
 from intrinsic_clip.encoders.open_clip import OpenClip
 from runs import TINY, files_below, tiny_open_clip
@@ -27,8 +27,10 @@ def source() -> OpenClipArt:
 
 def test_features_are_those_of_the_model(tiny, source, tmp_path) -> None:
     kept = str(tmp_path / "kept")
-    projected = FrozenFeatures(source, tiny, None, "projected", standardise=False, folder=kept, batch_size=7)
-    tower = FrozenFeatures(source, tiny, None, "tower", standardise=False, folder=kept, batch_size=64)
+    projected = OpenClipFeatures(
+        source, tiny, None, "projected", standardise=False, folder=kept, batch_size=7
+    )
+    tower = OpenClipFeatures(source, tiny, None, "tower", standardise=False, folder=kept, batch_size=64)
     assert (projected.d_x, projected.d_y) == (16, 16)
     assert (tower.d_x, tower.d_y) == (32, 48)
     model = open_clip.create_model(f"local-dir:{tiny}").eval()
@@ -45,7 +47,7 @@ def test_features_are_those_of_the_model(tiny, source, tmp_path) -> None:
 
 
 def test_standardised_over_the_training_rows(tiny, source, tmp_path) -> None:
-    train = FrozenFeatures(source, tiny, folder=str(tmp_path / "kept")).pairs("train")
+    train = OpenClipFeatures(source, tiny, folder=str(tmp_path / "kept")).pairs("train")
     for rows in (train.x, train.y):
         assert rows.mean(0).abs().max() < 1e-4
         assert float(rows.square().mean()) == pytest.approx(1, abs=1e-4)
@@ -55,7 +57,7 @@ def test_what_changes_the_features_changes_their_folder(tiny, source, tmp_path) 
     kept = tmp_path / "kept"
 
     def count(*given, of=source) -> int:
-        FrozenFeatures(of, *given, folder=str(kept))
+        OpenClipFeatures(of, *given, folder=str(kept))
         return len(list(kept.iterdir()))
 
     assert count(tiny) == count(tiny, None, "tower") == 1
@@ -89,7 +91,7 @@ def test_bad_input_is_one_line_and_nothing_written(command_line, capsys, tmp_pat
             "features=cached",
             "features.features=head",
         ): "input should be 'tower' or 'projected'",
-        ("data=openclipart", "features=cashed"): "Available options in 'features': cached",
+        ("data=openclipart", "features=cashed"): "Available options in 'features': cached packaged",
     }.items():
         assert command_line("train", *TINY, *overrides) == 2
         error = capsys.readouterr().err

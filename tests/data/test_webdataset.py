@@ -17,6 +17,7 @@ from intrinsic_clip.data.openclipart import FOLDER
 from intrinsic_clip.data.shards import decode, expand, read_members
 from intrinsic_clip.data.skipping import Skipped
 from intrinsic_clip.data.stream import ShardStream
+from intrinsic_clip.data.tokens import captions_of
 from intrinsic_clip.data.webdataset import WebDatasetShards
 from runs import files_below
 
@@ -49,6 +50,16 @@ def test_patterns(shards: str, tmp_path: Path) -> None:
         expand(str(folder / "{00000..00006}.tar"))
     with pytest.raises(ConfigError, match=r"none is there"):
         expand(str(folder / "*.tgz"))
+
+
+def test_captions_belong_to_the_pairs_held_out(shards: str) -> None:
+    data = load(shards)
+    for split in ("append", "test"):
+        captions = data.read_captions(split)
+        read = captions_of(data.pairs(split).y)  # with a space between digits
+        assert [c.replace(" ", "") for c in captions] == [c.replace(" ", "") for c in read]
+        assert data.read_captions(split, torch.tensor([2, 0])) == [captions[2], captions[0]]
+    assert data.examples(torch.tensor([3])).captions == data.read_captions("test")[3:4]
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")

@@ -21,11 +21,10 @@ from tqdm import tqdm
 
 from intrinsic_clip.config import ConfigError
 from intrinsic_clip.data.labels import codes
-from intrinsic_clip.data.paired import Examples, PairedData, Pairs, Split
+from intrinsic_clip.data.paired import PairedData, Pairs, Split
 from intrinsic_clip.data.pixels import BadImage, Fit, read_pixels
 from intrinsic_clip.data.skipping import Skipped
 from intrinsic_clip.data.splits import check_batch, split_by_content
-from intrinsic_clip.encoders.inputs import in_unit_range
 
 GIB = 2**30
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -125,13 +124,10 @@ class CaptionedImages(PairedData):
             for split, rows in self.rows.items()
         }
 
-    def examples(self, rows: Tensor) -> Examples:
-        """The images, and their captions as they were written."""
-        chosen = self.rows["test"][rows]
-        return Examples(
-            in_unit_range(self._pixels_of(chosen)),
-            [self._pairs_listed[row].caption for row in chosen.tolist()],
-        )
+    def read_captions(self, split: Split, rows: Tensor | None = None) -> list[str]:
+        """The captions as they were written."""
+        chosen = self.rows[split] if rows is None else self.rows[split][rows]
+        return [self._pairs_listed[row].caption for row in chosen.tolist()]
 
     def _pixels_of(self, rows: Tensor) -> Tensor:
         pixels = torch.from_numpy(self._read[self._places[rows].numpy()])

@@ -1,6 +1,8 @@
 """Features of a frozen pretrained model in place of images and captions: how the paper trains."""
 
 import hashlib
+from abc import abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +14,28 @@ from torch import Tensor
 from intrinsic_clip.content import weights_digest
 from intrinsic_clip.data.paired import Examples, PairedData, Pairs, Split
 from intrinsic_clip.data.rows_on_disk import Compute, computed_once
+from intrinsic_clip.data.standardise import standardise as standardised
 from intrinsic_clip.encoders.inputs import check_inputs
 from intrinsic_clip.encoders.open_clip import OpenClip
+from intrinsic_clip.encoders.packaged import PackagedTowers, packaged_weights
 from intrinsic_clip.encoders.projections import Features
 from intrinsic_clip.results import digest
 
 SPLITS: tuple[Split, ...] = ("train", "append", "test")
 PREPROCESSING = 1  # to be raised whenever the same model would be fed otherwise
 
+Texts = Tensor | list[str]  # token ids, or captions as they were written
+Embed = Callable[[Tensor, Any], tuple[Tensor, Tensor]]
+
 
 class FrozenFeatures(PairedData):
-    """Another source's images and captions as an open_clip model's features, computed once and kept on disk.
+    """Another source's images and captions as the features of two towers, computed once and kept on disk.
 
-    The folder of the features has the hash of all that they depend on: the pixels and token ids, the model, its
-    weights, how pictures are prepared, and which features are meant.
+    The folder of the features has the hash of all that they depend on: the pixels and captions, the model, its
+    weights, how pictures are prepared, and which features are meant. Subclasses say which towers these are.
 
     Args:
-        source: of images `(n, 3, h, w)` in [0, 1] and token ids `(n, length)`.
-        model, pretrained: as `encoder=open_clip` takes them.
-        features: the towers' own (ViT-L/14: 1024 and 768), or projected (768 and 768); neither is normalised.
+        source: of images `(n, 3, h, w)`, floats in [0, 1] or uint8, and token ids `(n, length)`.
         standardise: subtract each feature's mean over the training rows and divide by one number per modality, so
             that a feature has unit variance on average.
         folder: where features are kept.
@@ -41,12 +46,11 @@ class FrozenFeatures(PairedData):
         ConfigError: the source has no images and captions, or the model cannot be had.
     """
 
+    model: str
+
     def __init__(
         self,
         source: PairedData,
-        model: str,
-        pretrained: str | None = None,
-        features: Features = "tower",
         standardise: bool = True,
         folder: str = "outputs/features",
         batch_size: PositiveInt = 64,
@@ -57,29 +61,37 @@ class FrozenFeatures(PairedData):
         self.standardise = standardise
         pairs = [source.pairs(split) for split in SPLITS]
         check_inputs(pairs[0].x, pairs[0].y)
-        images, tokens = (torch.cat([getattr(part, side) for part in pairs]) for side in ("x", "y"))
+        images, texts = torch.cat([part.x for part in pairs]), self.texts()
 
         def begin() -> Compute:
-            towers = OpenClip(model, pretrained, batch_size, device, features)
-            return lambda start, stop: towers.features(images[start:stop], tokens[start:stop])
+            embed = self.towers(batch_size, device)
+            return lambda start, stop: embed(images[start:stop], texts[start:stop])
 
-        content = [
-            _fingerprint(images),
-            _fingerprint(tokens),
-            weights_digest(model),
-            weights_digest(pretrained),
-        ]
-        key = digest([*content, PREPROCESSING, features])
+        key = digest([_fingerprint(images), _fingerprint(texts), *self.key()])
         rows = len(images)
-        self._features = computed_once(Path(folder) / key, rows, batch_size, begin, f"features of {model}")
+        self._features = computed_once(
+            Path(folder) / key, rows, batch_size, begin, f"features of {self.model}"
+        )
         self.d_x, self.d_y = (int(part.shape[1]) for part in self._features)
+
+    @abstractmethod
+    def texts(self) -> Texts:
+        """What the caption tower reads of each pair of the source, split by split."""
+
+    @abstractmethod
+    def key(self) -> list[Any]:
+        """What the features depend on, beside images and texts."""
+
+    @abstractmethod
+    def towers(self, batch_size: int, device: str | None) -> Embed:
+        """The loaded towers: from images and texts of a batch to both features, float32 on the CPU."""
 
     def load(self, device: torch.device) -> dict[Split, Pairs]:
         """The splits of the source, on the device."""
         bounds = np.cumsum([0, *(self.sizes[split] for split in SPLITS)])
-        n_train = self.sizes["train"]
+        train = torch.arange(self.sizes["train"])
         x, y = (
-            _standardised(part, n_train) if self.standardise else part
+            standardised(part, train) if self.standardise else part
             for part in map(torch.from_numpy, self._features)
         )
         return {
@@ -92,18 +104,81 @@ class FrozenFeatures(PairedData):
             for split, start, stop in zip(SPLITS, bounds[:-1], bounds[1:], strict=True)
         }
 
+    def read_captions(self, split: Split, rows: Tensor | None = None) -> list[str]:
+        """What the source says."""
+        return self.source.read_captions(split, rows)
+
     def examples(self, rows: Tensor) -> Examples | None:
         """What the source shows."""
         return self.source.examples(rows)
 
 
-def _standardised(rows: Tensor, n_train: int) -> Tensor:
-    centred = rows - rows[:n_train].mean(0)
-    return centred / centred[:n_train].square().mean().sqrt()
+class OpenClipFeatures(FrozenFeatures):
+    """`FrozenFeatures` of an open_clip model.
+
+    Args:
+        source: see `FrozenFeatures`.
+        model, pretrained: as `encoder=open_clip` takes them.
+        features: the towers' own (ViT-L/14: 1024 and 768), or projected (768 and 768); neither is normalised.
+        options: see `FrozenFeatures`.
+    """
+
+    def __init__(
+        self,
+        source: PairedData,
+        model: str,
+        pretrained: str | None = None,
+        features: Features = "tower",
+        **options: Any,
+    ) -> None:
+        self.model, self.pretrained, self.layer = model, pretrained, features
+        super().__init__(source, **options)
+
+    def texts(self) -> Tensor:
+        """Token ids of open_clip's tokenizer."""
+        return torch.cat([self.source.pairs(split).y for split in SPLITS])
+
+    def key(self) -> list[Any]:
+        """Model, weights, preparation and layer."""
+        return [weights_digest(self.model), weights_digest(self.pretrained), PREPROCESSING, self.layer]
+
+    def towers(self, batch_size: int, device: str | None) -> Embed:
+        """The model's."""
+        return OpenClip(self.model, self.pretrained, batch_size, device, self.layer).features
 
 
-def _fingerprint(rows: Tensor) -> list[Any]:
-    """Of the content of a tensor."""
+class PackagedFeatures(FrozenFeatures):
+    """`FrozenFeatures` of EfficientNet-Lite0 `(n, 1280)` and of all-MiniLM-L6-v2 `(n, 384)`, which are packages.
+
+    Those of the shipped Open Clip Art set are of these towers, from drawings of 224 pixels.
+
+    Args:
+        source: see `FrozenFeatures`; captions are read as they were written.
+        options: see `FrozenFeatures`.
+    """
+
+    model = "EfficientNet-Lite0 and all-MiniLM-L6-v2"
+
+    def __init__(self, source: PairedData, **options: Any) -> None:
+        super().__init__(source, **options)
+
+    def texts(self) -> list[str]:
+        """Captions as they were written."""
+        return [caption for split in SPLITS for caption in self.source.read_captions(split)]
+
+    def key(self) -> list[Any]:
+        """Weights and preparation."""
+        return [*(weights_digest(str(path)) for path in packaged_weights()), PREPROCESSING]
+
+    def towers(self, batch_size: int, device: str | None) -> Embed:
+        """The packages'."""
+        return PackagedTowers(batch_size, device).features
+
+
+def _fingerprint(rows: Texts) -> list[Any]:
+    """Of the content of a tensor, or of captions."""
+    if isinstance(rows, list):
+        return rows
     return [
         list(rows.shape),
         str(rows.dtype),

@@ -115,10 +115,20 @@ class PairedData(LightningDataModule):
         self.setup()
         return self._pairs[split]
 
+    def read_captions(self, split: Split, rows: Tensor | None = None) -> list[str]:
+        """The captions of a split's rows: what token ids tell; a source that has them as written overrides this.
+
+        Args:
+            split: of the data.
+            rows: of that split, `(n,)` int64; None: all.
+        """
+        tokens = self.pairs(split).y
+        return captions_of(tokens if rows is None else tokens[rows.to(tokens.device)])
+
     def examples(self, rows: Tensor) -> Examples | None:
         """Pictures and captions of test rows, for people to look at; None where the data have none.
 
-        Here x and y themselves, if they are images and token ids; a source that knows better overrides this.
+        Here x, with `read_captions`, if x and y are images and token ids; a source that knows better overrides this.
 
         Args:
             rows: of the test split, `(n,)` int64.
@@ -127,7 +137,7 @@ class PairedData(LightningDataModule):
         if not are_images_and_tokens(test.x, test.y):
             return None
         chosen = rows.to(test.x.device)
-        return Examples(in_unit_range(test.x[chosen].cpu()), captions_of(test.y[chosen]))
+        return Examples(in_unit_range(test.x[chosen].cpu()), self.read_captions("test", rows))
 
     def train_dataloader(self) -> Batches | AllAtOnce:
         """The training rows in fixed order (paper: no reshuffling, last incomplete batch dropped).

@@ -15,7 +15,7 @@ from intrinsic_clip.config import ConfigError
 from intrinsic_clip.data.captioned import Share
 from intrinsic_clip.data.epochs import CountedEpochs, Epochs
 from intrinsic_clip.data.labels import codes
-from intrinsic_clip.data.paired import Examples, PairedData, Pairs, Split
+from intrinsic_clip.data.paired import PairedData, Pairs, Split
 from intrinsic_clip.data.shards import Sample, decode, expand, read_members
 from intrinsic_clip.data.skipping import JUDGED_FROM, Skipped
 from intrinsic_clip.data.stream import ShardStream, as_tensors, digest, shuffled
@@ -100,7 +100,7 @@ class WebDatasetShards(PairedData):
         rows: dict[Split, slice] = {"append": slice(0, cut), "test": slice(cut, None)}
         return {
             split: Pairs(
-                x[chosen].to(device).float() / 255,
+                in_unit_range(x[chosen].to(device)),
                 y[chosen].to(device),
                 labels={name: values[chosen].to(device) for name, values in sets.items()},
                 row_axis=0,
@@ -108,11 +108,11 @@ class WebDatasetShards(PairedData):
             for split, chosen in rows.items()
         }
 
-    def examples(self, rows: Tensor) -> Examples:
-        """The images, and their captions as they were written."""
-        samples = list(self._held_out.values())[self.sizes["append"] :]
-        chosen = [samples[row] for row in rows.tolist()]
-        return Examples(in_unit_range(as_tensors(chosen)[0]), [sample.caption for sample in chosen])
+    def read_captions(self, split: Split, rows: Tensor | None = None) -> list[str]:
+        """The captions as they were written, of the pairs that are held out."""
+        cut, samples = self.sizes["append"], list(self._held_out.values())
+        held = {"append": samples[:cut], "test": samples[cut:]}[split]
+        return [held[row].caption for row in (range(len(held)) if rows is None else rows.tolist())]
 
     def pairs(self, split: Split) -> Pairs:
         """The pairs held out; there are none in memory that are trained on."""
@@ -141,4 +141,4 @@ class WebDatasetShards(PairedData):
         """Pixels travel as bytes and become numbers in [0, 1] there."""
         x, y = batch
         x = x.to(device, non_blocking=True)
-        return (x if x.is_floating_point() else x.float() / 255), y.to(device, non_blocking=True)
+        return in_unit_range(x), y.to(device, non_blocking=True)

