@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
+from statistics import harmonic_mean
 from typing import Any
 
 from omegaconf import DictConfig
@@ -76,7 +77,10 @@ def put_together(folders: Sequence[Path], settings: Mapping[str, Any], folder: P
     return {
         **parts[0],
         "config": dict(settings),
-        "timings": {name: _total([part["timings"][name] for part in parts]) for name in parts[0]["timings"]},
+        "timings": {
+            **{name: _total([part["timings"][name] for part in parts]) for name in parts[0]["timings"]},
+            "pairs_per_second": _overall_rate(parts),
+        },
         "metrics": {
             name: results.summarise(_joined([part["metrics"][name]["values"] for part in parts]))
             for name in parts[0]["metrics"]
@@ -93,7 +97,14 @@ def _joined(parts: list[list[Any]]) -> list[Any]:
 
 
 def _total(values: list[Any]) -> Any:
-    return any(values) if isinstance(values[0], bool) else sum(values)
+    return any(values) if isinstance(values[0], bool) else sum(value or 0 for value in values)
+
+
+def _overall_rate(parts: Sequence[Mapping[str, Any]]) -> float | None:
+    """Pairs per second of chunks that were trained one after the other, each as many epochs."""
+    rates = [part["timings"]["pairs_per_second"] for part in parts]
+    counts = [len(Replicates.of(part["config"])) for part in parts]
+    return None if None in rates else harmonic_mean(rates, counts)
 
 
 def _join_embeddings(folders: Sequence[Path], folder: Path) -> None:

@@ -30,7 +30,13 @@ def report(results: Mapping[str, Any], folder: Path) -> str:
         for row in rows
     ]
     places = [f"  {label:<10} {folder / name}" for label, name in PLACES if (folder / name).exists()]
-    return "\n".join([*(line.rstrip() for line in table), "", *places])
+    return "\n".join([*(line.rstrip() for line in table), "", *_speed(results), *places])
+
+
+def _speed(results: Mapping[str, Any]) -> list[str]:
+    """How fast it trained, where it did."""
+    rate = results["timings"].get("pairs_per_second")
+    return [] if rate is None else [f"  {'training':<10} {rate:,.0f} pairs a second"]
 
 
 def _truth(results: Mapping[str, Any]) -> str:

@@ -97,9 +97,13 @@ def _train_in_chunks(
 
 
 def _train_together(cfg: DictConfig, settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    from intrinsic_clip.throughput import Throughput
+
     data, module, probes = build(cfg, settings)
-    trainer = _trainer(cfg, settings, folder, probes)
+    throughput = Throughput(data.batch_size, len(module.replicates))
+    trainer = _trainer(cfg, settings, folder, [throughput, *probes])
     timings = _fit_and_test(trainer, module, data, probes, folder)
+    timings["pairs_per_second"] = throughput.pairs_per_second
     found = {
         "status": "completed",
         "config": settings,
@@ -120,14 +124,14 @@ def _train_together(cfg: DictConfig, settings: Mapping[str, Any], folder: Path) 
 
 
 def _trainer(
-    cfg: DictConfig, settings: Mapping[str, Any], folder: Path, probes: list["AnyProbe"]
+    cfg: DictConfig, settings: Mapping[str, Any], folder: Path, measuring: list["Callback"]
 ) -> "Trainer":
     from intrinsic_clip.progress import TrainingProgress
     from intrinsic_clip.resume import AtomicCheckpointIO, ResumePoint
 
     _quieten()
     loggers = build_loggers(cfg, str(folder), labels(settings))
-    callbacks: list[Callback] = [*probes, ResumePoint(folder, settings["checkpoint_seconds"])]
+    callbacks: list[Callback] = [*measuring, ResumePoint(folder, settings["checkpoint_seconds"])]
     if settings["progress"]:
         callbacks.append(TrainingProgress())
     trainer: Trainer = instantiate(

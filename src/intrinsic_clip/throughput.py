@@ -1,0 +1,44 @@
+"""How many pairs a training gets through in a second, what measures it left out."""
+
+import statistics
+import time
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from intrinsic_clip.data.paired import Batches
+
+
+class Throughput(Callback):
+    """Times the steps of each epoch, with the wait for their data and without what follows them.
+
+    Args:
+        batch_size: pairs per step, of all processes together.
+        replicates: trainings that take each step side by side; a pair counts once for each.
+    """
+
+    def __init__(self, batch_size: int, replicates: int = 1) -> None:
+        self.pairs_per_step = batch_size * replicates
+        self.rates: list[float] = []
+        self._steps, self._started = 0, 0.0
+
+    @property
+    def pairs_per_second(self) -> float | None:
+        """The median over the epochs, so that a compilation or a pause does not count; None where none was trained."""
+        return statistics.median(self.rates) if self.rates else None
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock."""
+        self._steps, self._started = 0, time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Count the steps, and stop the clock at the epoch's last."""
+        self._steps += len(batch) if isinstance(batch, Batches) else 1
+        if trainer.is_last_batch:
+            if pl_module.device.type == "cuda":
+                torch.cuda.synchronize(pl_module.device)
+            seconds = time.perf_counter() - self._started
+            self.rates.append(self.pairs_per_step * self._steps / seconds)
