@@ -38,7 +38,12 @@ class Throughput(Callback):
         """Count the steps, and stop the clock at the epoch's last."""
         self._steps += len(batch) if isinstance(batch, Batches) else 1
         if trainer.is_last_batch:
-            if pl_module.device.type == "cuda":
-                torch.cuda.synchronize(pl_module.device)
+            synchronise(pl_module.device)
             seconds = time.perf_counter() - self._started
             self.rates.append(self.pairs_per_step * self._steps / seconds)
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait for what a GPU has been given to do."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -74,6 +74,24 @@ def test_colours_change_but_stay_in_range() -> None:
     assert float(bright.max()) <= 1
 
 
+def test_colours_are_those_of_three_changes_in_turn() -> None:
+    """Saturation, contrast and brightness as torchvision defines them, but for its rounding of the grey weights."""
+    from torchvision.transforms.v2 import functional
+
+    generator = torch.Generator().manual_seed(0)
+    images = (
+        torch.rand(20, 3, 8, 12, generator=generator) / 4 + 3 / 8
+    )  # so that none leaves the range on the way
+    factors = 0.8 + 0.4 * torch.rand(3, 20, generator=generator)
+    shown = AugmentImages._recoloured(images, *factors[:, :, None, None, None])
+    for image, found, (brightness, contrast, saturation) in zip(
+        images, shown, factors.T.tolist(), strict=True
+    ):
+        saturated = functional.adjust_saturation(image, saturation)
+        expected = functional.adjust_brightness(functional.adjust_contrast(saturated, contrast), brightness)
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-3)
+
+
 def test_tokens_are_omitted_but_never_all() -> None:
     torch.manual_seed(0)
     real = torch.arange(20)[None] < torch.randint(1, 20, (500, 1))

@@ -75,10 +75,15 @@ class AugmentImages(nn.Module):
 
     @staticmethod
     def _recoloured(images: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor) -> Tensor:
-        grey = (images * torch.tensor(GREY, device=images.device)[:, None, None]).sum(1, keepdim=True)
-        images = grey + saturation * (images - grey)
-        mean = grey.mean((1, 2, 3), keepdim=True)
-        return (brightness * (mean + contrast * (images - mean))).clamp(0, 1)
+        """Grey + saturation · (image − grey), that around its mean times contrast, and all times brightness.
+
+        Together they are one linear map of the colours of each picture and a shift, which is one pass over the pixels.
+        """
+        b, c, s = (factor[:, :, :, 0] for factor in (brightness, contrast, saturation))
+        weights, pixels = torch.tensor(GREY, device=images.device), images.flatten(2)
+        colours = b * c * (s * torch.eye(3, device=images.device) + (1 - s) * weights)
+        mean = (pixels.mean(2) @ weights)[:, None, None]
+        return torch.baddbmm(b * (1 - c) * mean, colours, pixels).clamp(0, 1).unflatten(2, images.shape[2:])
 
 
 def _centres(pixels: int, like: Tensor) -> Tensor:
