@@ -295,9 +295,11 @@ def _check_encoder(config: Mapping[str, Any]) -> None:
     if not is_pretrained(config["encoder"]):
         return
     if config["replicates"] is not None or isinstance(config["encoder"].get("output_dim"), list):
+        heads = "; new heads on frozen towers are features=cached encoder=linear replicates=…"
         raise ConfigError(
             "encoder: a pretrained model is trained once in a run, so replicates must be null and output_dim one "
             "number; --multirun sweeps over seed=… and encoder.output_dim=…"
+            + (heads if config["encoder"].get("trainable") == "heads" else "")
         )
     if config.get("features") is not None:
         raise ConfigError(

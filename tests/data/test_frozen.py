@@ -81,6 +81,16 @@ def test_the_second_run_needs_no_model(tiny, command_line, monkeypatch, tmp_path
     assert not (tmp_path / "elsewhere").exists()
 
 
+def test_replicates_of_heads_on_frozen_towers(tiny, command_line, tmp_path) -> None:
+    from intrinsic_clip.results import collect
+
+    given = [*TINY, *CACHED, "encoder=linear", "replicates=3", "encoder.output_dim=[2,4]"]
+    assert command_line("train", *given) == 0
+    table = collect(tmp_path / "outputs").query("metric == 'temperature'")
+    assert table.value.nunique() == 6
+    assert len(list(tmp_path.glob("outputs/features/*"))) == 1
+
+
 def test_bad_input_is_one_line_and_nothing_written(command_line, capsys, tmp_path) -> None:
     for overrides, message in {
         ("features=cached",): "takes images (n, 3, h, w) and token ids",

@@ -155,7 +155,8 @@ def test_trains_from_the_command_line(command_line, tmp_path, overrides) -> None
 def test_bad_input_is_one_line_and_nothing_written(command_line, capsys, tmp_path) -> None:
     before = files_below(tmp_path)
     for overrides, message in {
-        ("replicates=2",): "encoder: a pretrained model is trained once in a run",
+        ("replicates=2",): "are features=cached encoder=linear replicates=…",
+        ("replicates=2", "encoder.trainable=all"): "sweeps over seed=… and encoder.output_dim=…\n",
         ("encoder.output_dim=[2,3]",): "encoder: a pretrained model is trained once in a run",
         ("features=cached", "features.model=tiny"): "encoder: takes images and captions",
         ("data=synthetic_linear",): "encoder: takes images",
