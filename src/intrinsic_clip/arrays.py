@@ -198,7 +198,10 @@ def _read_csv(path: Path, key: Key) -> tuple[np.ndarray, list[str]]:
     if not len(table):
         raise ConfigError("holds no rows")
     notes = ["the first line is read as a header"] if header else []
-    if table.shape[1] > 1 and _counts_rows(table.iloc[:, 0]):
+    if table.shape[1] > 1 and _names_rows(table.iloc[:, 0]):
+        table = table.iloc[:, 1:]
+        notes.append("the first column names the rows and is left out")
+    elif table.shape[1] > 1 and _counts_rows(table.iloc[:, 0]):
         table = table.iloc[:, 1:]
         notes.append("the first column counts the rows and is left out")
     return _numeric_columns(table), notes
@@ -219,6 +222,11 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _names_rows(column: "pd.Series") -> bool:
+    """Whether a column is the row names that R and pandas write: text under an empty heading."""
+    return str(column.name).startswith("Unnamed: ") and column.dtype.kind not in "fiub"
 
 
 def _counts_rows(column: "pd.Series") -> bool:
