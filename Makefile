@@ -24,6 +24,7 @@ format: .venv/installed
 benchmark: .venv/installed
 	$(BIN)/python benchmarks/training_speed.py
 	$(BIN)/python benchmarks/dimension_speed.py
+	$(BIN)/python benchmarks/pixels_speed.py
 
 # torch and torchvision must be a pair, so pip resolves both at once and takes both from the registry.
 .venv/installed: pyproject.toml $(CONSTRAINTS)

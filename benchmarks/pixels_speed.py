@@ -5,7 +5,8 @@
 towers    forward, loss, backward and optimizer step of the towers alone, without augmentation, on one random batch
 training  the same towers by `trainer.fit`: batches of the shipped pictures and captions, augmentation, metrics file
 
-An epoch of each in turn, on the GPU where there is one. The ratio is the median over the rounds.
+An epoch of each in turn, on the GPU where there is one. The ratio is the median over the rounds. On a CPU seconds are
+those that this process had of it, so that whatever else runs on the machine does not count.
 """
 
 import argparse
@@ -55,6 +56,8 @@ def main() -> None:
     for _ in range(arguments.rounds + 1):
         rounds.append((towers(), training(whole, device)))
     rounds = rounds[1:]  # the first warms up
+    for bare, trained in rounds:
+        print(f"  {bare:8,.0f} {trained:8,.0f} {trained / bare:8.2f}")
     medians = [statistics.median(column) for column in zip(*rounds, strict=True)]
     ratio = statistics.median(trained / bare for bare, trained in rounds)
     print(f"{'towers':>10} {medians[0]:10,.0f} pairs a second")
@@ -75,16 +78,16 @@ def towers_alone(built: Built, device: torch.device) -> Callable[[], float]:
     empty = torch.empty(0, device=device)
 
     def epoch() -> float:
-        steps = data.sizes["train"] // data.batch_size
+        steps, clock = data.sizes["train"] // data.batch_size, clock_of(device)
         synchronise(device)
-        started = time.perf_counter()
+        started = clock()
         for _ in range(steps):
             losses, _ = module._losses(x, y, empty, empty)
             optimizer.zero_grad()
             losses.sum().backward()
             optimizer.step()
         synchronise(device)
-        return steps * data.batch_size / (time.perf_counter() - started)
+        return steps * data.batch_size / (clock() - started)
 
     return epoch
 
@@ -100,7 +103,7 @@ def random_batch(data: Any, device: torch.device) -> tuple[Tensor, Tensor]:
 def training(built: Built, device: torch.device) -> float:
     """Pairs per second of an epoch by `trainer.fit`."""
     data, module = built
-    throughput = Throughput(data.batch_size)
+    throughput = Throughput(data.batch_size, clock=clock_of(device))
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(
             max_epochs=1,
@@ -115,6 +118,11 @@ def training(built: Built, device: torch.device) -> float:
         trainer.fit(module, datamodule=data)
     assert throughput.pairs_per_second is not None
     return throughput.pairs_per_second
+
+
+def clock_of(device: torch.device) -> Callable[[], float]:
+    """Of the wall for a GPU, else of this process's own time."""
+    return time.perf_counter if device.type == "cuda" else time.process_time
 
 
 def _build(overrides: list[str]) -> Built:

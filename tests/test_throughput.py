@@ -1,7 +1,5 @@
 """Pairs per second: the steps of an epoch, by a clock that the test moves."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -33,17 +31,11 @@ class Evaluation(Callback):
         module.clock[0] += 1000
 
 
-@pytest.fixture
-def clock(monkeypatch) -> list[float]:
-    seconds = [0.0]
-    monkeypatch.setattr("intrinsic_clip.throughput.time", SimpleNamespace(perf_counter=lambda: seconds[0]))
-    return seconds
-
-
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("in_memory", [True, False])
-def test_neither_evaluation_nor_the_first_epoch_counts(clock, in_memory) -> None:
-    throughput = Throughput(batch_size=8, replicates=3)
+def test_neither_evaluation_nor_the_first_epoch_counts(in_memory) -> None:
+    clock = [0.0]
+    throughput = Throughput(batch_size=8, replicates=3, clock=lambda: clock[0])
     data = SyntheticLinear(n_train=32, n_append=1, n_test=4, batch_size=8, seed=0)
     loader = data.train_dataloader() if in_memory else DataLoader(torch.zeros(32, 1), batch_size=8)
     trainer = Trainer(

@@ -2,6 +2,7 @@
 
 import statistics
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -16,10 +17,13 @@ class Throughput(Callback):
     Args:
         batch_size: pairs per step, of all processes together.
         replicates: trainings that take each step side by side; a pair counts once for each.
+        clock: tells seconds.
     """
 
-    def __init__(self, batch_size: int, replicates: int = 1) -> None:
-        self.pairs_per_step = batch_size * replicates
+    def __init__(
+        self, batch_size: int, replicates: int = 1, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self.pairs_per_step, self.clock = batch_size * replicates, clock
         self.rates: list[float] = []
         self._steps, self._started = 0, 0.0
 
@@ -30,7 +34,7 @@ class Throughput(Callback):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""
-        self._steps, self._started = 0, time.perf_counter()
+        self._steps, self._started = 0, self.clock()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -39,7 +43,7 @@ class Throughput(Callback):
         self._steps += len(batch) if isinstance(batch, Batches) else 1
         if trainer.is_last_batch:
             synchronise(pl_module.device)
-            seconds = time.perf_counter() - self._started
+            seconds = self.clock() - self._started
             self.rates.append(self.pairs_per_step * self._steps / seconds)
 
 
