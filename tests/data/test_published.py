@@ -169,7 +169,7 @@ def test_a_missing_folder_is_told_from_the_command_line(source: str, command_lin
 def test_every_config_fits_its_class(file: Path) -> None:
     given = ["data.x=x.npy", "data.y=y.npy"] if file.stem == "embeddings" else []
     given += ["data.shards=a.tar"] if file.stem == "webdataset" else []
-    given += ["data.folder=photos"] if file.stem == "captions_folder" else []
+    given += ["data.folder=photos"] if file.stem in ("captions_folder", "published") else []
     with hydra.initialize_config_dir(str(config.conf_folder()), version_base="1.3"):
         cfg = hydra.compose("train", overrides=[f"data={file.stem}", *given])
     config.check(config.resolve(cfg))
