@@ -39,12 +39,17 @@ def run_folder(config: Mapping[str, Any]) -> Path:
 
 def fingerprint(config: Mapping[str, Any]) -> str:
     """Twelve hexadecimal digits that stand for a resolved config without paths, logger and hardware."""
+    return digest(content_of(config))
+
+
+def content_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a resolved config can change the numbers."""
     content = {key: value for key, value in config.items() if key not in NOT_CONTENT}
     content["trainer"] = {key: value for key, value in config["trainer"].items() if key not in HARDWARE}
     if content.get("features"):
         content["features"] = {key: v for key, v in content["features"].items() if key not in STORAGE}
     content["loss"] = {key: value for key, value in config["loss"].items() if key not in BLOCKS}
-    return digest(content)
+    return content
 
 
 def digest(content: Any) -> str:
@@ -183,7 +188,7 @@ def _rows(run: Path) -> list[dict[str, Any]]:
     results = json.loads((run / RESULTS).read_text())
     if results["status"] != "completed":
         raise Unfinished("unfinished")
-    settings = {"run": str(run), **_flatten(results["config"])}
+    settings = {"run": str(run), **flatten(results["config"])}
     axes = [
         {"replicate": index or 0} if d is None else {"encoder.output_dim": d, "replicate": index or 0}
         for d, index in Replicates.of(results["config"]).labels()
@@ -199,8 +204,9 @@ def _flat(values: list[Any]) -> list[Any]:
     return [v for row in values for v in row] if isinstance(values[0], list) else values
 
 
-def _flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested keys as `encoder.output_dim` …; lists stay as they are."""
     flat: dict[str, Any] = {}
     for key, value in config.items():
-        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
     return flat
