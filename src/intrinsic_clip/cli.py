@@ -1,4 +1,4 @@
-"""The command line: `intrinsic-clip <verb> [Hydra overrides]`."""
+"""The command line: `intrinsic-clip <verb> [arguments]`, of most verbs Hydra overrides."""
 
 import importlib
 import inspect
@@ -14,18 +14,21 @@ VERBS = {
     "probe": "measure embeddings: how many dimensions they use, and how few would do",
     "figures": "draw the paper's figures from the runs that are finished",
     "dashboard": "make a workspace in W&B that shows the runs of a project",
+    "report": "make a web page of finished runs, to look at and to pass on",
 }
 AFTER_CTRL_C = {
     "train": "the same command goes on from the last checkpoint",
     "probe": "nothing was written",
     "figures": "figures drawn so far are whole",
     "dashboard": "it may be there already",
+    "report": "nothing was written",
 }
 USAGE = {
     "train": "[group=choice …] [key=value …] [--multirun key=a,b,c]",
     "probe": "x=FILE [y=FILE] | data=CHOICE [encoder=open_clip] | run=FOLDER [key=value …]",
     "figures": "[NAME …] [output_dir=outputs] [to=outputs/figures] [size=smoke|laptop|paper]",
     "dashboard": "[key=value …] [--dry-run]",
+    "report": "FOLDER [output=FILE] [open=true]",
 }
 INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
 
@@ -63,7 +66,7 @@ def _overview() -> str:
 
 
 def _help(verb: str) -> str:
-    """The config groups, what each choice is for, and the settings of the verb."""
+    """The config groups, what each choice is for, and the verb's settings; a verb without config explains itself."""
     usage = f"usage: {PROGRAM} {verb} {USAGE[verb]}\n\n"
     if not (conf_folder() / f"{verb}.yaml").exists():
         return usage + inspect.cleandoc(importlib.import_module(f"intrinsic_clip.{verb}").HELP)

@@ -1,0 +1,392 @@
+// Line charts as SVG, drawn as wide as the place they are given. A chart is
+//   { label, height, x, y, series, truth, upright }
+// with axes { label, log, zero, categories }, series { label, colour, dash, points, area, dots, thin }, points
+// { x, y, sd } of which y is null where there is no number, and the true k*: `truth`, points of a dashed line (`levels`:
+// one line for each), `upright`, places of vertical ones.
+
+const MOST_IN_TOOLTIP = 12;
+const DASHES = [null, '6 4', '2 4'];
+
+function fill(node, attributes, children) {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith('on')) node.addEventListener(name.slice(2), value);
+    else if (value === true) node.setAttribute(name, '');
+    else if (value !== null && value !== undefined && value !== false) node.setAttribute(name, value);
+  }
+  node.append(...children);
+  return node;
+}
+
+const html = (tag, attributes = {}, ...children) => fill(document.createElement(tag), attributes, children);
+const svg = (tag, attributes = {}, ...children) =>
+  fill(document.createElementNS('http://www.w3.org/2000/svg', tag), attributes, children);
+
+// Colours are custom properties, so that they follow light and dark; those go into styles, not attributes.
+function coloured(node, property, colour) {
+  node.style.setProperty(property, colour);
+  return node;
+}
+
+function swatch({ colour, dash, area }) {
+  const mark = area
+    ? coloured(svg('rect', { width: 18, height: 10, y: 1, class: 'area' }), 'fill', colour)
+    : coloured(
+        svg('line', { x1: 1, x2: 17, y1: 6, y2: 6, 'stroke-width': 2.5, 'stroke-dasharray': dash }),
+        'stroke',
+        colour,
+      );
+  return svg('svg', { width: 18, height: 12, 'aria-hidden': 'true' }, mark);
+}
+
+// Numbers -------------------------------------------------------------------------------------------------------------
+
+function number(value, digits = 4) {
+  if (value === null || value === undefined) return '–';
+  const size = Math.abs(value);
+  if (size !== 0 && (size < 1e-4 || size >= 1e7))
+    return value.toExponential(Math.min(digits - 1, 2)).replace('-', '−');
+  return value.toLocaleString('en', { maximumSignificantDigits: digits }).replace('-', '−');
+}
+
+// Mean and deviation to the second digit of the deviation.
+function plusMinus(mean, deviation) {
+  if (mean === null || !deviation || deviation < 5e-7) return [number(mean), ''];
+  const decimals = Math.min(Math.max(1 - Math.floor(Math.log10(deviation)), 0), 6);
+  return [mean.toFixed(decimals).replace('-', '−'), ` ± ${deviation.toFixed(decimals)}`];
+}
+
+// Scales --------------------------------------------------------------------------------------------------------------
+
+function linearTicks(low, high, count) {
+  const rough = (high - low) / count || 1;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = power * [1, 2, 5, 10].find((factor) => factor * power >= rough * 0.999);
+  const first = Math.ceil(low / step - 1e-9);
+  const last = Math.floor(high / step + 1e-9);
+  return Array.from({ length: last - first + 1 }, (_, i) => Number(((first + i) * step).toPrecision(12)));
+}
+
+function logTicks(low, high, count) {
+  const decades = Math.log10(high / low);
+  if (decades < 1) return linearTicks(low, high, count).filter((value) => value > 0);
+  const factors = decades < 2 ? [1, 2, 5] : decades < 3.5 ? [1, 3] : [1];
+  const every = Math.ceil(decades / (count + 2));
+  const ticks = [];
+  for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power += every)
+    ticks.push(...factors.map((factor) => Number((factor * 10 ** power).toPrecision(3))));
+  return ticks.filter((value) => value >= low * 0.999 && value <= high * 1.001);
+}
+
+// A map from values to pixels, with its ticks.
+function scale(values, axis, from, to, count) {
+  const usable = values.filter((value) => Number.isFinite(value) && (!axis.log || value > 0));
+  let low = usable.length ? Math.min(...usable) : axis.log ? 0.1 : 0;
+  let high = usable.length ? Math.max(...usable) : 1;
+  if (axis.zero && !axis.log) low = Math.min(low, 0);
+  if (low === high)
+    [low, high] = axis.log
+      ? [low / 2, high * 2]
+      : [low - (Math.abs(low) || 1) / 10, high + (Math.abs(high) || 1) / 10];
+  if (!axis.tight) {
+    const margin = axis.log ? Math.log10(high / low) * 0.04 : (high - low) * 0.05;
+    if (axis.log) [low, high] = [low / 10 ** margin, high * 10 ** margin];
+    else [low, high] = [axis.zero && low === 0 ? 0 : low - margin, high + margin];
+  }
+  const bend = axis.log ? Math.log10 : (value) => value;
+  const map = (value) => from + ((bend(value) - bend(low)) / (bend(high) - bend(low))) * (to - from);
+  const clamped = (value) => map(axis.log && value < low ? low : Math.min(Math.max(value, low), high));
+  return {
+    map,
+    clamped,
+    low,
+    high,
+    ticks: axis.log ? logTicks(low, high, count) : linearTicks(low, high, count),
+  };
+}
+
+// Drawing -------------------------------------------------------------------------------------------------------------
+
+const drawn = new WeakMap();
+const resized = new ResizeObserver((entries) => {
+  for (const { target } of entries) {
+    const { spec, width } = drawn.get(target);
+    if (Math.abs(target.clientWidth - width) >= 1) chart(target, spec);
+  }
+});
+
+function chart(host, spec) {
+  const width = host.clientWidth || 600;
+  if (!drawn.has(host)) resized.observe(host);
+  drawn.set(host, { spec, width });
+  const plan = layout(spec, width);
+  const box = svg('svg', {
+    viewBox: `0 0 ${width} ${plan.height}`,
+    height: plan.height,
+    tabindex: 0,
+    role: 'img',
+    'aria-label': `${spec.label}. Arrow keys read out the values.`,
+  });
+  box.append(axes(spec, plan), ...spec.series.map((series) => marks(series, spec, plan)), truth(spec, plan));
+  host.classList.add('chart');
+  host.replaceChildren(box);
+  if (plan.places.length) readout(host, box, spec, plan);
+}
+
+function layout(spec, width) {
+  const height =
+    Math.round(Math.min(spec.height || 260, Math.max(150, width * 0.75))) + (spec.x.categories ? 56 : 0);
+  const points = spec.series.flatMap((series) => series.points.filter((point) => point.y !== null));
+  const ys = points.flatMap((point) => [point.y - (point.sd || 0), point.y + (point.sd || 0)]);
+  const y = scale(
+    [...ys, ...(spec.truth || []).map((point) => point.y)],
+    spec.y,
+    height - (spec.x.categories ? 96 : 40),
+    24,
+    height / 55,
+  );
+  const left = 14 + 6.6 * Math.max(...y.ticks.map((tick) => number(tick).length), 2);
+  const xs = points.map((point) => point.x);
+  const [before, after] = spec.x.categories
+    ? [Math.min(70, width / 7), 20]
+    : spec.x.tight
+      ? [0, 0]
+      : [10, 10];
+  const right = width - ((spec.truth || []).length ? 48 : 14);
+  const x = scale(
+    xs,
+    { ...spec.x, tight: true },
+    left + before,
+    right - after,
+    Math.max(2, (width - left) / 50),
+  );
+  if (spec.x.categories) x.ticks = spec.x.categories.map((_, place) => place);
+  const usable = (value) => !spec.x.log || value > 0;
+  const places = [...new Set(xs)].filter(usable).sort((a, b) => a - b);
+  return {
+    width,
+    height,
+    left,
+    right,
+    bottom: height - (spec.x.categories ? 96 : 40),
+    top: 24,
+    x,
+    y,
+    places,
+    usable,
+  };
+}
+
+function axes(spec, { width, left, right, top, bottom, x, y, height }) {
+  const group = svg('g', { 'aria-hidden': 'true' });
+  for (const tick of y.ticks) {
+    const at = y.map(tick);
+    group.append(
+      svg('line', { x1: left, x2: right, y1: at, y2: at, class: 'grid' }),
+      svg('text', { x: left - 7, y: at + 4, 'text-anchor': 'end' }, number(tick)),
+    );
+  }
+  group.append(svg('line', { x1: left, x2: right, y1: bottom, y2: bottom, class: 'axis' }));
+  for (const tick of x.ticks) {
+    const at = x.map(tick);
+    group.append(svg('line', { x1: at, x2: at, y1: bottom, y2: bottom + 4, class: 'axis' }));
+    if (spec.x.categories) {
+      const words = spec.x.categories[tick];
+      const shown = words.length > 30 ? `${words.slice(0, 29)}…` : words;
+      group.append(
+        svg(
+          'text',
+          { transform: `translate(${at + 4} ${bottom + 14}) rotate(-20)`, 'text-anchor': 'end' },
+          shown,
+        ),
+      );
+    } else group.append(svg('text', { x: at, y: bottom + 17, 'text-anchor': 'middle' }, number(tick)));
+  }
+  group.append(svg('text', { x: (left + right) / 2, y: height - 5, 'text-anchor': 'middle' }, spec.x.label));
+  group.append(svg('text', { x: 2, y: 12 }, spec.y.label + (spec.y.log ? ' (log)' : '')));
+  return group;
+}
+
+// Runs of points without a gap.
+function pieces(points, drawable) {
+  const found = [[]];
+  for (const point of points) {
+    if (drawable(point)) found[found.length - 1].push(point);
+    else if (found[found.length - 1].length) found.push([]);
+  }
+  return found.filter((piece) => piece.length);
+}
+
+function marks(series, spec, { x, y, usable, bottom }) {
+  const drawable = (point) => point.y !== null && usable(point.x) && (!spec.y.log || point.y > 0);
+  const path = (points, value) =>
+    points.map((p) => `${x.map(p.x).toFixed(1)},${value(p).toFixed(1)}`).join('L');
+  const group = svg('g', {
+    class: 'series',
+    'data-series': series.label,
+    transform: series.shift ? `translate(${series.shift} 0)` : null,
+  });
+  for (const piece of pieces(series.points, drawable)) {
+    if (series.area) {
+      const ends = [piece[piece.length - 1], piece[0]];
+      const d = `M${path(piece, (p) => y.map(p.y))}L${path(ends, () => bottom)}Z`;
+      group.append(coloured(svg('path', { d, class: 'area' }), 'fill', series.colour));
+    }
+    const banded = piece.filter((point) => Number.isFinite(point.sd));
+    if (banded.length > 1 && !series.apart) {
+      const above = path(banded, (p) => y.clamped(p.y + p.sd));
+      const below = path([...banded].reverse(), (p) => y.clamped(p.y - p.sd));
+      const d = `M${above}L${below}Z`;
+      group.append(coloured(svg('path', { d, class: 'band' }), 'fill', series.colour));
+    } else
+      for (const p of banded) {
+        const at = x.map(p.x);
+        const bar = svg('line', {
+          x1: at,
+          x2: at,
+          y1: y.clamped(p.y - p.sd),
+          y2: y.clamped(p.y + p.sd),
+          'stroke-width': 1.5,
+        });
+        group.append(coloured(bar, 'stroke', series.colour));
+      }
+    if (piece.length > 1 && !series.apart) {
+      const d = `M${path(piece, (p) => y.map(p.y))}`;
+      const line = svg('path', {
+        d,
+        class: 'line',
+        'stroke-width': series.thin ? 1.2 : 1.9,
+        'stroke-dasharray': series.dash,
+      });
+      group.append(coloured(line, 'stroke', series.colour));
+    }
+    if (series.dots || piece.length === 1 || series.apart)
+      for (const p of piece)
+        group.append(
+          coloured(
+            svg('circle', { cx: x.map(p.x), cy: y.map(p.y), r: 3.4, class: 'dot' }),
+            'fill',
+            series.colour,
+          ),
+        );
+  }
+  return group;
+}
+
+function truth(spec, { x, y, left, right, top, bottom }) {
+  const group = svg('g', { 'aria-hidden': 'true' });
+  const points = (spec.truth || []).filter((point) => !spec.y.log || point.y > 0);
+  const levels = [...new Set(points.map((point) => point.y))];
+  if (levels.length === 1 || spec.levels)
+    for (const level of levels) {
+      const at = y.map(level);
+      group.append(
+        svg('line', { x1: left, x2: right, y1: at, y2: at, class: 'truth' }),
+        svg('text', { x: right + 5, y: at + 4, class: 'title' }, `k* = ${number(level)}`),
+      );
+    }
+  else if (points.length) {
+    const sorted = [...points].sort((a, b) => a.x - b.x);
+    const last = sorted[sorted.length - 1];
+    group.append(
+      svg('path', { d: `M${sorted.map((p) => `${x.map(p.x)},${y.map(p.y)}`).join('L')}`, class: 'truth' }),
+      svg('text', { x: right + 5, y: y.map(last.y) + 4, class: 'title' }, 'k*'),
+    );
+  }
+  for (const place of spec.upright || []) {
+    if (place < x.low || place > x.high) continue;
+    const at = x.map(place);
+    group.append(
+      svg('line', { x1: at, x2: at, y1: top, y2: bottom, class: 'truth' }),
+      svg('text', { x: at + 5, y: top + 9, class: 'title' }, `k* = ${number(place)}`),
+    );
+  }
+  return group;
+}
+
+// The values at one place, by pointer or arrow keys.
+function readout(host, box, spec, plan) {
+  const { x, y, top, bottom, places } = plan;
+  const crosshair = svg('g', { class: 'crosshair', 'aria-hidden': 'true' });
+  const tooltip = html('div', { class: 'tooltip', role: 'status', hidden: true });
+  const index = spec.series.map((series) => new Map(series.points.map((point) => [point.x, point])));
+  let at = null;
+  const hide = () => {
+    at = null;
+    tooltip.hidden = true;
+    crosshair.replaceChildren();
+  };
+  const show = (place) => {
+    if (place === at) return;
+    at = place;
+    const value = places[place];
+    const rows = spec.series
+      .map((series, i) => ({ series, point: index[i].get(value) }))
+      .filter(({ point }) => point && point.y !== null)
+      .sort((a, b) => b.point.y - a.point.y);
+    const line = svg('line', { x1: x.map(value), x2: x.map(value), y1: top, y2: bottom });
+    const dots = rows
+      .filter(({ point }) => !spec.y.log || point.y > 0)
+      .map(({ series, point }) =>
+        coloured(
+          svg('circle', { cx: x.map(value) + (series.shift || 0), cy: y.map(point.y), r: 4, class: 'dot' }),
+          'fill',
+          series.colour,
+        ),
+      );
+    crosshair.replaceChildren(line, ...dots);
+    const more = rows.length - MOST_IN_TOOLTIP;
+    tooltip.replaceChildren(
+      html(
+        'strong',
+        {},
+        spec.x.categories ? spec.x.categories[value] : `${spec.x.short || spec.x.label} ${number(value, 8)}`,
+      ),
+      html(
+        'table',
+        {},
+        ...rows.slice(0, MOST_IN_TOOLTIP).map(({ series, point }) => {
+          const [mean, spread] = plusMinus(point.y, point.sd);
+          return html(
+            'tr',
+            {},
+            html('td', {}, html('span', { class: 'key' }, swatch(series), series.label)),
+            html('td', {}, mean, html('small', {}, spread)),
+          );
+        }),
+      ),
+      ...(more > 0 ? [html('small', {}, `and ${more} more`)] : []),
+    );
+    tooltip.hidden = false;
+    const room = x.map(value) > host.clientWidth / 2;
+    tooltip.style.left = room
+      ? `${Math.max(0, x.map(value) - tooltip.offsetWidth - 14)}px`
+      : `${Math.min(x.map(value) + 14, host.clientWidth - tooltip.offsetWidth)}px`;
+  };
+  const nearest = (pixel) =>
+    places.reduce(
+      (best, value, i) => (Math.abs(x.map(value) - pixel) < Math.abs(x.map(places[best]) - pixel) ? i : best),
+      0,
+    );
+  const follow = (event) => show(nearest(event.clientX - box.getBoundingClientRect().left));
+  fill(
+    box,
+    {
+      onpointermove: follow,
+      onpointerdown: follow,
+      onpointerleave: hide,
+      onblur: hide,
+      onkeydown: (event) => {
+        const last = places.length - 1;
+        const steps = { ArrowLeft: (at ?? 1) - 1, ArrowRight: (at ?? -1) + 1, Home: 0, End: last };
+        if (event.key === 'Escape') hide();
+        else if (event.key in steps) {
+          show(Math.min(Math.max(steps[event.key], 0), last));
+          event.preventDefault();
+        }
+      },
+    },
+    [],
+  );
+  box.append(crosshair);
+  host.append(tooltip);
+}

@@ -1,0 +1,81 @@
+// How the embeddings lie: similarities of pairs, and spectra. Both follow the switches.
+
+const MOST_HISTOGRAMS = 12;
+
+function similarities() {
+  if (!data.similarities.some(Boolean)) return place('similarities').remove();
+  const colours = { positive: 'var(--x)', random: 'var(--y)' };
+  const names = { positive: 'positive pairs', random: 'random pairs' };
+  place('similarities-legend').append(
+    ...legend(Object.keys(names).map((kind) => ({ label: names[kind], colour: colours[kind], area: true }))),
+  );
+  const redraw = () => {
+    const there = groupsOn().filter((group) => data.similarities[group]);
+    place('similarities-panels').replaceChildren();
+    for (const group of there.slice(0, MOST_HISTOGRAMS)) {
+      const found = data.similarities[group];
+      const host = html('div');
+      place('similarities-panels').append(html('figure', {}, html('h3', {}, groups[group].label), host));
+      chart(host, {
+        label: `Similarities of pairs, ${groups[group].label}`,
+        height: 200,
+        x: { label: 'similarity', tight: true },
+        y: { label: 'density', zero: true },
+        series: Object.keys(names).map((kind) => ({
+          label: names[kind],
+          colour: colours[kind],
+          area: true,
+          thin: true,
+          points: found[kind].map((y, i) => ({ x: found.low + (i + 0.5) * found.width, y })),
+        })),
+      });
+    }
+    const one = there.length ? data.similarities[there[0]] : null;
+    place('similarities-remark').textContent = [
+      one
+        ? `Inner products of what the loss sees, ${one.pairs.toLocaleString('en')} held-out pairs a repetition; ` +
+          '0.1 % at either end are not drawn.'
+        : 'Nothing is switched on.',
+      there.length > MOST_HISTOGRAMS
+        ? `The first ${MOST_HISTOGRAMS} of ${there.length} settings; the switches above choose others.`
+        : '',
+    ].join(' ');
+  };
+  listeners.push(redraw);
+  redraw();
+}
+
+function spectra() {
+  if (!data.spectra.some(Boolean)) return place('spectra').remove();
+  const names = { x: 'f(X)', y: 'g(Y)' };
+  place('spectra-legend').append(
+    ...legend(Object.values(names).map((label, j) => ({ label, colour: 'var(--ink)', dash: DASHES[j] }))),
+  );
+  const redraw = () => {
+    const there = groupsOn().filter((group) => data.spectra[group]);
+    const series = there.flatMap((group) =>
+      Object.keys(names).map((side, j) => ({
+        label: [groups.length > 1 ? groups[group].label : '', names[side]].filter(Boolean).join(' · '),
+        colour: groupColour(group),
+        dash: DASHES[j],
+        dots: there.length <= 6,
+        points: data.spectra[group][side].map((share, i) => ({
+          x: i + 1,
+          y: share !== null && share > 1e-8 ? share : null,
+        })),
+      })),
+    );
+    chart(place('spectra-chart'), {
+      label: 'Spectra of the embeddings',
+      height: 340,
+      x: { label: 'principal component', short: 'component' },
+      y: { label: 'share of the variance', log: true },
+      series,
+      upright: [...new Set(there.map((group) => groups[group].shared_dim).filter(Boolean))],
+    });
+  };
+  place('spectra-remark').textContent =
+    'Eigenvalues of the covariance over their sum, mean over repetitions. Colours are those of the switches above.';
+  listeners.push(redraw);
+  redraw();
+}
