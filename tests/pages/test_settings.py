@@ -13,12 +13,12 @@ def training(seed: int = 0, run: str = "a", **settings: Any) -> Training:
 
 def test_seeds_are_repetitions_and_copies_of_settings_are_no_settings() -> None:
     all_ = [
-        training(seed, encoder__output_dim=d, probes__every_n_epochs=d, probes__dimension__every_n_epochs=d)
+        training(seed, encoder__output_dim=d, probes__every_n_epochs=d + seed, encoder__copy__output_dim=d)
         for seed in (0, 1)
         for d in (10, 9, 2)
     ]
     keys = differing(all_)
-    assert keys == ["encoder.output_dim", "probes.dimension.every_n_epochs"]
+    assert keys == ["encoder.output_dim"]
     groups = grouped(all_, keys)
     assert [(g[0].settings["encoder.output_dim"], [t.repetition for t in g]) for g in groups] == [
         (2, [(0, 0), (1, 0)]), (9, [(0, 0), (1, 0)]), (10, [(0, 0), (1, 0)])
@@ -34,6 +34,18 @@ def test_what_belongs_to_a_choice_is_implied_by_it_unless_it_varies() -> None:
     two = [*one, training(**fixed, **{"loss.temperature.tau": 0.5})]
     assert differing(two) == ["loss.temperature._target_", "loss.temperature.tau"]
     assert axes(grouped(two, differing(two)), differing(two)) == []
+
+
+def test_names_that_go_with_other_settings_are_left_out() -> None:
+    """What a class alone has is implied by it, what both have is not."""
+    kinds = [
+        training(
+            name=name, data___target_=name.title(), encoder___target_="mlp", encoder__output_dim=d, **own
+        )
+        for name, d, own in (("linear", 4, {"data.noise": 0.5}), ("nonlinear", 8, {}))
+    ]
+    assert differing(kinds) == ["encoder.output_dim", "data._target_"]
+    assert differing([training(name="first"), training(name="second")]) == ["name"]
 
 
 def test_a_repetition_that_is_there_twice_counts_once() -> None:

@@ -1,7 +1,7 @@
 """Which settings tell the trainings of a sweep apart, and which trainings are repetitions of one another."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from intrinsic_clip.replicates import Replicates
 from intrinsic_clip.results import content_of, flatten
 
 REPETITION = ("seed", "replicates")  # what may differ between repetitions
+WHEN = ("every_n_epochs", "every_n_steps")  # changes no number
 TARGET = "_target_"
 D = "encoder.output_dim"
 FIRST = (D, "data.shared_dim", "data.noise")  # of the axes of a sweep
@@ -43,21 +44,24 @@ def trainings_of(run: Path, config: Mapping[str, Any]) -> list[Training]:
 def differing(trainings: Sequence[Training]) -> list[str]:
     """The settings that tell apart what is not a repetition, output dimension first.
 
-    Left out are copies (`data.seed` of `seed`), and what only belongs to a choice: where the temperature is learned or
-    fixed at 0.1, that it is fixed says all, and its value is no setting of its own.
+    Left out are copies (`data.seed` of `seed`), when probes measure, names that go with other settings, and what only
+    belongs to a choice: where the temperature is learned or fixed at 0.1, that it is fixed says all.
     """
-    keys = sorted(
-        {key: None for training in trainings for key in training.settings}, key=lambda key: _rank(key)
-    )
+    keys = {key for training in trainings for key in training.settings}
     columns = {key: [_hashable(training.settings.get(key)) for training in trainings] for key in keys}
-    kept: dict[str, list[str]] = {key: columns[key] for key in REPETITION if key in columns}
-    for key in keys:
-        column = columns[key]
-        if key not in kept and len(set(column)) > 1 and not _copied(key, column, kept):
-            target = kept.get(_node(key) + TARGET)
-            if target is None or key.endswith(TARGET) or not _determined(column, target):
-                kept[key] = column
-    return [key for key in kept if key not in REPETITION]
+    varying = [key for key in sorted(keys, key=_rank) if len(set(columns[key])) > 1]
+    kept = [key for key in REPETITION if key in columns]
+    for key in varying:
+        copies = any(_word(k) == _word(key) != TARGET and columns[k] == columns[key] for k in kept)
+        target = columns.get(_node(key) + TARGET)
+        everywhere = all(key in training.settings for training in trainings)
+        implied = target is not None and not everywhere and _determined(columns[key], target)
+        if key not in REPETITION and _word(key) not in WHEN and not copies and not implied:
+            kept.append(key)
+    found = [key for key in kept if key not in REPETITION]
+    others = [key for key in found if key != "name"]
+    together = list(zip(*(columns[key] for key in others), strict=True))
+    return others if together and "name" in found and _determined(columns["name"], together) else found
 
 
 def grouped(trainings: Sequence[Training], keys: Sequence[str]) -> list[list[Training]]:
@@ -103,14 +107,13 @@ def _node(key: str) -> str:
     return key[: key.rfind(".") + 1]
 
 
-def _copied(key: str, column: list[str], kept: Mapping[str, list[str]]) -> bool:
-    word = key.rpartition(".")[2]
-    return word != TARGET and any(k.rpartition(".")[2] == word and kept[k] == column for k in kept)
+def _word(key: str) -> str:
+    return key.rpartition(".")[2]
 
 
-def _determined(column: Iterable[str], by: Iterable[str]) -> bool:
+def _determined(column: Sequence[Any], by: Sequence[Any]) -> bool:
     pairs = set(zip(by, column, strict=True))
-    return len(pairs) == len({first for first, _ in pairs})
+    return len(pairs) == len(set(by))
 
 
 def _hashable(value: Any) -> str:

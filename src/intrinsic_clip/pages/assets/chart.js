@@ -44,7 +44,11 @@ function number(value, digits = 4) {
   if (value === null || value === undefined) return '–';
   const size = Math.abs(value);
   if (size !== 0 && (size < 1e-4 || size >= 1e7))
-    return value.toExponential(Math.min(digits - 1, 2)).replace('-', '−');
+    return value
+      .toExponential(2)
+      .replace(/\.?0+e/, 'e')
+      .replaceAll('-', '−')
+      .replace('+', '');
   return value.toLocaleString('en', { maximumSignificantDigits: digits }).replace('-', '−');
 }
 
@@ -147,7 +151,7 @@ function layout(spec, width) {
   const left = 14 + 6.6 * Math.max(...y.ticks.map((tick) => number(tick).length), 2);
   const xs = points.map((point) => point.x);
   const [before, after] = spec.x.categories
-    ? [Math.min(70, width / 7), 20]
+    ? [Math.min(90, width / 5), 20]
     : spec.x.tight
       ? [0, 0]
       : [10, 10];
@@ -191,7 +195,7 @@ function axes(spec, { width, left, right, top, bottom, x, y, height }) {
     group.append(svg('line', { x1: at, x2: at, y1: bottom, y2: bottom + 4, class: 'axis' }));
     if (spec.x.categories) {
       const words = spec.x.categories[tick];
-      const shown = words.length > 30 ? `${words.slice(0, 29)}…` : words;
+      const shown = words.length > 24 ? `${words.slice(0, 23)}…` : words;
       group.append(
         svg(
           'text',
