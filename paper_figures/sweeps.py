@@ -78,6 +78,9 @@ def saturation_claims(runs: Runs, experiment: str, metric: str) -> list[Claim]:
     found = []
     for name, what in (("id/mle/x", "ID(f)"), ("id/mle/y", "ID(g)"), (metric, TOP[metric] + " matching")):
         curve = runs.curve(experiment, name)
+        if curve.empty:
+            found.append(Claim(f"{what} saturates in d", "it could not be measured"))
+            continue
         late = curve[curve["at"] >= curve["at"].max() / 2]["mean"]
         drift, span = late.max() - late.min(), curve["mean"].max() - curve["mean"].min()
         first, last = curve.iloc[0], curve.iloc[-1]

@@ -53,6 +53,17 @@ def test_standardised_over_the_training_rows(tiny, source, tmp_path) -> None:
         assert float(rows.square().mean()) == pytest.approx(1, abs=1e-4)
 
 
+def test_noise_tells_repeated_captions_apart_and_is_always_the_same(tiny, source, tmp_path) -> None:
+    options = {"folder": str(tmp_path / "kept"), "standardise": False}
+    plain = OpenClipFeatures(source, tiny, **options).pairs("train")
+    given, again = (OpenClipFeatures(source, tiny, noise_y=0.1, **options).pairs("train") for _ in "12")
+    assert torch.equal(given.y, again.y)
+    assert torch.equal(given.x, plain.x)
+    noise = given.y - plain.y
+    assert float(noise.std()) == pytest.approx(0.1, rel=0.05)
+    assert abs(float(noise.mean())) < 0.01
+
+
 def test_what_changes_the_features_changes_their_folder(tiny, source, tmp_path) -> None:
     kept = tmp_path / "kept"
 

@@ -14,6 +14,7 @@ from intrinsic_clip.config import ConfigError
 from intrinsic_clip.data.labels import read_labels
 from intrinsic_clip.data.paired import PairedData, Pairs, Split
 from intrinsic_clip.data.splits import check_batch, row_digests, split_by_content
+from intrinsic_clip.data.standardise import noisy
 from intrinsic_clip.data.standardise import standardise as standardised
 
 
@@ -80,10 +81,7 @@ class FeaturePairs(PairedData):
 
     def load(self, device: torch.device) -> dict[Split, Pairs]:
         """The splits, on the device."""
-        x, y = self._x.float(), self._y.float()
-        if self.noise_y:
-            generator = torch.Generator().manual_seed(self.split_seed)
-            y = y + self.noise_y * torch.randn(y.shape, generator=generator)
+        x, y = self._x.float(), noisy(self._y.float(), self.noise_y, self.split_seed)
         if self.standardise:
             x, y = (standardised(columns, self.rows["train"]) for columns in (x, y))
         return {

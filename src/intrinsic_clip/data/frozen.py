@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import PositiveInt
+from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
 from intrinsic_clip.content import weights_digest
 from intrinsic_clip.data.paired import Examples, PairedData, Pairs, Split
 from intrinsic_clip.data.rows_on_disk import Compute, computed_once
+from intrinsic_clip.data.standardise import noisy
 from intrinsic_clip.data.standardise import standardise as standardised
 from intrinsic_clip.encoders.inputs import check_inputs
 from intrinsic_clip.encoders.open_clip import OpenClip
@@ -38,6 +39,7 @@ class FrozenFeatures(PairedData):
         source: of images `(n, 3, h, w)`, floats in [0, 1] or uint8, and token ids `(n, length)`.
         standardise: subtract each feature's mean over the training rows and divide by one number per modality, so
             that a feature has unit variance on average.
+        noise_y: σ of Gaussian noise on y before that, for captions that repeat; of given features always the same.
         folder: where features are kept.
         batch_size: rows that the model computes at once.
         device: where it computes; None: a GPU where there is one.
@@ -52,13 +54,14 @@ class FrozenFeatures(PairedData):
         self,
         source: PairedData,
         standardise: bool = True,
+        noise_y: NonNegativeFloat = 0.0,
         folder: str = "outputs/features",
         batch_size: PositiveInt = 64,
         device: str | None = None,
     ) -> None:
         super().__init__(source.batch_size)
         self.source, self.sizes, self.shared_dim = source, source.sizes, source.shared_dim
-        self.standardise = standardise
+        self.standardise, self.noise_y = standardise, noise_y
         pairs = [source.pairs(split) for split in SPLITS]
         check_inputs(pairs[0].x, pairs[0].y)
         images, texts = torch.cat([part.x for part in pairs]), self.texts()
@@ -90,10 +93,10 @@ class FrozenFeatures(PairedData):
         """The splits of the source, on the device."""
         bounds = np.cumsum([0, *(self.sizes[split] for split in SPLITS)])
         train = torch.arange(self.sizes["train"])
-        x, y = (
-            standardised(part, train) if self.standardise else part
-            for part in map(torch.from_numpy, self._features)
-        )
+        x, y = map(torch.from_numpy, self._features)
+        y = noisy(y, self.noise_y, seed=0)
+        if self.standardise:
+            x, y = (standardised(part, train) for part in (x, y))
         return {
             split: Pairs(
                 x[start:stop].to(device),

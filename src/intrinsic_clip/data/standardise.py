@@ -1,5 +1,6 @@
-"""Features of a scale that small networks train on."""
+"""What is done to features before they are trained on."""
 
+import torch
 from torch import Tensor
 
 
@@ -8,3 +9,10 @@ def standardise(columns: Tensor, train: Tensor) -> Tensor:
     centred = columns - columns[train].mean(0)
     scale = centred[train].square().mean().sqrt()
     return centred / scale if scale > 0 else centred
+
+
+def noisy(rows: Tensor, sigma: float, seed: int) -> Tensor:
+    """Rows plus Gaussian noise of this standard deviation, so that repeated ones differ (paper, ImageNetV2)."""
+    if sigma == 0:
+        return rows
+    return rows + sigma * torch.randn(rows.shape, generator=torch.Generator().manual_seed(seed))
