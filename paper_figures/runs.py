@@ -83,6 +83,11 @@ class Runs:
         """The distinct values of a setting, sorted."""
         return sorted(self.tables[experiment][column].dropna().unique())
 
+    def rows(self, experiment: str, split: str) -> str:
+        """How many rows of a split there are, as a legend says it; empty where runs differ or it is not known."""
+        counts = self.tables[experiment][f"data.n_{split}"].dropna().unique()
+        return f" (of {int(counts[0]):,})" if len(counts) == 1 else ""
+
     def repetitions(self, experiment: str) -> int:
         """How many there are of each setting."""
         return int(self.tables[experiment]["replicate"].nunique())
@@ -98,7 +103,7 @@ class Runs:
         pairs = "–".join(f"{n:,}" for n in dict.fromkeys((min(rows), max(rows)))) if rows else "all"
         rows_a_step = [t["loss.similarity.rows"] for t in self.tables.values() if "loss.similarity.rows" in t]
         fast = any(column.notna().any() for column in rows_a_step)
-        norm = ", population norm over 256 rows a step" if fast else ""
+        norm = ", fast population norm" if fast else ""
         return f"size={self.size}: {repetitions}, {pairs} training pairs{norm}"
 
     @property

@@ -84,15 +84,15 @@ def dimension(
     ax.set_ylim(bottom=0)
 
 
-def matching(
-    ax: Axes, runs: Runs, experiment: str, metric: str, over: str = D, chance: bool = True, **where: Any
-) -> None:
-    """A matching accuracy over a setting, out of sample and, where it was measured, in sample."""
+def matching(ax: Axes, runs: Runs, experiment: str, metric: str, over: str = D, **where: Any) -> None:
+    """A matching accuracy over a setting, out of sample and, where it was measured, in sample; both among all rows."""
     metrics = set(runs.tables[experiment]["metric"])
-    band(ax, runs.curve(experiment, metric, over, **where), color=X, marker="o", label="out of sample")
+    label = f"out of sample{runs.rows(experiment, 'test')}"
+    band(ax, runs.curve(experiment, metric, over, **where), color=X, marker="o", label=label)
     if f"in_sample/{metric}" in metrics:
         curve = runs.curve(experiment, f"in_sample/{metric}", over, **where)
-        band(ax, curve, color=Y, marker="s", ls="--", label="in sample")
+        label = f"in sample{runs.rows(experiment, 'train')}"
+        band(ax, curve, color=Y, marker="s", ls="--", label=label)
     ax.set(ylabel="matching accuracy", ylim=(-0.02, 1.02))
 
 
