@@ -11,6 +11,7 @@ from runs import TINY, files_below
 
 WRONG = {
     "encoder.outputdim=3": "encoder.outputdim: unknown key, did you mean encoder.output_dim?",
+    "size=null": "size=null: size is a group; ~size leaves it out",
     "experiment=lineer": "Could not find 'experiment/lineer' Available options in 'experiment': citeseq",
     "encoder=tranformer": "Available options in 'encoder': deep linear mlp open_clip pixels_and_tokens shallow",
     "encoder.output_dim=0": "encoder.output_dim=0: input should be greater than 0",

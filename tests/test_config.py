@@ -4,6 +4,7 @@ import hydra
 import pytest
 
 from intrinsic_clip import config
+from intrinsic_clip.build import build
 from intrinsic_clip.config import ConfigError
 
 WRONG = {
@@ -31,6 +32,7 @@ WRONG = {
     "probes.matching.alphas=[1.5]": "input should be less than or equal to 1",
     "optimizer.lr=fast": 'optimizer.lr="fast": input should be a valid number',
     "trainer.max_epochs=forever": 'trainer.max_epochs="forever": input should be a valid integer',
+    "trainer.max_epochs=0": "trainer.max_epochs=0: must be at least 1",
     "+trainer.max_epoch=3": "trainer.max_epoch: unknown key, did you mean max_epochs?",
     "loss.chunk=0": "loss.chunk: input should be greater than 0",
     "+loss.chnk=8": "loss.chnk: unknown key, did you mean chunk?; loss holds temperature, similarity, chunk",
@@ -105,8 +107,11 @@ def test_the_papers_setting_stands_in_the_experiment_as_it_is() -> None:
 
 
 def test_shallow_is_as_wide_as_the_protocol_says(compose) -> None:
-    assert config.resolve(compose("encoder=shallow"))["encoder"]["width"] == 50
-    assert config.resolve(compose("encoder=shallow", "data.d_x=200"))["encoder"]["width"] == 200
+    for sizes, width in (((20, 20), 50), ((200, 24), 200), ((24, 200), 200)):
+        cfg = compose("encoder=shallow", *(f"data.d_{side}={d}" for side, d in zip("xy", sizes, strict=True)))
+        _, module, _ = build(cfg, config.resolve(cfg))
+        for encoder, d in zip((module.f, module.g), sizes, strict=True):
+            assert encoder.layers[0].weight.shape == (1, width, d)
 
 
 def test_a_value_without_default_is_asked_for(compose) -> None:

@@ -44,8 +44,8 @@ def build(
         if config.is_pretrained(cfg.encoder):
             f, g = _pretrained(cfg, settings, data)
         else:
-            f = _encoder(cfg, settings, replicates, "f", data.d_x)
-            g = _encoder(cfg, settings, replicates, "g", data.d_y)
+            f = _encoder(cfg, settings, replicates, "f", data.d_x, data.d_y)
+            g = _encoder(cfg, settings, replicates, "g", data.d_y, data.d_x)
         axes = {"replicates": replicates.shape, "_convert_": "all"} if replicates.shape else {}
         similarity, temperature = instantiate(cfg.loss.similarity), instantiate(cfg.loss.temperature, **axes)
         optimizer = instantiate(cfg.optimizer)
@@ -93,13 +93,16 @@ def _encoder(
     replicates: Replicates,
     stream: Literal["f", "g"],
     input_dim: int | tuple[int, ...],
+    partner_dim: int | tuple[int, ...],
 ) -> "nn.Module":
+    """One encoder for all replicates; told the other modality's input size where its size depends on both."""
     from intrinsic_clip.encoders.replication import replicate
 
     seeds = [stream_seed(settings["seed"], index, stream) for index in replicates.indices or (0,)]
     output_dims = replicates.output_dims or (settings["encoder"]["output_dim"],)
+    both = {"partner_dim": partner_dim} if config.takes(cfg.encoder, "partner_dim") else {}
     return replicate(
-        lambda d: instantiate(cfg.encoder, output_dim=d)(input_dim=input_dim),
+        lambda d: instantiate(cfg.encoder, output_dim=d)(input_dim=input_dim, **both),
         input_dim,
         seeds,
         output_dims,

@@ -31,8 +31,7 @@ from pydantic_core import ErrorDetails
 from intrinsic_clip.estimators import Names
 
 Node = dict[str, Any]
-# Arithmetic for conf/: ${max:50,${data.d_x}}, and a quotient that counts something, so is 1 at least.
-OmegaConf.register_new_resolver("max", max, replace=True)
+# Arithmetic for conf/: a quotient that counts something, so is 1 at least.
 OmegaConf.register_new_resolver("quotient", lambda a, b: max(1, round(a / b)), replace=True)
 
 
@@ -357,6 +356,8 @@ def _check_sizes(config: Mapping[str, Any]) -> None:
         raise ConfigError(
             "data.n_append=0: the population norm needs at least 1 row (or loss/similarity=cosine)"
         )
+    if config["trainer"].get("max_epochs") == 0:
+        raise ConfigError("trainer.max_epochs=0: must be at least 1")
     devices = config["trainer"].get("devices")
     if isinstance(devices, int) and devices > 1 and batch_size is not None and batch_size % devices:
         raise ConfigError(

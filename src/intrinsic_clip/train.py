@@ -269,6 +269,12 @@ def train_composed(cfg: DictConfig) -> None:
 
 def run_composed(verb: str, overrides: list[str], task: Callable[[DictConfig], None]) -> None:
     """Have Hydra compose the verb's config from the overrides, and run the task with it."""
+    for override in overrides:
+        group, _, choice = override.partition("=")
+        if choice == "null" and (config.conf_folder() / group).is_dir():  # of which Hydra says nothing useful
+            raise ConfigError(
+                f"{override}: {group} is a group; ~{group} leaves it out, where it can be left out"
+            )
     with _hydra_arguments(overrides):
         hydra.main(version_base="1.3", config_path=str(config.conf_folder()), config_name=verb)(task)()
 

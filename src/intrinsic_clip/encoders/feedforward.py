@@ -35,8 +35,20 @@ def deep(
     return _relu_network([vector(input_dim), *[width] * (linear_layers - 1), output_dim])
 
 
-def shallow(input_dim: PositiveInt, output_dim: PositiveInt, width: PositiveInt = 50) -> nn.Sequential:
-    """One ReLU layer without bias: too weak to align a nonlinear pair, the paper's V(H) = ∅ experiment."""
+def shallow(
+    input_dim: PositiveInt,
+    output_dim: PositiveInt,
+    width: PositiveInt | None = None,
+    partner_dim: PositiveInt = 1,
+) -> nn.Sequential:
+    """One ReLU layer without bias: too weak to align a nonlinear pair, the paper's V(H) = ∅ experiment.
+
+    Args:
+        input_dim, output_dim: of the vectors.
+        width: None: the larger of both modalities' input sizes, and at least 50.
+        partner_dim: the input size of the other modality.
+    """
+    width = width or max(50, vector(input_dim), vector(partner_dim))
     return nn.Sequential(
         nn.Linear(vector(input_dim), width, bias=False), nn.ReLU(), nn.Linear(width, output_dim)
     )
