@@ -10,7 +10,7 @@ demo: .venv/installed
 	$(BIN)/intrinsic-clip train experiment=demo
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: .venv/installed
 	$(BIN)/ruff check .
