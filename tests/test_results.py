@@ -167,3 +167,13 @@ def test_other_choices_train(compose, overrides) -> None:
     assert metrics["loss"]["mean"] < math.log(64)
     if "loss/temperature=fixed" in overrides:
         assert metrics["temperature"]["mean"] == pytest.approx(0.1)
+
+
+def test_the_commit_is_the_checkouts_or_else_what_the_environment_says(monkeypatch) -> None:
+    monkeypatch.setenv("INTRINSIC_CLIP_COMMIT", "a" * 40)
+    in_checkout = results.versions()["commit"]
+    assert in_checkout is None or in_checkout.rstrip("+") != "a" * 40
+    monkeypatch.setattr(results, "__file__", "/nowhere/results.py")
+    assert results.versions()["commit"] == "a" * 40
+    monkeypatch.setenv("INTRINSIC_CLIP_COMMIT", "")
+    assert results.versions()["commit"] is None

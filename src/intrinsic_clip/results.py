@@ -118,13 +118,20 @@ def summarise(value: "Tensor | list[Any]") -> dict[str, Any]:
 def versions(
     packages: Iterable[str] = ("torch", "pytorch-lightning", "hydra-core", "wandb", "numpy"),
 ) -> dict[str, str | None]:
-    """Versions of this package, its commit where it runs from a checkout, Python and what it stands on."""
+    """Versions of this package, its commit where that is known, Python and what it stands on."""
     found: dict[str, str | None] = {p: importlib.metadata.version(p) for p in ("intrinsic-clip", *packages)}
     return found | {"python": platform.python_version(), "commit": _commit()}
 
 
 def _commit() -> str | None:
-    """The commit of the source tree, `+` after it where files differ from it; None outside a checkout."""
+    """The commit of the source tree, `+` after it where files differ from it.
+
+    Outside a checkout it is what INTRINSIC_CLIP_COMMIT says, as in the container image, or None.
+    """
+    return _commit_of_checkout() or os.environ.get("INTRINSIC_CLIP_COMMIT") or None
+
+
+def _commit_of_checkout() -> str | None:
     source = Path(__file__).resolve().parent
     git = ["git", "-C", str(source)]
     try:
