@@ -1,0 +1,39 @@
+# The paper's figures from a container: README.md, "In a container", says how.
+# The base is pinned by its full tag; for the very same bytes add the digest that `docker buildx imagetools inspect` tells:
+# --build-arg BASE=docker.io/library/python:3.11.17-slim-bookworm@sha256:…
+ARG BASE=docker.io/library/python:3.11.17-slim-bookworm
+
+FROM ${BASE} AS build
+WORKDIR /build
+ENV PIP_PYTHON=/opt/venv/bin/python PIP_CONSTRAINT=/build/constraints.txt PIP_NO_CACHE_DIR=1
+# Where torch and torchvision come from, at the lock file's versions: here without CUDA.
+# With CUDA: --build-arg TORCH_INDEX= (none, so from where everything else comes).
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+COPY pyproject.toml constraints.txt ./
+# Test suites and C++ headers are a tenth of it all, and nothing here reads them.
+RUN python3 -m venv --without-pip /opt/venv \
+ && python3 -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" \
+    > requirements.txt \
+ && python3 -m pip install ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} --no-deps torch torchvision \
+ && python3 -m pip install -r requirements.txt \
+ && find /opt/venv -type d \( -name tests -o -path '*/torch/include' \) -prune -exec rm -r {} +
+COPY README.md LICENSE ./
+COPY conf conf
+COPY src src
+COPY paper_figures paper_figures
+RUN python3 -m pip install --no-deps .
+
+FROM ${BASE}
+# Whoever `docker run --user` names may write to both folders; what the program calls outputs/ is the mounted one.
+RUN useradd --uid 1000 --home-dir /work --no-create-home --shell /usr/sbin/nologin clip \
+ && mkdir -m 1777 /work /outputs \
+ && ln -s /outputs /work/outputs
+COPY --from=build /opt/venv /opt/venv
+COPY docker/reproduce.py /opt/reproduce.py
+ARG COMMIT=
+LABEL org.opencontainers.image.revision=${COMMIT}
+ENV PATH=/opt/venv/bin:$PATH HOME=/work INTRINSIC_CLIP_COMMIT=${COMMIT}
+USER clip
+WORKDIR /work
+STOPSIGNAL SIGINT
+ENTRYPOINT ["python", "/opt/reproduce.py"]
