@@ -36,7 +36,7 @@ def draw(runs: Runs) -> Figure:
     left.plot(bound["at"], bound["at"], color=style.TRUTH, ls="--", lw=1, label="equal")
     ceiling = math.log(runs.tables["information"][N_TEST].iloc[0])
     left.axhline(ceiling, color=style.THIRD, ls="-.", lw=1, label="log of the held-out pairs")
-    left.set(ylabel="nats")
+    left.set(ylabel="nats", ylim=(None, 1.6 * max(ceiling, bound["at"].max())))  # room for the legend
     style.band(middle, _over_truth(runs, "temperature"), color=style.X, marker="o")
     middle.set(ylabel="τ", yscale="log")
     for side, (colour, marker, name) in style.SIDES.items():

@@ -22,8 +22,9 @@ def draw(runs: Runs) -> Figure:
         ax.legend()
     for colour, n in zip(style.SEQUENCE, runs.settings("sample_size", N), strict=False):
         curve = runs.trajectory("sample_size", "id/mle/x", **{N: n})
-        style.band(right, curve[curve["step"] > 0], "step", color=colour, label=f"n = {n:,.0f}")
-    right.set(xlabel="training step", ylabel="intrinsic dimension", ylim=(0, None))
+        curve = curve[curve["step"] > 0].assign(thousands=lambda rows: rows["step"] / 1000)
+        style.band(right, curve, "thousands", color=colour, label=f"n = {n:,.0f}")
+    right.set(xlabel="thousand training steps", ylabel="intrinsic dimension", ylim=(0, None))
     right.legend(ncols=2)
     for ax in (left, right):
         style.true_dim(ax, K)
