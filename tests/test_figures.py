@@ -106,6 +106,9 @@ def test_what_is_missing_comes_with_its_command(tmp_path, finished, command_line
     assert command_line("figures") == 0
     told = dict(re.findall(r"missing  (\w+) +intrinsic-clip train (.+)", capsys.readouterr().out))
     assert set(told) == set(FIGURES) - {"similarities"}
+    page = (tmp_path / "outputs" / "figures" / "RESULTS.md").read_text().partition("## Not run\n")[2]
+    assert page.count("- ") == len(told)
+    assert all(f"- {name}: `intrinsic-clip train {command}`" in page for name, command in told.items())
     assert told["cosine"] == "experiment=synthetic_linear size=smoke"
     assert told["recovery"] == (
         "--multirun experiment=synthetic_linear,synthetic_nonlinear,shared_dim size=laptop"

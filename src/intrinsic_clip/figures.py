@@ -3,7 +3,7 @@
 import difflib
 import importlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -44,18 +44,20 @@ def main(arguments: list[str]) -> None:
     sizes = [settings["size"]] if settings["size"] else list(SIZES)
     to = Path(settings["to"])
     drawn: list[tuple[ModuleType, Runs]] = []
+    missing: dict[str, str] = {}
     for name, module in modules.items():
         found = (by_size[size].of(module.EXPERIMENTS, _optional(module)) for size in sizes)
         runs = next((one for one in found if one is not None), None)
         if runs is None:
-            print(f"  missing  {name:<19}  {_command(module, by_size, sizes)}", flush=True)
+            missing[name] = _command(module, by_size, sizes)
+            print(f"  missing  {name:<19}  {missing[name]}", flush=True)
         else:
             to.mkdir(parents=True, exist_ok=True)
             _, png = style.save(module.draw(runs), to, name)
             drawn.append((module, runs))
             print(f"  drawn    {name:<19}  {png} ({runs.size})", flush=True)
     if drawn and not names:  # of all figures, or the page would lose what it held
-        results.write_atomically(to / CLAIMS, _page(drawn))
+        results.write_atomically(to / CLAIMS, _page(drawn, missing))
         print(f"  written  {'claims':<19}  {to / CLAIMS}", flush=True)
 
 
@@ -116,8 +118,8 @@ def _command(module: ModuleType, by_size: "dict[str, Runs]", sizes: Sequence[str
     return f"{PROGRAM} train {several}experiment={','.join(lacking)} size={size}"
 
 
-def _page(drawn: "Sequence[tuple[ModuleType, Runs]]") -> str:
-    """RESULTS.md: a table of claims per figure."""
+def _page(drawn: "Sequence[tuple[ModuleType, Runs]]", missing: Mapping[str, str]) -> str:
+    """RESULTS.md: a table of claims per figure, and what has not been run."""
     parts = [
         "# What the paper says, and what was measured\n\n"
         f"Written by `{PROGRAM} figures` from finished runs. Numbers are mean ± standard deviation over repetitions. "
@@ -129,6 +131,9 @@ def _page(drawn: "Sequence[tuple[ModuleType, Runs]]") -> str:
         title = (module.__doc__ or "").strip().splitlines()[0]
         parts.append(f"## {name}\n\n{title} {runs.note}; {runs.provenance}.\n\n![{name}]({name}.png)\n")
         parts.append(_table(module.claims(runs)))
+    if missing:
+        commands = [f"- {name}: `{command}`" for name, command in missing.items()]
+        parts.append("\n".join(["## Not run\n", *commands]) + "\n")
     return "\n".join(parts)
 
 
