@@ -216,13 +216,7 @@ class WandbLogger(lightning_loggers.WandbLogger):
             offline=mode == "offline",
             entity=entity,
             tags=list(dict.fromkeys([*(tags or ()), *(kind[:64] for kind in kinds)])),
-            settings=wandb.Settings(
-                silent=True,
-                console="off",
-                init_timeout=timeout,
-                login_timeout=timeout,
-                finish_timeout=timeout,
-            ),
+            settings=wandb.Settings(silent=True, console="off", **_waits(mode, timeout)),
         )
         self._wandb_init["mode"] = mode
         self._wandb_init.pop("anonymous", None)  # Lightning sets it, and W&B warns that it means nothing
@@ -287,6 +281,15 @@ class WandbLogger(lightning_loggers.WandbLogger):
         if not self._failed:
             warnings.warn(f"W&B failed and is off for the rest of this run: {_one_line(error)}", stacklevel=4)
         self._failed = True
+
+
+def _waits(mode: str, timeout: float) -> dict[str, Any]:
+    """How long W&B waits for its service; what it writes to the disk alone is waited for, however busy the machine."""
+    return (
+        dict.fromkeys(("init_timeout", "login_timeout", "finish_timeout"), timeout)
+        if mode == "online"
+        else {}
+    )
 
 
 def _one_line(error: Exception) -> str:
