@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -28,7 +29,16 @@ LONGER = [*TINY, "trainer.max_epochs=60", "probes.every_n_epochs=7"]  # a second
 def start(folder: Path, *overrides: str) -> subprocess.Popen:
     """Start `intrinsic-clip train` in a process of its own, both its outputs in one pipe."""
     command = [sys.executable, "-m", "intrinsic_clip", "train", *overrides]
-    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        ),  # tests in the background ignore Ctrl-C
+    )
 
 
 def wait_for(folder: Path, pattern: str) -> Path:
