@@ -4,6 +4,7 @@ import json
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -112,8 +113,12 @@ def serving(failure: Failure | None) -> Iterator[Service]:
 def records(run: Path) -> list[dict[str, Any]]:
     """All records of a run's .wandb file, as `wandb leet inspect` reads them; fails unless it is whole."""
     command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(run)]
-    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    found = [json.loads(line) for line in shown.splitlines()]
+    for _ in range(10):  # W&B's own process writes the rest after `finish` has returned
+        shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        found = [json.loads(line) for line in shown.splitlines()]
+        if found and found[-1]["type"] == "exit":
+            break
+        time.sleep(1)
     assert [record["num"] for record in found] == list(range(1, len(found) + 1))
     assert found[-1]["type"] == "exit"
     return found
