@@ -9,16 +9,17 @@ from paper_figures.runs import Runs
 EXPERIMENTS = ("synthetic_linear", "synthetic_nonlinear")
 ESTIMATES = {
     "jacobian/rank/x": ("rank of ∂f/∂x", style.THIRD, "^"),
-    "jacobian/participation/x": ("participation ratio of its σ²", style.FOURTH, "D"),
-    "id/mle/x": ("MLE", style.X, "o"),
-    "id/twonn/x": ("TwoNN", style.Y, "s"),
+    "jacobian/rank/y": ("rank of ∂g/∂y", style.TRUTH, "v"),
+    "jacobian/participation/x": ("participation ratio of σ² of ∂f/∂x", style.FOURTH, "D"),
+    "id/mle/x": ("MLE of f(X)", style.X, "o"),
+    "id/twonn/x": ("TwoNN of f(X)", style.Y, "s"),
 }
 K = 5
 
 
 def draw(runs: Runs) -> Figure:
     """All four over d, on linear and on nonlinear data."""
-    figure, axes = style.panels(2, ["f(X), linear data", "f(X), nonlinear data"])
+    figure, axes = style.panels(2, ["linear data", "nonlinear data"])
     for ax, experiment in zip(axes, EXPERIMENTS, strict=True):
         for metric, (name, colour, marker) in ESTIMATES.items():
             style.band(ax, runs.curve(experiment, metric), color=colour, marker=marker, label=name)
