@@ -1,11 +1,10 @@
 """Figure 2: one synthetic training from beginning to end."""
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from paper_figures import style
 from paper_figures.claims import Claim, mean_sd, near
-from paper_figures.runs import Runs
+from paper_figures.runs import Runs, pair_similarities
 
 EXPERIMENTS = ("dynamics",)
 K = 5
@@ -33,8 +32,7 @@ def draw(runs: Runs) -> Figure:
 def claims(runs: Runs) -> list[Claim]:
     """ID comes to k*, τ falls towards 0, positive pairs are almost constant and maximal."""
     found = runs.embeddings("dynamics", runs.nearest_dim("dynamics", 19))
-    logits = found["x"] @ found["y"].T
-    positive, random = np.diag(logits), logits[~np.eye(len(logits), dtype=bool)]
+    positive, random = pair_similarities(found)
     tau, f = runs.values("dynamics", "temperature"), runs.values("dynamics", "id/mle/x")
     return [
         Claim(

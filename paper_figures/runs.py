@@ -1,11 +1,12 @@
 """What figures read: the finished runs of some experiments at one size."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
@@ -79,6 +80,12 @@ class Runs:
         """The trained output dimension that is nearest to the one that is wanted."""
         return min(self.output_dims(experiment), key=lambda d: abs(d - wanted))
 
+    def at_dim(self, experiments: Sequence[str], wanted: int) -> Iterator[tuple[str, int]]:
+        """Those of the experiments that have been run, each with its output dimension nearest to the wanted one."""
+        for experiment in experiments:
+            if experiment in self:
+                yield experiment, self.nearest_dim(experiment, wanted)
+
     def settings(self, experiment: str, column: str) -> list[Any]:
         """The distinct values of a setting, sorted."""
         return sorted(self.tables[experiment][column].dropna().unique())
@@ -127,6 +134,12 @@ class Runs:
         config = results.read_completed(run)["config"]  # type: ignore[index]  # finished, or it were not here
         dims = config["encoder"]["output_dim"]
         return dims if isinstance(dims, list) else None
+
+
+def pair_similarities(embeddings: Mapping[str, NDArray[Any]]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Similarities as the loss sees them: of the n positive pairs `(n,)`, and of all others `(n (n - 1),)`."""
+    logits = embeddings["x"] @ embeddings["y"].T
+    return np.diag(logits), logits[~np.eye(len(logits), dtype=bool)]
 
 
 def read(folder: Path, experiments: Sequence[str]) -> dict[str, Runs]:

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from paper_figures import style
 from paper_figures.claims import Claim
-from paper_figures.runs import Runs
+from paper_figures.runs import Runs, pair_similarities
 
 EXPERIMENTS = ()
 OPTIONAL = (
@@ -21,10 +21,9 @@ OPTIONAL = (
 
 def draw(runs: Runs) -> Figure:
     """Histograms of norms and of similarities, and each pair's similarity against its strongest rival's."""
-    shown = [experiment for experiment in OPTIONAL if experiment in runs]
+    shown = list(runs.at_dim(OPTIONAL, 19))
     figure, axes = style.panels(3 * len(shown), rows=len(shown))
-    for row, experiment in enumerate(shown):
-        d = runs.nearest_dim(experiment, 19)
+    for row, (experiment, d) in enumerate(shown):
         found = runs.embeddings(experiment, d)
         norms, similarity, scatter = axes[3 * row : 3 * row + 3]
         norms.set_title(f"{norms.get_title(loc='left')} {experiment}, d = {d}: norms", loc="left")
@@ -51,18 +50,11 @@ def draw(runs: Runs) -> Figure:
 def claims(runs: Runs) -> list[Claim]:
     """Positive pairs are more alike than random ones."""
     found = []
-    for experiment in OPTIONAL:
-        if experiment in runs:
-            d = runs.nearest_dim(experiment, 19)
-            embeddings = runs.embeddings(experiment, d)
-            logits = embeddings["x"] @ embeddings["y"].T
-            positive, random = np.diag(logits), logits[~np.eye(len(logits), dtype=bool)]
-            apart = (f"{rows.mean():.2f} ± {rows.std():.2f}" for rows in (positive, random))
-            measured = "positive {}, random {}".format(*apart)
-            separate = bool(positive.mean() - random.mean() > random.std())
-            found.append(
-                Claim(
-                    f"{experiment}, d = {d}: positive pairs stand apart from random ones", measured, separate
-                )
-            )
+    for experiment, d in runs.at_dim(OPTIONAL, 19):
+        positive, random = pair_similarities(runs.embeddings(experiment, d))
+        apart = (f"{rows.mean():.2f} ± {rows.std():.2f}" for rows in (positive, random))
+        measured = "positive {}, random {}".format(*apart)
+        separate = bool(positive.mean() - random.mean() > random.std())
+        says = f"{experiment}, d = {d}: positive pairs stand apart from random ones"
+        found.append(Claim(says, measured, separate))
     return found

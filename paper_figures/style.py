@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
-import numpy as np
 import pandas as pd
 
 matplotlib.use("Agg")
@@ -15,12 +14,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from intrinsic_clip.results import naming
-from paper_figures.runs import D, Runs
+from paper_figures.runs import D, Runs, pair_similarities
 
 # Okabe–Ito: told apart by colour-blind readers; lines differ in style and marker too, for print without colour.
 X, Y, THIRD, FOURTH, TRUTH = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#666666"
 SEQUENCE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 OUTPUT_DIM = "output dimension d"
 RC: dict[Any, Any] = {
     "font.size": 9,
@@ -34,7 +32,6 @@ RC: dict[Any, Any] = {
     "legend.frameon": False,
     "legend.fontsize": 8,
     "pdf.fonttype": 42,  # text stays text
-    "svg.hashsalt": "intrinsic-clip",
 }
 SIDES = {"x": (X, "o", "f(X)"), "y": (Y, "s", "g(Y)")}
 
@@ -64,33 +61,25 @@ def band(ax: Axes, curve: pd.DataFrame, at: str = "at", **line: Any) -> None:
     ax.fill_between(curve[at], low, high, color=drawn.get_color(), alpha=0.18, lw=0)
 
 
-def dimension(
-    ax: Axes,
-    runs: Runs,
-    experiment: str,
-    over: str = D,
-    estimator: str = "mle",
-    in_sample: bool = False,
-    **where: Any,
-) -> None:
-    """ID of f(X) and g(Y) over a setting, dotted on training rows if asked for, and the true k* where it is known."""
+def dimension(ax: Axes, runs: Runs, experiment: str, over: str = D, in_sample: bool = False) -> None:
+    """ID of f(X) and g(Y) by the MLE over a setting, dotted on training rows if asked for."""
     for side, (colour, marker, name) in SIDES.items():
-        curve = runs.curve(experiment, f"id/{estimator}/{side}", over, **where)
+        curve = runs.curve(experiment, f"id/mle/{side}", over)
         band(ax, curve, color=colour, marker=marker, label=name)
         if in_sample:
-            curve = runs.curve(experiment, f"in_sample/id/{estimator}/{side}", over, **where)
+            curve = runs.curve(experiment, f"in_sample/id/mle/{side}", over)
             band(ax, curve, color=colour, ls=":", label=f"{name}, in sample")
     ax.set(ylabel="intrinsic dimension")
     ax.set_ylim(bottom=0)
 
 
-def matching(ax: Axes, runs: Runs, experiment: str, metric: str, over: str = D, **where: Any) -> None:
+def matching(ax: Axes, runs: Runs, experiment: str, metric: str, over: str = D) -> None:
     """A matching accuracy over a setting, out of sample and, where it was measured, in sample; both among all rows."""
     metrics = set(runs.tables[experiment]["metric"])
     label = f"out of sample{runs.rows(experiment, 'test')}"
-    band(ax, runs.curve(experiment, metric, over, **where), color=X, marker="o", label=label)
+    band(ax, runs.curve(experiment, metric, over), color=X, marker="o", label=label)
     if f"in_sample/{metric}" in metrics:
-        curve = runs.curve(experiment, f"in_sample/{metric}", over, **where)
+        curve = runs.curve(experiment, f"in_sample/{metric}", over)
         label = f"in sample{runs.rows(experiment, 'train')}"
         band(ax, curve, color=Y, marker="s", ls="--", label=label)
     ax.set(ylabel="matching accuracy", ylim=(-0.02, 1.02))
@@ -109,9 +98,9 @@ def histogram(ax: Axes, values: NDArray[Any], colour: str, label: str, bins: int
 
 def similarities(ax: Axes, embeddings: Mapping[str, NDArray[Any]]) -> None:
     """Densities of the similarities of positive pairs and of all others, as the loss sees them."""
-    logits = embeddings["x"] @ embeddings["y"].T
-    histogram(ax, logits[~np.eye(len(logits), dtype=bool)], Y, "random pairs")
-    histogram(ax, np.diag(logits), X, "positive pairs")
+    positive, random = pair_similarities(embeddings)
+    histogram(ax, random, Y, "random pairs")
+    histogram(ax, positive, X, "positive pairs")
     ax.set(xlabel="similarity", ylabel="density")
     ax.legend()
 

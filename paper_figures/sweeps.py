@@ -74,7 +74,7 @@ def dimension_claims(runs: Runs, experiment: str, k: int) -> list[Claim]:
 
 
 def saturation_claims(runs: Runs, experiment: str, metric: str) -> list[Claim]:
-    """That ID and matching rise with d and then stay: the last third of the d against the range over all."""
+    """That ID and matching rise with d and then stay: the upper half of the d against the range over all."""
     found = []
     for name, what in (("id/mle/x", "ID(f)"), ("id/mle/y", "ID(g)"), (metric, TOP[metric] + " matching")):
         curve = runs.curve(experiment, name)

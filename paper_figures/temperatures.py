@@ -22,11 +22,10 @@ def draw(runs: Runs) -> Figure:
     """τ over training, a line per data set, at the d nearest to 19."""
     figure, (ax,) = style.panels(1, ["temperature over training"])
     figure.set_size_inches(5.2, 3.2)
-    for colour, experiment in zip(style.SEQUENCE, OPTIONAL, strict=True):
-        if experiment in runs:
-            d = runs.nearest_dim(experiment, 19)
-            tau = runs.trajectory(experiment, "temperature", d=d).groupby("epoch", as_index=False).last()
-            style.band(ax, tau, "epoch", color=colour, label=f"{experiment}, d = {d}")
+    for experiment, d in runs.at_dim(OPTIONAL, 19):
+        tau = runs.trajectory(experiment, "temperature", d=d).groupby("epoch", as_index=False).last()
+        colour = style.SEQUENCE[OPTIONAL.index(experiment)]
+        style.band(ax, tau, "epoch", color=colour, label=f"{experiment}, d = {d}")
     ax.set(xlabel="epoch", ylabel="τ", yscale="log")
     if ax.get_legend_handles_labels()[0]:  # of four steps, as at size=smoke, the file may hold none
         ax.legend()
@@ -37,15 +36,11 @@ def draw(runs: Runs) -> Figure:
 def claims(runs: Runs) -> list[Claim]:
     """τ falls towards 0 where something is shared."""
     found = []
-    for experiment in OPTIONAL:
-        if experiment in runs:
-            d = runs.nearest_dim(experiment, 19)
-            tau = runs.values(experiment, "temperature", d=d)
-            if experiment == "synthetic_independent":
-                found.append(
-                    Claim(f"{experiment}, d = {d}: τ stays large", mean_sd(tau, 4), bool(tau.mean() > 0.05))
-                )
-            else:
-                agrees = bool(tau.mean() < 0.05)
-                found.append(Claim(f"{experiment}, d = {d}: τ falls towards 0", mean_sd(tau, 4), agrees))
+    for experiment, d in runs.at_dim(OPTIONAL, 19):
+        tau = runs.values(experiment, "temperature", d=d)
+        if experiment == "synthetic_independent":
+            says, agrees = "τ stays large", bool(tau.mean() > 0.05)
+        else:
+            says, agrees = "τ falls towards 0", bool(tau.mean() < 0.05)
+        found.append(Claim(f"{experiment}, d = {d}: {says}", mean_sd(tau, 4), agrees))
     return found
