@@ -41,6 +41,7 @@ LINES = {  # section → chart → metrics
         "uniformity": [f"uniformity/{side}" for side in SIDES],
         "modality gap": ["modality_gap"],
         "norms": [f"norm/{side}" for side in SIDES],
+        "norms relative to the append rows": [f"relative_norm/{side}" for side in SIDES],
     },
     "spectra": {
         name.replace("_", " "): [f"spectrum/{name}/{side}" for side in SIDES]

@@ -99,6 +99,16 @@ def test_embeddings_are_taken_once_per_evaluation(tmp_path) -> None:
     assert module.taken == 4
 
 
+def test_relative_norms_are_over_the_append_rows(tmp_path) -> None:
+    module, data, probe = _module(), SyntheticLinear(**SIZES), SimilarityProbe()
+    _trainer(tmp_path, probe, epochs=2).fit(module, datamodule=data)
+    test, append = data.pairs("test"), data.pairs("append")
+    for side, encoder in (("x", module.f), ("y", module.g)):
+        held_out, over = (encoder(getattr(rows, side)).norm(dim=-1).mean() for rows in (test, append))
+        torch.testing.assert_close(probe.latest[f"norm/{side}"], held_out)
+        torch.testing.assert_close(probe.latest[f"relative_norm/{side}"], held_out / over)
+
+
 def test_embeddings_follow_the_weights(tmp_path) -> None:
     module, data = _module(), SyntheticLinear(**SIZES)
     trainer = _trainer(tmp_path, AlignmentProbe(), epochs=1)

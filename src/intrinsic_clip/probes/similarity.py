@@ -120,22 +120,26 @@ class InformationProbe(Probe):
 
 
 class SimilarityProbe(Probe):
-    """Logs histograms of the similarity of positive and of random pairs, and both means."""
+    """Logs histograms of the similarity of positive and of random pairs, and both means.
+
+    Beside them `norm/x` and `norm/y`, of the encoders' own outputs, and `relative_norm/x` and `relative_norm/y`, of
+    the representations as the loss sees them. Under the population norm the latter are 1 where the append rows stand
+    for the held-out ones; training also sees the append rows, and large values say that it has shrunk them.
+    """
 
     def names(self, sides: Sequence[Side]) -> list[str]:
         """Similarities and norms."""
-        return ["similarity/positive", "similarity/random", "norm/x", "norm/y"]
+        norms = [f"{norm}/{side}" for norm in ("norm", "relative_norm") for side in ("x", "y")]
+        return ["similarity/positive", "similarity/random", *norms]
 
     def measure(self, embeddings: Embeddings) -> dict[str, Tensor]:
-        """Mean similarities per replicate, and the mean norms of the encoders' outputs."""
+        """Mean similarities and mean norms, per replicate."""
         positive, random = pair_similarities(*embeddings.pair())
-        x_raw, y_raw = embeddings.pair(raw=True)
-        return {
-            "similarity/positive": positive.mean(-1),
-            "similarity/random": random.mean(-1),
-            "norm/x": torch.linalg.vector_norm(x_raw, dim=-1).mean(-1),
-            "norm/y": torch.linalg.vector_norm(y_raw, dim=-1).mean(-1),
-        }
+        metrics = {"similarity/positive": positive.mean(-1), "similarity/random": random.mean(-1)}
+        for norm, pair in (("norm", embeddings.pair(raw=True)), ("relative_norm", embeddings.pair())):
+            for side, rows in zip(("x", "y"), pair, strict=True):
+                metrics[f"{norm}/{side}"] = torch.linalg.vector_norm(rows, dim=-1).mean(-1)
+        return metrics
 
     def draw(self, embeddings: Embeddings) -> dict[str, Tensor]:
         """The two samples behind the means."""
