@@ -48,13 +48,17 @@ def draw(runs: Runs) -> Figure:
 
 
 def claims(runs: Runs) -> list[Claim]:
-    """Positive pairs are more alike than random ones."""
+    """Positive pairs are more alike than random ones, and the norm is that of the append rows (all 1 with cosines)."""
     found = []
     for experiment, d in runs.at_dim(OPTIONAL, 19):
-        positive, random = pair_similarities(runs.embeddings(experiment, d))
+        embeddings = runs.embeddings(experiment, d)
+        positive, random = pair_similarities(embeddings)
         apart = (f"{rows.mean():.2f} ± {rows.std():.2f}" for rows in (positive, random))
         measured = "positive {}, random {}".format(*apart)
         separate = bool(positive.mean() - random.mean() > random.std())
         says = f"{experiment}, d = {d}: positive pairs stand apart from random ones"
         found.append(Claim(says, measured, separate))
+        f, g = (float(np.linalg.norm(embeddings[side], axis=1).mean()) for side in "xy")
+        says = f"{experiment}, d = {d}: held-out representations have norm 1, as those the norm is taken over"
+        found.append(Claim(says, f"f {f:.2f}, g {g:.2f}", max(abs(f - 1), abs(g - 1)) < 0.2))
     return found
