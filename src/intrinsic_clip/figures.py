@@ -20,12 +20,12 @@ SETTINGS = {"output_dir": "outputs", "to": "outputs/figures", "size": ""}
 CLAIMS = "RESULTS.md"
 HELP = """
 Draws the figures named, or all, as PDF and PNG from the finished runs below output_dir, and with all of them the table
-of claims, RESULTS.md. Each figure shows the largest size it has been run at, or the one that is given. Nothing is
+of claims, RESULTS.md. Each figure shows the largest size that most of it has been run at, or the one given. Nothing is
 trained: of a figure whose runs are missing, the command that makes them is told.
 
   output_dir=outputs    where the runs are
   to=outputs/figures    where the figures go
-  size=                 smoke, laptop or paper; empty: the largest that is there
+  size=                 smoke, laptop or paper; empty: the largest that most of a figure has been run at
 """
 
 
@@ -46,8 +46,9 @@ def main(arguments: list[str]) -> None:
     drawn: list[tuple[ModuleType, Runs]] = []
     missing: dict[str, str] = {}
     for name, module in modules.items():
-        found = (by_size[size].of(module.EXPERIMENTS, _optional(module)) for size in sizes)
-        runs = next((one for one in found if one is not None), None)
+        found = [by_size[size].of(module.EXPERIMENTS, _optional(module)) for size in sizes]
+        # The most of its experiments, and of sizes that have as many the largest, which is the first.
+        runs = max((one for one in found if one is not None), key=lambda one: len(one.tables), default=None)
         if runs is None:
             missing[name] = _command(module, by_size, sizes)
             print(f"  missing  {name:<19}  {missing[name]}", flush=True)
