@@ -52,17 +52,19 @@ def one_line(error: BaseException, verb: str = "train") -> str:
 
 
 def _suggestion(key: str, verb: str) -> str:
-    """The nearest key of all that the verb's groups and settings hold, read off the files in conf/."""
+    """The choice that has this key, or the nearest key of all, as the files in conf/ hold them."""
     folder = conf_folder()
     files = [
+        *(path for group in group_folders(verb) for path in sorted(group.glob("*.yaml"))),
         folder / f"{verb}.yaml",
-        *(path for group in group_folders(verb) for path in group.glob("*.yaml")),
     ]
-    known = {
-        ".".join((*path.parent.relative_to(folder).parts, found))
+    choices = {
+        ".".join((*path.parent.relative_to(folder).parts, found)): path.relative_to(folder).with_suffix("")
         for path in files
         for found in re.findall(r"^(\w+):", path.read_text(), re.MULTILINE)
         if path.parent.name != "experiment"
     }
-    close = get_close_matches(key, sorted(known), n=1)
+    if key in choices:  # or it would not be unknown
+        return f" with the choices made; {choices[key].parent.as_posix()}={choices[key].name} has it"
+    close = get_close_matches(key, sorted(choices), n=1)
     return f", did you mean {close[0]}?" if close else f"; see {PROGRAM} {verb} --help"
