@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import sys
+import warnings
 from pathlib import Path
 
 from intrinsic_clip import __version__
@@ -31,6 +32,7 @@ USAGE = {
     "report": "FOLDER [output=FILE] [open=true]",
 }
 INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
+_usual_format = warnings.formatwarning
 
 
 def main() -> None:
@@ -49,12 +51,22 @@ def main() -> None:
 
 
 def _run(verb: str, overrides: list[str]) -> None:
+    warnings.formatwarning = _format_warning  # before Lightning is imported, which wraps what it finds
     try:
         with in_one_line(verb):
             importlib.import_module(f"intrinsic_clip.{verb}").main(overrides)
     except KeyboardInterrupt:
         print(f"\nInterrupted; {AFTER_CTRL_C[verb]}.", file=sys.stderr)
         sys.exit(INTERRUPTED)
+
+
+def _format_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """Our own warnings are for the user, in one line; others keep the place in the source."""
+    if Path(filename).is_relative_to(Path(__file__).parent):
+        return f"{PROGRAM}: warning: {message}\n"
+    return _usual_format(message, category, filename, lineno, line)
 
 
 def _overview() -> str:
