@@ -6,6 +6,7 @@ been run), `draw(runs)`, which gives the figure, and `claims(runs)`, what the pa
 
 PAPER = ("citeseq", "dynamics", "synthetic_linear", "synthetic_nonlinear", "imagenetv2", "yfcc")
 APPENDIX = ("cosine", "shallow", "independent", "citeseq_transformer", "similarities", "temperatures")
+BESIDE = ("published_code",)
 BEYOND = (
     "openclipart",
     "fixed_temperature",
@@ -15,4 +16,4 @@ BEYOND = (
     "shared_dim",
     "recovery",
 )
-FIGURES = (*PAPER, *APPENDIX, *BEYOND)
+FIGURES = (*PAPER, *APPENDIX, *BESIDE, *BEYOND)

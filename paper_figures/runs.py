@@ -62,15 +62,18 @@ class Runs:
 
     def embeddings(self, experiment: str, d: int) -> dict[str, NDArray[Any]]:
         """The held-out representations of the first replicate: x, y, x_raw, y_raw, `(n, d)`."""
+        return {name: stack[0] for name, stack in self.all_embeddings(experiment, d).items()}
+
+    def all_embeddings(self, experiment: str, d: int) -> dict[str, NDArray[Any]]:
+        """Those of every replicate whose were kept, `(R, n, d)`."""
         rows = self._rows(experiment, "temperature", {"d": d})
-        run = Path(rows["run"].iloc[0])
-        tensors = load_file(run / results.EMBEDDINGS)
-        dims = self._axis(run)
-        found = {}
-        for name in ("x", "y", "x_raw", "y_raw"):
-            tensor = tensors[name] if dims is None else tensors[name][dims.index(d)]
-            found[name] = tensor.reshape(-1, *tensor.shape[-2:])[0][:, :d]
-        return found
+        parts: dict[str, list[NDArray[Any]]] = {name: [] for name in ("x", "y", "x_raw", "y_raw")}
+        for run in map(Path, rows["run"].unique()):
+            tensors, dims = load_file(run / results.EMBEDDINGS), self._axis(run)
+            for name, part in parts.items():
+                tensor = tensors[name] if dims is None else tensors[name][dims.index(d)]
+                part.append(tensor.reshape(-1, *tensor.shape[-2:])[..., :d])
+        return {name: np.concatenate(part) for name, part in parts.items()}
 
     def output_dims(self, experiment: str) -> list[int]:
         """Those that were trained."""

@@ -2,18 +2,21 @@
 
 import json
 import re
+import shutil
 import statistics
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import skdim
 from PIL import Image
+from safetensors.numpy import load_file
 
 from data.miniatures import write_image
 from intrinsic_clip import cli, results
 from intrinsic_clip.config import conf_folder
-from paper_figures import FIGURES
+from paper_figures import FIGURES, published_code
 from paper_figures.runs import Runs, read
 from runs import files_below, tiny_open_clip
 
@@ -24,6 +27,7 @@ SHORTENED = {
     "information": "data.noise=0.3,1.0",
     "shared_dim": "data.shared_dim=2,5",
     "sample_size": "data.n_train=512,1024",
+    "sample_size_nonlinear": "data.n_train=512,1024",
 }
 WHOLE = [
     "dynamics",
@@ -195,6 +199,52 @@ def test_wrong_input(tmp_path, command_line, capsys, arguments, complaint) -> No
     assert said.startswith(f"intrinsic-clip: {complaint}")
     assert said.count("\n") == 1
     assert files_below(tmp_path) == []
+
+
+def test_the_size_is_that_of_most_of_a_figure(tmp_path, finished, command_line, capsys) -> None:
+    """Two data sets at size=smoke and one of them also at size=paper: one figure wants both, the other's is larger."""
+    for name in ("synthetic_linear", "synthetic_independent"):
+        shutil.copytree(finished / name, tmp_path / "outputs" / name)
+    (smoke,) = (tmp_path / "outputs" / "synthetic_linear").iterdir()
+    paper = smoke.with_name("0123456789ab")
+    shutil.copytree(smoke, paper)
+    text = (paper / "results.json").read_text()
+    assert text.count('"size": "smoke"') == 1
+    (paper / "results.json").write_text(text.replace('"size": "smoke"', '"size": "paper"'))
+    assert command_line("figures", "temperatures", "synthetic_linear") == 0
+    said = capsys.readouterr().out
+    assert "temperatures.png (smoke)" in said
+    assert "synthetic_linear.png (paper)" in said
+
+
+def test_the_published_code_is_met_where_both_were_trained(finished) -> None:
+    """The mean of points is what scikit-dimension's fit_transform gives, and two epochs are not eight hundred."""
+    runs = read(finished, published_code.EXPERIMENTS)["smoke"]
+    assert [published_code.dims(runs, name) for name in published_code.EXPERIMENTS] == [[7], [7]]
+    (ours,) = runs.tables["synthetic_linear"]["run"].unique()
+    tensors = load_file(Path(ours) / "embeddings.safetensors")["x"][2]
+    expected = [skdim.id.MLE().fit_transform(rows[:, :7].astype(float)) for rows in tensors]
+    found = published_code.ours(runs, "synthetic_linear", "id/mean_mle/x", 7)
+    assert found.tolist() == pytest.approx(expected, rel=1e-4)
+    claims = published_code.claims(runs)
+    assert [claim.agrees for claim in claims] == [False, False]
+    assert "temperature 1.00" in claims[0].measured
+    assert re.search(r"temperature [^;]*\*\*differs", claims[0].measured)
+
+
+def test_published_numbers_agree_with_themselves(monkeypatch) -> None:
+    published = {name: published_code.published(name) for name in published_code.EXPERIMENTS}
+    rows = pd.concat(
+        table.melt(["experiment", "d", "replicate"], var_name="metric").rename(
+            columns={"d": "encoder.output_dim"}
+        )
+        for table in published.values()
+    )
+    tables = {name: rows[rows["experiment"] == name] for name in published}
+    monkeypatch.setattr(published_code, "ours", lambda runs, name, metric, d: runs.values(name, metric, d=d))
+    claims = published_code.claims(Runs("paper", tables))
+    assert len(claims) == 6
+    assert all(claim.agrees for claim in claims)
 
 
 def test_every_size_is_kept_apart(finished) -> None:
