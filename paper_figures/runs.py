@@ -75,6 +75,11 @@ class Runs:
                 part.append(tensor.reshape(-1, *tensor.shape[-2:])[..., :d])
         return {name: np.concatenate(part) for name, part in parts.items()}
 
+    def latent(self, experiment: str) -> NDArray[Any]:
+        """The true latent Z of the held-out rows of synthetic data, `(R, n, k)`."""
+        z = load_file(Path(self.tables[experiment]["run"].iloc[0]) / results.EMBEDDINGS)["z"]
+        return z.reshape(-1, *z.shape[-2:])
+
     def output_dims(self, experiment: str) -> list[int]:
         """Those that were trained."""
         return sorted(int(d) for d in self.tables[experiment][D].unique())

@@ -16,7 +16,8 @@ from safetensors.numpy import load_file
 from data.miniatures import write_image
 from intrinsic_clip import cli, results
 from intrinsic_clip.config import conf_folder
-from paper_figures import FIGURES, published_code
+from intrinsic_clip.data import SyntheticNonlinear
+from paper_figures import FIGURES, published_code, sweeps
 from paper_figures.runs import Runs, read
 from runs import files_below, tiny_open_clip
 
@@ -150,26 +151,30 @@ def test_embeddings_are_those_of_one_output_dimension(finished) -> None:
 
 
 def test_claims_say_when_the_paper_is_contradicted() -> None:
-    from paper_figures import synthetic_linear
-
     def table(value: float) -> pd.DataFrame:
-        names = [f"id/{e}/{s}" for e in ("mle", "twonn") for s in "xy"] + ["matching/top_1/x_to_y"]
         return pd.DataFrame(
             [
-                {"metric": metric, "encoder.output_dim": d, "replicate": r, "value": value + r / 10}
-                for metric in names
+                {"metric": f"id/{name}", "encoder.output_dim": d, "replicate": r, "value": value + r / 10}
+                for name in ("mle/x", "mle/y", "twonn/x", "twonn/y")
                 for d in (4, 7, 19)
                 for r in (0, 1)
             ]
         )
 
     verdicts = {
-        value: [c.agrees for c in synthetic_linear.claims(Runs("smoke", {"synthetic_linear": table(value)}))][
-            :2
-        ]
+        value: [c.agrees for c in sweeps.dimension_claims(Runs("smoke", {"any": table(value)}), "any", 5)]
         for value in (5.0, 8.0)
     }
     assert verdicts == {5.0: [True, True], 8.0: [False, False]}
+
+
+def test_what_is_shared_is_the_first_columns_of_x(finished) -> None:
+    runs = read(finished, ["synthetic_nonlinear"])["smoke"]
+    sizes = {"n_train": 512, "n_append": 64, "n_test": 128}  # as in conf/size/smoke.yaml
+    x = SyntheticNonlinear(**sizes, replicates=2).pairs("test").x[..., :5]
+    expected = [skdim.id.MLE().fit(np.unique(rows.double(), axis=0)).dimension_ for rows in x]
+    found = sweeps.shared_dimension(runs, "synthetic_nonlinear", SyntheticNonlinear())
+    assert found.tolist() == pytest.approx(expected, rel=1e-4)
 
 
 def test_an_unfinished_run_is_named_and_left_out(tmp_path, finished, command_line, capsys) -> None:
