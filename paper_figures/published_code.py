@@ -62,8 +62,9 @@ def draw(runs: Runs) -> Figure:
                     spread = np.nan_to_num(values.std())
                     at = d + shift
                     ax.errorbar(at, values.mean(), spread, color=colour, marker=marker, mfc=fill, capsize=2)
+    ticks = sorted(published(EXPERIMENTS[0])["d"].unique())
     for ax, (_, unit) in zip(axes, SHOWN.values(), strict=True):
-        ax.set(xlabel=style.OUTPUT_DIM, ylabel=unit, xticks=sorted(published(EXPERIMENTS[0])["d"].unique()))
+        ax.set(xlabel=style.OUTPUT_DIM, ylabel=unit, xticks=ticks, xlim=(ticks[0] - 3, ticks[-1] + 3))
     for ax in axes[:2]:
         ax.set_ylim(0, 7)
         style.true_dim(ax, 5)
