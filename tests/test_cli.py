@@ -11,6 +11,8 @@ from runs import TINY, files_below
 
 WRONG = {
     "loss.temperature.tau=0.1": "tau: unknown key with the choices made; loss/temperature=fixed has it",
+    "size.replicates=3": "size.replicates: unknown key, did you mean replicates?",
+    "defaults=3": "defaults: unknown key; see intrinsic-clip train --help",
     "encoder.outputdim=3": "encoder.outputdim: unknown key, did you mean encoder.output_dim?",
     "size=null": "size=null: size is a group; ~size leaves it out",
     "experiment=lineer": "Could not find 'experiment/lineer' Available options in 'experiment': citeseq",

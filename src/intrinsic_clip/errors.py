@@ -61,8 +61,9 @@ def _suggestion(key: str, verb: str) -> str:
     choices = {
         ".".join((*path.parent.relative_to(folder).parts, found)): path.relative_to(folder).with_suffix("")
         for path in files
-        for found in re.findall(r"^(\w+):", path.read_text(), re.MULTILINE)
-        if path.parent.name != "experiment"
+        for text in [path.read_text()]
+        if not text.startswith("# @package")  # its keys are not the group's
+        for found in re.findall(r"^(?!defaults:)(\w+):", text, re.MULTILINE)
     }
     if key in choices:  # or it would not be unknown
         return f" with the choices made; {choices[key].parent.as_posix()}={choices[key].name} has it"
