@@ -16,10 +16,8 @@ def draw(runs: Runs) -> Figure:
     figure, (left, middle, right) = style.panels(3, titles)
     style.similarities(left, runs.embeddings("dynamics", runs.nearest_dim("dynamics", 19)))
     for side, (colour, _, name) in style.SIDES.items():
-        curve, line = (
-            runs.trajectory("dynamics", f"id/mle/{side}"),
-            {"x": "-", "y": "--"}[side],
-        )  # they coincide
+        curve = runs.trajectory("dynamics", f"id/mle/{side}")
+        line = "-" if side == "x" else "--"  # the two coincide
         style.band(middle, curve, "epoch", color=colour, ls=line, label=name)
     style.true_dim(middle, K)
     middle.set(ylabel="intrinsic dimension", ylim=(0, None))

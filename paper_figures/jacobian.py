@@ -4,7 +4,7 @@ from matplotlib.figure import Figure
 
 from paper_figures import style
 from paper_figures.claims import Claim, mean_sd
-from paper_figures.runs import D, Runs
+from paper_figures.runs import D, N, Runs
 
 EXPERIMENTS = ("synthetic_linear", "synthetic_nonlinear")
 OPTIONAL = ("sample_size_nonlinear",)
@@ -15,7 +15,6 @@ ESTIMATES = {
     "id/mle/x": ("MLE of f(X)", style.X, "o"),
     "id/twonn/x": ("TwoNN of f(X)", style.Y, "s"),
 }
-N = "data.n_train"
 K = 5
 
 

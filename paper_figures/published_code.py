@@ -7,19 +7,19 @@ draws are as published; what does not bear on the numbers was left out. `mean_ml
 published figures show: the mean of the points' estimates, where `MLE().fit` and this pipeline take the harmonic mean.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from matplotlib.figure import Figure
 
-from intrinsic_clip.dimension import mle
 from paper_figures import style
 from paper_figures.claims import Claim, mean_sd
 from paper_figures.runs import Runs
 
-EXPERIMENTS = ("synthetic_linear", "synthetic_nonlinear")
+LOOK = {"synthetic_linear": (style.X, "o"), "synthetic_nonlinear": (style.Y, "s")}
+EXPERIMENTS = tuple(LOOK)
 TABLE = Path(__file__).with_suffix(".csv")
 SHOWN = {
     "id/mle/x": ("ID(f), harmonic mean", "intrinsic dimension (MLE)"),
@@ -39,8 +39,14 @@ def ours(runs: Runs, experiment: str, metric: str, d: int) -> "pd.Series[float]"
     """The same metric of finished runs, a number per repetition."""
     if "mean_mle" not in metric:
         return runs.values(experiment, metric, d=d)
-    points = torch.from_numpy(runs.all_embeddings(experiment, d)[metric[-1]])
-    return pd.Series(mle(points, combine="mean").value.numpy()).dropna()
+    import torch  # takes seconds, and most of what a figure shows is in tables
+
+    from intrinsic_clip.dimension import mle
+
+    points = (torch.from_numpy(run[metric[-1]]) for run in runs.embeddings_by_run(experiment, d))
+    return pd.Series(
+        [value for stack in points for value in mle(stack, combine="mean").value.tolist()]
+    ).dropna()
 
 
 def dims(runs: Runs, experiment: str) -> list[int]:
@@ -48,20 +54,26 @@ def dims(runs: Runs, experiment: str) -> list[int]:
     return sorted(set(published(experiment)["d"]) & set(runs.output_dims(experiment)))
 
 
+def compared(
+    runs: Runs,
+) -> Iterator[tuple[str, int, dict[str, tuple["pd.Series[float]", "pd.Series[float]"]]]]:
+    """Experiment, d, and by metric our numbers and theirs, wherever both were trained."""
+    for experiment in EXPERIMENTS:
+        theirs = published(experiment)
+        for d in dims(runs, experiment):
+            at = theirs[theirs["d"] == d]
+            yield experiment, d, {m: (ours(runs, experiment, m, d), at[m]) for m in SHOWN}
+
+
 def draw(runs: Runs) -> Figure:
     """ID by either way of combining points, matching and τ: ours filled, theirs open, means ± one sd."""
     figure, axes = style.panels(len(SHOWN), [title for title, _ in SHOWN.values()])
-    for experiment, colour, marker in zip(EXPERIMENTS, (style.X, style.Y), "os", strict=True):
-        theirs = published(experiment)
-        for ax, metric in zip(axes, SHOWN, strict=True):
-            for d in dims(runs, experiment):
-                for shift, values, fill in (
-                    (-0.6, ours(runs, experiment, metric, d), colour),
-                    (0.6, theirs.loc[theirs["d"] == d, metric], "white"),
-                ):
-                    spread = np.nan_to_num(values.std())
-                    at = d + shift
-                    ax.errorbar(at, values.mean(), spread, color=colour, marker=marker, mfc=fill, capsize=2)
+    for experiment, d, pairs in compared(runs):
+        colour, marker = LOOK[experiment]
+        for ax, pair in zip(axes, pairs.values(), strict=True):
+            for values, at, fill in zip(pair, (d - 0.6, d + 0.6), (colour, "white"), strict=True):
+                spread = np.nan_to_num(values.std())
+                ax.errorbar(at, values.mean(), spread, color=colour, marker=marker, mfc=fill, capsize=2)
     ticks = sorted(published(EXPERIMENTS[0])["d"].unique())
     for ax, (_, unit) in zip(axes, SHOWN.values(), strict=True):
         ax.set(xlabel=style.OUTPUT_DIM, ylabel=unit, xticks=ticks, xlim=(ticks[0] - 3, ticks[-1] + 3))
@@ -70,7 +82,7 @@ def draw(runs: Runs) -> Figure:
         style.true_dim(ax, 5)
     axes[2].set_ylim(-0.02, 1.02)
     axes[3].set_yscale("log")
-    for experiment, colour, marker in zip(EXPERIMENTS, (style.X, style.Y), "os", strict=True):
+    for experiment, (colour, marker) in LOOK.items():
         name = experiment.removeprefix("synthetic_")
         axes[0].plot([], [], color=colour, marker=marker, ls="", label=f"{name}, this pipeline")
         axes[0].plot([], [], color=colour, marker=marker, mfc="white", ls="", label=f"{name}, published code")
@@ -82,17 +94,13 @@ def draw(runs: Runs) -> Figure:
 def claims(runs: Runs) -> list[Claim]:
     """That the two give the same numbers: no two means are further apart than three standard errors."""
     found = []
-    for experiment in EXPERIMENTS:
-        theirs = published(experiment)
-        for d in dims(runs, experiment):
-            measured, alike = [], []
-            for metric, (name, _) in SHOWN.items():
-                a, b = ours(runs, experiment, metric, d), theirs.loc[theirs["d"] == d, metric]
-                digits = 4 if metric == "temperature" else 2
-                apart = abs(a.mean() - b.mean()) / np.hypot(a.sem(), b.sem())
-                alike.append(bool(apart <= 3))
-                differs = "" if alike[-1] else ": **differs**"
-                measured.append(f"{name} {mean_sd(a, digits)}, theirs {mean_sd(b, digits)}{differs}")
-            says = f"{experiment}, d = {d}: our numbers are those of the published code"
-            found.append(Claim(says, "; ".join(measured), all(alike)))
+    for experiment, d, pairs in compared(runs):
+        measured, alike = [], []
+        for metric, (a, b) in pairs.items():
+            digits = 4 if metric == "temperature" else 2
+            alike.append(bool(abs(a.mean() - b.mean()) / np.hypot(a.sem(), b.sem()) <= 3))
+            differs = "" if alike[-1] else ": **differs**"
+            measured.append(f"{SHOWN[metric][0]} {mean_sd(a, digits)}, theirs {mean_sd(b, digits)}{differs}")
+        says = f"{experiment}, d = {d}: our numbers are those of the published code"
+        found.append(Claim(says, "; ".join(measured), all(alike)))
     return found

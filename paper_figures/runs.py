@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 from intrinsic_clip import results
 
 SIZES = ("paper", "laptop", "smoke")  # the largest first
-D = "encoder.output_dim"
+D, N = "encoder.output_dim", "data.n_train"
 
 
 @dataclass(frozen=True)
@@ -62,18 +62,17 @@ class Runs:
 
     def embeddings(self, experiment: str, d: int) -> dict[str, NDArray[Any]]:
         """The held-out representations of the first replicate: x, y, x_raw, y_raw, `(n, d)`."""
-        return {name: stack[0] for name, stack in self.all_embeddings(experiment, d).items()}
+        return {name: stack[0] for name, stack in next(self.embeddings_by_run(experiment, d)).items()}
 
-    def all_embeddings(self, experiment: str, d: int) -> dict[str, NDArray[Any]]:
-        """Those of every replicate whose were kept, `(R, n, d)`."""
-        rows = self._rows(experiment, "temperature", {"d": d})
-        parts: dict[str, list[NDArray[Any]]] = {name: [] for name in ("x", "y", "x_raw", "y_raw")}
-        for run in map(Path, rows["run"].unique()):
+    def embeddings_by_run(self, experiment: str, d: int) -> Iterator[dict[str, NDArray[Any]]]:
+        """Run after run those of every replicate whose were kept, `(R, n, d)`."""
+        for run in map(Path, self._rows(experiment, "temperature", {"d": d})["run"].unique()):
             tensors, dims = load_file(run / results.EMBEDDINGS), self._axis(run)
-            for name, part in parts.items():
+            found = {}
+            for name in ("x", "y", "x_raw", "y_raw"):
                 tensor = tensors[name] if dims is None else tensors[name][dims.index(d)]
-                part.append(tensor.reshape(-1, *tensor.shape[-2:])[..., :d])
-        return {name: np.concatenate(part) for name, part in parts.items()}
+                found[name] = tensor.reshape(-1, *tensor.shape[-2:])[..., :d]
+            yield found
 
     def latent(self, experiment: str) -> NDArray[Any]:
         """The true latent Z of the held-out rows of synthetic data, `(R, n, k)`."""

@@ -4,10 +4,9 @@ from matplotlib.figure import Figure
 
 from paper_figures import style
 from paper_figures.claims import Claim, mean_sd
-from paper_figures.runs import Runs
+from paper_figures.runs import N, Runs
 
 EXPERIMENTS = ("sample_size",)
-N = "data.n_train"
 K = 5
 
 

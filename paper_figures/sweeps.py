@@ -4,11 +4,8 @@ import warnings
 from collections.abc import Mapping
 
 import pandas as pd
-import torch
 from matplotlib.figure import Figure
 
-from intrinsic_clip.data.synthetic import SyntheticData
-from intrinsic_clip.dimension import mle
 from paper_figures import style
 from paper_figures.claims import Claim, mean_sd, near
 from paper_figures.runs import Runs
@@ -16,13 +13,13 @@ from paper_figures.runs import Runs
 TOP = {"matching/top_1/x_to_y": "top 1", "matching/top_0.5pct/x_to_y": "top 0.5 %"}
 
 
-def draw_synthetic(runs: Runs, experiment: str, data: SyntheticData) -> Figure:
+def draw_synthetic(runs: Runs, experiment: str, k: int) -> Figure:
     """Matching of the nearest in and out of sample, and ID, over d, with the ID of what is shared."""
     figure, (left, right) = style.panels(2, ["matching (top 1)", "intrinsic dimension (MLE)"])
     style.matching(left, runs, experiment, "matching/top_1/x_to_y")
     style.dimension(right, runs, experiment, in_sample=True)
-    style.true_dim(right, data.shared_dim)
-    shared = shared_dimension(runs, experiment, data).mean()
+    style.true_dim(right, k)
+    shared = shared_dimension(runs, experiment).mean()
     right.axhline(shared, color=style.THIRD, ls="-.", lw=1, label="shared h(X)")
     for ax in (left, right):
         ax.set_xlabel(style.OUTPUT_DIM)
@@ -32,19 +29,24 @@ def draw_synthetic(runs: Runs, experiment: str, data: SyntheticData) -> Figure:
     return figure
 
 
-def shared_dimension(runs: Runs, experiment: str, data: SyntheticData) -> "pd.Series[float]":
+def shared_dimension(runs: Runs, experiment: str) -> "pd.Series[float]":
     """What the MLE says of h(X) itself, the part of X that Y shares: the best that f(X) could be, per replicate."""
+    import torch  # takes seconds, and most of what a figure shows is in tables
+
+    from intrinsic_clip import data
+    from intrinsic_clip.dimension import mle
+
+    kind = getattr(data, runs.settings(experiment, "data._target_")[0].rpartition(".")[2])
     z = torch.from_numpy(runs.latent(experiment))
-    h = data.share(z.flatten(0, -2), torch.Generator()).reshape(z.shape)
+    h = kind().share(z.flatten(0, -2), torch.Generator()).reshape(z.shape)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # rows that all of the map's pieces send to 0 are one point
         return pd.Series(mle(h).value.numpy()).dropna()
 
 
-def shared_claim(runs: Runs, experiment: str, data: SyntheticData) -> Claim:
+def shared_claim(runs: Runs, experiment: str, k: int) -> Claim:
     """That the MLE is right where it is given what is shared itself."""
-    values = shared_dimension(runs, experiment, data)
-    k = data.shared_dim
+    values = shared_dimension(runs, experiment)
     return Claim(f"the MLE of h(X) itself, what is shared, is k* = {k}", mean_sd(values), near(values, k))
 
 

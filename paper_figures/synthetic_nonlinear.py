@@ -2,22 +2,21 @@
 
 from matplotlib.figure import Figure
 
-from intrinsic_clip.data import SyntheticNonlinear
 from paper_figures import sweeps
 from paper_figures.claims import Claim
 from paper_figures.runs import Runs
 
 EXPERIMENTS = ("synthetic_nonlinear",)
-DATA = SyntheticNonlinear()
+K = 5
 
 
 def draw(runs: Runs) -> Figure:
     """Matching in and out of sample, and ID."""
-    return sweeps.draw_synthetic(runs, *EXPERIMENTS, DATA)
+    return sweeps.draw_synthetic(runs, *EXPERIMENTS, K)
 
 
 def claims(runs: Runs) -> list[Claim]:
     """ID equals k*, also of what is shared itself; matching saturates there."""
-    matching = sweeps.matching_claim(runs, *EXPERIMENTS, "matching/top_1/x_to_y", DATA.shared_dim)
-    shared = sweeps.shared_claim(runs, *EXPERIMENTS, DATA)
-    return [*sweeps.dimension_claims(runs, *EXPERIMENTS, DATA.shared_dim), shared, matching]
+    matching = sweeps.matching_claim(runs, *EXPERIMENTS, "matching/top_1/x_to_y", K)
+    shared = sweeps.shared_claim(runs, *EXPERIMENTS, K)
+    return [*sweeps.dimension_claims(runs, *EXPERIMENTS, K), shared, matching]

@@ -173,7 +173,7 @@ def test_what_is_shared_is_the_first_columns_of_x(finished) -> None:
     sizes = {"n_train": 512, "n_append": 64, "n_test": 128}  # as in conf/size/smoke.yaml
     x = SyntheticNonlinear(**sizes, replicates=2).pairs("test").x[..., :5]
     expected = [skdim.id.MLE().fit(np.unique(rows.double(), axis=0)).dimension_ for rows in x]
-    found = sweeps.shared_dimension(runs, "synthetic_nonlinear", SyntheticNonlinear())
+    found = sweeps.shared_dimension(runs, "synthetic_nonlinear")
     assert found.tolist() == pytest.approx(expected, rel=1e-4)
 
 
