@@ -20,7 +20,6 @@ RUN python3 -m venv --without-pip /opt/venv \
 COPY README.md LICENSE ./
 COPY conf conf
 COPY src src
-COPY paper_figures paper_figures
 RUN python3 -m pip install --no-deps .
 
 FROM ${BASE}

@@ -139,8 +139,8 @@ def _train(probed: bool) -> float:
     from pytorch_lightning import Callback, LightningModule, Trainer
 
     from intrinsic_clip import config
-    from intrinsic_clip.build import build
-    from intrinsic_clip.loggers import MetricsFile
+    from intrinsic_clip.loggers.metrics_file import MetricsFile
+    from intrinsic_clip.training.build import build
 
     class Stopwatch(Callback):
         started = 0.0

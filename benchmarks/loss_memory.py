@@ -9,7 +9,7 @@ import time
 
 import torch
 
-from intrinsic_clip.loss import info_nce
+from intrinsic_clip.loss.info_nce import info_nce
 
 
 def main() -> None:

@@ -25,11 +25,11 @@ from pytorch_lightning import Trainer
 from torch import Tensor, nn
 
 from intrinsic_clip import config
-from intrinsic_clip.build import build
 from intrinsic_clip.encoders.augmentation import AugmentImages, OmitTokens
 from intrinsic_clip.encoders.towers import VOCABULARY
-from intrinsic_clip.loggers import MetricsFile
-from intrinsic_clip.throughput import Throughput, synchronise
+from intrinsic_clip.loggers.metrics_file import MetricsFile
+from intrinsic_clip.training.build import build
+from intrinsic_clip.training.throughput import Throughput, synchronise
 
 Built = tuple[Any, Any]
 

@@ -32,11 +32,12 @@ from torch.nn.functional import cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
 
 from intrinsic_clip import config, encoders
-from intrinsic_clip.build import build
 from intrinsic_clip.data import Batches, PairedData, SyntheticLinear
-from intrinsic_clip.loggers import MetricsFile, WandbLogger
-from intrinsic_clip.module import ContrastiveModule
+from intrinsic_clip.loggers.metrics_file import MetricsFile
+from intrinsic_clip.loggers.wandb_logger import WandbLogger
 from intrinsic_clip.probes import Probe
+from intrinsic_clip.training.build import build
+from intrinsic_clip.training.module import ContrastiveModule
 
 SETTINGS: dict[str, list[str]] = {
     "1 replicate": [],

@@ -5,7 +5,7 @@ One process does it all. As the first of its container it takes Ctrl-C, which a 
 
 import sys
 
-from intrinsic_clip.cli import main
+from intrinsic_clip.cli.program import main
 
 NOT_HERE = "demo,citeseq*,imagenetv2,yfcc,openclipart_pixels"  # no figure's, or in need of files
 SMOKE = (

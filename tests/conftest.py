@@ -11,8 +11,8 @@ import hydra
 import pytest
 from omegaconf import DictConfig
 
+from helpers.tiny_runs import TINY
 from intrinsic_clip import config
-from runs import TINY
 
 
 @pytest.fixture(autouse=True)
@@ -34,11 +34,11 @@ def command_line(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     """Run `intrinsic-clip …` in this process; returns the exit code."""
 
     def run(*arguments: str) -> int:
-        from intrinsic_clip import cli
+        from intrinsic_clip.cli import program
 
         monkeypatch.setattr("sys.argv", ["intrinsic-clip", *arguments])
         try:
-            cli.main()
+            program.main()
         except SystemExit as end:
             return int(end.code or 0)
         return 0

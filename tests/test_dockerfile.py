@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from intrinsic_clip import cli
-from intrinsic_clip.config import conf_folder
+from intrinsic_clip.config.folders import conf_folder
 
 ROOT = Path(__file__).parents[1]
 DOCKERFILE = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
@@ -55,7 +54,7 @@ def tracked() -> list[str]:
 
 
 def test_what_is_copied_is_there_and_let_through() -> None:
-    assert {"src", "conf", "paper_figures", "constraints.txt", "pyproject.toml"} <= set(copied())
+    assert {"src", "conf", "constraints.txt", "pyproject.toml"} <= set(copied())
     for source in copied():
         assert (ROOT / source).exists(), source
         assert let_through(source), source
@@ -75,8 +74,8 @@ def test_the_ignore_file_lets_through_what_the_wheel_needs_and_no_more() -> None
     assert rest == []
     for path in (".git/HEAD", "tests/conftest.py", "outputs/custom/a/last.ckpt", ".venv/bin/python"):
         assert not let_through(path)
-    assert not let_through("src/intrinsic_clip/__pycache__/cli.cpython-311.pyc")
-    assert not let_through("paper_figures/synthetic_linear.png")
+    assert not let_through("src/intrinsic_clip/__pycache__/program.cpython-311.pyc")
+    assert not let_through("docs/results/synthetic_linear.png")
 
 
 def test_versions_are_those_of_the_lock_file() -> None:
@@ -119,7 +118,7 @@ def test_what_the_image_runs(monkeypatch, given, run) -> None:
     import sys
 
     commands = []
-    monkeypatch.setattr(cli, "main", lambda: commands.append(sys.argv[1:]))
+    monkeypatch.setattr("intrinsic_clip.cli.program.main", lambda: commands.append(sys.argv[1:]))
     monkeypatch.setattr(sys, "argv", ["reproduce.py", *given])
     runpy.run_path(str(ROOT / "docker" / "reproduce.py"), run_name="__main__")
     assert [command[0] for command in commands] == run

@@ -1,71 +1,13 @@
-"""How a program of ours ends when it cannot go on: one line that says what is wrong, exit code 2."""
-
-import os
-import re
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from difflib import get_close_matches
-from typing import NoReturn
-
-from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
-
-from intrinsic_clip.config import ConfigError, conf_folder, group_folders
-
-PROGRAM = "intrinsic-clip"
-# Read at once: train.py sets it for Hydra, and processes that Lightning starts inherit that.
-TRACEBACK_WANTED = os.environ.get("HYDRA_FULL_ERROR") == "1" and os.environ.get("LOCAL_RANK", "0") == "0"
-EXPECTED = (ConfigError, HydraException, OmegaConfBaseException, OSError)
+"""The project's exceptions. Each message is one line for the user."""
 
 
-def fail(message: str) -> NoReturn:
-    """Say why, and end with exit code 2."""
-    print(f"{PROGRAM}: {message}", file=sys.stderr)
-    sys.exit(2)
+class ConfigError(ValueError):
+    """A configuration that cannot run; the message is one line that names the key and what would be right."""
 
 
-@contextmanager
-def in_one_line(verb: str = "train") -> Iterator[None]:
-    """End the program with one line where the user's input or the disk is at fault.
-
-    HYDRA_FULL_ERROR=1 shows the traceback instead. The verb tells which keys a wrong one may have been meant to be.
-    """
-    try:
-        yield
-    except EXPECTED as error:
-        if TRACEBACK_WANTED:
-            raise
-        fail(one_line(error, verb))
+class InUse(BlockingIOError):
+    """Another process trains the run; the message is one line that says which."""
 
 
-def one_line(error: BaseException, verb: str = "train") -> str:
-    """What is wrong and what would be right, without Hydra's and the system's several lines."""
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename or 'cannot write'}: {error.strerror}"
-    text = " ".join(str(error).split()).partition(" Config search path:")[0].removeprefix(f"In '{verb}': ")
-    launcher = re.search(r"Could not find 'hydra/launcher/((joblib|submitit|ray)\w*)'", text)
-    if launcher:
-        return f"{launcher[1]}: not installed; pip install '{PROGRAM}[{launcher[2]}]' brings it"
-    override = re.match(r"Could not override '([^']+)'", text)
-    return f"{override[1]}: unknown key{_suggestion(override[1], verb)}" if override else text
-
-
-def _suggestion(key: str, verb: str) -> str:
-    """The choice that has this key, or the nearest key of all, as the files in conf/ hold them."""
-    folder = conf_folder()
-    files = [
-        *(path for group in group_folders(verb) for path in sorted(group.glob("*.yaml"))),
-        folder / f"{verb}.yaml",
-    ]
-    choices = {
-        ".".join((*path.parent.relative_to(folder).parts, found)): path.relative_to(folder).with_suffix("")
-        for path in files
-        for text in [path.read_text()]
-        if not text.startswith("# @package")  # its keys are not the group's
-        for found in re.findall(r"^(?!defaults:)(\w+):", text, re.MULTILINE)
-    }
-    if key in choices:  # or it would not be unknown
-        return f" with the choices made; {choices[key].parent.as_posix()}={choices[key].name} has it"
-    close = get_close_matches(key, sorted(choices), n=1)
-    return f", did you mean {close[0]}?" if close else f"; see {PROGRAM} {verb} --help"
+class Unfinished(ValueError):
+    """A run folder without results."""

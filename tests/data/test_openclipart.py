@@ -110,7 +110,7 @@ def test_more_rows_than_there_are(command_line, capsys) -> None:
 
 
 def test_real_data_trains_above_chance(compose) -> None:
-    from intrinsic_clip.train import train
+    from intrinsic_clip.training.train import train
 
     sizes = ["data.n_train=2048", "data.n_append=156", "data.n_test=500", "data.batch_size=256"]
     overrides = ["experiment=openclipart", *sizes, "trainer.max_epochs=10", "optimizer.lr=1e-3"]

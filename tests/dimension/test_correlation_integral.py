@@ -5,7 +5,7 @@ import torch
 from scipy.spatial.distance import pdist
 from torch import Tensor
 
-from dimension.manifolds import MANIFOLDS, gaussian, manifold
+from helpers.manifolds import MANIFOLDS, gaussian, manifold
 from intrinsic_clip.dimension import correlation_integral, nearest_neighbours
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from dimension.manifolds import gaussian
+from helpers.manifolds import gaussian
 from intrinsic_clip.dimension import (
     DimensionEstimate,
     Neighbours,

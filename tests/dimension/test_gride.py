@@ -4,7 +4,7 @@ import skdim
 import torch
 from torch import Tensor
 
-from dimension.manifolds import MANIFOLDS, gaussian, manifold
+from helpers.manifolds import MANIFOLDS, gaussian, manifold
 from intrinsic_clip.dimension import Neighbours, gride, gride_scales, nearest_neighbours
 
 

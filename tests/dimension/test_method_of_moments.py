@@ -3,7 +3,7 @@ import pytest
 import skdim
 import torch
 
-from dimension.manifolds import MANIFOLDS, gaussian, manifold
+from helpers.manifolds import MANIFOLDS, gaussian, manifold
 from intrinsic_clip.dimension import method_of_moments
 
 

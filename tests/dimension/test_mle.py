@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dimension.manifolds import MANIFOLDS, gaussian, manifold
+from helpers.manifolds import MANIFOLDS, gaussian, manifold
 from intrinsic_clip.dimension import mle, nearest_neighbours
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dimension.manifolds import gaussian
+from helpers.manifolds import gaussian
 from intrinsic_clip.dimension import ScaleCurve, mle, sample_size_curve, twonn
 
 

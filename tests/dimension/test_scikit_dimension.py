@@ -5,7 +5,7 @@ import pytest
 import skdim
 import torch
 
-from dimension.manifolds import gaussian, manifold
+from helpers.manifolds import gaussian, manifold
 from intrinsic_clip.dimension import scikit_dimension
 
 

@@ -4,7 +4,7 @@ import skdim
 import torch
 from torch import Tensor
 
-from dimension.manifolds import MANIFOLDS, gaussian, manifold
+from helpers.manifolds import MANIFOLDS, gaussian, manifold
 from intrinsic_clip.dimension import nearest_neighbours, tle
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*encountered in (divide|log):RuntimeWarning")

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from dimension.manifolds import MANIFOLDS, gaussian, manifold
+from helpers.manifolds import MANIFOLDS, gaussian, manifold
 from intrinsic_clip.dimension import Neighbours, nearest_neighbours, twonn
 
 

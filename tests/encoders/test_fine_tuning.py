@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from intrinsic_clip.config import ConfigError
+from helpers.tiny_runs import TINY, files_below, tiny_open_clip
 from intrinsic_clip.encoders.open_clip import OpenClip
-from runs import TINY, files_below, tiny_open_clip
+from intrinsic_clip.errors import ConfigError
 
 ROWS = ((3, 32, 32), (77,))
 SMALL = [
@@ -144,7 +144,7 @@ def test_projections_of_timm_and_of_custom_text_towers() -> None:
     ],
 )
 def test_trains_from_the_command_line(command_line, tmp_path, overrides) -> None:
-    from intrinsic_clip.results import collect
+    from intrinsic_clip.runs.tidy_table import collect
 
     assert command_line("train", *TINY_CLIP, *overrides) == 0
     table = collect(tmp_path / "outputs").set_index("metric")["value"]

@@ -4,11 +4,11 @@ import pytest
 import torch
 from open_clip import tokenize
 
-from data.test_captions_folder import make
+from helpers.captioned_folder import make
+from helpers.tiny_runs import TINY, tiny_open_clip
 from intrinsic_clip import encoders
 from intrinsic_clip.encoders.open_clip import OpenClip
 from intrinsic_clip.encoders.replication import replicate
-from runs import TINY, tiny_open_clip
 
 BYTES = torch.randint(256, (6, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 TOKENS = tokenize(["a", "b", "c", "d", "e", "f"])
@@ -37,7 +37,7 @@ def test_towers_from_scratch(copies) -> None:
 
 
 def test_a_training_and_all_its_probes(tmp_path, compose) -> None:
-    from intrinsic_clip.train import train
+    from intrinsic_clip.training.train import train
 
     make(tmp_path / "photos", n=60)
     sizes = [override for override in TINY if not override.startswith("data.")]

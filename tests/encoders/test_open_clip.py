@@ -6,10 +6,10 @@ import torch
 from PIL import Image
 from torchvision.transforms.functional import to_pil_image
 
-from intrinsic_clip.config import ConfigError
+from helpers.tiny_runs import tiny_open_clip
 from intrinsic_clip.encoders.inputs import of_length
 from intrinsic_clip.encoders.open_clip import OpenClip
-from runs import tiny_open_clip
+from intrinsic_clip.errors import ConfigError
 
 
 def test_pictures_are_prepared_as_open_clip_does(tmp_path) -> None:

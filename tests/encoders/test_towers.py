@@ -7,8 +7,8 @@ from open_clip import tokenize
 from intrinsic_clip import encoders
 from intrinsic_clip.encoders.replication import replicate
 from intrinsic_clip.encoders.towers import ImageTower, TextTower
-from intrinsic_clip.resume import ResumePoint
-from intrinsic_clip.train import train
+from intrinsic_clip.training.checkpoints import ResumePoint
+from intrinsic_clip.training.train import train
 
 PIXELS = [
     "experiment=openclipart_pixels",

@@ -17,6 +17,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch.nn.functional import normalize
 from torch.utils.data import DataLoader, TensorDataset
 
+from helpers.foreign_module import BATCH, N_VAL, SmallClip, WithoutValidation, loader, rows, trainer
 from intrinsic_clip.dimension import mle, twonn
 from intrinsic_clip.metrics import alignment, modality_gap
 from intrinsic_clip.probes import (
@@ -34,7 +35,6 @@ from intrinsic_clip.probes import (
     by_module,
     by_output,
 )
-from probes.foreign import BATCH, N_VAL, SmallClip, WithoutValidation, loader, rows, trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pytorch_lightning")
 
@@ -302,7 +302,7 @@ def test_wrong_sources_are_refused_before_training(probe, message) -> None:
 
 
 def test_two_processes_measure_the_rows_of_both(tmp_path) -> None:
-    script = Path(__file__).with_name("two_processes.py")
+    script = Path(__file__).parents[1] / "helpers" / "two_processes.py"
     command = [sys.executable, str(script), str(tmp_path / "found.json")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-3000:]

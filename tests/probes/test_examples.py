@@ -11,17 +11,18 @@ from PIL import Image
 from pytorch_lightning import Trainer
 from torch import nn
 
-from data.test_captions_folder import load, make
-from intrinsic_clip import contact_sheet as sheet
+from helpers.captioned_folder import load, make
+from helpers.tiny_runs import files_below
 from intrinsic_clip.data import PairedData, Pairs, SyntheticLinear
+from intrinsic_clip.data.formats.tokens import captions_of
 from intrinsic_clip.data.openclipart import OpenClipArt
-from intrinsic_clip.data.tokens import captions_of
-from intrinsic_clip.loggers import WandbLogger
-from intrinsic_clip.loss import CosineSimilarity, LearnedTemperature, PopulationSimilarity
-from intrinsic_clip.module import ContrastiveModule
+from intrinsic_clip.loggers.wandb_logger import WandbLogger
+from intrinsic_clip.loss.similarity import CosineSimilarity, PopulationSimilarity
+from intrinsic_clip.loss.temperature import LearnedTemperature
 from intrinsic_clip.probes import ExamplesProbe
-from intrinsic_clip.train import train
-from runs import files_below
+from intrinsic_clip.probes import contact_sheet as sheet
+from intrinsic_clip.training.module import ContrastiveModule
+from intrinsic_clip.training.train import train
 
 SIZES = {"n_train": 64, "n_append": 16, "n_test": 30, "batch_size": 32}
 
@@ -82,7 +83,7 @@ def _retrieved(folder: Path, monkeypatch, data: PairedData, module: ContrastiveM
     """What the probe draws in a run."""
     drawn = []
     monkeypatch.setattr(
-        "intrinsic_clip.probes.examples.contact_sheet",
+        "intrinsic_clip.probes.examples_probe.contact_sheet",
         lambda found: drawn.append(found) or sheet.contact_sheet(found),
     )
     trainer = _trainer(folder, ExamplesProbe(**options))

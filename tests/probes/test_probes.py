@@ -9,9 +9,9 @@ from pytorch_lightning import Trainer
 
 from intrinsic_clip import encoders
 from intrinsic_clip.data import SyntheticLinear
-from intrinsic_clip.loggers import MetricsFile
-from intrinsic_clip.loss import LearnedTemperature, PopulationSimilarity
-from intrinsic_clip.module import ContrastiveModule
+from intrinsic_clip.loggers.metrics_file import MetricsFile
+from intrinsic_clip.loss.similarity import PopulationSimilarity
+from intrinsic_clip.loss.temperature import LearnedTemperature
 from intrinsic_clip.probes import (
     AlignmentProbe,
     InformationProbe,
@@ -21,7 +21,8 @@ from intrinsic_clip.probes import (
     TemperatureProbe,
     take_embeddings,
 )
-from intrinsic_clip.results import read_metrics
+from intrinsic_clip.runs.results import read_metrics
+from intrinsic_clip.training.module import ContrastiveModule
 
 SIZES = {"n_train": 256, "n_append": 32, "n_test": 60, "batch_size": 64}
 

@@ -13,8 +13,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+from intrinsic_clip.runs import addresses
+
 if TYPE_CHECKING:
-    from intrinsic_clip.sweep import Run
+    from intrinsic_clip.sweeps.sweep import Run
 
 
 @dataclass
@@ -38,8 +40,8 @@ class ResumingSweeper(BasicSweeper):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Have the launcher call `sweep.job` for each run."""
-        from intrinsic_clip.compose import Composer
-        from intrinsic_clip.sweep import job
+        from intrinsic_clip.sweeps.compose import Composer
+        from intrinsic_clip.sweeps.sweep import job
 
         task_function = partial(job, started_in=str(Path.cwd()))
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
@@ -49,7 +51,7 @@ class ResumingSweeper(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Plan, launch what is not finished, and report."""
-        from intrinsic_clip.sweep import announce, report
+        from intrinsic_clip.sweeps.sweep import announce, report
 
         runs = self._plan(arguments)
         print(announce(runs), flush=True)
@@ -70,16 +72,16 @@ class ResumingSweeper(BasicSweeper):
 
     def _plan(self, arguments: list[str]) -> list["Run"]:
         """The distinct runs; raises ConfigError where one that is not finished has an impossible config."""
-        from intrinsic_clip import config, results
-        from intrinsic_clip.build import build, one_replicate
-        from intrinsic_clip.sweep import Run
+        from intrinsic_clip import config
+        from intrinsic_clip.sweeps.sweep import Run
+        from intrinsic_clip.training.build import build, one_replicate
 
         runs: dict[Path, Run] = {}
         unfinished = []
         for overrides in self._each(arguments):
             cfg = self._compose(overrides)
             settings = config.resolve(cfg)
-            folder = results.run_folder(settings)
+            folder = addresses.run_folder(settings)
             if folder not in runs:
                 runs[folder] = Run(overrides, folder)
                 if not runs[folder].finished_before:

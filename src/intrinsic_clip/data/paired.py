@@ -10,7 +10,7 @@ from pytorch_lightning import LightningDataModule
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
-from intrinsic_clip.data.tokens import captions_of
+from intrinsic_clip.data.formats.tokens import captions_of
 from intrinsic_clip.encoders.inputs import are_images_and_tokens, in_unit_range
 
 Split = Literal["train", "append", "test"]

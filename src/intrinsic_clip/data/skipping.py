@@ -9,7 +9,7 @@ from typing import Any
 from pytorch_lightning.utilities import rank_zero_only
 from tqdm import tqdm
 
-from intrinsic_clip.config import ConfigError
+from intrinsic_clip.errors import ConfigError
 
 EXAMPLES = 5
 JUDGED_FROM = 1000  # samples: of fewer, their share of bad ones says little about all of them

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
-from intrinsic_clip.config import ConfigError
 from intrinsic_clip.data.paired import Split
+from intrinsic_clip.errors import ConfigError
 
 _ORDER: tuple[Split, ...] = ("test", "append", "train")
 

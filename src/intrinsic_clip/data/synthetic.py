@@ -13,7 +13,7 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor
 
 from intrinsic_clip.data.paired import PairedData, Pairs, Split
-from intrinsic_clip.replicates import stream_seed
+from intrinsic_clip.runs.replicates import stream_seed
 
 
 class SyntheticData(PairedData):

@@ -6,9 +6,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from intrinsic_clip.config import ConfigError
 from intrinsic_clip.encoders.inputs import of_length, prepared
 from intrinsic_clip.encoders.projections import Features, take_projections
+from intrinsic_clip.errors import ConfigError
 
 Trainable = Literal["heads", "towers", "all"]
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from intrinsic_clip.config import ConfigError
+from intrinsic_clip.errors import ConfigError
 
 
 def in_unit_range(images: Tensor) -> Tensor:

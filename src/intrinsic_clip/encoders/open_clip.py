@@ -12,10 +12,10 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from intrinsic_clip.config import ConfigError
 from intrinsic_clip.encoders.fine_tuning import Trainable, fine_tuned
 from intrinsic_clip.encoders.inputs import check_inputs, of_length, prepared
 from intrinsic_clip.encoders.projections import Features, take_projections
+from intrinsic_clip.errors import ConfigError
 
 VOCABULARY = 49408  # of open_clip's own tokenizer
 LOCAL, HUB = "local-dir:", "hf-hub:"

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from intrinsic_clip.config import ConfigError
 from intrinsic_clip.encoders.inputs import prepared
+from intrinsic_clip.errors import ConfigError
 
 EXTRA = "pip install 'intrinsic-clip[openclipart]'"
 # How the image tower was trained: (p − 127) / 128 of pixels up to 255.

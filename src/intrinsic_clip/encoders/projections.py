@@ -5,7 +5,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from intrinsic_clip.config import ConfigError
+from intrinsic_clip.errors import ConfigError
 
 Features = Literal["tower", "projected"]
 TIMM_PROJECTIONS = {"drop", "proj", "mlp"}  # names of the layers in a head that only projects

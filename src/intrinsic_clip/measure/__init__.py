@@ -1,1 +1,1 @@
-"""Measuring embeddings that are there already: reading them, the numbers, and how these are shown."""
+"""Embeddings that exist already: load them, measure them, advise how few dimensions would do."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from intrinsic_clip.measure.tables import plus_minus
+from intrinsic_clip.reports.measurement_tables import plus_minus
 
 BASES = ("principal", "canonical")
 CEILING = 0.98  # a recall above it leaves little to lose

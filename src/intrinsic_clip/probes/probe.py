@@ -12,7 +12,7 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
 from torch import Tensor
 
-from intrinsic_clip.loggers import by_output_dim, log_replicates, replicates_of
+from intrinsic_clip.loggers.replicated import by_output_dim, log_replicates, replicates_of
 from intrinsic_clip.probes.embeddings import Embeddings, Side
 from intrinsic_clip.probes.schedule import Scheduled, Take
 

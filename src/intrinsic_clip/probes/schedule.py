@@ -13,7 +13,7 @@ from intrinsic_clip.data.paired import Split
 from intrinsic_clip.probes.collection import Collection, collection, forget_collections
 from intrinsic_clip.probes.embeddings import Embeddings, forget_embeddings, take_embeddings
 from intrinsic_clip.probes.sources import Embed, Source, as_source
-from intrinsic_clip.probes.temperature import temperature_of
+from intrinsic_clip.probes.temperature_probe import temperature_of
 
 Take = Callable[[], Any]  # on rank 0 the Embeddings, elsewhere None; every process must call it
 

@@ -13,8 +13,8 @@ from pydantic import NonNegativeInt, PositiveInt
 from safetensors import safe_open
 from torch import Tensor
 
+from intrinsic_clip.data.features.standardise import standardise as standardised
 from intrinsic_clip.data.paired import Examples, PairedData, Pairs, Split
-from intrinsic_clip.data.standardise import standardise as standardised
 
 FOLDER = Path(__file__).resolve().parent
 IMAGE_SHAPE, TOKENS_SHAPE = (3, 64, 64), (77,)

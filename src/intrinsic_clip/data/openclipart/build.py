@@ -25,7 +25,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from intrinsic_clip.data.frozen import PackagedFeatures
+from intrinsic_clip.data.features.frozen import PackagedFeatures
 from intrinsic_clip.data.paired import PairedData, Pairs, Split
 
 SIDE, TOWER_SIDE = 64, 224

@@ -1,0 +1,1 @@
+"""The command line: verbs, help, and errors in one line."""

@@ -1,0 +1,55 @@
+"""The verb `report`: one web page of finished runs."""
+
+import difflib
+import webbrowser
+from pathlib import Path
+from typing import Any
+
+from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.reports.page.write import PAGE, report
+
+OPTIONS = {
+    "output": f"the page to write; by default {PAGE} in FOLDER",
+    "open": "true shows it in the browser",
+}
+
+
+HELP = (
+    "FOLDER holds a run (outputs/demo/<hash>) or many (outputs/synthetic_linear). The page has a table, curves over\n"
+    "the settings that differ, trajectories over training, similarities, spectra and all settings. It needs nothing\n"
+    "beside it and no network. Nothing is trained.\n\n"
+    + "\n".join(f"  {f'{name}=':<10}{purpose}" for name, purpose in OPTIONS.items())
+)
+
+
+def main(arguments: list[str]) -> None:
+    """Write the page that the arguments ask for, and say where it lies."""
+    folder, options = _parse(arguments)
+    path = report(folder, Path(options["output"]) if "output" in options else None)
+    print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
+    if options.get("open") == "true":
+        webbrowser.open(path.resolve().as_uri())
+
+
+def _parse(arguments: list[str]) -> tuple[Path, dict[str, Any]]:
+    known = f"there is {', '.join(OPTIONS)}"
+    options: dict[str, str] = {}
+    folders = []
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if not equals or Path(argument).exists():
+            folders.append(Path(argument))
+        elif key not in OPTIONS:
+            close = difflib.get_close_matches(key, OPTIONS, n=1)
+            raise ConfigError(f"{key}: unknown option, " + (f"did you mean {close[0]}?" if close else known))
+        else:
+            options[key] = value
+    if len(folders) != 1:
+        raise ConfigError(
+            f"report takes one folder, got {len(folders)}: intrinsic-clip report FOLDER [output=FILE]"
+        )
+    if options.get("open", "false") not in ("true", "false"):
+        raise ConfigError(f"open={options['open']} must be true or false")
+    if "output" in options and not options["output"]:
+        raise ConfigError("output= must name a file")
+    return folders[0], options

@@ -1,0 +1,21 @@
+"""What a valid config is: schema, checks, and where the Hydra groups lie."""
+
+from omegaconf import OmegaConf
+
+from intrinsic_clip.config.checks import check, check_dashboard, check_measure, is_pretrained, takes
+from intrinsic_clip.config.folders import conf_folder, group_folders
+from intrinsic_clip.config.resolve import resolve
+
+# Arithmetic for conf/: a quotient that counts something, so it is at least 1.
+OmegaConf.register_new_resolver("quotient", lambda a, b: max(1, round(a / b)), replace=True)
+
+__all__ = [
+    "check",
+    "check_dashboard",
+    "check_measure",
+    "conf_folder",
+    "group_folders",
+    "is_pretrained",
+    "resolve",
+    "takes",
+]

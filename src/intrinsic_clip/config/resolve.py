@@ -1,0 +1,22 @@
+"""Fill in the interpolations of a config."""
+
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from intrinsic_clip.errors import ConfigError
+
+
+def resolve(cfg: DictConfig) -> dict[str, Any]:
+    """The config as plain containers, every interpolation filled in; raises ConfigError where one cannot be."""
+    try:
+        plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        raise ConfigError(
+            f"{error.full_key}: has no default and must be given, {error.full_key}=…"
+        ) from error
+    except OmegaConfBaseException as error:
+        raise ConfigError(" ".join(str(error).split())) from error
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}

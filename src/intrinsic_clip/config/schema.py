@@ -1,0 +1,101 @@
+"""Top-level settings of each verb, with their types."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+)
+
+Node = dict[str, Any]
+
+
+def _known_estimators(names: list[str]) -> list[str]:
+    from intrinsic_clip.dimension import (
+        registry,  # PyTorch takes seconds to import: only who checks waits for it
+    )
+
+    return list(registry.check(names))
+
+
+Estimators = Annotated[list[str], AfterValidator(_known_estimators), Field(min_length=1)]
+
+
+class TrainConfig(BaseModel):
+    """The top level of a training run's config."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    size: Literal["smoke", "laptop", "paper"] | None
+    seed: NonNegativeInt
+    replicates: PositiveInt | Annotated[list[NonNegativeInt], Field(min_length=1)] | None
+    output_dir: Annotated[str, Field(min_length=1)]
+    threads: PositiveInt | None
+    compile: bool | None
+    memory_gb: PositiveFloat | None
+    checkpoint_seconds: NonNegativeFloat
+    data: Node
+    features: Node | None = None
+    encoder: Node
+    loss: Node
+    optimizer: Node
+    trainer: Node
+    probes: Node
+    logger: Node
+    progress: bool
+
+
+class LossConfig(BaseModel):
+    """The group loss: its two parts, and how much of the logits is in memory."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    temperature: Node
+    similarity: Node
+    chunk: PositiveInt | None = None
+    local_block: bool = False
+
+
+class MeasureConfig(BaseModel):
+    """The top level of the config of `intrinsic-clip measure`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    x: str | None
+    y: str | None
+    x_key: str | None
+    y_key: str | None
+    run: str | None
+    split: Literal["all", "train", "test"]
+    nan: Literal["refuse", "drop"]
+    estimators: Estimators
+    k: Annotated[int, Field(ge=2)]
+    max_points: Annotated[int, Field(ge=200)]
+    seed: NonNegativeInt
+    output_dir: Annotated[str, Field(min_length=1)]
+    threads: PositiveInt | None
+    progress: bool
+    data: Node | None
+    encoder: Node | None
+    logger: Node | None
+    replicates: None
+
+
+class DashboardConfig(BaseModel):
+    """The top level of the config of `intrinsic-clip dashboard`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    project: Annotated[str, Field(min_length=1)]
+    entity: str | None
+    name: Annotated[str, Field(min_length=1)]
+    output_dims: Annotated[list[PositiveInt], Field(min_length=1)] | None
+    dry_run: bool
+    file: Annotated[str, Field(min_length=1)]

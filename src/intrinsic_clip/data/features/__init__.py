@@ -1,0 +1,1 @@
+"""Sources of feature vectors: files, cells, and the features of frozen models."""

@@ -1,0 +1,160 @@
+"""Embeddings of anything, from a pair of files: the rows to train on are what another model made of them."""
+
+from abc import abstractmethod
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
+from torch import Tensor
+
+from intrinsic_clip.data.features.standardise import noisy
+from intrinsic_clip.data.features.standardise import standardise as standardised
+from intrinsic_clip.data.formats.arrays import Key, read_array
+from intrinsic_clip.data.formats.class_labels import read_labels
+from intrinsic_clip.data.paired import PairedData, Pairs, Split
+from intrinsic_clip.data.splits import check_batch, row_digests, split_by_content
+from intrinsic_clip.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Features:
+    """What a source of feature vectors read: x `(n, d_x)`, y `(n, d_y)`, and label sets `(n,)` int64 by name.
+
+    Attributes:
+        contents: what tells whether two rows are the same (see `row_digests`); None: those of x. Where x is computed,
+            those of what it was computed from, since rounding differs between machines.
+    """
+
+    x: Tensor
+    y: Tensor
+    labels: dict[str, Tensor] = field(default_factory=dict)
+    contents: list[bytes] | None = None
+
+
+class FeaturePairs(PairedData):
+    """Paired feature vectors x `(n, d_x)` and y `(n, d_y)`, float32; subclasses `read` them.
+
+    Args:
+        n_train, n_append, n_test: rows to train on, for the population norm, and held out; None: all that are left.
+            Rows whose x is the same are on the same side.
+        batch_size: pairs per step.
+        split_seed: determines the split and the noise.
+        noise_y: σ of Gaussian noise on y, for texts that repeat; in the units that y is given in.
+        standardise: subtract each feature's mean over the training rows and divide by one number per modality.
+
+    Raises:
+        ConfigError: what cannot be read, or fewer rows than asked for.
+    """
+
+    d_x: int
+    d_y: int
+
+    def __init__(
+        self,
+        n_train: PositiveInt | None = None,
+        n_append: NonNegativeInt = 0,
+        n_test: PositiveInt | None = 1000,
+        batch_size: PositiveInt = 256,
+        split_seed: NonNegativeInt = 0,
+        noise_y: NonNegativeFloat = 0.0,
+        standardise: bool = False,
+    ) -> None:
+        super().__init__(batch_size)
+        self.noise_y, self.standardise, self.split_seed = noise_y, standardise, split_seed
+        found = self.read()
+        self._x, self._y, self._labels = found.x, found.y, found.labels
+        asked: dict[Split, int | None] = {"train": n_train, "append": n_append, "test": n_test}
+        self.rows = split_by_content(found.contents or row_digests(found.x), asked, split_seed)
+        self.sizes = {split: len(rows) for split, rows in self.rows.items()}
+        check_batch(batch_size, self.sizes["train"])
+        self.d_x, self.d_y = found.x.shape[1], found.y.shape[1]
+
+    @abstractmethod
+    def read(self) -> Features:
+        """The rows of all splits.
+
+        Raises:
+            ConfigError: with one line that says what is wrong with which setting.
+        """
+
+    def load(self, device: torch.device) -> dict[Split, Pairs]:
+        """The splits, on the device."""
+        x, y = self._x.float(), noisy(self._y.float(), self.noise_y, self.split_seed)
+        if self.standardise:
+            x, y = (standardised(columns, self.rows["train"]) for columns in (x, y))
+        return {
+            split: Pairs(
+                x[rows].to(device),
+                y[rows].to(device),
+                labels={name: values[rows].to(device) for name, values in self._labels.items()},
+                row_axis=0,
+            )
+            for split, rows in self.rows.items()
+        }
+
+
+class EmbeddingFiles(FeaturePairs):
+    """`FeaturePairs` from .npy, .npz, .safetensors, .parquet or .csv files, row i of each belonging together.
+
+    Args:
+        x, y: the files; one file may hold both.
+        x_key, y_key: which array or column of lists, where a file holds several.
+        labels: for each label set a file with one class per row; also names, and a column of a table.
+        label_keys: which array or column of it, where it holds several.
+        options: see `FeaturePairs`.
+
+    Raises:
+        ConfigError: a file that is missing, damaged or of another length, or rows with NaN.
+    """
+
+    def __init__(
+        self,
+        x: str,
+        y: str,
+        x_key: str | None = None,
+        y_key: str | None = None,
+        labels: dict[str, str] | None = None,
+        label_keys: dict[str, str] | None = None,
+        **options: Any,
+    ) -> None:
+        self.files = {"x": (x, x_key), "y": (y, y_key)}
+        self.label_files, self.label_keys = dict(labels or {}), dict(label_keys or {})
+        super().__init__(**options)
+
+    def read(self) -> Features:
+        """The files, if all have as many rows."""
+        rows = {side: _read_rows(side, *given) for side, given in self.files.items()}
+        labels = _read_label_sets(self.label_files, self.label_keys)
+        sets = {f"labels.{name}": classes for name, classes in labels.items()}
+        counts = {name: len(found) for name, found in (rows | sets).items()}
+        if len(set(counts.values())) > 1:
+            told = ", ".join(f"{name} has {count:,} rows" for name, count in counts.items())
+            raise ConfigError(f"data: {told}; row i of each must belong together")
+        return Features(rows["x"], rows["y"], labels)
+
+
+def _read_rows(side: str, file: str, key: str | None) -> Tensor:
+    try:
+        rows, _ = read_array(Path(file), Key(key, option=f"data.{side}_key"))
+    except ConfigError as error:
+        raise ConfigError(f"data.{side}={file}: {error}") from error
+    broken = int((~rows.isfinite().all(1)).sum())
+    if broken:
+        raise ConfigError(f"data.{side}={file}: {broken:,} of {len(rows):,} rows hold NaN or infinity")
+    return rows
+
+
+def _read_label_sets(files: dict[str, str], keys: dict[str, str]) -> dict[str, Tensor]:
+    unknown = keys.keys() - files.keys()
+    if unknown:
+        raise ConfigError(f"data.label_keys.{min(unknown)}: there is no +data.labels.{min(unknown)}=FILE")
+    found = {}
+    for name, file in files.items():
+        try:
+            key = Key(keys.get(name), option=f"+data.label_keys.{name}")
+            found[name] = read_labels(Path(file), key)
+        except ConfigError as error:
+            raise ConfigError(f"data.labels.{name}={file}: {error}") from error
+    return found

@@ -1,0 +1,188 @@
+"""Features of a frozen pretrained model in place of images and captions: how the paper trains."""
+
+import hashlib
+from abc import abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import NonNegativeFloat, PositiveInt
+from torch import Tensor
+
+from intrinsic_clip.data.features.computed_rows import Compute, computed_once
+from intrinsic_clip.data.features.standardise import noisy
+from intrinsic_clip.data.features.standardise import standardise as standardised
+from intrinsic_clip.data.paired import Examples, PairedData, Pairs, Split
+from intrinsic_clip.encoders.inputs import check_inputs
+from intrinsic_clip.encoders.open_clip import OpenClip
+from intrinsic_clip.encoders.packaged import PackagedTowers, packaged_weights
+from intrinsic_clip.encoders.projections import Features
+from intrinsic_clip.runs.hashing import digest, weights_digest
+
+SPLITS: tuple[Split, ...] = ("train", "append", "test")
+PREPROCESSING = 1  # to be raised whenever the same model would be fed otherwise
+
+Texts = Tensor | list[str]  # token ids, or captions as they were written
+Embed = Callable[[Tensor, Any], tuple[Tensor, Tensor]]
+
+
+class FrozenFeatures(PairedData):
+    """Another source's images and captions as the features of two towers, computed once and kept on disk.
+
+    The folder of the features has the hash of all that they depend on: the pixels and captions, the model, its
+    weights, how pictures are prepared, and which features are meant. Subclasses say which towers these are.
+
+    Args:
+        source: of images `(n, 3, h, w)`, floats in [0, 1] or uint8, and token ids `(n, length)`.
+        standardise: subtract each feature's mean over the training rows and divide by one number per modality, so
+            that a feature has unit variance on average.
+        noise_y: σ of Gaussian noise on y before that, for captions that repeat; of given features always the same.
+        folder: where features are kept.
+        batch_size: rows that the model computes at once.
+        device: where it computes; None: a GPU where there is one.
+
+    Raises:
+        ConfigError: the source has no images and captions, or the model cannot be had.
+    """
+
+    model: str
+
+    def __init__(
+        self,
+        source: PairedData,
+        standardise: bool = True,
+        noise_y: NonNegativeFloat = 0.0,
+        folder: str = "outputs/features",
+        batch_size: PositiveInt = 64,
+        device: str | None = None,
+    ) -> None:
+        super().__init__(source.batch_size)
+        self.source, self.sizes, self.shared_dim = source, source.sizes, source.shared_dim
+        self.standardise, self.noise_y = standardise, noise_y
+        pairs = [source.pairs(split) for split in SPLITS]
+        check_inputs(pairs[0].x, pairs[0].y)
+        images, texts = torch.cat([part.x for part in pairs]), self.texts()
+
+        def begin() -> Compute:
+            embed = self.towers(batch_size, device)
+            return lambda start, stop: embed(images[start:stop], texts[start:stop])
+
+        key = digest([_fingerprint(images), _fingerprint(texts), *self.key()])
+        rows = len(images)
+        self._features = computed_once(
+            Path(folder) / key, rows, batch_size, begin, f"features of {self.model}"
+        )
+        self.d_x, self.d_y = (int(part.shape[1]) for part in self._features)
+
+    @abstractmethod
+    def texts(self) -> Texts:
+        """What the caption tower reads of each pair of the source, split by split."""
+
+    @abstractmethod
+    def key(self) -> list[Any]:
+        """What the features depend on, beside images and texts."""
+
+    @abstractmethod
+    def towers(self, batch_size: int, device: str | None) -> Embed:
+        """The loaded towers: from images and texts of a batch to both features, float32 on the CPU."""
+
+    def load(self, device: torch.device) -> dict[Split, Pairs]:
+        """The splits of the source, on the device."""
+        bounds = np.cumsum([0, *(self.sizes[split] for split in SPLITS)])
+        train = torch.arange(self.sizes["train"])
+        x, y = map(torch.from_numpy, self._features)
+        y = noisy(y, self.noise_y, seed=0)
+        if self.standardise:
+            x, y = (standardised(part, train) for part in (x, y))
+        return {
+            split: Pairs(
+                x[start:stop].to(device),
+                y[start:stop].to(device),
+                labels={name: v.to(device) for name, v in self.source.pairs(split).labels.items()},
+                row_axis=0,
+            )
+            for split, start, stop in zip(SPLITS, bounds[:-1], bounds[1:], strict=True)
+        }
+
+    def read_captions(self, split: Split, rows: Tensor | None = None) -> list[str]:
+        """What the source says."""
+        return self.source.read_captions(split, rows)
+
+    def examples(self, rows: Tensor) -> Examples | None:
+        """What the source shows."""
+        return self.source.examples(rows)
+
+
+class OpenClipFeatures(FrozenFeatures):
+    """`FrozenFeatures` of an open_clip model.
+
+    Args:
+        source: see `FrozenFeatures`.
+        model, pretrained: as `encoder=open_clip` takes them.
+        features: the towers' own (ViT-L/14: 1024 and 768), or projected (768 and 768); neither is normalised.
+        options: see `FrozenFeatures`.
+    """
+
+    def __init__(
+        self,
+        source: PairedData,
+        model: str,
+        pretrained: str | None = None,
+        features: Features = "tower",
+        **options: Any,
+    ) -> None:
+        self.model, self.pretrained, self.layer = model, pretrained, features
+        super().__init__(source, **options)
+
+    def texts(self) -> Tensor:
+        """Token ids of open_clip's tokenizer."""
+        return torch.cat([self.source.pairs(split).y for split in SPLITS])
+
+    def key(self) -> list[Any]:
+        """Model, weights, preparation and layer."""
+        return [weights_digest(self.model), weights_digest(self.pretrained), PREPROCESSING, self.layer]
+
+    def towers(self, batch_size: int, device: str | None) -> Embed:
+        """The model's."""
+        return OpenClip(self.model, self.pretrained, batch_size, device, self.layer).features
+
+
+class PackagedFeatures(FrozenFeatures):
+    """`FrozenFeatures` of EfficientNet-Lite0 `(n, 1280)` and of all-MiniLM-L6-v2 `(n, 384)`, which are packages.
+
+    Those of the shipped Open Clip Art set are of these towers, from drawings of 224 pixels.
+
+    Args:
+        source: see `FrozenFeatures`; captions are read as they were written.
+        options: see `FrozenFeatures`.
+    """
+
+    model = "EfficientNet-Lite0 and all-MiniLM-L6-v2"
+
+    def __init__(self, source: PairedData, **options: Any) -> None:
+        super().__init__(source, **options)
+
+    def texts(self) -> list[str]:
+        """Captions as they were written."""
+        return [caption for split in SPLITS for caption in self.source.read_captions(split)]
+
+    def key(self) -> list[Any]:
+        """Weights and preparation."""
+        return [*(weights_digest(str(path)) for path in packaged_weights()), PREPROCESSING]
+
+    def towers(self, batch_size: int, device: str | None) -> Embed:
+        """The packages'."""
+        return PackagedTowers(batch_size, device).features
+
+
+def _fingerprint(rows: Texts) -> list[Any]:
+    """Of the content of a tensor, or of captions."""
+    if isinstance(rows, list):
+        return rows
+    return [
+        list(rows.shape),
+        str(rows.dtype),
+        hashlib.sha256(rows.contiguous().numpy().data).hexdigest(),
+    ]

@@ -1,0 +1,49 @@
+"""The feature files of the paper's published experiment, by the names that its code gives them."""
+
+from pathlib import Path
+from typing import Any
+
+from intrinsic_clip.data.features.feature_files import EmbeddingFiles
+from intrinsic_clip.data.images.image_captions import need_file, need_folder
+from intrinsic_clip.errors import ConfigError
+
+CELLS = ("rna_pca.csv", "adt_pca.csv")
+CELL_LABELS = {"coarse": "lab1.csv", "fine": "lab2.csv"}
+IMAGES, TEXTS, CLASSES = "image_embeds", "label_embeds", "class"
+
+
+class PublishedFeatures(EmbeddingFiles):
+    """`EmbeddingFiles` from a folder of the published experiment (github.com/yugjerry/mmcl-adapt).
+
+    yfcc/ and imagenetv2/ hold `<set>_image_embeds_<joint>_<n>.npy`, `<set>_label_embeds_<joint>_<n>.npy` and
+    `<set>_class_<joint>_<n>.npy`, the label set `class`; citeseq/ holds rna_pca.csv and adt_pca.csv, with lab1.csv and
+    lab2.csv, the label sets `coarse` and `fine`.
+
+    Args:
+        folder: one of these.
+        joint: which files, where both `True` and `False` are there.
+        options: see `FeaturePairs`.
+
+    Raises:
+        ConfigError: none of these files are there, or not all, or it is left open which.
+    """
+
+    def __init__(self, folder: str, joint: bool | None = None, **options: Any) -> None:
+        x, y, labels = _found(Path(folder), joint)
+        given = {name: str(path) for name, path in labels.items()}
+        super().__init__(x=str(x), y=str(y), labels=given, **options)
+
+
+def _found(folder: Path, joint: bool | None) -> tuple[Path, Path, dict[str, Path]]:
+    """x, y and label sets."""
+    need_folder(folder, f"{CELLS[0]}, or <set>_{IMAGES}_<joint>_<n>.npy")
+    if (folder / CELLS[0]).is_file():
+        x, y = (need_file(folder, name) for name in CELLS)
+        return x, y, {name: need_file(folder, file) for name, file in CELL_LABELS.items()}
+    names = sorted(path.name for path in folder.glob(f"*_{IMAGES}_{'*' if joint is None else joint}_*.npy"))
+    if len(names) != 1:
+        there = f"holds {' and '.join(names)}; data.joint=… says which" if names else f"holds no {CELLS[0]}"
+        wanted = "" if names else f", and no <set>_{IMAGES}_{'<joint>' if joint is None else joint}_<n>.npy"
+        raise ConfigError(f"data.folder={folder}: {there}{wanted}")
+    x, y, classes = (need_file(folder, names[0].replace(IMAGES, part)) for part in (IMAGES, TEXTS, CLASSES))
+    return x, y, {"class": classes}

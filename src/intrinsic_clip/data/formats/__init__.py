@@ -1,0 +1,1 @@
+"""Readers of file formats: arrays, tables, class labels, pixels, token ids, tar shards."""

@@ -1,0 +1,26 @@
+"""Any folder of images with captions.csv."""
+
+from collections.abc import Iterator
+
+from intrinsic_clip.data.formats.tables import need_columns, read_table
+from intrinsic_clip.data.images.image_captions import Captioned, CaptionedImages, need_file, need_folder
+
+CAPTIONS = "captions.csv"
+
+
+class CaptionsFolder(CaptionedImages):
+    """A folder with captions.csv: columns `image`, a path in the folder, `caption`, and any number of label sets.
+
+    A column `label` or `label_<set>` is a label set. An image with several captions has several rows.
+    """
+
+    def list_pairs(self) -> Iterator[Captioned]:
+        """The rows of captions.csv."""
+        need_folder(self.folder, f"images and {CAPTIONS} with columns image, caption")
+        path = need_file(self.folder, CAPTIONS)
+        table = read_table(path)
+        need_columns(path, table, "image", "caption")
+        sets = {str(c): str(c).removeprefix("label_") for c in table.columns if str(c).startswith("label")}
+        for row in table.to_dict("records"):
+            labels = {name: row[column] for column, name in sets.items()}
+            yield Captioned(self.folder / row["image"], row["caption"], labels)

@@ -1,0 +1,61 @@
+"""Flickr30k in the three forms it is passed around in: its owners' token file, Kaggle's csv, Karpathy's JSON."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from intrinsic_clip.data.formats.tables import need_columns, read_json, read_table
+from intrinsic_clip.data.images.image_captions import Captioned, CaptionedImages, need_folder
+from intrinsic_clip.errors import ConfigError
+
+AS_IS = 3  # csv.QUOTE_NONE: quotation marks are part of the captions
+
+
+class Flickr30k(CaptionedImages):
+    """Images with five captions each.
+
+    Args:
+        captions: results_20130124.token, results.csv or dataset_flickr30k.json.
+    """
+
+    def __init__(self, captions: str, **options: Any) -> None:
+        self.captions = Path(captions)
+        super().__init__(**options)
+
+    def list_pairs(self) -> Iterator[Captioned]:
+        """Every caption, in the order of the file."""
+        need_folder(self.folder, "the images, 1000092795.jpg, …")
+        readers = {".token": self._token, ".csv": self._csv, ".json": self._json}
+        reader = readers.get(self.captions.suffix.lower())
+        if reader is None:
+            raise ConfigError(f"data.captions={self.captions}: must be a {', '.join(readers)} file")
+        for image, caption in reader():
+            yield Captioned(self.folder / image, caption)
+
+    def _token(self) -> Iterator[tuple[str, str]]:
+        """Lines of `1000092795.jpg#0`, tab, caption."""
+        table = read_table(self.captions, "\t", names=["image", "caption"], quoting=AS_IS)
+        for image, caption in table.itertuples(index=False):
+            yield image.partition("#")[0], caption
+
+    def _csv(self) -> Iterator[tuple[str, str]]:
+        """Columns image_name, comment_number, comment, separated by `| ` or a comma."""
+        table = read_table(self.captions, "|", quoting=AS_IS)
+        if len(table.columns) == 1:
+            table = read_table(self.captions)
+        table.columns = table.columns.str.strip()
+        need_columns(self.captions, table, "image_name", "comment")
+        for image, caption in zip(table["image_name"], table["comment"], strict=True):
+            yield image.strip(), caption
+
+    def _json(self) -> Iterator[tuple[str, str]]:
+        """`{"images": [{"filename": …, "sentences": [{"raw": …}, …]}, …]}`."""
+        content = read_json(self.captions)
+        try:
+            listed = [(i["filename"], str(s["raw"])) for i in content["images"] for s in i["sentences"]]
+        except (LookupError, TypeError) as error:
+            raise ConfigError(
+                f"data.captions={self.captions}: not dataset_flickr30k.json, whose images have filename and "
+                f"sentences with raw ({type(error).__name__}: {error})"
+            ) from error
+        yield from listed

@@ -1,0 +1,216 @@
+"""Images with captions, in memory: what every folder of images becomes, whoever published it.
+
+A source says which file has which caption and labels (`Captioned`); reading, skipping, splitting are done here.
+"""
+
+import hashlib
+import os
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Tensor
+from tqdm import tqdm
+
+from intrinsic_clip.data.formats.class_labels import codes
+from intrinsic_clip.data.formats.pixels import BadImage, Fit, read_pixels
+from intrinsic_clip.data.paired import PairedData, Pairs, Split
+from intrinsic_clip.data.skipping import Skipped
+from intrinsic_clip.data.splits import check_batch, split_by_content
+from intrinsic_clip.errors import ConfigError
+
+GIB = 2**30
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+@dataclass(frozen=True)
+class Captioned:
+    """One pair as a source lists it: an image file, its caption, and its class in each label set."""
+
+    image: Path
+    caption: str
+    labels: dict[str, str] = field(default_factory=dict, hash=False)
+
+
+class CaptionedImages(PairedData):
+    """Pixels x `(n, 3, size, size)` and ids y `(n, 77)` int64 of open_clip's tokenizer; subclasses `list_pairs`.
+
+    Args:
+        folder: where the source lies.
+        image_size: pixels along a side.
+        pixels: `float` yields float32 in [0, 1], `uint8` whole numbers up to 255 in a quarter of the memory.
+        captions_per_image: use the first so many captions of an image that has several, each with the image a pair.
+        max_bad: the share of samples that may be corrupt, missing or without caption; more stop the run.
+        limit_gb: the pixels may take so much memory (GiB).
+        n_train, n_append, n_test: rows to train on, for the population norm, and held out; None: all that are left.
+            Pairs of the same pixels are on the same side.
+        batch_size: pairs per step.
+        split_seed: determines the split.
+
+    Raises:
+        ConfigError: the source is not there or not as expected, or too little of it can be used or held in memory.
+    """
+
+    fit: Fit = "crop"
+
+    def __init__(
+        self,
+        folder: str,
+        image_size: PositiveInt = 64,
+        pixels: Literal["float", "uint8"] = "float",
+        captions_per_image: PositiveInt = 1,
+        max_bad: Share = 0.01,
+        limit_gb: PositiveFloat = 8.0,
+        n_train: PositiveInt | None = None,
+        n_append: NonNegativeInt = 0,
+        n_test: PositiveInt | None = 1000,
+        batch_size: PositiveInt = 256,
+        split_seed: NonNegativeInt = 0,
+    ) -> None:
+        super().__init__(batch_size)
+        self.folder, self.pixels, self.captions_per_image = Path(folder), pixels, captions_per_image
+        skipped = Skipped(f"data.folder={folder}", max_bad)
+        listed = list(self._with_captions(skipped))
+        files = tuple(dict.fromkeys(pair.image for pair in listed))
+        self._check_memory(files, listed, image_size, limit_gb)
+        read, bad = read_all(files, _stamps(files), image_size, self.fit)
+        self._pairs_listed = [pair for pair in listed if pair.image not in bad]
+        for pair in listed:
+            if pair.image in bad:
+                skipped.skip(_short(pair.image, self.folder), bad[pair.image])
+        skipped.check()
+        skipped.report()
+        places = {file: place for place, file in enumerate(files)}
+        self._read = read
+        self._places = torch.tensor([places[pair.image] for pair in self._pairs_listed], dtype=torch.int64)
+        digests = [hashlib.blake2b(read[p].tobytes(), digest_size=16).digest() for p in range(len(files))]
+        asked: dict[Split, int | None] = {"train": n_train, "append": n_append, "test": n_test}
+        self.rows = split_by_content((digests[p] for p in self._places), asked, split_seed)
+        self.sizes = {split: len(rows) for split, rows in self.rows.items()}
+        check_batch(batch_size, self.sizes["train"])
+        self.d_x, self.d_y = (3, image_size, image_size), (77,)
+
+    @abstractmethod
+    def list_pairs(self) -> Iterator[Captioned]:
+        """All pairs of the source, those of one image in the order of its captions; files need not exist.
+
+        Raises:
+            ConfigError: what was expected where, if it is not there.
+        """
+
+    def load(self, device: torch.device) -> dict[Split, Pairs]:
+        """The splits, on the device."""
+        from open_clip import tokenize
+
+        tokens = tokenize([pair.caption for pair in self._pairs_listed])
+        labels = {
+            name: codes([pair.labels.get(name, "") for pair in self._pairs_listed])
+            for name in sorted({name for pair in self._pairs_listed for name in pair.labels})
+        }
+        return {
+            split: Pairs(
+                self._pixels_of(rows).to(device),
+                tokens[rows].to(device),
+                labels={name: values[rows].to(device) for name, values in labels.items()},
+                row_axis=0,
+            )
+            for split, rows in self.rows.items()
+        }
+
+    def read_captions(self, split: Split, rows: Tensor | None = None) -> list[str]:
+        """The captions as they were written."""
+        chosen = self.rows[split] if rows is None else self.rows[split][rows]
+        return [self._pairs_listed[row].caption for row in chosen.tolist()]
+
+    def _pixels_of(self, rows: Tensor) -> Tensor:
+        pixels = torch.from_numpy(self._read[self._places[rows].numpy()])
+        return pixels.float().div_(255) if self.pixels == "float" else pixels
+
+    def _with_captions(self, skipped: Skipped) -> Iterator[Captioned]:
+        """What is listed, without empty captions and more captions of an image than are asked for."""
+        counts: dict[Path, int] = {}
+        for pair in self.list_pairs():
+            if counts.get(pair.image, 0) >= self.captions_per_image:
+                continue
+            skipped.seen += 1
+            caption = " ".join(pair.caption.split())
+            if not caption:
+                skipped.skip(_short(pair.image, self.folder), "empty caption")
+                continue
+            counts[pair.image] = counts.get(pair.image, 0) + 1
+            yield Captioned(pair.image, caption, pair.labels)
+
+    def _check_memory(
+        self, files: Sequence[Path], pairs: Sequence[Captioned], size: int, limit_gb: float
+    ) -> None:
+        """As they are read, once, and as they are trained on."""
+        bytes_of_image = 3 * size * size
+        need = bytes_of_image * (len(files) + len(pairs) * (4 if self.pixels == "float" else 1)) / GIB
+        if need > limit_gb:
+            raise ConfigError(
+                f"data.folder={self.folder}: {len(files):,} images take {need:.1f} GiB, more than data.limit_gb="
+                f"{limit_gb:g}; data.pixels=uint8 or a smaller data.image_size takes less, data=webdataset streams"
+            )
+
+
+@lru_cache(maxsize=1)  # a run is built twice, and runs of a sweep share their data
+def read_all(
+    files: tuple[Path, ...], stamps: tuple[int, ...], size: int, fit: Fit
+) -> tuple[np.ndarray, dict[Path, str]]:
+    """Pixels `(n, 3, size, size)` uint8 of all files, and what is wrong with those that cannot be read.
+
+    Args:
+        stamps: when each was last written, so that what is remembered is what the files hold.
+    """
+    pixels = np.zeros((len(files), 3, size, size), np.uint8)
+    bad: dict[Path, str] = {}
+
+    def read(place: int) -> str | None:
+        try:
+            pixels[place] = read_pixels(files[place], size, fit)
+        except BadImage as error:
+            return str(error)
+        return None
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        bar = tqdm(
+            pool.map(read, range(len(files))),
+            "reading images",
+            len(files),
+            delay=2,
+            leave=False,
+            disable=None,
+        )
+        for place, reason in enumerate(bar):
+            if reason is not None:
+                bad[files[place]] = reason
+    return pixels, bad
+
+
+def _stamps(files: tuple[Path, ...]) -> tuple[int, ...]:
+    return tuple(file.stat().st_mtime_ns if file.exists() else 0 for file in files)
+
+
+def need_folder(folder: Path, expected: str) -> None:
+    """Raise ConfigError where there is no such folder; `expected` says what should be in it."""
+    if not folder.is_dir():
+        raise ConfigError(f"data.folder={folder}: there is no such folder; expected {expected}")
+
+
+def need_file(folder: Path, *names: str) -> Path:
+    """The first of these files that is in the folder; raises ConfigError where none is."""
+    for name in names:
+        if (folder / name).is_file():
+            return folder / name
+    raise ConfigError(f"data.folder={folder}: holds no {' or '.join(names)}, which was expected there")
+
+
+def _short(path: Path, folder: Path) -> str:
+    return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)

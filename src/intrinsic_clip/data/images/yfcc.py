@@ -1,0 +1,50 @@
+"""A subset of YFCC100M, or any table of captions beside a folder of images."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote_plus
+
+from intrinsic_clip.data.formats.tables import need_columns, read_table
+from intrinsic_clip.data.images.image_captions import Captioned, CaptionedImages, need_folder
+
+
+class Yfcc(CaptionedImages):
+    """Images with captions from a table.
+
+    Args:
+        table: .parquet, .csv or .tsv.
+        image: its column of file names, with or without extension.
+        captions: its columns that together make the caption; YFCC's are url-encoded, `red+bridge%2C+2009`.
+        labels: its columns that are label sets.
+        extension: of file names without one.
+        url_encoded: decode the captions.
+    """
+
+    def __init__(
+        self,
+        table: str,
+        image: str = "photoid",
+        captions: list[str] | None = None,
+        labels: list[str] | None = None,
+        extension: str = ".jpg",
+        url_encoded: bool = True,
+        **options: Any,
+    ) -> None:
+        self.table, self.image, self.captions = Path(table), image, list(captions or ["title"])
+        self.labels, self.extension, self.url_encoded = list(labels or []), extension, url_encoded
+        super().__init__(**options)
+
+    def list_pairs(self) -> Iterator[Captioned]:
+        """The rows of the table."""
+        need_folder(self.folder, f"the images, <{self.image}>{self.extension}")
+        table = read_table(self.table, "\t" if self.table.suffix.lower() == ".tsv" else ",")
+        need_columns(self.table, table, self.image, *self.captions, *self.labels)
+        for row in table.to_dict("records"):
+            texts = [unquote_plus(row[name]) if self.url_encoded else row[name] for name in self.captions]
+            file = self.folder / row[self.image]
+            yield Captioned(
+                file if file.suffix else file.with_name(file.name + self.extension),
+                ". ".join(text.strip() for text in texts if text.strip()),
+                {name: row[name] for name in self.labels},
+            )

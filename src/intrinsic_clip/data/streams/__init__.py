@@ -1,0 +1,1 @@
+"""Sources that are streamed from shards, for sets larger than memory."""

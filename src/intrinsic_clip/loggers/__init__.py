@@ -1,0 +1,1 @@
+"""Where numbers go while they are measured: metrics.csv, and W&B."""

@@ -1,0 +1,137 @@
+"""Log to W&B, offline by default, without ever stopping a training."""
+
+import warnings
+from argparse import Namespace
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import pytorch_lightning.loggers as lightning_loggers
+from pydantic import PositiveFloat, PositiveInt
+from pytorch_lightning.loggers.logger import DummyExperiment, rank_zero_experiment
+from pytorch_lightning.utilities import rank_zero_only
+
+
+class WandbLogger(lightning_loggers.WandbLogger):
+    """Lightning's W&B logger with this project's defaults, that never stops a training.
+
+    Where an online run cannot begin, it goes on offline, and `wandb sync` uploads it. Where the service fails later,
+    W&B's own process tries on and says so in the end; the files are whole, and `wandb sync --include-online` uploads
+    them.
+
+    Args:
+        folder: the run folder `…/<name>/<hash>`. W&B's files go to `wandb/` in it, the hash is W&B's run id, so
+            a run that is resumed goes on under the same one.
+        group: runs whose mean and spread W&B's charts show. None: `<name>`.
+        mode: `offline` needs no account and no network; `online`; `disabled`.
+        every_n_steps: how many of the per-step numbers it gets; each costs W&B about a fifth of a small step,
+            and its charts show 1,500 points at most. metrics.csv has them all.
+        timeout: seconds to wait for the service when an online run begins, and again when it ends.
+        kinds: tags beside `tags`, cut to the 64 characters that W&B allows.
+        project, entity, tags, job_type, name: as in `wandb.init`.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        group: str | None = None,
+        mode: Literal["offline", "online", "disabled"] = "offline",
+        every_n_steps: PositiveInt = 10,
+        timeout: PositiveFloat = 60.0,
+        project: str = "intrinsic-clip",
+        entity: str | None = None,
+        tags: list[str] | None = None,
+        kinds: Sequence[str] = (),
+        job_type: str | None = None,
+        name: str | None = None,
+    ) -> None:
+        import wandb
+
+        super().__init__(
+            name=name,
+            project=project,
+            save_dir=str(Path(folder).resolve()),  # W&B's own process may have started elsewhere
+            version=Path(folder).name,
+            group=group or Path(folder).parent.name,
+            job_type=job_type,
+            offline=mode == "offline",
+            entity=entity,
+            tags=list(dict.fromkeys([*(tags or ()), *(kind[:64] for kind in kinds)])),
+            settings=wandb.Settings(silent=True, console="off", **_waits(mode, timeout)),
+        )
+        self._wandb_init["mode"] = mode
+        self._wandb_init.pop("anonymous", None)  # Lightning sets it, and W&B warns that it means nothing
+        self.every_n_steps = every_n_steps
+        self._failed = False
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        """The W&B run, or a stand-in that does nothing once W&B has failed."""
+        return self._attempt(self._run) or DummyExperiment()
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log, unless W&B has failed before."""
+        self._attempt(super().log_metrics, metrics, step)
+
+    @rank_zero_only
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        """Log the config, unless W&B has failed before."""
+        self._attempt(super().log_hyperparams, params)
+
+    @rank_zero_only
+    def close(self) -> None:
+        """Finish the run, so that its files are whole and the next run of a sweep starts its own."""
+        import wandb
+
+        try:
+            wandb.finish()
+        except Exception as error:
+            self._give_up(error)
+
+    def _run(self) -> Any:
+        """Lightning's `experiment`, which begins the run when it is first asked for."""
+        import wandb
+
+        try:
+            return super().experiment
+        except Exception as error:
+            if self._wandb_init["mode"] != "online":
+                raise
+            warnings.warn(
+                f"W&B: this run goes on offline, since it cannot begin online ({_one_line(error)}); "
+                f"wandb sync {self.save_dir}/wandb/offline-run-* uploads it later",
+                stacklevel=4,
+            )
+            self._wandb_init["mode"] = "offline"
+            wandb.teardown()  # W&B's own process holds the run's id, and would go on trying
+            return super().experiment
+
+    def _attempt(self, action: Callable[..., Any], *args: Any) -> Any:
+        if self._failed:
+            return None
+        try:
+            return action(*args)
+        except Exception as error:
+            self._give_up(error)
+            return None
+
+    def _give_up(self, error: Exception) -> None:
+        """Warn once; a second error, inside the action that failed or at the end, follows from the first."""
+        if not self._failed:
+            warnings.warn(f"W&B failed and is off for the rest of this run: {_one_line(error)}", stacklevel=4)
+        self._failed = True
+
+
+def _waits(mode: str, timeout: float) -> dict[str, Any]:
+    """How long W&B waits for its service; what it writes to the disk alone is waited for, however busy the machine."""
+    return (
+        dict.fromkeys(("init_timeout", "login_timeout", "finish_timeout"), timeout)
+        if mode == "online"
+        else {}
+    )
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

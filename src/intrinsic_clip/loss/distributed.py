@@ -1,0 +1,42 @@
+"""The loss of a batch that several processes share: the negatives come from all of it.
+
+Each process holds n pairs of the N = n · processes, in rank order. The gradients that DDP averages over processes equal
+those of one process with the whole batch.
+"""
+
+import torch.distributed.nn
+from torch import Tensor, distributed
+
+from intrinsic_clip.loss.info_nce import cross_entropy, info_nce
+
+
+def shared_info_nce(
+    x: Tensor, y: Tensor, tau: Tensor, chunk: int | None = None, local_block: bool = False
+) -> Tensor:
+    """The whole batch's InfoNCE, `(*R,)`, the same value on every process.
+
+    Args:
+        x, y: this process's normalised representations, `(*R, n, d)`.
+        tau: the temperature itself, `(*R,)` or a scalar tensor.
+        chunk: rows of logits in memory at a time; None: all.
+        local_block: compute the logits of the own rows only, x against all y and y against all x: 2 · n · N of them
+            instead of N². The gradient is then that of the own rows' cross-entropies, and the mean over processes is
+            the batch's.
+    """
+    x_all, y_all = gather(x), gather(y)
+    if not local_block:
+        return info_nce(x_all, y_all, tau, chunk)
+    first = distributed.get_rank() * x.shape[-2]
+    own = (cross_entropy(x, y_all, tau, first, chunk) + cross_entropy(y, x_all, tau, first, chunk)) / 2
+    return own + (_mean_over_processes(own.detach()) - own.detach())
+
+
+def gather(rows: Tensor) -> Tensor:
+    """The rows of all processes in rank order, `(*R, n, d) → (*R, N, d)`, with gradient to those they came from."""
+    return torch.cat(torch.distributed.nn.all_gather(rows), dim=-2)
+
+
+def _mean_over_processes(value: Tensor) -> Tensor:
+    total = value.clone()
+    distributed.all_reduce(total)
+    return total / distributed.get_world_size()

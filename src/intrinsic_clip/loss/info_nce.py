@@ -1,0 +1,54 @@
+"""The contrastive loss: symmetric InfoNCE, the temperature τ, and the two similarity normalisations.
+
+    L(f, g, τ) = ½ (CE over rows + CE over columns) of S / τ,   S_ij = ⟨f(x_i), g(y_j)⟩
+
+Gui, Ma, Ma, *Multi-modal contrastive learning adapts to intrinsic dimensions of shared latent variables*,
+NeurIPS 2025, section 2. Everything takes leading replicate axes R: independent trainings side by side. What encoders
+put out in half precision is widened: similarities, logits and τ are float32 under autocast too.
+"""
+
+from torch import Tensor
+
+from intrinsic_clip.loss import chunked
+from intrinsic_clip.loss.precision import widened, without_autocast
+
+
+def info_nce(x: Tensor, y: Tensor, tau: Tensor, chunk: int | None = None) -> Tensor:
+    """Symmetric InfoNCE of paired representations; row i of x and row i of y are a positive pair.
+
+    Args:
+        x, y: normalised representations, `(*R, n, d)`.
+        tau: the temperature itself, `(*R,)` or a scalar tensor.
+        chunk: rows of the n × n logits in memory at a time, for large n; None: all, which is faster.
+
+    Returns:
+        The loss per replicate in nats, `(*R,)`: ½ (CE x→y + CE y→x), each a mean over the n pairs.
+    """
+    x, y, tau = widened(x), widened(y), widened(tau)
+    with without_autocast(x.device):
+        x = x / tau[..., None, None]  # τ divides n·d numbers here instead of n²
+        if chunk is not None and chunk < x.shape[-2]:
+            x_to_y, y_to_x = chunked.both_ways(x, y, chunk)
+            return (x_to_y + y_to_x).mean(-1) / 2
+        logits = x @ y.mT
+        x_to_y = logits.log_softmax(-1).diagonal(dim1=-2, dim2=-1)
+        y_to_x = logits.mT.log_softmax(-1).diagonal(dim1=-2, dim2=-1)
+        return -(x_to_y + y_to_x).mean(-1) / 2
+
+
+def cross_entropy(x: Tensor, y: Tensor, tau: Tensor, first: int, chunk: int | None = None) -> Tensor:
+    """One direction of InfoNCE for some rows of a batch: mean CE of each x_i among all y_j, per replicate `(*R,)`.
+
+    Args:
+        x: some rows' normalised representations, `(*R, n, d)`.
+        y: all rows' normalised representations in the other modality, `(*R, N, d)`.
+        tau: the temperature itself, `(*R,)` or a scalar tensor.
+        first: the row of y that is the partner of row 0 of x; those of the others follow.
+        chunk: rows of the n × N logits in memory at a time; None: all.
+    """
+    x, y, tau = widened(x), widened(y), widened(tau)
+    with without_autocast(x.device):
+        x = x / tau[..., None, None]
+        if chunk is not None and chunk < x.shape[-2]:
+            return chunked.one_way(x, y, first, chunk).mean(-1)
+        return -(x @ y.mT).log_softmax(-1).diagonal(first, dim1=-2, dim2=-1).mean(-1)

@@ -1,0 +1,45 @@
+"""The temperature τ: learned, as in the paper, or fixed."""
+
+import torch
+from pydantic import NonNegativeFloat, PositiveFloat
+from torch import Tensor, nn
+
+
+class LearnedTemperature(nn.Module):
+    """τ = exp(scale · s) + minimum with a learned scalar s per replicate (paper: scale 4 or 2, minimum 1e-4).
+
+    Args:
+        scale: c, which gives τ a larger step than Adam's; 4 for synthetic data, 2 for real data.
+        minimum: τ_min, the floor under the temperature.
+        initial: s₀; 0 starts at τ = 1 + minimum.
+        replicates: the shape R.
+    """
+
+    def __init__(
+        self,
+        scale: PositiveFloat = 4.0,
+        minimum: NonNegativeFloat = 1e-4,
+        initial: float = 0.0,
+        replicates: tuple[int, ...] = (),
+    ) -> None:
+        super().__init__()
+        self.scale, self.minimum = scale, minimum
+        self.s = nn.Parameter(torch.full(replicates, float(initial)))
+
+    def forward(self) -> Tensor:
+        """The temperature, `(*R,)`."""
+        return torch.exp(self.scale * self.s) + self.minimum
+
+
+class FixedTemperature(nn.Module):
+    """A τ that is not trained: the contrast to `LearnedTemperature`."""
+
+    value: Tensor
+
+    def __init__(self, tau: PositiveFloat = 0.1, replicates: tuple[int, ...] = ()) -> None:
+        super().__init__()
+        self.register_buffer("value", torch.full(replicates, float(tau)))
+
+    def forward(self) -> Tensor:
+        """The temperature, `(*R,)`."""
+        return self.value

@@ -1,0 +1,37 @@
+"""Appendix: encoders too weak to align the pairs, so that V(H) is empty."""
+
+from matplotlib.figure import Figure
+
+from intrinsic_clip.paper_figures import sweeps
+from intrinsic_clip.paper_figures.claims import Claim, mean_sd
+from intrinsic_clip.paper_figures.finished_runs import Runs
+
+EXPERIMENTS = ("shallow", "synthetic_nonlinear")
+K = 5
+NAMES = {"synthetic_nonlinear": "three hidden layers", "shallow": "one ReLU layer"}
+
+
+def draw(runs: Runs) -> Figure:
+    """Matching, ID of f(X) and τ over d, with the main encoder and the weak one."""
+    return sweeps.draw_two(runs, NAMES, K)
+
+
+def claims(runs: Runs) -> list[Claim]:
+    """Alignment fails, and with it the adaptation of ID."""
+    d = runs.nearest_dim("shallow", 19)
+    weak, strong = (
+        {m: runs.values(e, m, d=d) for m in ("matching/top_1/x_to_y", "id/mle/x")} for e in EXPERIMENTS
+    )
+    matching, ids = "matching/top_1/x_to_y", "id/mle/x"
+    return [
+        Claim(
+            f"d = {d}: pairs are matched worse than by the main encoder",
+            f"{mean_sd(weak[matching])} against {mean_sd(strong[matching])}",
+            bool(weak[matching].mean() < strong[matching].mean()),
+        ),
+        Claim(
+            f"d = {d}: ID does not adapt to k* = {K}",
+            f"{mean_sd(weak[ids])} against {mean_sd(strong[ids])}",
+            bool(abs(weak[ids].mean() - K) > 1),
+        ),
+    ]

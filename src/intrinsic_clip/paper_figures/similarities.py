@@ -1,0 +1,64 @@
+"""Appendix: norms and similarities of held-out representations, a row per data set."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from intrinsic_clip.paper_figures import style
+from intrinsic_clip.paper_figures.claims import Claim
+from intrinsic_clip.paper_figures.finished_runs import Runs, pair_similarities
+
+EXPERIMENTS = ()
+OPTIONAL = (
+    "synthetic_linear",
+    "synthetic_nonlinear",
+    "cosine",
+    "openclipart",
+    "citeseq",
+    "imagenetv2",
+    "yfcc",
+)
+
+
+def draw(runs: Runs) -> Figure:
+    """Histograms of norms and of similarities, and each pair's similarity against its strongest rival's."""
+    shown = list(runs.at_dim(OPTIONAL, 19))
+    figure, axes = style.panels(3 * len(shown), rows=len(shown))
+    for row, (experiment, d) in enumerate(shown):
+        found = runs.embeddings(experiment, d)
+        norms, similarity, scatter = axes[3 * row : 3 * row + 3]
+        norms.set_title(f"{norms.get_title(loc='left')} {experiment}, d = {d}: norms", loc="left")
+        for side, (colour, _, name) in style.SIDES.items():
+            style.histogram(norms, np.linalg.norm(found[f"{side}_raw"], axis=1), colour, name)
+        norms.set(xlabel="‖·‖ of the encoder's output", ylabel="density")
+        norms.legend()
+        similarity.set_title(f"{similarity.get_title(loc='left')} similarities", loc="left")
+        style.similarities(similarity, found)
+        logits = found["x"] @ found["y"].T
+        positive = np.diag(logits).copy()
+        np.fill_diagonal(logits, -np.inf)
+        rival = logits.max(1)
+        scatter.set_title(f"{scatter.get_title(loc='left')} partner against best rival", loc="left")
+        scatter.scatter(positive, rival, s=3, alpha=0.4, color=style.X, lw=0, rasterized=True)
+        low, high = min(positive.min(), rival.min()), max(positive.max(), rival.max())
+        scatter.plot([low, high], [low, high], color=style.TRUTH, ls="--", lw=1, label="equal")
+        scatter.set(xlabel="similarity to the partner", ylabel="largest to another row")
+        scatter.legend()
+    style.foot(figure, runs)
+    return figure
+
+
+def claims(runs: Runs) -> list[Claim]:
+    """Positive pairs are more alike than random ones, and the norm is that of the append rows (all 1 with cosines)."""
+    found = []
+    for experiment, d in runs.at_dim(OPTIONAL, 19):
+        embeddings = runs.embeddings(experiment, d)
+        positive, random = pair_similarities(embeddings)
+        apart = (f"{rows.mean():.2f} ± {rows.std():.2f}" for rows in (positive, random))
+        measured = "positive {}, random {}".format(*apart)
+        separate = bool(positive.mean() - random.mean() > random.std())
+        says = f"{experiment}, d = {d}: positive pairs stand apart from random ones"
+        found.append(Claim(says, measured, separate))
+        f, g = (float(np.linalg.norm(embeddings[side], axis=1).mean()) for side in "xy")
+        says = f"{experiment}, d = {d}: held-out representations have norm 1, as those the norm is taken over"
+        found.append(Claim(says, f"f {f:.2f}, g {g:.2f}", max(abs(f - 1), abs(g - 1)) < 0.2))
+    return found

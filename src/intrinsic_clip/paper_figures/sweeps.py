@@ -1,0 +1,128 @@
+"""Sweeps over the output dimension, which most figures are: the panels and the claims they share."""
+
+import warnings
+from collections.abc import Mapping
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from intrinsic_clip.paper_figures import style
+from intrinsic_clip.paper_figures.claims import Claim, mean_sd, near
+from intrinsic_clip.paper_figures.finished_runs import Runs
+
+TOP = {"matching/top_1/x_to_y": "top 1", "matching/top_0.5pct/x_to_y": "top 0.5 %"}
+
+
+def draw_synthetic(runs: Runs, experiment: str, k: int) -> Figure:
+    """Matching of the nearest in and out of sample, and ID, over d, with the ID of what is shared."""
+    figure, (left, right) = style.panels(2, ["matching (top 1)", "intrinsic dimension (MLE)"])
+    style.matching(left, runs, experiment, "matching/top_1/x_to_y")
+    style.dimension(right, runs, experiment, in_sample=True)
+    style.true_dim(right, k)
+    shared = shared_dimension(runs, experiment).mean()
+    right.axhline(shared, color=style.THIRD, ls="-.", lw=1, label="shared h(X)")
+    for ax in (left, right):
+        ax.set_xlabel(style.OUTPUT_DIM)
+    left.legend()
+    right.legend(loc="lower right", ncols=2, columnspacing=0.6, handlelength=1.6)
+    style.foot(figure, runs)
+    return figure
+
+
+def shared_dimension(runs: Runs, experiment: str) -> "pd.Series[float]":
+    """What the MLE says of h(X) itself, the part of X that Y shares: the best that f(X) could be, per replicate."""
+    import torch  # takes seconds, and most of what a figure shows is in tables
+
+    from intrinsic_clip import data
+    from intrinsic_clip.dimension import mle
+
+    kind = getattr(data, runs.settings(experiment, "data._target_")[0].rpartition(".")[2])
+    z = torch.from_numpy(runs.latent(experiment))
+    h = kind().share(z.flatten(0, -2), torch.Generator()).reshape(z.shape)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # rows that all of the map's pieces send to 0 are one point
+        return pd.Series(mle(h).value.numpy()).dropna()
+
+
+def shared_claim(runs: Runs, experiment: str, k: int) -> Claim:
+    """That the MLE is right where it is given what is shared itself."""
+    values = shared_dimension(runs, experiment)
+    return Claim(f"the MLE of h(X) itself, what is shared, is k* = {k}", mean_sd(values), near(values, k))
+
+
+def draw_real(runs: Runs, experiment: str) -> Figure:
+    """Top-0.5 % matching, the accuracy of each label set, and ID, over d."""
+    labels = sorted(m for m in set(runs.tables[experiment]["metric"]) if m.startswith("matching/label_"))
+    # The paper's: x → y for the first label set, y → x for the second.
+    shown = [m for m in labels if m.endswith("x_to_y")][:1] + [m for m in labels if m.endswith("y_to_x")][1:2]
+    names = [m.split("/")[1].removeprefix("label_") for m in shown]
+    titles = ["matching (top 0.5 %)", *(f"accuracy ({name})" for name in names), "intrinsic dimension (MLE)"]
+    figure, axes = style.panels(len(titles), titles)
+    for ax, metric in zip(axes, ["matching/top_0.5pct/x_to_y", *shown], strict=False):
+        style.matching(ax, runs, experiment, metric)
+    style.dimension(axes[-1], runs, experiment)
+    for ax in axes:
+        ax.set_xlabel(style.OUTPUT_DIM)
+    for ax in (axes[0], axes[-1]):
+        ax.legend()
+    style.foot(figure, runs)
+    return figure
+
+
+def draw_two(runs: Runs, names: Mapping[str, str], k: int) -> Figure:
+    """Matching of the nearest, ID of f(X) and τ over d, of two experiments: their names → what they differ in."""
+    figure, axes = style.panels(3, ["matching (top 1)", "intrinsic dimension of f(X)", "temperature"])
+    for (experiment, name), (colour, marker, _) in zip(names.items(), style.SIDES.values(), strict=True):
+        for ax, metric in zip(axes, ("matching/top_1/x_to_y", "id/mle/x", "temperature"), strict=True):
+            style.band(ax, runs.curve(experiment, metric), color=colour, marker=marker, label=name)
+    style.true_dim(axes[1], k)
+    axes[0].set(ylabel="matching accuracy", ylim=(-0.02, 1.02))
+    axes[1].set(ylabel="intrinsic dimension", ylim=(0, None))
+    axes[2].set(ylabel="τ", yscale="log")
+    for ax in axes:
+        ax.set_xlabel(style.OUTPUT_DIM)
+    axes[1].legend()
+    style.foot(figure, runs)
+    return figure
+
+
+def dimension_claims(runs: Runs, experiment: str, k: int) -> list[Claim]:
+    """That ID(f) = ID(g) = k* whatever d ≥ k*, at the smallest such d, a middle one and the largest."""
+    dims = [d for d in runs.output_dims(experiment) if d >= k]
+    chosen = list(dict.fromkeys((dims[0], runs.nearest_dim(experiment, 19), dims[-1])))
+    claims = []
+    for d in chosen:
+        f, g = (runs.values(experiment, f"id/mle/{side}", d=d) for side in "xy")
+        also = ", ".join(mean_sd(runs.values(experiment, f"id/twonn/{side}", d=d)) for side in "xy")
+        measured = f"f {mean_sd(f)}, g {mean_sd(g)} (TwoNN {also})"
+        claims.append(Claim(f"d = {d}: ID(f) = ID(g) = k* = {k}", measured, near(f, k) and near(g, k)))
+    return claims
+
+
+def saturation_claims(runs: Runs, experiment: str, metric: str) -> list[Claim]:
+    """That ID and matching rise with d and then stay: the upper half of the d against the range over all."""
+    found = []
+    for name, what in (("id/mle/x", "ID(f)"), ("id/mle/y", "ID(g)"), (metric, TOP[metric] + " matching")):
+        curve = runs.curve(experiment, name)
+        if curve.empty:
+            found.append(Claim(f"{what} saturates in d", "it could not be measured"))
+            continue
+        late = curve[curve["at"] >= curve["at"].max() / 2]["mean"]
+        drift, span = late.max() - late.min(), curve["mean"].max() - curve["mean"].min()
+        first, last = curve.iloc[0], curve.iloc[-1]
+        ends = f"d = {first['at']:g}: {first['mean']:.3g}, d = {last['at']:g}: {last['mean']:.3g}"
+        measured = f"{ends}; within the upper half of the d it differs by {drift:.2g}"
+        found.append(Claim(f"{what} saturates in d", measured, bool(drift <= 0.2 * span)))
+    return found
+
+
+def matching_claim(runs: Runs, experiment: str, metric: str, k: int) -> Claim:
+    """That matching rises until d = k* and hardly after."""
+    below = [d for d in runs.output_dims(experiment) if d < k]
+    above = [d for d in runs.output_dims(experiment) if d >= k]
+    chosen = [*below[-1:], *above[:1], runs.nearest_dim(experiment, 19), *above[-1:]]
+    values = {d: runs.values(experiment, metric, d=d) for d in dict.fromkeys(chosen)}
+    measured = ", ".join(f"d = {d}: {mean_sd(value)}" for d, value in values.items())
+    means = [float(value.mean()) for value in values.values()]
+    rises = bool(below) and means[-1] - means[1] < means[1] - means[0]
+    return Claim("matching rises until d = k* and hardly after", measured, rises)

@@ -1,0 +1,19 @@
+"""Figure 5: YFCC over the output dimension."""
+
+from matplotlib.figure import Figure
+
+from intrinsic_clip.paper_figures import sweeps
+from intrinsic_clip.paper_figures.claims import Claim
+from intrinsic_clip.paper_figures.finished_runs import Runs
+
+EXPERIMENTS = ("yfcc",)
+
+
+def draw(runs: Runs) -> Figure:
+    """Matching, the accuracy of each label set, and ID."""
+    return sweeps.draw_real(runs, *EXPERIMENTS)
+
+
+def claims(runs: Runs) -> list[Claim]:
+    """Everything saturates at a d far below the largest."""
+    return sweeps.saturation_claims(runs, *EXPERIMENTS, "matching/top_0.5pct/x_to_y")

@@ -1,0 +1,124 @@
+"""Retrieval to look at: some held-out images, and the captions that the embeddings find for them."""
+
+import warnings
+from pathlib import Path
+
+import torch
+from pydantic import NonNegativeInt, PositiveInt
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.loggers import WandbLogger
+from torch import Tensor
+
+from intrinsic_clip.data.paired import PairedData
+from intrinsic_clip.probes.contact_sheet import Retrieved, contact_sheet, mark
+from intrinsic_clip.probes.embeddings import forget_embeddings, sampled_rows, take_embeddings
+from intrinsic_clip.runs.atomic import write_atomically
+from intrinsic_clip.runs.results import EXAMPLES
+
+
+class ExamplesProbe(Callback):
+    """Leaves `examples.png` in the run folder, the trainer's default_root_dir, and the same as a table for W&B.
+
+    Of a ContrastiveModule, in `trainer.test`, on data that have pictures and captions; of other data there is nothing
+    to show, and nothing is said. Captions are ranked by their cosine with the image, after the similarity's
+    normalisation, in the first replicate. One counts as right if it is the image's own or reads the same, or belongs
+    to the same picture. Whatever fails is warned of, and the run goes on.
+
+    Args:
+        images: how many to show, drawn with `seed`.
+        captions: how many to list for each.
+        max_samples: of more held-out rows, a sample is looked through, drawn with `seed` as other probes draw it.
+    """
+
+    def __init__(
+        self,
+        images: PositiveInt = 8,
+        captions: PositiveInt = 5,
+        max_samples: PositiveInt = 10_000,
+        seed: NonNegativeInt = 0,
+    ) -> None:
+        self.images, self.captions, self.max_samples, self.seed = images, captions, max_samples, seed
+        self.latest: dict[str, Tensor] = {}  # it measures nothing
+        self.reasons: dict[str, str] = {}
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Nothing that an earlier fit or test has seen is reused."""
+        forget_embeddings(pl_module)
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw the sheet and log the table, on rank 0."""
+        data = getattr(trainer, "datamodule", None)
+        if not trainer.is_global_zero or not isinstance(data, PairedData):
+            return
+        try:
+            retrieved = self.retrieve(trainer, pl_module, data)
+            if retrieved:
+                write_atomically(Path(trainer.default_root_dir) / EXAMPLES, contact_sheet(retrieved))
+                _log_table(trainer, retrieved)
+        except Exception as error:  # whatever it is, it must not cost the training
+            reason = " ".join(str(error).split()) or type(error).__name__
+            warnings.warn(f"{type(self).__name__} failed, there are no examples: {reason}", stacklevel=2)
+
+    @torch.no_grad()
+    def retrieve(self, trainer: Trainer, module: LightningModule, data: PairedData) -> list[Retrieved]:
+        """What is found for the images drawn; nothing where the data have no pictures.
+
+        Raises:
+            ValueError: the embeddings are not finite.
+        """
+        rows = sampled_rows(len(data.pairs("test")), self.max_samples, self.seed)
+        drawn = torch.randperm(len(rows), generator=torch.Generator().manual_seed(self.seed))[: self.images]
+        own = data.examples(rows[drawn])
+        if own is None:
+            return []
+        embeddings = take_embeddings(trainer, module, "test", self.max_samples, self.seed)
+        x, y = (side.flatten(0, -3)[0] if side.ndim > 2 else side for side in embeddings.pair())
+        cosines = _cosines(x[drawn.to(x.device)], y).cpu()
+        order = cosines.argsort(dim=1, descending=True, stable=True)
+        best = order[:, : self.captions]
+        found = data.examples(rows[best.flatten()])
+        assert found is not None
+        width = best.shape[1]
+        retrieved = []
+        for i, row in enumerate(drawn.tolist()):
+            images = found.images[i * width : (i + 1) * width]
+            captions = found.captions[i * width : (i + 1) * width]
+            same_picture = (images == own.images[i]).flatten(1).all(1).tolist()
+            retrieved.append(
+                Retrieved(
+                    own.images[i],
+                    captions,
+                    cosines[i, best[i]].tolist(),
+                    [same or c == own.captions[i] for same, c in zip(same_picture, captions, strict=True)],
+                    own.captions[i],
+                    int((order[i] == row).nonzero()) + 1,
+                    len(rows),
+                )
+            )
+        return retrieved
+
+
+def _cosines(images: Tensor, captions: Tensor) -> Tensor:
+    x, y = (torch.nn.functional.normalize(side.double(), dim=-1) for side in (images, captions))
+    cosines = x @ y.T
+    if not cosines.isfinite().all():
+        raise ValueError("the embeddings are not finite")
+    return cosines
+
+
+def _log_table(trainer: Trainer, retrieved: list[Retrieved]) -> None:
+    """The same for W&B, each caption with its mark."""
+    loggers = [logger for logger in trainer.loggers if isinstance(logger, WandbLogger)]
+    if not loggers:
+        return
+    import wandb
+
+    columns = ["image", "true caption", "rank"]
+    columns += [f"caption {place + 1}" for place in range(len(retrieved[0].captions))]
+    rows = []
+    for one in retrieved:
+        marked = [f"{mark(right)} {text}" for right, text in zip(one.right, one.captions, strict=True)]
+        pixels = (one.image * 255).round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
+        rows.append([wandb.Image(pixels), one.true_caption, one.rank, *marked])
+    for logger in loggers:
+        logger.log_table("examples", columns, rows)

@@ -1,0 +1,1 @@
+"""Everything that shows numbers to a person: pictures, tables, pages, figures."""

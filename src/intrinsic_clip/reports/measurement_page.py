@@ -1,0 +1,47 @@
+"""The same as one web page that needs nothing beside it."""
+
+import base64
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+from intrinsic_clip.reports.measurement_printout import what
+from intrinsic_clip.reports.measurement_tables import Table, tables
+from intrinsic_clip.reports.page.document import document
+
+
+def page(found: Mapping[str, Any], picture: bytes) -> str:
+    """HTML with the picture, a PNG, inside."""
+    encoded = base64.b64encode(picture).decode()
+    notes = "".join(f'<p class="remark">{escape(note)}</p>' for note in found["notes"])
+    versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items() if version)
+    body = (
+        f"<h1>How many dimensions do they use?</h1>\n<p>{escape(what(found))}</p>\n"
+        f'<p class="advice">{escape(found["advice"]["text"])}</p>\n'
+        f'<img alt="{escape(_described(found))}" src="data:image/png;base64,{encoded}">\n'
+        + "\n".join(_table(table) for table in tables(found))
+        + f'\n{notes}\n<p class="remark">{escape(versions)}</p>'
+    )
+    return document("intrinsic-clip probe", body)
+
+
+def _described(found: Mapping[str, Any]) -> str:
+    last = (
+        "recall against dimensions kept"
+        if found["curves"].keys() & {"retrieval/canonical"}
+        else "variance kept"
+    )
+    return f"Four panels: spectrum, intrinsic dimension against scale and against sample size, {last}"
+
+
+def _table(table: Table) -> str:
+    def line(cells: tuple[str, ...], tag: str) -> str:
+        return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+    head = f"<thead>{line(table.header, 'th')}</thead>" if any(table.header) else ""
+    body = "\n".join(line(row, "td") for row in table.rows)
+    remarks = "".join(f'<p class="remark">{escape(remark)}</p>' for remark in table.remarks)
+    return (
+        f"<h2>{escape(table.title)}</h2>\n"
+        f'<div class="scroll"><table>{head}<tbody>\n{body}\n</tbody></table></div>{remarks}'
+    )

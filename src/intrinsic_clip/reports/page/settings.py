@@ -1,0 +1,129 @@
+"""Which settings tell the trainings of a sweep apart, and which trainings are repetitions of one another."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from intrinsic_clip.runs.addresses import content_of
+from intrinsic_clip.runs.replicates import Replicates
+from intrinsic_clip.runs.tidy_table import flatten
+
+REPETITION = ("seed", "replicates")  # what may differ between repetitions
+WHEN = ("every_n_epochs", "every_n_steps")  # changes no number
+TARGET = "_target_"
+D = "encoder.output_dim"
+FIRST = (D, "data.shared_dim", "data.noise")  # of the axes of a sweep
+
+
+@dataclass(frozen=True)
+class Training:
+    """One of the trainings of a run: a repetition at an output dimension.
+
+    Attributes:
+        run: the run's folder. place: among the run's trainings, in the order of the flattened axes R.
+        repetition: seed and index of the replicate, which determine what is random in it.
+        settings: all that can change its numbers, as `encoder.output_dim` …
+    """
+
+    run: Path
+    place: int
+    repetition: tuple[int, int]
+    settings: Mapping[str, Any]
+
+
+def trainings_of(run: Path, config: Mapping[str, Any]) -> list[Training]:
+    """Those of one run, in the order of the values in its results."""
+    settings = flatten(content_of(config))
+    return [
+        Training(run, place, (config["seed"], index or 0), settings if d is None else settings | {D: d})
+        for place, (d, index) in enumerate(Replicates.of(config).labels())
+    ]
+
+
+def differing(trainings: Sequence[Training]) -> list[str]:
+    """The settings that tell apart what is not a repetition, output dimension first.
+
+    Left out are copies (`data.seed` of `seed`), when probes measure, names that go with other settings, and what only
+    belongs to a choice: where the temperature is learned or fixed at 0.1, that it is fixed says all.
+    """
+    keys = {key for training in trainings for key in training.settings}
+    columns = {key: [_hashable(training.settings.get(key)) for training in trainings] for key in keys}
+    varying = [key for key in sorted(keys, key=_rank) if len(set(columns[key])) > 1]
+    kept = [key for key in REPETITION if key in columns]
+    for key in varying:
+        copies = any(_word(k) == _word(key) != TARGET and columns[k] == columns[key] for k in kept)
+        target = columns.get(_node(key) + TARGET)
+        everywhere = all(key in training.settings for training in trainings)
+        implied = target is not None and not everywhere and _determined(columns[key], target)
+        if key not in REPETITION and _word(key) not in WHEN and not copies and not implied:
+            kept.append(key)
+    found = [key for key in kept if key not in REPETITION]
+    others = [key for key in found if key != "name"]
+    together = list(zip(*(columns[key] for key in others), strict=True))
+    return others if together and "name" in found and _determined(columns["name"], together) else found
+
+
+def grouped(trainings: Sequence[Training], keys: Sequence[str]) -> list[list[Training]]:
+    """Repetitions of the same settings together, in the order of these; one that is there twice counts once."""
+    groups: dict[tuple[str, ...], dict[tuple[int, int], Training]] = {}
+    for training in sorted(trainings, key=lambda t: [_sortable(t.settings.get(key)) for key in keys]):
+        values = tuple(_hashable(training.settings.get(key)) for key in keys)
+        groups.setdefault(values, {}).setdefault(training.repetition, training)
+    return [[of[repetition] for repetition in sorted(of)] for of in groups.values()]
+
+
+def short_names(keys: Sequence[str]) -> dict[str, str]:
+    """What each setting is called in tables: the last word of it, if no other has the same."""
+    words = {key: key.removesuffix(f".{TARGET}").rpartition(".")[2] for key in keys}
+    names = list(words.values())
+    return {
+        key: "d" if key == D else word if names.count(word) == 1 else key.removesuffix(f".{TARGET}")
+        for key, word in words.items()
+    }
+
+
+def shown(key: str, value: Any) -> Any:
+    """A value as it stands in tables: of `FixedTemperature` under loss.temperature only `Fixed`."""
+    if isinstance(value, list):
+        return ", ".join(str(part) for part in value)
+    if not key.endswith(TARGET) or value is None:
+        return value
+    node = key.removesuffix(f".{TARGET}").rpartition(".")[2].capitalize()
+    name = str(value).rpartition(".")[2]
+    return name.removesuffix(node) or name
+
+
+def axes(groups: Sequence[Sequence[Training]], keys: Sequence[str]) -> list[str]:
+    """The settings that are numbers everywhere: a sweep's curves can be drawn over them."""
+    return [key for key in keys if all(_is_number(group[0].settings.get(key)) for group in groups)]
+
+
+def _rank(key: str) -> tuple[int, bool, str]:
+    return (FIRST.index(key) if key in FIRST else len(FIRST)), not key.endswith(TARGET), key
+
+
+def _node(key: str) -> str:
+    return key[: key.rfind(".") + 1]
+
+
+def _word(key: str) -> str:
+    return key.rpartition(".")[2]
+
+
+def _determined(column: Sequence[Any], by: Sequence[Any]) -> bool:
+    pairs = set(zip(by, column, strict=True))
+    return len(pairs) == len(set(by))
+
+
+def _hashable(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def _sortable(value: Any) -> tuple[int, float, str]:
+    return (0, float(value), "") if _is_number(value) else (1, 0.0, str(value))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

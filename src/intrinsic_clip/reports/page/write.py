@@ -1,0 +1,45 @@
+"""The entry point for a look at finished runs: one web page that needs nothing beside it, and no network."""
+
+import sys
+from pathlib import Path
+
+from intrinsic_clip.runs import atomic
+
+PAGE = "report.html"
+
+
+SCRIPTS = (
+    "chart",
+    "data",
+    "summary",
+    "sweep",
+    "training",
+    "embeddings",
+    "settings",
+    "report",
+)  # needed first, first
+
+
+def report(folder: Path, output: Path | None = None) -> Path:
+    """Write the page of all finished runs in a folder; returns where it lies.
+
+    Raises:
+        ConfigError: there is no such folder, or no finished run in it.
+        OSError: where the page cannot be written.
+    """
+    from intrinsic_clip.reports.page.contents import contents
+    from intrinsic_clip.reports.page.document import asset, document
+
+    data = contents(folder)
+    for reason in data["left_out"]:
+        print(reason, file=sys.stderr)
+    page = document(
+        f"{data['name']} – intrinsic-clip report",
+        asset("report.html"),
+        styles=["base.css", "report.css"],
+        scripts=[f"{name}.js" for name in SCRIPTS],
+        data=data,
+    )
+    path = output or folder / PAGE
+    atomic.write_atomically(path, page)
+    return path

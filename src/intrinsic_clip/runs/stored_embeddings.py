@@ -1,0 +1,111 @@
+"""Write and read embeddings.safetensors: what a run keeps of its held-out rows."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.runs.atomic import write_atomically
+from intrinsic_clip.runs.replicates import Replicates
+
+EMBEDDINGS = "embeddings.safetensors"
+MAX_BYTES = 2**28  # of all replicates together; of larger ones the first replicate's are kept
+LABEL = "label_"
+
+
+@dataclass(frozen=True)
+class StoredEmbeddings:
+    """Held-out representations of one training.
+
+    Attributes:
+        x, y: representations as the loss sees them, `(n, d)`.
+        x_raw, y_raw: the encoders' own outputs, `(n, d)`.
+        z: the true latent `(n, k*)`, where it is known.
+        labels: label sets by name, `(n,)`.
+    """
+
+    x: NDArray[np.floating]
+    y: NDArray[np.floating]
+    x_raw: NDArray[np.floating]
+    y_raw: NDArray[np.floating]
+    z: NDArray[np.floating] | None = None
+    labels: dict[str, NDArray[np.integer]] = field(default_factory=dict)
+
+
+def write_embeddings(folder: Path, arrays: Mapping[str, np.ndarray], replicated: bool) -> None:
+    """Write embeddings `(*R, n, d)` by name, or the first replicate's where all together are large.
+
+    Args:
+        folder: the run folder.
+        arrays: x, y, x_raw, y_raw, and z where it is known `(*R, n, ·)`; label sets as `label_<set>`, `(n,)`.
+        replicated: whether R has a last axis of replicates.
+    """
+    if replicated and sum(array.nbytes for array in arrays.values()) > MAX_BYTES:
+        arrays = {
+            name: array[..., :1, :, :] if array.ndim > 2 and not name.startswith(LABEL) else array
+            for name, array in arrays.items()
+        }
+    write_atomically(folder / EMBEDDINGS, save({n: np.ascontiguousarray(a) for n, a in arrays.items()}))
+
+
+def read_embeddings(
+    folder: Path, replicates: Replicates
+) -> dict[tuple[int | None, int | None], StoredEmbeddings]:
+    """Return what a run kept, by (output dimension, replicate index) as in `Replicates.labels()`.
+
+    Narrow representations lose the zeros that fill them up to the widest.
+
+    Raises:
+        ConfigError: the file is missing, damaged, or of another run.
+    """
+    arrays = _load(folder)
+    labels = replicates.labels()
+    try:
+        count = int(np.prod(arrays["x"].shape[:-2], dtype=int))
+        first = labels[0][1]
+        kept = labels if count == len(labels) else [label for label in labels if label[1] == first]
+        return {label: _one(arrays, place, len(kept), label[0]) for place, label in enumerate(kept)}
+    except (LookupError, ValueError) as error:
+        raise ConfigError(f"{folder / EMBEDDINGS}: damaged, or of another run ({error})") from error
+
+
+def join_embeddings(folders: Sequence[Path], folder: Path) -> None:
+    """Write the embeddings of a run from those of its chunks, in the order of their replicates."""
+    parts = [_load(part) for part in folders]
+    joined = {
+        name: array
+        if name.startswith(LABEL) or array.ndim < 3
+        else np.concatenate([part[name] for part in parts], axis=-3)
+        for name, array in parts[0].items()
+    }
+    write_atomically(folder / EMBEDDINGS, save(joined))
+
+
+def _load(folder: Path) -> dict[str, np.ndarray]:
+    path = folder / EMBEDDINGS
+    try:
+        return load(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+    except (SafetensorError, ValueError) as error:
+        raise ConfigError(f"{path}: damaged ({error}); delete the run folder to train anew") from error
+
+
+def _one(arrays: Mapping[str, np.ndarray], place: int, count: int, d: int | None) -> StoredEmbeddings:
+    """Return the embeddings of one training among `count` that were kept."""
+
+    def side(name: str) -> np.ndarray:
+        rows = arrays[name].reshape(count, *arrays[name].shape[-2:])
+        return rows[place, :, :d]
+
+    z = arrays.get("z")
+    if z is not None:  # replicates have their own, output dimensions share it
+        each = z.reshape(-1, *z.shape[-2:])
+        z = each[place % len(each)]
+    labels = {name.removeprefix(LABEL): array for name, array in arrays.items() if name.startswith(LABEL)}
+    return StoredEmbeddings(side("x"), side("y"), side("x_raw"), side("y_raw"), z, labels)

@@ -1,0 +1,40 @@
+"""Report the versions and the commit that a run was made with."""
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def versions(
+    packages: Iterable[str] = ("torch", "pytorch-lightning", "hydra-core", "wandb", "numpy"),
+) -> dict[str, str | None]:
+    """Versions of this package, its commit where that is known, Python and what it stands on."""
+    found: dict[str, str | None] = {p: importlib.metadata.version(p) for p in ("intrinsic-clip", *packages)}
+    return found | {"python": platform.python_version(), "commit": _commit()}
+
+
+def _commit() -> str | None:
+    """The commit of the source tree, `+` after it where files differ from it.
+
+    Outside a checkout it is what INTRINSIC_CLIP_COMMIT says, as in the container image, or None.
+    """
+    return _commit_of_checkout() or os.environ.get("INTRINSIC_CLIP_COMMIT") or None
+
+
+def _commit_of_checkout() -> str | None:
+    source = Path(__file__).resolve().parent
+    git = ["git", "-C", str(source)]
+    try:
+        tracked = subprocess.run([*git, "ls-files", "--error-unmatch", __file__], capture_output=True)
+        if tracked.returncode:
+            return None
+        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
+        changed = subprocess.run(
+            [*git, "status", "--porcelain", "-uno"], capture_output=True, text=True
+        ).stdout
+    except OSError:
+        return None
+    return head + ("+" if changed else "") if head else None

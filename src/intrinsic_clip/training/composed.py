@@ -1,0 +1,17 @@
+"""Train a run that Hydra has composed."""
+
+import sys
+from importlib.util import find_spec
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from intrinsic_clip.training.train import train
+
+
+def train_composed(cfg: DictConfig) -> None:
+    """Train the run that Hydra has composed, in this process or a launcher's."""
+    # Lightning starts the other processes of a DDP run by this command line: that of one run, also in a sweep.
+    sys.modules["__main__"].__spec__ = find_spec("intrinsic_clip.__main__")
+    sys.argv = [sys.argv[0], "train", *HydraConfig.get().overrides.task]
+    train(cfg)

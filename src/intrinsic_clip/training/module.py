@@ -1,0 +1,191 @@
+"""ContrastiveModule: two encoders trained with symmetric InfoNCE and a learned temperature."""
+
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+
+import torch
+from pytorch_lightning import LightningModule
+from pytorch_lightning.core.optimizer import LightningOptimizer
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from intrinsic_clip.data.paired import Batches
+from intrinsic_clip.loss.distributed import shared_info_nce
+from intrinsic_clip.loss.info_nce import info_nce
+from intrinsic_clip.loss.precision import without_autocast
+from intrinsic_clip.runs.replicates import Replicates
+
+
+class ContrastiveModule(LightningModule):
+    """Paired encoders f and g, a similarity and a temperature, trained together.
+
+    Args:
+        f, g: encoders of x and of y, `(*R, n, d_in) → (*R, n, d)`.
+        similarity: normalises encoder outputs (`PopulationSimilarity` or `CosineSimilarity`).
+        temperature: a module that returns τ, `(*R,)`.
+        optimizer: called with the parameters, returns the optimizer (Adam over all of them in the paper).
+        replicates: what the leading axes R are, for the names of what is logged.
+        compiled: have torch.compile fuse the step, which takes some seconds and a C++ compiler, and then saves a third.
+        chunk: rows of logits in memory at a time, for large batches; None: all.
+        local_block: of several processes each computes the logits of its own rows only, see `gathering`.
+
+    Attributes:
+        row_axis: of the inputs, as in `Pairs`; representations are `(*R, n, d)` whatever the inputs are.
+    """
+
+    x_append: Tensor
+    y_append: Tensor
+
+    def __init__(
+        self,
+        f: nn.Module,
+        g: nn.Module,
+        similarity: nn.Module,
+        temperature: nn.Module,
+        optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
+        replicates: Replicates = Replicates(),  # noqa: B008 - immutable
+        compiled: bool = False,
+        chunk: int | None = None,
+        local_block: bool = False,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.replicates = replicates
+        self.row_axis = -2
+        self.chunk, self.local_block = chunk, local_block
+        self._shares_batches = self._scales_gradients = False
+        self._step = compile_step(self._losses) if compiled else self._losses
+        self.f, self.g = f, g
+        self.similarity, self.temperature = similarity, temperature
+        self._optimizer = optimizer
+        self.register_buffer("x_append", torch.empty(0), persistent=False)
+        self.register_buffer("y_append", torch.empty(0), persistent=False)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Take the append rows, over which the population norm is a mean, from the data module."""
+        if self.trainer.world_size > 1:
+            self._shares_batches, self._step = True, self._losses
+        self._scales_gradients = self.trainer.precision == "16-mixed"
+        if not self.similarity.needs_population:
+            return
+        data = getattr(self.trainer, "datamodule", None)
+        append = data.pairs("append") if data is not None else None
+        if append is None or len(append) == 0:
+            raise MisconfigurationException(
+                "the population norm is a mean over append rows, and the data has none: "
+                "set data.n_append to at least 1 or choose loss/similarity=cosine"
+            )
+        self.x_append, self.y_append, self.row_axis = append.x, append.y, append.row_axis
+
+    def forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalised representations of paired rows, `(*R, n, d)` each."""
+        return self._represent(x, y, self.x_append, self.y_append)
+
+    def encode(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """The encoders' own outputs, `(*R, n, d)` each."""
+        return self.f(x), self.g(y)
+
+    def normalise(self, x_raw: Tensor, y_raw: Tensor) -> tuple[Tensor, Tensor]:
+        """What the loss sees of encoder outputs."""
+        if not self.similarity.needs_population:
+            return self.similarity(x_raw), self.similarity(y_raw)
+        return self.similarity(x_raw, self.f(self.x_append)), self.similarity(y_raw, self.g(self.y_append))
+
+    def _represent(self, x: Tensor, y: Tensor, x_append: Tensor, y_append: Tensor) -> tuple[Tensor, Tensor]:
+        if not self.similarity.needs_population:
+            return self.similarity(self.f(x)), self.similarity(self.g(y))
+        return self._with_population(self.f, x, x_append), self._with_population(self.g, y, y_append)
+
+    def _with_population(self, encoder: nn.Module, rows: Tensor, append: Tensor) -> Tensor:
+        outputs = encoder(torch.cat([rows, append], dim=self.row_axis))  # one pass is faster than two
+        n = rows.shape[self.row_axis]
+        return self.similarity(outputs[..., :n, :], outputs[..., n:, :])
+
+    def _losses(self, x: Tensor, y: Tensor, x_append: Tensor, y_append: Tensor) -> tuple[Tensor, Tensor]:
+        """Losses `(*R,)` and τ `(*R,)` of a batch: all of a step that is differentiated."""
+        tau = self.temperature()
+        x, y = self._represent(x, y, x_append, y_append)
+        if self._shares_batches:
+            return shared_info_nce(x, y, tau, self.chunk, self.local_block), tau
+        return info_nce(x, y, tau, self.chunk), tau
+
+    def _append_rows(self, append: Tensor, step: int) -> Tensor:
+        """The append rows of a training step: all, or as many as asked for, the next ones in a circle each time.
+
+        Rows are in random order already, and a step that needs no random stream can be resumed and replicated.
+        """
+        rows, axis = getattr(self.similarity, "rows", None), self.row_axis
+        if not rows or not self.similarity.needs_population or rows >= append.shape[axis]:
+            return append
+        n = append.shape[axis]
+        start = step * rows % n
+        if start + rows <= n:
+            return append.narrow(axis, start, rows)
+        return torch.cat(
+            [append.narrow(axis, start, n - start), append.narrow(axis, 0, start + rows - n)], axis
+        )
+
+    def training_step(self, batch: Batches | Sequence[Tensor], batch_idx: int) -> dict[str, Tensor]:
+        """One step on a batch `(x, y, …)`, or one on each of several.
+
+        In-memory data come as a whole epoch of batches: Lightning's loop costs about a millisecond, a fifth of a
+        step of the paper's encoders, and is so paid once per epoch. The losses of replicates are summed, so that
+        each gets its own gradient.
+
+        Returns:
+            `losses` and `temperature` of each step, `(steps, *R)`.
+        """
+        optimizer = self.optimizers()
+        assert isinstance(optimizer, LightningOptimizer)
+        steps = []
+        first = self.trainer.global_step
+        for step, (x, y) in enumerate(batch if isinstance(batch, Batches) else [batch[:2]], start=first):
+            append = (self._append_rows(rows, step) for rows in (self.x_append, self.y_append))
+            losses, tau = self._step(x, y, *append)
+            optimizer.zero_grad()
+            self._backward(losses.sum())
+            optimizer.step()
+            steps.append((losses.detach(), tau.detach()))
+        losses, temperatures = (torch.stack(column) for column in zip(*steps, strict=True))
+        return {"losses": losses, "temperature": temperatures}
+
+    def _backward(self, loss: Tensor) -> None:
+        """Through Lightning where it has a part in gradients; its hooks cost a tenth of a small step.
+
+        Under autocast the gradient of what was computed in float32 would be rounded to half precision.
+        """
+        with without_autocast(loss.device):
+            if self._shares_batches or self._scales_gradients:
+                self.manual_backward(loss)
+            else:
+                loss.backward()
+
+    def test_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
+        """Nothing per batch: the probes measure the whole test set at once."""
+
+    def configure_optimizers(self) -> Optimizer:
+        """The optimizer over the encoders and the temperature."""
+        return self._optimizer(self.parameters())
+
+
+Step = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+def compile_step(step: Step) -> Step:
+    """The step as one fused kernel graph, or as it is where torch.compile fails, with a warning."""
+    compiled = torch.compile(step, dynamic=False)
+    works = True
+
+    def run(x: Tensor, y: Tensor, x_append: Tensor, y_append: Tensor) -> tuple[Tensor, Tensor]:
+        nonlocal works
+        if works:
+            try:
+                return compiled(x, y, x_append, y_append)
+            except Exception as error:  # of many kinds: no compiler, an encoder it cannot trace, …
+                works = False
+                reason = str(error).strip().splitlines()[0]
+                warnings.warn(f"torch.compile failed, so the step runs uncompiled: {reason}", stacklevel=2)
+        return step(x, y, x_append, y_append)
+
+    return run

@@ -1,0 +1,118 @@
+"""The command line as a user meets it: help, one-line errors with exit code 2, nothing written."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from helpers.tiny_runs import TINY, files_below
+
+WRONG = {
+    "loss.temperature.tau=0.1": "tau: unknown key with the choices made; loss/temperature=fixed has it",
+    "size.replicates=3": "size.replicates: unknown key, did you mean replicates?",
+    "defaults=3": "defaults: unknown key; see intrinsic-clip train --help",
+    "encoder.outputdim=3": "encoder.outputdim: unknown key, did you mean encoder.output_dim?",
+    "size=null": "size=null: size is a group; ~size leaves it out",
+    "experiment=lineer": "Could not find 'experiment/lineer' Available options in 'experiment': citeseq",
+    "encoder=tranformer": "Available options in 'encoder': deep linear mlp open_clip pixels_and_tokens shallow",
+    "encoder.output_dim=0": "encoder.output_dim=0: input should be greater than 0",
+    "nonsense": "Error parsing override 'nonsense'",
+    "data.shared_dim=21": "data.shared_dim=21 must not exceed min(d_x, d_y) = 20",
+}
+
+
+@pytest.mark.parametrize("override", WRONG)
+@pytest.mark.parametrize("sweep", [[], ["--multirun", "seed=0,1"]])
+def test_bad_input_is_one_line_exit_2_and_nothing_written(
+    command_line, capsys, tmp_path, override, sweep
+) -> None:
+    assert command_line("train", *TINY, override, *sweep) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("intrinsic-clip: ")
+    assert error.count("\n") == 1
+    assert WRONG[override] in error
+    assert files_below(tmp_path) == []
+
+
+def test_a_sweep_with_one_bad_run_starts_none(command_line, capsys, tmp_path) -> None:
+    assert command_line("train", *TINY, "--multirun", "encoder.output_dim=4,0") == 2
+    assert "encoder.output_dim=0" in capsys.readouterr().err
+    assert files_below(tmp_path) == []
+
+
+def test_unknown_verb(command_line, capsys) -> None:
+    assert command_line("trian") == 2
+    verbs = "train, probe, figures, dashboard, report"
+    assert capsys.readouterr().err == f"intrinsic-clip: trian: no such verb; there is {verbs}\n"
+
+
+def test_help_shows_groups_and_what_they_hold(command_line, capsys) -> None:
+    assert command_line("--help") == 0
+    assert "train paired encoders" in capsys.readouterr().out
+    assert command_line("train", "--help") == 0
+    shown = capsys.readouterr().out
+    for word in (
+        "data=",
+        "encoder=",
+        "loss/temperature=",
+        "experiment=",
+        "synthetic_nonlinear",
+        "openclipart",
+        "seed: 0",
+    ):
+        assert word in shown
+    assert "@package" not in shown
+
+
+def test_every_config_file_says_what_it_is_for() -> None:
+    from intrinsic_clip.cli.help import _purpose
+    from intrinsic_clip.config.folders import conf_folder
+
+    for path in conf_folder().glob("**/*.yaml"):
+        assert len(_purpose(path)) > 10
+
+
+def test_a_folder_that_cannot_be_written(command_line, capsys, tmp_path) -> None:
+    (tmp_path / "outputs").write_text("a file where a folder is wanted")
+    assert command_line("train", *TINY) == 2
+    error = capsys.readouterr().err
+    assert "outputs" in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+def test_a_full_disk_is_one_line(command_line, capsys, tmp_path) -> None:
+    from intrinsic_clip.runs import results
+
+    assert command_line("train", *TINY, "--cfg", "job") == 0
+    capsys.readouterr()
+    assert (
+        command_line("train", *TINY) == 0
+    )  # learn the folder, then begin again with a metrics file that is full
+    folder = next(tmp_path.glob("outputs/*/*"))
+    for path in folder.iterdir():
+        path.unlink()
+    (folder / "metrics.csv").symlink_to("/dev/full")
+    capsys.readouterr()
+    assert command_line("train", *TINY) == 2
+    error = capsys.readouterr().err
+    assert "No space left on device" in error
+    assert error.count("\n") == 1
+    assert results.read_completed(folder) is None
+
+
+def test_module_and_console_script_are_the_same(tmp_path: Path) -> None:
+    shown = [
+        subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        for command in (
+            [sys.executable, "-m", "intrinsic_clip", "train", "--help"],
+            [_script(), "train", "--help"],
+        )
+    ]
+    assert shown[0] == shown[1]
+
+
+def _script() -> str:
+    return str(Path(sys.executable).with_name("intrinsic-clip"))

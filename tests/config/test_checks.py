@@ -1,0 +1,119 @@
+"""Bad configs end in one line that names the key and what would be right."""
+
+import hydra
+import pytest
+
+from intrinsic_clip import config
+from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.training.build import build
+
+WRONG = {
+    "encoder.output_dim=0": "encoder.output_dim=0: input should be greater than 0",
+    "encoder.output_dim=many": 'encoder.output_dim="many": input should be a valid integer',
+    "encoder.output_dim=2.5": "encoder.output_dim=2.5: input should be a valid integer",
+    "encoder.output_dim=true": "encoder.output_dim=true: input should be a valid integer",
+    "+encoder.widht=3": "encoder.widht: unknown key, did you mean width?; mlp takes input_dim, output_dim",
+    "encoder.output_dim=[4,0]": "encoder.output_dim=0: input should be greater than 0",
+    "encoder.output_dim=[4,4]": "encoder.output_dim=[4, 4]: must name at least one, and each once",
+    "encoder.output_dim=[]": "encoder.output_dim=[]: must name at least one, and each once",
+    "replicates=0": "replicates: input should be greater than 0 or input should be a valid array",
+    "replicates=[2,2]": "replicates=[2, 2]: must name at least one, and each once",
+    "memory_gb=0": "memory_gb: input should be greater than 0",
+    "+sed=3": "sed: unknown key, did you mean seed?",
+    "seed=-1": "seed: input should be greater than or equal to 0",
+    "name=../elsewhere": "name: string should match pattern",
+    "data.batch_size=513": "data.batch_size=513: must not exceed data.n_train=512",
+    "data.noise=-0.1": "data.noise=-0.1: input should be greater than or equal to 0",
+    "data.n_append=0": "data.n_append=0: the population norm needs at least 1 row",
+    "probes.dimension.k=100": "probes.dimension.k=100: must be less than the 100 test rows",
+    "probes.dimension.k=1": "probes.dimension.k=1: input should be greater than or equal to 2",
+    "probes.dimension.estimators=[mle,tonn]": "there is no estimator tonn; there is mle, twonn, gride",
+    "probes.matching.ks=[1,100]": "probes.matching.ks=100: must be less than the 100 test rows",
+    "probes.matching.alphas=[1.5]": "input should be less than or equal to 1",
+    "optimizer.lr=fast": 'optimizer.lr="fast": input should be a valid number',
+    "trainer.max_epochs=forever": 'trainer.max_epochs="forever": input should be a valid integer',
+    "trainer.max_epochs=0": "trainer.max_epochs=0: must be at least 1",
+    "+trainer.max_epoch=3": "trainer.max_epoch: unknown key, did you mean max_epochs?",
+    "loss.chunk=0": "loss.chunk: input should be greater than 0",
+    "+loss.chnk=8": "loss.chnk: unknown key, did you mean chunk?; loss holds temperature, similarity, chunk",
+    "loss.local_block=2": "loss.local_block: input should be a valid boolean",
+    "trainer.precision=bf17": "trainer.precision=",
+    "loss.temperature.scale=0": "loss.temperature.scale=0: input should be greater than 0",
+    "encoder._target_=intrinsic_clip.encoders.mpl": "there is no intrinsic_clip.encoders.mpl to import",
+    "data.seed=${nowhere}": "Interpolation key 'nowhere' not found",
+    "+logger.wandb={_target_: intrinsic_clip.loggers.WandbLogger, mode: onlin}": "'offline', 'online' or 'disabled'",
+}
+
+
+@pytest.mark.parametrize("override", WRONG)
+def test_wrong_values_are_named(compose, override: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        config.check(config.resolve(compose(override)))
+    assert WRONG[override] in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+EXPERIMENTS = sorted(path.stem for path in (config.conf_folder() / "experiment").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("size", ["", "size=smoke", "size=laptop", "size=paper"])
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_experiments_are_valid(experiment: str, size: str) -> None:
+    missing = "loss.temperature.tau=0.1" if experiment == "fixed_temperature" else "seed=0"
+    overrides = [f"experiment={experiment}", missing, *filter(None, [size])]
+    with hydra.initialize_config_dir(str(config.conf_folder()), version_base="1.3"):
+        config.check(config.resolve(hydra.compose("train", overrides=overrides)))
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        *(
+            f"data=synthetic_{kind}"
+            for kind in ("linear", "nonlinear", "rotated", "gaussian_nonlinear", "independent")
+        ),
+        *(
+            f"encoder={kind}"
+            for kind in ("mlp", "shallow", "linear", "deep", "transformer", "pixels_and_tokens")
+        ),
+        *(f"trainer={kind}" for kind in ("cpu", "gpu", "ddp")),
+        *(f"logger={kind}" for kind in ("csv", "wandb", "both")),
+        "loss/temperature=fixed",
+        "loss/similarity=cosine",
+        "loss.chunk=16",
+        "trainer.precision=bf16-mixed",
+        "replicates=3",
+        "encoder.output_dim=[4,6]",
+    ],
+)
+def test_every_choice_is_valid(compose, choice: str) -> None:
+    config.check(config.resolve(compose(choice)))
+
+
+def test_the_papers_setting_stands_in_the_experiment_as_it_is() -> None:
+    with hydra.initialize_config_dir(str(config.conf_folder()), version_base="1.3"):
+        settings = config.resolve(hydra.compose("train", overrides=["experiment=synthetic_nonlinear"]))
+    data, loss = settings["data"], settings["loss"]
+    assert (data["n_train"], data["n_append"], data["n_test"], data["batch_size"]) == (
+        10_000,
+        2_000,
+        2_000,
+        256,
+    )
+    assert (data["d_x"], data["d_y"], data["shared_dim"]) == (20, 20, 5)
+    assert (loss["temperature"]["scale"], loss["temperature"]["minimum"]) == (4.0, 1e-4)
+    assert (settings["optimizer"]["lr"], settings["optimizer"]["weight_decay"]) == (1e-4, 1e-4)
+    assert settings["trainer"]["max_epochs"] == 800
+
+
+def test_shallow_is_as_wide_as_the_protocol_says(compose) -> None:
+    for sizes, width in (((20, 20), 50), ((200, 24), 200), ((24, 200), 200)):
+        cfg = compose("encoder=shallow", *(f"data.d_{side}={d}" for side, d in zip("xy", sizes, strict=True)))
+        _, module, _ = build(cfg, config.resolve(cfg))
+        for encoder, d in zip((module.f, module.g), sizes, strict=True):
+            assert encoder.layers[0].weight.shape == (1, width, d)
+
+
+def test_a_value_without_default_is_asked_for(compose) -> None:
+    with pytest.raises(ConfigError, match=r"data\.folder: has no default and must be given"):
+        config.resolve(compose("data=captions_folder"))

@@ -1,0 +1,85 @@
+"""Rows that take long to compute are computed once, also where the first attempt was killed."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from intrinsic_clip.data.features.computed_rows import computed_once
+
+X, Y = torch.randn(10, 3), torch.randn(10, 2)
+
+
+class Counting:
+    """Gives the rows above, and notes which it was asked for; fails at one of them."""
+
+    def __init__(self, fails_at: int | None = None) -> None:
+        self.asked: list[tuple[int, int]] = []
+        self.fails_at = fails_at
+
+    def __call__(self, start: int, stop: int) -> tuple[torch.Tensor, torch.Tensor]:
+        if start == self.fails_at:
+            raise KeyboardInterrupt
+        self.asked.append((start, stop))
+        return X[start:stop], Y[start:stop]
+
+    def rows(self, folder: Path) -> tuple[np.ndarray, np.ndarray]:
+        return computed_once(folder, 10, 4, lambda: self, "rows")
+
+
+def test_computed_once_and_mapped_into_memory(tmp_path) -> None:
+    first, second = Counting(), Counting()
+    for rows in (first.rows(tmp_path / "new" / "rows"), second.rows(tmp_path / "new" / "rows")):
+        for found, expected in zip(rows, (X, Y), strict=True):
+            assert isinstance(found, np.memmap)
+            assert np.array_equal(found, expected.numpy())
+    assert first.asked == [(0, 4), (4, 8), (8, 10)]
+    assert second.asked == []
+
+
+def test_killed_and_continued(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("intrinsic_clip.data.features.computed_rows.SAVE_SECONDS", 0)
+    with pytest.raises(KeyboardInterrupt):
+        Counting(fails_at=8).rows(tmp_path)
+    again = Counting()
+    assert np.array_equal(again.rows(tmp_path)[0], X.numpy())
+    assert again.asked == [(8, 10)]
+
+
+def test_killed_before_anything_was_saved(tmp_path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        Counting(fails_at=8).rows(tmp_path)
+    again = Counting()
+    assert np.array_equal(again.rows(tmp_path)[1], Y.numpy())
+    assert again.asked[0] == (0, 4)
+
+
+@pytest.mark.parametrize("damage", ["cut", "gone", "progress"])
+def test_damaged_files_are_written_anew(tmp_path, damage) -> None:
+    Counting().rows(tmp_path)
+    if damage == "cut":
+        whole = (tmp_path / "x.npy").read_bytes()
+        (tmp_path / "x.npy").write_bytes(whole[:-8])
+    elif damage == "gone":
+        (tmp_path / "y.npy").unlink()
+    else:
+        (tmp_path / "progress.json").write_text("{")
+    again = Counting()
+    assert np.array_equal(again.rows(tmp_path)[0], X.numpy())
+    assert len(again.asked) == 3
+
+
+def test_changes_stay_in_memory(tmp_path) -> None:
+    x, _ = Counting().rows(tmp_path)
+    x[:] = 0
+    assert np.array_equal(Counting().rows(tmp_path)[0], X.numpy())
+
+
+def test_a_model_that_cannot_be_had_leaves_nothing(tmp_path) -> None:
+    def begin() -> Counting:
+        raise ValueError("no such model")
+
+    with pytest.raises(ValueError, match="no such model"):
+        computed_once(tmp_path / "rows", 10, 4, begin, "rows")
+    assert not (tmp_path / "rows").exists()

@@ -1,0 +1,175 @@
+"""COCO, Flickr30k, ImageNetV2 and YFCC, each in a miniature of the layout that its owners publish."""
+
+import json
+from pathlib import Path
+
+import hydra
+import pandas as pd
+import pytest
+import torch
+from open_clip import IMAGENET_CLASSNAMES, tokenize
+
+from helpers.miniatures import SIZES, spoil, write_image
+from intrinsic_clip import config
+from intrinsic_clip.data.formats.pixels import read_pixels
+from intrinsic_clip.data.images.coco import CocoCaptions
+from intrinsic_clip.data.images.flickr30k import Flickr30k
+from intrinsic_clip.data.images.imagenetv2 import ImageNetV2
+from intrinsic_clip.data.images.yfcc import Yfcc
+from intrinsic_clip.errors import ConfigError
+
+N = 24
+
+
+def row_of(data, caption: str) -> torch.Tensor:
+    """The pixels that a caption came with."""
+    pairs = [data.pairs(split) for split in ("train", "append", "test")]
+    x, y = (torch.cat([getattr(p, side) for p in pairs]) for side in ("x", "y"))
+    (place,) = (y == tokenize([caption])).all(1).nonzero()[0]
+    return x[place]
+
+
+def pixels(path: Path) -> torch.Tensor:
+    return torch.tensor(read_pixels(path, SIZES["image_size"])) / 255
+
+
+def make_coco(root: Path) -> dict[str, str]:
+    images = [{"id": 7 * i, "file_name": f"{7 * i:012d}.jpg"} for i in range(N)]
+    notes = [
+        {"id": 1000 + i, "image_id": 7 * (i % N), "caption": f"Caption {i} of image {i % N}.\n"}
+        for i in range(5 * N)
+    ]
+    for i, image in enumerate(images):
+        write_image(root / "val2017" / image["file_name"], i)
+    (root / "annotations").mkdir()
+    file = root / "annotations" / "captions_val2017.json"
+    file.write_text(json.dumps({"info": {}, "images": images[::-1], "annotations": notes}))
+    return {"folder": str(root / "val2017"), "annotations": str(file)}
+
+
+def test_coco(tmp_path: Path) -> None:
+    options = make_coco(tmp_path)
+    data = CocoCaptions(**options, **SIZES)
+    assert sum(data.sizes.values()) == N
+    file = tmp_path / "val2017" / f"{7 * 5:012d}.jpg"
+    assert torch.equal(row_of(data, "Caption 5 of image 5."), pixels(file))
+    several = CocoCaptions(**options, **SIZES | {"n_test": 10}, captions_per_image=5)
+    assert torch.equal(row_of(several, f"Caption {5 + 2 * N} of image 5."), pixels(file))
+
+
+def test_coco_in_disorder(tmp_path: Path) -> None:
+    options = make_coco(tmp_path)
+    with pytest.raises(ConfigError, match=r"absent.json: no such file"):
+        CocoCaptions(**{**options, "annotations": "absent.json"}, **SIZES)
+    Path("other.json").write_text('{"images": [{"id": 1}]}')
+    with pytest.raises(ConfigError, match=r"no COCO captions, which have images with id and file_name"):
+        CocoCaptions(**{**options, "annotations": "other.json"}, **SIZES)
+    Path("cut.json").write_text('{"images": [{"id": 1')
+    with pytest.raises(ConfigError, match=r"damaged, or not JSON"):
+        CocoCaptions(**{**options, "annotations": "cut.json"}, **SIZES)
+    with pytest.raises(ConfigError, match=r"no such folder; expected the images, 000000000009.jpg"):
+        CocoCaptions(**{**options, "folder": "absent"}, **SIZES)
+
+
+@pytest.mark.parametrize("form", ["results_20130124.token", "results.csv", "dataset_flickr30k.json"])
+def test_flickr30k(tmp_path: Path, form: str) -> None:
+    names = [f"{1000092795 + i}.jpg" for i in range(N)]
+    for i, name in enumerate(names):
+        write_image(tmp_path / "images" / name, i)
+    texts = [[f'Man {i} says "hello, {j}" .' for j in range(5)] for i in range(N)]
+    lines = [(name, j, text) for name, five in zip(names, texts, strict=True) for j, text in enumerate(five)]
+    contents = {
+        ".token": "".join(f"{name}#{j}\t{text}\n" for name, j, text in lines),
+        ".csv": "image_name| comment_number| comment\n"
+        + "".join(f"{name}| {j}| {text}\n" for name, j, text in lines),
+        ".json": json.dumps(
+            {
+                "images": [
+                    {
+                        "filename": name,
+                        "split": "train",
+                        "sentences": [{"raw": t, "tokens": []} for t in five],
+                    }
+                    for name, five in zip(names, texts, strict=True)
+                ]
+            }
+        ),
+    }
+    (tmp_path / form).write_text(contents[Path(form).suffix])
+    data = Flickr30k(captions=str(tmp_path / form), folder=str(tmp_path / "images"), **SIZES)
+    assert sum(data.sizes.values()) == N
+    assert torch.equal(row_of(data, texts[3][0]), pixels(tmp_path / "images" / names[3]))
+    with pytest.raises(ConfigError, match=r"must be a .token, .csv, .json file"):
+        Flickr30k(captions="results.xls", folder=str(tmp_path / "images"), **SIZES)
+
+
+def test_imagenetv2(tmp_path: Path) -> None:
+    for i in range(30):
+        write_image(tmp_path / str(i % 3 * 400) / f"{i:040x}.jpeg", i)
+    data = ImageNetV2(folder=str(tmp_path), **SIZES)
+    assert sum(data.sizes.values()) == 30
+    test = data.pairs("test")
+    captions = {
+        tuple(tokenize([f"a photo of a {IMAGENET_CLASSNAMES[c]}."])[0].tolist()) for c in (0, 400, 800)
+    }
+    assert {tuple(row) for row in test.y.tolist()} <= captions
+    assert set(test.labels["class"].tolist()) <= {0, 1, 2}
+    with pytest.raises(ConfigError, match=r"must hold {} where"):
+        ImageNetV2(prompt="a photo", folder=str(tmp_path), **SIZES)
+    (tmp_path / "n01440764").mkdir()
+    with pytest.raises(ConfigError, match=r"holds no folder named 0 to 999"):
+        ImageNetV2(folder=str(tmp_path / "n01440764"), **SIZES)
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv", ".tsv"])
+def test_yfcc(tmp_path: Path, suffix: str) -> None:
+    if suffix == ".parquet":
+        pytest.importorskip("pyarrow")
+    for i in range(N):
+        write_image(tmp_path / "images" / f"{100 + i}.jpg", i)
+    title, text = [f"red+bridge%2C+no.+{i}" for i in range(N)], ["", "seen"] * (N // 2)
+    table = pd.DataFrame({"photoid": range(100, 100 + N), "title": title, "description": text})
+    table["class"] = ["bridge", "boat", "cat"] * (N // 3)
+    file = tmp_path / f"yfcc{suffix}"
+    if suffix == ".parquet":
+        table.to_parquet(file)
+    else:
+        table.to_csv(file, sep="\t" if suffix == ".tsv" else ",", index=False)
+    options = {"captions": ["title", "description"], "labels": ["class"], "folder": str(tmp_path / "images")}
+    data = Yfcc(table=str(file), **options, **SIZES)
+    assert torch.equal(row_of(data, "red bridge, no. 3. seen"), pixels(tmp_path / "images" / "103.jpg"))
+    assert torch.equal(row_of(data, "red bridge, no. 4"), pixels(tmp_path / "images" / "104.jpg"))
+    assert set(data.pairs("train").labels["class"].tolist()) == {0, 1, 2}
+    with pytest.raises(ConfigError, match=r"no column 'id'; its columns are photoid, title"):
+        Yfcc(table=str(file), image="id", **options, **SIZES)
+
+
+def test_corrupt_files_by_the_dozen(tmp_path: Path, capsys) -> None:
+    for i in range(60):
+        path = write_image(tmp_path / str(i % 6) / f"{i}.jpeg", i)
+        if i % 2:
+            spoil(path, i)
+    with pytest.raises(ConfigError, match=r"30 of 60 samples cannot be used, more than data.max_bad=0.01"):
+        ImageNetV2(folder=str(tmp_path), **SIZES)
+    data = ImageNetV2(folder=str(tmp_path), max_bad=0.5, **SIZES)
+    assert sum(data.sizes.values()) == 30
+    assert "30 of 60 samples skipped: 30 corrupt image" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("source", ["coco", "flickr30k", "imagenetv2", "yfcc", "captions_folder"])
+def test_a_missing_folder_is_told_from_the_command_line(source: str, command_line, tmp_path, capsys) -> None:
+    assert command_line("train", f"data={source}", "data.folder=absent") == 2
+    assert "data.folder=absent: there is no such folder; expected" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "file", sorted((config.conf_folder() / "data").glob("*.yaml")), ids=lambda file: file.stem
+)
+def test_every_config_fits_its_class(file: Path) -> None:
+    given = ["data.x=x.npy", "data.y=y.npy"] if file.stem == "embeddings" else []
+    given += ["data.shards=a.tar"] if file.stem == "webdataset" else []
+    given += ["data.folder=photos"] if file.stem in ("captions_folder", "published") else []
+    with hydra.initialize_config_dir(str(config.conf_folder()), version_base="1.3"):
+        cfg = hydra.compose("train", overrides=[f"data={file.stem}", *given])
+    config.check(config.resolve(cfg))

@@ -1,0 +1,115 @@
+"""`intrinsic-clip train data=webdataset`: killed within an epoch, in two processes, and with the default probes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import pytest
+
+from helpers.tar_files import place_in, write_shards
+from helpers.tiny_runs import files_below, start, tiny_open_clip, wait_for
+from intrinsic_clip.runs import results
+
+DATA = [
+    "data=webdataset",
+    "data.n_append=8",
+    "data.n_test=30",
+    "data.batch_size=8",
+    "data.image_size=16",
+    "data.shuffle=20",
+    "trainer.max_epochs=2",
+    "logger=csv",
+    "progress=false",
+    "threads=1",
+]
+TOWERS = [
+    "encoder=pixels_and_tokens",
+    "encoder.image_width=8",
+    "encoder.image_stages=2",
+    "encoder.text_width=32",
+    "encoder.text_layers=1",
+    "encoder.output_dim=4",
+]
+
+
+def train_on(shards: str, *overrides: str) -> list[str]:
+    return [*DATA, *TOWERS, f'data.shards="{shards}"', *overrides]
+
+
+def finished(folder: Path) -> dict:
+    found = results.read_completed(folder)
+    assert found is not None
+    return found
+
+
+def test_the_default_probes_measure_what_is_held_out(tmp_path: Path, command_line) -> None:
+    shards = write_shards(tmp_path / "set", [40, 40])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", module="pytorch_lightning|torch")
+        assert command_line("train", *train_on(shards, "data.workers=0", "trainer.max_epochs=1")) == 0
+    found = finished(next(tmp_path.glob("outputs/custom/*")))
+    assert not [name for name in found["metrics"] if "in_sample" in name]
+    assert found["reasons"] == {}
+    assert all(value is not None for metric in found["metrics"].values() for value in metric["values"])
+
+
+def test_killed_within_an_epoch_goes_on_with_the_next_sample(tmp_path: Path, command_line, capsys) -> None:
+    shards = write_shards(tmp_path / "set", [90, 5, 105, 88], spoilt=frozenset([100]))
+    settings = train_on(shards, "data.epoch_batches=40")
+    process = start(tmp_path, *settings, "checkpoint_seconds=0")
+    checkpoint = wait_for(tmp_path, "outputs/custom/*/last.ckpt")
+    time.sleep(0.3)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    place = place_in(checkpoint)
+    assert (place["epoch"], 0 < place["whole"] < 40) == (0, True)
+
+    assert command_line("train", *settings) == 0
+    assert command_line("train", *settings, "output_dir=whole") == 0
+    resumed, whole = (finished(next(tmp_path.glob(f"{top}/custom/*"))) for top in ("outputs", "whole"))
+    assert resumed["timings"]["resumed"]
+    assert resumed["metrics"] == whole["metrics"]
+    for name in ("metrics.csv", "embeddings.safetensors"):
+        one, other = (next(tmp_path.glob(f"{top}/custom/*/{name}")) for top in ("outputs", "whole"))
+        assert one.read_bytes() == other.read_bytes(), name
+    reports = [line for line in capsys.readouterr().err.splitlines() if "samples skipped" in line]
+    assert len(reports) == 2
+    assert reports[0] == reports[1]
+
+
+def test_two_processes_measure_what_one_does(tmp_path: Path, command_line) -> None:
+    """An epoch is one batch, so that both see the same rows in it, in whatever order."""
+    shards = write_shards(tmp_path / "set", [50, 2, 50])
+    tiny_open_clip(tmp_path / "tiny", width=48)
+    model = ["encoder=open_clip", "encoder.model=tiny", "encoder.trainable=all", "data.image_size=32"]
+    epochs = ["data.batch_size=64", "data.workers=1", "trainer.max_epochs=5", "optimizer.lr=1e-3"]
+    settings = [*DATA, *model, *epochs, f'data.shards="{shards}"', "loss/similarity=cosine"]
+    two = [*settings, "trainer=ddp", "trainer.accelerator=cpu", "trainer.max_epochs=5", "output_dir=two"]
+    command = [sys.executable, "-m", "intrinsic_clip", "train", *two]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    assert command_line("train", *settings) == 0
+    shared, alone = (finished(next(tmp_path.glob(f"{top}/custom/*"))) for top in ("two", "outputs"))
+    assert shared["metrics"].keys() == alone["metrics"].keys()
+    for name, metric in alone["metrics"].items():
+        assert shared["metrics"][name]["mean"] == pytest.approx(metric["mean"], rel=1e-3, abs=1e-4), name
+    assert shared["config"]["trainer"]["devices"] == 2
+
+
+@pytest.mark.parametrize("sizes", [[300], [100] * 3])
+def test_too_many_bad_samples_are_told_before_anything_is_written(
+    tmp_path: Path, command_line, capsys, sizes: list[int]
+) -> None:
+    shards = write_shards(tmp_path / "set", sizes, spoilt=frozenset(range(0, 300, 10)))
+    before = files_below(tmp_path)
+    assert command_line("train", *train_on(shards)) == 2
+    error = capsys.readouterr().err.splitlines()
+    assert len(error) == 1
+    assert "30 of 300 samples cannot be used, more than data.max_bad=0.01 allows; the first: " in error[0]
+    assert error[0].count("(corrupt image)") == 5
+    assert files_below(tmp_path) == before

@@ -1,0 +1,94 @@
+"""The loss and all gradients of a training's first step, by as many processes as asked for.
+
+    python tests/first_step.py PROCESSES FILE
+
+runs every case in PROCESSES processes, which Lightning starts by the same command, and saves what rank 0 found.
+"""
+
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor
+from torch.optim import Optimizer
+
+from intrinsic_clip import encoders
+from intrinsic_clip.data import SyntheticNonlinear
+from intrinsic_clip.loss.similarity import CosineSimilarity, PopulationSimilarity
+from intrinsic_clip.loss.temperature import LearnedTemperature
+from intrinsic_clip.training.module import ContrastiveModule
+
+SIZES = {"n_train": 32, "n_append": 24, "n_test": 10, "batch_size": 32, "d_x": 12, "d_y": 9}  # one batch
+SIMILARITIES = {
+    "population": PopulationSimilarity,
+    "population of some": partial(PopulationSimilarity, rows=10),
+    "cosine": CosineSimilarity,
+}
+BLOCKS: dict[str, dict[str, Any]] = {
+    "whole": {},
+    "whole in chunks": {"chunk": 5},
+    "local block": {"local_block": True},
+    "local block in chunks": {"local_block": True, "chunk": 3},
+}
+
+
+class _Gradients(Callback):
+    def __init__(self) -> None:
+        self.found: dict[str, Tensor] = {}
+
+    def on_before_optimizer_step(
+        self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
+    ) -> None:
+        for name, parameter in pl_module.named_parameters():
+            assert parameter.grad is not None
+            self.found[name] = parameter.grad.clone()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self.found["loss"] = outputs["losses"][0]
+
+
+def first_step(processes: int, similarity: str, blocks: str) -> dict[str, Tensor]:
+    """The loss as `loss`, and the gradient of each parameter by its name."""
+    torch.manual_seed(0)
+    module = ContrastiveModule(
+        encoders.mlp(12, 7),
+        encoders.mlp(9, 7),
+        SIMILARITIES[similarity](),
+        LearnedTemperature(initial=-0.5),
+        partial(torch.optim.SGD, lr=0.0),
+        **BLOCKS[blocks],
+    )
+    gradients = _Gradients()
+    trainer = Trainer(
+        accelerator="cpu",
+        devices=processes,
+        strategy="ddp" if processes > 1 else "auto",
+        max_steps=1,
+        callbacks=[gradients],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(module, datamodule=SyntheticNonlinear(**SIZES))
+    return gradients.found
+
+
+def main(processes: int, file: Path) -> None:
+    """Run every case."""
+    torch.set_num_threads(1)
+    found = {
+        similarity: {blocks: first_step(processes, similarity, blocks) for blocks in BLOCKS}
+        for similarity in SIMILARITIES
+    }
+    if torch.distributed.get_rank() == 0:
+        torch.save(found, file)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), Path(sys.argv[2]))

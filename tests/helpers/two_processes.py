@@ -1,0 +1,37 @@
+"""Trains SmallClip in two processes, with a probe whose source fails in one of them; writes what rank 0 measured."""
+
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import pytest
+from pytorch_lightning.strategies import DDPStrategy
+
+from helpers.foreign_module import SmallClip, loader, trainer
+from intrinsic_clip.probes import AlignmentProbe, IntrinsicDimensionProbe, by_module
+
+
+def embed(module, batch):
+    return module.embed(batch)
+
+
+def fails_in_one(module, batch):
+    if module.global_rank == 1:
+        raise RuntimeError("only here")
+    return module.embed(batch)
+
+
+if __name__ == "__main__":
+    failing = AlignmentProbe(fails_in_one, prefix="failing/")
+    probes = [IntrinsicDimensionProbe(embed), AlignmentProbe(by_module("image", "text")), failing]
+    made = trainer(*probes, devices=2, strategy=DDPStrategy(process_group_backend="gloo"))
+    made.validate(SmallClip(), loader("val"), verbose=False)
+    found = {name: float(value) for probe in probes[:2] for name, value in probe.latest.items()}
+    told = {name: float(made.callback_metrics[name]) for name in found}
+    assert told == pytest.approx(found, rel=1e-5), "a process was not told"
+    made.fit(SmallClip(), loader("train"), loader("val"))
+    if made.is_global_zero:
+        found["failed"] = failing.reasons["failing/alignment/cosine"]
+        Path(sys.argv[1]).write_text(json.dumps(found))

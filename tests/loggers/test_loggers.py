@@ -1,0 +1,119 @@
+"""The metrics file survives cuts, and W&B never stops a training."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from helpers.fake_wandb import UPLOADS, closed_port, history, records, serving
+from helpers.tiny_runs import TINY
+from intrinsic_clip.loggers.metrics_file import MetricsFile
+from intrinsic_clip.runs.results import read_metrics
+from intrinsic_clip.training.train import train
+
+
+def test_metrics_file_is_appended_and_cut_back(tmp_path) -> None:
+    first = MetricsFile(str(tmp_path))
+    first.log_metrics({"loss": 1.5, "epoch": 0}, step=1)
+    size = first.flush()
+    first.log_metrics({"loss": 0.1 + 0.2, "epoch": 1}, step=2)
+    first.save()
+    again = MetricsFile(str(tmp_path))
+    again.truncate(size)
+    again.log_metrics({"loss": 0.25, "temperature": 1e-4, "epoch": 1}, step=2)
+    again.finalize("success")
+    table = read_metrics(tmp_path)
+    assert table.value.tolist() == [1.5, 0.25, 1e-4]
+    assert table.step.tolist() == [1, 2, 2]
+    assert table.epoch.tolist() == [0, 1, 1]
+
+
+def test_metrics_file_keeps_every_digit(tmp_path) -> None:
+    metrics_file = MetricsFile(str(tmp_path))
+    metrics_file.log_metrics({"loss": 0.1 + 0.2, "epoch": 0}, step=1)
+    metrics_file.save()
+    assert float((tmp_path / "metrics.csv").read_text().split(",")[-1]) == 0.1 + 0.2
+
+
+@pytest.mark.parametrize("broken", ["init", "Run.log"])
+def test_a_wandb_failure_is_a_warning(tmp_path, compose, monkeypatch, broken) -> None:
+    import wandb
+
+    def fail(*args, **kwargs):
+        raise wandb.errors.CommError("the service is gone")
+
+    monkeypatch.setattr("wandb." + ("init" if broken == "init" else "sdk.wandb_run.Run.log"), fail)
+    with pytest.warns(
+        UserWarning, match="W&B failed and is off for the rest of this run: the service is gone"
+    ):
+        returned = train(compose("logger=both"))
+    written = json.loads(next(tmp_path.glob("outputs/custom/*/results.json")).read_text())
+    assert (
+        written["metrics"]
+        == returned["metrics"]
+        == train(compose("logger=csv", "output_dir=other"))["metrics"]
+    )
+
+
+def test_wandb_files_hold_the_run_under_its_hash(tmp_path, compose) -> None:
+    train(compose("logger=both"))
+    folder = next(tmp_path.glob("outputs/custom/*"))
+    files = list(folder.glob("wandb/offline-run-*/run-*.wandb"))
+    assert [path.name for path in files] == [f"run-{folder.name}.wandb"]
+    written = str(records(files[0]))
+    for name in ("id/mle/x", "temperature", "similarity/histogram_positive", "matching/top_1/x_to_y"):
+        assert name in written
+
+
+ONLINE = ["logger=both", "logger.wandb.mode=online", "logger.wandb.every_n_steps=1", "logger.wandb.timeout=3"]
+
+
+def _check_whole(folder: Path, run: str) -> list[dict[str, Any]]:
+    """That results.json is there, and that W&B's file has each temperature that metrics.csv has."""
+    assert json.loads((folder / "results.json").read_text())["status"] == "completed"
+    (written,) = folder.glob(f"wandb/{run}")
+    found = records(written)
+    table = read_metrics(folder)
+    assert history(found, "temperature") == table[table.metric == "temperature"].value.tolist()
+    return found
+
+
+@pytest.mark.parametrize("failure", ["no network", "wrong key"])
+def test_a_run_that_cannot_begin_online_goes_on_offline(
+    tmp_path, command_line, wandb_at, recwarn, failure
+) -> None:
+    with serving("wrong key") as service:
+        wandb_at(service.url if failure == "wrong key" else f"http://127.0.0.1:{closed_port()}")
+        assert command_line("train", *TINY, *ONLINE) == 0
+    (warned,) = [str(one.message) for one in recwarn if "W&B" in str(one.message)]
+    assert "goes on offline" in warned
+    assert ("the key is wrong" if failure == "wrong key" else "refused") in warned
+    _check_whole(next(tmp_path.glob("outputs/custom/*")), "offline-run-*")
+
+
+@pytest.mark.parametrize("failure", ["500", "403", "hang up"])
+def test_the_service_may_fail_while_a_run_trains(tmp_path, command_line, wandb_at, capfd, failure) -> None:
+    with serving(failure) as service:
+        wandb_at(service.url)
+        started = time.monotonic()
+        assert command_line("train", *TINY, *ONLINE) == 0
+        assert time.monotonic() - started < 60
+    assert any(path.endswith(UPLOADS) for path in service.received)
+    assert capfd.readouterr().err.count("wandb sync") == 1
+    _check_whole(next(tmp_path.glob("outputs/custom/*")), "run-*")
+
+
+def test_what_the_service_missed_is_uploaded_by_wandb_sync(tmp_path, command_line, wandb_at) -> None:
+    with serving("403") as service:
+        wandb_at(service.url)
+        assert command_line("train", *TINY, *ONLINE) == 0
+        assert service.uploaded == []
+        service.failure = None
+        (run,) = tmp_path.glob("outputs/custom/*/wandb/run-*")
+        subprocess.run([sys.executable, "-m", "wandb", "sync", "--include-online", str(run)], check=True)
+    trained = [row["temperature"] for row in service.uploaded if "temperature" in row]
+    assert trained == history(records(run), "temperature")

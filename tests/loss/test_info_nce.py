@@ -1,0 +1,121 @@
+"""The loss against cross-entropy in float64 and closed forms; τ down to its floor."""
+
+import math
+
+import pytest
+import torch
+from torch.nn.functional import cross_entropy, normalize
+
+from intrinsic_clip.loss.info_nce import info_nce
+from intrinsic_clip.loss.similarity import CosineSimilarity, PopulationSimilarity
+from intrinsic_clip.loss.temperature import FixedTemperature, LearnedTemperature
+
+
+def _pairs(*shape: int) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(*shape, generator=generator)
+    return x, x + 0.3 * torch.randn(*shape, generator=generator)
+
+
+def _reference(x: torch.Tensor, y: torch.Tensor, tau: float) -> float:
+    logits = x.double() @ y.double().T / tau
+    targets = torch.arange(len(x))
+    return float((cross_entropy(logits, targets) + cross_entropy(logits.T, targets)) / 2)
+
+
+@pytest.mark.parametrize("tau", [1.0, 0.07, 1e-2])
+def test_equals_cross_entropy_both_ways(tau: float) -> None:
+    x, y = _pairs(64, 8)
+    assert float(info_nce(x, y, torch.tensor(tau))) == pytest.approx(_reference(x, y, tau), rel=1e-5)
+
+
+def test_replicates_are_independent() -> None:
+    x, y = _pairs(3, 2, 32, 5)
+    tau = torch.tensor([[0.1, 0.2], [0.3, 0.4], [0.5, 1.0]])
+    losses = info_nce(x, y, tau)
+    assert losses.shape == (3, 2)
+    for i in range(3):
+        for j in range(2):
+            alone = info_nce(x[i, j], y[i, j], tau[i, j])
+            torch.testing.assert_close(losses[i, j], alone, rtol=1e-6, atol=1e-6)
+
+
+def test_closed_forms() -> None:
+    n = 16
+    constant = torch.ones(n, 4)
+    assert float(info_nce(constant, constant, torch.tensor(0.5))) == pytest.approx(math.log(n))
+    orthonormal, tau = torch.eye(n), 0.2
+    expected = math.log(1 + (n - 1) * math.exp(-1 / tau))
+    assert float(info_nce(orthonormal, orthonormal, torch.tensor(tau))) == pytest.approx(expected, rel=1e-5)
+
+
+def test_is_symmetric_in_the_modalities() -> None:
+    x, y = _pairs(40, 6)
+    tau = torch.tensor(0.1)
+    torch.testing.assert_close(info_nce(x, y, tau), info_nce(y, x, tau))
+
+
+@pytest.mark.parametrize("tau", [1e-2, 1e-3, 1e-4])
+@pytest.mark.parametrize("scale", [1.0, 30.0])
+def test_stays_finite_and_right_as_tau_goes_to_its_floor(tau: float, scale: float) -> None:
+    x, y = (rows * scale for rows in _pairs(256, 19))
+    x.requires_grad_()
+    temperature = torch.tensor(tau, requires_grad=True)
+    loss = info_nce(x, y, temperature)
+    loss.backward()
+    assert x.grad is not None
+    assert temperature.grad is not None
+    assert torch.isfinite(loss)
+    assert torch.isfinite(x.grad).all()
+    assert torch.isfinite(temperature.grad)
+    assert float(loss.detach()) == pytest.approx(_reference(x.detach(), y, tau), rel=1e-4)
+
+
+def test_gradient_against_finite_differences() -> None:
+    x, y = (rows.double().requires_grad_() for rows in _pairs(2, 6, 3))
+    tau = torch.tensor([0.3, 0.7], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(info_nce, (x, y, tau))
+
+
+def test_temperature_is_exp_of_scaled_s_plus_floor() -> None:
+    temperature = LearnedTemperature(scale=4, minimum=1e-4)
+    assert float(temperature()) == pytest.approx(1.0001)
+    with torch.no_grad():
+        temperature.s.fill_(-0.5)
+    assert float(temperature()) == pytest.approx(math.exp(-2) + 1e-4)
+    with torch.no_grad():
+        temperature.s.fill_(-1000.0)
+    assert float(temperature()) == pytest.approx(1e-4)
+    assert LearnedTemperature(replicates=(3,))().shape == (3,)
+
+
+def test_a_fixed_temperature_has_nothing_to_train() -> None:
+    assert list(FixedTemperature(0.07).parameters()) == []
+    assert float(FixedTemperature(0.07)()) == pytest.approx(0.07)
+
+
+def test_population_norm_is_the_mean_norm_of_the_append_rows_with_gradient() -> None:
+    rows, population = _pairs(2, 10, 4)
+    population.requires_grad_()
+    normalised = PopulationSimilarity()(rows, population)
+    for r in range(2):
+        mean_norm = sum(float(p.norm()) for p in population[r].detach()) / 10
+        torch.testing.assert_close(normalised[r], rows[r] / mean_norm)
+    normalised.sum().backward()
+    assert population.grad is not None
+    assert population.grad.abs().sum() > 0
+
+
+def test_cosine_gives_unit_vectors() -> None:
+    rows, _ = _pairs(2, 10, 4)
+    torch.testing.assert_close(CosineSimilarity()(rows), normalize(rows, dim=-1))
+
+
+@pytest.mark.parametrize("similarity", [PopulationSimilarity(), CosineSimilarity()])
+def test_an_encoder_that_collapsed_to_zero_gives_no_nan(similarity: torch.nn.Module) -> None:
+    zeros = torch.zeros(5, 3, requires_grad=True)
+    normalised = similarity(zeros, zeros)
+    info_nce(normalised, normalised, torch.tensor(1e-4)).backward()
+    assert torch.isfinite(normalised).all()
+    assert zeros.grad is not None
+    assert torch.isfinite(zeros.grad).all()

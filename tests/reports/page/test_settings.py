@@ -1,0 +1,66 @@
+"""Which trainings a report puts into one row, and what it calls them."""
+
+from pathlib import Path
+from typing import Any
+
+from intrinsic_clip.reports.page.settings import Training, axes, differing, grouped, short_names, shown
+
+
+def training(seed: int = 0, run: str = "a", **settings: Any) -> Training:
+    flat = {key.replace("__", "."): value for key, value in settings.items()}
+    return Training(Path(run), 0, (seed, 0), {"seed": seed, "data.seed": seed, "replicates": None, **flat})
+
+
+def test_seeds_are_repetitions_and_copies_of_settings_are_no_settings() -> None:
+    all_ = [
+        training(seed, encoder__output_dim=d, probes__every_n_epochs=d + seed, encoder__copy__output_dim=d)
+        for seed in (0, 1)
+        for d in (10, 9, 2)
+    ]
+    keys = differing(all_)
+    assert keys == ["encoder.output_dim"]
+    groups = grouped(all_, keys)
+    assert [(g[0].settings["encoder.output_dim"], [t.repetition for t in g]) for g in groups] == [
+        (2, [(0, 0), (1, 0)]), (9, [(0, 0), (1, 0)]), (10, [(0, 0), (1, 0)])
+    ]  # fmt: skip
+    assert axes(groups, keys) == keys
+
+
+def test_what_belongs_to_a_choice_is_implied_by_it_unless_it_varies() -> None:
+    learned = training(**{"loss.temperature._target_": "intrinsic_clip.loss.temperature.LearnedTemperature"})
+    fixed = {"loss.temperature._target_": "intrinsic_clip.loss.temperature.FixedTemperature"}
+    one = [learned, training(**fixed, **{"loss.temperature.tau": 0.1})]
+    assert differing(one) == ["loss.temperature._target_"]
+    two = [*one, training(**fixed, **{"loss.temperature.tau": 0.5})]
+    assert differing(two) == ["loss.temperature._target_", "loss.temperature.tau"]
+    assert axes(grouped(two, differing(two)), differing(two)) == []
+
+
+def test_names_that_go_with_other_settings_are_left_out() -> None:
+    """What a class alone has is implied by it, what both have is not."""
+    kinds = [
+        training(
+            name=name, data___target_=name.title(), encoder___target_="mlp", encoder__output_dim=d, **own
+        )
+        for name, d, own in (("linear", 4, {"data.noise": 0.5}), ("nonlinear", 8, {}))
+    ]
+    assert differing(kinds) == ["encoder.output_dim", "data._target_"]
+    assert differing([training(name="first"), training(name="second")]) == ["name"]
+
+
+def test_a_repetition_that_is_there_twice_counts_once() -> None:
+    same = [training(3, "a", data__noise=0), training(3, "b", data__noise=0), training(4, "c", data__noise=0)]
+    assert [[t.run.name for t in group] for group in grouped(same, differing(same))] == [["a", "c"]]
+
+
+def test_names_are_short_where_that_is_clear() -> None:
+    keys = ["encoder.output_dim", "loss.temperature._target_", "data.noise", "features.noise"]
+    assert short_names(keys) == {
+        "encoder.output_dim": "d",
+        "loss.temperature._target_": "temperature",
+        "data.noise": "data.noise",
+        "features.noise": "features.noise",
+    }
+    assert shown("loss.temperature._target_", "intrinsic_clip.loss.temperature.FixedTemperature") == "Fixed"
+    assert shown("data._target_", "intrinsic_clip.data.SyntheticLinear") == "SyntheticLinear"
+    assert shown("probes.dimension.estimators", ["mle", "twonn"]) == "mle, twonn"

@@ -1,0 +1,265 @@
+"""Figures and claims are drawn from finished runs alone, and say what is missing."""
+
+import json
+import re
+import shutil
+import statistics
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import skdim
+from PIL import Image
+from safetensors.numpy import load_file
+
+from helpers.miniatures import write_image
+from helpers.tiny_runs import files_below, tiny_open_clip
+from intrinsic_clip.cli import program
+from intrinsic_clip.config.folders import conf_folder
+from intrinsic_clip.data import SyntheticNonlinear
+from intrinsic_clip.paper_figures import FIGURES, published_code, sweeps
+from intrinsic_clip.paper_figures.finished_runs import Runs, read
+from intrinsic_clip.runs import tidy_table
+
+SMOKE = ["size=smoke", "logger=csv", "progress=false", "threads=1"]
+# The sweeps of single settings are shortened: what they sweep over, the command line may say.
+SHORTENED = {
+    "fixed_temperature": "loss.temperature.tau=0.1,1.0",
+    "information": "data.noise=0.3,1.0",
+    "shared_dim": "data.shared_dim=2,5",
+    "sample_size": "data.n_train=512,1024",
+    "sample_size_nonlinear": "data.n_train=512,1024",
+}
+WHOLE = [
+    "dynamics",
+    "synthetic_linear",
+    "synthetic_nonlinear",
+    "cosine",
+    "shallow",
+    "synthetic_independent",
+    "openclipart",
+]
+FEW = ["data.n_train=64", "data.n_append=8", "data.n_test=24", "data.batch_size=32", "probes.dimension.k=5"]
+TOWERS = [*FEW, "data.image_size=32", "features.model=tiny", "features.pretrained=null"]
+
+
+def write_cells(folder: Path) -> list[str]:
+    """RNA, protein and classes of cells as .csv; returns what names them."""
+    draw = np.random.default_rng(0)
+    kinds = draw.integers(0, 4, 100)
+    names = [f"AAAC{i}-1" for i in range(100)]
+    for name, columns in {"rna": 40, "protein": 9}.items():
+        counts = draw.poisson(draw.gamma(2.0, 5.0, (4, columns))[kinds])
+        pd.DataFrame(counts, names, [f"{name}{i}" for i in range(columns)]).to_csv(folder / f"{name}.csv")
+    classes = {"celltype.l1": kinds // 2, "celltype.l2": kinds}
+    pd.DataFrame({key: [f"T{k}" for k in kind] for key, kind in classes.items()}, names).to_csv(
+        folder / "cells.csv"
+    )
+    files = [f"data.{name}={folder / name}.csv" for name in ("rna", "protein", "cells")]
+    return [*files, "data.rna_components=12", "data.protein_components=5"]
+
+
+def write_images(folder: Path) -> list[str]:
+    """Images in folders of 4 classes, and a table of captions; returns what names them for imagenetv2 and for yfcc."""
+    for i in range(96):
+        write_image(folder / "classes" / str(i % 4) / f"{i}.jpeg", i)
+        write_image(folder / "images" / f"{i}.jpg", i)
+    table = pd.DataFrame({"photoid": range(96), "title": [f"bridge+no.+{i}" for i in range(96)]})
+    table.assign(kind=["a", "b", "c"] * 32).to_csv(folder / "yfcc.csv", index=False)
+    return [
+        f"data.folder={folder / 'classes'}",
+        f"data={{folder:{folder / 'images'},table:{folder / 'yfcc.csv'},labels:[kind]}}",
+    ]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every experiment at size=smoke, those that need files on miniatures of them."""
+    folder = tmp_path_factory.mktemp("smoke")
+    cells, (classes, table) = write_cells(folder), write_images(folder)
+    tiny_open_clip(folder / "tiny")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        commands = [["--multirun", f"experiment={','.join(WHOLE)}"]]
+        commands += [["--multirun", f"experiment={name}", values] for name, values in SHORTENED.items()]
+        commands += [[f"experiment={name}", *FEW, *cells] for name in ("citeseq", "citeseq_transformer")]
+        commands += [["experiment=imagenetv2", *TOWERS, classes], ["experiment=yfcc", *TOWERS, table]]
+        for command in commands:
+            patch.setattr("sys.argv", ["intrinsic-clip", "train", *SMOKE, *command])
+            program.main()
+    return folder / "outputs"
+
+
+def test_all_that_has_been_run_is_drawn_and_nothing_trained(finished, command_line, capsys) -> None:
+    before = files_below(finished)
+    assert command_line("figures", f"output_dir={finished}", "to=drawn") == 0
+    said = capsys.readouterr().out
+    assert files_below(finished) == before
+    assert re.findall(r"drawn    (\w+)", said) == list(FIGURES)
+    for name in FIGURES:
+        assert Path(f"drawn/{name}.pdf").read_bytes().startswith(b"%PDF")
+        with Image.open(f"drawn/{name}.png") as image:
+            assert image.width > 400
+            assert len(set(image.convert("L").getdata())) > 10
+    page = Path("drawn/RESULTS.md").read_text()
+    assert re.findall(r"^## (\w+)$", page, re.MULTILINE) == list(FIGURES)
+
+
+def test_what_is_missing_comes_with_its_command(tmp_path, finished, command_line, capsys) -> None:
+    (tmp_path / "outputs").mkdir()
+    (tmp_path / "outputs" / "cosine").symlink_to(finished / "cosine")
+    assert command_line("figures") == 0
+    told = dict(re.findall(r"missing  (\w+) +intrinsic-clip train (.+)", capsys.readouterr().out))
+    assert set(told) == set(FIGURES) - {"similarities"}
+    page = (tmp_path / "outputs" / "figures" / "RESULTS.md").read_text().partition("## Not run\n")[2]
+    assert page.count("- ") == len(told)
+    assert all(f"- {name}: `intrinsic-clip train {command}`" in page for name, command in told.items())
+    assert told["cosine"] == "experiment=synthetic_linear size=smoke"
+    assert told["recovery"] == (
+        "--multirun experiment=synthetic_linear,synthetic_nonlinear,shared_dim size=laptop"
+    )
+    for command in told.values():
+        for experiment in re.search(r"experiment=(\S+)", command)[1].split(","):
+            assert (conf_folder() / "experiment" / f"{experiment}.yaml").exists()
+
+
+def test_numbers_are_those_of_results_json(finished) -> None:
+    runs = read(finished, ["synthetic_linear", "information"])["smoke"]
+    path = next(finished.glob("synthetic_linear/*/results.json"))
+    metrics, dims = (json.loads(path.read_text())[key] for key in ("metrics", "config"))
+    place = dims["encoder"]["output_dim"].index(4)
+    values = metrics["id/mle/x"]["values"][place]
+    assert runs.values("synthetic_linear", "id/mle/x", d=4).tolist() == values
+    row = runs.curve("synthetic_linear", "id/mle/x").set_index("at").loc[4]
+    assert row["mean"] == pytest.approx(statistics.mean(values))
+    assert row["std"] == pytest.approx(statistics.stdev(values))
+    assert row["count"] == 2
+    over = runs.curve("information", "temperature", "data.noise")
+    assert over["at"].tolist() == [0.3, 1.0]
+    along = runs.trajectory("synthetic_linear", "id/mle/x", d=4)
+    assert along["mean"].iloc[-1] == pytest.approx(row["mean"])
+
+
+def test_embeddings_are_those_of_one_output_dimension(finished) -> None:
+    runs = read(finished, ["openclipart"])["smoke"]
+    found = runs.embeddings("openclipart", 4)
+    assert found["x"].shape == found["y_raw"].shape == (128, 4)
+    logits = found["x_raw"] @ found["y_raw"].T
+    matched = (logits > np.diag(logits)[:, None]).sum(1) < 10
+    first = runs.values("openclipart", "matching/top_10/x_to_y", d=4).iloc[0]
+    assert matched.mean() == pytest.approx(first, abs=0.001)
+
+
+def test_claims_say_when_the_paper_is_contradicted() -> None:
+    def table(value: float) -> pd.DataFrame:
+        return pd.DataFrame(
+            [
+                {"metric": f"id/{name}", "encoder.output_dim": d, "replicate": r, "value": value + r / 10}
+                for name in ("mle/x", "mle/y", "twonn/x", "twonn/y")
+                for d in (4, 7, 19)
+                for r in (0, 1)
+            ]
+        )
+
+    verdicts = {
+        value: [c.agrees for c in sweeps.dimension_claims(Runs("smoke", {"any": table(value)}), "any", 5)]
+        for value in (5.0, 8.0)
+    }
+    assert verdicts == {5.0: [True, True], 8.0: [False, False]}
+
+
+def test_what_is_shared_is_the_first_columns_of_x(finished) -> None:
+    runs = read(finished, ["synthetic_nonlinear"])["smoke"]
+    sizes = {"n_train": 512, "n_append": 64, "n_test": 128}  # as in conf/size/smoke.yaml
+    x = SyntheticNonlinear(**sizes, replicates=2).pairs("test").x[..., :5]
+    expected = [skdim.id.MLE().fit(np.unique(rows.double(), axis=0)).dimension_ for rows in x]
+    found = sweeps.shared_dimension(runs, "synthetic_nonlinear")
+    assert found.tolist() == pytest.approx(expected, rel=1e-4)
+
+
+def test_an_unfinished_run_is_named_and_left_out(tmp_path, finished, command_line, capsys) -> None:
+    run = tmp_path / "outputs" / "dynamics" / "0123456789ab"
+    run.mkdir(parents=True)
+    (run / "config.yaml").write_text("name: dynamics\n")
+    assert command_line("figures", "dynamics") == 0
+    said = capsys.readouterr().out
+    assert f"{run.relative_to(tmp_path)} is left out: unfinished" in said
+    assert "missing  dynamics             intrinsic-clip train experiment=dynamics size=laptop\n" in said
+    assert not (tmp_path / "outputs" / "figures").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["dynamic"], "dynamic: no such figure, did you mean dynamics?"),
+        (["sise=smoke"], "sise: no such setting, did you mean size?"),
+        (["size=big"], "size=big: must be paper, laptop, smoke"),
+        (["output_dir=nowhere"], "output_dir=nowhere: no such folder"),
+    ],
+)
+def test_wrong_input(tmp_path, command_line, capsys, arguments, complaint) -> None:
+    (tmp_path / "outputs").mkdir()
+    assert command_line("figures", *arguments) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"intrinsic-clip: {complaint}")
+    assert said.count("\n") == 1
+    assert files_below(tmp_path) == []
+
+
+def test_the_size_is_that_of_most_of_a_figure(tmp_path, finished, command_line, capsys) -> None:
+    """Two data sets at size=smoke and one of them also at size=paper: one figure wants both, the other's is larger."""
+    for name in ("synthetic_linear", "synthetic_independent"):
+        shutil.copytree(finished / name, tmp_path / "outputs" / name)
+    (smoke,) = (tmp_path / "outputs" / "synthetic_linear").iterdir()
+    paper = smoke.with_name("0123456789ab")
+    shutil.copytree(smoke, paper)
+    text = (paper / "results.json").read_text()
+    assert text.count('"size": "smoke"') == 1
+    (paper / "results.json").write_text(text.replace('"size": "smoke"', '"size": "paper"'))
+    assert command_line("figures", "temperatures", "synthetic_linear") == 0
+    said = capsys.readouterr().out
+    assert "temperatures.png (smoke)" in said
+    assert "synthetic_linear.png (paper)" in said
+
+
+def test_the_published_code_is_met_where_both_were_trained(finished) -> None:
+    """The mean of points is what scikit-dimension's fit_transform gives, and two epochs are not eight hundred."""
+    runs = read(finished, published_code.EXPERIMENTS)["smoke"]
+    assert [published_code.dims(runs, name) for name in published_code.EXPERIMENTS] == [[7], [7]]
+    (ours,) = runs.tables["synthetic_linear"]["run"].unique()
+    tensors = load_file(Path(ours) / "embeddings.safetensors")["x"][2]
+    expected = [skdim.id.MLE().fit_transform(rows[:, :7].astype(float)) for rows in tensors]
+    found = published_code.ours(runs, "synthetic_linear", "id/mean_mle/x", 7)
+    assert found.tolist() == pytest.approx(expected, rel=1e-4)
+    claims = published_code.claims(runs)
+    assert [claim.agrees for claim in claims] == [False, False]
+    assert "temperature 1.00" in claims[0].measured
+    assert re.search(r"temperature [^;]*\*\*differs", claims[0].measured)
+
+
+def test_published_numbers_agree_with_themselves(monkeypatch) -> None:
+    published = {name: published_code.published(name) for name in published_code.EXPERIMENTS}
+    rows = pd.concat(
+        table.melt(["experiment", "d", "replicate"], var_name="metric").rename(
+            columns={"d": "encoder.output_dim"}
+        )
+        for table in published.values()
+    )
+    tables = {name: rows[rows["experiment"] == name] for name in published}
+    monkeypatch.setattr(published_code, "ours", lambda runs, name, metric, d: runs.values(name, metric, d=d))
+    claims = published_code.claims(Runs("paper", tables))
+    assert len(claims) == 6
+    assert all(claim.agrees for claim in claims)
+
+
+def test_every_size_is_kept_apart(finished) -> None:
+    by_size = read(finished, ["dynamics", "absent"])
+    assert list(by_size) == ["paper", "laptop", "smoke"]
+    assert by_size["smoke"].of(["dynamics"]) is not None
+    assert by_size["laptop"].of(["dynamics"]) is None
+    assert by_size["smoke"].of(["dynamics", "absent"]) is None
+    assert by_size["smoke"].of(["dynamics"], ["absent"]).note == (
+        "size=smoke: mean ± sd over 2 repetitions, 512 training pairs"
+    )
+    assert tidy_table.collect(finished / "dynamics")["size"].unique().tolist() == ["smoke"]

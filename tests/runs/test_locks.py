@@ -1,0 +1,67 @@
+"""Two processes never write one run folder, and a lock that a crash leaves is none."""
+
+import os
+import signal
+
+import pytest
+
+from helpers.tiny_runs import LONGER, files_below, start, wait_for
+from intrinsic_clip.errors import InUse
+from intrinsic_clip.runs.locks import held, left_behind
+
+
+def test_a_folder_is_held_once_and_left_clean(tmp_path) -> None:
+    folder = tmp_path / "outputs" / "run"
+    with held(folder):
+        with (
+            pytest.raises(InUse, match=f"run: process {os.getpid()} on .* trains this run since 2.*; wait"),
+            held(folder),
+        ):
+            pass
+        assert left_behind(folder)
+    with pytest.raises(KeyError), held(folder):
+        raise KeyError
+    with held(folder):
+        pass
+    assert files_below(tmp_path) == []
+
+
+def test_the_text_of_a_dead_process_does_not_lock(tmp_path) -> None:
+    (tmp_path / "lock").write_text("process 1 on elsewhere trains this run since long ago")
+    with held(tmp_path):
+        assert f"process {os.getpid()} on" in (tmp_path / "lock").read_text()
+    assert not left_behind(tmp_path)
+
+
+def test_a_second_process_waits_for_no_one_and_a_killed_one_blocks_no_one(
+    tmp_path, command_line, capsys
+) -> None:
+    first = start(tmp_path, *LONGER, "trainer.max_epochs=2000")
+    folder = wait_for(tmp_path, "outputs/custom/*/last.ckpt").parent
+    assert command_line("train", *LONGER, "trainer.max_epochs=2000") == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"intrinsic-clip: {folder.relative_to(tmp_path)}: process {first.pid} on ")
+    assert error.endswith("; wait for it or stop it\n")
+    assert error.count("\n") == 1
+    os.kill(first.pid, signal.SIGKILL)
+    first.communicate()
+    assert left_behind(folder)
+
+    second = start(tmp_path, *LONGER, "trainer.max_epochs=2000")
+    assert next(line for line in second.stdout if "outputs" in line).startswith("Going on: ")
+    second.kill()
+    second.communicate()
+
+
+def test_who_waited_for_another_process_finds_the_run_done(tmp_path, compose, monkeypatch, capsys) -> None:
+    from intrinsic_clip.training import train
+
+    whole = train.train(compose())
+    capsys.readouterr()
+    found = train.results.read_completed
+    answers = iter([None])  # as if the other had finished between the first look and the lock
+    monkeypatch.setattr(
+        train.results, "read_completed", lambda folder: next(answers, whole) and found(folder)
+    )
+    assert train.train(compose())["metrics"] == whole["metrics"]
+    assert "Training" not in capsys.readouterr().out

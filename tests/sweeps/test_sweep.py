@@ -1,0 +1,234 @@
+"""A sweep repeats nothing, survives failures and kills, and says what became of each run."""
+
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import hydra
+import pandas as pd
+import pytest
+from hydra._internal.hydra import Hydra
+from hydra.types import RunMode
+
+from helpers.tiny_runs import LONGER, TINY, files_below, start
+from intrinsic_clip import config
+from intrinsic_clip.runs import addresses, results, tidy_table
+from intrinsic_clip.runs.locks import held
+from intrinsic_clip.sweeps.compose import Composer
+from intrinsic_clip.training import train
+
+SIX = ["--multirun", "encoder.output_dim=3,6", "seed=0,1,2"]
+TWO = ["--multirun", "seed=0,1"]
+SMALL = ["size=smoke", "replicates=null", "logger=csv", "progress=false", "threads=1", "probes=default"]
+BOMB = """
+import os, signal
+from pytorch_lightning import Callback
+
+class Bomb(Callback):
+    latest, reasons = {}, {}
+
+    def __init__(self, seed: int) -> None:
+        self.armed = seed == 1
+
+    def on_train_start(self, *_) -> None:
+        if self.armed:
+            os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def _table(folder: Path) -> pd.DataFrame:
+    """What collect finds, without what may differ between two sweeps."""
+    table = tidy_table.collect(folder).drop(columns=["output_dir", "progress", "threads"])
+    table["run"] = [Path(run).name for run in table["run"]]
+    return table.sort_values(["run", "metric", "replicate"], ignore_index=True)
+
+
+def _metrics_files(folder: Path) -> dict[str, bytes]:
+    return {path.parent.name: path.read_bytes() for path in folder.glob("*/*/metrics.csv")}
+
+
+def test_killed_three_times_it_ends_as_if_undisturbed(tmp_path, command_line) -> None:
+    moments = random.Random(0)
+    for _ in range(3):
+        process = start(tmp_path, *LONGER, *SIX)
+        assert any(re.match("(Training|Going on): ", line) for line in process.stdout)
+        time.sleep(moments.uniform(0, 2))
+        process.kill()
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
+    assert command_line("train", *LONGER, *SIX) == 0
+    assert command_line("train", *LONGER, *SIX, "output_dir=undisturbed") == 0
+    pd.testing.assert_frame_equal(
+        _table(tmp_path / "outputs"), _table(tmp_path / "undisturbed"), check_exact=True
+    )
+    files = _metrics_files(tmp_path / "outputs")
+    assert len(files) == 6
+    assert files == _metrics_files(tmp_path / "undisturbed")
+
+
+def test_a_failing_run_ends_no_other_and_is_tried_again(tmp_path, command_line, capsys, monkeypatch) -> None:
+    whole = train.train
+
+    def flawed(cfg):
+        if cfg.seed == 1:
+            raise RuntimeError("a bug")
+        return whole(cfg)
+
+    monkeypatch.setattr(train, "train", flawed)
+    assert command_line("train", *TINY, "--multirun", "seed=0,1,2") == 1
+    said = capsys.readouterr()
+    assert "3 runs: 2 done, 1 failed" in said.out
+    assert re.search(r"\n  failed +seed=1 +RuntimeError: a bug +outputs/custom/\w{12}\n", said.out)
+    assert "Traceback" in said.err
+    failed = next(tmp_path.glob("outputs/custom/*/failed.txt"))
+    assert failed.read_text() == "RuntimeError: a bug\n"
+
+    monkeypatch.setattr(train, "train", whole)
+    assert command_line("train", *TINY, "--multirun", "seed=0,1,2") == 0
+    assert "3 runs: 1 done, 2 skipped" in capsys.readouterr().out
+    assert not failed.exists()
+
+
+def test_what_the_user_can_mend_has_no_traceback_and_what_was_begun_is_resumed(
+    tmp_path, command_line, capsys
+) -> None:
+    assert command_line("train", *TINY, *TWO) == 0
+    damaged, begun = (path.parent for path in sorted(tmp_path.glob("outputs/custom/*/results.json")))
+    for folder in (damaged, begun):
+        (folder / "results.json").unlink()
+    (damaged / "last.ckpt").write_bytes(b"not a checkpoint")
+    capsys.readouterr()
+    assert command_line("train", *TINY, *TWO) == 1
+    said = capsys.readouterr()
+    assert "2 runs: 1 resumed, 1 failed" in said.out
+    assert "last.ckpt: damaged" in said.out
+    assert "Traceback" not in said.err
+
+
+def test_a_run_that_another_process_trains_is_left_alone(tmp_path, command_line, capsys) -> None:
+    with hydra.initialize_config_dir(str(config.conf_folder()), version_base="1.3"):
+        folder = addresses.run_folder(config.resolve(hydra.compose("train", [*TINY, "seed=1"])))
+    with held(folder):
+        assert command_line("train", *TINY, *TWO) == 1
+    said = capsys.readouterr().out
+    assert "2 runs: 1 done, 1 failed" in said
+    assert f"{folder}: process {os.getpid()} on " in said
+    assert files_below(folder) == []
+
+
+def test_ctrl_c_says_what_was_reached(tmp_path) -> None:
+    process = start(tmp_path, *LONGER, *SIX, "trainer.max_epochs=2000")
+    assert any(line.startswith("Training") for line in process.stdout)
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate()[0]
+    assert process.returncode == 130, said
+    assert "6 runs: 1 interrupted, 5 not started" in said
+    assert "Interrupted; the same command goes on" in said
+    assert "Traceback" not in said
+
+
+def test_finished_runs_cost_milliseconds_and_no_pytorch(tmp_path, command_line) -> None:
+    assert command_line("train", *TINY, "--multirun", "seed=0,1,1,0") == 0
+    program = (
+        "import sys; from intrinsic_clip.cli import main; "
+        f"sys.argv = ['intrinsic-clip', 'train', *{[*TINY, *TWO]!r}]; main(); print('torch' in sys.modules)"
+    )
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert said.endswith("2 runs: 2 skipped\nFalse\n")
+
+
+def test_of_many_runs_only_the_failed_have_a_line(tmp_path, compose) -> None:
+    from intrinsic_clip.sweeps.sweep import Run, report
+
+    runs = [Run([f"seed={seed}"], tmp_path / str(seed)) for seed in range(50)]
+    for run in runs[1:]:
+        run.folder.mkdir()
+        results.write_results(run.folder, {"status": "completed", "metrics": {"temperature": {"mean": None}}})
+    table, failed = report(runs)
+    assert failed
+    assert table.splitlines()[1].split() == [
+        "failed", "seed=0", "its", "process", "ended", "without", "a", "word", "(killed?)", str(tmp_path / "0"),
+    ]  # fmt: skip
+    assert table.splitlines()[2:] == ["50 runs: 49 done, 1 failed"]
+
+
+OVERRIDES = [
+    ["seed=3", "encoder=linear", "+optimizer.betas=[0.8,0.9]"],
+    ["encoder.output_dim=9", "~probes.similarity", "data.noise=1e-3"],
+    ["experiment=synthetic_nonlinear", "data.n_train=300", "loss/temperature=fixed", "name='a b'"],
+    ["data={n_train:99,n_test:9}", "trainer=gpu", "probes.matching.ks=[1,2]"],
+]
+
+
+def test_configs_are_those_that_hydra_composes() -> None:
+    with hydra.initialize_config_dir(str(config.conf_folder()), version_base="1.3"):
+        loader = hydra.core.global_hydra.GlobalHydra.instance().config_loader()
+        master = Hydra(task_name="train", config_loader=loader).compose_config(
+            "train", ["seed=5", "hydra.verbose=true"], RunMode.MULTIRUN
+        )
+        compose = Composer(loader, master)
+        for overrides in [*OVERRIDES, *OVERRIDES]:
+            assert compose(overrides) == hydra.compose("train", overrides)
+        began = time.process_time()
+        for seed in range(100):
+            compose([*TINY, f"seed={seed}"])
+        assert time.process_time() - began < 2  # half a second, where Hydra takes six
+
+
+def test_experiments_that_sweep_by_themselves_beside_others(tmp_path, command_line) -> None:
+    def planned(*arguments: str) -> set[str]:
+        assert command_line("train", *SMALL, *arguments) == 0
+        return {path.parent.name for path in tmp_path.glob("outputs/*/*/results.json")}
+
+    alone = planned("experiment=cosine") | planned("experiment=fixed_temperature")
+    kinds = tidy_table.collect(tmp_path / "outputs")
+    assert set(kinds["loss.similarity._target_"].str.split(".").str[-1]) == {
+        "CosineSimilarity",
+        "PopulationSimilarity",
+    }
+    assert sorted(kinds["loss.temperature.tau"].dropna().unique()) == [0.01, 0.03, 0.1, 0.3, 1.0]
+    assert planned("--multirun", "experiment=cosine,fixed_temperature") == alone
+    assert len(planned("experiment=fixed_temperature", "loss.temperature.tau=0.5")) == len(alone) + 1
+
+
+@pytest.mark.parametrize(  # the run with seed 1 kills its process; Ray would try it three times more
+    ("launcher", "seeds"), [("joblib", "0,1,2"), ("submitit_local", "0,1"), ("ray", "0,2")]
+)
+def test_launchers_do_the_same_work_and_survive_a_killed_worker(
+    tmp_path, command_line, capsys, monkeypatch, launcher, seeds
+) -> None:
+    (tmp_path / "bomb.py").write_text(BOMB)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr("submitit.core.core.Job._results_timeout_s", 1)  # how long it waits for slow disks
+    bomb = ["+probes.bomb._target_=bomb.Bomb", "+probes.bomb.seed=${seed}", "--multirun"]
+    assert command_line("train", *TINY, *bomb, f"seed={seeds.replace(',1', '')}") == 0
+    parallel = [f"launcher={launcher}", "output_dir=parallel"]
+    killed = "1" in seeds
+    assert command_line("train", *TINY, *bomb, f"seed={seeds}", *parallel) == killed
+    said = capsys.readouterr()
+    if killed:
+        assert re.search(r"\n\d runs: \d done, 1 failed\n", said.out)
+        assert re.search(r"\n  failed +seed=1 +.*ended without a word \(killed\?\)", said.out)
+        assert "Traceback" not in said.err
+        shutil.rmtree(next(tmp_path.glob("parallel/custom/*/lock")).parent)
+    pd.testing.assert_frame_equal(
+        _table(tmp_path / "outputs"), _table(tmp_path / "parallel"), check_exact=True
+    )
+    assert _metrics_files(tmp_path / "outputs") == _metrics_files(tmp_path / "parallel")
+    assert {path.name for path in tmp_path.iterdir()} <= {"outputs", "parallel", "bomb.py", "__pycache__"}
+    assert {path.name for path in (tmp_path / "parallel").iterdir()} <= {"custom", ".submitit"}
+
+
+def test_a_launcher_that_is_not_installed(command_line, capsys, tmp_path) -> None:
+    assert command_line("train", *TINY, *TWO, "hydra/launcher=submitit_absent") == 2
+    expected = "submitit_absent: not installed; pip install 'intrinsic-clip[submitit]' brings it"
+    assert capsys.readouterr().err == f"intrinsic-clip: {expected}\n"
+    assert files_below(tmp_path) == []

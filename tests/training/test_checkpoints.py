@@ -1,0 +1,79 @@
+"""A killed run, started again with the same command, ends as if nothing had happened."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from helpers.tiny_runs import LONGER, TINY, start, wait_for, without_time
+from intrinsic_clip.runs import results
+from intrinsic_clip.training.train import train
+
+
+@pytest.mark.parametrize(("signal_number", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
+def test_killed_and_started_again_ends_with_the_same_numbers(tmp_path, compose, signal_number, code) -> None:
+    asked = [*LONGER, "trainer.max_epochs=150"]  # not over yet when a busy machine comes to send the signal
+    process = start(tmp_path, *asked)
+    folder = wait_for(tmp_path, "outputs/custom/*/last.ckpt").parent
+    time.sleep(0.4)  # somewhere in a later epoch
+    os.kill(process.pid, signal_number)
+    said = process.communicate()[0]
+    assert process.returncode == code, said
+    assert results.read_completed(folder) is None
+    if signal_number == signal.SIGINT:
+        assert "Interrupted; the same command goes on from the last checkpoint." in said
+        assert "Traceback" not in said
+
+    resumed = train(compose(*asked))
+    whole = train(compose(*asked, "output_dir=uninterrupted"))
+    assert resumed["timings"]["resumed"]
+    assert not whole["timings"]["resumed"]
+    assert resumed["metrics"] == whole["metrics"]
+    other = tmp_path / "uninterrupted" / "custom" / folder.name
+    for name in ("metrics.csv", "embeddings.safetensors"):
+        assert (folder / name).read_bytes() == (other / name).read_bytes(), name
+
+
+def test_killed_between_the_last_epoch_and_the_results(tmp_path, compose) -> None:
+    whole = train(compose())
+    folder = next(tmp_path.glob("outputs/custom/*"))
+    metrics = (folder / "metrics.csv").read_bytes()
+    (folder / "results.json").unlink()
+    resumed = train(compose())
+    assert without_time(resumed) == without_time(whole)
+    assert (folder / "metrics.csv").read_bytes() == metrics
+
+
+def test_a_half_written_results_file_does_not_count(tmp_path, compose) -> None:
+    whole = train(compose())
+    path = next(tmp_path.glob("outputs/custom/*/results.json"))
+    path.write_text(path.read_text()[:-20])
+    assert without_time(train(compose())) == without_time(whole)
+
+
+def test_a_finished_run_says_so_without_loading_pytorch(tmp_path, compose, capsys) -> None:
+    train(compose())
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("outputs/**/*")}
+    capsys.readouterr()
+    program = (
+        "import sys; from intrinsic_clip.cli import main; "
+        f"sys.argv = ['intrinsic-clip', 'train', *{TINY!r}]; main(); print('torch' in sys.modules)"
+    )
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert said.startswith("Done already")
+    assert said.endswith("False\n")
+    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.glob("outputs/**/*")}
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path, command_line, capsys) -> None:
+    assert command_line("train", *TINY) == 0
+    folder = next(tmp_path.glob("outputs/custom/*"))
+    (folder / "results.json").unlink()
+    (folder / "last.ckpt").write_bytes(b"not a checkpoint")
+    assert command_line("train", *TINY) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "last.ckpt" in error
+    assert "delete it" in error
