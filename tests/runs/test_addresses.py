@@ -66,10 +66,8 @@ def test_files_rewritten_under_their_names_are_another_run(tmp_path, compose, ca
         *_embeddings(tmp_path, 0),
         "data.n_append=20",
         "data.n_test=50",
-        "~data.noise",
         "trainer.max_epochs=1",
     ]
-    overrides.remove("~data.noise")
     first = train(compose(*overrides))
     assert train(compose(*overrides)) == first
     assert "Done already" in capsys.readouterr().out
