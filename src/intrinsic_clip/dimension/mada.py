@@ -14,7 +14,7 @@ TIED = (
 
 
 def mada(points: Tensor | Neighbours, k: int = 20, combine: Combine = "mean") -> DimensionEstimate:
-    """Intrinsic dimension from how much farther twice as many neighbours reach.
+    """Estimate the dimension from how much farther twice as many neighbours reach.
 
     With R_j the distance of a point to its j-th neighbour, the estimate at the point is
 

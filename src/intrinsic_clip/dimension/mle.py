@@ -18,7 +18,7 @@ def mle(
     combine: Literal["harmonic", "mean", "median"] = "harmonic",
     unbiased: bool = False,
 ) -> DimensionEstimate:
-    """Intrinsic dimension by maximum likelihood from the k nearest neighbours.
+    """Estimate the dimension by maximum likelihood from the distances of the k nearest neighbours.
 
     With R_j the distance of a point to its j-th neighbour, the estimate at the point is
 

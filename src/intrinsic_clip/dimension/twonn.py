@@ -12,7 +12,7 @@ NO_SLOPE = "fewer than 2 ratios of neighbour distances are left, or all are 1, s
 
 
 def twonn(points: Tensor | Neighbours, discard_fraction: float = 0.1) -> DimensionEstimate:
-    """Intrinsic dimension from the ratio μ = R_2 / R_1 of the two nearest neighbours' distances.
+    """Estimate the dimension from the ratio μ = R_2 / R_1 of the two nearest neighbours' distances.
 
     log μ is exponential with the dimension as its rate, so −log(1 − F(μ)) is a line through the origin in log
     μ whose slope is the dimension. It is fitted by least squares to the ordered ratios, F(μ_(i)) = i / N,
