@@ -9,12 +9,14 @@ from intrinsic_clip.dimension.estimate import RESOLUTION, DimensionEstimate, con
 from intrinsic_clip.dimension.neighbourhoods import distinct_points
 from intrinsic_clip.dimension.neighbours import Neighbours, as_neighbours
 from intrinsic_clip.dimension.pointwise import nanmedian
+from intrinsic_clip.dimension.registry import estimator
 
 TIE = 1e-12  # relative: distances this close to a radius count as equal to it
 
 NO_SLOPE = "the two radii are equal or no pair is closer than the smaller one, as on a grid"
 
 
+@estimator(neighbours=20)
 def correlation_integral(
     points: Tensor | Neighbours, k1: int = 10, k2: int = 20, *, block_bytes: int = 2**26
 ) -> DimensionEstimate:

@@ -8,6 +8,7 @@ from torch import Tensor
 from intrinsic_clip.dimension.estimate import RESOLUTION, DimensionEstimate, conclude
 from intrinsic_clip.dimension.neighbours import Neighbours, as_neighbours, nearest_neighbours
 from intrinsic_clip.dimension.pointwise import nanquantile
+from intrinsic_clip.dimension.registry import estimator
 from intrinsic_clip.dimension.scale import ScaleCurve
 
 TIED = (
@@ -15,6 +16,7 @@ TIED = (
 )
 
 
+@estimator(neighbours=2, on_all_rows=True)
 def gride(points: Tensor | Neighbours, n1: int = 1, n2: int | None = None) -> DimensionEstimate:
     """Estimate the dimension by maximum likelihood from the ratio μ = R_n2 / R_n1 of two neighbours' distances.
 

@@ -14,12 +14,14 @@ from intrinsic_clip.dimension.estimate import DimensionEstimate, conclude
 from intrinsic_clip.dimension.neighbourhoods import distinct_points, neighbourhoods
 from intrinsic_clip.dimension.neighbours import Neighbours, as_neighbours
 from intrinsic_clip.dimension.pointwise import combined
+from intrinsic_clip.dimension.registry import estimator
 
 Criterion = Literal["FO", "Fan", "maxgap", "ratio", "participation_ratio", "Kaiser", "broken_stick"]
 
 NO_COMPONENTS = "the eigenvalues are not finite"  # never so for finite points
 
 
+@estimator(neighbours="wide")
 def local_pca(
     points: Tensor | Neighbours,
     k: int | None = 100,

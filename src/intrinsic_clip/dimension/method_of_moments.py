@@ -6,8 +6,10 @@ from intrinsic_clip.dimension.estimate import DimensionEstimate, conclude
 from intrinsic_clip.dimension.mle import EQUIDISTANT
 from intrinsic_clip.dimension.neighbours import Neighbours, as_neighbours
 from intrinsic_clip.dimension.pointwise import Combine, check_combine, combined
+from intrinsic_clip.dimension.registry import estimator
 
 
+@estimator(neighbours="wide")
 def method_of_moments(
     points: Tensor | Neighbours, k: int = 100, combine: Combine = "mean"
 ) -> DimensionEstimate:

@@ -8,10 +8,12 @@ from torch import Tensor
 from intrinsic_clip.dimension.estimate import DimensionEstimate, conclude
 from intrinsic_clip.dimension.neighbours import Neighbours, as_neighbours
 from intrinsic_clip.dimension.pointwise import nanmedian
+from intrinsic_clip.dimension.registry import estimator
 
 EQUIDISTANT = "all neighbours of some points are equally far, as on a grid, so the likelihood has no maximum"
 
 
+@estimator(neighbours="k", on_all_rows=True)
 def mle(
     points: Tensor | Neighbours,
     k: int = 20,

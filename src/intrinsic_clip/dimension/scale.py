@@ -70,7 +70,7 @@ class ScaleCurve:
 
     @property
     def plateau_value(self) -> Tensor:
-        """Return the mean over the plateau, `(*R,)`; NaN where no two consecutive scales lie within 5 % of their mean."""
+        """Return the mean over the plateau of tolerance 5 %, `(*R,)`; NaN where there is no plateau."""
         return self.plateau().value
 
 

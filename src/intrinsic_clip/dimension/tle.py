@@ -10,11 +10,13 @@ from intrinsic_clip.dimension.mle import EQUIDISTANT
 from intrinsic_clip.dimension.neighbourhoods import neighbourhoods
 from intrinsic_clip.dimension.neighbours import Neighbours, as_neighbours
 from intrinsic_clip.dimension.pointwise import Combine, check_combine, combined
+from intrinsic_clip.dimension.registry import estimator
 
 CLOSE = 1e-6  # for a radius of 1: products leave fewer than 10 digits of squared distances below this
 PAIR_MATRICES = 12  # k × k matrices per point in memory at a time
 
 
+@estimator(neighbours="k")
 def tle(
     points: Tensor | Neighbours,
     k: int = 20,

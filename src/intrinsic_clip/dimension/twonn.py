@@ -7,10 +7,12 @@ from torch import Tensor
 
 from intrinsic_clip.dimension.estimate import DimensionEstimate, conclude
 from intrinsic_clip.dimension.neighbours import Neighbours, as_neighbours
+from intrinsic_clip.dimension.registry import estimator
 
 NO_SLOPE = "fewer than 2 ratios of neighbour distances are left, or all are 1, so no line can be fitted"
 
 
+@estimator(neighbours=2, on_all_rows=True)
 def twonn(points: Tensor | Neighbours, discard_fraction: float = 0.1) -> DimensionEstimate:
     """Estimate the dimension from the ratio μ = R_2 / R_1 of the two nearest neighbours' distances.
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.metrics.alignment import check_pairs, directions
-from intrinsic_clip.metrics.row_blocks import row_blocks
 from intrinsic_clip.metrics.crossvalidation import predict, ridge, split
+from intrinsic_clip.metrics.row_blocks import row_blocks
 
 SAME = 1e-12  # cosines of float64 directions this close count as equal: they differ by rounding
 
