@@ -20,7 +20,7 @@ def _known_estimators(names: list[str]) -> list[str]:
         registry,  # PyTorch takes seconds to import: only who checks waits for it
     )
 
-    return list(registry.check(names))
+    return list(registry.check_names(names))
 
 
 Estimators = Annotated[list[str], AfterValidator(_known_estimators), Field(min_length=1)]

@@ -19,10 +19,10 @@ from intrinsic_clip.dimension import (
     mle,
     nearest_neighbours,
     participation_ratio,
+    registry,
     sample_size_curve,
     spectrum,
 )
-from intrinsic_clip.dimension import registry as known
 from intrinsic_clip.dimension.scale import ScaleCurve
 from intrinsic_clip.measure.advice import advise
 from intrinsic_clip.measure.pairs import measure_pairs
@@ -37,7 +37,7 @@ def measure_embeddings(
     y: Tensor | None = None,
     z: Tensor | None = None,
     *,
-    estimators: Sequence[str] = known.DEFAULT,
+    estimators: Sequence[str] = registry.DEFAULT,
     k: int = 20,
     max_points: int = 10_000,
     seed: int = 0,
@@ -107,17 +107,17 @@ def _of_one(
 ) -> list[Stage]:
     """The stages of one modality, which share one search for neighbours among all rows, and one in the sample."""
     sample = rows if len(chosen) == len(rows) else rows[chosen]
-    widest = max(known.WIDE, k)
+    widest = max(registry.WIDE, k)
     of_sample = cache(lambda: _search(sample, widest))
     of_all = of_sample if sample is rows else cache(lambda: _search(rows, k))
 
     def neighbours(name: str) -> Neighbours:
-        return of_all() if known.is_on_all(name) else of_sample()
+        return of_all() if registry.runs_on_all_rows(name) else of_sample()
 
     def estimate(name: str) -> None:
         near = neighbours(name)
         try:
-            estimated = known.prepared(name, k, near.k)(near)
+            estimated = registry.prepare(name, k, near.k)(near)
         except ValueError as error:  # fewer neighbours than the estimator can do with
             none = torch.tensor(math.nan)
             estimated = DimensionEstimate(none, none, None, near.n, near.k, str(error))
@@ -140,7 +140,7 @@ def _of_one(
     if of_sample is not of_all:
         searches.append((f"{side}: neighbours in the sample", of_sample))
     return [
-        *(searches if any(map(known.is_on_all, estimators)) else searches[-1:]),
+        *(searches if any(map(registry.runs_on_all_rows, estimators)) else searches[-1:]),
         *((f"{side}: {estimator_title(name)}", partial(estimate, name)) for name in estimators),
         (f"{side}: spectrum", linear),
         (f"{side}: scales", scales),

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from annotated_types import Ge
 from torch import Tensor
 
-from intrinsic_clip.dimension import registry as known
+from intrinsic_clip.dimension import registry
 from intrinsic_clip.probes.embeddings import Embeddings, Side
 from intrinsic_clip.probes.probe import Probe
 
@@ -26,13 +26,13 @@ class IntrinsicDimensionProbe(Probe):
     def __init__(
         self,
         *args: Any,
-        estimators: known.Names = ("mle", "twonn"),
+        estimators: registry.EstimatorNames = ("mle", "twonn"),
         k: Annotated[int, Ge(2)] = 20,
-        k_local: Annotated[int, Ge(2)] = known.WIDE,
+        k_local: Annotated[int, Ge(2)] = registry.WIDE,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        known.check(estimators)
+        registry.check_names(estimators)
         self.k, self.k_local = k, k_local
         self.estimators = sorted(estimators, key=self._needed, reverse=True)  # one search serves all
 
@@ -53,11 +53,11 @@ class IntrinsicDimensionProbe(Probe):
 
         def measure() -> dict[str, Tensor]:
             k = self._needed(name)
-            estimate = known.prepared(name, self.k, k, self.k_local)(embeddings.neighbours(side, k))
+            estimate = registry.prepare(name, self.k, k, self.k_local)(embeddings.neighbours(side, k))
             self.note(value, estimate.reason)
             return {value: estimate.value, error: estimate.standard_error}
 
         return self.attempt([value, error], measure, value)
 
     def _needed(self, name: str) -> int:
-        return known.needed(name, self.k, self.k_local)
+        return registry.neighbours_needed(name, self.k, self.k_local)
