@@ -141,7 +141,7 @@ class SimilarityProbe(Probe):
                 metrics[f"{norm}/{side}"] = torch.linalg.vector_norm(rows, dim=-1).mean(-1)
         return metrics
 
-    def draw(self, embeddings: Embeddings) -> dict[str, Tensor]:
+    def histograms(self, embeddings: Embeddings) -> dict[str, Tensor]:
         """The two samples behind the means."""
         positive, random = pair_similarities(*embeddings.pair())
         return {"similarity/histogram_positive": positive, "similarity/histogram_random": random}
