@@ -9,7 +9,6 @@ from pydantic import (
     Field,
     NonNegativeFloat,
     NonNegativeInt,
-    PositiveFloat,
     PositiveInt,
 )
 
@@ -28,7 +27,7 @@ Estimators = Annotated[list[str], AfterValidator(_known_estimators), Field(min_l
 
 
 class TrainConfig(BaseModel):
-    """The top level of a training run's config."""
+    """Top level of a training run's config."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -39,7 +38,7 @@ class TrainConfig(BaseModel):
     output_dir: Annotated[str, Field(min_length=1)]
     threads: PositiveInt | None
     compile: bool | None
-    memory_gb: PositiveFloat | None
+    replicates_per_chunk: PositiveInt | None
     checkpoint_seconds: NonNegativeFloat
     data: Node
     features: Node | None = None
@@ -53,7 +52,7 @@ class TrainConfig(BaseModel):
 
 
 class LossConfig(BaseModel):
-    """The group loss: its two parts, and how much of the logits is in memory."""
+    """Group `loss`: its two parts, and how much of the logits is in memory."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -64,7 +63,7 @@ class LossConfig(BaseModel):
 
 
 class MeasureConfig(BaseModel):
-    """The top level of the config of `intrinsic-clip measure`."""
+    """Top level of the config of `intrinsic-clip measure`."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -89,7 +88,7 @@ class MeasureConfig(BaseModel):
 
 
 class DashboardConfig(BaseModel):
-    """The top level of the config of `intrinsic-clip dashboard`."""
+    """Top level of the config of `intrinsic-clip dashboard`."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 

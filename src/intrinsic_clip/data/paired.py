@@ -100,6 +100,9 @@ class PairedData(LightningDataModule):
         self.batch_size = batch_size
         self._pairs: dict[Split, Pairs] = {}
 
+    def read(self) -> None:
+        """Read what the source needs, once; afterwards `sizes`, `d_x` and `d_y` are known."""
+
     @abstractmethod
     def load(self, device: torch.device) -> dict[Split, Pairs]:
         """The splits train, append (rows for the population norm) and test, on `device`."""

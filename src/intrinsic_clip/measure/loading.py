@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from intrinsic_clip.errors import ConfigError
-from intrinsic_clip.runs import hashing, results, stored_embeddings
-from intrinsic_clip.runs.hashing import file_digest, weights_digest
+from intrinsic_clip.runs import contents, results, stored_embeddings
+from intrinsic_clip.runs.contents import file_digest, weights_digest
 
 if TYPE_CHECKING:  # PyTorch takes seconds to import: what is measured already does not wait for it
     from torch import Tensor
@@ -47,7 +47,7 @@ def folder_of(settings: Mapping[str, Any]) -> Path:
         local = {key: weights_digest(settings["encoder"].get(key)) for key in ("model", "pretrained")}
         ignored = {"batch_size": None, "device": None, "trainable": None, "output_dim": None}
         content["encoder"] = {**settings["encoder"], **ignored, **local}
-    return Path(settings["output_dir"]) / "probe" / hashing.digest(content)
+    return Path(settings["output_dir"]) / "probe" / contents.digest(content)
 
 
 def load(cfg: DictConfig, settings: Mapping[str, Any]) -> Given:

@@ -19,7 +19,7 @@ from intrinsic_clip.encoders.inputs import check_inputs
 from intrinsic_clip.encoders.open_clip import OpenClip
 from intrinsic_clip.encoders.packaged import PackagedTowers, packaged_weights
 from intrinsic_clip.encoders.projections import Features
-from intrinsic_clip.runs.hashing import digest, weights_digest
+from intrinsic_clip.runs.contents import digest, weights_digest
 
 SPLITS: tuple[Split, ...] = ("train", "append", "test")
 PREPROCESSING = 1  # to be raised whenever the same model would be fed otherwise

@@ -7,12 +7,10 @@ cannot lead anywhere.
 import gzip
 import io
 import json
-import re
 import tarfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +19,11 @@ import numpy as np
 from intrinsic_clip.data.formats.pixels import BadImage, read_pixels
 from intrinsic_clip.data.skipping import Skipped
 from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.runs.contents import expand_pattern
 
 IMAGES = ("jpg", "jpeg", "png", "webp", "gif", "bmp")
 CAPTIONS = ("txt", "text", "caption")  # or in the json
 LARGEST_MEMBER = 2**27  # bytes; a header may claim anything
-RANGE = re.compile(r"(\d+)\.\.(\d+)")
 Members = dict[str, bytes]
 
 
@@ -44,9 +42,7 @@ def expand(pattern: str) -> list[Path]:
     Raises:
         ConfigError: none matches, or one that is counted or listed is not there.
     """
-    names = _braces(pattern)
-    found = [sorted(glob(name)) if glob(name) or set(name) & set("*?[") else [name] for name in names]
-    shards = [Path(name) for matches in found for name in matches]
+    shards = expand_pattern(pattern)
     missing = [shard for shard in shards if not shard.is_file()]
     if not shards or missing:
         which = (
@@ -58,21 +54,6 @@ def expand(pattern: str) -> list[Path]:
             f"data.shards={pattern}: {which}; expected .tar files such as shards/{{00000..00127}}.tar"
         )
     return shards
-
-
-def _braces(pattern: str) -> list[str]:
-    match = re.search(r"\{([^{}]*)\}", pattern)
-    if match is None:
-        return [pattern]
-    counted = RANGE.fullmatch(match[1])
-    if counted:
-        first, last = counted.groups()
-        options = [str(i).zfill(len(first)) for i in range(int(first), int(last) + 1)]
-    else:
-        options = match[1].split(",")
-    before, after = pattern[: match.start()], pattern[match.end() :]
-    expanded = [name for option in options for name in _braces(before + option + after)]
-    return list(dict.fromkeys(expanded))  # braces in braces name some of them twice
 
 
 def read_members(shard: Path, skipped: Skipped) -> Iterator[tuple[str, Members]]:
