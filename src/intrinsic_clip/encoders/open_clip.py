@@ -4,8 +4,9 @@ import difflib
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from pydantic import PositiveInt
@@ -34,9 +35,6 @@ class OpenClip:
         device: where to compute; None: a GPU where there is one.
         features: after the projection, or the towers' own before it.
         trainable, output_dim: what `encoders` trains, and the size of new heads, see `fine_tuned`.
-
-    Raises:
-        ConfigError: there is no such model, its weights cannot be had or do not fit, or its tokenizer is another.
     """
 
     def __init__(
@@ -49,13 +47,37 @@ class OpenClip:
         trainable: Trainable = "heads",
         output_dim: PositiveInt | None = None,
     ) -> None:
-        self.name = LOCAL + model if Path(model).is_dir() else model
-        self.batch_size = batch_size
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.requested_model, self.pretrained, self.batch_size = model, pretrained, batch_size
+        self.requested_device = device
         self.layer, self.trainable, self.output_dim = features, trainable, output_dim
-        self.model = _load(self.name, pretrained).to(self.device).eval()
-        if features == "tower":
-            take_projections(self.model, self.name)
+
+    @cached_property
+    def model(self) -> Any:
+        """The model, loaded at first use.
+
+        Raises:
+            ConfigError: there is no such model, its weights cannot be had or do not fit, or its tokenizer is another.
+        """
+        with torch.inference_mode(False):  # weights made in inference mode could not be trained later
+            model = _load(self.name, self.pretrained).to(self.device).eval()
+            if self.layer == "tower":
+                take_projections(model, self.name)
+        return model
+
+    def load(self) -> Self:
+        """Load the model now, so that an error comes before anything else is done; see `model`."""
+        _ = self.model
+        return self
+
+    @cached_property
+    def name(self) -> str:
+        """The model as open_clip names it; a folder is `local-dir:FOLDER`."""
+        return LOCAL + self.requested_model if Path(self.requested_model).is_dir() else self.requested_model
+
+    @cached_property
+    def device(self) -> torch.device:
+        """Where the model computes."""
+        return torch.device(self.requested_device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
     def embed(self, images: Tensor, tokens: Tensor, progress: bool = False) -> tuple[Tensor, Tensor]:
         """Embeddings `(n, d)` float32 of both modalities, on the CPU."""

@@ -41,6 +41,9 @@ def build(
         torch.set_num_threads(settings["threads"])
     try:
         data = _data(cfg)
+        data.read()
+        assert data.d_x is not None  # known once the data are read
+        assert data.d_y is not None
         replicates = Replicates.of(settings)
         if config.is_pretrained(cfg.encoder):
             f, g = _pretrained(cfg, settings, data)
@@ -83,6 +86,8 @@ def _pretrained(
     """Both encoders of one pretrained model, whose new heads, if any, depend on the seed alone."""
     import torch
 
+    assert data.d_x is not None
+    assert data.d_y is not None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(settings["seed"], 0, "f"))
         return instantiate(cfg.encoder, device="cpu").encoders(data.d_x, data.d_y)

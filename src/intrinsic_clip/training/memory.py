@@ -25,6 +25,8 @@ def estimate(module: ContrastiveModule, data: PairedData) -> int:
     What a step keeps for its backward pass is counted by PyTorch itself, on tensors without content. Data that are
     shared by all replicates, and what Python and PyTorch themselves take (1.3 GiB on a CPU), are not counted.
     """
+    assert data.d_x is not None  # known once the data are read
+    assert data.d_y is not None
     twin: Any = copy.deepcopy(module).to("meta")
     sizes = {split: data.sizes[split] for split in ("train", "append", "test")}
     axes = tuple(twin.replicates.shape)

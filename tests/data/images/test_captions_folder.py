@@ -8,6 +8,7 @@ from PIL import Image
 
 from helpers.captioned_folder import load, make
 from helpers.miniatures import spoil
+from helpers.reading import check_read_once
 from helpers.tiny_runs import files_below
 from intrinsic_clip.data.formats.pixels import BadImage, read_pixels
 from intrinsic_clip.data.skipping import Skipped
@@ -24,6 +25,7 @@ def test_pixels_tokens_and_labels(tmp_path: Path) -> None:
     assert 0 <= float(pairs.x.min()) < float(pairs.x.max()) <= 1
     assert pairs.y.dtype == torch.int64
     assert set(pairs.labels) == {"label", "fine"}
+    check_read_once(data, tmp_path)
     assert torch.equal(load(tmp_path).pairs("test").x, data.pairs("test").x)
     whole = load(tmp_path, pixels="uint8").pairs("train").x
     assert whole.dtype == torch.uint8

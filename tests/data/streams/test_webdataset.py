@@ -11,6 +11,7 @@ import pytest
 import torch
 from pytorch_lightning import LightningModule, Trainer
 
+from helpers.reading import check_read_once, read
 from helpers.tar_files import BAD, sample, write_members, write_shard, write_shards
 from helpers.tiny_runs import files_below
 from intrinsic_clip.data.formats.shards import decode, expand, read_members
@@ -29,7 +30,7 @@ def shards(tmp_path: Path) -> str:
 
 def load(shards: str, **options) -> WebDatasetShards:
     sizes = {"n_append": 4, "n_test": 8, "batch_size": 8, "image_size": 16, "workers": 0}
-    return WebDatasetShards(shards, **{**sizes, **options})
+    return read(WebDatasetShards(shards, **{**sizes, **options}))
 
 
 def rows(batches) -> list[bytes]:
@@ -66,6 +67,7 @@ def test_captions_belong_to_the_pairs_held_out(shards: str) -> None:
 @pytest.mark.parametrize("workers", [0, 2, 7])
 def test_an_epoch_holds_every_pair_once_and_none_held_out(shards: str, workers: int) -> None:
     data = load(shards, workers=workers, labels=["kind"])
+    check_read_once(data, Path(shards).parent)
     epochs = data.train_dataloader()
     first, second = rows(epochs), rows(epochs)
     assert len(first) == len(set(first)) == 48
@@ -228,8 +230,8 @@ def test_a_pattern_from_the_command_line(command_line, tmp_path: Path, capsys) -
 
 
 def test_the_shipped_set_is_a_shard() -> None:
-    data = WebDatasetShards(
-        str(FOLDER / "images.tar"), n_append=10, n_test=50, labels=["category"], workers=0
+    data = read(
+        WebDatasetShards(str(FOLDER / "images.tar"), n_append=10, n_test=50, labels=["category"], workers=0)
     )
     assert data.pairs("test").x.shape == (50, 3, 64, 64)
     x, y = next(iter(data.train_dataloader()))

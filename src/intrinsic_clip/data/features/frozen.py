@@ -61,18 +61,22 @@ class FrozenFeatures(PairedData):
         super().__init__(source.batch_size)
         self.source, self.sizes, self.shared_dim = source, source.sizes, source.shared_dim
         self.standardise, self.noise_y = standardise, noise_y
-        pairs = [source.pairs(split) for split in SPLITS]
+        self.folder, self.rows_at_once, self.device = Path(folder), batch_size, device
+
+    def _read(self) -> None:
+        """Read the source, and compute the features that are not on disk yet."""
+        pairs = [self.source.pairs(split) for split in SPLITS]
+        self.sizes = self.source.sizes
         check_inputs(pairs[0].x, pairs[0].y)
         images, texts = torch.cat([part.x for part in pairs]), self.texts()
 
         def begin() -> Compute:
-            embed = self.towers(batch_size, device)
+            embed = self.towers(self.rows_at_once, self.device)
             return lambda start, stop: embed(images[start:stop], texts[start:stop])
 
         key = digest([_fingerprint(images), _fingerprint(texts), *self.key()])
-        rows = len(images)
         self._features = computed_once(
-            Path(folder) / key, rows, batch_size, begin, f"features of {self.model}"
+            self.folder / key, len(images), self.rows_at_once, begin, f"features of {self.model}"
         )
         self.d_x, self.d_y = (int(part.shape[1]) for part in self._features)
 
@@ -146,7 +150,7 @@ class OpenClipFeatures(FrozenFeatures):
 
     def towers(self, batch_size: int, device: str | None) -> Embed:
         """The model's."""
-        return OpenClip(self.model, self.pretrained, batch_size, device, self.layer).features
+        return OpenClip(self.model, self.pretrained, batch_size, device, self.layer).load().features
 
 
 class PackagedFeatures(FrozenFeatures):
@@ -174,7 +178,7 @@ class PackagedFeatures(FrozenFeatures):
 
     def towers(self, batch_size: int, device: str | None) -> Embed:
         """The packages'."""
-        return PackagedTowers(batch_size, device).features
+        return PackagedTowers(batch_size, device).load().features
 
 
 def _fingerprint(rows: Texts) -> list[Any]:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from intrinsic_clip.data.features.feature_files import EmbeddingFiles
+from intrinsic_clip.data.features.feature_files import FeaturePairs, Features, read_files
 from intrinsic_clip.data.images.image_captions import need_file, need_folder
 from intrinsic_clip.errors import ConfigError
 
@@ -12,8 +12,8 @@ CELL_LABELS = {"coarse": "lab1.csv", "fine": "lab2.csv"}
 IMAGES, TEXTS, CLASSES = "image_embeds", "label_embeds", "class"
 
 
-class PublishedFeatures(EmbeddingFiles):
-    """`EmbeddingFiles` from a folder of the published experiment (github.com/yugjerry/mmcl-adapt).
+class PublishedFeatures(FeaturePairs):
+    """`FeaturePairs` from a folder of the published experiment (github.com/yugjerry/mmcl-adapt).
 
     yfcc/ and imagenetv2/ hold `<set>_image_embeds_<joint>_<n>.npy`, `<set>_label_embeds_<joint>_<n>.npy` and
     `<set>_class_<joint>_<n>.npy`, the label set `class`; citeseq/ holds rna_pca.csv and adt_pca.csv, with lab1.csv and
@@ -29,12 +29,16 @@ class PublishedFeatures(EmbeddingFiles):
     """
 
     def __init__(self, folder: str, joint: bool | None = None, **options: Any) -> None:
-        x, y, labels = _found(Path(folder), joint)
-        given = {name: str(path) for name, path in labels.items()}
-        super().__init__(x=str(x), y=str(y), labels=given, **options)
+        self.folder, self.joint = Path(folder), joint
+        super().__init__(**options)
+
+    def read_rows(self) -> Features:
+        """Find the folder's files and read them."""
+        x, y, labels = _files(self.folder, self.joint)
+        return read_files((str(x), None), (str(y), None), {name: str(path) for name, path in labels.items()})
 
 
-def _found(folder: Path, joint: bool | None) -> tuple[Path, Path, dict[str, Path]]:
+def _files(folder: Path, joint: bool | None) -> tuple[Path, Path, dict[str, Path]]:
     """x, y and label sets."""
     need_folder(folder, f"{CELLS[0]}, or <set>_{IMAGES}_<joint>_<n>.npy")
     if (folder / CELLS[0]).is_file():

@@ -57,7 +57,9 @@ class Emoji(CaptionedImages):
                     "group": levels["groups"][str(known["group"])],
                     "subgroup": levels["subgroups"][str(known["subgroup"])],
                 }
-                yield Captioned(self._images() / emoji["image"], ", ".join(dict.fromkeys(texts)), labels)
+                yield Captioned(
+                    self._picture_folder() / emoji["image"], ", ".join(dict.fromkeys(texts)), labels
+                )
 
     def _names(self) -> Any:
         path = self.folder / NAMES / self.language / "data.json"
@@ -66,7 +68,7 @@ class Emoji(CaptionedImages):
             raise ConfigError(f"data.language={self.language}: {NAMES} has {offered or 'none'}")
         return read_json(path)
 
-    def _images(self) -> Path:
+    def _picture_folder(self) -> Path:
         return self.folder / IMAGES / "img" / "google" / "64"
 
 

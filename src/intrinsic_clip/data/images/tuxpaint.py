@@ -21,12 +21,12 @@ class TuxPaint(CaptionedImages):
 
     def __init__(self, language: str = "en", svg: bool = False, **options: Any) -> None:
         self.language, self.svg = language, svg
-        if svg and not renders_svg():
-            raise ConfigError(f"data.svg=true: {SVG_HINT}; data.svg=false leaves drawings out")
         super().__init__(**options)
 
     def list_pairs(self) -> Iterator[Captioned]:
         """Every stamp that has a text in the language, in the order of the paths."""
+        if self.svg and not renders_svg():
+            raise ConfigError(f"data.svg=true: {SVG_HINT}; data.svg=false leaves drawings out")
         need_folder(
             self.folder, "stamps in folders, with .txt files: apt-get install tuxpaint-stamps-default"
         )
