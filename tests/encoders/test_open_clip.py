@@ -8,8 +8,8 @@ from torchvision.transforms.functional import to_pil_image
 
 from helpers.opened_files import opened_files
 from helpers.tiny_runs import tiny_open_clip
-from intrinsic_clip.encoders.inputs import of_length
 from intrinsic_clip.encoders.open_clip import OpenClip
+from intrinsic_clip.encoders.preprocessing import fit_context_length
 from intrinsic_clip.errors import ConfigError
 
 
@@ -68,7 +68,9 @@ def test_captions_are_cut_and_filled_as_the_tokenizer_does() -> None:
     captions = ["a dog", "one two three four five six seven eight nine ten"]
     whole = open_clip.tokenize(captions)
     for length in (6, 20, 100):
-        assert torch.equal(of_length(whole, length), open_clip.tokenize(captions, context_length=length))
+        assert torch.equal(
+            fit_context_length(whole, length), open_clip.tokenize(captions, context_length=length)
+        )
 
 
 def test_what_cannot_be_loaded_is_one_line(tmp_path) -> None:

@@ -11,7 +11,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
 from intrinsic_clip.data.formats.tokens import captions_of
-from intrinsic_clip.encoders.inputs import are_images_and_tokens, in_unit_range
+from intrinsic_clip.encoders.preprocessing import are_images_and_tokens, in_unit_range
 
 Split = Literal["train", "append", "test"]
 
@@ -68,7 +68,7 @@ class Batches:
             yield self.pairs.x.narrow(axis, start, self.share), self.pairs.y.narrow(axis, start, self.share)
 
 
-class AllAtOnce:
+class EpochAtOnce:
     """An iterable whose only item is all batches of an epoch."""
 
     def __init__(self, batches: Batches) -> None:
@@ -162,7 +162,7 @@ class PairedData(LightningDataModule):
         chosen = rows.to(test.x.device)
         return Examples(in_unit_range(test.x[chosen].cpu()), self.read_captions("test", rows))
 
-    def train_dataloader(self) -> Batches | AllAtOnce:
+    def train_dataloader(self) -> Batches | EpochAtOnce:
         """The training rows in fixed order (paper: no reshuffling, last incomplete batch dropped).
 
         One process gets the batches of an epoch at once, see `ContrastiveModule.training_step`; several processes,
@@ -170,7 +170,7 @@ class PairedData(LightningDataModule):
         """
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         batches = Batches(self.pairs("train"), self.batch_size, rank, world_size)
-        return AllAtOnce(batches) if world_size == 1 else batches
+        return EpochAtOnce(batches) if world_size == 1 else batches
 
     def test_dataloader(self) -> Batches:
         """The test rows as one batch."""

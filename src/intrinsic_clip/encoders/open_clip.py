@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from intrinsic_clip.encoders.fine_tuning import Trainable, fine_tuned
-from intrinsic_clip.encoders.inputs import check_inputs, of_length, prepared
-from intrinsic_clip.encoders.projections import Features, take_projections
+from intrinsic_clip.encoders.preprocessing import check_images_and_tokens, fit_context_length, prepare_images
+from intrinsic_clip.encoders.projections import FeatureLayer, take_projections
 from intrinsic_clip.errors import ConfigError
 
 VOCABULARY = 49408  # of open_clip's own tokenizer
@@ -43,7 +43,7 @@ class OpenClip:
         pretrained: str | None = None,
         batch_size: PositiveInt = 64,
         device: str | None = None,
-        features: Features = "projected",
+        features: FeatureLayer = "projected",
         trainable: Trainable = "heads",
         output_dim: PositiveInt | None = None,
     ) -> None:
@@ -81,7 +81,7 @@ class OpenClip:
 
     def embed(self, images: Tensor, tokens: Tensor, progress: bool = False) -> tuple[Tensor, Tensor]:
         """Embeddings `(n, d)` float32 of both modalities, on the CPU."""
-        check_inputs(images, tokens)
+        check_images_and_tokens(images, tokens)
         return self.embed_images(images, progress), self.embed_texts(tokens, progress)
 
     def encoders(self, d_x: int | tuple[int, ...], d_y: int | tuple[int, ...]) -> tuple[nn.Module, nn.Module]:
@@ -103,8 +103,8 @@ class OpenClip:
 
     @torch.inference_mode()
     def features(self, images: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """Features `(n, d_x)` and `(n, d_y)` of one batch, float32 on the CPU, never normalised."""
-        check_inputs(images, tokens)
+        """FeatureLayer `(n, d_x)` and `(n, d_y)` of one batch, float32 on the CPU, never normalised."""
+        check_images_and_tokens(images, tokens)
         x = self.model.encode_image(self._prepared(images.to(self.device)))
         y = self.model.encode_text(self._fitted(tokens).to(self.device))
         return x.float().cpu(), y.float().cpu()
@@ -133,7 +133,7 @@ class OpenClip:
             raise ConfigError(
                 f"encoder.model={self.name}: knows {words} tokens, but the data's ids go to {int(tokens.max())}"
             )
-        return of_length(tokens, self.model.context_length)
+        return fit_context_length(tokens, self.model.context_length)
 
     @torch.inference_mode()
     def _in_batches(
@@ -148,7 +148,7 @@ class OpenClip:
         return torch.cat(embeddings).clone()
 
     def _prepared(self, images: Tensor) -> Tensor:
-        return prepared(images, self.model.visual.preprocess_cfg)
+        return prepare_images(images, self.model.visual.preprocess_cfg)
 
 
 def _load(name: str, pretrained: str | None) -> Any:

@@ -14,7 +14,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from intrinsic_clip.encoders.inputs import prepared
+from intrinsic_clip.encoders.preprocessing import prepare_images
 from intrinsic_clip.errors import ConfigError
 
 EXTRA = "pip install 'intrinsic-clip[openclipart]'"
@@ -83,7 +83,7 @@ class PackagedTowers:
     @torch.inference_mode()
     def features(self, images: Tensor, captions: list[str]) -> tuple[Tensor, Tensor]:
         """Features `(n, 1280)` and `(n, 384)`, float32 on the CPU."""
-        x = self.image_tower(prepared(images.to(self.device), PREPARATION))
+        x = self.image_tower(prepare_images(images.to(self.device), PREPARATION))
         y = self.caption_tower.encode(
             captions, batch_size=self.batch_size, show_progress_bar=False, convert_to_tensor=True
         )

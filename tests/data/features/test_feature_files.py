@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from helpers.reading import check_read_once, read
 from helpers.tiny_runs import files_below
 from intrinsic_clip.data.features.feature_files import EmbeddingFiles
-from intrinsic_clip.data.formats.class_labels import codes, read_labels
+from intrinsic_clip.data.formats.class_labels import class_codes, read_labels
 from intrinsic_clip.data.splits import row_digests, split_by_content
 from intrinsic_clip.errors import ConfigError
 
@@ -60,7 +60,7 @@ def test_label_sets() -> None:
     pairs = data.pairs("test")
     assert set(pairs.labels) == {"coarse", "fine", "third"}
     assert torch.equal(pairs.labels["coarse"], pairs.labels["third"])
-    assert torch.equal(pairs.labels["coarse"], codes(CLASSES)[data.rows["test"]])
+    assert torch.equal(pairs.labels["coarse"], class_codes(CLASSES)[data.rows["test"]])
 
 
 def test_noise_on_y_alone_and_from_the_seed() -> None:

@@ -15,8 +15,8 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from intrinsic_clip.data.features.feature_files import FeaturePairs, Features
-from intrinsic_clip.data.formats.class_labels import codes
-from intrinsic_clip.data.formats.tables import need_columns, read_table
+from intrinsic_clip.data.formats.class_labels import class_codes
+from intrinsic_clip.data.formats.tables import read_table, require_columns
 from intrinsic_clip.data.splits import row_digests
 from intrinsic_clip.errors import ConfigError
 
@@ -163,7 +163,7 @@ def _from_csv(rna: Path, protein: str, cells: str | None, labels: dict[str, str]
     tables = {"rna": _counts_of(rna, "rna"), "protein": _counts_of(Path(protein), "protein")}
     if labels and cells is not None:
         tables["cells"] = read_table(Path(cells), index_col=0)
-        need_columns(Path(cells), tables["cells"], *labels.values())
+        require_columns(Path(cells), tables["cells"], *labels.values())
     names = tables["rna"].index
     for name, table in tables.items():
         if len(table) != len(names) or (table.index != names).any():
@@ -173,7 +173,7 @@ def _from_csv(rna: Path, protein: str, cells: str | None, labels: dict[str, str]
     return Cells(
         torch.from_numpy(tables["rna"].to_numpy(np.float32)),
         torch.from_numpy(tables["protein"].to_numpy(np.float32)),
-        {name: codes(tables["cells"][column].tolist()) for name, column in labels.items()},
+        {name: class_codes(tables["cells"][column].tolist()) for name, column in labels.items()},
     )
 
 
@@ -253,8 +253,8 @@ def _joined(cells: Any, rna: str, names: Any) -> "pd.DataFrame":
 
 
 def _classes(path: Path, known: "pd.DataFrame", labels: dict[str, str]) -> dict[str, Tensor]:
-    need_columns(path, known, *labels.values())
-    return {name: codes(known[column].astype(str).tolist()) for name, column in labels.items()}
+    require_columns(path, known, *labels.values())
+    return {name: class_codes(known[column].astype(str).tolist()) for name, column in labels.items()}
 
 
 def _dense(matrix: Any) -> Tensor:

@@ -11,8 +11,7 @@ import torch
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor
 
-from intrinsic_clip.data.features.standardise import noisy
-from intrinsic_clip.data.features.standardise import standardise as standardised
+from intrinsic_clip.data.features.feature_transforms import standardised, with_noise
 from intrinsic_clip.data.formats.arrays import Key, read_array
 from intrinsic_clip.data.formats.class_labels import read_labels
 from intrinsic_clip.data.paired import PairedData, Pairs, Split
@@ -87,7 +86,7 @@ class FeaturePairs(PairedData):
     def load(self, device: torch.device) -> dict[Split, Pairs]:
         """The splits, on the device."""
         x = self._features.x.float()
-        y = noisy(self._features.y.float(), self.noise_y, self.split_seed)
+        y = with_noise(self._features.y.float(), self.noise_y, self.split_seed)
         if self.standardise:
             x, y = (standardised(columns, self.rows["train"]) for columns in (x, y))
         return {

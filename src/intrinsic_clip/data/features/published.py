@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from intrinsic_clip.data.features.feature_files import FeaturePairs, Features, read_files
-from intrinsic_clip.data.images.image_captions import need_file, need_folder
+from intrinsic_clip.data.images.image_captions import require_file, require_folder
 from intrinsic_clip.errors import ConfigError
 
 CELLS = ("rna_pca.csv", "adt_pca.csv")
@@ -40,14 +40,16 @@ class PublishedFeatures(FeaturePairs):
 
 def _files(folder: Path, joint: bool | None) -> tuple[Path, Path, dict[str, Path]]:
     """x, y and label sets."""
-    need_folder(folder, f"{CELLS[0]}, or <set>_{IMAGES}_<joint>_<n>.npy")
+    require_folder(folder, f"{CELLS[0]}, or <set>_{IMAGES}_<joint>_<n>.npy")
     if (folder / CELLS[0]).is_file():
-        x, y = (need_file(folder, name) for name in CELLS)
-        return x, y, {name: need_file(folder, file) for name, file in CELL_LABELS.items()}
+        x, y = (require_file(folder, name) for name in CELLS)
+        return x, y, {name: require_file(folder, file) for name, file in CELL_LABELS.items()}
     names = sorted(path.name for path in folder.glob(f"*_{IMAGES}_{'*' if joint is None else joint}_*.npy"))
     if len(names) != 1:
         there = f"holds {' and '.join(names)}; data.joint=… says which" if names else f"holds no {CELLS[0]}"
         wanted = "" if names else f", and no <set>_{IMAGES}_{'<joint>' if joint is None else joint}_<n>.npy"
         raise ConfigError(f"data.folder={folder}: {there}{wanted}")
-    x, y, classes = (need_file(folder, names[0].replace(IMAGES, part)) for part in (IMAGES, TEXTS, CLASSES))
+    x, y, classes = (
+        require_file(folder, names[0].replace(IMAGES, part)) for part in (IMAGES, TEXTS, CLASSES)
+    )
     return x, y, {"class": classes}

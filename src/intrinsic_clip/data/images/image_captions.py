@@ -1,6 +1,6 @@
 """Images with captions, in memory: what every folder of images becomes, whoever published it.
 
-A source says which file has which caption and labels (`Captioned`); reading, skipping, splitting are done here.
+A source says which file has which caption and labels (`ImageCaption`); reading, skipping, splitting are done here.
 """
 
 import hashlib
@@ -10,27 +10,26 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
 import torch
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 from tqdm import tqdm
 
-from intrinsic_clip.data.formats.class_labels import codes
+from intrinsic_clip.data.formats.class_labels import class_codes
 from intrinsic_clip.data.formats.pixels import BadImage, Fit, read_pixels
 from intrinsic_clip.data.paired import PairedData, Pairs, Split
-from intrinsic_clip.data.skipping import Skipped
+from intrinsic_clip.data.skipped_samples import Share, SkippedSamples
 from intrinsic_clip.data.splits import check_batch, requested_sizes, split_by_content
 from intrinsic_clip.errors import ConfigError
 
 GIB = 2**30
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
 @dataclass(frozen=True)
-class Captioned:
+class ImageCaption:
     """One pair as a source lists it: an image file, its caption, and its class in each label set."""
 
     image: Path
@@ -82,7 +81,7 @@ class CaptionedImages(PairedData):
 
     def _read(self) -> None:
         """List the pairs, read their images, and split them by the images' content."""
-        skipped = Skipped(f"data.folder={self.folder}", self.max_bad)
+        skipped = SkippedSamples(f"data.folder={self.folder}", self.max_bad)
         listed = list(self._with_captions(skipped))
         files = list(dict.fromkeys(pair.image for pair in listed))
         self._check_memory(files, listed)
@@ -101,7 +100,7 @@ class CaptionedImages(PairedData):
         check_batch(self.batch_size, self.sizes["train"])
 
     @abstractmethod
-    def list_pairs(self) -> Iterator[Captioned]:
+    def list_pairs(self) -> Iterator[ImageCaption]:
         """All pairs of the source, those of one image in the order of its captions; files need not exist.
 
         Raises:
@@ -114,7 +113,7 @@ class CaptionedImages(PairedData):
 
         tokens = tokenize([pair.caption for pair in self._captioned])
         labels = {
-            name: codes([pair.labels.get(name, "") for pair in self._captioned])
+            name: class_codes([pair.labels.get(name, "") for pair in self._captioned])
             for name in sorted({name for pair in self._captioned for name in pair.labels})
         }
         return {
@@ -137,7 +136,7 @@ class CaptionedImages(PairedData):
         pixels = torch.from_numpy(self._decoded[self._places[rows].numpy()])
         return pixels.float().div_(255) if self.pixels == "float" else pixels
 
-    def _with_captions(self, skipped: Skipped) -> Iterator[Captioned]:
+    def _with_captions(self, skipped: SkippedSamples) -> Iterator[ImageCaption]:
         """What is listed, without empty captions and more captions of an image than are asked for."""
         counts: dict[Path, int] = {}
         for pair in self.list_pairs():
@@ -149,9 +148,9 @@ class CaptionedImages(PairedData):
                 skipped.skip(_short(pair.image, self.folder), "empty caption")
                 continue
             counts[pair.image] = counts.get(pair.image, 0) + 1
-            yield Captioned(pair.image, caption, pair.labels)
+            yield ImageCaption(pair.image, caption, pair.labels)
 
-    def _check_memory(self, files: Sequence[Path], pairs: Sequence[Captioned]) -> None:
+    def _check_memory(self, files: Sequence[Path], pairs: Sequence[ImageCaption]) -> None:
         """Check the memory of the images as they are read, once, and as they are trained on."""
         bytes_of_image = 3 * self.image_size * self.image_size
         need = bytes_of_image * (len(files) + len(pairs) * (4 if self.pixels == "float" else 1)) / GIB
@@ -189,13 +188,13 @@ def read_images(files: Sequence[Path], size: int, fit: Fit) -> tuple[np.ndarray,
     return pixels, bad
 
 
-def need_folder(folder: Path, expected: str) -> None:
+def require_folder(folder: Path, expected: str) -> None:
     """Raise ConfigError where there is no such folder; `expected` says what should be in it."""
     if not folder.is_dir():
         raise ConfigError(f"data.folder={folder}: there is no such folder; expected {expected}")
 
 
-def need_file(folder: Path, *names: str) -> Path:
+def require_file(folder: Path, *names: str) -> Path:
     """The first of these files that is in the folder; raises ConfigError where none is."""
     for name in names:
         if (folder / name).is_file():

@@ -13,7 +13,7 @@ from pydantic import NonNegativeInt, PositiveInt
 from safetensors import safe_open
 from torch import Tensor
 
-from intrinsic_clip.data.features.standardise import standardise as standardised
+from intrinsic_clip.data.features.feature_transforms import standardised
 from intrinsic_clip.data.paired import Examples, PairedData, Pairs, Split
 from intrinsic_clip.errors import ConfigError
 

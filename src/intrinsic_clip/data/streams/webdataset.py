@@ -11,14 +11,13 @@ from pydantic import NonNegativeInt, PositiveInt
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
-from intrinsic_clip.data.formats.class_labels import codes
+from intrinsic_clip.data.formats.class_labels import class_codes
 from intrinsic_clip.data.formats.shards import Sample, decode, expand, read_members
-from intrinsic_clip.data.images.image_captions import Share
 from intrinsic_clip.data.paired import PairedData, Pairs, Split
-from intrinsic_clip.data.skipping import JUDGED_FROM, Skipped
+from intrinsic_clip.data.skipped_samples import JUDGED_FROM, Share, SkippedSamples
 from intrinsic_clip.data.streams.epochs import CountedEpochs, Epochs
-from intrinsic_clip.data.streams.stream import ShardStream, as_tensors, digest, shuffled
-from intrinsic_clip.encoders.inputs import in_unit_range
+from intrinsic_clip.data.streams.shard_stream import ShardStream, as_tensors, digest, shuffled
+from intrinsic_clip.encoders.preprocessing import in_unit_range
 from intrinsic_clip.errors import ConfigError
 
 
@@ -76,7 +75,7 @@ class WebDatasetShards(PairedData):
     def _hold_out(self, wanted: int) -> dict[bytes, Sample]:
         """The first pairs, each content once; sees that a batch is left, and judges the first thousand samples."""
         order = shuffled(self.shards, f"{self.split_seed} held out")
-        skipped = Skipped(self.source, self.max_bad)
+        skipped = SkippedSamples(self.source, self.max_bad)
         held: dict[bytes, Sample] = {}
         others = 0
         for name, members in chain.from_iterable(read_members(shard, skipped) for shard in order):
@@ -103,7 +102,7 @@ class WebDatasetShards(PairedData):
     def load(self, device: torch.device) -> dict[Split, Pairs]:
         """What is held out, on the device."""
         samples = list(self._held_out.values())
-        sets = {name: codes([str(s.known.get(name, "")) for s in samples]) for name in self.labels}
+        sets = {name: class_codes([str(s.known.get(name, "")) for s in samples]) for name in self.labels}
         x, y = as_tensors(samples)
         cut = self.sizes["append"]
         rows: dict[Split, slice] = {"append": slice(0, cut), "test": slice(cut, None)}
