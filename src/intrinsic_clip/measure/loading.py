@@ -92,6 +92,9 @@ def _from_data(cfg: DictConfig, settings: Mapping[str, Any]) -> Given:
     try:
         data = instantiate(cfg.data)
         encoder = instantiate(cfg.encoder) if settings["encoder"] is not None else None
+        if encoder is not None:
+            encoder.load()  # before the data, which may take longer to read
+        data.read()
     except (InstantiationException, ValueError) as error:
         raise ConfigError(str(error.__cause__ or error).splitlines()[0]) from error
     splits = ("train", "append", "test") if settings["split"] == "all" else (settings["split"],)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from intrinsic_clip.data.paired import Split
 from intrinsic_clip.dimension import jacobian_spectrum, latent_directions
-from intrinsic_clip.encoders.inputs import in_unit_range
+from intrinsic_clip.encoders.preprocessing import in_unit_range
 from intrinsic_clip.probes.collection import Collector, Stage, shared_collector
 from intrinsic_clip.probes.embeddings import Side, evaluating, sample
 from intrinsic_clip.probes.probe import Measured, Probe

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from intrinsic_clip.data.formats.pixels import BadImage, read_pixels
-from intrinsic_clip.data.skipping import Skipped
+from intrinsic_clip.data.skipped_samples import SkippedSamples
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.runs.contents import expand_pattern
 
@@ -56,7 +56,7 @@ def expand(pattern: str) -> list[Path]:
     return shards
 
 
-def read_members(shard: Path, skipped: Skipped) -> Iterator[tuple[str, Members]]:
+def read_members(shard: Path, skipped: SkippedSamples) -> Iterator[tuple[str, Members]]:
     """The samples of a shard: name, and content by extension. A shard that ends early, or is none, is counted once.
 
     What came whole before the end is used.
@@ -106,7 +106,7 @@ def _parted(name: str) -> tuple[str, str]:
     return f"{folder}/{stem}" if folder else stem, extension.lower()
 
 
-def decode(name: str, members: Members, size: int, skipped: Skipped) -> Sample | None:
+def decode(name: str, members: Members, size: int, skipped: SkippedSamples) -> Sample | None:
     """The pair that a sample is; None, and counted, where it has no readable image or no caption."""
     skipped.seen += 1
     image = next((members[extension] for extension in IMAGES if extension in members), None)
