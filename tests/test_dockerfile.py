@@ -94,9 +94,7 @@ def test_the_default_command_runs_every_experiment_that_needs_no_files(reproduce
     assert (conf_folder() / "size" / "smoke.yaml").exists()
     excluded = re.fullmatch(r"experiment=glob\(\*,exclude=\[(.*)\]\)", experiments)[1].split(",")
     available = {path.stem for path in (conf_folder() / "experiment").glob("*.yaml")}
-    left_out = {
-        name for name in available if any(fnmatch.fnmatchcase(name, pattern) for pattern in excluded)
-    }
+    left_out = {name for name in available if any(fnmatch.fnmatchcase(name, pattern) for pattern in excluded)}
     assert left_out == NEEDS_FILES | {"demo", "openclipart_pixels"}
     for pattern in excluded:
         assert fnmatch.filter(available, pattern), f"{pattern} leaves nothing out"
