@@ -24,7 +24,7 @@ def test_killed_and_started_again_ends_with_the_same_numbers(tmp_path, compose, 
     assert process.returncode == code, said
     assert results.read_completed(folder) is None
     if signal_number == signal.SIGINT:
-        assert "Interrupted; the same command goes on from the last checkpoint." in said
+        assert "Interrupted; the same command resumes from the last checkpoint." in said
         assert "Traceback" not in said
 
     resumed = train(compose(*asked))
