@@ -6,30 +6,17 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from scipy.spatial.distance import cdist
 from torch import Tensor
 
-from intrinsic_clip.dimension import nearest_neighbours
-from intrinsic_clip.dimension import neighbours as module
-
-
-def brute_force(points: Tensor, k: int) -> np.ndarray:
-    """Distances from differences in float64; cdist of scipy forms no products."""
-    rows = points.double().numpy()
-    distances = cdist(rows, rows)
-    np.fill_diagonal(distances, np.inf)
-    return np.sort(distances, axis=1)[:, :k]
-
-
-def gaussian(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+from helpers.manifolds import brute_force, gaussian
+from intrinsic_clip.dimension import exact_search, nearest_neighbours
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 @pytest.mark.parametrize(("n", "d", "k"), [(300, 5, 20), (21, 3, 20), (500, 60, 2), (7, 1, 3)])
 def test_equals_brute_force(dtype: torch.dtype, n: int, d: int, k: int) -> None:
     points = gaussian(n, d).to(dtype)
-    points = points[module._first_occurrences(points.double())]
+    points = points[exact_search._first_occurrences(points.double())]
     found = nearest_neighbours(points, k)
     assert found.distances.dtype == torch.float64
     assert found.valid.all()
@@ -73,22 +60,13 @@ def test_keeps_precision_where_products_lose_it(points: Tensor) -> None:
     np.testing.assert_allclose(found.distances.numpy(), expected, rtol=1e-9)
 
 
-def test_products_are_distrusted_where_they_cannot_tell() -> None:
-    points = 1e-3 * gaussian(300, 6) + 1e3 * gaussian(3, 6, seed=1).repeat(100, 1)
-    rows = torch.arange(300)
-    distances, _, certain = module._ByProducts(points, 5, torch.float32, 2**28)(rows)
-    wrong = ~np.isclose(distances.numpy(), brute_force(points, 5), rtol=1e-9).all(1)
-    assert wrong.any(), "the case is too easy to test the certificate"
-    assert not certain[torch.from_numpy(wrong)].any()
-
-
 @pytest.mark.parametrize("precision", ["highest", "high", "medium"])
 def test_reduced_matmul_precision_changes_nothing(precision: str) -> None:
     points = gaussian(300, 8).float()
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision(precision)
     try:
-        assert module._float32_is_float32() == (precision == "highest")
+        assert exact_search._float32_is_float32() == (precision == "highest")
         with torch.autocast("cpu", dtype=torch.bfloat16):
             found = nearest_neighbours(points, 10)
     finally:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 from torch import Tensor
 
+from helpers.manifolds import gaussian
 from intrinsic_clip.dimension import (
     DimensionEstimate,
     components,
@@ -36,10 +37,6 @@ ESTIMATORS: dict[str, Callable[[Tensor], DimensionEstimate]] = {
     "components": components,
 }
 every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS.values(), ids=ESTIMATORS)
-
-
-def gaussian(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def manifold(name: str, n: int) -> Tensor:

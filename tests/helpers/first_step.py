@@ -1,8 +1,8 @@
-"""The loss and all gradients of a training's first step, by as many processes as asked for.
+"""The loss and all gradients of a training's first step, computed by one or several processes.
 
-    python tests/first_step.py PROCESSES FILE
+    python tests/helpers/first_step.py PROCESSES FILE
 
-runs every case in PROCESSES processes, which Lightning starts by the same command, and saves what rank 0 found.
+runs every case in PROCESSES processes, which Lightning starts by the same command, and saves the results of rank 0.
 """
 
 import sys
@@ -27,7 +27,7 @@ SIMILARITIES = {
     "population of some": partial(PopulationSimilarity, rows=10),
     "cosine": CosineSimilarity,
 }
-BLOCKS: dict[str, dict[str, Any]] = {
+FORMS: dict[str, dict[str, Any]] = {
     "whole": {},
     "whole in chunks": {"chunk": 5},
     "local block": {"local_block": True},
@@ -36,32 +36,34 @@ BLOCKS: dict[str, dict[str, Any]] = {
 
 
 class _Gradients(Callback):
+    """Keep the gradient of every parameter, and the loss."""
+
     def __init__(self) -> None:
-        self.found: dict[str, Tensor] = {}
+        self.tensors: dict[str, Tensor] = {}
 
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
     ) -> None:
         for name, parameter in pl_module.named_parameters():
             assert parameter.grad is not None
-            self.found[name] = parameter.grad.clone()
+            self.tensors[name] = parameter.grad.clone()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self.found["loss"] = outputs["losses"][0]
+        self.tensors["loss"] = outputs["losses"][0]
 
 
-def first_step(processes: int, similarity: str, blocks: str) -> dict[str, Tensor]:
-    """The loss as `loss`, and the gradient of each parameter by its name."""
+def first_step(processes: int, similarity: str, form: str) -> dict[str, Tensor]:
+    """Return the loss, as `loss`, and the gradient of each parameter by its name."""
     torch.manual_seed(0)
     module = ContrastiveModule(
         encoders.mlp(12, 7),
         encoders.mlp(9, 7),
         SIMILARITIES[similarity](),
-        LearnedTemperature(initial=-0.5),
+        LearnedTemperature(),
         partial(torch.optim.SGD, lr=0.0),
-        **BLOCKS[blocks],
+        **FORMS[form],
     )
     gradients = _Gradients()
     trainer = Trainer(
@@ -76,18 +78,18 @@ def first_step(processes: int, similarity: str, blocks: str) -> dict[str, Tensor
         enable_model_summary=False,
     )
     trainer.fit(module, datamodule=SyntheticNonlinear(**SIZES))
-    return gradients.found
+    return gradients.tensors
 
 
 def main(processes: int, file: Path) -> None:
-    """Run every case."""
+    """Run every case and save the results of rank 0."""
     torch.set_num_threads(1)
-    found = {
-        similarity: {blocks: first_step(processes, similarity, blocks) for blocks in BLOCKS}
+    results = {
+        similarity: {form: first_step(processes, similarity, form) for form in FORMS}
         for similarity in SIMILARITIES
     }
     if torch.distributed.get_rank() == 0:
-        torch.save(found, file)
+        torch.save(results, file)
 
 
 if __name__ == "__main__":

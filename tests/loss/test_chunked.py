@@ -1,4 +1,4 @@
-"""The loss in blocks of rows: the same loss and gradients as of all logits at once, in much less memory."""
+"""The loss in chunks of rows has the loss and gradients of all logits at once, in much less memory."""
 
 import math
 import subprocess
@@ -37,9 +37,9 @@ def _with_gradients(inputs: tuple[Tensor, ...], chunk: int | None) -> tuple[Tens
     return losses.detach(), *torch.autograd.grad(losses.sum(), leaves)
 
 
-def _assert_equal(found: tuple[Tensor, ...], expected: tuple[Tensor, ...], tolerance: float) -> None:
-    for ours, plain in zip(found, expected, strict=True):
-        assert (ours - plain).abs().max() <= tolerance * plain.abs().max()
+def _assert_equal(actual: tuple[Tensor, ...], expected: tuple[Tensor, ...], tolerance: float) -> None:
+    for chunked, plain in zip(actual, expected, strict=True):
+        assert (chunked - plain).abs().max() <= tolerance * plain.abs().max()
 
 
 @pytest.mark.parametrize("chunk", CHUNKS)
@@ -55,8 +55,8 @@ def test_equals_the_plain_loss(chunk: int, tau: float, replicates: tuple[int, ..
 def test_stays_right_as_tau_goes_to_its_floor(chunk: int, tau: float) -> None:
     inputs = _inputs(2, 40, 6, tau=tau, dtype=torch.float64)
     _assert_equal(_with_gradients(inputs, chunk), _with_gradients(inputs, None), 1e-12)
-    found = _with_gradients(tuple(tensor.float() for tensor in inputs), chunk)
-    _assert_equal(found, _with_gradients(inputs, None), 1e-3)  # rounding of the inputs, times 1/τ
+    in_float32 = _with_gradients(tuple(tensor.float() for tensor in inputs), chunk)
+    _assert_equal(in_float32, _with_gradients(inputs, None), 1e-3)  # rounding of the inputs, times 1/τ
 
 
 @pytest.mark.parametrize("chunk", [None, 4, 3])
@@ -78,14 +78,14 @@ def test_the_loss_is_the_mean_of_its_shares(chunk: int | None) -> None:
         y_to_x = cross_entropy(y[..., rows, :], x, tau, first, chunk)
         shares.append((x_to_y + y_to_x) / 2)
     losses = torch.stack(shares).mean(0)
-    found = losses.detach(), *torch.autograd.grad(losses.sum(), inputs)
-    _assert_equal(found, _with_gradients(tuple(t.detach() for t in inputs), None), 2e-6)
+    from_shares = losses.detach(), *torch.autograd.grad(losses.sum(), inputs)
+    _assert_equal(from_shares, _with_gradients(tuple(t.detach() for t in inputs), None), 2e-6)
 
 
 def test_collapsed_representations_give_no_nan() -> None:
     zeros = torch.zeros(2, 10, 3)
-    found = _with_gradients((zeros, zeros, torch.full((2,), 1e-4)), 4)
-    assert all(torch.isfinite(tensor).all() for tensor in found)
+    results = _with_gradients((zeros, zeros, torch.full((2,), 1e-4)), 4)
+    assert all(torch.isfinite(tensor).all() for tensor in results)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="units of ru_maxrss")

@@ -2,13 +2,9 @@ import math
 
 import pytest
 import torch
-from torch import Tensor
 
+from helpers.manifolds import gaussian
 from intrinsic_clip.metrics import alignment, modality_gap, pair_similarities
-
-
-def gaussian(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def test_alignment_by_hand() -> None:

@@ -5,11 +5,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
+from helpers.manifolds import gaussian
 from intrinsic_clip.metrics import infonce_bound
-
-
-def gaussian(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def directly(x: Tensor, y: Tensor, tau: float) -> tuple[float, float]:

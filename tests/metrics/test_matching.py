@@ -5,11 +5,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from helpers.manifolds import gaussian
 from intrinsic_clip.metrics import label_matching, median_rank, partner_ranks, top_count, top_matching
-
-
-def gaussian(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def few_values(n: int, d: int, seed: int) -> Tensor:

@@ -11,12 +11,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
+from helpers.manifolds import gaussian
 from intrinsic_clip.metrics import kernel_recovery, linear_recovery
 from intrinsic_clip.metrics.crossvalidation import split
-
-
-def gaussian(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def latent_and_representation(n: int, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:

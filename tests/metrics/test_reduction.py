@@ -7,6 +7,7 @@ from sklearn.cross_decomposition import CCA
 from sklearn.decomposition import TruncatedSVD
 from torch import Tensor
 
+from helpers.manifolds import gaussian
 from intrinsic_clip.metrics import (
     canonical_directions,
     partner_ranks,
@@ -16,10 +17,6 @@ from intrinsic_clip.metrics import (
     top_matching,
 )
 from intrinsic_clip.metrics.reduction import RetrievalByDimension
-
-
-def gaussian(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def pairs(*shape: int, latent: int = 6, d: int = 16, noise: float = 0.1) -> tuple[Tensor, Tensor]:

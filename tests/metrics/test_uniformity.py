@@ -4,13 +4,9 @@ import numpy as np
 import pytest
 import torch
 from scipy.spatial.distance import pdist
-from torch import Tensor
 
+from helpers.manifolds import gaussian
 from intrinsic_clip.metrics import uniformity
-
-
-def gaussian(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])

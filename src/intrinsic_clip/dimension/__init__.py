@@ -9,7 +9,8 @@ import pkgutil
 from intrinsic_clip.dimension.correlation_integral import correlation_integral
 from intrinsic_clip.dimension.estimate import DimensionEstimate
 from intrinsic_clip.dimension.gride import gride, gride_scales
-from intrinsic_clip.dimension.jacobian import JacobianSpectrum, jacobian_spectrum, latent_directions
+from intrinsic_clip.dimension.jacobian import JacobianSpectrum, jacobian_spectrum
+from intrinsic_clip.dimension.latent import latent_directions
 from intrinsic_clip.dimension.local_pca import local_pca
 from intrinsic_clip.dimension.mada import mada
 from intrinsic_clip.dimension.method_of_moments import method_of_moments

@@ -54,6 +54,14 @@ def correlation_integral(
 
     Raises:
         ValueError: not 1 ≤ k1 < k2, or fewer than k2 neighbours given.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.dimension import correlation_integral
+        >>> _ = torch.manual_seed(0)
+        >>> points = torch.rand(1000, 2) @ torch.rand(2, 10)  # a plane in 10 columns
+        >>> round(float(correlation_integral(points).value), 1)
+        1.9
     """
     if not 1 <= k1 < k2:
         raise ValueError(f"needs 1 <= k1 < k2, got k1 = {k1} and k2 = {k2}")

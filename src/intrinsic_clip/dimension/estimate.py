@@ -24,6 +24,13 @@ class DimensionEstimate:
         n: points per replicate.
         k: neighbours of each point that the estimate uses; None for an estimator that uses none.
         reason: why a value is NaN, else None.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.dimension import twonn
+        >>> estimate = twonn(torch.randn(3, 100, 4, generator=torch.Generator().manual_seed(0)))
+        >>> estimate.value.shape, estimate.pointwise, estimate.n, estimate.k, estimate.reason
+        (torch.Size([3]), None, 100, 2, None)
     """
 
     value: Tensor

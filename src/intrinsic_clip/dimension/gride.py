@@ -48,6 +48,14 @@ def gride(points: Tensor | Neighbours, n1: int = 1, n2: int | None = None) -> Di
 
     Raises:
         ValueError: not 1 ≤ n1 < n2, or fewer than n2 neighbours given.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.dimension import gride
+        >>> _ = torch.manual_seed(0)
+        >>> points = torch.rand(1000, 2) @ torch.rand(2, 10)  # a plane in 10 columns
+        >>> round(float(gride(points, n1=2).value), 1)
+        1.9
     """
     n2 = 2 * n1 if n2 is None else n2
     if not 1 <= n1 < n2:
@@ -78,6 +86,17 @@ def gride_scales(points: Tensor | Neighbours, range_max: int = 64) -> ScaleCurve
 
     Raises:
         ValueError: range_max below 2, or only one neighbour given.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.dimension import gride_scales
+        >>> _ = torch.manual_seed(0)
+        >>> points = torch.rand(1000, 2) @ torch.rand(2, 10)  # a plane in 10 columns
+        >>> curve = gride_scales(points)
+        >>> curve.at
+        (1, 2, 4, 8, 16, 32)
+        >>> [round(value, 1) for value in curve.value.tolist()]
+        [2.1, 1.9, 2.0, 1.8, 1.9, 1.8]
     """
     if range_max < 2:
         raise ValueError(f"range_max must be at least 2, got {range_max}")

@@ -17,6 +17,8 @@ from torch import Tensor
 from torch.func import jvp, vjp
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from intrinsic_clip.dimension.latent import orthonormal
+
 ROUNDING = 16  # units in the last place, times the longer side of the Jacobian: the rounding of a zero
 
 Encoder = Callable[[Tensor], Tensor]
@@ -38,6 +40,14 @@ class JacobianSpectrum:
             mean over the points, `(*R,)`; None if no latent was given.
         n: points per replicate.
         reason: why some value is NaN, else None.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.dimension import jacobian_spectrum
+        >>> x = torch.randn(10, 3, generator=torch.Generator().manual_seed(0))
+        >>> jacobian = jacobian_spectrum(lambda rows: rows * torch.tensor([4.0, 2.0, 0.0]), x)
+        >>> jacobian.singular_values.round(decimals=3).tolist(), int(jacobian.rank)
+        ([4.0, 2.0, 0.0], 2)
     """
 
     singular_values: Tensor
@@ -104,6 +114,14 @@ def jacobian_spectrum(
     Raises:
         ValueError: shapes that do not fit, fewer than one direction, a gap below 1, or a latent whose directions
             are dependent or more than m.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.dimension import jacobian_spectrum
+        >>> _ = torch.manual_seed(0)
+        >>> encoder = torch.nn.Sequential(torch.nn.Linear(20, 3), torch.nn.Linear(3, 8))  # a bottleneck of 3
+        >>> int(jacobian_spectrum(encoder, torch.randn(10, 20)).rank)
+        3
     """
     if x.dtype not in (torch.float32, torch.float64):
         raise ValueError(f"x must be float32 or float64, since fewer digits show no rank, got {x.dtype}")
@@ -120,7 +138,7 @@ def jacobian_spectrum(
     with _plain_derivatives(x.device):
         *replicates, d = _output_shape(encoder, x, input_dims)
         m = min(d, d_in, directions or d)
-        basis = None if latent is None else _orthonormal(latent.to(x.device), replicates, d_in, m)
+        basis = None if latent is None else orthonormal(latent.to(x.device), replicates, d_in, m)
         omega = None if m in (d, d_in) else _random_directions(m, row, seed, x)
         rows = x.expand(*replicates, n, *row)
         flat = math.prod(replicates)
@@ -143,37 +161,6 @@ def jacobian_spectrum(
                 shares[:, points] = (right[..., :k, :] @ basis[:, None]).square().sum(-1)
     unit = ROUNDING * torch.finfo(x.dtype).eps
     return _conclude(pointwise, shares, used.sum(-1), unit, d_in, min_gap, replicates)
-
-
-@torch.no_grad()
-def latent_directions(x: Tensor, z: Tensor) -> Tensor:
-    """Find the directions of the input space that carry a known latent: an orthonormal basis of them.
-
-    They span the coefficients of the linear least-squares regression of z on x. For Gaussian x these are the
-    directions that z depends on even where it does so nonlinearly (by Stein's lemma, as long as no direction
-    averages out).
-
-    Args:
-        x: inputs, `(*R, n, d_in)`.
-        z: their latents, `(*R, n, k)`.
-
-    Returns:
-        `(*R, d_in, k)` float64.
-
-    Raises:
-        ValueError: x and z differ in rows, hold fewer than two or values that are not finite, or the inputs
-            carry fewer than k directions.
-    """
-    if x.ndim < 2 or x.shape[:-1] != z.shape[:-1] or x.shape[-2] < 2:
-        shapes = f"{tuple(x.shape)} and {tuple(z.shape)}"
-        raise ValueError(f"x and z must be (*R, n, d_in) and (*R, n, k) with n >= 2, got shapes {shapes}")
-    if not (x.isfinite().all() and z.isfinite().all()):
-        raise ValueError("x and z must be finite to regress one on the other")
-    x, z = x.double(), z.double()
-    x, z = x - x.mean(-2, keepdim=True), z - z.mean(-2, keepdim=True)
-    return _orthonormal(torch.linalg.pinv(x) @ z, x.shape[:-2], x.shape[-1], x.shape[-1]).reshape(
-        *x.shape[:-2], x.shape[-1], z.shape[-1]
-    )
 
 
 @contextmanager
@@ -248,23 +235,6 @@ def _pushed(f: Encoder, x: Tensor, directions: Tensor) -> Tensor:
         anywhere = torch.zeros_like(f(x))
         push = vjp(lambda cotangent: pullback(cotangent)[0], anywhere)[1]
         return torch.stack([push(tangent)[0] for tangent in tangents], -1)
-
-
-def _orthonormal(directions: Tensor, replicates: Sequence[int], d_in: int, m: int) -> Tensor:
-    """Return an orthonormal basis `(B or 1, d_in, k)` of the span of the directions."""
-    shape = directions.shape
-    own = shape[:-2]
-    if directions.ndim < 2 or shape[-2] != d_in or own != tuple(replicates)[len(replicates) - len(own) :]:
-        expected = f"({d_in}, k) or {(*replicates, d_in)} and k"
-        raise ValueError(f"latent must be {expected}, got shape {tuple(shape)}")
-    if own:
-        directions = directions.expand(*replicates, *shape[-2:])
-    if not 1 <= shape[-1] <= m:
-        raise ValueError(f"latent must hold between 1 and {m} directions, got {shape[-1]}")
-    basis, values, _ = torch.linalg.svd(directions.double().reshape(-1, *shape[-2:]), full_matrices=False)
-    if not bool((values[:, -1] > d_in * torch.finfo(torch.float64).eps * values[:, 0]).all()):
-        raise ValueError(f"the {shape[-1]} latent directions must be finite and linearly independent")
-    return basis
 
 
 def _conclude(

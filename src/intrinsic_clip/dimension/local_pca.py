@@ -68,6 +68,14 @@ def local_pca(
     Raises:
         ValueError: k too small, an unknown criterion, alpha, share or signal outside (0, 1), gap below 1, or
             fewer than k neighbours given.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.dimension import local_pca
+        >>> _ = torch.manual_seed(0)
+        >>> points = torch.rand(1000, 2) @ torch.rand(2, 10)  # a plane in 10 columns
+        >>> round(float(local_pca(points, k=20).value), 1)
+        2.0
     """
     if k is not None and k < 2:
         raise ValueError(f"k must be at least 2, got {k}")

@@ -42,6 +42,14 @@ def mada(points: Tensor | Neighbours, k: int = 20, combine: Combine = "mean") ->
 
     Raises:
         ValueError: k too small, an unknown `combine`, or fewer than k neighbours given.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.dimension import mada
+        >>> _ = torch.manual_seed(0)
+        >>> points = torch.rand(1000, 2) @ torch.rand(2, 10)  # a plane in 10 columns
+        >>> round(float(mada(points).value), 1)
+        2.0
     """
     if k < 2:
         raise ValueError(f"k must be at least 2, got {k}")

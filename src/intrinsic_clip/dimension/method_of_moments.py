@@ -41,6 +41,14 @@ def method_of_moments(
 
     Raises:
         ValueError: k too small, an unknown `combine`, or fewer than k neighbours given.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.dimension import method_of_moments
+        >>> _ = torch.manual_seed(0)
+        >>> points = torch.rand(1000, 2) @ torch.rand(2, 10)  # a plane in 10 columns
+        >>> round(float(method_of_moments(points).value), 1)
+        1.8
     """
     if k < 2:
         raise ValueError(f"k must be at least 2, got {k}")

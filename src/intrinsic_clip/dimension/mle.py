@@ -50,6 +50,15 @@ def mle(
 
     Raises:
         ValueError: k too small, an unknown `combine`, or fewer than k neighbours given.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.dimension import mle
+        >>> _ = torch.manual_seed(0)
+        >>> points = torch.rand(1000, 2) @ torch.rand(2, 10)  # a plane in 10 columns
+        >>> estimate = mle(points, k=20)
+        >>> round(float(estimate.value), 1), round(float(estimate.standard_error), 2)
+        (1.9, 0.01)
     """
     smallest = 3 if unbiased else 2
     if k < smallest:

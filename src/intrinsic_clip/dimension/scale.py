@@ -19,6 +19,15 @@ class Plateau:
     Attributes:
         value: mean of the curve over the range, `(*R,)`; NaN where there is no plateau.
         start, stop: the range, `at[start:stop]`, int64 `(*R,)`; both 0 where there is no plateau.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.dimension import ScaleCurve
+        >>> value = torch.tensor([9.0, 5.0, 5.1, 4.9, 2.0])
+        >>> curve = ScaleCurve((1, 2, 4, 8, 16), value, 0 * value, None, n=100)
+        >>> plateau = curve.plateau()
+        >>> round(float(plateau.value), 1), int(plateau.start), int(plateau.stop)
+        (5.0, 1, 4)
     """
 
     value: Tensor
@@ -37,6 +46,14 @@ class ScaleCurve:
         radius: the distance at each scale, `(*R, s)`; None if it is not known.
         n: points per replicate.
         reason: why a value is NaN, else None.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.dimension import ScaleCurve
+        >>> value = torch.tensor([9.0, 5.0, 5.1, 4.9, 2.0])
+        >>> curve = ScaleCurve((1, 2, 4, 8, 16), value, 0 * value, None, n=100)
+        >>> round(float(curve.plateau_value), 1)
+        5.0
     """
 
     at: tuple[int, ...]
@@ -110,6 +127,17 @@ def sample_size_curve(
 
     Raises:
         ValueError: fewer than two axes, a size below 1 or above n, no size at all, or max_subsets below 1.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.dimension import mle, sample_size_curve
+        >>> _ = torch.manual_seed(0)
+        >>> points = torch.rand(1000, 2) @ torch.rand(2, 10)  # a plane in 10 columns
+        >>> curve = sample_size_curve(points, mle, k=10, min_size=200)
+        >>> curve.at
+        (1000, 500, 250)
+        >>> [round(value, 1) for value in curve.value.tolist()]
+        [1.9, 1.9, 1.9]
     """
     if points.ndim < 2:
         raise ValueError(f"points must be (*R, n, d), got shape {tuple(points.shape)}")

@@ -45,6 +45,14 @@ def scikit_dimension(
     Raises:
         ImportError: scikit-dimension is not installed.
         ValueError: an unknown estimator or option.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.dimension import scikit_dimension
+        >>> _ = torch.manual_seed(0)
+        >>> points = torch.rand(1000, 2) @ torch.rand(2, 10)  # a plane in 10 columns
+        >>> round(float(scikit_dimension(points, "MiND_ML", k=10).value), 1)
+        2.0
     """
     try:
         import skdim

@@ -49,6 +49,12 @@ def spectrum(points: Tensor) -> Tensor:
 
     Raises:
         ValueError: fewer than two axes, no column, or a type that is not floating point.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.dimension import spectrum
+        >>> spectrum(torch.tensor([[0.0, 0.0], [4.0, 0.0], [0.0, 2.0], [4.0, 2.0]])).round(decimals=3).tolist()
+        [5.333, 1.333]
     """
     d = points.shape[-1]
 
@@ -80,6 +86,14 @@ def participation_ratio(points: Tensor) -> DimensionEstimate:
 
     Raises:
         ValueError: fewer than two axes, no column, or a type that is not floating point.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.dimension import participation_ratio
+        >>> _ = torch.manual_seed(0)
+        >>> points = torch.randn(5000, 4) @ torch.randn(4, 30)  # 4 dimensions of unequal variance in 30 columns
+        >>> round(float(participation_ratio(points).value), 1)
+        3.4
     """
 
     def estimate(moments: _Moments) -> tuple[Tensor, Tensor]:
@@ -113,6 +127,14 @@ def effective_rank(points: Tensor, center: bool = False) -> DimensionEstimate:
 
     Raises:
         ValueError: fewer than two axes, no column, or a type that is not floating point.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.dimension import effective_rank
+        >>> _ = torch.manual_seed(0)
+        >>> points = torch.randn(5000, 4) @ torch.randn(4, 30)  # 4 dimensions of unequal variance in 30 columns
+        >>> round(float(effective_rank(points).value), 1)
+        3.9
     """
 
     def estimate(moments: _Moments) -> tuple[Tensor, Tensor]:
@@ -148,6 +170,14 @@ def components(points: Tensor, variance: float = 0.95) -> DimensionEstimate:
     Raises:
         ValueError: a share outside (0, 1), fewer than two axes, no column, or a type that is not floating
             point.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.dimension import components
+        >>> _ = torch.manual_seed(0)
+        >>> points = torch.randn(5000, 4) @ torch.randn(4, 30)  # 4 dimensions in 30 columns
+        >>> [int(components(points, share).value) for share in (0.5, 0.999)]
+        [2, 4]
     """
     if not 0 < variance < 1:
         raise ValueError(f"variance must lie between 0 and 1, got {variance}")

@@ -60,6 +60,14 @@ def tle(
     Raises:
         ValueError: k too small, epsilon outside [0, 1), an unknown `combine`, or fewer than k neighbours
             given.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.dimension import tle
+        >>> _ = torch.manual_seed(0)
+        >>> points = torch.rand(1000, 2) @ torch.rand(2, 10)  # a plane in 10 columns
+        >>> round(float(tle(points).value), 1)
+        2.1
     """
     if k < 2:
         raise ValueError(f"k must be at least 2, got {k}")

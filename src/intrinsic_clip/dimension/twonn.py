@@ -43,6 +43,14 @@ def twonn(points: Tensor | Neighbours, discard_fraction: float = 0.1) -> Dimensi
 
     Raises:
         ValueError: discard_fraction outside (0, 1), or only one neighbour given.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.dimension import twonn
+        >>> _ = torch.manual_seed(0)
+        >>> points = torch.rand(1000, 2) @ torch.rand(2, 10)  # a plane in 10 columns
+        >>> round(float(twonn(points).value), 1)
+        2.1
     """
     if not 0 < discard_fraction < 1:
         raise ValueError(f"discard_fraction must lie between 0 and 1, got {discard_fraction}")

@@ -23,6 +23,13 @@ def info_nce(x: Tensor, y: Tensor, tau: Tensor, chunk: int | None = None) -> Ten
 
     Returns:
         The loss per replicate in nats, `(*R,)`: ½ (CE x→y + CE y→x), each a mean over the n pairs.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.loss import info_nce
+        >>> x = torch.eye(4)
+        >>> [round(float(info_nce(x, x, torch.tensor(tau))), 3) for tau in (0.1, 1.0)]
+        [0.0, 0.744]
     """
     x, y, tau = widened(x), widened(y), widened(tau)
     with without_autocast(x.device):
@@ -48,6 +55,14 @@ def cross_entropy(x: Tensor, y: Tensor, tau: Tensor, first: int, chunk: int | No
 
     Returns:
         The mean cross-entropy per replicate in nats, `(*R,)`.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.loss import cross_entropy
+        >>> x, tau = torch.eye(4), torch.tensor(1.0)
+        >>> halves = [cross_entropy(x[first : first + 2], x, tau, first) for first in (0, 2)]
+        >>> round(float(sum(halves) / 2), 3)
+        0.744
     """
     x, y, tau = widened(x), widened(y), widened(tau)
     with without_autocast(x.device):

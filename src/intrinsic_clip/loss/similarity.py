@@ -18,6 +18,14 @@ class PopulationSimilarity(nn.Module):
         rows: number of append rows that a training step uses, the next ones each time. None, or a number larger than
             there are: all of them, as in the paper, which takes four fifths of a step's work. Evaluation always uses
             all.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.loss import PopulationSimilarity
+        >>> rows = torch.tensor([[3.0, 4.0], [6.0, 8.0]])
+        >>> normalised = PopulationSimilarity()(rows, population=rows)
+        >>> [round(norm, 3) for norm in normalised.norm(dim=-1).tolist()]  # 5 and 10, divided by their mean
+        [0.667, 1.333]
     """
 
     needs_population = True
@@ -33,7 +41,14 @@ class PopulationSimilarity(nn.Module):
 
 
 class CosineSimilarity(nn.Module):
-    """Normalisation of each vector by its own norm: CLIP's usual choice and the paper's ablation."""
+    """Normalisation of each vector by its own norm: CLIP's usual choice and the paper's ablation.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.loss import CosineSimilarity
+        >>> CosineSimilarity()(torch.tensor([[3.0, 0.0], [0.0, 0.5]])).tolist()
+        [[1.0, 0.0], [0.0, 1.0]]
+    """
 
     needs_population = False
 

@@ -15,6 +15,12 @@ class LearnedTemperature(nn.Module):
         minimum: τ_min, the lower limit of the temperature.
         initial: s₀, the start of s; 0 starts at τ = 1 + minimum.
         replicates: the shape R.
+
+    Example:
+        >>> from intrinsic_clip.loss import LearnedTemperature
+        >>> temperature = LearnedTemperature(replicates=(3,))
+        >>> [round(tau, 4) for tau in temperature().tolist()]
+        [1.0001, 1.0001, 1.0001]
     """
 
     def __init__(
@@ -34,7 +40,14 @@ class LearnedTemperature(nn.Module):
 
 
 class FixedTemperature(nn.Module):
-    """Fixed temperature τ, for comparison with `LearnedTemperature`."""
+    """Fixed temperature τ, for comparison with `LearnedTemperature`.
+
+    Example:
+        >>> from intrinsic_clip.loss import FixedTemperature
+        >>> tau = FixedTemperature(0.5, replicates=(2,))()
+        >>> tau.tolist(), tau.requires_grad
+        ([0.5, 0.5], False)
+    """
 
     value: Tensor
 

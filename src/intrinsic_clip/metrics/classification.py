@@ -35,6 +35,13 @@ def knn_accuracy(x: Tensor, labels: Tensor, k: int = 20) -> Tensor:
 
     Raises:
         ValueError: labels that do not fit, or k not in 1 … n − 1.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.metrics import knn_accuracy
+        >>> x = torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.1, 0.9]])
+        >>> float(knn_accuracy(x, torch.tensor([0, 0, 1, 1]), k=1))
+        1.0
     """
     classes = _classes(x, labels)
     *replicates, n, d = x.shape
@@ -70,6 +77,14 @@ def linear_accuracy(
 
     Raises:
         ValueError: labels that do not fit, a strength that is not positive, or fewer than 2 rows per fold.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.metrics import linear_accuracy
+        >>> labels = torch.arange(100) % 4
+        >>> x = torch.eye(4)[labels] + 0.1 * torch.randn(100, 4, generator=torch.Generator().manual_seed(0))
+        >>> float(linear_accuracy(x, labels))
+        1.0
     """
     classes = _classes(x, labels)
     if not strength > 0:
@@ -102,6 +117,15 @@ def zero_shot_accuracy(x: Tensor, y: Tensor, labels: Tensor) -> Tensor:
 
     Raises:
         ValueError: x and y differ in shape, or labels that do not fit.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.metrics import zero_shot_accuracy
+        >>> labels = torch.tensor([0, 1, 1])
+        >>> prompts = torch.tensor([[1.0, 0.0], [0.0, 1.0]])[labels]
+        >>> x = torch.tensor([[2.0, 1.0], [1.0, 2.0], [2.0, 1.0]])
+        >>> round(float(zero_shot_accuracy(x, prompts, labels)), 3)
+        0.667
     """
     check_pairs(x, y)
     classes = _classes(x, labels)

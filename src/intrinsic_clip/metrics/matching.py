@@ -16,7 +16,17 @@ from intrinsic_clip.metrics.row_blocks import row_blocks
 
 
 class Matching(NamedTuple):
-    """One number per replicate in each direction, `(*R,)` float64; NaN where a value is not finite."""
+    """One number per replicate in each direction, `(*R,)` float64; NaN where a value is not finite.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.metrics import partner_ranks, top_matching
+        >>> x = torch.tensor([[1.0, 0.0], [3.0, 1.0]])
+        >>> y = torch.tensor([[1.0, 0.0], [0.5, 3.0]])
+        >>> matching = top_matching(partner_ranks(x, y), k=1)
+        >>> float(matching.x_to_y), float(matching.y_to_x)
+        (1.0, 0.5)
+    """
 
     x_to_y: Tensor
     y_to_x: Tensor
@@ -28,6 +38,13 @@ class Ranks(NamedTuple):
     Attributes:
         greater: candidates that score higher than the partner.
         ties: candidates that score the same, the partner included; 0 where scores are not finite.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.metrics import partner_ranks
+        >>> ranks = partner_ranks(torch.eye(3), torch.eye(3)).x_to_y
+        >>> ranks.greater.tolist(), ranks.ties.tolist()
+        ([0, 0, 0], [1, 1, 1])
     """
 
     greater: Tensor
@@ -35,7 +52,15 @@ class Ranks(NamedTuple):
 
 
 class PartnerRanks(NamedTuple):
-    """Ranks of y_i among all y for the query x_i, and of x_i among all x for the query y_i."""
+    """Ranks of y_i among all y for the query x_i, and of x_i among all x for the query y_i.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.metrics import partner_ranks
+        >>> ranks = partner_ranks(torch.tensor([[1.0], [2.0]]), torch.tensor([[1.0], [2.0]]))
+        >>> ranks.x_to_y.greater.tolist()  # y_1 scores higher than y_0 for both queries
+        [1, 0]
+    """
 
     x_to_y: Ranks
     y_to_x: Ranks
@@ -50,6 +75,15 @@ def partner_ranks(x: Tensor, y: Tensor) -> PartnerRanks:
 
     Raises:
         ValueError: x and y differ in shape or hold no row.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.metrics import partner_ranks
+        >>> x = torch.tensor([[1.0, 0.0], [3.0, 1.0]])
+        >>> y = torch.tensor([[1.0, 0.0], [0.5, 3.0]])  # inner products [[1, 0.5], [3, 4.5]]
+        >>> ranks = partner_ranks(x, y)
+        >>> ranks.x_to_y.greater.tolist(), ranks.y_to_x.greater.tolist()
+        ([0, 0], [1, 0])
     """
     check_pairs(x, y)
     *replicates, n, d = x.shape
@@ -66,6 +100,16 @@ def top_matching(ranks: PartnerRanks, k: int) -> Matching:
 
     Raises:
         ValueError: k is not in 1 … n.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.metrics import partner_ranks, top_matching
+        >>> _ = torch.manual_seed(0)
+        >>> x = torch.randn(200, 8)
+        >>> y = x + 0.5 * torch.randn(200, 8)
+        >>> ranks = partner_ranks(x, y)
+        >>> [round(float(top_matching(ranks, k).x_to_y), 1) for k in (1, 10, 200)]
+        [0.3, 0.8, 1.0]
     """
     n = ranks.x_to_y.greater.shape[-1]
     if not 1 <= k <= n:
@@ -78,13 +122,28 @@ def median_rank(ranks: PartnerRanks) -> Matching:
     """Return the median over the rows of the true partner's rank among the n candidates, 1 being the best.
 
     Equal scores take the mean of the places they fill. NaN where a value is not finite.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.metrics import median_rank, partner_ranks
+        >>> x = torch.eye(5)
+        >>> float(median_rank(partner_ranks(x, x)).x_to_y)
+        1.0
+        >>> float(median_rank(partner_ranks(torch.ones(5, 5), x)).x_to_y)  # all candidates tie
+        3.0
     """
     x_to_y, y_to_x = (_median_place(direction) for direction in ranks)
     return Matching(x_to_y, y_to_x)
 
 
 def top_count(alpha: float, n: int) -> int:
-    """Return the number of rows in the top share alpha of n: max(1, int(alpha · n)), as in the paper."""
+    """Return the number of rows in the top share alpha of n: max(1, int(alpha · n)), as in the paper.
+
+    Example:
+        >>> from intrinsic_clip.metrics import top_count
+        >>> top_count(0.005, 2000), top_count(0.005, 50)
+        (10, 1)
+    """
     if not 0 < alpha <= 1:
         raise ValueError(f"alpha must lie in (0, 1], got {alpha}")
     return max(1, int(alpha * n))
@@ -100,6 +159,14 @@ def label_matching(x: Tensor, y: Tensor, labels: Tensor) -> Matching:
 
     Raises:
         ValueError: x and y differ in shape or hold no row, or the labels have neither shape.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.metrics import label_matching
+        >>> x = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+        >>> matching = label_matching(x, x, torch.tensor([0, 0, 1]))
+        >>> float(matching.x_to_y), float(matching.y_to_x)
+        (1.0, 1.0)
     """
     check_pairs(x, y)
     *replicates, n, d = x.shape

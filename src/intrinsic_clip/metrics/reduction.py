@@ -20,6 +20,16 @@ class CanonicalDirections(NamedTuple):
             products have variance 1 where there is no ridge.
         correlations: correlations of the products, which a ridge makes smaller, `(*R, m)`.
         mean_x, mean_y: means to subtract from the rows first, `(*R, 1, d_x)` and `(*R, 1, d_y)`.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.metrics import canonical_directions
+        >>> _ = torch.manual_seed(0)
+        >>> x = torch.randn(1000, 3)
+        >>> y = torch.cat([x[:, :1], torch.randn(1000, 1)], 1)  # one column in common
+        >>> canonical = canonical_directions(x, y)
+        >>> [round(value, 1) for value in canonical.correlations.tolist()]
+        [1.0, 0.0]
     """
 
     x: Tensor
@@ -41,6 +51,16 @@ class RetrievalByDimension:
         full: recall of the whole representations by cosine, or of all canonical dimensions where the two widths
             differ, `(*R, K)` each.
         n: rows that are queries and candidates.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.metrics import retrieval_by_dimension
+        >>> _ = torch.manual_seed(0)
+        >>> x = torch.randn(200, 8)
+        >>> y = x + 0.5 * torch.randn(200, 8)
+        >>> retrieval = retrieval_by_dimension(x, y, dims=(2, 8), ks=(1, 5))
+        >>> retrieval.n, retrieval.recall.x_to_y.shape, retrieval.full.x_to_y.shape
+        (100, torch.Size([2, 2]), torch.Size([2]))
     """
 
     dims: tuple[int, ...]
@@ -58,6 +78,16 @@ class SufficientDimension(NamedTuple):
         dims: their number, int64; −1 where none of those tried is enough.
         recall: recall with them, the mean of both directions; NaN where dims is −1.
         full: recall of the whole representations.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.metrics import retrieval_by_dimension, smallest_sufficient
+        >>> _ = torch.manual_seed(0)
+        >>> z = torch.nn.functional.pad(torch.randn(400, 4), (0, 12))  # 4 of 16 dimensions are shared
+        >>> x, y = z + 0.05 * torch.randn(400, 16), z + 0.05 * torch.randn(400, 16)
+        >>> enough = smallest_sufficient(retrieval_by_dimension(x, y, dims=(2, 4, 8)))
+        >>> int(enough.dims), round(float(enough.full), 1)
+        (4, 0.9)
     """
 
     dims: Tensor
@@ -77,6 +107,13 @@ def principal_directions(x: Tensor) -> Tensor:
 
     Raises:
         ValueError: no row or no column.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.metrics import principal_directions
+        >>> x = torch.tensor([[0.0, 3.0], [1.0, 0.0], [0.0, -3.0]])
+        >>> principal_directions(x).abs().round(decimals=3).tolist()
+        [[0.0, 1.0], [1.0, 0.0]]
     """
     if x.ndim < 2 or 0 in x.shape[-2:]:
         raise ValueError(f"x must be (*R, n, d) and not empty, got shape {tuple(x.shape)}")
@@ -103,6 +140,14 @@ def canonical_directions(x: Tensor, y: Tensor, ridge: float = 1e-3) -> Canonical
 
     Raises:
         ValueError: x and y differ in replicates or rows, fewer than two rows, or a negative ridge.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.metrics import canonical_directions
+        >>> _ = torch.manual_seed(0)
+        >>> x, turn = torch.randn(1000, 3), torch.randn(3, 3)
+        >>> [round(value, 1) for value in canonical_directions(x, x @ turn).correlations.tolist()]
+        [1.0, 1.0, 1.0]
     """
     if x.ndim < 2 or x.shape[:-1] != y.shape[:-1] or x.shape[-2] < 2 or 0 in (x.shape[-1], y.shape[-1]):
         shapes = f"{tuple(x.shape)} and {tuple(y.shape)}"
@@ -160,6 +205,16 @@ def retrieval_by_dimension(
     Raises:
         ValueError: shapes that do not fit, fewer than four rows, an unknown basis, a principal basis for different
             widths, dims or ks out of range.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.metrics import retrieval_by_dimension
+        >>> _ = torch.manual_seed(0)
+        >>> x = torch.randn(200, 8)
+        >>> y = x + 0.5 * torch.randn(200, 8)
+        >>> retrieval = retrieval_by_dimension(x, y, dims=(1, 4, 8))
+        >>> [round(value, 1) for value in retrieval.recall.x_to_y.squeeze().tolist()]
+        [0.0, 0.4, 0.9]
     """
     if x.ndim < 2 or x.shape[:-1] != y.shape[:-1] or x.shape[-2] < 4 or 0 in (x.shape[-1], y.shape[-1]):
         shapes = f"{tuple(x.shape)} and {tuple(y.shape)}"
@@ -226,6 +281,16 @@ def smallest_sufficient(
 
     Raises:
         ValueError: a share that is not positive, or a k that was not measured.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.metrics import retrieval_by_dimension, smallest_sufficient
+        >>> _ = torch.manual_seed(0)
+        >>> z = torch.nn.functional.pad(torch.randn(400, 4), (0, 12))  # 4 of 16 dimensions are shared
+        >>> x, y = z + 0.05 * torch.randn(400, 16), z + 0.05 * torch.randn(400, 16)
+        >>> retrieval = retrieval_by_dimension(x, y, dims=(2, 4, 8))
+        >>> int(smallest_sufficient(retrieval).dims)
+        4
     """
     if not share > 0:
         raise ValueError(f"share must be positive, got {share}")

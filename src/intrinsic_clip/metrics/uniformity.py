@@ -23,6 +23,14 @@ def uniformity(x: Tensor, t: float = 2.0) -> Tensor:
 
     Raises:
         ValueError: fewer than two rows, no column, or t that is not positive.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.metrics import uniformity
+        >>> round(float(uniformity(torch.eye(7))), 3)  # all at squared distance 2
+        -4.0
+        >>> abs(round(float(uniformity(torch.ones(7, 3))), 3))
+        0.0
     """
     if x.ndim < 2 or x.shape[-2] < 2 or x.shape[-1] < 1:
         raise ValueError(f"x must be (*R, n, d) with n >= 2 and d >= 1, got shape {tuple(x.shape)}")
