@@ -1,6 +1,7 @@
 """Examples of retrieval: what they list and mark, where pictures and captions come from, and where it all goes."""
 
 import io
+import itertools
 import warnings
 from functools import partial
 from pathlib import Path
@@ -213,19 +214,63 @@ def test_a_run_leaves_the_sheet(tmp_path, compose, capsys, more) -> None:
     assert str(path.relative_to(tmp_path)) in capsys.readouterr().out
 
 
-def test_long_and_odd_captions_stay_on_the_sheet() -> None:
-    odd = ["W" * 500, "$x_1$ {} \\ 100 %", "two\nlines\tand\x00more", "日本" * 200, ""]
-    one = sheet.Retrieved(
-        torch.rand(3, 20, 90), odd, [0.5, 0.4, 0.3, 0.0, -0.1], [True] + [False] * 4, odd[3], 4, 9
-    )
-    picture = Image.open(io.BytesIO(sheet.contact_sheet([one])))
-    right = picture.crop((picture.width // 2 + sheet.GAP, 3 * sheet.LEADING, picture.width, picture.height))
+ODD = ["W" * 500, "$x_1$ {} \\ 100 % $", "two\nlines\tand\x00more", "日本" * 200, ""]
+
+
+def _odd(true_caption: str) -> sheet.Retrieved:
+    scores, right = [0.5, 0.4, 0.3, 0.0, -0.1], [True] + [False] * 4
+    return sheet.Retrieved(torch.rand(3, 20, 90), ODD, scores, right, true_caption, 4, 9)
+
+
+@pytest.mark.parametrize("true_caption", ODD)
+def test_long_and_odd_captions_stay_on_their_card(true_caption) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        picture = Image.open(io.BytesIO(sheet.contact_sheet([_odd(true_caption)])))
+    below_title = round(2 * sheet.LINE * sheet.DPI)
+    right = picture.convert("RGB").crop((picture.width // 2 + 20, below_title, picture.width, picture.height))
     assert right.getcolors() == [(right.width * right.height, (255, 255, 255))]
-    font = sheet._font()
-    for caption in odd:
-        assert font.getlength(sheet._cut(caption, font, 300)) <= 300
-        lines = sheet._wrapped(caption, font, 300, 2)
-        assert len(lines) <= 2
-        assert all(font.getlength(line) <= 300 for line in lines)
-    assert sheet._cut("fits", font, 300) == "fits"
-    assert " ".join(sheet._wrapped("one two three four", font, 120, 2)) == "one two three four"
+
+
+def test_the_sheet_shows_captions_marks_and_cosines() -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    figure = sheet.draw_contact_sheet([_odd("one two three four " * 20)] * 3)
+    FigureCanvasAgg(figure).draw()
+    image, card = figure.axes[:2]
+    assert len(figure.axes) == 6
+    texts = card.texts
+    shown = [text.get_text() for text in texts]
+    assert not any(text.get_parse_math() for text in texts)
+    assert shown[0::3][:5] == ["✓", "✗", "✗", "✗", "✗"]
+    assert [text.get_color() for text in texts[0:15:3]] == [sheet.BLUE] + [sheet.ORANGE] * 4
+    assert shown[1::3][:5] == ["0.50", "0.40", "0.30", "0.00", "−0.10"]
+    captions = shown[2::3][:5]
+    assert captions[0] == "W" * (sheet.CHARACTERS - 1) + "…"
+    assert captions[1:3] == ["$x_1$ {} \\ 100 % $", "two lines and more"]
+    assert captions[4] == ""
+    label, *true_caption = shown[15:]
+    assert label == "true caption, at rank 4:"
+    assert len(true_caption) == 2
+    assert " ".join(true_caption).startswith("one two three four one two")
+    assert true_caption[1].endswith("…")
+    tops = sorted(
+        {round(text.get_window_extent().y1, 1) for text in (texts[2], texts[5], texts[15], *texts[16:])}
+    )
+    assert min(b - a for a, b in itertools.pairwise(tops)) > 0.9 * min(heights)  # lines do not overlap
+    assert texts[16].get_window_extent().x1 < card.bbox.x1
+    assert image.get_images()[0].get_array().shape == (20, 90, 3)
+    title, _, _, count = (text.get_text() for text in figure.texts)
+    assert title == "Held-out images, each with the 5 captions most like it of 9 (and their cosine)"
+    assert count == "3 of 3 true captions are among them"
+    boxes = [text.get_window_extent() for text in figure.texts]
+    assert all(a.x1 < b.x0 for a, b in itertools.pairwise(boxes))
+
+
+def test_what_is_wrapped_and_what_is_cut() -> None:
+    assert sheet._wrapped("fits", 1) == ["fits"]
+    assert sheet._wrapped("", 2) == []
+    words = "word " * 30
+    lines = sheet._wrapped(words, 3)
+    assert " ".join(lines) == words.strip()
+    assert all(len(line) <= sheet.CHARACTERS for line in [*lines, *sheet._wrapped("日本" * 200, 2)])
