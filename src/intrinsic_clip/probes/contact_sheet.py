@@ -107,13 +107,13 @@ def _draw_captions(axes: "Axes", retrieval: Retrieved, lines: int) -> None:
     for caption, score, right in zip(retrieval.captions, retrieval.scores, retrieval.right, strict=True):
         colour, weight = _colour(right), "bold" if right else "normal"
         _write(axes, 0, line, mark(right), color=colour, weight="bold")
-        _write(axes, 0.095, line, f"{score:.2f}".replace("-", "−"), color=GREY, ha="right")
+        _write(axes, 0.105, line, f"{score:.2f}".replace("-", "−"), color=GREY, ha="right")
         (text,) = _wrapped(caption, 1) or [""]
-        _write(axes, 0.115, line, text, color=colour if right else BLACK, weight=weight)
+        _write(axes, 0.122, line, text, color=colour if right else BLACK, weight=weight)
         line += 1
-    _write(axes, 0.115, line + 0.2, f"true caption, at rank {retrieval.rank:,}:", color=GREY)
+    _write(axes, 0.122, line + 0.2, f"true caption, at rank {retrieval.rank:,}:", color=GREY)
     for place, text in enumerate(_wrapped(retrieval.true_caption, 2), start=1):
-        _write(axes, 0.115, line + 0.2 + place, text, color=BLACK)
+        _write(axes, 0.122, line + 0.2 + place, text, color=BLACK)
 
 
 def _write(axes: "Axes", x: float, line: float, text: str, **style: Any) -> None:
