@@ -1,4 +1,4 @@
-"""Examples of retrieval: what they list and mark, where pictures and captions come from, and where it all goes."""
+"""Examples of retrieval: captions listed and marked, their sources, the sheet and W&B's table."""
 
 import io
 import itertools
@@ -29,7 +29,7 @@ SIZES = {"n_train": 64, "n_append": 16, "n_test": 30, "batch_size": 32}
 
 
 class Duplicates(PairedData):
-    """Test rows of random pixels and few distinct ids, and no train rows to speak of."""
+    """Twelve test rows of random pixels, two captions of each picture, and two training rows."""
 
     def __init__(self) -> None:
         super().__init__(batch_size=2)
@@ -46,7 +46,7 @@ class Duplicates(PairedData):
 
 
 class Ids(nn.Module):
-    """Token ids as numbers, projected to four."""
+    """Encoder that projects token ids, as numbers, to four dimensions."""
 
     def __init__(self, length: int = 77) -> None:
         super().__init__()
@@ -81,18 +81,18 @@ def _trainer(folder: Path, *probes, logger=False) -> Trainer:
 
 
 def _retrieved(folder: Path, monkeypatch, data: PairedData, module: ContrastiveModule, **options):
-    """What the probe draws in a run."""
+    """Return the retrievals that the probe draws in a run."""
     drawn = []
     monkeypatch.setattr(
         "intrinsic_clip.probes.examples_probe.contact_sheet",
-        lambda found: drawn.append(found) or sheet.contact_sheet(found),
+        lambda retrieved: drawn.append(retrieved) or sheet.contact_sheet(retrieved),
     )
     trainer = _trainer(folder, ExamplesProbe(**options))
     trainer.fit(module, datamodule=data)
     trainer.test(module, datamodule=data, verbose=False)
-    (found,) = drawn
+    (retrieved,) = drawn
     assert Image.open(folder / "examples.png").size[0] > 1000
-    return found
+    return retrieved
 
 
 @pytest.mark.parametrize("similarity", [CosineSimilarity, PopulationSimilarity])
@@ -100,33 +100,33 @@ def _retrieved(folder: Path, monkeypatch, data: PairedData, module: ContrastiveM
 def test_the_captions_of_the_largest_cosines(tmp_path, monkeypatch, similarity, max_samples) -> None:
     data = OpenClipArt(**SIZES)
     module = _module(data, similarity())
-    found = _retrieved(tmp_path, monkeypatch, data, module, images=4, captions=3, max_samples=max_samples)
+    retrieved = _retrieved(tmp_path, monkeypatch, data, module, images=4, captions=3, max_samples=max_samples)
     kept = torch.randperm(30, generator=torch.Generator().manual_seed(0))[:max_samples].sort().values
     test, shown = data.pairs("test"), data.examples(kept)
     with torch.no_grad():
         x, y = module.f(test.x)[kept].double(), module.g(test.y)[kept].double()
     cosines = (x @ y.T) / x.norm(dim=1)[:, None] / y.norm(dim=1)
-    assert len(found) == 4
-    for one in found:
-        (row,) = (i for i, caption in enumerate(shown.captions) if caption == one.true_caption)
+    assert len(retrieved) == 4
+    for retrieval in retrieved:
+        (row,) = (i for i, caption in enumerate(shown.captions) if caption == retrieval.true_caption)
         values, best = cosines[row].topk(3)
-        assert one.captions == [shown.captions[i] for i in best]
-        assert one.scores == pytest.approx(values.tolist(), abs=1e-6)
-        assert one.right == [bool(i == row) for i in best]
-        assert one.rank == 1 + int((cosines[row] > cosines[row, row]).sum())
-        assert one.candidates == len(kept)
-        assert torch.equal(one.image, shown.images[row])
+        assert retrieval.captions == [shown.captions[i] for i in best]
+        assert retrieval.scores == pytest.approx(values.tolist(), abs=1e-6)
+        assert retrieval.right == [bool(i == row) for i in best]
+        assert retrieval.rank == 1 + int((cosines[row] > cosines[row, row]).sum())
+        assert retrieval.candidates == len(kept)
+        assert torch.equal(retrieval.image, shown.images[row])
 
 
 def test_another_caption_of_the_same_picture_is_right(tmp_path, monkeypatch) -> None:
     data = Duplicates()
-    found = _retrieved(tmp_path, monkeypatch, data, _module(data), images=3, captions=12)
-    for one in found:
-        number = int(one.true_caption.split()[1])
+    retrieved = _retrieved(tmp_path, monkeypatch, data, _module(data), images=3, captions=12)
+    for retrieval in retrieved:
+        number = int(retrieval.true_caption.split()[1])
         partners = {f"caption {number}", f"caption {number ^ 1}"}
-        assert one.right == [caption in partners for caption in one.captions]
-        assert sum(one.right) == 2
-        assert one.captions[one.rank - 1] == one.true_caption
+        assert retrieval.right == [caption in partners for caption in retrieval.captions]
+        assert sum(retrieval.right) == 2
+        assert retrieval.captions[retrieval.rank - 1] == retrieval.true_caption
 
 
 def test_token_ids_become_captions_again() -> None:
@@ -146,7 +146,7 @@ def test_a_folder_shows_its_captions_as_written(tmp_path, pixels) -> None:
     shown, by_ids = data.examples(rows), PairedData.read_captions(data, "test", rows)
     assert shown is not None
     assert all(caption.startswith("Drawing No. ") for caption in shown.captions)
-    written, read = ([c.lower().replace(" ", "") for c in found] for found in (shown.captions, by_ids))
+    written, read = ([c.lower().replace(" ", "") for c in captions] for captions in (shown.captions, by_ids))
     assert written == read
     assert 0 <= float(shown.images.min()) < float(shown.images.max()) <= 1
 

@@ -17,11 +17,11 @@ logging.basicConfig(level=logging.ERROR)
 importing_matplotlib = []
 original = builtins.__import__
 
-def noting(name, globals=None, *rest, **options):
+def noting(name, globals=None, *args, **options):
     importer = (globals or {}).get("__name__", "")
     if name.partition(".")[0] == "matplotlib" and importer.startswith("intrinsic_clip"):
         importing_matplotlib.append(importer)
-    return original(name, globals, *rest, **options)
+    return original(name, globals, *args, **options)
 
 def state():
     loggers = [logging.getLogger(name) for name in ("root", *names)]

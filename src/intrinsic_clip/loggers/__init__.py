@@ -1,1 +1,1 @@
-"""Where numbers go while they are measured: metrics.csv, and W&B."""
+"""Loggers of a run: metrics.csv in its folder, and W&B."""
