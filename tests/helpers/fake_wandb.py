@@ -1,4 +1,4 @@
-"""A local stand-in for W&B's service that fails when it is told to, and W&B's own reader of what a run leaves."""
+"""Imitate W&B's service, with failures on demand, and read a run's files with W&B's own reader."""
 
 import json
 import socket
@@ -17,11 +17,11 @@ UPLOADS = "/file_stream"  # where a run's numbers go while it trains
 
 
 class Service(ThreadingHTTPServer):
-    """Answers what `wandb.init` asks, and fails from the start (`wrong key`) or once numbers have come.
+    """Server that answers `wandb.init`, and fails from the start (`wrong key`) or once numbers have been sent.
 
     Attributes:
-        received: the paths that were asked for, in order.
-        uploaded: the rows of numbers that came.
+        received: the paths of all requests, in order.
+        uploaded: the rows of numbers that were sent.
         views: the specifications of the workspaces that were saved.
     """
 
@@ -34,16 +34,16 @@ class Service(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """What WANDB_BASE_URL is to be."""
+        """Address for WANDB_BASE_URL."""
         return f"http://127.0.0.1:{self.server_address[1]}"
 
     def failing(self) -> Failure | None:
-        """How the present request is to fail."""
+        """Return how the current request must fail, or None."""
         begun = self.failure == "wrong key" or any(path.endswith(UPLOADS) for path in self.received)
         return self.failure if begun else None
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that go away are no error here."""
+        """Ignore clients that disconnect."""
 
 
 class _Answers(BaseHTTPRequestHandler):
@@ -66,26 +66,26 @@ class _Answers(BaseHTTPRequestHandler):
                     json.loads(body).get("files", {}).get("wandb-history.jsonl", {"content": []})["content"]
                 )
                 self.server.uploaded += [json.loads(row) for row in rows]
-            asked = json.loads(body) if self.path == "/graphql" else {"query": ""}
-            self._reply(200, {"data": self._data(asked)})
+            request = json.loads(body) if self.path == "/graphql" else {"query": ""}
+            self._reply(200, {"data": self._data(request)})
 
     do_GET = do_PUT = do_POST
 
-    def _data(self, asked: dict[str, Any]) -> dict[str, Any]:
-        if "upsertBucket" in asked["query"]:
+    def _data(self, request: dict[str, Any]) -> dict[str, Any]:
+        if "upsertBucket" in request["query"]:
             project = {"id": "cHJvamVjdA==", "name": "project", "entity": {"id": "bWU=", "name": "me"}}
-            run = {"id": "cnVu", "name": asked["variables"]["name"], "config": "{}", "project": project}
+            run = {"id": "cnVu", "name": request["variables"]["name"], "config": "{}", "project": project}
             return {"upsertBucket": {"bucket": {**run, "historyLineCount": 0}, "inserted": True}}
-        if "createRunFiles" in asked["query"]:
+        if "createRunFiles" in request["query"]:
             files = [
                 {"name": name, "uploadUrl": f"{self.server.url}/{name}"}
-                for name in asked["variables"]["files"]
+                for name in request["variables"]["files"]
             ]
             return {"createRunFiles": {"runID": "cnVu", "uploadHeaders": [], "files": files}}
-        if "viewer" in asked["query"]:
+        if "viewer" in request["query"]:
             return {"viewer": {"id": "bWU=", "entity": "me", "username": "me", "teams": {"edges": []}}}
-        if "upsertView" in asked["query"]:
-            self.server.views.append(asked["variables"])
+        if "upsertView" in request["query"]:
+            self.server.views.append(request["variables"])
             return {"upsertView": {"view": {"id": "dmlldw==", "name": "nw-saved-v"}, "inserted": True}}
         return {}
 
@@ -98,12 +98,12 @@ class _Answers(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
+        """Print nothing."""
 
 
 @contextmanager
 def serving(failure: Failure | None) -> Iterator[Service]:
-    """The stand-in, while it is wanted."""
+    """Run the server in a thread while the context is open."""
     with Service(failure) as service:
         Thread(target=service.serve_forever, daemon=True).start()
         yield service
@@ -111,27 +111,27 @@ def serving(failure: Failure | None) -> Iterator[Service]:
 
 
 def records(run: Path) -> list[dict[str, Any]]:
-    """All records of a run's .wandb file, as `wandb leet inspect` reads them; fails unless it is whole."""
+    """Return all records of a run's .wandb file, read by `wandb leet inspect`; fail unless the file is complete."""
     command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(run)]
-    for _ in range(10):  # W&B's own process writes the rest after `finish` has returned
-        shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        found = [json.loads(line) for line in shown.splitlines()]
-        if found and found[-1]["type"] == "exit":
+    for _ in range(10):  # W&B's own process writes the last records after `finish` has returned
+        printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        logged = [json.loads(line) for line in printed.splitlines()]
+        if logged and logged[-1]["type"] == "exit":
             break
         time.sleep(1)
-    assert [record["num"] for record in found] == list(range(1, len(found) + 1))
-    assert found[-1]["type"] == "exit"
-    return found
+    assert [record["num"] for record in logged] == list(range(1, len(logged) + 1))
+    assert logged[-1]["type"] == "exit"
+    return logged
 
 
-def history(found: list[dict[str, Any]], metric: str) -> list[float]:
-    """The values that the records hold under one name, in order."""
-    rows = [record["history"]["item"] for record in found if record["type"] == "history"]
+def history(logged: list[dict[str, Any]], metric: str) -> list[float]:
+    """Return a metric's values from a run's records, in order."""
+    rows = [record["history"]["item"] for record in logged if record["type"] == "history"]
     return [row[metric] for row in rows if metric in row]
 
 
 def closed_port() -> int:
-    """A port of this machine where nothing listens."""
+    """Return a port of this machine where nothing listens."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         return int(unused.getsockname()[1])

@@ -1,4 +1,4 @@
-"""A LightningModule that knows nothing of this package: a small CLIP as anyone might write it."""
+"""Small CLIP as a LightningModule that does not depend on this package, with its data and trainer."""
 
 import torch
 from pytorch_lightning import LightningModule, Trainer
@@ -9,7 +9,7 @@ N_TRAIN, N_VAL, BATCH = 160, 128, 32
 
 
 class SmallClip(LightningModule):
-    """Encodes 12 and 9 columns that share 3 dimensions into 6."""
+    """CLIP that encodes 12 and 9 columns, which share 3 dimensions, into 6."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,9 +33,9 @@ class SmallClip(LightningModule):
         return self.step(batch)
 
     def validation_step(self, batch: list[Tensor], batch_idx: int) -> dict[str, Tensor]:
-        found = self.step(batch)
-        self.log("val_loss", found["loss"], sync_dist=True)
-        return found
+        outputs = self.step(batch)
+        self.log("val_loss", outputs["loss"], sync_dist=True)
+        return outputs
 
     test_step = validation_step
 
@@ -44,7 +44,7 @@ class SmallClip(LightningModule):
 
 
 class WithoutValidation(SmallClip):
-    """The same without a validation loop."""
+    """SmallClip without a validation loop."""
 
     validation_step = None
 

@@ -1,4 +1,4 @@
-"""Trains SmallClip in two processes, with a probe whose source fails in one of them; writes what rank 0 measured."""
+"""Train SmallClip in two processes, with a probe whose source fails in one of them; write what rank 0 measured."""
 
 import json
 import sys
@@ -26,12 +26,12 @@ def fails_in_one(module, batch):
 if __name__ == "__main__":
     failing = AlignmentProbe(fails_in_one, prefix="failing/")
     probes = [IntrinsicDimensionProbe(embed), AlignmentProbe(by_module("image", "text")), failing]
-    made = trainer(*probes, devices=2, strategy=DDPStrategy(process_group_backend="gloo"))
-    made.validate(SmallClip(), loader("val"), verbose=False)
-    found = {name: float(value) for probe in probes[:2] for name, value in probe.latest.items()}
-    told = {name: float(made.callback_metrics[name]) for name in found}
-    assert told == pytest.approx(found, rel=1e-5), "a process was not told"
-    made.fit(SmallClip(), loader("train"), loader("val"))
-    if made.is_global_zero:
-        found["failed"] = failing.reasons["failing/alignment/cosine"]
-        Path(sys.argv[1]).write_text(json.dumps(found))
+    ddp = trainer(*probes, devices=2, strategy=DDPStrategy(process_group_backend="gloo"))
+    ddp.validate(SmallClip(), loader("val"), verbose=False)
+    metrics = {name: float(value) for probe in probes[:2] for name, value in probe.latest.items()}
+    logged = {name: float(ddp.callback_metrics[name]) for name in metrics}
+    assert logged == pytest.approx(metrics, rel=1e-5), "a process did not receive the numbers"
+    ddp.fit(SmallClip(), loader("train"), loader("val"))
+    if ddp.is_global_zero:
+        metrics["failed"] = failing.reasons["failing/alignment/cosine"]
+        Path(sys.argv[1]).write_text(json.dumps(metrics))

@@ -1,4 +1,4 @@
-"""The metrics file survives cuts, and W&B never stops a training."""
+"""MetricsFile can be cut back, and W&B never stops a training."""
 
 import json
 import subprocess
@@ -73,24 +73,24 @@ ONLINE = ["logger=both", "logger.wandb.mode=online", "logger.wandb.every_n_steps
 
 
 def _check_whole(folder: Path, run: str) -> list[dict[str, Any]]:
-    """That results.json is there, and that W&B's file has each temperature that metrics.csv has."""
+    """Check that results.json is there and that W&B's file has each temperature of metrics.csv; return its records."""
     assert json.loads((folder / "results.json").read_text())["status"] == "completed"
     (written,) = folder.glob(f"wandb/{run}")
-    found = records(written)
+    logged = records(written)
     table = read_metrics(folder)
-    assert history(found, "temperature") == table[table.metric == "temperature"].value.tolist()
-    return found
+    assert history(logged, "temperature") == table[table.metric == "temperature"].value.tolist()
+    return logged
 
 
 @pytest.mark.parametrize("failure", ["no network", "wrong key"])
-def test_a_run_that_cannot_begin_online_goes_on_offline(
+def test_a_run_that_cannot_begin_online_is_logged_offline(
     tmp_path, command_line, wandb_at, recwarn, failure
 ) -> None:
     with serving("wrong key") as service:
         wandb_at(service.url if failure == "wrong key" else f"http://127.0.0.1:{closed_port()}")
         assert command_line("train", *TINY, *ONLINE) == 0
-    (warned,) = [str(one.message) for one in recwarn if "W&B" in str(one.message)]
-    assert "goes on offline" in warned
+    (warned,) = [str(warning.message) for warning in recwarn if "W&B" in str(warning.message)]
+    assert "is logged offline" in warned
     assert ("the key is wrong" if failure == "wrong key" else "refused") in warned
     _check_whole(next(tmp_path.glob("outputs/custom/*")), "offline-run-*")
 

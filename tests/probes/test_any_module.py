@@ -1,4 +1,4 @@
-"""Probes on LightningModules that know nothing of this package."""
+"""Probes on LightningModules that do not depend on this package."""
 
 import json
 import math
@@ -51,9 +51,9 @@ def validation_embeddings(module: SmallClip):
 
 
 def fit(module: LightningModule, *probes, validation: bool = True, **options):
-    made = trainer(*probes, **options)
-    made.fit(module, loader("train"), loader("val") if validation else None)
-    return made
+    done = trainer(*probes, **options)
+    done.fit(module, loader("train"), loader("val") if validation else None)
+    return done
 
 
 @pytest.mark.parametrize(
@@ -116,8 +116,7 @@ def test_cadence_of_validation_runs() -> None:
     fit(SmallClip(), Noting(both, every_n_epochs=2), epochs=5)
     assert seen == [N_VAL] * 3  # after epochs 2, 4 and the last
     seen.clear()
-    made = trainer(Noting(both))
-    made.validate(SmallClip(), loader("val"), verbose=False)
+    trainer(Noting(both)).validate(SmallClip(), loader("val"), verbose=False)
     assert seen == [N_VAL]
 
 
@@ -129,7 +128,7 @@ def test_every_n_steps_measures_the_last_training_batches(tmp_path) -> None:
     logged = table[table["in_sample/id/mle/x"].notna()]
     assert logged.step.tolist() == [4, 8, 12, 16, 20]
     assert "id/mle/x" not in table.columns
-    # The first batch tells how many rows there are; then two of four are embedded each time.
+    # The first batch shows how many rows there are; then two of four are embedded each time.
     assert module.embedded == 1 + 2 * 5
 
 
@@ -149,8 +148,7 @@ def test_a_function_sees_the_module_as_in_evaluation_and_leaves_it_as_it_was() -
 
     module = SmallClip()
     module.text.eval()  # frozen by the user: it must stay so
-    made = trainer(AlignmentProbe(embed, every_n_steps=1))
-    made.fit(module, loader("train"))
+    trainer(AlignmentProbe(embed, every_n_steps=1)).fit(module, loader("train"))
     assert not any(modes)
     assert module.image[2].training
 
@@ -164,8 +162,7 @@ def test_a_sample_of_more_rows_is_the_same_each_time() -> None:
 
 def test_test_rows_have_names_of_their_own() -> None:
     probe, module = AlignmentProbe(both), SmallClip()
-    made = trainer(probe)
-    made.test(module, loader("val"), verbose=False)
+    trainer(probe).test(module, loader("val"), verbose=False)
     x, y = validation_embeddings(module)
     assert float(probe.latest["test/alignment/cosine"]) == pytest.approx(float(alignment(x, y)), rel=1e-4)
 
@@ -214,16 +211,16 @@ def test_zero_shot_where_captions_are_prompts() -> None:
     assert 0 <= float(classes.latest["classification/zero_shot/class/x"]) <= 1
 
 
-def test_temperature_of_anyone(tmp_path) -> None:
+def test_temperature_of_a_foreign_module(tmp_path) -> None:
     probe = TemperatureProbe()
     module = SmallClip()
     fit(module, probe, logger=CSVLogger(tmp_path))
     assert float(probe.latest["temperature"]) == pytest.approx(math.exp(-module.logit_scale.item()), rel=1e-6)
     table = pd.read_csv(next(tmp_path.glob("**/metrics.csv")))
     assert table[table.temperature.notna()].step.tolist() == list(range(1, 11))
-    given = TemperatureProbe(tau=lambda module: torch.tensor(0.5))
-    fit(SmallClip(), given)
-    assert given.latest["temperature"] == 0.5
+    fixed = TemperatureProbe(tau=lambda module: torch.tensor(0.5))
+    fit(SmallClip(), fixed)
+    assert fixed.latest["temperature"] == 0.5
 
 
 def test_temperature_that_cannot_be_found() -> None:
@@ -233,7 +230,7 @@ def test_temperature_that_cannot_be_found() -> None:
         fit(module, TemperatureProbe())
 
 
-def test_jacobian_of_anyone() -> None:
+def test_jacobian_of_a_foreign_module() -> None:
     probe = JacobianProbe(lambda module, batch: {"x": (module.image, batch[0]), "y": (module.text, batch[1])})
     module = SmallClip()
     fit(module, probe, epochs=1)
@@ -267,7 +264,7 @@ def fails(module, batch):
         (lambda module, batch: batch[0].clone().fill_(math.nan), "needs at least 21 distinct points"),
     ],
 )
-def test_what_fails_is_warned_of_once_and_training_goes_on(tmp_path, source, reason) -> None:
+def test_what_fails_is_warned_of_once_and_training_continues(tmp_path, source, reason) -> None:
     probe, module = IntrinsicDimensionProbe(source), SmallClip()
     with pytest.warns(UserWarning, match=reason) as caught:
         fit(module, probe, epochs=3, logger=CSVLogger(tmp_path))
@@ -303,19 +300,19 @@ def test_wrong_sources_are_refused_before_training(probe, message) -> None:
 
 def test_two_processes_measure_the_rows_of_both(tmp_path) -> None:
     script = Path(__file__).parents[1] / "helpers" / "two_processes.py"
-    command = [sys.executable, str(script), str(tmp_path / "found.json")]
+    command = [sys.executable, str(script), str(tmp_path / "metrics.json")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-3000:]
-    found = json.loads((tmp_path / "found.json").read_text())
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
     module = SmallClip()
     x, y = validation_embeddings(module)
-    assert found["alignment/cosine"] == pytest.approx(float(alignment(x, y)), rel=1e-5)
-    assert found["id/mle/x"] == pytest.approx(float(mle(x).value), rel=1e-5)
-    assert found["failed"] == "RuntimeError: only here"
+    assert metrics["alignment/cosine"] == pytest.approx(float(alignment(x, y)), rel=1e-5)
+    assert metrics["id/mle/x"] == pytest.approx(float(mle(x).value), rel=1e-5)
+    assert metrics["failed"] == "RuntimeError: only here"
 
 
 class OpenClip(LightningModule):
-    """Trains a small CLIP of open_clip's on noise."""
+    """Small CLIP of open_clip, trained on noise."""
 
     def __init__(self) -> None:
         super().__init__()

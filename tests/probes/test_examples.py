@@ -1,6 +1,7 @@
-"""Examples of retrieval: what they list and mark, where pictures and captions come from, and where it all goes."""
+"""Examples of retrieval: captions listed and marked, their sources, the sheet and W&B's table."""
 
 import io
+import itertools
 import warnings
 from functools import partial
 from pathlib import Path
@@ -28,7 +29,7 @@ SIZES = {"n_train": 64, "n_append": 16, "n_test": 30, "batch_size": 32}
 
 
 class Duplicates(PairedData):
-    """Test rows of random pixels and few distinct ids, and no train rows to speak of."""
+    """Twelve test rows of random pixels, two captions of each picture, and two training rows."""
 
     def __init__(self) -> None:
         super().__init__(batch_size=2)
@@ -45,7 +46,7 @@ class Duplicates(PairedData):
 
 
 class Ids(nn.Module):
-    """Token ids as numbers, projected to four."""
+    """Encoder that projects token ids, as numbers, to four dimensions."""
 
     def __init__(self, length: int = 77) -> None:
         super().__init__()
@@ -80,18 +81,18 @@ def _trainer(folder: Path, *probes, logger=False) -> Trainer:
 
 
 def _retrieved(folder: Path, monkeypatch, data: PairedData, module: ContrastiveModule, **options):
-    """What the probe draws in a run."""
+    """Return the retrievals that the probe draws in a run."""
     drawn = []
     monkeypatch.setattr(
         "intrinsic_clip.probes.examples_probe.contact_sheet",
-        lambda found: drawn.append(found) or sheet.contact_sheet(found),
+        lambda retrieved: drawn.append(retrieved) or sheet.contact_sheet(retrieved),
     )
     trainer = _trainer(folder, ExamplesProbe(**options))
     trainer.fit(module, datamodule=data)
     trainer.test(module, datamodule=data, verbose=False)
-    (found,) = drawn
+    (retrieved,) = drawn
     assert Image.open(folder / "examples.png").size[0] > 1000
-    return found
+    return retrieved
 
 
 @pytest.mark.parametrize("similarity", [CosineSimilarity, PopulationSimilarity])
@@ -99,33 +100,33 @@ def _retrieved(folder: Path, monkeypatch, data: PairedData, module: ContrastiveM
 def test_the_captions_of_the_largest_cosines(tmp_path, monkeypatch, similarity, max_samples) -> None:
     data = OpenClipArt(**SIZES)
     module = _module(data, similarity())
-    found = _retrieved(tmp_path, monkeypatch, data, module, images=4, captions=3, max_samples=max_samples)
+    retrieved = _retrieved(tmp_path, monkeypatch, data, module, images=4, captions=3, max_samples=max_samples)
     kept = torch.randperm(30, generator=torch.Generator().manual_seed(0))[:max_samples].sort().values
     test, shown = data.pairs("test"), data.examples(kept)
     with torch.no_grad():
         x, y = module.f(test.x)[kept].double(), module.g(test.y)[kept].double()
     cosines = (x @ y.T) / x.norm(dim=1)[:, None] / y.norm(dim=1)
-    assert len(found) == 4
-    for one in found:
-        (row,) = (i for i, caption in enumerate(shown.captions) if caption == one.true_caption)
+    assert len(retrieved) == 4
+    for retrieval in retrieved:
+        (row,) = (i for i, caption in enumerate(shown.captions) if caption == retrieval.true_caption)
         values, best = cosines[row].topk(3)
-        assert one.captions == [shown.captions[i] for i in best]
-        assert one.scores == pytest.approx(values.tolist(), abs=1e-6)
-        assert one.right == [bool(i == row) for i in best]
-        assert one.rank == 1 + int((cosines[row] > cosines[row, row]).sum())
-        assert one.candidates == len(kept)
-        assert torch.equal(one.image, shown.images[row])
+        assert retrieval.captions == [shown.captions[i] for i in best]
+        assert retrieval.scores == pytest.approx(values.tolist(), abs=1e-6)
+        assert retrieval.right == [bool(i == row) for i in best]
+        assert retrieval.rank == 1 + int((cosines[row] > cosines[row, row]).sum())
+        assert retrieval.candidates == len(kept)
+        assert torch.equal(retrieval.image, shown.images[row])
 
 
 def test_another_caption_of_the_same_picture_is_right(tmp_path, monkeypatch) -> None:
     data = Duplicates()
-    found = _retrieved(tmp_path, monkeypatch, data, _module(data), images=3, captions=12)
-    for one in found:
-        number = int(one.true_caption.split()[1])
+    retrieved = _retrieved(tmp_path, monkeypatch, data, _module(data), images=3, captions=12)
+    for retrieval in retrieved:
+        number = int(retrieval.true_caption.split()[1])
         partners = {f"caption {number}", f"caption {number ^ 1}"}
-        assert one.right == [caption in partners for caption in one.captions]
-        assert sum(one.right) == 2
-        assert one.captions[one.rank - 1] == one.true_caption
+        assert retrieval.right == [caption in partners for caption in retrieval.captions]
+        assert sum(retrieval.right) == 2
+        assert retrieval.captions[retrieval.rank - 1] == retrieval.true_caption
 
 
 def test_token_ids_become_captions_again() -> None:
@@ -145,7 +146,7 @@ def test_a_folder_shows_its_captions_as_written(tmp_path, pixels) -> None:
     shown, by_ids = data.examples(rows), PairedData.read_captions(data, "test", rows)
     assert shown is not None
     assert all(caption.startswith("Drawing No. ") for caption in shown.captions)
-    written, read = ([c.lower().replace(" ", "") for c in found] for found in (shown.captions, by_ids))
+    written, read = ([c.lower().replace(" ", "") for c in captions] for captions in (shown.captions, by_ids))
     assert written == read
     assert 0 <= float(shown.images.min()) < float(shown.images.max()) <= 1
 
@@ -213,19 +214,63 @@ def test_a_run_leaves_the_sheet(tmp_path, compose, capsys, more) -> None:
     assert str(path.relative_to(tmp_path)) in capsys.readouterr().out
 
 
-def test_long_and_odd_captions_stay_on_the_sheet() -> None:
-    odd = ["W" * 500, "$x_1$ {} \\ 100 %", "two\nlines\tand\x00more", "日本" * 200, ""]
-    one = sheet.Retrieved(
-        torch.rand(3, 20, 90), odd, [0.5, 0.4, 0.3, 0.0, -0.1], [True] + [False] * 4, odd[3], 4, 9
-    )
-    picture = Image.open(io.BytesIO(sheet.contact_sheet([one])))
-    right = picture.crop((picture.width // 2 + sheet.GAP, 3 * sheet.LEADING, picture.width, picture.height))
+ODD = ["W" * 500, "$x_1$ {} \\ 100 % $", "two\nlines\tand\x00more", "日本" * 200, ""]
+
+
+def _odd(true_caption: str) -> sheet.Retrieved:
+    scores, right = [0.5, 0.4, 0.3, 0.0, -0.1], [True] + [False] * 4
+    return sheet.Retrieved(torch.rand(3, 20, 90), ODD, scores, right, true_caption, 4, 9)
+
+
+@pytest.mark.parametrize("true_caption", ODD)
+def test_long_and_odd_captions_stay_on_their_card(true_caption) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        picture = Image.open(io.BytesIO(sheet.contact_sheet([_odd(true_caption)])))
+    below_title = round(2 * sheet.LINE * sheet.DPI)
+    right = picture.convert("RGB").crop((picture.width // 2 + 20, below_title, picture.width, picture.height))
     assert right.getcolors() == [(right.width * right.height, (255, 255, 255))]
-    font = sheet._font()
-    for caption in odd:
-        assert font.getlength(sheet._cut(caption, font, 300)) <= 300
-        lines = sheet._wrapped(caption, font, 300, 2)
-        assert len(lines) <= 2
-        assert all(font.getlength(line) <= 300 for line in lines)
-    assert sheet._cut("fits", font, 300) == "fits"
-    assert " ".join(sheet._wrapped("one two three four", font, 120, 2)) == "one two three four"
+
+
+def test_the_sheet_shows_captions_marks_and_cosines() -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    figure = sheet.draw_contact_sheet([_odd("one two three four " * 20)] * 3)
+    FigureCanvasAgg(figure).draw()
+    image, card = figure.axes[:2]
+    assert len(figure.axes) == 6
+    texts = card.texts
+    shown = [text.get_text() for text in texts]
+    assert not any(text.get_parse_math() for text in texts)
+    assert shown[0::3][:5] == ["✓", "✗", "✗", "✗", "✗"]
+    assert [text.get_color() for text in texts[0:15:3]] == [sheet.BLUE] + [sheet.ORANGE] * 4
+    assert shown[1::3][:5] == ["0.50", "0.40", "0.30", "0.00", "−0.10"]
+    captions = shown[2::3][:5]
+    assert captions[0] == "W" * (sheet.CHARACTERS - 1) + "…"
+    assert captions[1:3] == ["$x_1$ {} \\ 100 % $", "two lines and more"]
+    assert captions[4] == ""
+    label, *true_caption = shown[15:]
+    assert label == "true caption, at rank 4:"
+    assert len(true_caption) == 2
+    assert " ".join(true_caption).startswith("one two three four one two")
+    assert true_caption[1].endswith("…")
+    tops = sorted(
+        {round(text.get_window_extent().y1, 1) for text in (texts[2], texts[5], texts[15], *texts[16:])}
+    )
+    assert min(b - a for a, b in itertools.pairwise(tops)) > texts[15].get_window_extent().height
+    assert texts[16].get_window_extent().x1 < card.bbox.x1
+    assert image.get_images()[0].get_array().shape == (20, 90, 3)
+    title, _, _, count = (text.get_text() for text in figure.texts)
+    assert title == "Held-out images, each with the 5 captions most like it of 9 (and their cosine)"
+    assert count == "3 of 3 true captions are among them"
+    boxes = [text.get_window_extent() for text in figure.texts]
+    assert all(a.x1 < b.x0 for a, b in itertools.pairwise(boxes))
+
+
+def test_what_is_wrapped_and_what_is_cut() -> None:
+    assert sheet._wrapped("fits", 1) == ["fits"]
+    assert sheet._wrapped("", 2) == []
+    words = "word " * 30
+    lines = sheet._wrapped(words, 3)
+    assert " ".join(lines) == words.strip()
+    assert all(len(line) <= sheet.CHARACTERS for line in [*lines, *sheet._wrapped("日本" * 200, 2)])

@@ -1,4 +1,4 @@
-"""Probes: what they log, when, under which name, and that embeddings are taken once."""
+"""Probes of a ContrastiveModule: values, steps and names, and embeddings taken once."""
 
 import warnings
 from functools import partial
@@ -28,7 +28,7 @@ SIZES = {"n_train": 256, "n_append": 32, "n_test": 60, "batch_size": 64}
 
 
 class Counting(ContrastiveModule):
-    """Counts how often embeddings are taken."""
+    """ContrastiveModule that counts how often embeddings are taken."""
 
     taken = 0
 
@@ -150,9 +150,9 @@ def test_collapsed_and_diverged_encoders_give_reasons_not_crashes(tmp_path) -> N
         warnings.simplefilter("always")
         module = _module(Constant(1.0), Constant(float("nan")))
         _trainer(tmp_path, *everything, epochs=1).fit(module, datamodule=SyntheticLinear(**SIZES))
-    said = " ".join(str(warning.message) for warning in caught)
-    assert "exact duplicates" in said
-    assert "NaN or infinity" in said
+    messages = " ".join(str(warning.message) for warning in caught)
+    assert "exact duplicates" in messages
+    assert "NaN or infinity" in messages
     assert "needs at least 21 distinct points" in probe.reasons["id/mle/x"]
     assert probe.latest["id/mle/y"].isnan().all()
 

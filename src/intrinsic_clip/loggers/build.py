@@ -9,10 +9,16 @@ from omegaconf import DictConfig
 from intrinsic_clip import config
 
 
-def build_loggers(cfg: DictConfig, folder: str, labels: Mapping[str, Any]) -> list[Any]:
-    """The loggers of a config, each told the folder and those labels that it wants to know and was not given."""
-    given = {"folder": folder, **labels}
+def build_loggers(cfg: DictConfig, folder: str, identity: Mapping[str, Any]) -> list[Any]:
+    """Instantiate a config's loggers.
+
+    Args:
+        folder: the run folder.
+        identity: arguments that name the run, as from `wandb_identity`. A logger gets the folder and those of them that
+            it has parameters for and its config leaves open.
+    """
+    arguments = {"folder": folder, **identity}
     return [
-        instantiate(node, **{key: value for key, value in given.items() if config.takes(node, key)})
+        instantiate(node, **{key: value for key, value in arguments.items() if config.takes(node, key)})
         for node in cfg.logger.values()
     ]

@@ -18,14 +18,14 @@ HEADER = "step,epoch,metric,output_dim,replicate,value\n"
 
 
 class MetricsFile(Logger):
-    """Appends to `metrics.csv`, one row per number: step, epoch, metric, output_dim, replicate, value.
+    """Append to `metrics.csv`, one row per number: step, epoch, metric, output_dim, replicate, value.
 
-    The long form takes new metrics at any time and can be cut back to a checkpoint, which Lightning's
-    CSVLogger cannot. `pandas.read_csv(…).pivot_table(index="step", columns="metric", values="value")` is the wide one.
+    This long form takes new metrics at any time and can be cut back to a checkpoint; Lightning's CSVLogger can do
+    neither. `pandas.read_csv(…).pivot_table(index="step", columns="metric", values="value")` gives the wide form.
 
     Args:
         folder: the run folder.
-        buffer: rows held back before they are written.
+        buffer: how many rows may wait in memory before they are written.
     """
 
     def __init__(self, folder: str, buffer: int = 2000) -> None:
@@ -35,17 +35,17 @@ class MetricsFile(Logger):
 
     @property
     def name(self) -> str:
-        """Of the logger."""
+        """Name of the logger."""
         return "metrics"
 
     @property
     def version(self) -> str:
-        """None is kept: a run folder holds one run."""
+        """Empty: a run folder holds one run."""
         return ""
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Add one row per number; whatever is not a number is left to other loggers."""
+        """Add one row per number; other values are ignored."""
         epoch = metrics.get("epoch", "")
         for name, value in metrics.items():
             if name != "epoch" and isinstance(value, int | float):
@@ -56,16 +56,20 @@ class MetricsFile(Logger):
     def log_each(
         self, metrics: Mapping[str, Tensor], replicates: Replicates, steps: Sequence[int], epoch: int
     ) -> None:
-        """Add one row per step, number and replicate of metrics `(steps, *R)`."""
+        """Add one row per step, number and replicate.
+
+        Args:
+            metrics: by name, `(steps, *R)` each.
+        """
         labels = [
             ",".join("" if axis is None else str(axis) for axis in label) for label in replicates.labels()
         ]
         columns = [(name, value.double().reshape(len(steps), -1).tolist()) for name, value in metrics.items()]
-        for place, step in enumerate(steps):
+        for index, step in enumerate(steps):
             for name, rows in columns:
-                if len(rows[place]) != len(labels):  # somebody else's module, whose axes are its own
-                    labels = [f",{index}" for index in range(len(rows[place]))]
-                for label, number in zip(labels, rows[place], strict=True):
+                if len(rows[index]) != len(labels):  # a user's module, which may have axes of its own
+                    labels = [f",{replicate}" for replicate in range(len(rows[index]))]
+                for label, number in zip(labels, rows[index], strict=True):
                     self._rows.append(f"{step},{epoch},{name},{label},{number!r}\n")
         self._flush_if_full()
 
@@ -74,11 +78,11 @@ class MetricsFile(Logger):
             self.flush()
 
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
-        """The resolved config lies beside the file already."""
+        """Do nothing: the run folder holds the resolved config."""
 
     @rank_zero_only
     def flush(self) -> int:
-        """Write what is held back; returns the file's size in bytes."""
+        """Write the rows that wait, and return the file's size in bytes."""
         rows, self._rows = self._rows, []
         with naming(self.path), self.path.open("a") as file:
             if file.tell() == 0:
@@ -90,17 +94,17 @@ class MetricsFile(Logger):
 
     @rank_zero_only
     def truncate(self, size: int) -> None:
-        """Cut the file back to `size` bytes; rows not yet written are those of the run that begins."""
+        """Cut the file back to `size` bytes; rows that wait are kept, since they belong to the run that begins."""
         if self.path.exists():
             os.truncate(self.path, size)
 
     @rank_zero_only
     def save(self) -> None:
-        """Lightning's word for `flush`; nothing happens where nothing is held back."""
+        """Write the rows that wait, if there are any; Lightning calls it."""
         if self._rows:
             self.flush()
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        """Write the rest, also after a failure."""
+        """Write the rows that wait, also after a failure."""
         self.save()

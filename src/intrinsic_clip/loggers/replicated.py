@@ -1,4 +1,4 @@
-"""Where numbers go during training: a metrics file in the run folder, and W&B, offline by default."""
+"""Log numbers that have one value per replicate."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -12,12 +12,16 @@ from intrinsic_clip.runs.replicates import Replicates
 def log_replicates(
     trainer: Trainer, module: LightningModule, metrics: Mapping[str, Tensor], step: int
 ) -> None:
-    """Log numbers by name, each `(*R,)`: every replicate's to a MetricsFile, mean and spread to all other loggers."""
+    """Log every replicate's numbers to a MetricsFile, and mean and spread to all other loggers.
+
+    Args:
+        metrics: by name, `(*R,)` each.
+    """
     replicates, epoch = replicates_of(module), trainer.current_epoch
     for logger in trainer.loggers:
         if isinstance(logger, MetricsFile):
-            once = {name: value[None] for name, value in metrics.items()}
-            logger.log_each(once, replicates, [step], epoch)
+            one_step = {name: value[None] for name, value in metrics.items()}
+            logger.log_each(one_step, replicates, [step], epoch)
         else:
             logger.log_metrics({**summaries(metrics, replicates), "epoch": epoch}, step=step)
 
@@ -25,45 +29,51 @@ def log_replicates(
 def log_steps(
     trainer: Trainer, module: LightningModule, metrics: Mapping[str, Tensor], steps: Sequence[int]
 ) -> None:
-    """The same of numbers that come at each step, `(steps, *R)` each.
+    """Log numbers of several steps, as `log_replicates` does those of one.
 
-    A MetricsFile takes every n-th step with n the number of replicates, so that its size does not grow with them, and
-    another logger as many as its attribute `every_n_steps` says, where it has one.
+    A MetricsFile takes every n-th step with n the number of replicates, so that its size does not grow with them;
+    another logger takes every n-th with n its attribute `every_n_steps`, where it has one.
+
+    Args:
+        metrics: by name, `(steps, *R)` each.
     """
     replicates, epoch = replicates_of(module), trainer.current_epoch
     for logger in trainer.loggers:
         in_file = isinstance(logger, MetricsFile)
         every = len(replicates) if in_file else getattr(logger, "every_n_steps", 1)
-        places = [place for place, step in enumerate(steps) if step % every == 0]
-        if not places:
+        due = [index for index, step in enumerate(steps) if step % every == 0]
+        if not due:
             continue
         if isinstance(logger, MetricsFile):
-            kept = {name: value[places] for name, value in metrics.items()}
-            logger.log_each(kept, replicates, [steps[place] for place in places], epoch)
+            kept = {name: value[due] for name, value in metrics.items()}
+            logger.log_each(kept, replicates, [steps[index] for index in due], epoch)
             continue
-        for place in places:
-            one = {name: value[place] for name, value in metrics.items()}
-            logger.log_metrics({**summaries(one, replicates), "epoch": epoch}, step=steps[place])
+        for index in due:
+            one_step = {name: value[index] for name, value in metrics.items()}
+            logger.log_metrics({**summaries(one_step, replicates), "epoch": epoch}, step=steps[index])
 
 
 def replicates_of(module: LightningModule) -> Replicates:
-    """What the leading axes of a module's numbers are; those of anyone's LightningModule have none."""
+    """Return the replicates of a module; a LightningModule that does not declare any is a single run."""
     return getattr(module, "replicates", Replicates())
 
 
 def summaries(metrics: Mapping[str, Tensor], replicates: Replicates) -> dict[str, float]:
-    """Mean over replicates by name, and `<name>/std` where there are several; `<name>/d=19` where d is an axis."""
-    found = {}
+    """Return the mean over replicates by name, and `<name>/std` where there are several.
+
+    Where d is an axis, each d has names of its own, such as `<name>/d=19`.
+    """
+    means = {}
     for name, value in metrics.items():
         for key, row in by_output_dim(name, value.double(), replicates):
-            found[key] = float(row.mean())
+            means[key] = float(row.mean())
             if row.numel() > 1:
-                found[f"{key}/std"] = float(row.std())
-    return found
+                means[f"{key}/std"] = float(row.std())
+    return means
 
 
 def by_output_dim(name: str, value: Tensor, replicates: Replicates) -> Iterator[tuple[str, Tensor]]:
-    """A value `(*R, …)` under its name, or each row of its first axis under `<name>/d=19`, where that axis is d."""
+    """Yield a value `(*R, …)` under its name, or where its first axis is d, each of its rows under `<name>/d=19`."""
     if replicates.output_dims is None:
         yield name, value
         return

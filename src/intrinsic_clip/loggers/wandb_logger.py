@@ -13,19 +13,19 @@ from pytorch_lightning.utilities import rank_zero_only
 
 
 class WandbLogger(lightning_loggers.WandbLogger):
-    """Lightning's W&B logger with this project's defaults, that never stops a training.
+    """Lightning's W&B logger with this project's defaults; its failures never stop a training.
 
-    Where an online run cannot begin, it goes on offline, and `wandb sync` uploads it. Where the service fails later,
-    W&B's own process tries on and says so in the end; the files are whole, and `wandb sync --include-online` uploads
-    them.
+    An online run that cannot begin is logged offline, and `wandb sync` uploads it later. If the service fails later,
+    W&B's own process retries and reports it at the end; the files are complete, and `wandb sync --include-online`
+    uploads them.
 
     Args:
-        folder: the run folder `…/<name>/<hash>`. W&B's files go to `wandb/` in it, the hash is W&B's run id, so
-            a run that is resumed goes on under the same one.
+        folder: the run folder `…/<name>/<hash>`. W&B's files go to `wandb/` in it. The hash is W&B's run id, so a
+            resumed run keeps its id.
         group: runs whose mean and spread W&B's charts show. None: `<name>`.
-        mode: `offline` needs no account and no network; `online`; `disabled`.
-        every_n_steps: how many of the per-step numbers it gets; each costs W&B about a fifth of a small step,
-            and its charts show 1,500 points at most. metrics.csv has them all.
+        mode: `offline` (needs no account and no network), `online` or `disabled`.
+        every_n_steps: log the numbers of every n-th step: each costs W&B about a fifth of a small step, and its charts
+            show 1,500 points at most. metrics.csv has them all.
         timeout: seconds to wait for the service when an online run begins, and again when it ends.
         kinds: tags beside `tags`, cut to the 64 characters that W&B allows.
         project, entity, tags, job_type, name: as in `wandb.init`.
@@ -57,7 +57,7 @@ class WandbLogger(lightning_loggers.WandbLogger):
             offline=mode == "offline",
             entity=entity,
             tags=list(dict.fromkeys([*(tags or ()), *(kind[:64] for kind in kinds)])),
-            settings=wandb.Settings(silent=True, console="off", **_waits(mode, timeout)),
+            settings=wandb.Settings(silent=True, console="off", **_timeouts(mode, timeout)),
         )
         self._wandb_init["mode"] = mode
         self._wandb_init.pop("anonymous", None)  # Lightning sets it, and W&B warns that it means nothing
@@ -67,22 +67,22 @@ class WandbLogger(lightning_loggers.WandbLogger):
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
-        """The W&B run, or a stand-in that does nothing once W&B has failed."""
-        return self._attempt(self._run) or DummyExperiment()
+        """W&B's run, or a stand-in that does nothing once W&B has failed."""
+        return self._guarded(self._begin) or DummyExperiment()
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Log, unless W&B has failed before."""
-        self._attempt(super().log_metrics, metrics, step)
+        self._guarded(super().log_metrics, metrics, step)
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
         """Log the config, unless W&B has failed before."""
-        self._attempt(super().log_hyperparams, params)
+        self._guarded(super().log_hyperparams, params)
 
     @rank_zero_only
     def close(self) -> None:
-        """Finish the run, so that its files are whole and the next run of a sweep starts its own."""
+        """Finish the run, so that its files are complete and the next run of a sweep starts its own."""
         import wandb
 
         try:
@@ -90,8 +90,8 @@ class WandbLogger(lightning_loggers.WandbLogger):
         except Exception as error:
             self._give_up(error)
 
-    def _run(self) -> Any:
-        """Lightning's `experiment`, which begins the run when it is first asked for."""
+    def _begin(self) -> Any:
+        """Return Lightning's `experiment`, which begins the run at the first call: offline where online fails."""
         import wandb
 
         try:
@@ -100,15 +100,16 @@ class WandbLogger(lightning_loggers.WandbLogger):
             if self._wandb_init["mode"] != "online":
                 raise
             warnings.warn(
-                f"W&B: this run goes on offline, since it cannot begin online ({_one_line(error)}); "
+                f"W&B: this run is logged offline, since it cannot begin online ({_one_line(error)}); "
                 f"wandb sync {self.save_dir}/wandb/offline-run-* uploads it later",
                 stacklevel=4,
             )
             self._wandb_init["mode"] = "offline"
-            wandb.teardown()  # W&B's own process holds the run's id, and would go on trying
+            wandb.teardown()  # W&B's own process holds the run's id, and would keep retrying
             return super().experiment
 
-    def _attempt(self, action: Callable[..., Any], *args: Any) -> Any:
+    def _guarded(self, action: Callable[..., Any], *args: Any) -> Any:
+        """Call an action, unless W&B has failed before; on an error warn and return None."""
         if self._failed:
             return None
         try:
@@ -118,14 +119,14 @@ class WandbLogger(lightning_loggers.WandbLogger):
             return None
 
     def _give_up(self, error: Exception) -> None:
-        """Warn once; a second error, inside the action that failed or at the end, follows from the first."""
+        """Warn once and log no more; later errors follow from the first."""
         if not self._failed:
             warnings.warn(f"W&B failed and is off for the rest of this run: {_one_line(error)}", stacklevel=4)
         self._failed = True
 
 
-def _waits(mode: str, timeout: float) -> dict[str, Any]:
-    """How long W&B waits for its service; what it writes to the disk alone is waited for, however busy the machine."""
+def _timeouts(mode: str, timeout: float) -> dict[str, Any]:
+    """Return W&B's timeouts for its service; what it only writes to disk is waited for, however busy the machine."""
     return (
         dict.fromkeys(("init_timeout", "login_timeout", "finish_timeout"), timeout)
         if mode == "online"

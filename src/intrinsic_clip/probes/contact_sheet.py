@@ -1,37 +1,42 @@
-"""A contact sheet of retrievals: images, the captions found for each, and the true one."""
+"""Draw a contact sheet of retrievals: images, the captions found for each, and the true one."""
 
 import io
+import textwrap
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import matplotlib
-import torch
-from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from intrinsic_clip.reports.run_picture import BLUE, GREY, ORANGE
+if TYPE_CHECKING:  # importing a probe does not import matplotlib
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 TICK, CROSS, CUT = "✓", "✗", "…"
-BLACK, LINE = "#222222", "#dddddd"
-COLUMNS = 2
-IMAGE, TEXT, GAP = (
-    208,
-    760,
-    24,
-)  # widths in pixels: of an image, of the text beside it, and between everything
-FONT, LEADING, SCORE = 20, 29, 72
+BLUE, ORANGE, GREY, BLACK = (
+    "#0072b2",
+    "#d55e00",
+    "#666666",
+    "#222222",
+)  # Okabe–Ito: for colour-blind readers too
+COLUMNS, CHARACTERS = 2, 66  # cards side by side; letters of a line
+WIDTH, LINE, DPI = 17.0, 0.25, 120  # inches of the sheet and of a line; dots per inch
+PLAIN: dict[str, Any] = {"family": "DejaVu Sans", "parse_math": False, "usetex": False, "va": "top"}
 
 
 @dataclass(frozen=True)
 class Retrieved:
-    """One image and what was found for it.
+    """One image and the captions found for it.
 
     Attributes:
         image: `(3, h, w)` in [0, 1].
-        captions: those found, the best first, with the similarity of each in `scores` and whether it is in `right`.
-        true_caption: its own, which is at place `rank` (from 1) among all `candidates`.
+        captions: the most similar captions, the best first.
+        scores: the similarity of each with the image.
+        right: for each, whether it belongs to the image.
+        true_caption: the image's own caption.
+        rank: place of the true caption among all candidates, from 1.
+        candidates: how many captions were ranked.
     """
 
     image: Tensor
@@ -44,101 +49,86 @@ class Retrieved:
 
 
 def mark(right: bool) -> str:
-    """Told apart by shape as well as by colour."""
+    """Return the sign for right or wrong, which differ in shape as well as in colour."""
     return TICK if right else CROSS
 
 
 def contact_sheet(retrieved: Sequence[Retrieved]) -> bytes:
-    """A PNG of all of them in two columns."""
-    listed = max(len(one.captions) for one in retrieved)
-    height = max(IMAGE, (listed + 3) * LEADING) + GAP
-    width = IMAGE + TEXT + 2 * GAP
-    rows = -(-len(retrieved) // COLUMNS)
-    top = GAP + 2 * LEADING
-    sheet = Image.new("RGB", (COLUMNS * width + GAP, top + rows * (height + GAP)), "white")
-    draw = ImageDraw.Draw(sheet)
-    _title(draw, retrieved, listed)
-    for place, one in enumerate(retrieved):
-        _card(sheet, draw, one, GAP + place % COLUMNS * width, top + place // COLUMNS * (height + GAP))
+    """Return a PNG with a card for each image, in two columns."""
     file = io.BytesIO()
-    sheet.save(file, "PNG")
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", "Glyph .* missing"
+        )  # a letter that the font lacks is drawn as a box
+        draw_contact_sheet(retrieved).savefig(file, format="png", dpi=DPI, facecolor="white")
     return file.getvalue()
 
 
-def _title(draw: ImageDraw.ImageDraw, retrieved: Sequence[Retrieved], listed: int) -> None:
-    found = sum(one.rank <= listed for one in retrieved)
+def draw_contact_sheet(retrieved: Sequence[Retrieved]) -> "Figure":
+    """Return the figure that `contact_sheet` writes."""
+    from matplotlib.figure import Figure
+
+    listed = max(len(retrieval.captions) for retrieval in retrieved)
+    rows = -(-len(retrieved) // COLUMNS)
+    lines = listed + 4  # with the true caption on two lines, below its rank, and a gap
+    height = (rows * lines + 3) * LINE
+    figure = Figure(figsize=(WIDTH, height))
+    cards = figure.add_gridspec(
+        rows, COLUMNS, left=0.01, right=0.99, bottom=0, top=1 - 2 * LINE / height, wspace=0.02, hspace=0
+    )
+    _draw_title(figure, retrieved, listed, 1 - 0.6 * LINE / height)
+    for i, retrieval in enumerate(retrieved):
+        image, text = cards[i // COLUMNS, i % COLUMNS].subgridspec(1, 2, width_ratios=[1.9, 6.4], wspace=0.03)
+        _draw_image(figure.add_subplot(image), retrieval.image)
+        _draw_captions(figure.add_subplot(text), retrieval, lines)
+    return figure
+
+
+def _draw_title(figure: "Figure", retrieved: Sequence[Retrieved], listed: int, y: float) -> None:
     best = f"the {listed} captions most like it" if listed > 1 else "the caption most like it"
-    text = f"Held-out images, each with {best} of {retrieved[0].candidates:,} (and their cosine)"
-    draw.text((GAP, GAP), text, BLACK, _font(bold=True))
-    x = GAP + _font(bold=True).getlength(text) + 2 * GAP
-    for right, word in ((True, "right"), (False, "wrong")):
-        draw.text((x, GAP), f"{mark(right)} {word}", _colour(right), _font(bold=right))
-        x += _font(bold=True).getlength(f"{mark(right)} {word}") + GAP
-    draw.text((x + GAP, GAP), f"{found} of {len(retrieved)} true captions are among them", BLACK, _font())
+    hits = sum(retrieval.rank <= listed for retrieval in retrieved)
+    title = f"Held-out images, each with {best} of {retrieved[0].candidates:,} (and their cosine)"
+    figure.text(0.01, y, title, color=BLACK, weight="bold", size=12, **PLAIN)
+    for x, right, word in ((0.55, True, "right"), (0.61, False, "wrong")):
+        figure.text(x, y, f"{mark(right)} {word}", color=_colour(right), size=12, **PLAIN)
+    count = f"{hits} of {len(retrieved)} true captions are among them"
+    figure.text(0.99, y, count, color=BLACK, size=12, ha="right", **PLAIN)
 
 
-def _card(sheet: Image.Image, draw: ImageDraw.ImageDraw, one: Retrieved, left: int, top: int) -> None:
-    picture = _fitted(one.image)
-    draw.line((left, top - GAP // 2, left + IMAGE + GAP + TEXT, top - GAP // 2), LINE, 2)
-    sheet.paste(picture, (left + (IMAGE - picture.width) // 2, top + (IMAGE - picture.height) // 2))
-    x, y = left + IMAGE + GAP, top
-    for caption, score, right in zip(one.captions, one.scores, one.right, strict=True):
-        font = _font(bold=right)
-        draw.text((x, y), mark(right), _colour(right), font)
-        text = _cut(caption, font, TEXT - LEADING - SCORE)
-        draw.text((x + LEADING, y), text, _colour(True) if right else BLACK, font)
-        draw.text((x + TEXT, y), f"{score:.2f}".replace("-", "−"), GREY, _font(), anchor="ra")
-        y += LEADING
-    y += LEADING // 3
-    draw.text((x + LEADING, y), f"true caption, at rank {one.rank:,}:", GREY, _font())
-    for line in _wrapped(one.true_caption, _font(), TEXT - LEADING, 2):
-        y += LEADING
-        draw.text((x + LEADING, y), line, BLACK, _font())
+def _draw_image(axes: "Axes", image: Tensor) -> None:
+    axes.imshow(image.detach().clamp(0, 1).permute(1, 2, 0).cpu().numpy(), interpolation="bicubic")
+    axes.set_axis_off()
+
+
+def _draw_captions(axes: "Axes", retrieval: Retrieved, lines: int) -> None:
+    axes.set(xlim=(0, 1), ylim=(lines, 0))
+    axes.set_axis_off()
+    line = 0.4
+    for caption, score, right in zip(retrieval.captions, retrieval.scores, retrieval.right, strict=True):
+        colour, weight = _colour(right), "bold" if right else "normal"
+        _write(axes, 0, line, mark(right), color=colour, weight="bold")
+        _write(axes, 0.105, line, f"{score:.2f}".replace("-", "−"), color=GREY, ha="right")
+        (text,) = _wrapped(caption, 1) or [""]
+        _write(axes, 0.122, line, text, color=colour if right else BLACK, weight=weight)
+        line += 1
+    _write(axes, 0.122, line + 0.2, f"true caption, at rank {retrieval.rank:,}:", color=GREY)
+    for place, text in enumerate(_wrapped(retrieval.true_caption, 2), start=1):
+        _write(axes, 0.122, line + 0.2 + place, text, color=BLACK)
+
+
+def _write(axes: "Axes", x: float, line: float, text: str, **style: Any) -> None:
+    axes.text(x, line, text, size=11, clip_on=True, **PLAIN, **style)
 
 
 def _colour(right: bool) -> str:
     return BLUE if right else ORANGE
 
 
-def _fitted(image: Tensor) -> Image.Image:
-    """As large as there is room, in its own proportions."""
-    pixels = (image * 255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).cpu().numpy()
-    picture = Image.fromarray(pixels)
-    scale = IMAGE / max(picture.size)
-    size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
-    return picture.resize(size, Image.Resampling.BICUBIC)
-
-
-@lru_cache
-def _font(bold: bool = False) -> ImageFont.FreeTypeFont:
-    """The one that comes with matplotlib, so that the sheet looks the same everywhere."""
-    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name), FONT)
-
-
-def _wrapped(text: str, font: ImageFont.FreeTypeFont, width: float, lines: int) -> list[str]:
-    """As many lines as are allowed, broken between words; what is left over is cut off the last."""
-    words = _printable(text).split()
-    wrapped: list[str] = []
-    while words and len(wrapped) < lines - 1:
-        taken = 1
-        while taken < len(words) and font.getlength(" ".join(words[: taken + 1])) <= width:
-            taken += 1
-        wrapped.append(_cut(" ".join(words[:taken]), font, width))
-        words = words[taken:]
-    return [*wrapped, _cut(" ".join(words), font, width)] if words else wrapped
-
-
-def _cut(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
-    """One line that is no wider, ending with … where something is cut off."""
-    text = _printable(text)
-    if font.getlength(text[: int(width)]) <= width and len(text) <= width:
-        return text
-    text = text[: int(width)]  # no letter is narrower than a pixel, and a caption may be a book
-    while text and font.getlength(text + CUT) > width:
-        text = text[:-1]
-    return text.rstrip(" ,.;:") + CUT
-
-
-def _printable(text: str) -> str:
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+def _wrapped(text: str, lines: int) -> list[str]:
+    """Break a text into at most `lines` lines; the last one ends with … where text is left out."""
+    start = text[: 4 * lines * CHARACTERS]  # a caption may be a book
+    wrapped = textwrap.wrap("".join(c if c.isprintable() else " " for c in start), CHARACTERS)
+    if len(wrapped) > lines:
+        wrapped = wrapped[:lines]
+        wrapped[-1] = wrapped[-1][: CHARACTERS - 1].rstrip(" ,.;:") + CUT
+    return wrapped

@@ -70,7 +70,9 @@ _latest: WeakKeyDictionary[LightningModule, dict[tuple[Split, int, int], tuple[i
 def take_embeddings(
     trainer: Trainer, module: LightningModule, split: Split, max_samples: int = 10**9, seed: int = 0
 ) -> Embeddings:
-    """Return a ContrastiveModule's embeddings of a split of PairedData; a second call at the same step repeats no work.
+    """Return a ContrastiveModule's embeddings of a split of PairedData.
+
+    A second call at the same step returns the same object.
 
     Args:
         max_samples: take that many rows of a larger split, drawn with `seed`.

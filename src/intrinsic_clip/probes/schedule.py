@@ -1,4 +1,4 @@
-"""Decide when a probe measures and which rows: a split of a ContrastiveModule's data, or batches of another loop."""
+"""Decide when a probe measures and which rows: a split of PairedData, or the batches of another module."""
 
 import math
 from abc import abstractmethod

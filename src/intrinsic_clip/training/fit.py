@@ -16,7 +16,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.loggers.build import build_loggers
-from intrinsic_clip.loggers.wandb_labels import labels
+from intrinsic_clip.loggers.wandb_identity import wandb_identity
 from intrinsic_clip.loggers.wandb_logger import WandbLogger
 from intrinsic_clip.runs.spec import RunSpec
 from intrinsic_clip.training.build import Training
@@ -42,7 +42,7 @@ EXPECTED_WARNINGS = (
 def make_trainer(spec: RunSpec, training: Training, folder: Path) -> Trainer:
     """Instantiate the trainer of a run with its loggers, probes, checkpoints and progress bar."""
     settings = spec.settings
-    loggers = build_loggers(spec.cfg, str(folder), labels(settings))
+    loggers = build_loggers(spec.cfg, str(folder), wandb_identity(settings))
     throughput = Throughput(training.data.batch_size, len(training.module.replicates))
     callbacks: list[Callback] = [
         throughput,

@@ -1,14 +1,14 @@
-"""Runs that W&B's charts average over share a group, and no others do."""
+"""Runs that W&B's charts should average over share a group, and no others do."""
 
 from helpers.fake_wandb import records
 from intrinsic_clip.config.resolve import resolve
-from intrinsic_clip.loggers.wandb_labels import labels
+from intrinsic_clip.loggers.wandb_identity import wandb_identity
 from intrinsic_clip.training.train import train
 
 
 def test_runs_that_differ_in_the_seed_alone_are_one_group(compose) -> None:
     def group(*overrides: str) -> str:
-        return labels(resolve(compose(*overrides)))["group"]
+        return wandb_identity(resolve(compose(*overrides)))["group"]
 
     assert group("seed=0") == group("seed=3")
     assert group("seed=0") == group("logger=both", "threads=2")
@@ -27,7 +27,7 @@ def test_runs_that_differ_in_the_seed_alone_are_one_group(compose) -> None:
     assert len(set(others)) == len(others)
 
 
-def test_wandb_is_told_group_name_job_type_and_tags(tmp_path, compose) -> None:
+def test_wandb_gets_group_name_job_type_and_tags(tmp_path, compose) -> None:
     for seed in (0, 1):
         train(compose("logger=both", f"seed={seed}", "logger.wandb.tags=[tonight]", "trainer.max_epochs=1"))
     runs = [
@@ -50,5 +50,5 @@ def test_wandb_is_told_group_name_job_type_and_tags(tmp_path, compose) -> None:
 
 
 def test_names_of_many_trainings_stay_short(compose) -> None:
-    found = labels(resolve(compose("encoder.output_dim=[1,2,3,4,5,7,10,19,44]", "replicates=50")))
-    assert found["name"] == "d=1,2,…,44 seed=0 replicates=50"
+    identity = wandb_identity(resolve(compose("encoder.output_dim=[1,2,3,4,5,7,10,19,44]", "replicates=50")))
+    assert identity["name"] == "d=1,2,…,44 seed=0 replicates=50"
