@@ -1,4 +1,4 @@
-"""The shipped Open Clip Art set: what is in it, how it was chosen, and how it is read."""
+"""The shipped Open Clip Art set: its content, its selection, and how it is read."""
 
 import io
 import json
@@ -119,7 +119,7 @@ def test_real_data_trains_above_chance(compose) -> None:
     assert metrics["matching/label_category/x_to_y"]["mean"] > 0.3
 
 
-# How the set was chosen, on drawings made here.
+# The selection of the set, on drawings made here.
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def _add(
     Image.new("RGBA", size, colour).save(source / "png" / "animals" / f"{name}.png")
 
 
-def test_what_is_left_out_and_why(source: Path) -> None:
+def test_drawings_left_out_are_counted_by_reason(source: Path) -> None:
     for i in range(TITLE_REPEATS + 2):
         _add(source, f"star_{i}", "Gramastar" if i % 2 else "gramastar")
     _add(source, "free", "Gnu", licence="http://creativecommons.org/licenses/GPL/2.0/")

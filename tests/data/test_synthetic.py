@@ -1,4 +1,4 @@
-"""The synthetic sources against what their definitions imply."""
+"""The synthetic sources against properties that follow from their definitions."""
 
 import math
 
@@ -24,7 +24,7 @@ def _train(source, **options) -> Pairs:
 
 
 def _correlation(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """Correlations between the columns of a and of b, (d_a, d_b)."""
+    """Return the correlations between the columns of a and of b, (d_a, d_b)."""
     a, b = ((c - c.mean(0)) / c.std(0) for c in (a, b))
     return a.T @ b / len(a)
 

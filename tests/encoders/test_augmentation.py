@@ -1,4 +1,4 @@
-"""Augmentation: what it does to pictures, that it can be resumed, and that copies draw their own numbers."""
+"""Augmentation: its effect on pictures, its resumption, and the random numbers of copies."""
 
 import copy
 
@@ -24,7 +24,7 @@ def test_numbers_are_uniform_and_independent_of_those_before() -> None:
         assert abs(float(torch.corrcoef(torch.stack([first, other]))[0, 1])) < 0.02
 
 
-def test_numbers_go_on_where_the_state_left_off() -> None:
+def test_numbers_resume_from_the_state() -> None:
     draws = _draws()
     draws(10)
     other = _draws(1)
@@ -50,7 +50,7 @@ def test_a_whole_crop_is_the_picture_or_its_mirror_image() -> None:
 
 
 def test_crops_lie_inside_the_picture() -> None:
-    """Where a picture shows its own coordinates, the crops show which part of it they are."""
+    """Crops of a picture of its own coordinates show which part of it they are."""
     torch.manual_seed(0)
     across = (torch.arange(16) + 0.5) / 16
     images = torch.stack([across.expand(16, 16), across[:, None].expand(16, 16), torch.zeros(16, 16)])
@@ -84,12 +84,12 @@ def test_colours_are_those_of_three_changes_in_turn() -> None:
     )  # so that none leaves the range on the way
     factors = 0.8 + 0.4 * torch.rand(3, 20, generator=generator)
     shown = AugmentImages._recoloured(images, *factors[:, :, None, None, None])
-    for image, found, (brightness, contrast, saturation) in zip(
+    for image, recoloured, (brightness, contrast, saturation) in zip(
         images, shown, factors.T.tolist(), strict=True
     ):
         saturated = functional.adjust_saturation(image, saturation)
         expected = functional.adjust_brightness(functional.adjust_contrast(saturated, contrast), brightness)
-        torch.testing.assert_close(found, expected, rtol=0, atol=1e-3)
+        torch.testing.assert_close(recoloured, expected, rtol=0, atol=1e-3)
 
 
 def test_tokens_are_omitted_but_never_all() -> None:
@@ -109,6 +109,6 @@ def test_copies_under_vmap_draw_what_each_draws_alone() -> None:
     images = torch.rand(3, 5, 3, 8, 8)
     for _ in range(2):
         together = vmap(lambda state, rows: functional_call(template, state, (rows,)))(buffers, images)
-        for part, one, rows in zip(together, alone, images, strict=True):
-            torch.testing.assert_close(part, one(rows))
+        for part, module, rows in zip(together, alone, images, strict=True):
+            torch.testing.assert_close(part, module(rows))
     assert not torch.allclose(alone[0](images[0]), alone[1](images[0]))

@@ -1,4 +1,4 @@
-"""The encoders have the layers that the protocol names."""
+"""The encoders have the layers that the paper names."""
 
 import pytest
 import torch

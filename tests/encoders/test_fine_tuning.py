@@ -1,4 +1,4 @@
-"""Pretrained open_clip models as encoders: what is trained of them, from the command line on."""
+"""Pretrained open_clip models as encoders: which parts are trained, also from the command line."""
 
 import open_clip
 import pytest
@@ -78,8 +78,8 @@ def test_what_gets_a_gradient(tiny, trainable) -> None:
         assert encoder.tower.training == (trainable != "heads")
 
 
-def test_what_cannot_be_trained_is_refused(tiny, tmp_path) -> None:
-    with pytest.raises(ConfigError, match="output_dim: must be given where heads are put on features=tower"):
+def test_impossible_settings_are_refused(tiny, tmp_path) -> None:
+    with pytest.raises(ConfigError, match="output_dim: must be given for new heads on features=tower"):
         OpenClip(tiny, features="tower").encoders(*ROWS)
     with pytest.raises(ConfigError, match="takes images"):
         OpenClip(tiny).encoders(20, 20)

@@ -73,7 +73,7 @@ def test_captions_are_cut_and_filled_as_the_tokenizer_does() -> None:
         )
 
 
-def test_what_cannot_be_loaded_is_one_line(tmp_path) -> None:
+def test_a_model_that_cannot_be_loaded_is_named_in_one_line(tmp_path) -> None:
     tiny_open_clip(tmp_path / "tiny")
     weights = str(tmp_path / "tiny" / "open_clip_model.safetensors")
     empty = tmp_path / "empty"
@@ -93,7 +93,7 @@ def test_what_cannot_be_loaded_is_one_line(tmp_path) -> None:
 
 
 def test_weights_that_cannot_be_downloaded(monkeypatch) -> None:
-    """The message tells what was looked for, and what to give instead."""
+    """The message names the weights and the settings to use instead."""
 
     def unreachable(*args, **kwargs):
         raise RuntimeError(

@@ -1,4 +1,4 @@
-"""Pixels as whole numbers are the same pictures to every encoder as pixels in [0, 1]."""
+"""Every encoder gives the same output for pixels as whole numbers and as floats in [0, 1]."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Copies of an encoder side by side are the copies one by one, in value and in gradient."""
+"""Copies of an encoder trained side by side equal the copies alone, in value and in gradient."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Small towers: they read what they are given and nothing else, and train, resume and replicate as all encoders do."""
+"""Small towers: which input they read, and that they train, resume and replicate like any encoder."""
 
 import pytest
 import torch
@@ -26,7 +26,7 @@ PIXELS = [
 SMALL = {"image_width": 8, "image_stages": 2, "text_width": 32, "text_layers": 1}
 
 
-def test_the_shape_of_a_row_tells_the_tower() -> None:
+def test_the_shape_of_a_row_determines_the_tower() -> None:
     assert isinstance(encoders.pixels_and_tokens((3, 64, 64), 5), ImageTower)
     assert isinstance(encoders.pixels_and_tokens((77,), 5), TextTower)
     for vectors in (20, (1, 64, 64)):
@@ -48,7 +48,7 @@ def test_an_image_is_encoded_by_itself(side: int) -> None:
     torch.testing.assert_close(tower(images)[:1], tower(images[:1]))
 
 
-def test_a_caption_is_what_stands_before_its_end_mark() -> None:
+def test_tokens_after_the_end_mark_are_ignored() -> None:
     tower = encoders.pixels_and_tokens((77,), 5, **SMALL).eval()
     ids = tokenize(["a dog", "wow! a dog", "a cat", "dog a"])
     outputs = tower(ids)
@@ -76,8 +76,8 @@ def test_copies_train_as_each_alone(shape: tuple[int, ...]) -> None:
     alone = [replicate(build, shape, (seed,), (4,), ()) for seed in (11, 12)]
     for _ in range(2):
         outputs = together(rows)
-        for part, one, own in zip(outputs, alone, rows, strict=True):
-            torch.testing.assert_close(part, one(own), rtol=1e-4, atol=1e-5)
+        for part, encoder, own_rows in zip(outputs, alone, rows, strict=True):
+            torch.testing.assert_close(part, encoder(own_rows), rtol=1e-4, atol=1e-5)
     outputs.square().sum().backward()
     assert all(p.grad is not None for p in together.parameters())
 

@@ -1,4 +1,4 @@
-"""The transformer over parts of a vector."""
+"""The transformer over the parts of a feature vector."""
 
 import pytest
 import torch

@@ -9,6 +9,7 @@ from intrinsic_clip.data.images.captions_folder import CaptionsFolder
 
 
 def make(folder: Path, n: int = 40, captions: dict[int, str] | None = None) -> Path:
+    """Write n images and captions.csv to a folder; `captions` replaces the captions of some."""
     rows = []
     for i in range(n):
         path = write_image(folder / "images" / f"{i}.{'png' if i % 2 else 'jpg'}", i)
@@ -20,4 +21,5 @@ def make(folder: Path, n: int = 40, captions: dict[int, str] | None = None) -> P
 
 
 def load(folder: Path, **options) -> CaptionsFolder:
+    """Read the folder."""
     return read(CaptionsFolder(**{"folder": str(folder), **SIZES, **options}))

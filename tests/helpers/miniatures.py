@@ -1,4 +1,4 @@
-"""Small images, good and bad, in the formats that data sets are published in."""
+"""Small images, good and bad, in the formats of published data sets."""
 
 import io
 import os
@@ -11,7 +11,7 @@ SIZES = {"n_append": 4, "n_test": 8, "batch_size": 4, "image_size": 16}
 
 
 def image_bytes(number: int, kind: str = "JPEG", size: tuple[int, int] = (40, 30)) -> bytes:
-    """A picture of its own for each number."""
+    """Return a picture that is different for each number, as a file's content."""
     noise = np.random.default_rng(number).integers(0, 255, (4, 4, 3), np.uint8)
     file = io.BytesIO()
     Image.fromarray(noise).resize(size).save(file, kind)
@@ -19,7 +19,7 @@ def image_bytes(number: int, kind: str = "JPEG", size: tuple[int, int] = (40, 30
 
 
 def write_image(path: Path, number: int, **options) -> Path:
-    """The same in a file, its folder made."""
+    """Write the picture of a number to a file; create its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(image_bytes(number, "PNG" if path.suffix == ".png" else "JPEG", **options))
     return path

@@ -1,4 +1,4 @@
-"""WebDataset shards of small images, whole or damaged in every way that was seen or feared."""
+"""WebDataset shards of small images, whole or damaged in many ways."""
 
 import io
 import json
@@ -13,7 +13,7 @@ from helpers.miniatures import image_bytes
 
 
 def write_members(path: Path, samples: Mapping[str, Mapping[str, bytes]]) -> Path:
-    """A shard of samples by name, each of members by extension."""
+    """Write a shard of samples by name, each with members by extension."""
     with tarfile.open(path, "w:gz" if path.suffix == ".gz" else "w") as archive:
         for name, members in samples.items():
             for extension, content in members.items():
@@ -24,16 +24,16 @@ def write_members(path: Path, samples: Mapping[str, Mapping[str, bytes]]) -> Pat
 
 
 def sample(number: int) -> dict[str, bytes]:
-    """A whole sample, with a caption of its own and one of three kinds."""
-    known = {"caption": f"caption {number}", "kind": f"kind {number % 3}"}
+    """Return a whole sample, with a caption of its own and one of three kinds."""
+    metadata = {"caption": f"caption {number}", "kind": f"kind {number % 3}"}
     caption = f"caption {number}".encode()
-    return {"jpg": image_bytes(number), "json": json.dumps(known).encode(), "txt": caption}
+    return {"jpg": image_bytes(number), "json": json.dumps(metadata).encode(), "txt": caption}
 
 
 def write_shard(
     path: Path, numbers: range, spoilt: frozenset[int] = frozenset(), json_only: bool = False
 ) -> Path:
-    """A shard of samples by number, the images of some spoilt."""
+    """Write a shard of samples by number, the images of some spoilt."""
     samples = {f"part/{i:06d}": sample(i) for i in numbers}
     for i, members in enumerate(samples.values(), start=numbers.start):
         members["jpg"] = members["jpg"][: 50 if i in spoilt else None]
@@ -43,7 +43,7 @@ def write_shard(
 
 
 def write_shards(folder: Path, sizes: Sequence[int], spoilt: frozenset[int] = frozenset()) -> str:
-    """Shards of these many samples, all different; returns the pattern that names them."""
+    """Write shards of these many samples, all different; return the pattern that names them."""
     folder.mkdir()
     start = 0
     for shard, size in enumerate(sizes):
@@ -53,11 +53,11 @@ def write_shards(folder: Path, sizes: Sequence[int], spoilt: frozenset[int] = fr
 
 
 def without_caption(**members: bytes) -> dict[str, bytes]:
-    """A picture with these members beside it."""
+    """Return a sample of a picture and these members."""
     return {"jpg": image_bytes(0), **members}
 
 
-BAD = {  # what is wrong with a sample, and what it is then called
+BAD = {  # kind of damage: the sample, and the reason that is reported
     "cut JPEG": ({"jpg": image_bytes(1)[:200], "txt": b"a cat"}, "corrupt image"),
     "JPEG without end": ({"jpg": image_bytes(1)[:-40], "txt": b"a cat"}, "corrupt image"),
     "zero-byte image": ({"jpg": b"", "txt": b"a cat"}, "corrupt image"),
@@ -81,5 +81,6 @@ BAD = {  # what is wrong with a sample, and what it is then called
 
 
 def place_in(checkpoint: Path) -> dict[str, Any]:
+    """Return the position in the streamed epoch that a checkpoint holds."""
     loops = torch.load(checkpoint, weights_only=True)["loops"]
     return loops["fit_loop"]["state_dict"]["combined_loader"][0]

@@ -1,6 +1,6 @@
-"""Trains in two processes on streamed shards; each writes which rows it saw, in a whole and in a resumed training.
+"""Train in two processes on streamed shards, and write the rows that each saw, in a whole and in a resumed training.
 
-    python tests/data/two_streams.py SHARDS WORKERS FOLDER
+    python tests/helpers/two_streams.py SHARDS WORKERS FOLDER
 
 Epochs are all shards once, and then 12 batches.
 """
@@ -23,7 +23,7 @@ QUIET = {"enable_progress_bar": False, "enable_model_summary": False, "logger": 
 
 
 class Seen(LightningModule):
-    """Notes the epoch and the rows of each batch: the sum of its pixels tells a row."""
+    """A module that records the epoch and the rows of each batch; the sum of its pixels identifies a row."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class Seen(LightningModule):
 
 
 class SaveOnce(Callback):
-    """A checkpoint in the middle of the second epoch."""
+    """Save a checkpoint in the middle of the second epoch."""
 
     def __init__(self, path: Path, after: int) -> None:
         self.path, self.after = path, after
@@ -52,7 +52,7 @@ class SaveOnce(Callback):
 
 
 def fit(data: WebDatasetShards, after: int, folder: Path, resumed: bool) -> list[Any]:
-    """The batches that this process saw."""
+    """Train, and return the batches that this process saw."""
     module, checkpoint = Seen(), folder / f"{after}.ckpt"
     trainer = Trainer(
         accelerator="cpu",
@@ -72,5 +72,5 @@ if __name__ == "__main__":
     once = WebDatasetShards(shards, workers=workers, **SIZES)
     counted = WebDatasetShards(shards, workers=workers, epoch_batches=12, **SIZES)
     plan = {"once, early": (once, 2), "once, late": (once, 9), "counted": (counted, 7)}
-    found = {name: [fit(*how, folder, resumed) for resumed in (False, True)] for name, how in plan.items()}
-    (folder / f"{torch.distributed.get_rank()}.json").write_text(json.dumps(found))
+    batches = {name: [fit(*how, folder, resumed) for resumed in (False, True)] for name, how in plan.items()}
+    (folder / f"{torch.distributed.get_rank()}.json").write_text(json.dumps(batches))

@@ -1,6 +1,8 @@
-"""Data sources: one module each, all of them Lightning data modules that yield (x, y[, labels]).
+"""Sources of paired data: Lightning data modules that yield (x, y).
 
-Vectors from files are `FeaturePairs` (embeddings.py), images with captions `CaptionedImages` (captioned.py).
+A source of your own is one module with a subclass and one file conf/data/<name>.yaml that names it as `_target_`.
+Subclass `FeaturePairs` (features/feature_files.py) for feature vectors, `CaptionedImages` (images/image_captions.py)
+for images with captions, `SyntheticData` (synthetic.py) for generated pairs, and `PairedData` (paired.py) otherwise.
 """
 
 from intrinsic_clip.data.paired import Batches, PairedData, Pairs

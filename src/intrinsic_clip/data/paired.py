@@ -1,4 +1,4 @@
-"""In-memory paired data: whole batches are slices of tensors, so a step pays nothing per sample."""
+"""Paired rows in memory, whose batches are slices of tensors, so that a step costs nothing per sample."""
 
 from abc import abstractmethod
 from collections.abc import Iterator
@@ -24,6 +24,7 @@ class Pairs:
         x, y: the two modalities, `(*R, n, …)`.
         z: the true shared latent where it is known, `(*R, n, k*)`.
         labels: label sets by name, each `(n,)` int64.
+        row_axis: the axis n, counted from the front or from the back.
     """
 
     x: Tensor
@@ -37,7 +38,7 @@ class Pairs:
 
 
 class Examples(NamedTuple):
-    """What some rows show and say: images `(n, 3, h, w)` in [0, 1] on the CPU, and their captions."""
+    """Images `(n, 3, h, w)` in [0, 1] on the CPU and their captions, for people to look at."""
 
     images: Tensor
     captions: list[str]
@@ -46,8 +47,13 @@ class Examples(NamedTuple):
 class Batches:
     """An iterable of `(x, y)` batches in fixed order, without an incomplete last one.
 
-    Under several processes each takes its contiguous share of every batch, so that the shares of all
-    ranks, gathered in rank order, are the batch that one process would see.
+    With several processes each takes a contiguous share of every batch: the shares of all ranks, gathered in rank
+    order, are the batch that a single process would see.
+
+    Args:
+        pairs: the rows.
+        batch_size: pairs per step of all processes together.
+        rank, world_size: number of this process, and of processes.
     """
 
     def __init__(self, pairs: Pairs, batch_size: int, rank: int = 0, world_size: int = 1) -> None:
@@ -69,7 +75,7 @@ class Batches:
 
 
 class EpochAtOnce:
-    """An iterable whose only item is all batches of an epoch."""
+    """An iterable with one item: all batches of an epoch."""
 
     def __init__(self, batches: Batches) -> None:
         self.batches = batches
@@ -124,37 +130,39 @@ class PairedData(LightningDataModule):
 
     @abstractmethod
     def load(self, device: torch.device) -> dict[Split, Pairs]:
-        """The splits train, append (rows for the population norm) and test, on `device`."""
+        """Return the splits train, append (rows for the population norm) and test, on `device`."""
 
     def setup(self, stage: str | None = None) -> None:
-        """Read, and load once, on the device that will train."""
+        """Read the source, and load its rows once on the device that will train."""
         self.read()
         if not self._pairs:
             device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
             self._pairs = self.load(device)
 
     def pairs(self, split: Split) -> Pairs:
-        """All rows of one split; loads them on the CPU where no trainer has done so before."""
+        """Return all rows of one split; without a trainer they are loaded on the CPU."""
         self.setup()
         return self._pairs[split]
 
     def read_captions(self, split: Split, rows: Tensor | None = None) -> list[str]:
-        """The captions of a split's rows: what token ids tell; a source that has them as written overrides this.
+        """Return the captions of a split's rows, decoded from their token ids.
+
+        A source that has its captions as they were written overrides this.
 
         Args:
-            split: of the data.
-            rows: of that split, `(n,)` int64; None: all.
+            split: train, append or test.
+            rows: row numbers in that split, `(n,)` int64; None: all rows.
         """
         tokens = self.pairs(split).y
         return captions_of(tokens if rows is None else tokens[rows.to(tokens.device)])
 
     def examples(self, rows: Tensor) -> Examples | None:
-        """Pictures and captions of test rows, for people to look at; None where the data have none.
+        """Return pictures and captions of test rows, for people to look at; None where the data have none.
 
-        Here x, with `read_captions`, if x and y are images and token ids; a source that knows better overrides this.
+        The pictures are x where x and y are images and token ids. A source of features with pictures overrides this.
 
         Args:
-            rows: of the test split, `(n,)` int64.
+            rows: row numbers in the test split, `(n,)` int64.
         """
         test = self.pairs("test")
         if not are_images_and_tokens(test.x, test.y):
@@ -163,9 +171,9 @@ class PairedData(LightningDataModule):
         return Examples(in_unit_range(test.x[chosen].cpu()), self.read_captions("test", rows))
 
     def train_dataloader(self) -> Batches | EpochAtOnce:
-        """The training rows in fixed order (paper: no reshuffling, last incomplete batch dropped).
+        """Return the training rows in fixed order (paper: no reshuffling, last incomplete batch dropped).
 
-        One process gets the batches of an epoch at once, see `ContrastiveModule.training_step`; several processes,
+        A single process gets the batches of an epoch at once, see `ContrastiveModule.training_step`; several processes,
         which exchange gradients at each step, get them one by one.
         """
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
@@ -173,9 +181,9 @@ class PairedData(LightningDataModule):
         return EpochAtOnce(batches) if world_size == 1 else batches
 
     def test_dataloader(self) -> Batches:
-        """The test rows as one batch."""
+        """Return the test rows as one batch."""
         return Batches(self.pairs("test"), len(self.pairs("test")))
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """Nothing to do: the pairs were loaded on the device."""
+        """Return the batch as it is, since the pairs were loaded on the device."""
         return batch

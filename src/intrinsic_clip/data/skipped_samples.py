@@ -1,4 +1,4 @@
-"""Samples that cannot be used: skipped, counted, reported; too many of them stop the run."""
+"""Count and report samples that cannot be used; too many of them stop the run."""
 
 import math
 import sys
@@ -14,20 +14,20 @@ from intrinsic_clip.errors import ConfigError
 
 Share = Annotated[float, Field(ge=0, le=1)]
 EXAMPLES = 5
-JUDGED_FROM = 1000  # samples: of fewer, their share of bad ones says little about all of them
-DEVIATIONS = 3  # standard deviations by which a part may exceed the share that all of them may have
+JUDGED_FROM = 1000  # samples; the share of bad ones among fewer says little about the whole source
+DEVIATIONS = 3  # standard deviations by which a part may exceed the share allowed of the whole
 
 
 @dataclass
 class SkippedSamples:
-    """What was skipped of one source, and why.
+    """Counts of the samples that were skipped in one source, by reason.
 
     Attributes:
         source: the setting that names the source, `data.folder=photos`.
         max_bad: the share of samples that may be skipped.
         seen: samples looked at, the skipped ones included.
-        reasons: how many were skipped for which reason.
-        examples: the first of them, "name (reason)".
+        reasons: number of skipped samples per reason.
+        examples: the first few skipped samples, "name (reason)".
     """
 
     source: str
@@ -43,32 +43,32 @@ class SkippedSamples:
         return self.reasons.total()
 
     def skip(self, name: str, reason: str) -> None:
-        """Count a sample that cannot be used; it is to be counted in `seen` as well."""
+        """Count a sample that cannot be used; the caller counts it in `seen` as well."""
         self.reasons[reason] += 1
         if len(self.examples) < EXAMPLES:
             self.examples.append(f"{name} ({reason})")
 
     def merge(self, other: "SkippedSamples") -> None:
-        """Count what another process saw."""
+        """Add the counts of another process."""
         self.seen += other.seen
         self.reasons.update(other.reasons)
         self.examples += other.examples[: EXAMPLES - len(self.examples)]
 
     def pop_counts(self) -> "SkippedSamples":
-        """What was counted so far, to be sent to the process that adds it up; counts anew from here."""
-        taken = SkippedSamples(self.source, self.max_bad, self.seen, self.reasons, self.examples)
+        """Return the counts so far, for another process to merge, and start again from zero."""
+        counts = SkippedSamples(self.source, self.max_bad, self.seen, self.reasons, self.examples)
         self.seen, self.reasons, self.examples = 0, Counter(), []
-        return taken
+        return counts
 
     def counts(self) -> dict[str, Any]:
-        """What was counted so far, as a checkpoint can hold it: the arguments of an equal object."""
+        """Return the counts so far in a form for checkpoints: the arguments of an equal object."""
         return {"seen": self.seen, "reasons": dict(self.reasons), "examples": [*self.examples]}
 
     def check(self, so_far: bool = False) -> None:
-        """Raise ConfigError, with the first examples, where more than `max_bad` of what was seen is skipped.
+        """Raise ConfigError, with the first examples, if more than the share `max_bad` was skipped.
 
         Args:
-            so_far: there are more to come, so raise only if chance does not explain that these are worse than allowed.
+            so_far: more samples will follow, so raise only if chance does not explain a larger share.
         """
         allowed = self.max_bad * self.seen
         if so_far:
@@ -81,8 +81,10 @@ class SkippedSamples:
 
     @rank_zero_only
     def report(self) -> None:
-        """Say in one line what was skipped, if anything was."""
+        """Print one line about the skipped samples, if there are any."""
         if len(self):
             counts = ", ".join(f"{count:,} {reason}" for reason, count in self.reasons.most_common())
-            told = f"{len(self):,} of {self.seen:,} samples skipped: {counts}; the first: {self.examples[0]}"
-            tqdm.write(f"{self.source}: {told}", file=sys.stderr)  # above a progress bar, if there is one
+            summary = (
+                f"{len(self):,} of {self.seen:,} samples skipped: {counts}; the first: {self.examples[0]}"
+            )
+            tqdm.write(f"{self.source}: {summary}", file=sys.stderr)  # above a progress bar, if there is one

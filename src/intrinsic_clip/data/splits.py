@@ -1,4 +1,4 @@
-"""Who is trained on and who is held out: by seed and by content, so that the same content is never on both sides."""
+"""Split rows into train, append and test by seed and content, so that equal rows are never in two splits."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -13,7 +13,7 @@ _ORDER: tuple[Split, ...] = ("test", "append", "train")
 
 
 def row_digests(rows: Tensor) -> list[bytes]:
-    """What stands for the content of each row of `(n, …)`: equal rows have equal digests."""
+    """Return a digest of the content of each row of `(n, …)`; equal rows have equal digests."""
     array = rows.contiguous().numpy()
     return [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in array]
 
@@ -21,19 +21,19 @@ def row_digests(rows: Tensor) -> list[bytes]:
 def split_by_content(
     digests: Iterable[bytes], sizes: Mapping[Split, int | None], seed: int
 ) -> dict[Split, Tensor]:
-    """Row numbers of each split, in random order.
+    """Return the row numbers of each split, in random order.
 
-    Contents are put in an order that depends on the seed and on themselves alone, not on where they stand in the
-    file; test takes the first of them, then append, then train; who takes all that are left is last. Rows of one
-    content go together: those that do not fit in any more are left out.
+    Contents are sorted by a hash of the seed and themselves, so the split does not depend on the order of the file.
+    Test takes the first of them, then append, then train; the split that takes all remaining rows comes last. Rows of
+    equal content stay together; those that no longer fit into a split are left out.
 
     Args:
-        digests: of each row's content.
-        sizes: rows of each split; None: all that are left, for one of them.
-        seed: another seed gives another split.
+        digests: one per row, of its content.
+        sizes: rows of each split, see `requested_sizes`.
+        seed: determines the split.
 
     Raises:
-        ConfigError: there are fewer rows than asked for.
+        ConfigError: there are fewer rows than requested.
     """
     groups: dict[bytes, list[int]] = {}
     for row, content in enumerate(digests):
@@ -55,39 +55,41 @@ def split_by_content(
 
 
 def requested_sizes(n_train: int | None, n_append: int | None, n_test: int | None) -> dict[Split, int | None]:
-    """Return the rows asked for of each split; None for one of them: all rows that are left.
+    """Return the requested rows of each split; None for one of them stands for all remaining rows.
 
     Raises:
         ConfigError: more than one is None.
     """
     sizes: dict[Split, int | None] = {"train": n_train, "append": n_append, "test": n_test}
-    left = [name for name, wanted in sizes.items() if wanted is None]
-    if len(left) > 1:
-        raise ConfigError(f"data.n_{' and n_'.join(left)}: only one of them can be all rows that are left")
+    remaining = [name for name, wanted in sizes.items() if wanted is None]
+    if len(remaining) > 1:
+        raise ConfigError(
+            f"data.n_{' and n_'.join(remaining)}: only one of them can be null (all remaining rows)"
+        )
     return sizes
 
 
 def check_batch(batch_size: int, n_train: int) -> None:
-    """Raise ConfigError where the training rows make no batch, which the config alone could not tell."""
+    """Check that the training rows, whose number the files determine, make at least one batch."""
     if batch_size > n_train:
-        raise ConfigError(f"data.batch_size={batch_size}: must not exceed the {n_train} rows to train on")
+        raise ConfigError(f"data.batch_size={batch_size}: must not exceed the {n_train} training rows")
 
 
 def _check_enough(
     chosen: Mapping[Split, list[int]], sizes: Mapping[Split, int | None], rows: int, contents: int
 ) -> None:
-    left = [name for name, wanted in sizes.items() if wanted is None]
+    remaining = [name for name, wanted in sizes.items() if wanted is None]
     if all(len(chosen[name]) == wanted for name, wanted in sizes.items() if wanted is not None) and all(
-        chosen[name] for name in left
+        chosen[name] for name in remaining
     ):
         return
-    asked = " + ".join(f"n_{name}" for name, wanted in sizes.items() if wanted is not None)
+    requested = " + ".join(f"n_{name}" for name, wanted in sizes.items() if wanted is not None)
     total = sum(wanted or 0 for wanted in sizes.values())
-    limit = "must leave some of" if left else "must not exceed"
-    repeats = f" ({contents:,} different ones, which stay on one side each)" if contents < rows else ""
-    raise ConfigError(f"data.{asked} = {total:,}: {limit} the {rows:,} usable pairs{repeats}")
+    limit = "must leave some of" if remaining else "must not exceed"
+    repeats = f" ({contents:,} different ones; repeats stay in one split)" if contents < rows else ""
+    raise ConfigError(f"data.{requested} = {total:,}: {limit} the {rows:,} usable pairs{repeats}")
 
 
 def _shuffled(rows: list[int], generator: torch.Generator) -> Tensor:
-    """Rows of one content stood side by side, and batches are not shuffled later on."""
+    """Shuffle the rows once: rows of equal content are adjacent here, and batches are not shuffled later."""
     return torch.tensor(rows, dtype=torch.int64)[torch.randperm(len(rows), generator=generator)]

@@ -1,4 +1,4 @@
-"""Synthetic pairs with a known shared latent (paper, section 4.1), generated on the device from a seed.
+"""Generate synthetic pairs with a known shared latent (paper, section 4.1) from a seed.
 
 Y ~ N(0, I). X starts as independent N(0, I); its first k* coordinates are then replaced by a function of the
 latent Z = Y[:, :k*]. Each class below is one such function.
@@ -24,9 +24,12 @@ class SyntheticData(PairedData):
         d_x, d_y: input dimensions.
         shared_dim: k*.
         batch_size: pairs per step.
-        seed: with the replicate's index it determines the data.
-        replicates: their number or a list of their indices, each with data of its own, `(replicates, n, d)`; None: one
-            without the axis, the same as index 0.
+        seed: determines the data, together with the replicate's index.
+        replicates: number of replicates or list of their indices; each has data of its own, `(replicates, n, d)`. None:
+            the data of index 0 without that axis.
+
+    Raises:
+        ValueError: k* exceeds d_x or d_y.
     """
 
     d_x: int
@@ -53,7 +56,7 @@ class SyntheticData(PairedData):
         self.replicates = range(replicates) if isinstance(replicates, int) else replicates
 
     def load(self, device: torch.device) -> dict[Split, Pairs]:
-        """All splits of a replicate from one stream, cut in the order train, append, test."""
+        """Generate all splits of a replicate from one random stream, cut in the order train, append, test."""
         each = [self._generate(replicate, device) for replicate in self.replicates or [0]]
         columns = (torch.stack(c) if self.replicates else c[0] for c in zip(*each, strict=True))
         cuts = zip(*(c.split(list(self.sizes.values()), dim=-2) for c in columns), strict=True)
@@ -66,7 +69,7 @@ class SyntheticData(PairedData):
         return pairs.x, pairs.y, pairs.z
 
     def generate(self, generator: torch.Generator, n: int) -> Pairs:
-        """n pairs: x `(n, d_x)`, y `(n, d_y)` and the latent z `(n, k*)` they share."""
+        """Return n pairs: x `(n, d_x)`, y `(n, d_y)` and the latent z `(n, k*)` that they share."""
         y = torch.randn(n, self.d_y, generator=generator, device=generator.device)
         x = torch.randn(n, self.d_x, generator=generator, device=generator.device)
         z = y[:, : self.shared_dim]
@@ -75,7 +78,7 @@ class SyntheticData(PairedData):
 
     @abstractmethod
     def share(self, z: Tensor, generator: torch.Generator) -> Tensor:
-        """What X sees of the latent: `(n, k*) → (n, k*)`."""
+        """Return the coordinates of X that depend on the latent, `(n, k*) → (n, k*)`."""
 
 
 class SyntheticLinear(SyntheticData):
@@ -90,7 +93,7 @@ class SyntheticLinear(SyntheticData):
         self.noise = noise
 
     def share(self, z: Tensor, generator: torch.Generator) -> Tensor:
-        """Z plus Gaussian noise, scaled back to unit variance."""
+        """Return Z plus Gaussian noise, scaled back to unit variance."""
         if self.noise == 0:
             return z
         epsilon = torch.randn(z.shape, generator=generator, device=z.device)
@@ -108,7 +111,7 @@ class SyntheticNonlinear(SyntheticData):
     """X_1 = Z_1·1{Z_1<0}, X_2 = Z_2·1{Z_1+Z_2>0.5}, X_j = max(Z_j, 0) for 3 ≤ j ≤ k*."""
 
     def share(self, z: Tensor, generator: torch.Generator) -> Tensor:
-        """The paper's piecewise maps of the latent."""
+        """Apply the paper's piecewise maps to the latent."""
         x = z.clamp_min(0)
         z_1, z_2 = z[:, :1], z[:, 1:2]
         x[:, :1] = z_1 * (z_1 < 0)
@@ -120,7 +123,7 @@ class SyntheticGaussianNonlinear(SyntheticData):
     """X_j = swirl(Z)_j: a smooth nonlinear one-to-one map of the latent whose outcome is N(0, I) again.
 
     Args:
-        turn: by how many radians the plane of two coordinates turns per unit of radius in it.
+        turn: radians by which the plane of two coordinates turns per unit of radius in it.
     """
 
     def __init__(self, turn: float = 1.0, **sizes: Any) -> None:
@@ -145,7 +148,7 @@ class SyntheticGaussianNonlinear(SyntheticData):
 
 
 class SyntheticRotated(SyntheticLinear):
-    """As `SyntheticLinear`, then Z and the private parts are mixed by a random rotation of each modality."""
+    """`SyntheticLinear` with shared and private coordinates mixed by a random rotation of each modality."""
 
     def generate(self, generator: torch.Generator, n: int) -> Pairs:
         """Draw the two rotations first, so they do not depend on n."""
@@ -155,7 +158,11 @@ class SyntheticRotated(SyntheticLinear):
 
 
 class SyntheticIndependent(SyntheticData):
-    """X and Y independent: nothing is shared, k* = 0, and no encoder can match above chance."""
+    """X and Y independent: k* = 0, and no encoder can match pairs above chance.
+
+    Raises:
+        ValueError: a shared dimension other than 0.
+    """
 
     def __init__(self, **sizes: Any) -> None:
         if sizes.setdefault("shared_dim", 0):
@@ -163,11 +170,11 @@ class SyntheticIndependent(SyntheticData):
         super().__init__(**sizes)
 
     def share(self, z: Tensor, generator: torch.Generator) -> Tensor:
-        """Nothing."""
+        """Return the empty latent."""
         return z
 
 
 def _random_rotation(d: int, generator: torch.Generator) -> Tensor:
-    """A Haar-distributed orthogonal matrix `(d, d)`: QR of a Gaussian one, signs fixed by diag(R)."""
+    """Draw a Haar-distributed orthogonal matrix `(d, d)`: QR of a Gaussian one, signs fixed by diag(R)."""
     q, r = torch.linalg.qr(torch.randn(d, d, generator=generator, device=generator.device))
     return q * torch.sign(torch.diagonal(r))

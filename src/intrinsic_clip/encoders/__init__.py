@@ -1,4 +1,4 @@
-"""Encoders f and g: each builder takes the input size and gives a module `(*, d_in) → (*, output_dim)`."""
+"""Encoders f and g: each builder takes the input size and returns a module `(*, d_in) → (*, output_dim)`."""
 
 from intrinsic_clip.encoders.feedforward import deep, linear, mlp, shallow
 from intrinsic_clip.encoders.towers import pixels_and_tokens

@@ -1,8 +1,7 @@
-"""Random crops, mirror images and colours of a batch of pictures, and random omissions from a batch of captions.
+"""Augment batches: crop, mirror and recolour pictures at random, and omit random tokens of captions.
 
-Every random number is a function of a key, of how often the module was called, and of its place in the batch. A
-resumed training therefore goes on with the numbers that it would have seen, and copies under `vmap` draw what each
-would draw alone.
+Every random number is a function of a key, the number of calls of the module, and the place in the batch. A resumed
+training therefore sees the numbers of an uninterrupted one, and copies under `vmap` draw the same numbers as alone.
 """
 
 import math
@@ -17,7 +16,7 @@ GREY = (0.299, 0.587, 0.114)
 
 
 class Draws(nn.Module):
-    """Uniform random numbers, other ones at each call; the key is drawn from PyTorch's global generator."""
+    """Uniform random numbers, different at each call; the key is drawn from PyTorch's global generator."""
 
     key: Tensor
     calls: Tensor
@@ -28,7 +27,7 @@ class Draws(nn.Module):
         self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
 
     def forward(self, *shape: int) -> Tensor:
-        """Numbers in [0, 1) of the given shape."""
+        """Return numbers in [0, 1) of the given shape."""
         self.calls += 1
         places = torch.arange(math.prod(shape), device=self.key.device)
         mixed = _mixed(_mixed(self.key + 1) + _mixed(self.calls))
@@ -37,7 +36,7 @@ class Draws(nn.Module):
 
 
 def _mixed(bits: Tensor) -> Tensor:
-    """A hash of 32-bit numbers (in int64), every bit of which depends on every bit."""
+    """Hash 32-bit numbers (in int64), so that every bit of the result depends on every bit."""
     for multiplier in MULTIPLIERS:
         bits = bits & MASK
         bits = ((bits ^ (bits >> 16)) * multiplier) & MASK
@@ -45,11 +44,11 @@ def _mixed(bits: Tensor) -> Tensor:
 
 
 class AugmentImages(nn.Module):
-    """While training: a random crop at a random scale, mirrored or not, in other colours; otherwise nothing.
+    """Random crops at random scales, mirrored or not, recoloured, in training mode; otherwise the identity.
 
     Args:
-        scale: the side of the smallest crop as a share of the picture's.
-        colour: how far brightness, contrast and saturation go up or down, as a share.
+        scale: side of the smallest crop, as a share of the picture's side.
+        colour: largest change of brightness, contrast and saturation, up or down, as a share.
     """
 
     def __init__(self, scale: float, colour: float) -> None:
@@ -58,7 +57,7 @@ class AugmentImages(nn.Module):
         self.draws = Draws()
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images `(n, 3, h, w)` in [0, 1], of the same shape and range."""
+        """Map images `(n, 3, h, w)` in [0, 1] to images of the same shape and range."""
         if not self.training:
             return images
         side, left, top, mirrored, *colours = self.draws(7, images.shape[0])
@@ -75,9 +74,9 @@ class AugmentImages(nn.Module):
 
     @staticmethod
     def _recoloured(images: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor) -> Tensor:
-        """Grey + saturation · (image − grey), that around its mean times contrast, and all times brightness.
+        """Change saturation, grey + s · (image − grey), then contrast around the mean, then brightness.
 
-        Together they are one linear map of the colours of each picture and a shift, which is one pass over the pixels.
+        Together these are one linear map of the colours of each picture and a shift: one pass over the pixels.
         """
         b, c, s = (factor[:, :, :, 0] for factor in (brightness, contrast, saturation))
         weights, pixels = torch.tensor(GREY, device=images.device), images.flatten(2)
@@ -87,15 +86,15 @@ class AugmentImages(nn.Module):
 
 
 def _centres(pixels: int, like: Tensor) -> Tensor:
-    """Of a row of pixels, in the coordinates of `grid_sample`: its ends are −1 and 1."""
+    """Return the centres of a row of pixels in the coordinates of `grid_sample`, whose ends are −1 and 1."""
     return (2 * torch.arange(pixels, device=like.device, dtype=like.dtype) + 1) / pixels - 1
 
 
 class OmitTokens(nn.Module):
-    """While training, hide a random share of a caption's tokens; otherwise none.
+    """Random omission of a share of a caption's tokens in training mode; otherwise the identity.
 
     Args:
-        share: of the tokens.
+        share: share of the tokens to omit.
     """
 
     def __init__(self, share: float) -> None:
@@ -104,7 +103,7 @@ class OmitTokens(nn.Module):
         self.draws = Draws()
 
     def forward(self, real: Tensor) -> Tensor:
-        """Which tokens of captions `(n, length)` are left of the real ones; the first mark always is."""
+        """Return which of the real tokens `(n, length)` are kept; the start mark always is."""
         if not self.training or not self.share:
             return real
         kept = self.draws(*real.shape) >= self.share

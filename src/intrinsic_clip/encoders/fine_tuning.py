@@ -1,4 +1,4 @@
-"""The towers of a pretrained open_clip model as the encoders f and g, with what is to be trained of them."""
+"""Fine-tune the towers of a pretrained open_clip model as the encoders f and g."""
 
 from collections.abc import Callable
 from typing import Any, Literal
@@ -21,18 +21,18 @@ def fine_tuned(
     output_dim: int | None,
     batch_size: int,
 ) -> tuple[nn.Module, nn.Module]:
-    """f of images `(n, 3, h, w)` in [0, 1] and g of token ids `(n, length)`, each a tower and a head.
+    """Return f of images `(n, 3, h, w)` in [0, 1] and g of token ids `(n, length)`, each a tower and a head.
 
     Args:
-        model: is taken apart; with tower features, already without its projections.
-        name: of the model, for messages.
-        features: what new heads see, the towers' own or the projected.
-        trainable: the heads, on frozen towers in evaluation mode; the towers, under frozen heads; or all.
-        output_dim: of new linear heads; None: the model's projections are the heads.
-        batch_size: rows at once where nothing is trained.
+        model: an open_clip model, which is taken apart; for `tower` features already without its projections.
+        name: name of the model, for messages.
+        features: input of new heads, before (`tower`) or after the projection (`projected`).
+        trainable: `heads`, on frozen towers in evaluation mode; `towers`, under frozen heads; or `all`.
+        output_dim: output size of new linear heads; None: the model's projections are the heads.
+        batch_size: rows at once where no gradient is needed.
 
     Raises:
-        ConfigError: no output dimension for tower features, or a model whose projections cannot be taken off.
+        ConfigError: no output dimension for tower features, or a model whose projections cannot be separated.
     """
     heads: tuple[nn.Module, nn.Module]
     if output_dim is not None:
@@ -41,7 +41,7 @@ def fine_tuned(
     elif features == "projected":
         heads = take_projections(model, name)
     else:
-        raise ConfigError("encoder.output_dim: must be given where heads are put on features=tower")
+        raise ConfigError("encoder.output_dim: must be given for new heads on features=tower")
     visual = model.visual
     preparation = visual.preprocess_cfg
     text = _TextPart(model)
@@ -55,11 +55,11 @@ class FineTuned(nn.Module):
     """A tower and a head.
 
     Args:
-        tower: from prepared rows to features.
-        head: from those to representations.
-        prepare: applied to the rows first.
+        tower: module from preprocessed rows to features.
+        head: module from features to representations.
+        prepare: preprocessing of the rows.
         trainable: heads, towers or all.
-        batch_size: rows at once where nothing is trained.
+        batch_size: rows at once where no gradient is needed.
     """
 
     def __init__(
@@ -77,17 +77,17 @@ class FineTuned(nn.Module):
         if self.frozen_tower:
             tower.requires_grad_(False)
         head.requires_grad_(trainable != "towers")
-        self.train()  # pretrained models come in evaluation mode, and Lightning leaves modes as they are
+        self.train()  # pretrained models come in evaluation mode, and Lightning keeps modes
 
     def train(self, mode: bool = True) -> "FineTuned":
-        """A frozen tower stays in evaluation mode: no dropout, no statistics of batches."""
+        """Set the mode, except that a frozen tower stays in evaluation mode: no dropout, no batch statistics."""
         super().train(mode)
         if self.frozen_tower:
             self.tower.eval()
         return self
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Rows `(n, …)` to `(n, d)`."""
+        """Map rows `(n, …)` to `(n, d)`."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen_tower):
             features = self._features(rows)
         return self.head(features)
@@ -95,12 +95,12 @@ class FineTuned(nn.Module):
     def _features(self, rows: Tensor) -> Tensor:
         if torch.is_grad_enabled():
             return self.tower(self.prepare(rows))
-        # A whole split comes at once when it is measured.
+        # A measurement passes a whole split at once.
         return torch.cat([self.tower(self.prepare(part)) for part in rows.split(self.batch_size)])
 
 
 class _TextPart(nn.Module):
-    """What of a model encodes texts, without its image tower and temperature."""
+    """The text tower of a model, without its image tower and temperature."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -108,13 +108,13 @@ class _TextPart(nn.Module):
         self.model = model
 
     def forward(self, ids: Tensor) -> Tensor:
-        """Token ids to features."""
+        """Map token ids to features."""
         return self.model.encode_text(ids)
 
 
 @torch.no_grad()
 def _widths(model: Any) -> tuple[int, int]:
-    """Of the features of both towers."""
+    """Return the feature sizes of both towers."""
     size = model.visual.preprocess_cfg["size"]
     height, width = (size, size) if isinstance(size, int) else size
     x = model.encode_image(torch.zeros(1, 3, height, width))

@@ -1,4 +1,4 @@
-"""Both towers of a pretrained open_clip model, as they are."""
+"""Embed images and captions with a pretrained open_clip model."""
 
 import difflib
 import logging
@@ -25,16 +25,16 @@ LOCAL, HUB = "local-dir:", "hf-hub:"
 class OpenClip:
     """A pretrained model that embeds images `(n, 3, h, w)`, floats in [0, 1] or uint8, and token ids `(n, length)`.
 
-    Projected embeddings have unit norm, as the model compares them; features before the projection are as they come.
+    Projected embeddings have unit norm, as the model compares them; features before the projection are not normalised.
 
     Args:
         model: a name that open_clip knows, `hf-hub:NAME`, or a folder (also as `local-dir:FOLDER`) that holds
             open_clip_config.json and the weights.
         pretrained: where `model` is a name: one of its tags, or a file of weights.
         batch_size: rows at once.
-        device: where to compute; None: a GPU where there is one.
-        features: after the projection, or the towers' own before it.
-        trainable, output_dim: what `encoders` trains, and the size of new heads, see `fine_tuned`.
+        device: where to compute; None: a GPU if there is one.
+        features: `projected` for embeddings after the projection, `tower` for features before it.
+        trainable, output_dim: the parts that `encoders` trains, and the size of new heads, see `fine_tuned`.
     """
 
     def __init__(
@@ -53,10 +53,10 @@ class OpenClip:
 
     @cached_property
     def model(self) -> Any:
-        """The model, loaded at first use.
+        """Load the model at first use.
 
         Raises:
-            ConfigError: there is no such model, its weights cannot be had or do not fit, or its tokenizer is another.
+            ConfigError: there is no such model, its weights are missing or do not fit, or it has its own tokenizer.
         """
         with torch.inference_mode(False):  # weights made in inference mode could not be trained later
             model = _load(self.name, self.pretrained).to(self.device).eval()
@@ -71,25 +71,25 @@ class OpenClip:
 
     @cached_property
     def name(self) -> str:
-        """The model as open_clip names it; a folder is `local-dir:FOLDER`."""
+        """Return the name by which open_clip knows the model; a folder is `local-dir:FOLDER`."""
         return LOCAL + self.requested_model if Path(self.requested_model).is_dir() else self.requested_model
 
     @cached_property
     def device(self) -> torch.device:
-        """Where the model computes."""
+        """Return the device of the model."""
         return torch.device(self.requested_device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
     def embed(self, images: Tensor, tokens: Tensor, progress: bool = False) -> tuple[Tensor, Tensor]:
-        """Embeddings `(n, d)` float32 of both modalities, on the CPU."""
+        """Return embeddings `(n, d)` float32 of both modalities, on the CPU."""
         check_images_and_tokens(images, tokens)
         return self.embed_images(images, progress), self.embed_texts(tokens, progress)
 
     def encoders(self, d_x: int | tuple[int, ...], d_y: int | tuple[int, ...]) -> tuple[nn.Module, nn.Module]:
-        """f and g to train on rows of these shapes: the towers with heads. They take the model over.
+        """Return f and g to train on rows of these shapes, the towers with heads; the model is taken apart for them.
 
         Raises:
-            ConfigError: rows that are no images and token ids, a vocabulary smaller than the tokenizer's, or what
-                `fine_tuned` cannot do.
+            ConfigError: rows that are no images and token ids, a vocabulary smaller than the tokenizer's, or see
+                `fine_tuned`.
         """
         if not (isinstance(d_x, tuple) and len(d_x) == 3 and isinstance(d_y, tuple) and len(d_y) == 1):
             raise ConfigError(
@@ -103,14 +103,14 @@ class OpenClip:
 
     @torch.inference_mode()
     def features(self, images: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """FeatureLayer `(n, d_x)` and `(n, d_y)` of one batch, float32 on the CPU, never normalised."""
+        """Return features `(n, d_x)` and `(n, d_y)` of one batch, float32 on the CPU, never normalised."""
         check_images_and_tokens(images, tokens)
         x = self.model.encode_image(self._prepared(images.to(self.device)))
         y = self.model.encode_text(self._fitted(tokens).to(self.device))
         return x.float().cpu(), y.float().cpu()
 
     def embed_images(self, images: Tensor, progress: bool = False) -> Tensor:
-        """Resized and normalised as the model was trained."""
+        """Return embeddings of images, which are resized and normalised as the model was trained."""
         return self._in_batches(
             lambda rows: self.model.encode_image(self._prepared(rows), normalize=self.layer == "projected"),
             images,
@@ -119,7 +119,7 @@ class OpenClip:
         )
 
     def embed_texts(self, tokens: Tensor, progress: bool = False) -> Tensor:
-        """Of ids of open_clip's own tokenizer, cut or filled up to the model's context."""
+        """Return embeddings of ids of open_clip's tokenizer, cut or padded to the model's context length."""
         return self._in_batches(
             lambda rows: self.model.encode_text(rows, normalize=self.layer == "projected"),
             self._fitted(tokens),
@@ -154,15 +154,15 @@ class OpenClip:
 def _load(name: str, pretrained: str | None) -> Any:
     import open_clip
 
-    known = name.startswith((LOCAL, HUB))
-    if known and pretrained is not None:
+    has_weights = name.startswith((LOCAL, HUB))
+    if has_weights and pretrained is not None:
         raise ConfigError(f"encoder.pretrained={pretrained}: {name} has its own weights; leave it out")
-    if not known:
+    if not has_weights:
         _check_name(name, pretrained)
     with _silent():
         try:
             model = open_clip.create_model(name, pretrained, require_pretrained=True)
-        except Exception as error:  # whatever the hub, the network, the disk and a state dict can raise
+        except Exception as error:  # the hub, the network, the disk and a state dict raise many types
             raise ConfigError(_unavailable(name, pretrained, error)) from error
         _check_tokenizer(name, open_clip.get_model_config(name) or {})
     return model
@@ -178,11 +178,11 @@ def _check_name(name: str, pretrained: str | None) -> None:
         raise ConfigError(f"encoder.model={name}: open_clip has no such model, {hint}")
     tags = open_clip.list_pretrained_tags_by_model(name)
     if pretrained is None or (pretrained not in tags and not Path(pretrained).is_file()):
-        given = "not given" if pretrained is None else f"no tag of {name} and no file"
+        problem = "not given" if pretrained is None else f"no tag of {name} and no file"
         nearest = difflib.get_close_matches(pretrained or "", tags, n=3, cutoff=0) or tags[:3]
         offer = f"it has {len(tags)} tags, such as {', '.join(nearest)}" if tags else "it has no tags"
         raise ConfigError(
-            f"encoder.pretrained={pretrained or ''}: {given}; {offer}; or give a file of weights"
+            f"encoder.pretrained={pretrained or ''}: {problem}; {offer}; or give a file of weights"
         )
 
 
@@ -194,27 +194,27 @@ def _check_tokenizer(name: str, config: dict[str, Any]) -> None:
 
 
 def _unavailable(name: str, pretrained: str | None, error: Exception) -> str:
-    """What was looked for, why it was not to be had, and what to give instead."""
+    """Return the message for a model that could not be loaded: the cause, and the settings to use instead."""
     text = (str(error).strip() or type(error).__name__).splitlines()[0]
     reason = text.partition(". Last error")[0].rpartition(": ")[2]
     if pretrained is not None and Path(pretrained).is_file():
         return f"encoder.pretrained={pretrained}: these are no weights of {name} ({reason})"
     if name.startswith(LOCAL):
         return f"encoder.model={name}: cannot be loaded ({reason})"
-    what = (
+    subject = (
         f"encoder.pretrained={pretrained}: the weights of {name}"
         if pretrained
         else f"encoder.model={name}: it"
     )
     return (
-        f"{what} cannot be downloaded ({reason}); where there is a local copy, "
+        f"{subject} cannot be downloaded ({reason}); where there is a local copy, "
         f"encoder.pretrained=FILE or encoder.model=FOLDER reads it"
     )
 
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """open_clip logs what it does and what goes wrong; the latter is told in one line."""
+    """Silence the log of open_clip, whose errors are reported in one line instead."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:

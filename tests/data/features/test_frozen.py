@@ -1,4 +1,4 @@
-"""Features of a frozen model: those of the model, computed once, and trained on as any other data."""
+"""Features of a frozen model: equal to the model's own, computed once, trained on like any other data."""
 
 import open_clip
 import pytest
@@ -39,14 +39,14 @@ def test_features_are_those_of_the_model(tiny, source, tmp_path) -> None:
     model = open_clip.create_model(f"local-dir:{tiny}").eval()
     for split in ("train", "append", "test"):
         pairs, before = source.pairs(split), tower.pairs(split)
-        found = projected.pairs(split)
+        after = projected.pairs(split)
         x, y = OpenClip(tiny).embed(pairs.x, pairs.y)
-        for features, expected in ((found.x, x), (found.y, y)):
+        for features, expected in ((after.x, x), (after.y, y)):
             unit = torch.nn.functional.normalize(features, dim=1)
             torch.testing.assert_close(unit, expected, rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(before.x @ model.visual.proj, found.x, rtol=1e-4, atol=1e-4)
-        torch.testing.assert_close(before.y @ model.text_projection, found.y, rtol=1e-4, atol=1e-4)
-        assert torch.equal(found.labels["category"], pairs.labels["category"])
+        torch.testing.assert_close(before.x @ model.visual.proj, after.x, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(before.y @ model.text_projection, after.y, rtol=1e-4, atol=1e-4)
+        assert torch.equal(after.labels["category"], pairs.labels["category"])
 
 
 def test_the_constructor_opens_nothing_and_the_model_is_loaded_once(tiny, source, tmp_path) -> None:
@@ -95,7 +95,7 @@ def test_what_changes_the_features_changes_their_folder(tiny, source, tmp_path) 
 
 
 def test_the_second_run_needs_no_model(tiny, command_line, monkeypatch, tmp_path) -> None:
-    """Nor does another encoder, and a run that is there already is known by its settings."""
+    """Neither does another encoder; a run that exists already is recognised by its settings."""
     assert command_line("train", *TINY, *CACHED) == 0
 
     def refuse(*args, **kwargs):

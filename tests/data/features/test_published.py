@@ -1,4 +1,4 @@
-"""The files of the published experiment, made here in its formats and by its names."""
+"""Files of the published experiment, in its formats and under its names."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def images_and_texts(folder: Path, joint: bool) -> Path:
 
 
 def cells(folder: Path) -> Path:
-    """As R writes them: names of cells in a first column without a heading."""
+    """Write tables as R does, with the names of cells in a first column without a heading."""
     folder.mkdir()
     names = [f"a_AAAC{i}-1" for i in range(60)]
     pd.DataFrame(X, names, [f"PC_{i + 1}" for i in range(6)]).to_csv(folder / "rna_pca.csv")
@@ -62,7 +62,7 @@ def test_cells_with_their_names(tmp_path) -> None:
     assert data.pairs("train").labels["fine"].tolist() == (rows % 5).tolist()
 
 
-def test_which_of_two(tmp_path) -> None:
+def test_joint_chooses_between_two_files(tmp_path) -> None:
     for joint in (True, False):
         folder = str(images_and_texts(tmp_path / "imagenetv2", joint))
     with pytest.raises(ConfigError, match=r"_False_10000.npy and .*_True_10000.npy; data.joint=… says which"):
@@ -71,7 +71,7 @@ def test_which_of_two(tmp_path) -> None:
     assert torch.equal(_rows(shifted, "x"), torch.from_numpy(X + True))
 
 
-def test_what_is_not_there(tmp_path) -> None:
+def test_missing_files_are_named(tmp_path) -> None:
     for absent, message in {
         "imagenetv2_class_True_10000.npy": r"holds no imagenetv2_class_True_10000.npy",
         "imagenetv2_image_embeds_True_10000.npy": r"holds no rna_pca.csv, and no <set>_image_embeds_<joint>_<n>.npy",

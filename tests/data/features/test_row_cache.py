@@ -1,4 +1,4 @@
-"""Rows that take long to compute are computed once, also where the first attempt was killed."""
+"""Rows are computed once, even if the first attempt was killed."""
 
 from pathlib import Path
 
@@ -12,16 +12,16 @@ X, Y = torch.randn(10, 3), torch.randn(10, 2)
 
 
 class Counting:
-    """Gives the rows above, and notes which it was asked for; fails at one of them."""
+    """Computes the rows above and records which; fails at row `fails_at`."""
 
     def __init__(self, fails_at: int | None = None) -> None:
-        self.asked: list[tuple[int, int]] = []
+        self.requested: list[tuple[int, int]] = []
         self.fails_at = fails_at
 
     def __call__(self, start: int, stop: int) -> tuple[torch.Tensor, torch.Tensor]:
         if start == self.fails_at:
             raise KeyboardInterrupt
-        self.asked.append((start, stop))
+        self.requested.append((start, stop))
         return X[start:stop], Y[start:stop]
 
     def rows(self, folder: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -31,11 +31,11 @@ class Counting:
 def test_computed_once_and_mapped_into_memory(tmp_path) -> None:
     first, second = Counting(), Counting()
     for rows in (first.rows(tmp_path / "new" / "rows"), second.rows(tmp_path / "new" / "rows")):
-        for found, expected in zip(rows, (X, Y), strict=True):
-            assert isinstance(found, np.memmap)
-            assert np.array_equal(found, expected.numpy())
-    assert first.asked == [(0, 4), (4, 8), (8, 10)]
-    assert second.asked == []
+        for array, expected in zip(rows, (X, Y), strict=True):
+            assert isinstance(array, np.memmap)
+            assert np.array_equal(array, expected.numpy())
+    assert first.requested == [(0, 4), (4, 8), (8, 10)]
+    assert second.requested == []
 
 
 def test_killed_and_continued(tmp_path, monkeypatch) -> None:
@@ -44,7 +44,7 @@ def test_killed_and_continued(tmp_path, monkeypatch) -> None:
         Counting(fails_at=8).rows(tmp_path)
     again = Counting()
     assert np.array_equal(again.rows(tmp_path)[0], X.numpy())
-    assert again.asked == [(8, 10)]
+    assert again.requested == [(8, 10)]
 
 
 def test_killed_before_anything_was_saved(tmp_path) -> None:
@@ -52,7 +52,7 @@ def test_killed_before_anything_was_saved(tmp_path) -> None:
         Counting(fails_at=8).rows(tmp_path)
     again = Counting()
     assert np.array_equal(again.rows(tmp_path)[1], Y.numpy())
-    assert again.asked[0] == (0, 4)
+    assert again.requested[0] == (0, 4)
 
 
 @pytest.mark.parametrize("damage", ["cut", "gone", "progress"])
@@ -67,7 +67,7 @@ def test_damaged_files_are_written_anew(tmp_path, damage) -> None:
         (tmp_path / "progress.json").write_text("{")
     again = Counting()
     assert np.array_equal(again.rows(tmp_path)[0], X.numpy())
-    assert len(again.asked) == 3
+    assert len(again.requested) == 3
 
 
 def test_changes_stay_in_memory(tmp_path) -> None:

@@ -1,4 +1,4 @@
-"""Embeddings from files: the same numbers from every format, and one line for whatever is wrong with one."""
+"""Embeddings from files: the same numbers from every format, and one line for a bad file."""
 
 import zipfile
 from pathlib import Path
@@ -17,7 +17,7 @@ TABLE = pd.DataFrame(ROWS.astype(float))
 
 
 def write(name: str) -> Path:
-    """ROWS in a file of that name, or something that is not quite that."""
+    """Write ROWS, or a variation of them, to a file of that name."""
     writers = {
         "rows.npy": lambda: np.save(name, ROWS),
         "fortran.npy": lambda: np.save(name, np.asfortranarray(ROWS)),
@@ -134,8 +134,11 @@ def _npz_of_objects() -> None:
 WRONG = {
     "missing.npy": (lambda: None, "no such file or directory"),
     "folder.npy": (lambda: Path("folder.npy").mkdir(), "is a directory"),
-    "x.pkl": (lambda: Path("x.pkl").touch(), ".pkl extension, which is not read; .npy, .npz, .safetensors"),
-    "x": (lambda: Path("x").touch(), "no extension, which is not read"),
+    "x.pkl": (
+        lambda: Path("x.pkl").touch(),
+        ".pkl extension, which is not supported; .npy, .npz, .safetensors",
+    ),
+    "x": (lambda: Path("x").touch(), "no extension, which is not supported"),
     "text.npy": (lambda: Path("text.npy").write_text("1,2\n"), "not an .npy file, whatever its name says"),
     "empty.npy": (lambda: Path("empty.npy").touch(), "not an .npy file"),
     "cut.npy": (lambda: _cut("rows.npy", "cut.npy", 300), "damaged or cut short"),
@@ -175,7 +178,7 @@ def test_what_is_wrong_is_one_line(name: str) -> None:
 
 
 def test_a_key_where_there_is_nothing_to_choose() -> None:
-    with pytest.raises(ConfigError, match=r"x_key=a: .npy holds one array"):
+    with pytest.raises(ConfigError, match=r"x_key=a: .npy holds one array, so leave it out"):
         read_array(write("rows.npy"), Key("a", "x_key"))
 
 

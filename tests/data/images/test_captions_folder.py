@@ -1,4 +1,4 @@
-"""A folder of images with captions.csv, and what becomes of samples that cannot be used."""
+"""A folder of images with captions.csv, and how samples that cannot be used are treated."""
 
 from pathlib import Path
 
@@ -45,7 +45,7 @@ def test_image_caption_and_label_belong_together(tmp_path: Path) -> None:
         assert label[row] == i % 3
 
 
-def test_several_captions_of_an_image_stay_on_one_side(tmp_path: Path) -> None:
+def test_several_captions_of_an_image_stay_in_one_split(tmp_path: Path) -> None:
     make(tmp_path)
     with (tmp_path / "captions.csv").open("a") as file:
         file.writelines(f"images/{i}.jpg,another {i} {j},a,b\n" for i in range(0, 40, 2) for j in range(4))
@@ -57,7 +57,7 @@ def test_several_captions_of_an_image_stay_on_one_side(tmp_path: Path) -> None:
     assert not sides[1] & (sides[0] | sides[2])
 
 
-def test_the_same_image_twice_stays_on_one_side(tmp_path: Path) -> None:
+def test_equal_images_stay_in_one_split(tmp_path: Path) -> None:
     make(tmp_path)
     with (tmp_path / "captions.csv").open("a") as file:
         for i in range(0, 40, 2):
@@ -96,7 +96,7 @@ def test_too_many_bad_samples_stop_the_run(tmp_path: Path, command_line, capsys)
     assert files_below(tmp_path) == before
 
 
-def test_what_was_expected_where(tmp_path: Path) -> None:
+def test_messages_name_the_expected_files(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no such folder; expected images and captions.csv"):
         load(tmp_path / "absent")
     with pytest.raises(ConfigError, match=r"holds no captions.csv"):

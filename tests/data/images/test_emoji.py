@@ -1,4 +1,4 @@
-"""Emoji from a miniature of the two npm packages, and stamps from one of Tux Paint's folder."""
+"""Emoji and Tux Paint's stamps, from miniatures of the two npm packages and of the folder of stamps."""
 
 import json
 from pathlib import Path
@@ -123,9 +123,7 @@ def test_corrupt_stamps(tmp_path: Path, capsys) -> None:
 
 def test_drawings_need_a_package(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("intrinsic_clip.data.images.tuxpaint.renders_svg", lambda: False)
-    with pytest.raises(
-        ConfigError, match=r"needs resvg_py: pip install 'intrinsic-clip\[svg\]'; data.svg=false"
-    ):
+    with pytest.raises(ConfigError, match=r"needs resvg_py: pip install resvg-py; data.svg=false"):
         read(TuxPaint(folder=str(tmp_path), svg=True, **SIZES))
 
 

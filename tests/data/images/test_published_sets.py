@@ -1,4 +1,4 @@
-"""COCO, Flickr30k, ImageNetV2 and YFCC, each in a miniature of the layout that its owners publish."""
+"""COCO, Flickr30k, ImageNetV2 and YFCC, each in a miniature of its published layout."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ N = 24
 
 
 def row_of(data, caption: str) -> torch.Tensor:
-    """The pixels that a caption came with."""
+    """Return the pixels of the pair with this caption."""
     pairs = [data.pairs(split) for split in ("train", "append", "test")]
     x, y = (torch.cat([getattr(p, side) for p in pairs]) for side in ("x", "y"))
     (place,) = (y == tokenize([caption])).all(1).nonzero()[0]
@@ -162,7 +162,7 @@ def test_corrupt_files_by_the_dozen(tmp_path: Path, capsys) -> None:
 
 
 @pytest.mark.parametrize("source", ["coco", "flickr30k", "imagenetv2", "yfcc", "captions_folder"])
-def test_a_missing_folder_is_told_from_the_command_line(source: str, command_line, tmp_path, capsys) -> None:
+def test_a_missing_folder_is_named_on_the_command_line(source: str, command_line, tmp_path, capsys) -> None:
     assert command_line("train", f"data={source}", "data.folder=absent") == 2
     assert "data.folder=absent: there is no such folder; expected" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""Streamed epochs: shared by processes, and gone on with in the middle."""
+"""Streamed epochs: shared by processes, and resumed in the middle."""
 
 import json
 import subprocess
@@ -20,7 +20,7 @@ UNEVEN = [30, 3, 11, 17, 2, 7, 30]  # less the 12 held out, eleven batches of 8
 SCRIPT = Path(__file__).parents[2] / "helpers" / "two_streams.py"
 
 
-def test_two_processes_see_every_pair_once_and_go_on_in_the_middle(tmp_path: Path) -> None:
+def test_two_processes_see_every_pair_once_and_resume_in_the_middle(tmp_path: Path) -> None:
     shards = write_shards(tmp_path / "set", UNEVEN)
     done = subprocess.run(
         [sys.executable, SCRIPT, shards, "2", tmp_path], capture_output=True, text=True, timeout=200
@@ -47,7 +47,7 @@ def load(shards: str, workers: int, batches: int | None = None) -> Epochs:
 
 
 def trainer_at(epoch: int, trained: int) -> Any:
-    """What a loader asks of Lightning's trainer."""
+    """Imitate the attributes of Lightning's trainer that a loader reads."""
     progress = SimpleNamespace(current=SimpleNamespace(processed=epoch))
     return SimpleNamespace(
         fit_loop=SimpleNamespace(epoch_progress=progress, epoch_loop=SimpleNamespace(batch_idx=trained - 1))
@@ -56,7 +56,7 @@ def trainer_at(epoch: int, trained: int) -> Any:
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")
 @pytest.mark.parametrize(("workers", "batches"), [(0, None), (0, 30), (2, None), (3, 30)])
-def test_an_epoch_goes_on_after_any_of_its_batches(
+def test_an_epoch_resumes_after_any_of_its_batches(
     tmp_path: Path, workers: int, batches: int | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shards = write_shards(tmp_path / "set", UNEVEN, spoilt=frozenset(range(0, 100, 7)))

@@ -41,9 +41,9 @@ def train_on(shards: str, *overrides: str) -> list[str]:
 
 
 def finished(folder: Path) -> dict:
-    found = results.read_completed(folder)
-    assert found is not None
-    return found
+    completed = results.read_completed(folder)
+    assert completed is not None
+    return completed
 
 
 def test_the_default_probes_measure_what_is_held_out(tmp_path: Path, command_line) -> None:
@@ -52,13 +52,13 @@ def test_the_default_probes_measure_what_is_held_out(tmp_path: Path, command_lin
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", module="pytorch_lightning|torch")
         assert command_line("train", *train_on(shards, "data.workers=0", "trainer.max_epochs=1")) == 0
-    found = finished(next(tmp_path.glob("outputs/custom/*")))
-    assert not [name for name in found["metrics"] if "in_sample" in name]
-    assert found["reasons"] == {}
-    assert all(value is not None for metric in found["metrics"].values() for value in metric["values"])
+    completed = finished(next(tmp_path.glob("outputs/custom/*")))
+    assert not [name for name in completed["metrics"] if "in_sample" in name]
+    assert completed["reasons"] == {}
+    assert all(value is not None for metric in completed["metrics"].values() for value in metric["values"])
 
 
-def test_killed_within_an_epoch_goes_on_with_the_next_sample(tmp_path: Path, command_line, capsys) -> None:
+def test_killed_within_an_epoch_resumes_with_the_next_sample(tmp_path: Path, command_line, capsys) -> None:
     shards = write_shards(tmp_path / "set", [90, 5, 105, 88], spoilt=frozenset([100]))
     settings = train_on(shards, "data.epoch_batches=40")
     process = start(tmp_path, *settings, "checkpoint_seconds=0")
@@ -83,7 +83,7 @@ def test_killed_within_an_epoch_goes_on_with_the_next_sample(tmp_path: Path, com
 
 
 def test_two_processes_measure_what_one_does(tmp_path: Path, command_line) -> None:
-    """An epoch is one batch, so that both see the same rows in it, in whatever order."""
+    """With one batch per epoch both see the same rows in it, in any order."""
     shards = write_shards(tmp_path / "set", [50, 2, 50])
     tiny_open_clip(tmp_path / "tiny", width=48)
     model = ["encoder=open_clip", "encoder.model=tiny", "encoder.trainable=all", "data.image_size=32"]
@@ -102,7 +102,7 @@ def test_two_processes_measure_what_one_does(tmp_path: Path, command_line) -> No
 
 
 @pytest.mark.parametrize("sizes", [[300], [100] * 3])
-def test_too_many_bad_samples_are_told_before_anything_is_written(
+def test_too_many_bad_samples_stop_the_run_before_anything_is_written(
     tmp_path: Path, command_line, capsys, sizes: list[int]
 ) -> None:
     shards = write_shards(tmp_path / "set", sizes, spoilt=frozenset(range(0, 300, 10)))

@@ -1,4 +1,4 @@
-"""CITE-seq: the RNA and the surface proteins of the same cells, with the paper's preprocessing.
+"""Read CITE-seq, the RNA and the surface proteins of the same cells, and preprocess it as the paper does.
 
 X is the first principal components of RNA counts (normalised, log, scaled), Y those of protein counts (centred log
 ratio, scaled), as for the bone-marrow cells of Stuart et al. 2019 in the paper.
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 COUNTS_PER_CELL = 1e4
 LARGEST_SCALED = 10.0
 EXACT_UP_TO = 2000  # cells or genes, whichever are fewer
-ANNDATA_HINT = "reading .h5ad needs anndata: pip install 'intrinsic-clip[citeseq]'"
-MUDATA_HINT = "reading .h5mu needs mudata: pip install 'intrinsic-clip[citeseq]'"
+ANNDATA_HINT = "reading .h5ad needs anndata: pip install anndata"
+MUDATA_HINT = "reading .h5mu needs mudata: pip install anndata mudata"
 PROTEIN_TYPES = ("ADT", "Antibody Capture", "protein", "prot")
 
 
@@ -51,11 +51,12 @@ class CiteSeq(FeaturePairs):
         cells: the .csv of label sets, a row per cell with its name first; .h5ad and .h5mu hold them.
         labels: the column of each label set: `{coarse: celltype.l1, fine: celltype.l2}`.
         given: `counts` are preprocessed; `components` in .csv files are taken as they are.
-        rna_components, protein_components: how many principal components of each.
+        rna_components, protein_components: numbers of principal components.
         options: see `FeaturePairs`.
 
     Raises:
-        ConfigError: a file that is missing, damaged or not as described, or no counts.
+        ConfigError: settings that do not go together; `read` raises it for a file that is missing, damaged or not as
+            described, and for values that are no counts.
     """
 
     def __init__(
@@ -89,7 +90,7 @@ class CiteSeq(FeaturePairs):
 
 
 def _check_files(rna: Path, protein: str | None, cells: str | None, labels: Mapping[str, str]) -> None:
-    """Raise ConfigError where the settings name files that do not go together."""
+    """Check that the settings name files that go together."""
     suffix = rna.suffix.lower()
     if suffix not in (".csv", ".h5ad", ".h5mu"):
         raise ConfigError(f"data.rna={rna}: must be a .csv, .h5ad or .h5mu file")
@@ -102,12 +103,12 @@ def _check_files(rna: Path, protein: str | None, cells: str | None, labels: Mapp
 
 
 def log_normalised(counts: Tensor) -> Tensor:
-    """log(1 + counts of a cell per 10,000 of it), `(n, genes)`."""
+    """Return log(1 + counts of a cell per 10,000 of it), `(n, genes)`."""
     return (counts * (COUNTS_PER_CELL / counts.sum(1, keepdim=True).clamp_min(1))).log1p_()
 
 
 def centred_log_ratio(counts: Tensor) -> Tensor:
-    """Each cell's proteins relative to their geometric mean, `(n, proteins)`, as Seurat defines it (margin 2).
+    """Return each cell's proteins relative to their geometric mean, `(n, proteins)`, as Seurat does (margin 2).
 
     log(1 + c / exp(Σ log(1 + c) / p)): the sum is over all p proteins of the cell, and a count of 0 stays 0.
     """
@@ -115,24 +116,29 @@ def centred_log_ratio(counts: Tensor) -> Tensor:
 
 
 def scaled(columns: Tensor) -> Tensor:
-    """Each column with mean 0 and standard deviation 1, at most 10; one that is constant is 0."""
+    """Return each column with mean 0 and standard deviation 1, cut at 10; constant columns become 0."""
     centred = columns - columns.mean(0)
     deviation = centred.std(0)
     return centred.div_(torch.where(deviation > 0, deviation, 1)).clamp_max_(LARGEST_SCALED)
 
 
-def components(columns: Tensor, count: int, what: str) -> Tensor:
-    """The first principal components `(n, count)` of columns of about mean 0.
+def components(columns: Tensor, count: int, modality: str) -> Tensor:
+    """Return the first principal components `(n, count)` of columns of about mean 0.
 
-    Of large matrices by randomised subspace iteration (Halko et al. 2011) with as many directions again to spare. The
-    sign of each is that which makes its largest loading positive, so that it does not depend on the machine.
+    Large matrices use randomised subspace iteration (Halko et al. 2011) with as many spare directions again. Signs
+    make the largest loading of each component positive, so that they do not depend on the machine.
+
+    Raises:
+        ConfigError: there are not as many components; the message names the setting of the modality.
     """
     most = min(columns.shape[0] - 1, columns.shape[1])
     if count > most:
         n, features = columns.shape
-        raise ConfigError(f"data.{what}_components={count}: {n:,} cells × {features:,} features have {most}")
+        raise ConfigError(
+            f"data.{modality}_components={count}: {n:,} cells × {features:,} features have {most}"
+        )
     if min(columns.shape) <= EXACT_UP_TO:
-        # Directions of like variance are ill-determined, so rounding must be small.
+        # Directions of similar variance are ill-conditioned, so rounding must be small.
         directions = torch.linalg.svd(columns.double(), full_matrices=False).Vh[:count].T.to(columns.dtype)
     else:
         with torch.random.fork_rng(devices=[]):
@@ -143,10 +149,10 @@ def components(columns: Tensor, count: int, what: str) -> Tensor:
 
 
 def read_cells(rna: Path, protein: str | None, cells: str | None, labels: dict[str, str]) -> Cells:
-    """Counts and classes from .csv files, an .h5ad or an .h5mu.
+    """Read counts and classes from .csv files, an .h5ad or an .h5mu.
 
     Raises:
-        ConfigError: with one line that says which setting is wrong.
+        ConfigError: in one line that names the setting.
     """
     suffix = rna.suffix.lower()
     if suffix in (".h5ad", ".h5mu") and not rna.is_file():
@@ -155,7 +161,7 @@ def read_cells(rna: Path, protein: str | None, cells: str | None, labels: dict[s
         return _from_h5ad(rna, protein, labels)
     if suffix == ".h5mu":
         return _from_h5mu(rna, protein, labels)
-    assert protein is not None  # see _check_files
+    assert protein is not None  # _check_files
     return _from_csv(rna, protein, cells, labels)
 
 
@@ -188,11 +194,11 @@ def _counts_of(path: Path, setting: str) -> "pd.DataFrame":
         raise ConfigError(
             f"data.{setting}={path}: damaged, or no table ({str(error).splitlines()[0]})"
         ) from error
-    odd = [str(name) for name, kind in table.dtypes.items() if kind.kind not in "fiub"]
-    if odd or table.empty:
-        seen = f"column {odd[0]!r} holds other things" if odd else "it holds none"
+    not_numeric = [str(name) for name, dtype in table.dtypes.items() if dtype.kind not in "fiub"]
+    if not_numeric or table.empty:
+        contents = f"column {not_numeric[0]!r} holds other things" if not_numeric else "it holds none"
         raise ConfigError(
-            f"data.{setting}={path}: wanted are numbers, a row per cell, its name first; {seen}"
+            f"data.{setting}={path}: must hold numbers, a row per cell, its name first; {contents}"
         )
     return table
 
@@ -210,7 +216,7 @@ def _from_h5ad(path: Path, protein: str | None, labels: dict[str, str]) -> Cells
         if protein not in cells.obsm:
             offer = ", ".join(cells.obsm) or "none"
             raise ConfigError(f"data.protein={protein}: {path.name} has no such obsm; obsm: {offer}")
-        rna, found = cells.X, cells.obsm[protein]
+        rna, proteins = cells.X, cells.obsm[protein]
     else:
         types = next(
             (cells.var[c].astype(str) for c in ("feature_types", "modality") if c in cells.var), None
@@ -219,8 +225,8 @@ def _from_h5ad(path: Path, protein: str | None, labels: dict[str, str]) -> Cells
         if is_protein is None or not is_protein.any():
             offer = ", ".join(cells.obsm) or "none"
             raise ConfigError(f"data.protein: must name the obsm of {path.name} that holds proteins: {offer}")
-        rna, found = cells[:, ~is_protein].X, cells[:, is_protein].X
-    return Cells(_dense(rna), _dense(found), _classes(path, cells.obs, labels))
+        rna, proteins = cells[:, ~is_protein].X, cells[:, is_protein].X
+    return Cells(_dense(rna), _dense(proteins), _classes(path, cells.obs, labels))
 
 
 def _from_h5mu(path: Path, protein: str | None, labels: dict[str, str]) -> Cells:
@@ -247,14 +253,14 @@ def _from_h5mu(path: Path, protein: str | None, labels: dict[str, str]) -> Cells
 
 
 def _joined(cells: Any, rna: str, names: Any) -> "pd.DataFrame":
-    """What is known of the cells, from the whole and from the RNA part."""
+    """Join the annotations of the cells in the whole file and in its RNA part."""
     whole, part = cells.obs.loc[names], cells[rna].obs.loc[names]
     return whole.join(part[[column for column in part.columns if column not in whole.columns]])
 
 
-def _classes(path: Path, known: "pd.DataFrame", labels: dict[str, str]) -> dict[str, Tensor]:
-    require_columns(path, known, *labels.values())
-    return {name: class_codes(known[column].astype(str).tolist()) for name, column in labels.items()}
+def _classes(path: Path, annotations: "pd.DataFrame", labels: dict[str, str]) -> dict[str, Tensor]:
+    require_columns(path, annotations, *labels.values())
+    return {name: class_codes(annotations[column].astype(str).tolist()) for name, column in labels.items()}
 
 
 def _dense(matrix: Any) -> Tensor:
@@ -265,8 +271,8 @@ def _dense(matrix: Any) -> Tensor:
 def _check_counts(source: str, counts: Tensor) -> None:
     if not bool(torch.isfinite(counts).all()) or bool((counts < 0).any()):
         raise ConfigError(
-            f"data: {source} holds NaN or numbers below 0, so it is no counts; data.given=components takes "
-            "what is preprocessed already"
+            f"data: {source} holds NaN or numbers below 0, so these are no counts; data.given=components takes "
+            "components that are preprocessed already"
         )
 
 

@@ -1,4 +1,4 @@
-"""Embeddings of anything, from a pair of files: the rows to train on are what another model made of them."""
+"""Sources of feature vectors, and the one that reads them from a pair of files."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -21,11 +21,11 @@ from intrinsic_clip.errors import ConfigError
 
 @dataclass(frozen=True)
 class Features:
-    """What a source of feature vectors read: x `(n, d_x)`, y `(n, d_y)`, and label sets `(n,)` int64 by name.
+    """Paired feature vectors as a source reads them: x `(n, d_x)`, y `(n, d_y)`, label sets `(n,)` int64 by name.
 
     Attributes:
-        contents: what tells whether two rows are the same (see `row_digests`); None: those of x. Where x is computed,
-            those of what it was computed from, since rounding differs between machines.
+        contents: digests that tell which rows are equal (see `row_digests`); None: those of x. A source that computes x
+            gives digests of its input instead, since rounding differs between machines.
     """
 
     x: Tensor
@@ -35,18 +35,18 @@ class Features:
 
 
 class FeaturePairs(PairedData):
-    """Paired feature vectors x `(n, d_x)` and y `(n, d_y)`, float32; subclasses `read_rows`.
+    """A source of paired feature vectors x `(n, d_x)` and y `(n, d_y)`, float32; subclasses implement `read_rows`.
 
     Args:
-        n_train, n_append, n_test: rows to train on, for the population norm, and held out; None: all that are left.
-            Rows whose x is the same are on the same side.
+        n_train, n_append, n_test: rows to train on, for the population norm, and held out; None: all remaining rows.
+            Rows with equal x are in the same split.
         batch_size: pairs per step.
         split_seed: determines the split and the noise.
-        noise_y: σ of Gaussian noise on y, for texts that repeat; in the units that y is given in.
+        noise_y: σ of Gaussian noise on y, for texts that repeat, in the units of y as it is read.
         standardise: subtract each feature's mean over the training rows and divide by one number per modality.
 
     Raises:
-        ConfigError: what cannot be read, or fewer rows than asked for.
+        ConfigError: more than one size is None; `read` raises it for files and for fewer rows than requested.
     """
 
     d_x: int | None
@@ -77,14 +77,14 @@ class FeaturePairs(PairedData):
 
     @abstractmethod
     def read_rows(self) -> Features:
-        """The rows of all splits.
+        """Read the rows of all splits.
 
         Raises:
-            ConfigError: with one line that says what is wrong with which setting.
+            ConfigError: in one line that names the setting and what is wrong with it.
         """
 
     def load(self, device: torch.device) -> dict[Split, Pairs]:
-        """The splits, on the device."""
+        """Return the splits on the device, with noise and standardised where that is set."""
         x = self._features.x.float()
         y = with_noise(self._features.y.float(), self.noise_y, self.split_seed)
         if self.standardise:
@@ -101,17 +101,18 @@ class FeaturePairs(PairedData):
 
 
 class EmbeddingFiles(FeaturePairs):
-    """`FeaturePairs` from .npy, .npz, .safetensors, .parquet or .csv files, row i of each belonging together.
+    """`FeaturePairs` from .npy, .npz, .safetensors, .parquet or .csv files; row i of each is a pair.
 
     Args:
         x, y: the files; one file may hold both.
-        x_key, y_key: which array or column of lists, where a file holds several.
-        labels: for each label set a file with one class per row; also names, and a column of a table.
-        label_keys: which array or column of it, where it holds several.
+        x_key, y_key: name of the array or column of lists, where a file holds several.
+        labels: for each label set a file with one class, number or name, per row.
+        label_keys: for each label set the array or column of its file, where that holds several.
         options: see `FeaturePairs`.
 
     Raises:
-        ConfigError: a file that is missing, damaged or of another length, or rows with NaN.
+        ConfigError: a label key without a file; `read` raises it for a file that is missing, damaged or of another
+            length, or holds NaN.
     """
 
     def __init__(

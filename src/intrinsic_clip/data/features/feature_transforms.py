@@ -1,18 +1,21 @@
-"""What is done to features before they are trained on."""
+"""Transform features before training: standardise them, or add noise."""
 
 import torch
 from torch import Tensor
 
 
 def standardised(columns: Tensor, train: Tensor) -> Tensor:
-    """Features `(n, d)` without their mean, divided by one number: unit variance on average over the rows `train`."""
+    """Return features `(n, d)` minus their mean, divided by one number.
+
+    Over the rows `train` each feature has mean 0, and the features have unit variance on average.
+    """
     centred = columns - columns[train].mean(0)
     scale = centred[train].square().mean().sqrt()
     return centred / scale if scale > 0 else centred
 
 
 def with_noise(rows: Tensor, sigma: float, seed: int) -> Tensor:
-    """Rows plus Gaussian noise of this standard deviation, so that repeated ones differ (paper, ImageNetV2)."""
+    """Return rows plus Gaussian noise of standard deviation `sigma`, so that repeats differ (paper, ImageNetV2)."""
     if sigma == 0:
         return rows
     return rows + sigma * torch.randn(rows.shape, generator=torch.Generator().manual_seed(seed))

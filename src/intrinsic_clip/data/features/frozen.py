@@ -1,4 +1,4 @@
-"""Features of a frozen pretrained model in place of images and captions: how the paper trains."""
+"""Replace images and captions by the features of frozen pretrained towers, as the paper does."""
 
 import hashlib
 from abc import abstractmethod
@@ -21,29 +21,29 @@ from intrinsic_clip.encoders.projections import FeatureLayer
 from intrinsic_clip.runs.contents import digest, weights_digest
 
 SPLITS: tuple[Split, ...] = ("train", "append", "test")
-PREPROCESSING = 1  # to be raised whenever the same model would be fed otherwise
+PREPROCESSING = 1  # raise it whenever the input of the same model changes
 
 Texts = Tensor | list[str]  # token ids, or captions as they were written
 Embed = Callable[[Tensor, Any], tuple[Tensor, Tensor]]
 
 
 class FrozenFeatures(PairedData):
-    """Another source's images and captions as the features of two towers, computed once and kept on disk.
+    """Features of another source's images and captions from two towers, computed once and kept on disk.
 
-    The folder of the features has the hash of all that they depend on: the pixels and captions, the model, its
-    weights, how pictures are prepared, and which features are meant. Subclasses say which towers these are.
+    The folder of the features is named by a hash of all that they depend on: pixels, captions, model, weights,
+    preprocessing and layer. Subclasses define the towers.
 
     Args:
-        source: of images `(n, 3, h, w)`, floats in [0, 1] or uint8, and token ids `(n, length)`.
+        source: a source of images `(n, 3, h, w)`, floats in [0, 1] or uint8, and token ids `(n, length)`.
         standardise: subtract each feature's mean over the training rows and divide by one number per modality, so
             that a feature has unit variance on average.
-        noise_y: σ of Gaussian noise on y before that, for captions that repeat; of given features always the same.
-        folder: where features are kept.
+        noise_y: σ of Gaussian noise on y before that, for captions that repeat; the same noise in every run.
+        folder: parent of the features' folders.
         batch_size: rows that the model computes at once.
-        device: where it computes; None: a GPU where there is one.
+        device: where the model computes; None: a GPU if there is one.
 
     Raises:
-        ConfigError: the source has no images and captions, or the model cannot be had.
+        ConfigError: from `read`: the source has no images and captions, or the model cannot be loaded.
     """
 
     model: str
@@ -81,18 +81,18 @@ class FrozenFeatures(PairedData):
 
     @abstractmethod
     def texts(self) -> Texts:
-        """What the caption tower reads of each pair of the source, split by split."""
+        """Return the input of the caption tower for each pair of the source, split by split."""
 
     @abstractmethod
     def key(self) -> list[Any]:
-        """What the features depend on, beside images and texts."""
+        """Return all that the features depend on except images and texts, for the folder's hash."""
 
     @abstractmethod
     def towers(self, batch_size: int, device: str | None) -> Embed:
-        """The loaded towers: from images and texts of a batch to both features, float32 on the CPU."""
+        """Load the towers and return their function from a batch of images and texts to float32 features on the CPU."""
 
     def load(self, device: torch.device) -> dict[Split, Pairs]:
-        """The splits of the source, on the device."""
+        """Return the features of the source's splits on the device."""
         bounds = np.cumsum([0, *(self.sizes[split] for split in SPLITS)])
         train = torch.arange(self.sizes["train"])
         x, y = map(torch.from_numpy, self._features)
@@ -110,11 +110,11 @@ class FrozenFeatures(PairedData):
         }
 
     def read_captions(self, split: Split, rows: Tensor | None = None) -> list[str]:
-        """What the source says."""
+        """Return the captions of the source."""
         return self.source.read_captions(split, rows)
 
     def examples(self, rows: Tensor) -> Examples | None:
-        """What the source shows."""
+        """Return the pictures and captions of the source."""
         return self.source.examples(rows)
 
 
@@ -123,8 +123,9 @@ class OpenClipFeatures(FrozenFeatures):
 
     Args:
         source: see `FrozenFeatures`.
-        model, pretrained: as `encoder=open_clip` takes them.
-        features: the towers' own (ViT-L/14: 1024 and 768), or projected (768 and 768); neither is normalised.
+        model, pretrained: see `OpenClip`.
+        features: `tower` for features before the projection (ViT-L/14: 1024 and 768), `projected` for those after it
+            (768 and 768); neither is normalised.
         options: see `FrozenFeatures`.
     """
 
@@ -140,25 +141,25 @@ class OpenClipFeatures(FrozenFeatures):
         super().__init__(source, **options)
 
     def texts(self) -> Tensor:
-        """Token ids of open_clip's tokenizer."""
+        """Return token ids of open_clip's tokenizer."""
         return torch.cat([self.source.pairs(split).y for split in SPLITS])
 
     def key(self) -> list[Any]:
-        """Model, weights, preparation and layer."""
+        """Return model, weights, version of the preprocessing, and layer."""
         return [weights_digest(self.model), weights_digest(self.pretrained), PREPROCESSING, self.layer]
 
     def towers(self, batch_size: int, device: str | None) -> Embed:
-        """The model's."""
+        """Load the model."""
         return OpenClip(self.model, self.pretrained, batch_size, device, self.layer).load().features
 
 
 class PackagedFeatures(FrozenFeatures):
-    """`FrozenFeatures` of EfficientNet-Lite0 `(n, 1280)` and of all-MiniLM-L6-v2 `(n, 384)`, which are packages.
+    """`FrozenFeatures` of EfficientNet-Lite0 `(n, 1280)` and all-MiniLM-L6-v2 `(n, 384)`, two PyPI packages.
 
-    Those of the shipped Open Clip Art set are of these towers, from drawings of 224 pixels.
+    The shipped features of Open Clip Art come from these towers and from drawings of 224 pixels.
 
     Args:
-        source: see `FrozenFeatures`; captions are read as they were written.
+        source: see `FrozenFeatures`; the caption tower reads captions as they were written.
         options: see `FrozenFeatures`.
     """
 
@@ -168,20 +169,20 @@ class PackagedFeatures(FrozenFeatures):
         super().__init__(source, **options)
 
     def texts(self) -> list[str]:
-        """Captions as they were written."""
+        """Return the captions as they were written."""
         return [caption for split in SPLITS for caption in self.source.read_captions(split)]
 
     def key(self) -> list[Any]:
-        """Weights and preparation."""
+        """Return digests of the weights and the version of the preprocessing."""
         return [*(weights_digest(str(path)) for path in packaged_weights()), PREPROCESSING]
 
     def towers(self, batch_size: int, device: str | None) -> Embed:
-        """The packages'."""
+        """Load both packages' towers."""
         return PackagedTowers(batch_size, device).load().features
 
 
 def _fingerprint(rows: Texts) -> list[Any]:
-    """Of the content of a tensor, or of captions."""
+    """Return a JSON value that identifies the content of a tensor, or the captions themselves."""
     if isinstance(rows, list):
         return rows
     return [

@@ -1,4 +1,4 @@
-"""The feature files of the paper's published experiment, by the names that its code gives them."""
+"""Read the feature files of the paper's published experiment by the names that its code gives them."""
 
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,12 @@ class PublishedFeatures(FeaturePairs):
     lab2.csv, the label sets `coarse` and `fine`.
 
     Args:
-        folder: one of these.
-        joint: which files, where both `True` and `False` are there.
+        folder: one of these folders.
+        joint: `<joint>` in the file names, where the folder holds files of both values.
         options: see `FeaturePairs`.
 
     Raises:
-        ConfigError: none of these files are there, or not all, or it is left open which.
+        ConfigError: from `read`: files are missing, or there are several and `joint` is not given.
     """
 
     def __init__(self, folder: str, joint: bool | None = None, **options: Any) -> None:
@@ -39,16 +39,18 @@ class PublishedFeatures(FeaturePairs):
 
 
 def _files(folder: Path, joint: bool | None) -> tuple[Path, Path, dict[str, Path]]:
-    """x, y and label sets."""
+    """Return the paths of x, y and each label set."""
     require_folder(folder, f"{CELLS[0]}, or <set>_{IMAGES}_<joint>_<n>.npy")
     if (folder / CELLS[0]).is_file():
         x, y = (require_file(folder, name) for name in CELLS)
         return x, y, {name: require_file(folder, file) for name, file in CELL_LABELS.items()}
     names = sorted(path.name for path in folder.glob(f"*_{IMAGES}_{'*' if joint is None else joint}_*.npy"))
     if len(names) != 1:
-        there = f"holds {' and '.join(names)}; data.joint=… says which" if names else f"holds no {CELLS[0]}"
-        wanted = "" if names else f", and no <set>_{IMAGES}_{'<joint>' if joint is None else joint}_<n>.npy"
-        raise ConfigError(f"data.folder={folder}: {there}{wanted}")
+        contents = (
+            f"holds {' and '.join(names)}; data.joint=… says which" if names else f"holds no {CELLS[0]}"
+        )
+        missing = "" if names else f", and no <set>_{IMAGES}_{'<joint>' if joint is None else joint}_<n>.npy"
+        raise ConfigError(f"data.folder={folder}: {contents}{missing}")
     x, y, classes = (
         require_file(folder, names[0].replace(IMAGES, part)) for part in (IMAGES, TEXTS, CLASSES)
     )

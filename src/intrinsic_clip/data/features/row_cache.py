@@ -1,4 +1,4 @@
-"""Arrays of rows that take long to compute: written batch by batch into memory-mapped files, and never twice."""
+"""Compute arrays of rows once: batch by batch into memory-mapped files, resumable after a kill."""
 
 import json
 import time
@@ -14,51 +14,53 @@ from tqdm import tqdm
 
 from intrinsic_clip.runs.atomic import naming, write_atomically
 
-SAVE_SECONDS = 5.0  # what a kill may cost
+SAVE_SECONDS = 5.0  # a kill loses at most as much work
 PROGRESS, LOCK = "progress.json", "lock"
 
 Compute = Callable[[int, int], tuple[Tensor, Tensor]]
 
 
 def load_or_compute_rows(
-    folder: Path, rows: int, batch_size: int, compute: Callable[[], Compute], what: str
+    folder: Path, rows: int, batch_size: int, prepare: Callable[[], Compute], title: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Two float32 arrays with `rows` rows, mapped from x.npy and y.npy; changes to them stay in memory.
+    """Return two float32 arrays with `rows` rows, mapped from x.npy and y.npy; changes to them stay in memory.
 
-    A process that was killed is continued where it last saved; one that comes while another computes waits for it.
+    Rows that are not on disk yet are computed. After a kill the next process resumes from the last save; a process
+    that starts while another computes waits for it.
 
     Args:
-        folder: of the files, which stands for what they hold; made if need be.
-        rows: how many there are.
+        folder: folder of the files, whose name identifies their content; created if missing.
+        rows: number of rows.
         batch_size: rows to compute at once.
-        compute: gives the function from `start, stop` to those rows of both; called only where rows are missing.
-        what: is computed, for the progress bar.
+        prepare: returns the function that computes rows `start` to `stop` of both arrays; called only if rows are
+            missing.
+        title: title of the progress bar.
 
     Raises:
-        OSError: where the folder cannot be written.
+        OSError: the folder cannot be written.
     """
-    if _done(folder, rows) < rows:
-        begun = compute()  # first: what is wrong with a model is told before anything is written
+    if _count_done(folder, rows) < rows:
+        compute = prepare()  # first, so that a model that cannot be loaded leaves no files
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / LOCK):
-            if _done(folder, rows) < rows:
-                _compute_rest(folder, rows, batch_size, begun, what)
+            if _count_done(folder, rows) < rows:
+                _compute_missing(folder, rows, batch_size, compute, title)
     x, y = (_mapped(folder, name, "c") for name in ("x", "y"))
     return x, y
 
 
-def _compute_rest(folder: Path, rows: int, batch_size: int, compute: Compute, what: str) -> None:
-    done = _done(folder, rows)
+def _compute_missing(folder: Path, rows: int, batch_size: int, compute: Compute, title: str) -> None:
+    done = _count_done(folder, rows)
     arrays = [_mapped(folder, name, "r+") for name in ("x", "y")] if done else []
     saved_at = time.monotonic()
-    # Onto a terminal only: in a log file a bar is noise.
-    with tqdm(total=rows, initial=done, desc=what, unit="rows", dynamic_ncols=True, disable=None) as bar:
+    # Shown on a terminal only: in a log file a bar is noise.
+    with tqdm(total=rows, initial=done, desc=title, unit="rows", dynamic_ncols=True, disable=None) as bar:
         for start in range(done, rows, batch_size):
             stop = min(start + batch_size, rows)
             batch = compute(start, stop)
             if not arrays:
                 arrays = [
-                    _created(folder, name, rows, part) for name, part in zip(("x", "y"), batch, strict=True)
+                    _create(folder, name, rows, part) for name, part in zip(("x", "y"), batch, strict=True)
                 ]
             for array, part in zip(arrays, batch, strict=True):
                 array[start:stop] = part.numpy()
@@ -68,8 +70,8 @@ def _compute_rest(folder: Path, rows: int, batch_size: int, compute: Compute, wh
             bar.update(stop - start)
 
 
-def _done(folder: Path, rows: int) -> int:
-    """How many rows are there for good: none where the files are not whole."""
+def _count_done(folder: Path, rows: int) -> int:
+    """Return the number of rows saved; 0 where the files are not whole."""
     try:
         done = json.loads((folder / PROGRESS).read_text())["rows"]
         whole = all(len(_mapped(folder, name, "r")) == rows for name in ("x", "y"))
@@ -79,18 +81,18 @@ def _done(folder: Path, rows: int) -> int:
 
 
 def _mapped(folder: Path, name: str, mode: Literal["r", "r+", "c"]) -> np.memmap:
-    rows: np.memmap = np.load(folder / f"{name}.npy", mmap_mode=mode, allow_pickle=False)
-    return rows
+    array: np.memmap = np.load(folder / f"{name}.npy", mmap_mode=mode, allow_pickle=False)
+    return array
 
 
-def _created(folder: Path, name: str, rows: int, like: Tensor) -> np.memmap:
+def _create(folder: Path, name: str, rows: int, like: Tensor) -> np.memmap:
     path = folder / f"{name}.npy"
     with naming(path):
         return open_memmap(path, "w+", np.float32, (rows, *like.shape[1:]))
 
 
 def _save(folder: Path, arrays: list[np.memmap], done: int) -> None:
-    """The rows first and then their number, so that no row counts that is not on the disk."""
+    """Save the rows before their number, so that no row counts that is not on disk."""
     for array in arrays:
         array.flush()
     write_atomically(folder / PROGRESS, json.dumps({"rows": done}))

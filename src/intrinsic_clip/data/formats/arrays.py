@@ -1,7 +1,7 @@
-"""Embeddings from a file: .npy, .npz, .safetensors, .parquet or .csv, one row per item.
+"""Read embeddings from .npy, .npz, .safetensors, .parquet and .csv files, one row per item.
 
 Every reader returns a `(n, d)` tensor of float32, or of float64 where the file holds more digits than that, or raises
-ConfigError with one line that says what is wrong. Nothing that could run code is read.
+ConfigError with one line that says what is wrong. Content that could run code is never loaded.
 """
 
 import io
@@ -35,21 +35,25 @@ PARQUET_HINT = "reading .parquet needs pyarrow: pip install pyarrow"
 
 @dataclass(frozen=True)
 class Key:
-    """Which array of an .npz or .safetensors, or which column of lists of a .parquet.
+    """The name of an array in an .npz or .safetensors, or of a column of lists in a .parquet.
 
     Attributes:
-        value: its name, or None where there is no choice.
-        option: what the user calls this setting.
+        value: the name; None if the file holds only one.
+        option: name of the setting, for messages.
     """
 
     value: str | None = None
     option: str = "key"
 
-    def choose(self, names: list[str], what: str) -> str:
-        """The name given, or the only one there is."""
+    def choose(self, names: list[str], kind: str) -> str:
+        """Return the requested name, or the only one; `kind` is the plural used in messages.
+
+        Raises:
+            ConfigError: there is no such name, or several and none requested.
+        """
         if self.value is None and len(names) == 1:
             return names[0]
-        offer = f"{what}: {', '.join(sorted(names)) or 'none'}"
+        offer = f"{kind}: {', '.join(sorted(names)) or 'none'}"
         if self.value is None:
             raise ConfigError(f"holds {len(names)} {offer}; {self.option}=… says which")
         if self.value not in names:
@@ -58,18 +62,18 @@ class Key:
 
 
 def read_array(path: Path, key: Key = Key()) -> tuple[Tensor, list[str]]:
-    """The array in a file, and what was decided about it that the user should know.
+    """Return the array in a file as `(n, d)`, and notes for the user on how the file was interpreted.
 
     Raises:
         ConfigError: there is no such file, it is damaged, or it does not hold one matrix of numbers.
     """
     reader = READERS.get(path.suffix.lower())
     if reader is None:
-        raise ConfigError(f"{path.suffix or 'no'} extension, which is not read; {', '.join(READERS)} are")
-    if key.value is not None and reader not in (_read_npz, _read_safetensors, _read_parquet):
         raise ConfigError(
-            f"{key.option}={key.value}: {path.suffix} holds one array, there is nothing to choose"
+            f"{path.suffix or 'no'} extension, which is not supported; {', '.join(READERS)} are"
         )
+    if key.value is not None and reader not in (_read_npz, _read_safetensors, _read_parquet):
+        raise ConfigError(f"{key.option}={key.value}: {path.suffix} holds one array, so leave it out")
     try:
         array, notes = reader(path, key)
         return as_rows(array), notes
@@ -80,10 +84,10 @@ def read_array(path: Path, key: Key = Key()) -> tuple[Tensor, list[str]]:
 
 
 def as_rows(array: np.ndarray | Tensor) -> Tensor:
-    """Numbers of any kind as `(n, d)` float32 or float64.
+    """Convert a matrix of real numbers to `(n, d)` float32 or float64.
 
     Raises:
-        ConfigError: another number of axes, no row, no column, or no real numbers.
+        ConfigError: not two axes, no row, no column, or no real numbers.
     """
     if isinstance(array, np.ndarray):
         if array.dtype.kind not in "fiub":
@@ -100,7 +104,7 @@ def as_rows(array: np.ndarray | Tensor) -> Tensor:
 
 
 def _as_tensor(array: np.ndarray) -> Tensor:
-    """The same memory where PyTorch knows the type and byte order."""
+    """Convert an array to a tensor, which shares its memory where PyTorch knows the type and byte order."""
     size = array.dtype.itemsize
     if (array.dtype.kind == "f" and size > 8) or (array.dtype.kind == "u" and size > 1):
         array = array.astype(np.float64)
@@ -110,7 +114,7 @@ def _as_tensor(array: np.ndarray) -> Tensor:
 
 
 def _read_npy(path: Path, key: Key) -> tuple[np.ndarray, list[str]]:
-    """Mapped, not read: rows that are converted or left out are never in memory twice."""
+    """Map the file into memory, so that rows that are converted or left out are never held twice."""
     with path.open("rb") as file:
         start = file.read(len(NPY_MAGIC))
     if start != NPY_MAGIC:
@@ -208,7 +212,7 @@ def _read_csv(path: Path, key: Key) -> tuple[np.ndarray, list[str]]:
 
 
 def _is_header(fields: list[str]) -> bool:
-    """Whether a first line names columns: something in it is no number, or it is pandas' 0, 1, 2, …"""
+    """Return whether a first line names columns: a field is no number, or they are pandas' 0, 1, 2, …"""
     names = [field.strip().strip('"') for field in fields]
     named = names[1:] if names[0] == "" else names
     counts = len(named) > 1 and named == [str(place) for place in range(len(named))]
@@ -216,7 +220,7 @@ def _is_header(fields: list[str]) -> bool:
 
 
 def _is_number(text: str) -> bool:
-    """Also an empty field: a number that is missing."""
+    """Return whether a field is a number or empty, which stands for a missing number."""
     try:
         float(text or "nan")
     except ValueError:
@@ -225,12 +229,12 @@ def _is_number(text: str) -> bool:
 
 
 def _names_rows(column: "pd.Series") -> bool:
-    """Whether a column is the row names that R and pandas write: text under an empty heading."""
+    """Return whether a column holds the row names that R and pandas write: text under an empty heading."""
     return str(column.name).startswith("Unnamed: ") and column.dtype.kind not in "fiub"
 
 
 def _counts_rows(column: "pd.Series") -> bool:
-    """Whether a column is the row number that pandas and spreadsheets write: 0, 1, 2, … or 1, 2, 3, …"""
+    """Return whether a column holds row numbers, which pandas and spreadsheets write: 0, 1, 2, … or 1, 2, 3, …"""
     if column.dtype.kind != "i" or column.iloc[:1].tolist() not in ([0], [1]):
         return False
     return bool((column.to_numpy() == np.arange(len(column)) + column.iloc[0]).all())
@@ -242,8 +246,8 @@ def _numeric_columns(table: "pd.DataFrame") -> np.ndarray:
         if column.dtype.kind not in "fiub":
             texts = (str(value) for value in column.head(1000) if isinstance(value, str))
             example = next((text for text in texts if not _is_number(text)), None)
-            seen = f"for instance {example[:40]!r}" if example else str(column.dtype)
-            raise ConfigError(f"column {str(name)!r} holds other things than numbers ({seen})")
+            detail = f"for instance {example[:40]!r}" if example else str(column.dtype)
+            raise ConfigError(f"column {str(name)!r} holds other things than numbers ({detail})")
     array = table.to_numpy()
     return table.to_numpy(np.float64, na_value=np.nan) if array.dtype == object else array
 

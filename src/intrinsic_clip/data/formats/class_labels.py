@@ -1,4 +1,4 @@
-"""Label sets: one class per pair, read from a file or from names."""
+"""Read label sets, one class per pair, from files or names."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,12 +14,12 @@ TABLES = (".csv", ".tsv", ".txt", ".parquet")
 
 
 def class_codes(names: Sequence[object] | np.ndarray) -> Tensor:
-    """Numbers `(n,)` int64 in place of class names: equal ones for equal names, in the order of the names."""
+    """Return a number per class name, `(n,)` int64: equal for equal names, in the order of the sorted names."""
     return torch.from_numpy(np.unique(np.asarray(names), return_inverse=True)[1].astype(np.int64).reshape(-1))
 
 
 def read_labels(path: Path, key: Key) -> Tensor:
-    """The classes `(n,)` int64 in a file: a column of a table, or an array `(n,)` or `(n, 1)` of numbers or names.
+    """Read classes `(n,)` int64 from a column of a table, or from an array `(n,)` or `(n, 1)` of numbers or names.
 
     Raises:
         ConfigError: there is no such file, it is damaged, or it does not hold one class per row.
@@ -30,7 +30,7 @@ def read_labels(path: Path, key: Key) -> Tensor:
         return class_codes(_array(path, key))
     rows, _ = read_array(path, key)
     if rows.shape[1] != 1:
-        raise ConfigError(f"holds {rows.shape[1]} columns where one, of classes, is wanted")
+        raise ConfigError(f"holds {rows.shape[1]} columns; must hold one, of classes")
     return class_codes(rows[:, 0].tolist())
 
 
@@ -59,7 +59,7 @@ def _column(path: Path, key: Key) -> list[str]:
 
 
 def _array(path: Path, key: Key) -> np.ndarray:
-    """Of any kind that NumPy reads without pickle: names too, which `read_array` refuses."""
+    """Read an array of numbers or names without pickle; `read_array` refuses names."""
     try:
         loaded = np.load(path, allow_pickle=False)
         array = loaded if isinstance(loaded, np.ndarray) else loaded[key.choose(list(loaded), "arrays")]
@@ -67,10 +67,10 @@ def _array(path: Path, key: Key) -> np.ndarray:
         raise ConfigError((error.strerror or "damaged, or not a NumPy file").lower()) from error
     except ConfigError:
         raise
-    except Exception as error:  # zip and NumPy have many ways to say that a file is damaged
+    except Exception as error:  # zipfile and NumPy raise many types on damaged files
         raise ConfigError(f"damaged, or holds Python objects ({str(error).splitlines()[0]})") from error
     if array.ndim not in (1, 2) or (array.ndim == 2 and array.shape[1] != 1):
-        raise ConfigError(f"holds shape {array.shape} where (rows,) is wanted: one class per row")
+        raise ConfigError(f"holds shape {array.shape}; must be (rows,): one class per row")
     if array.dtype.kind not in "iubfUS":
-        raise ConfigError(f"holds {array.dtype} where classes, numbers or names, are wanted")
+        raise ConfigError(f"holds {array.dtype}; must hold classes, numbers or names")
     return array.reshape(-1)

@@ -1,4 +1,4 @@
-"""From an image file of any kind to pixels of one size."""
+"""Read image files of any kind as pixels of one size."""
 
 import io
 from importlib.util import find_spec
@@ -8,31 +8,30 @@ from typing import BinaryIO, Literal
 import numpy as np
 from PIL import Image, ImageOps
 
-SVG_HINT = "rendering .svg needs resvg_py: pip install 'intrinsic-clip[svg]'"
+SVG_HINT = "rendering .svg needs resvg_py: pip install resvg-py"
 Fit = Literal["crop", "pad"]
 
 
 class BadImage(ValueError):
-    """An image that cannot be read; the message says why in two or three words."""
+    """An image that cannot be read; the message gives the reason in two or three words."""
 
 
 def read_pixels(source: Path | BinaryIO, size: int, fit: Fit = "crop") -> np.ndarray:
-    """Pixels `(3, size, size)` uint8 RGB of an image, upright, what is transparent in it on white.
+    """Return pixels `(3, size, size)` uint8 RGB of an image, upright, with transparent parts on white.
 
     Args:
-        source: a file's path or its content.
+        source: path or content of a file.
+        size: pixels along a side.
         fit: `crop` keeps the middle square, as CLIP does with photographs; `pad` keeps all, on white.
 
     Raises:
-        BadImage: there is none, or it is damaged, or too large to be meant (Pillow's limit against such files).
+        BadImage: the image is missing, damaged, or beyond Pillow's limit against decompression bombs.
     """
     try:
         if isinstance(source, Path) and source.suffix.lower() == ".svg":
             source = _rendered(source, size)
         with Image.open(source) as image:
-            image.draft(
-                "RGB", (2 * size, 2 * size)
-            )  # a JPEG decodes at an eighth of its size many times as fast
+            image.draft("RGB", (2 * size, 2 * size))  # a JPEG decodes much faster at a fraction of its size
             picture = _on_white(ImageOps.exif_transpose(image))
         fitted = ImageOps.fit if fit == "crop" else _padded
         return np.asarray(fitted(picture, (size, size), Image.Resampling.BICUBIC)).transpose(2, 0, 1)
@@ -40,22 +39,21 @@ def read_pixels(source: Path | BinaryIO, size: int, fit: Fit = "crop") -> np.nda
         raise BadImage("missing image") from error
     except Image.DecompressionBombError as error:
         raise BadImage("too many pixels") from error
-    except Exception as error:  # Pillow's readers raise what they like on damaged files
+    except Exception as error:  # Pillow's readers raise many types on damaged files
         raise BadImage("corrupt image") from error
 
 
 def renders_svg() -> bool:
-    """Whether the package that renders drawings is installed."""
+    """Return whether the package that renders drawings is installed."""
     return find_spec("resvg_py") is not None
 
 
 def _rendered(drawing: Path, size: int) -> BinaryIO:
-    """A drawing as a PNG that is twice as wide as what is wanted of it."""
+    """Render a drawing as a PNG of twice the requested width."""
     import resvg_py
 
-    text = drawing.read_text(
-        encoding="utf-8"
-    )  # as a text it has no folder that it could read other files from
+    # Passed as text, the drawing has no folder from which it could read other files.
+    text = drawing.read_text(encoding="utf-8")
     rendered = resvg_py.svg_to_bytes(svg_string=text, width=2 * size, dpi=96, skip_system_fonts=True)
     return io.BytesIO(bytes(rendered))
 

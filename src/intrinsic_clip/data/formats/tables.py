@@ -1,4 +1,4 @@
-"""Tables of texts: captions, file names, classes; .csv, .tsv, .json lists or .parquet."""
+"""Read tables of texts (captions, file names, classes) from .csv, .tsv and .parquet, and JSON files."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,12 @@ if TYPE_CHECKING:
 
 
 def read_table(path: Path, separator: str = ",", **options: Any) -> "pd.DataFrame":
-    """A table whose every cell is text, empty where nothing is; `options` are those of pandas.read_csv.
+    """Read a table whose cells are all text, empty where a value is missing.
+
+    Args:
+        path: a .parquet file, or one of separated values.
+        separator: between values.
+        options: see pandas.read_csv.
 
     Raises:
         ConfigError: there is no such file, or it is damaged.
@@ -36,15 +41,15 @@ def read_table(path: Path, separator: str = ",", **options: Any) -> "pd.DataFram
 
 
 def require_columns(path: Path, table: "pd.DataFrame", *columns: str) -> None:
-    """Raise ConfigError where a column is missing."""
+    """Check that a table has these columns; raise ConfigError that names the first missing one."""
     for column in columns:
         if column not in table.columns:
-            held = ", ".join(map(str, table.columns))
-            raise ConfigError(f"{path}: has no column {column!r}; its columns are {held}")
+            names = ", ".join(map(str, table.columns))
+            raise ConfigError(f"{path}: has no column {column!r}; its columns are {names}")
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file holds.
+    """Return the content of a JSON file.
 
     Raises:
         ConfigError: there is no such file, or it is damaged.

@@ -1,12 +1,12 @@
-"""Token ids of open_clip's tokenizer back into text."""
+"""Decode token ids of open_clip's tokenizer into text."""
 
 from torch import Tensor
 
 
 def captions_of(tokens: Tensor) -> list[str]:
-    """The text of token ids `(n, length)`: lower case and evenly spaced, as the tokenizer reads it.
+    """Return the texts of token ids `(n, length)`: lower case and evenly spaced, as the tokenizer normalises them.
 
-    What follows the end mark is padding. It cannot be told by its id, 0, which is an exclamation mark as well.
+    Ids after the end mark are padding. Padding is not recognised by its id, 0, which is also an exclamation mark.
     """
     from open_clip import SimpleTokenizer
 

@@ -1,1 +1,1 @@
-"""Sources of images with captions: one module per data set, and what they share."""
+"""Sources of images with captions: one module per data set, and their base class in image_captions.py."""

@@ -1,4 +1,4 @@
-"""Any folder of images with captions.csv."""
+"""Read any folder of images with captions.csv."""
 
 from collections.abc import Iterator
 
@@ -14,13 +14,13 @@ CAPTIONS = "captions.csv"
 
 
 class CaptionsFolder(CaptionedImages):
-    """A folder with captions.csv: columns `image`, a path in the folder, `caption`, and any number of label sets.
+    """A folder of images with captions.csv: columns `image`, a path in the folder, `caption`, and label sets.
 
     A column `label` or `label_<set>` is a label set. An image with several captions has several rows.
     """
 
     def list_pairs(self) -> Iterator[ImageCaption]:
-        """The rows of captions.csv."""
+        """Yield the rows of captions.csv."""
         require_folder(self.folder, f"images and {CAPTIONS} with columns image, caption")
         path = require_file(self.folder, CAPTIONS)
         table = read_table(path)

@@ -1,4 +1,4 @@
-"""COCO Captions as its owners publish it and torchvision's CocoCaptions reads it: images and one JSON of captions."""
+"""Read COCO Captions as published: a folder of images and one JSON file of captions."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,10 +10,11 @@ from intrinsic_clip.errors import ConfigError
 
 
 class CocoCaptions(CaptionedImages):
-    """Images with the captions that five people each wrote for them.
+    """Images with five captions each, in the layout that torchvision's CocoCaptions reads.
 
     Args:
         annotations: the JSON file of captions, `annotations/captions_train2017.json`.
+        options: see `CaptionedImages`.
     """
 
     def __init__(self, annotations: str, **options: Any) -> None:
@@ -21,7 +22,7 @@ class CocoCaptions(CaptionedImages):
         super().__init__(**options)
 
     def list_pairs(self) -> Iterator[ImageCaption]:
-        """Every annotation, image by image in the order of their numbers."""
+        """Yield every annotation, in the order of the image numbers."""
         require_folder(self.folder, "the images, 000000000009.jpg, …")
         content = read_json(self.annotations)
         try:

@@ -1,4 +1,4 @@
-"""Emoji and their names, from two npm packages that are joined by code point."""
+"""Read emoji and their names from two npm packages, joined by code point."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,11 +17,12 @@ INSTALL = f"npm install {IMAGES} {NAMES}"
 class Emoji(CaptionedImages):
     """Google's pictures of emoji with name and tags in one of 28 languages; label sets `group` and `subgroup`.
 
-    `folder` is node_modules, in which both packages lie.
+    `folder` is node_modules, which holds both packages.
 
     Args:
-        language: of the captions, a folder of emojibase-data: en, de, zh, …
-        tags: how many tags follow the name; 0: the name alone.
+        language: language of the captions, a folder of emojibase-data: en, de, zh, …
+        tags: number of tags after the name; 0: the name alone.
+        options: see `CaptionedImages`.
     """
 
     fit = "pad"
@@ -31,7 +32,7 @@ class Emoji(CaptionedImages):
         super().__init__(**options)
 
     def list_pairs(self) -> Iterator[ImageCaption]:
-        """All emoji that both packages hold, without the variants in other skin tones."""
+        """Yield all emoji that both packages hold, without the variants in other skin tones."""
         require_folder(self.folder, f"node_modules with {IMAGES} and {NAMES}: {INSTALL}")
         for package in (IMAGES, NAMES):
             if not (self.folder / package).is_dir():
@@ -47,24 +48,24 @@ class Emoji(CaptionedImages):
             ) from error
 
     def _joined(self) -> Iterator[ImageCaption]:
-        names = {_plain(known["hexcode"]): known for known in self._names()}
+        entries = {_without_variation(entry["hexcode"]): entry for entry in self._read_names()}
         levels = read_json(self.folder / NAMES / "meta" / "groups.json")
         for emoji in read_json(self.folder / IMAGES / "emoji.json"):
-            known = names.get(_plain(emoji["unified"]))
-            if known is not None and "group" in known:
-                texts = [known["label"], *known.get("tags", [])[: self.tags]]
+            entry = entries.get(_without_variation(emoji["unified"]))
+            if entry is not None and "group" in entry:
+                texts = [entry["label"], *entry.get("tags", [])[: self.tags]]
                 labels = {
-                    "group": levels["groups"][str(known["group"])],
-                    "subgroup": levels["subgroups"][str(known["subgroup"])],
+                    "group": levels["groups"][str(entry["group"])],
+                    "subgroup": levels["subgroups"][str(entry["subgroup"])],
                 }
                 yield ImageCaption(
                     self._picture_folder() / emoji["image"], ", ".join(dict.fromkeys(texts)), labels
                 )
 
-    def _names(self) -> Any:
+    def _read_names(self) -> Any:
         path = self.folder / NAMES / self.language / "data.json"
         if not path.is_file():
-            offered = ", ".join(sorted(found.parent.name for found in path.parents[1].glob("*/data.json")))
+            offered = ", ".join(sorted(file.parent.name for file in path.parents[1].glob("*/data.json")))
             raise ConfigError(f"data.language={self.language}: {NAMES} has {offered or 'none'}")
         return read_json(path)
 
@@ -72,6 +73,6 @@ class Emoji(CaptionedImages):
         return self.folder / IMAGES / "img" / "google" / "64"
 
 
-def _plain(code_points: str) -> str:
-    """Without the variation selector, which the packages do not write alike."""
+def _without_variation(code_points: str) -> str:
+    """Return code points without the variation selector, which the two packages do not write alike."""
     return "-".join(part for part in code_points.upper().split("-") if part != "FE0F")

@@ -1,4 +1,4 @@
-"""Flickr30k in the three forms it is passed around in: its owners' token file, Kaggle's csv, Karpathy's JSON."""
+"""Read Flickr30k with captions in any of three forms: the original token file, Kaggle's csv, Karpathy's JSON."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +9,7 @@ from intrinsic_clip.data.images.image_captions import CaptionedImages, ImageCapt
 from intrinsic_clip.errors import ConfigError
 
 FORMS = (".token", ".csv", ".json")
-AS_IS = 3  # csv.QUOTE_NONE: quotation marks are part of the captions
+QUOTE_NONE = 3  # csv.QUOTE_NONE: quotation marks are part of the captions
 
 
 class Flickr30k(CaptionedImages):
@@ -17,6 +17,10 @@ class Flickr30k(CaptionedImages):
 
     Args:
         captions: results_20130124.token, results.csv or dataset_flickr30k.json.
+        options: see `CaptionedImages`.
+
+    Raises:
+        ConfigError: a captions file of another kind.
     """
 
     def __init__(self, captions: str, **options: Any) -> None:
@@ -26,21 +30,21 @@ class Flickr30k(CaptionedImages):
         super().__init__(**options)
 
     def list_pairs(self) -> Iterator[ImageCaption]:
-        """Every caption, in the order of the file."""
+        """Yield every caption, in the order of the file."""
         require_folder(self.folder, "the images, 1000092795.jpg, …")
         readers = dict(zip(FORMS, (self._token, self._csv, self._json), strict=True))
         for image, caption in readers[self.captions.suffix.lower()]():
             yield ImageCaption(self.folder / image, caption)
 
     def _token(self) -> Iterator[tuple[str, str]]:
-        """Lines of `1000092795.jpg#0`, tab, caption."""
-        table = read_table(self.captions, "\t", names=["image", "caption"], quoting=AS_IS)
+        """Read lines of `1000092795.jpg#0`, tab, caption."""
+        table = read_table(self.captions, "\t", names=["image", "caption"], quoting=QUOTE_NONE)
         for image, caption in table.itertuples(index=False):
             yield image.partition("#")[0], caption
 
     def _csv(self) -> Iterator[tuple[str, str]]:
-        """Columns image_name, comment_number, comment, separated by `| ` or a comma."""
-        table = read_table(self.captions, "|", quoting=AS_IS)
+        """Read columns image_name, comment_number, comment, separated by `| ` or a comma."""
+        table = read_table(self.captions, "|", quoting=QUOTE_NONE)
         if len(table.columns) == 1:
             table = read_table(self.captions)
         table.columns = table.columns.str.strip()
@@ -49,7 +53,7 @@ class Flickr30k(CaptionedImages):
             yield image.strip(), caption
 
     def _json(self) -> Iterator[tuple[str, str]]:
-        """`{"images": [{"filename": …, "sentences": [{"raw": …}, …]}, …]}`."""
+        """Read `{"images": [{"filename": …, "sentences": [{"raw": …}, …]}, …]}`."""
         content = read_json(self.captions)
         try:
             listed = [(i["filename"], str(s["raw"])) for i in content["images"] for s in i["sentences"]]

@@ -1,6 +1,6 @@
-"""Images with captions, in memory: what every folder of images becomes, whoever published it.
+"""Base class of the sources that read images with captions into memory.
 
-A source says which file has which caption and labels (`ImageCaption`); reading, skipping, splitting are done here.
+A subclass lists files with their captions and labels (`ImageCaption`); reading, skipping and splitting are done here.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ GIB = 2**30
 
 @dataclass(frozen=True)
 class ImageCaption:
-    """One pair as a source lists it: an image file, its caption, and its class in each label set."""
+    """A pair as a source lists it: image file, caption, and class in each label set."""
 
     image: Path
     caption: str
@@ -38,22 +38,25 @@ class ImageCaption:
 
 
 class CaptionedImages(PairedData):
-    """Pixels x `(n, 3, size, size)` and ids y `(n, 77)` int64 of open_clip's tokenizer; subclasses `list_pairs`.
+    """Pixels x `(n, 3, size, size)` and token ids y `(n, 77)` int64 of open_clip's tokenizer.
+
+    Subclasses implement `list_pairs`.
 
     Args:
-        folder: where the source lies.
+        folder: folder of the images.
         image_size: pixels along a side.
         pixels: `float` yields float32 in [0, 1], `uint8` whole numbers up to 255 in a quarter of the memory.
-        captions_per_image: use the first so many captions of an image that has several, each with the image a pair.
+        captions_per_image: number of captions to use of an image that has several; each makes a pair.
         max_bad: the share of samples that may be corrupt, missing or without caption; more stop the run.
-        limit_gb: the pixels may take so much memory (GiB).
-        n_train, n_append, n_test: rows to train on, for the population norm, and held out; None: all that are left.
-            Pairs of the same pixels are on the same side.
+        limit_gb: memory that the pixels may take (GiB).
+        n_train, n_append, n_test: rows to train on, for the population norm, and held out; None: all remaining rows.
+            Pairs of equal pixels are in the same split.
         batch_size: pairs per step.
         split_seed: determines the split.
 
     Raises:
-        ConfigError: the source is not there or not as expected, or too little of it can be used or held in memory.
+        ConfigError: more than one size is None; `read` raises it for a source that is missing or not as expected, with
+            too few usable pairs, or too large for the memory.
     """
 
     fit: Fit = "crop"
@@ -89,7 +92,7 @@ class CaptionedImages(PairedData):
         self._captioned = [pair for pair in listed if pair.image not in reasons]
         for pair in listed:
             if pair.image in reasons:
-                skipped.skip(_short(pair.image, self.folder), reasons[pair.image])
+                skipped.skip(_name_in(self.folder, pair.image), reasons[pair.image])
         skipped.check()
         skipped.report()
         places = {file: place for place, file in enumerate(files)}
@@ -101,14 +104,14 @@ class CaptionedImages(PairedData):
 
     @abstractmethod
     def list_pairs(self) -> Iterator[ImageCaption]:
-        """All pairs of the source, those of one image in the order of its captions; files need not exist.
+        """Yield all pairs of the source, those of an image in the order of its captions; image files need not exist.
 
         Raises:
-            ConfigError: what was expected where, if it is not there.
+            ConfigError: a folder or table is missing or not as expected.
         """
 
     def load(self, device: torch.device) -> dict[Split, Pairs]:
-        """The splits, on the device."""
+        """Return the splits on the device."""
         from open_clip import tokenize
 
         tokens = tokenize([pair.caption for pair in self._captioned])
@@ -127,7 +130,7 @@ class CaptionedImages(PairedData):
         }
 
     def read_captions(self, split: Split, rows: Tensor | None = None) -> list[str]:
-        """The captions as they were written."""
+        """Return the captions as they were written."""
         self.read()
         chosen = self.rows[split] if rows is None else self.rows[split][rows]
         return [self._captioned[row].caption for row in chosen.tolist()]
@@ -137,7 +140,7 @@ class CaptionedImages(PairedData):
         return pixels.float().div_(255) if self.pixels == "float" else pixels
 
     def _with_captions(self, skipped: SkippedSamples) -> Iterator[ImageCaption]:
-        """What is listed, without empty captions and more captions of an image than are asked for."""
+        """List the pairs without empty captions and without surplus captions of an image."""
         counts: dict[Path, int] = {}
         for pair in self.list_pairs():
             if counts.get(pair.image, 0) >= self.captions_per_image:
@@ -145,7 +148,7 @@ class CaptionedImages(PairedData):
             skipped.seen += 1
             caption = " ".join(pair.caption.split())
             if not caption:
-                skipped.skip(_short(pair.image, self.folder), "empty caption")
+                skipped.skip(_name_in(self.folder, pair.image), "empty caption")
                 continue
             counts[pair.image] = counts.get(pair.image, 0) + 1
             yield ImageCaption(pair.image, caption, pair.labels)
@@ -189,18 +192,18 @@ def read_images(files: Sequence[Path], size: int, fit: Fit) -> tuple[np.ndarray,
 
 
 def require_folder(folder: Path, expected: str) -> None:
-    """Raise ConfigError where there is no such folder; `expected` says what should be in it."""
+    """Check that a folder exists; raise ConfigError that names its `expected` content."""
     if not folder.is_dir():
         raise ConfigError(f"data.folder={folder}: there is no such folder; expected {expected}")
 
 
 def require_file(folder: Path, *names: str) -> Path:
-    """The first of these files that is in the folder; raises ConfigError where none is."""
+    """Return the path of the first of these files in the folder; raise ConfigError if it holds none of them."""
     for name in names:
         if (folder / name).is_file():
             return folder / name
     raise ConfigError(f"data.folder={folder}: holds no {' or '.join(names)}, which was expected there")
 
 
-def _short(path: Path, folder: Path) -> str:
+def _name_in(folder: Path, path: Path) -> str:
     return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)

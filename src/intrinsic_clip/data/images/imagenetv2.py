@@ -1,4 +1,4 @@
-"""ImageNetV2 as its authors publish it: a folder per class, named by the class's number."""
+"""Read ImageNetV2 as published: a folder per class, named by the number of the class."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,20 +11,24 @@ SUFFIXES = {".jpeg", ".jpg", ".png"}
 
 
 class ImageNetV2(CaptionedImages):
-    """Images with a prompt of their class's name, in open_clip's list of names; label set `class`.
+    """Images captioned with the name of their class, from open_clip's list of names; label set `class`.
 
     Args:
-        prompt: the caption, `{}` in it for the name.
+        prompt: the caption, with `{}` for the name.
+        options: see `CaptionedImages`.
+
+    Raises:
+        ConfigError: a prompt without `{}`.
     """
 
     def __init__(self, prompt: str = "a photo of a {}.", **options: Any) -> None:
         if "{}" not in prompt:
-            raise ConfigError(f"data.prompt={prompt!r}: must hold {{}} where the class's name belongs")
+            raise ConfigError(f"data.prompt={prompt!r}: must hold {{}} where the name of the class belongs")
         self.prompt = prompt
         super().__init__(**options)
 
     def list_pairs(self) -> Iterator[ImageCaption]:
-        """The files of each class, in the order of the numbers."""
+        """Yield the files of each class, in the order of the class numbers."""
         from open_clip import IMAGENET_CLASSNAMES
 
         require_folder(self.folder, "a folder per class, named 0 to 999")

@@ -1,4 +1,4 @@
-"""Tux Paint's stamps: pictures for children with a sentence each, in up to 77 languages."""
+"""Read the stamps of Tux Paint: pictures for children with a sentence each, in up to 77 languages."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,11 +10,12 @@ from intrinsic_clip.errors import ConfigError
 
 
 class TuxPaint(CaptionedImages):
-    """Stamps with their texts; label sets `category` and `subcategory`, the folders they lie in.
+    """Stamps with their texts; label sets `category` and `subcategory`, the folders of the stamp.
 
     Args:
-        language: of the captions: en, or de, pt_BR, ca@valencia, … A stamp without a text in it is left out.
-        svg: use the stamps that are drawings only, too, a sixth of all, which need a package to be rendered.
+        language: language of the captions: en, de, pt_BR, ca@valencia, … Stamps without a text in it are left out.
+        svg: include the stamps that are .svg drawings, a sixth of all; rendering them needs the package resvg-py.
+        options: see `CaptionedImages`.
     """
 
     fit = "pad"
@@ -24,7 +25,7 @@ class TuxPaint(CaptionedImages):
         super().__init__(**options)
 
     def list_pairs(self) -> Iterator[ImageCaption]:
-        """Every stamp that has a text in the language, in the order of the paths."""
+        """Yield every stamp that has a text in the language, in the order of the paths."""
         if self.svg and not renders_svg():
             raise ConfigError(f"data.svg=true: {SVG_HINT}; data.svg=false leaves drawings out")
         require_folder(
@@ -41,15 +42,15 @@ class TuxPaint(CaptionedImages):
                 listed += 1
                 yield ImageCaption(image, texts[self.language], _levels(file.relative_to(self.folder)))
         if not listed:
-            found = (
-                f"it has {', '.join(sorted(offered))}" if offered else "it holds no stamps with .txt files"
+            languages = (
+                f"it has {', '.join(sorted(offered))}" if offered else "it holds no .txt files of stamps"
             )
             raise ConfigError(
-                f"data.language={self.language}: no stamp of data.folder={self.folder} has it; {found}"
+                f"data.language={self.language}: no stamp of data.folder={self.folder} has it; {languages}"
             )
 
     def _image(self, text: Path) -> Path | None:
-        """The picture beside a text; None for a drawing that is not asked for."""
+        """Return the picture beside a text; None for a drawing if `svg` is false."""
         for suffix in (".png", ".svg") if self.svg else (".png",):
             if text.with_suffix(suffix).is_file():
                 return text.with_suffix(suffix)
@@ -57,7 +58,7 @@ class TuxPaint(CaptionedImages):
 
 
 def _texts(file: Path) -> dict[str, str]:
-    """By language: English in the first line, then lines of `de.utf8=…`."""
+    """Read the texts by language: English in the first line, then lines of `de.utf8=…`."""
     first, *others = file.read_text(encoding="utf-8", errors="replace").splitlines() or [""]
     texts = {"en": first.strip()}
     for line in others:
@@ -68,5 +69,6 @@ def _texts(file: Path) -> dict[str, str]:
 
 
 def _levels(path: Path) -> dict[str, str]:
+    """Return category and subcategory of a stamp."""
     folders = path.parts[:-1]
     return {"category": "/".join(folders[:1]), "subcategory": "/".join(folders[:2])}

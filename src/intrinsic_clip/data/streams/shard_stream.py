@@ -1,4 +1,4 @@
-"""What a worker process reads of an epoch of WebDataset shards, in which order, and how it goes on in the middle."""
+"""Stream one worker's part of an epoch of WebDataset shards, in a fixed order that can be resumed in the middle."""
 
 import hashlib
 import random
@@ -18,10 +18,10 @@ from intrinsic_clip.data.skipped_samples import SkippedSamples
 
 @dataclass
 class StreamPosition:
-    """How far a process has come in an epoch.
+    """Position of a process in an epoch.
 
     Attributes:
-        samples: how many each of its workers had taken, usable or not, when the last whole chunk of it was used.
+        samples: samples, usable or not, that each of its workers had taken when its last whole chunk was used.
         turn: the worker whose chunk is next.
     """
 
@@ -34,9 +34,9 @@ class Chunk:
     """Pairs of one worker: x `(n, 3, size, size)` uint8 and y `(n, 77)` int64.
 
     Attributes:
-        worker: whose.
-        taken: how many samples of the epoch that worker had taken by then.
-        skipped: what it looked at for this chunk.
+        worker: number of the worker.
+        taken: samples of the epoch that the worker had taken after this chunk.
+        skipped: counts of the samples that it looked at for this chunk.
     """
 
     x: Tensor
@@ -51,16 +51,16 @@ class Chunk:
 
 @dataclass
 class ShardStream(IterableDataset[Chunk]):
-    """What one worker of one process reads of an epoch: chunks of `share` pairs, the last one may be smaller.
+    """The part of an epoch that one worker of one process reads, in chunks of `share` pairs; the last may be smaller.
 
-    Workers of all processes take shards in turn; where there are fewer shards than workers, samples in turn.
+    Workers of all processes take shards in turn; where there are fewer shards than workers, they take samples in turn.
 
     Attributes:
-        held_out: contents that are left out.
-        shuffle: samples ahead that a worker draws from.
-        endless: go on with the shards in another order when all are read.
-        epoch: with the seed it determines the order.
-        begin: where to begin in the epoch. What comes before is read, since the order depends on it, but not decoded.
+        held_out: digests of pixels that are left out.
+        shuffle: size of the window from which a worker draws samples.
+        endless: repeat the shards, in another order, when all are read.
+        epoch: number of the epoch; determines the order together with the seed.
+        begin: position to resume from. Earlier samples are read, since the order depends on them, but not decoded.
     """
 
     shards: list[Path]
@@ -83,12 +83,12 @@ class ShardStream(IterableDataset[Chunk]):
         skipped, samples = SkippedSamples(self.source), list[Sample]()
         begin, taken = self.begin.samples[worker], 0
         for lap in count():
-            usable, from_its_start = 0, taken >= begin
+            usable, from_lap_start = 0, taken >= begin
             for name, members in self._lap(workers, worker, lap, skipped):
                 taken += 1
                 if taken <= begin:
                     if taken == begin:
-                        skipped.pop_counts()  # counted already
+                        skipped.pop_counts()  # counted before the interruption
                     continue
                 sample = decode(name, members, self.image_size, skipped)
                 if sample is not None and digest(sample) not in self.held_out:
@@ -97,18 +97,18 @@ class ShardStream(IterableDataset[Chunk]):
                 if len(samples) == self.share:
                     yield Chunk(*as_tensors(samples), worker, taken, skipped.pop_counts())
                     samples = []
-            if not self.endless or (from_its_start and not usable):
+            if not self.endless or (from_lap_start and not usable):
                 break
         yield Chunk(*as_tensors(samples), worker, taken, skipped.pop_counts())
 
     def _lap(
         self, workers: int, worker: int, lap: int, skipped: SkippedSamples
     ) -> Iterator[tuple[str, Members]]:
-        """This worker's part of all shards, once, in the lap's order."""
+        """Return this worker's part of all shards, once, in the order of the lap."""
         consumers, consumer = workers * self.world_size, workers * self.rank + worker
         key = f"{self.seed} {self.epoch} {lap}"
         members = self._members(consumers, consumer, shuffled(self.shards, key), skipped)
-        return _mixed(members, self.shuffle, f"{key} {consumer}")
+        return _shuffled_in_window(members, self.shuffle, f"{key} {consumer}")
 
     def _members(
         self, consumers: int, consumer: int, order: Sequence[Path], skipped: SkippedSamples
@@ -117,13 +117,13 @@ class ShardStream(IterableDataset[Chunk]):
             return chain.from_iterable(read_members(shard, skipped) for shard in order[consumer::consumers])
         counts = (
             SkippedSamples(self.source) if consumer else skipped
-        )  # all see a truncated shard, the first counts it
+        )  # every worker sees a truncated shard, only the first one counts it
         every = chain.from_iterable(read_members(shard, counts) for shard in order)
         return islice(every, consumer, None, consumers)
 
 
 def as_tensors(samples: Sequence[Sample]) -> tuple[Tensor, Tensor]:
-    """Pixels `(n, 3, size, size)` uint8 and token ids `(n, 77)` int64; two empty tensors of none."""
+    """Return pixels `(n, 3, size, size)` uint8 and token ids `(n, 77)` int64; two empty tensors for no samples."""
     from open_clip import tokenize
 
     if not samples:
@@ -133,22 +133,24 @@ def as_tensors(samples: Sequence[Sample]) -> tuple[Tensor, Tensor]:
 
 
 def digest(sample: Sample) -> bytes:
-    """What stands for a sample's pixels."""
+    """Return a digest of a sample's pixels."""
     return hashlib.blake2b(sample.pixels.tobytes(), digest_size=16).digest()
 
 
 def shuffled(shards: Sequence[Path], key: str) -> list[Path]:
-    """The shards in the order that a key stands for."""
+    """Return the shards in an order that the key determines."""
     return random.Random(key).sample(shards, len(shards))
 
 
-def _mixed(samples: Iterator[tuple[str, Members]], ahead: int, key: str) -> Iterator[tuple[str, Members]]:
-    """The samples in an order that a window of `ahead` of them allows."""
-    draw = random.Random(key)
-    window = list(islice(samples, ahead))
+def _shuffled_in_window(
+    samples: Iterator[tuple[str, Members]], size: int, key: str
+) -> Iterator[tuple[str, Members]]:
+    """Yield the samples, each drawn from a window of `size` of them."""
+    generator = random.Random(key)
+    window = list(islice(samples, size))
     for sample in samples:
-        place = draw.randrange(len(window))
+        place = generator.randrange(len(window))
         yield window[place]
         window[place] = sample
-    draw.shuffle(window)
+    generator.shuffle(window)
     yield from window

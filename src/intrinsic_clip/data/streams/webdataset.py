@@ -1,6 +1,6 @@
-"""Image–caption pairs streamed from WebDataset shards (CC3M, CC12M, LAION, …), for sets larger than memory.
+"""Stream image–caption pairs from WebDataset shards (CC3M, CC12M, LAION, …), for sets larger than memory.
 
-Some of the first pairs are held out in memory; the rest is streamed by worker processes, anew in each epoch.
+Some of the first pairs are held out in memory; worker processes stream the others in each epoch.
 """
 
 from itertools import chain
@@ -28,17 +28,17 @@ class WebDatasetShards(PairedData):
         shards: their paths, with braces and wildcards: `cc3m/{00000..00331}.tar`.
         image_size: pixels along a side.
         labels: keys of the samples' json that are label sets.
-        n_append, n_test: pairs that are held out, from the first shards in an order that `split_seed` draws. Their
-            pixels are never trained on, wherever else they occur.
+        n_append, n_test: held-out pairs, from the first shards in an order drawn by `split_seed`. Their pixels are
+            never trained on, wherever else they occur.
         batch_size: pairs per step.
-        epoch_batches: steps of an epoch, the shards as often as it takes; None: all shards once.
-        workers: processes that read and decode, beside each training process; 0: none.
-        shuffle: each worker draws from so many samples that lie ahead. Shards are shuffled too, in each epoch.
+        epoch_batches: steps of an epoch, for which the shards are repeated as needed; None: all shards once.
+        workers: processes that read and decode for each training process; 0: the training process does it itself.
+        shuffle: size of the window from which each worker draws samples. The shards are shuffled in each epoch, too.
         max_bad: the share of samples that may be corrupt or without caption; more stop the run.
-        split_seed: determines what is held out and the order of each epoch.
+        split_seed: determines the held-out pairs and the order of each epoch.
 
     Raises:
-        ConfigError: shards that are missing, too few pairs, or too many that cannot be used.
+        ConfigError: from `read`: shards are missing, there are too few pairs, or too many that cannot be used.
     """
 
     def __init__(
@@ -59,12 +59,12 @@ class WebDatasetShards(PairedData):
         self.pattern, self.image_size = shards, image_size
         self.labels, self.epoch_batches, self.workers = list(labels or []), epoch_batches, workers
         self.shuffle, self.max_bad, self.split_seed = shuffle, max_bad, split_seed
-        self.sizes = {"train": 0, "append": n_append, "test": n_test}  # none to train on is held in memory
+        self.sizes = {"train": 0, "append": n_append, "test": n_test}  # training rows are streamed
         self.d_x, self.d_y = (3, image_size, image_size), (77,)
 
     @property
     def source(self) -> str:
-        """The setting that names the shards, for messages."""
+        """Return the setting that names the shards, for messages."""
         return f"data.shards={self.pattern}"
 
     def _read(self) -> None:
@@ -73,10 +73,10 @@ class WebDatasetShards(PairedData):
         self._held_out = self._hold_out(self.sizes["append"] + self.sizes["test"])
 
     def _hold_out(self, wanted: int) -> dict[bytes, Sample]:
-        """The first pairs, each content once; sees that a batch is left, and judges the first thousand samples."""
+        """Return the first distinct pairs by digest; check that a batch is left, and the first thousand samples."""
         order = shuffled(self.shards, f"{self.split_seed} held out")
         skipped = SkippedSamples(self.source, self.max_bad)
-        held: dict[bytes, Sample] = {}
+        held_out: dict[bytes, Sample] = {}
         others = 0
         for name, members in chain.from_iterable(read_members(shard, skipped) for shard in order):
             sample = decode(name, members, self.image_size, skipped)
@@ -84,25 +84,28 @@ class WebDatasetShards(PairedData):
                 skipped.check(so_far=True)
                 if others >= self.batch_size:
                     break
-            if sample is None or (content := digest(sample)) in held:
+            if sample is None or (content := digest(sample)) in held_out:
                 continue
-            if len(held) < wanted:
-                held[content] = sample
+            if len(held_out) < wanted:
+                held_out[content] = sample
             else:
                 others += 1
         else:
             skipped.check()
         if others < self.batch_size:
             raise ConfigError(
-                f"{self.source}: {len(held) + others:,} usable pairs; data.n_append + n_test + batch_size = "
+                f"{self.source}: {len(held_out) + others:,} usable pairs; data.n_append + n_test + batch_size = "
                 f"{wanted + self.batch_size:,} must not exceed that"
             )
-        return held
+        return held_out
 
     def load(self, device: torch.device) -> dict[Split, Pairs]:
-        """What is held out, on the device."""
+        """Return the held-out splits, append and test, on the device."""
         samples = list(self._held_out.values())
-        sets = {name: class_codes([str(s.known.get(name, "")) for s in samples]) for name in self.labels}
+        sets = {
+            name: class_codes([str(sample.metadata.get(name, "")) for sample in samples])
+            for name in self.labels
+        }
         x, y = as_tensors(samples)
         cut = self.sizes["append"]
         rows: dict[Split, slice] = {"append": slice(0, cut), "test": slice(cut, None)}
@@ -117,14 +120,14 @@ class WebDatasetShards(PairedData):
         }
 
     def read_captions(self, split: Split, rows: Tensor | None = None) -> list[str]:
-        """The captions as they were written, of the pairs that are held out."""
+        """Return the captions of held-out pairs as they were written."""
         self.read()
         cut, samples = self.sizes["append"], list(self._held_out.values())
-        held = {"append": samples[:cut], "test": samples[cut:]}[split]
-        return [held[row].caption for row in (range(len(held)) if rows is None else rows.tolist())]
+        chosen = {"append": samples[:cut], "test": samples[cut:]}[split]
+        return [chosen[row].caption for row in (range(len(chosen)) if rows is None else rows.tolist())]
 
     def pairs(self, split: Split) -> Pairs:
-        """The pairs held out; there are none in memory that are trained on."""
+        """Return the pairs of a held-out split; training rows are never in memory."""
         if split == "train":
             raise ConfigError(
                 f"{self.source}: training rows are streamed, so nothing can be measured in-sample"
@@ -132,7 +135,7 @@ class WebDatasetShards(PairedData):
         return super().pairs(split)
 
     def train_dataloader(self) -> Any:
-        """This process's share of each batch, streamed."""
+        """Return the stream of this process's share of each batch."""
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         if self.batch_size % world_size:
             raise MisconfigurationException(
@@ -148,7 +151,7 @@ class WebDatasetShards(PairedData):
         return CountedEpochs(stream, self.workers, self.max_bad, self.trainer, self.epoch_batches)
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """Pixels travel as bytes and become numbers in [0, 1] there."""
+        """Move the batch as bytes, and convert the pixels to [0, 1] on the device."""
         x, y = batch
         x = x.to(device, non_blocking=True)
         return in_unit_range(x), y.to(device, non_blocking=True)
