@@ -16,9 +16,9 @@ from intrinsic_clip.config.messages import EXPECTED, one_line
 from intrinsic_clip.errors import InUse
 from intrinsic_clip.runs import addresses, atomic, results
 from intrinsic_clip.runs.locks import left_behind
+from intrinsic_clip.runs.vocabulary import MAIN_NUMBERS, main_numbers
 
 STATUSES = ("done", "resumed", "skipped", "failed", "interrupted", "not started")
-NUMBERS = {"ID f(X)": "id/mle/x", "ID g(Y)": "id/mle/y", "matching": "matching/top_", "τ": "temperature"}
 RANKS = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "LOCAL_RANK", "WORLD_SIZE")  # as Lightning sets them
 FEW = 40  # runs; of more than these only the failed ones have a line
 
@@ -131,7 +131,7 @@ def report(runs: Sequence[Run], interrupted: bool = False) -> tuple[str, bool]:
     outcomes = [(run, *run.outcome(interrupted)) for run in runs]
     counts = Counter(status for _, status, _ in outcomes)
     common = set.intersection(*(set(run.overrides) for run in runs)) if runs else set()
-    lines: list[tuple[str, str, list[str] | str, str]] = [("", "", [*NUMBERS], "")]
+    lines: list[tuple[str, str, list[str] | str, str]] = [("", "", [*MAIN_NUMBERS], "")]
     for run, status, found in outcomes:
         if len(runs) <= FEW or status == "failed":
             name = " ".join(override for override in run.overrides if override not in common)
@@ -150,9 +150,7 @@ def _count(runs: Sequence[Run]) -> str:
 def _numbers(found: Mapping[str, Any]) -> list[str]:
     """The means of the main numbers, an en dash where one was not measured."""
     metrics = found["metrics"]
-    means = [
-        next((metrics[m]["mean"] for m in metrics if m.startswith(name)), None) for name in NUMBERS.values()
-    ]
+    means = [metrics[name]["mean"] if name else None for name in main_numbers(metrics).values()]
     return [f"{mean:.3g}" if isinstance(mean, int | float) else "–" for mean in means]
 
 
@@ -163,7 +161,7 @@ def _aligned(lines: Sequence[tuple[str, str, list[str] | str, str]]) -> list[str
         middle if isinstance(middle, str) else "".join(f"{number:>10}" for number in middle)
         for _, _, middle, _ in lines
     ]
-    width = 10 * len(NUMBERS)
+    width = 10 * len(MAIN_NUMBERS)
     return [
         f"  {status:<{statuses}}  {name:<{names}}  {middle:<{width}}  {folder}".rstrip()
         for (status, name, _, folder), middle in zip(lines, middles, strict=True)

@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 
 from intrinsic_clip.errors import ConfigError
-from intrinsic_clip.reports.page.families import families
 from intrinsic_clip.reports.page.geometry import geometry
+from intrinsic_clip.reports.page.metric_families import metric_families
 from intrinsic_clip.reports.page.settings import (
     Training,
     axes,
@@ -45,7 +45,7 @@ def contents(folder: Path) -> dict[str, Any]:
     groups = grouped(everything, keys)
     trainings = [training for group in groups for training in group]
     metrics = _values(table, trainings)
-    charts = families(metrics)
+    charts = metric_families(metrics)
     wanted = [line["metric"] for chart in charts for line in chart["lines"]]
     curves, without_curves = trajectories(trainings, configs, wanted)
     similarities, spectra, without_embeddings = geometry(groups, configs)
