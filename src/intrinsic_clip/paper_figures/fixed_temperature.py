@@ -23,7 +23,8 @@ def draw(runs: FinishedRuns) -> Figure:
     _level(right, runs.values("synthetic_linear", "id/mle/x", d=d))
     style.true_dim(right, K)
     for ax in (left, right):
-        ax.set(xlabel="fixed τ", xscale="log")
+        ax.set_xlabel("fixed τ")
+        style.logarithmic(ax.xaxis)
         ax.legend()
     style.foot(figure, runs)
     return figure

@@ -30,7 +30,8 @@ def draw(runs: FinishedRuns) -> Figure:
         style.true_dim(ax, K)
         ax.set(xlabel=style.OUTPUT_DIM, ylabel="dimension", ylim=(0, None))
         if over == N:
-            ax.set(xlabel="training pairs n", xscale="log")
+            ax.set_xlabel("training pairs n")
+            style.logarithmic(ax.xaxis)
     axes[0].legend()
     style.foot(figure, runs)
     return figure

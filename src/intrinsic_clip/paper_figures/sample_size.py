@@ -17,7 +17,8 @@ def draw(runs: FinishedRuns) -> Figure:
     style.dimension(left, runs, "sample_size", N, in_sample=True)
     style.matching(middle, runs, "sample_size", "matching/top_1/x_to_y", N)
     for ax in (left, middle):
-        ax.set(xlabel="training pairs n", xscale="log")
+        ax.set_xlabel("training pairs n")
+        style.logarithmic(ax.xaxis)
         ax.legend()
     for colour, n in zip(style.SEQUENCE, runs.settings("sample_size", N), strict=False):
         curve = runs.trajectory("sample_size", "id/mle/x", **{N: n})

@@ -7,7 +7,9 @@ from typing import Any
 import matplotlib
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
 from intrinsic_clip.paper_figures.finished_runs import D, FinishedRuns, all_similarities
@@ -65,12 +67,24 @@ def band(ax: Axes, curve: pd.DataFrame, at: str = "at", **line: Any) -> None:
     ax.fill_between(curve[at], low, high, color=drawn.get_color(), alpha=0.18, lw=0)
 
 
+def logarithmic(axis: Axis) -> None:
+    """Make an axis logarithmic, with plain numbers: 0.05 and 2000, not powers of ten."""
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+
+    def between(value: float, _: int | None) -> str:
+        low, high = axis.get_view_interval()
+        return f"{value:g}" if high < 10 * low else ""  # within a decade, no power of ten may be in view
+
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(FuncFormatter(between))
+
+
 def y_axis(ax: Axes, metric: str) -> None:
     """Label and scale the vertical axis as the vocabulary declares the metric."""
     described = describe(metric)
     ax.set_ylabel(described.axis_label)
     if described.scale.axis == "log":
-        ax.set_yscale("log")
+        logarithmic(ax.yaxis)
     elif described.scale.axis == "from zero":
         ax.set_ylim(bottom=0)
     elif described.scale.axis == "zero to one":

@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from intrinsic_clip.paper_figures.style import logarithmic
 from intrinsic_clip.runs.atomic import naming
 from intrinsic_clip.runs.replicates import Replicates
 from intrinsic_clip.runs.vocabulary import DIRECTIONS, SIDES, describe, estimator_title
@@ -15,7 +16,7 @@ from intrinsic_clip.runs.vocabulary import DIRECTIONS, SIDES, describe, estimato
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#666666"  # Okabe–Ito: told apart by colour-blind readers
 COLOURS = (BLUE, ORANGE)
 LINE_STYLES = ("-", "--", ":", "-.")
-ESTIMATORS = ("mle", "twonn")
+ESTIMATORS = {"mle": "-", "twonn": ":"}  # line styles; k* is dashed
 
 Curves = Mapping[
     str, pd.DataFrame
@@ -111,11 +112,12 @@ def _draw_loss(ax: Axes, curves: Curves) -> None:
 def _draw_temperature(ax: Axes, curves: Curves) -> None:
     metric = describe("temperature")
     _plot(ax, curves, "temperature", color=BLUE, lw=1.5)
-    ax.set(title=metric.title, ylabel=f"{metric.short} (log scale)", yscale=metric.scale.axis)
+    ax.set(title=metric.title, ylabel=f"{metric.short} (log scale)")
+    logarithmic(ax.yaxis)
 
 
 def _draw_dimension(ax: Axes, curves: Curves, shared_dim: int | None) -> None:
-    for estimator, line in zip(ESTIMATORS, LINE_STYLES, strict=False):
+    for estimator, line in ESTIMATORS.items():
         for (side, words), colour in zip(SIDES.items(), COLOURS, strict=True):
             label = f"{words}, {estimator_title(estimator)}"
             _plot(ax, curves, f"id/{estimator}/{side}", color=colour, ls=line, label=label)
