@@ -85,7 +85,7 @@ def test_the_workspace_is_saved(command_line, wandb_at, capsys) -> None:
 @pytest.mark.parametrize(
     ("obstacle", "said"),
     [
-        ("no package", "wandb-workspaces: not installed; pip install 'intrinsic-clip[dashboard]' brings it"),
+        ("no package", "wandb-workspaces is not installed: pip install wandb-workspaces"),
         ("no key", "No API key configured. Use `wandb login` to log in."),
         ("wrong key", "the key is wrong"),
         ("no network", "W&B: "),

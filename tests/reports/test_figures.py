@@ -1,11 +1,13 @@
 """Figures and claims are drawn from finished runs alone, and say what is missing."""
 
+import importlib
 import json
 import re
 import shutil
 import statistics
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,8 +20,8 @@ from helpers.tiny_runs import files_below, tiny_open_clip
 from intrinsic_clip.cli import program
 from intrinsic_clip.config.folders import conf_folder
 from intrinsic_clip.data import SyntheticNonlinear
-from intrinsic_clip.paper_figures import FIGURES, published_code, sweeps
-from intrinsic_clip.paper_figures.finished_runs import Runs, read
+from intrinsic_clip.paper_figures import FIGURES, published_code, sweeps, synthetic_linear
+from intrinsic_clip.paper_figures.finished_runs import FinishedRuns, read_runs
 from intrinsic_clip.runs import tidy_table
 
 SMOKE = ["size=smoke", "logger=csv", "progress=false", "threads=1"]
@@ -101,31 +103,77 @@ def test_all_that_has_been_run_is_drawn_and_nothing_trained(finished, command_li
         assert Path(f"drawn/{name}.pdf").read_bytes().startswith(b"%PDF")
         with Image.open(f"drawn/{name}.png") as image:
             assert image.width > 400
-            assert len(set(image.convert("L").getdata())) > 10
     page = Path("drawn/RESULTS.md").read_text()
     assert re.findall(r"^## (\w+)$", page, re.MULTILINE) == list(FIGURES)
+
+
+def test_every_panel_is_labelled_and_shows_something(finished) -> None:
+    modules = {name: importlib.import_module(f"intrinsic_clip.paper_figures.{name}") for name in FIGURES}
+    experiments = {e for m in modules.values() for e in (*m.EXPERIMENTS, *getattr(m, "OPTIONAL", ()))}
+    runs = read_runs(finished, sorted(experiments))["smoke"]
+    for name, module in modules.items():
+        figure = module.draw(runs.select(module.EXPERIMENTS, getattr(module, "OPTIONAL", ())))
+        panels = [ax for ax in figure.axes if ax.get_visible()]
+        for letter, ax in zip("abcdefghijklmnopqrstuvwxyz", panels, strict=False):
+            assert ax.get_title(loc="left").startswith(f"({letter}) "), name
+            assert ax.get_xlabel(), name
+            assert ax.get_ylabel(), name
+            assert ax.has_data() or name == "temperatures", name  # two epochs may leave no τ in the file
+        assert "size=smoke: mean ± sd over 2 repetitions" in figure.get_supxlabel(), name
+
+
+def test_lines_and_bands_are_the_numbers_of_the_runs(finished) -> None:
+    runs = read_runs(finished, ["synthetic_linear"])["smoke"]
+    matching, dimension = synthetic_linear.draw(runs).axes
+    assert matching.get_ylabel() == "matching accuracy"
+    assert dimension.get_ylabel() == "intrinsic dimension"
+    for ax, label, metric in (
+        (matching, "out of sample (of 128)", "matching/top_1/x_to_y"),
+        (matching, "in sample (of 512)", "in_sample/matching/top_1/x_to_y"),
+        (dimension, "f(X)", "id/mle/x"),
+        (dimension, "g(Y), in sample", "in_sample/id/mle/y"),
+    ):
+        curve = runs.curve("synthetic_linear", metric)
+        assert len(curve) > 1
+        (place,) = [place for place, line in enumerate(ax.lines) if line.get_label() == label]
+        assert ax.lines[place].get_xdata().tolist() == curve["at"].tolist()
+        assert ax.lines[place].get_ydata().tolist() == curve["mean"].tolist()
+        corners = ax.collections[place].get_paths()[0].vertices
+        for at, low, high in zip(
+            curve["at"], curve["mean"] - curve["std"], curve["mean"] + curve["std"], strict=True
+        ):
+            heights = [y for x, y in corners.tolist() if x == at]
+            assert [min(heights), max(heights)] == pytest.approx([low, high])
+    assert [line.get_ydata()[0] for line in dimension.lines if line.get_label() == "k* = 5"] == [5]
+
+
+def test_drawing_leaves_matplotlib_as_it_was(finished, command_line) -> None:
+    """Neither its settings nor pyplot, which would choose a backend, are touched."""
+    before = dict(matplotlib.rcParams)
+    assert command_line("figures", "synthetic_linear", f"output_dir={finished}", "to=drawn") == 0
+    assert dict(matplotlib.rcParams) == before
 
 
 def test_what_is_missing_comes_with_its_command(tmp_path, finished, command_line, capsys) -> None:
     (tmp_path / "outputs").mkdir()
     (tmp_path / "outputs" / "cosine").symlink_to(finished / "cosine")
     assert command_line("figures") == 0
-    told = dict(re.findall(r"missing  (\w+) +intrinsic-clip train (.+)", capsys.readouterr().out))
-    assert set(told) == set(FIGURES) - {"similarities"}
+    commands = dict(re.findall(r"missing  (\w+) +intrinsic-clip train (.+)", capsys.readouterr().out))
+    assert set(commands) == set(FIGURES) - {"similarities"}
     page = (tmp_path / "outputs" / "figures" / "RESULTS.md").read_text().partition("## Not run\n")[2]
-    assert page.count("- ") == len(told)
-    assert all(f"- {name}: `intrinsic-clip train {command}`" in page for name, command in told.items())
-    assert told["cosine"] == "experiment=synthetic_linear size=smoke"
-    assert told["recovery"] == (
+    assert page.count("- ") == len(commands)
+    assert all(f"- {name}: `intrinsic-clip train {command}`" in page for name, command in commands.items())
+    assert commands["cosine"] == "experiment=synthetic_linear size=smoke"
+    assert commands["recovery"] == (
         "--multirun experiment=synthetic_linear,synthetic_nonlinear,shared_dim size=laptop"
     )
-    for command in told.values():
+    for command in commands.values():
         for experiment in re.search(r"experiment=(\S+)", command)[1].split(","):
             assert (conf_folder() / "experiment" / f"{experiment}.yaml").exists()
 
 
 def test_numbers_are_those_of_results_json(finished) -> None:
-    runs = read(finished, ["synthetic_linear", "information"])["smoke"]
+    runs = read_runs(finished, ["synthetic_linear", "information"])["smoke"]
     path = next(finished.glob("synthetic_linear/*/results.json"))
     metrics, dims = (json.loads(path.read_text())[key] for key in ("metrics", "config"))
     place = dims["encoder"]["output_dim"].index(4)
@@ -142,10 +190,10 @@ def test_numbers_are_those_of_results_json(finished) -> None:
 
 
 def test_embeddings_are_those_of_one_output_dimension(finished) -> None:
-    runs = read(finished, ["openclipart"])["smoke"]
-    found = runs.embeddings("openclipart", 4)
-    assert found["x"].shape == found["y_raw"].shape == (128, 4)
-    logits = found["x_raw"] @ found["y_raw"].T
+    runs = read_runs(finished, ["openclipart"])["smoke"]
+    embeddings = runs.embeddings("openclipart", 4)
+    assert embeddings.x.shape == embeddings.y_raw.shape == (128, 4)
+    logits = embeddings.x_raw @ embeddings.y_raw.T
     matched = (logits > np.diag(logits)[:, None]).sum(1) < 10
     first = runs.values("openclipart", "matching/top_10/x_to_y", d=4).iloc[0]
     assert matched.mean() == pytest.approx(first, abs=0.001)
@@ -163,19 +211,21 @@ def test_claims_say_when_the_paper_is_contradicted() -> None:
         )
 
     verdicts = {
-        value: [c.agrees for c in sweeps.dimension_claims(Runs("smoke", {"any": table(value)}), "any", 5)]
+        value: [
+            c.agrees for c in sweeps.dimension_claims(FinishedRuns("smoke", {"any": table(value)}), "any", 5)
+        ]
         for value in (5.0, 8.0)
     }
     assert verdicts == {5.0: [True, True], 8.0: [False, False]}
 
 
 def test_what_is_shared_is_the_first_columns_of_x(finished) -> None:
-    runs = read(finished, ["synthetic_nonlinear"])["smoke"]
+    runs = read_runs(finished, ["synthetic_nonlinear"])["smoke"]
     sizes = {"n_train": 512, "n_append": 64, "n_test": 128}  # as in conf/size/smoke.yaml
     x = SyntheticNonlinear(**sizes, replicates=2).pairs("test").x[..., :5]
     expected = [skdim.id.MLE().fit(np.unique(rows.double(), axis=0)).dimension_ for rows in x]
-    found = sweeps.shared_dimension(runs, "synthetic_nonlinear")
-    assert found.tolist() == pytest.approx(expected, rel=1e-4)
+    estimates = sweeps.shared_dimension(runs, "synthetic_nonlinear")
+    assert estimates.tolist() == pytest.approx(expected, rel=1e-4)
 
 
 def test_an_unfinished_run_is_named_and_left_out(tmp_path, finished, command_line, capsys) -> None:
@@ -225,13 +275,13 @@ def test_the_size_is_that_of_most_of_a_figure(tmp_path, finished, command_line, 
 
 def test_the_published_code_is_met_where_both_were_trained(finished) -> None:
     """The mean of points is what scikit-dimension's fit_transform gives, and two epochs are not eight hundred."""
-    runs = read(finished, published_code.EXPERIMENTS)["smoke"]
+    runs = read_runs(finished, published_code.EXPERIMENTS)["smoke"]
     assert [published_code.dims(runs, name) for name in published_code.EXPERIMENTS] == [[7], [7]]
     (ours,) = runs.tables["synthetic_linear"]["run"].unique()
     tensors = load_file(Path(ours) / "embeddings.safetensors")["x"][2]
     expected = [skdim.id.MLE().fit_transform(rows[:, :7].astype(float)) for rows in tensors]
-    found = published_code.ours(runs, "synthetic_linear", "id/mean_mle/x", 7)
-    assert found.tolist() == pytest.approx(expected, rel=1e-4)
+    estimates = published_code.ours(runs, "synthetic_linear", "id/mean_mle/x", 7)
+    assert estimates.tolist() == pytest.approx(expected, rel=1e-4)
     claims = published_code.claims(runs)
     assert [claim.agrees for claim in claims] == [False, False]
     assert "temperature 1.00" in claims[0].measured
@@ -248,18 +298,18 @@ def test_published_numbers_agree_with_themselves(monkeypatch) -> None:
     )
     tables = {name: rows[rows["experiment"] == name] for name in published}
     monkeypatch.setattr(published_code, "ours", lambda runs, name, metric, d: runs.values(name, metric, d=d))
-    claims = published_code.claims(Runs("paper", tables))
+    claims = published_code.claims(FinishedRuns("paper", tables))
     assert len(claims) == 6
     assert all(claim.agrees for claim in claims)
 
 
 def test_every_size_is_kept_apart(finished) -> None:
-    by_size = read(finished, ["dynamics", "absent"])
+    by_size = read_runs(finished, ["dynamics", "absent"])
     assert list(by_size) == ["paper", "laptop", "smoke"]
-    assert by_size["smoke"].of(["dynamics"]) is not None
-    assert by_size["laptop"].of(["dynamics"]) is None
-    assert by_size["smoke"].of(["dynamics", "absent"]) is None
-    assert by_size["smoke"].of(["dynamics"], ["absent"]).note == (
+    assert by_size["smoke"].select(["dynamics"]) is not None
+    assert by_size["laptop"].select(["dynamics"]) is None
+    assert by_size["smoke"].select(["dynamics", "absent"]) is None
+    assert by_size["smoke"].select(["dynamics"], ["absent"]).note == (
         "size=smoke: mean ± sd over 2 repetitions, 512 training pairs"
     )
     assert tidy_table.collect(finished / "dynamics")["size"].unique().tolist() == ["smoke"]

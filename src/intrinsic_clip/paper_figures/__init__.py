@@ -1,7 +1,8 @@
-"""The figures: one module each, drawn from the results of runs alone.
+"""Figures of the paper and beyond it: one module each, drawn from the results of finished runs alone.
 
-A module has EXPERIMENTS, the experiments of conf/experiment/ it shows (with OPTIONAL ones, drawn where they have
-been run), `draw(runs)`, which gives the figure, and `claims(runs)`, what the paper says beside what was measured.
+A module has EXPERIMENTS, the experiments of conf/experiment/ that it shows (and OPTIONAL ones, drawn if they have
+been run), `draw(runs)`, which returns the figure, and `claims(runs)`, which compares the paper with measured numbers.
+Rendered figures lie in docs/results/.
 """
 
 PAPER = ("citeseq", "dynamics", "synthetic_linear", "synthetic_nonlinear", "imagenetv2", "yfcc")

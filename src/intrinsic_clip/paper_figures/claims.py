@@ -1,4 +1,4 @@
-"""What the paper says beside what was measured, and whether the two agree."""
+"""Claims of the paper beside measured numbers, and whether the two agree."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,12 @@ import pandas as pd
 
 @dataclass(frozen=True)
 class Claim:
-    """One line of RESULTS.md.
+    """A line of RESULTS.md.
 
     Attributes:
-        says: the paper's claim, or for what goes beyond it the question.
-        measured: the numbers.
-        agrees: None where there is nothing to agree with.
+        says: the paper's claim, or a question of ours.
+        measured: the numbers, as text.
+        agrees: None for a question of ours.
     """
 
     says: str
@@ -21,12 +21,12 @@ class Claim:
 
     @property
     def verdict(self) -> str:
-        """In a word."""
+        """The cell of the table that says whether they agree."""
         return {True: "agrees", False: "**does not agree**", None: "–"}[self.agrees]
 
 
 def mean_sd(values: "pd.Series[float]", digits: int = 2) -> str:
-    """`5.49 ± 0.13`; a lone value stands alone, and none is an en dash."""
+    """Return `5.49 ± 0.13`; a lone value has no deviation, and no value is an en dash."""
     if not len(values):
         return "–"
     mean = f"{values.mean():.{digits}f}"
@@ -34,5 +34,5 @@ def mean_sd(values: "pd.Series[float]", digits: int = 2) -> str:
 
 
 def near(values: "pd.Series[float]", truth: float, tolerance: float = 1.0) -> bool:
-    """Whether the mean is within the tolerance of the truth: of a dimension, by default one."""
+    """Return whether the mean lies within the tolerance of the truth; of a dimension, by default one."""
     return bool(len(values)) and abs(float(values.mean()) - truth) <= tolerance

@@ -4,26 +4,26 @@ from matplotlib.figure import Figure
 
 from intrinsic_clip.paper_figures import style
 from intrinsic_clip.paper_figures.claims import Claim, mean_sd, near
-from intrinsic_clip.paper_figures.finished_runs import Runs, pair_similarities
+from intrinsic_clip.paper_figures.finished_runs import FinishedRuns, all_similarities
 
 EXPERIMENTS = ("dynamics",)
 K = 5
 
 
-def draw(runs: Runs) -> Figure:
-    """Similarities of held-out pairs at the end, ID and τ along training."""
+def draw(runs: FinishedRuns) -> Figure:
+    """Draw similarities of held-out pairs at the end, and ID and τ over training."""
     titles = ["similarities out of sample", "intrinsic dimension (MLE)", "temperature"]
     figure, (left, middle, right) = style.panels(3, titles)
     style.similarities(left, runs.embeddings("dynamics", runs.nearest_dim("dynamics", 19)))
-    for side, (colour, _, name) in style.SIDES.items():
+    for side, (colour, _, name) in style.SIDE_STYLES.items():
         curve = runs.trajectory("dynamics", f"id/mle/{side}")
         line = "-" if side == "x" else "--"  # the two coincide
         style.band(middle, curve, "epoch", color=colour, ls=line, label=name)
     style.true_dim(middle, K)
-    middle.set(ylabel="intrinsic dimension", ylim=(0, None))
+    style.y_axis(middle, "id/mle/x")
     tau = runs.trajectory("dynamics", "temperature")
     style.band(right, tau.groupby("epoch", as_index=False).last(), "epoch", color=style.X)
-    right.set(ylabel="τ", yscale="log")
+    style.y_axis(right, "temperature")
     for ax in (middle, right):
         ax.set_xlabel("epoch")
     middle.legend()
@@ -31,10 +31,10 @@ def draw(runs: Runs) -> Figure:
     return figure
 
 
-def claims(runs: Runs) -> list[Claim]:
-    """ID comes to k*, τ falls towards 0, positive pairs are almost constant and maximal."""
-    found = runs.embeddings("dynamics", runs.nearest_dim("dynamics", 19))
-    positive, random = pair_similarities(found)
+def claims(runs: FinishedRuns) -> list[Claim]:
+    """Check that ID comes to k*, τ falls towards 0, and the similarity of positive pairs is almost constant."""
+    embeddings = runs.embeddings("dynamics", runs.nearest_dim("dynamics", 19))
+    positive, random = all_similarities(embeddings)
     tau, f = runs.values("dynamics", "temperature"), runs.values("dynamics", "id/mle/x")
     return [
         Claim(

@@ -4,13 +4,13 @@ from matplotlib.figure import Figure
 
 from intrinsic_clip.paper_figures import style
 from intrinsic_clip.paper_figures.claims import Claim, mean_sd
-from intrinsic_clip.paper_figures.finished_runs import Runs
+from intrinsic_clip.paper_figures.finished_runs import FinishedRuns
 
 EXPERIMENTS = ("synthetic_independent",)
 
 
-def draw(runs: Runs) -> Figure:
-    """Matching against chance, ID and τ over d."""
+def draw(runs: FinishedRuns) -> Figure:
+    """Draw matching, ID and τ over d."""
     figure, (left, middle, right) = style.panels(
         3, ["matching (top 1)", "intrinsic dimension (MLE)", "temperature"]
     )
@@ -20,7 +20,7 @@ def draw(runs: Runs) -> Figure:
     middle.plot(dims, dims, color=style.TRUTH, ls="--", lw=1, label="d")
     middle.set_ylim(0, 1.2 * runs.curve(*EXPERIMENTS, "id/mle/x")["mean"].max())
     style.band(right, runs.curve(*EXPERIMENTS, "temperature"), color=style.X, marker="o")
-    right.set(ylabel="τ", yscale="log")
+    style.y_axis(right, "temperature")
     for ax in (left, middle, right):
         ax.set_xlabel(style.OUTPUT_DIM)
     for ax in (left, middle):
@@ -29,8 +29,8 @@ def draw(runs: Runs) -> Figure:
     return figure
 
 
-def claims(runs: Runs) -> list[Claim]:
-    """Nothing is matched, τ does not fall to 0."""
+def claims(runs: FinishedRuns) -> list[Claim]:
+    """Check that nothing is matched and that τ does not fall to 0."""
     d = runs.nearest_dim(*EXPERIMENTS, 19)
     matching, tau = (runs.values(*EXPERIMENTS, m, d=d) for m in ("matching/top_1/x_to_y", "temperature"))
     ids = runs.values(*EXPERIMENTS, "id/mle/x", d=d)

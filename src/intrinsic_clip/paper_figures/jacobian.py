@@ -1,10 +1,10 @@
-"""The rank of the encoders' Jacobians beside the nearest-neighbour estimates."""
+"""Rank of the encoders' Jacobians beside the nearest-neighbour estimates."""
 
 from matplotlib.figure import Figure
 
 from intrinsic_clip.paper_figures import style
 from intrinsic_clip.paper_figures.claims import Claim, mean_sd
-from intrinsic_clip.paper_figures.finished_runs import D, N, Runs
+from intrinsic_clip.paper_figures.finished_runs import D, FinishedRuns, N
 
 EXPERIMENTS = ("synthetic_linear", "synthetic_nonlinear")
 OPTIONAL = ("sample_size_nonlinear",)
@@ -18,8 +18,8 @@ ESTIMATES = {
 K = 5
 
 
-def draw(runs: Runs) -> Figure:
-    """All of them over d, on linear and on nonlinear data, and over the training pairs on nonlinear data."""
+def draw(runs: FinishedRuns) -> Figure:
+    """Draw all estimates over d on linear and on nonlinear data, and over the training pairs on nonlinear data."""
     panels = [(EXPERIMENTS[0], D, "linear data"), (EXPERIMENTS[1], D, "nonlinear data")]
     panels += [(name, N, "nonlinear data, over n") for name in OPTIONAL if name in runs]
     figure, axes = style.panels(len(panels), [title for _, _, title in panels])
@@ -30,27 +30,28 @@ def draw(runs: Runs) -> Figure:
         style.true_dim(ax, K)
         ax.set(xlabel=style.OUTPUT_DIM, ylabel="dimension", ylim=(0, None))
         if over == N:
-            ax.set(xlabel="training pairs n", xscale="log")
+            ax.set_xlabel("training pairs n")
+            style.logarithmic(ax.xaxis)
     axes[0].legend()
     style.foot(figure, runs)
     return figure
 
 
-def claims(runs: Runs) -> list[Claim]:
-    """What each says at one d, and on nonlinear data at every n."""
-    found = []
+def claims(runs: FinishedRuns) -> list[Claim]:
+    """Compare the estimates at one d, and on nonlinear data at every n."""
+    lines = []
     for experiment in EXPERIMENTS:
         d = runs.nearest_dim(experiment, 19)
         says = f"{experiment}, d = {d}: the Jacobians have rank k* = {K}"
-        found.append(_claim(runs, says, experiment, d=d))
+        lines.append(_claim(runs, says, experiment, d=d))
     for experiment in OPTIONAL:
         for n in runs.settings(experiment, N) if experiment in runs else []:
             says = f"nonlinear data, n = {n:,.0f}: the Jacobians have rank k* = {K}"
-            found.append(_claim(runs, says, experiment, **{N: n}))
-    return found
+            lines.append(_claim(runs, says, experiment, **{N: n}))
+    return lines
 
 
-def _claim(runs: Runs, says: str, experiment: str, **where: float) -> Claim:
+def _claim(runs: FinishedRuns, says: str, experiment: str, **where: float) -> Claim:
     parts = [
         f"{name} {mean_sd(runs.values(experiment, metric, **where))}"
         for metric, (name, _, _) in ESTIMATES.items()

@@ -1,4 +1,4 @@
-"""The same settings through the paper's published code, and through this pipeline.
+"""Compare this pipeline with the paper's published code at the same settings.
 
 `published_code.csv` holds what the published training gave (github.com/yugjerry/mmcl-adapt, commit 461856b):
 `--dataset synthetic --d_z 5 --n_append 2000 --repN 3` at three output dimensions, its seed 2024, one CPU thread,
@@ -16,48 +16,47 @@ from matplotlib.figure import Figure
 
 from intrinsic_clip.paper_figures import style
 from intrinsic_clip.paper_figures.claims import Claim, mean_sd
-from intrinsic_clip.paper_figures.finished_runs import Runs
+from intrinsic_clip.paper_figures.finished_runs import FinishedRuns
 
 LOOK = {"synthetic_linear": (style.X, "o"), "synthetic_nonlinear": (style.Y, "s")}
 EXPERIMENTS = tuple(LOOK)
 TABLE = Path(__file__).with_suffix(".csv")
 SHOWN = {
-    "id/mle/x": ("ID(f), harmonic mean", "intrinsic dimension (MLE)"),
-    "id/mean_mle/x": ("ID(f), mean of points", "intrinsic dimension (MLE)"),
-    "matching/top_1/x_to_y": ("matching (top 1)", "matching accuracy"),
-    "temperature": ("temperature", "τ"),
+    "id/mle/x": "ID(f), harmonic mean",
+    "id/mean_mle/x": "ID(f), mean of points",
+    "matching/top_1/x_to_y": "matching (top 1)",
+    "temperature": "temperature",
 }
 
 
 def published(experiment: str) -> pd.DataFrame:
-    """What the published code gave: a row per repetition, columns d and our names of the metrics."""
+    """Return the numbers of the published code: a row per repetition, columns d and our names of the metrics."""
     table = pd.read_csv(TABLE, comment="#")
     return table[table["experiment"] == experiment]
 
 
-def ours(runs: Runs, experiment: str, metric: str, d: int) -> "pd.Series[float]":
-    """The same metric of finished runs, a number per repetition."""
+def ours(runs: FinishedRuns, experiment: str, metric: str, d: int) -> "pd.Series[float]":
+    """Return a metric of finished runs, a number per repetition."""
     if "mean_mle" not in metric:
         return runs.values(experiment, metric, d=d)
     import torch  # takes seconds, and most of what a figure shows is in tables
 
     from intrinsic_clip.dimension import mle
 
-    points = (torch.from_numpy(run[metric[-1]]) for run in runs.embeddings_by_run(experiment, d))
-    return pd.Series(
-        [value for stack in points for value in mle(stack, combine="mean").value.tolist()]
-    ).dropna()
+    side = metric[-1]
+    points = (torch.from_numpy(getattr(each, side)) for each in runs.all_embeddings(experiment, d))
+    return pd.Series([float(mle(rows, combine="mean").value) for rows in points]).dropna()
 
 
-def dims(runs: Runs, experiment: str) -> list[int]:
-    """The output dimensions that both were trained at."""
+def dims(runs: FinishedRuns, experiment: str) -> list[int]:
+    """Return the output dimensions that both were trained at."""
     return sorted(set(published(experiment)["d"]) & set(runs.output_dims(experiment)))
 
 
 def compared(
-    runs: Runs,
+    runs: FinishedRuns,
 ) -> Iterator[tuple[str, int, dict[str, tuple["pd.Series[float]", "pd.Series[float]"]]]]:
-    """Experiment, d, and by metric our numbers and theirs, wherever both were trained."""
+    """Yield experiment, d, and by metric our numbers and theirs, wherever both were trained."""
     for experiment in EXPERIMENTS:
         theirs = published(experiment)
         for d in dims(runs, experiment):
@@ -65,9 +64,9 @@ def compared(
             yield experiment, d, {m: (ours(runs, experiment, m, d), at[m]) for m in SHOWN}
 
 
-def draw(runs: Runs) -> Figure:
-    """ID by either way of combining points, matching and τ: ours filled, theirs open, means ± one sd."""
-    figure, axes = style.panels(len(SHOWN), [title for title, _ in SHOWN.values()])
+def draw(runs: FinishedRuns) -> Figure:
+    """Draw ID by either way of combining points, matching and τ: ours filled, theirs open, means ± one sd."""
+    figure, axes = style.panels(len(SHOWN), list(SHOWN.values()))
     for experiment, d, pairs in compared(runs):
         colour, marker = LOOK[experiment]
         for ax, pair in zip(axes, pairs.values(), strict=True):
@@ -75,13 +74,12 @@ def draw(runs: Runs) -> Figure:
                 spread = np.nan_to_num(values.std())
                 ax.errorbar(at, values.mean(), spread, color=colour, marker=marker, mfc=fill, capsize=2)
     ticks = sorted(published(EXPERIMENTS[0])["d"].unique())
-    for ax, (_, unit) in zip(axes, SHOWN.values(), strict=True):
-        ax.set(xlabel=style.OUTPUT_DIM, ylabel=unit, xticks=ticks, xlim=(ticks[0] - 3, ticks[-1] + 3))
+    for ax, metric in zip(axes, SHOWN, strict=True):
+        style.y_axis(ax, metric)
+        ax.set(xlabel=style.OUTPUT_DIM, xticks=ticks, xlim=(ticks[0] - 3, ticks[-1] + 3))
     for ax in axes[:2]:
         ax.set_ylim(0, 7)
         style.true_dim(ax, 5)
-    axes[2].set_ylim(-0.02, 1.02)
-    axes[3].set_yscale("log")
     for experiment, (colour, marker) in LOOK.items():
         name = experiment.removeprefix("synthetic_")
         axes[0].plot([], [], color=colour, marker=marker, ls="", label=f"{name}, this pipeline")
@@ -91,16 +89,16 @@ def draw(runs: Runs) -> Figure:
     return figure
 
 
-def claims(runs: Runs) -> list[Claim]:
-    """That the two give the same numbers: no two means are further apart than three standard errors."""
-    found = []
+def claims(runs: FinishedRuns) -> list[Claim]:
+    """Check that no two means are further apart than three standard errors."""
+    lines = []
     for experiment, d, pairs in compared(runs):
         measured, alike = [], []
         for metric, (a, b) in pairs.items():
             digits = 4 if metric == "temperature" else 2
             alike.append(bool(abs(a.mean() - b.mean()) / np.hypot(a.sem(), b.sem()) <= 3))
             differs = "" if alike[-1] else ": **differs**"
-            measured.append(f"{SHOWN[metric][0]} {mean_sd(a, digits)}, theirs {mean_sd(b, digits)}{differs}")
+            measured.append(f"{SHOWN[metric]} {mean_sd(a, digits)}, theirs {mean_sd(b, digits)}{differs}")
         says = f"{experiment}, d = {d}: our numbers are those of the published code"
-        found.append(Claim(says, "; ".join(measured), all(alike)))
-    return found
+        lines.append(Claim(says, "; ".join(measured), all(alike)))
+    return lines

@@ -1,10 +1,10 @@
-"""How much of the true latent the representations hold: R² over d and over k*."""
+"""R² of the true latent, predicted from the representations, over d and over k*."""
 
 from matplotlib.figure import Figure
 
 from intrinsic_clip.paper_figures import style
 from intrinsic_clip.paper_figures.claims import Claim, mean_sd
-from intrinsic_clip.paper_figures.finished_runs import D, Runs
+from intrinsic_clip.paper_figures.finished_runs import D, FinishedRuns
 
 EXPERIMENTS = ("synthetic_linear", "synthetic_nonlinear", "shared_dim")
 PANELS = {
@@ -14,23 +14,24 @@ PANELS = {
 }
 
 
-def draw(runs: Runs) -> Figure:
-    """Linear and kernel regression of Z on f(X) and on g(Y)."""
+def draw(runs: FinishedRuns) -> Figure:
+    """Draw linear and kernel regression of Z on f(X) and on g(Y)."""
     figure, axes = style.panels(3, [title for title, _, _ in PANELS.values()])
     for ax, (experiment, (_, over, label)) in zip(axes, PANELS.items(), strict=True):
         for kind, line in (("kernel", "-"), ("linear", ":")):
-            for side, (colour, marker, name) in style.SIDES.items():
+            for side, (colour, marker, name) in style.SIDE_STYLES.items():
                 curve = runs.curve(experiment, f"recovery/{kind}/{side}", over)
                 style.band(ax, curve, color=colour, marker=marker, ls=line, label=f"{name}, {kind}")
-        ax.set(xlabel=label, ylabel="R² of Z", ylim=(-0.02, 1.02))
+        style.y_axis(ax, "recovery/linear/x")
+        ax.set(xlabel=label, ylim=(-0.02, 1.02))
     axes[0].legend()
     style.foot(figure, runs)
     return figure
 
 
-def claims(runs: Runs) -> list[Claim]:
-    """R² at one d."""
-    found = []
+def claims(runs: FinishedRuns) -> list[Claim]:
+    """List R² at one d."""
+    lines = []
     for experiment in EXPERIMENTS[:2]:
         d = runs.nearest_dim(experiment, 19)
         parts = [
@@ -38,5 +39,5 @@ def claims(runs: Runs) -> list[Claim]:
             f"g {mean_sd(runs.values(experiment, f'recovery/{kind}/y', d=d))}"
             for kind in ("kernel", "linear")
         ]
-        found.append(Claim(f"{experiment}, d = {d}: R² of the latent", "; ".join(parts)))
-    return found
+        lines.append(Claim(f"{experiment}, d = {d}: R² of the latent", "; ".join(parts)))
+    return lines

@@ -1,29 +1,31 @@
-"""ID against training-set size and along training: does it come down to k*, and where does overfitting raise it?"""
+"""ID over training-set size and over training: whether it comes down to k*, and where overfitting raises it."""
 
 from matplotlib.figure import Figure
 
 from intrinsic_clip.paper_figures import style
 from intrinsic_clip.paper_figures.claims import Claim, mean_sd
-from intrinsic_clip.paper_figures.finished_runs import N, Runs
+from intrinsic_clip.paper_figures.finished_runs import FinishedRuns, N
 
 EXPERIMENTS = ("sample_size",)
 K = 5
 
 
-def draw(runs: Runs) -> Figure:
-    """ID and matching at the end over n, and ID along training for each n."""
+def draw(runs: FinishedRuns) -> Figure:
+    """Draw the final ID and matching over n, and ID over training for each n."""
     titles = ["intrinsic dimension (MLE)", "matching (top 1)", "ID of f(X) along training"]
     figure, (left, middle, right) = style.panels(3, titles)
     style.dimension(left, runs, "sample_size", N, in_sample=True)
     style.matching(middle, runs, "sample_size", "matching/top_1/x_to_y", N)
     for ax in (left, middle):
-        ax.set(xlabel="training pairs n", xscale="log")
+        ax.set_xlabel("training pairs n")
+        style.logarithmic(ax.xaxis)
         ax.legend()
     for colour, n in zip(style.SEQUENCE, runs.settings("sample_size", N), strict=False):
         curve = runs.trajectory("sample_size", "id/mle/x", **{N: n})
         curve = curve[curve["step"] > 0].assign(thousands=lambda rows: rows["step"] / 1000)
         style.band(right, curve, "thousands", color=colour, label=f"n = {n:,.0f}")
-    right.set(xlabel="thousand training steps", ylabel="intrinsic dimension", ylim=(0, None))
+    style.y_axis(right, "id/mle/x")
+    right.set_xlabel("thousand training steps")
     right.legend(ncols=2)
     for ax in (left, right):
         style.true_dim(ax, K)
@@ -31,9 +33,9 @@ def draw(runs: Runs) -> Figure:
     return figure
 
 
-def claims(runs: Runs) -> list[Claim]:
-    """ID over n, and how far it has risen from its lowest value along training."""
-    found = []
+def claims(runs: FinishedRuns) -> list[Claim]:
+    """List ID over n, and how far it has risen from its lowest value over training."""
+    lines = []
     for n in runs.settings("sample_size", N):
         f, g = (runs.values("sample_size", f"id/mle/{side}", **{N: n}) for side in "xy")
         curve = runs.trajectory("sample_size", "id/mle/x", **{N: n})
@@ -43,5 +45,5 @@ def claims(runs: Runs) -> list[Claim]:
             f"f {mean_sd(f)}, g {mean_sd(g)}; its lowest mean along training was {lowest['mean']:.2f} "
             f"at step {int(lowest['step']):,} of {int(along['step'].max()):,}"
         )
-        found.append(Claim(f"n = {n:,.0f}: ID out of sample (k* = {K})", measured))
-    return found
+        lines.append(Claim(f"n = {n:,.0f}: ID out of sample (k* = {K})", measured))
+    return lines

@@ -4,20 +4,20 @@ from matplotlib.figure import Figure
 
 from intrinsic_clip.paper_figures import sweeps
 from intrinsic_clip.paper_figures.claims import Claim, mean_sd
-from intrinsic_clip.paper_figures.finished_runs import Runs
+from intrinsic_clip.paper_figures.finished_runs import FinishedRuns
 
 EXPERIMENTS = ("shallow", "synthetic_nonlinear")
 K = 5
 NAMES = {"synthetic_nonlinear": "three hidden layers", "shallow": "one ReLU layer"}
 
 
-def draw(runs: Runs) -> Figure:
-    """Matching, ID of f(X) and τ over d, with the main encoder and the weak one."""
+def draw(runs: FinishedRuns) -> Figure:
+    """Draw matching, ID of f(X) and τ over d, with the main encoder and the weak one."""
     return sweeps.draw_two(runs, NAMES, K)
 
 
-def claims(runs: Runs) -> list[Claim]:
-    """Alignment fails, and with it the adaptation of ID."""
+def claims(runs: FinishedRuns) -> list[Claim]:
+    """Check that alignment fails, and with it the adaptation of ID."""
     d = runs.nearest_dim("shallow", 19)
     weak, strong = (
         {m: runs.values(e, m, d=d) for m in ("matching/top_1/x_to_y", "id/mle/x")} for e in EXPERIMENTS

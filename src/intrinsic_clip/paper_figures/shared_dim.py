@@ -1,10 +1,10 @@
-"""k* from 1 to 15 at one output dimension: estimated against true."""
+"""Estimated against true dimension, k* from 1 to 15 at one output dimension."""
 
 from matplotlib.figure import Figure
 
 from intrinsic_clip.paper_figures import style
 from intrinsic_clip.paper_figures.claims import Claim, mean_sd, near
-from intrinsic_clip.paper_figures.finished_runs import D, Runs
+from intrinsic_clip.paper_figures.finished_runs import D, FinishedRuns
 
 EXPERIMENTS = ("shared_dim",)
 K = "data.shared_dim"
@@ -15,8 +15,8 @@ ESTIMATES = {
 }
 
 
-def draw(runs: Runs) -> Figure:
-    """Three estimates of ID(f), and matching, over k*."""
+def draw(runs: FinishedRuns) -> Figure:
+    """Draw three estimates of ID(f), and matching, over k*."""
     d = runs.output_dims("shared_dim")[0]
     figure, (left, right) = style.panels(2, [f"ID of f(X), d = {d}", "matching (top 1)"])
     for metric, (name, colour, marker) in ESTIMATES.items():
@@ -32,13 +32,13 @@ def draw(runs: Runs) -> Figure:
     return figure
 
 
-def claims(runs: Runs) -> list[Claim]:
-    """ID equals k* at each k*."""
-    found = []
+def claims(runs: FinishedRuns) -> list[Claim]:
+    """Check that ID equals k* at each k*."""
+    lines = []
     d = int(runs.tables["shared_dim"][D].iloc[0])
     for k in runs.settings("shared_dim", K):
         f, g = (runs.values("shared_dim", f"id/mle/{side}", **{K: k}) for side in "xy")
         rank = runs.values("shared_dim", "jacobian/rank/x", **{K: k})
         measured = f"f {mean_sd(f)}, g {mean_sd(g)}; Jacobian rank {mean_sd(rank)}"
-        found.append(Claim(f"k* = {k:g}, d = {d}: ID(f) = ID(g) = k*", measured, near(f, k) and near(g, k)))
-    return found
+        lines.append(Claim(f"k* = {k:g}, d = {d}: ID(f) = ID(g) = k*", measured, near(f, k) and near(g, k)))
+    return lines

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from intrinsic_clip.paper_figures import style
 from intrinsic_clip.paper_figures.claims import Claim
-from intrinsic_clip.paper_figures.finished_runs import Runs, pair_similarities
+from intrinsic_clip.paper_figures.finished_runs import FinishedRuns, all_similarities
 
 EXPERIMENTS = ()
 OPTIONAL = (
@@ -19,21 +19,21 @@ OPTIONAL = (
 )
 
 
-def draw(runs: Runs) -> Figure:
-    """Histograms of norms and of similarities, and each pair's similarity against its strongest rival's."""
+def draw(runs: FinishedRuns) -> Figure:
+    """Draw histograms of norms and of similarities, and each pair's similarity against its strongest rival's."""
     shown = list(runs.at_dim(OPTIONAL, 19))
     figure, axes = style.panels(3 * len(shown), rows=len(shown))
     for row, (experiment, d) in enumerate(shown):
-        found = runs.embeddings(experiment, d)
+        embeddings = runs.embeddings(experiment, d)
         norms, similarity, scatter = axes[3 * row : 3 * row + 3]
         norms.set_title(f"{norms.get_title(loc='left')} {experiment}, d = {d}: norms", loc="left")
-        for side, (colour, _, name) in style.SIDES.items():
-            style.histogram(norms, np.linalg.norm(found[f"{side}_raw"], axis=1), colour, name)
+        for side, (colour, _, name) in style.SIDE_STYLES.items():
+            style.histogram(norms, np.linalg.norm(getattr(embeddings, f"{side}_raw"), axis=1), colour, name)
         norms.set(xlabel="‖·‖ of the encoder's output", ylabel="density")
         norms.legend()
         similarity.set_title(f"{similarity.get_title(loc='left')} similarities", loc="left")
-        style.similarities(similarity, found)
-        logits = found["x"] @ found["y"].T
+        style.similarities(similarity, embeddings)
+        logits = embeddings.x @ embeddings.y.T
         positive = np.diag(logits).copy()
         np.fill_diagonal(logits, -np.inf)
         rival = logits.max(1)
@@ -47,18 +47,18 @@ def draw(runs: Runs) -> Figure:
     return figure
 
 
-def claims(runs: Runs) -> list[Claim]:
-    """Positive pairs are more alike than random ones, and the norm is that of the append rows (all 1 with cosines)."""
-    found = []
+def claims(runs: FinishedRuns) -> list[Claim]:
+    """Check that positive pairs stand apart from random ones, and that norms are those of the append rows."""
+    lines = []
     for experiment, d in runs.at_dim(OPTIONAL, 19):
         embeddings = runs.embeddings(experiment, d)
-        positive, random = pair_similarities(embeddings)
+        positive, random = all_similarities(embeddings)
         apart = (f"{rows.mean():.2f} ± {rows.std():.2f}" for rows in (positive, random))
         measured = "positive {}, random {}".format(*apart)
         separate = bool(positive.mean() - random.mean() > random.std())
         says = f"{experiment}, d = {d}: positive pairs stand apart from random ones"
-        found.append(Claim(says, measured, separate))
-        f, g = (float(np.linalg.norm(embeddings[side], axis=1).mean()) for side in "xy")
+        lines.append(Claim(says, measured, separate))
+        f, g = (float(np.linalg.norm(rows, axis=1).mean()) for rows in (embeddings.x, embeddings.y))
         says = f"{experiment}, d = {d}: held-out representations have norm 1, as those the norm is taken over"
-        found.append(Claim(says, f"f {f:.2f}, g {g:.2f}", max(abs(f - 1), abs(g - 1)) < 0.2))
-    return found
+        lines.append(Claim(says, f"f {f:.2f}, g {g:.2f}", max(abs(f - 1), abs(g - 1)) < 0.2))
+    return lines

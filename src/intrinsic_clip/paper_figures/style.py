@@ -1,20 +1,21 @@
-"""How all figures look, and the few kinds of panels they are made of."""
+"""Draw the shared kinds of panels in one style."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 import pandas as pd
-
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
-from intrinsic_clip.paper_figures.finished_runs import D, Runs, pair_similarities
+from intrinsic_clip.paper_figures.finished_runs import D, FinishedRuns, all_similarities
 from intrinsic_clip.runs.atomic import naming
+from intrinsic_clip.runs.stored_embeddings import StoredEmbeddings
+from intrinsic_clip.runs.vocabulary import PAIRS, SIDES, describe
 
 # Okabe–Ito: told apart by colour-blind readers; lines differ in style and marker too, for print without colour.
 X, Y, THIRD, FOURTH, TRUTH = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#666666"
@@ -33,17 +34,17 @@ RC: dict[Any, Any] = {
     "legend.fontsize": 8,
     "pdf.fonttype": 42,  # text stays text
 }
-SIDES = {"x": (X, "o", "f(X)"), "y": (Y, "s", "g(Y)")}
+SIDE_STYLES = {"x": (X, "o", SIDES["x"]), "y": (Y, "s", SIDES["y"])}  # colour, marker, label
 
 
 def panels(count: int, titles: Sequence[str] = (), rows: int = 1) -> tuple[Figure, list[Axes]]:
-    """A figure with this many panels side by side, lettered, in the shared style."""
-    plt.rcParams.update(RC)
+    """Return a figure with this many panels side by side, lettered.
+
+    Lines and legends take their style from `matplotlib.rcParams` when they are drawn: draw within `in_style`.
+    """
     columns = -(-count // rows)
-    figure, grid = plt.subplots(
-        rows, columns, figsize=(3.1 * columns + 0.3, 2.75 * rows + 0.15), layout="constrained", squeeze=False
-    )
-    axes = list(grid.flat)
+    figure = Figure(figsize=(3.1 * columns + 0.3, 2.75 * rows + 0.15), layout="constrained")
+    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for place, ax in enumerate(axes):
         title = titles[place] if place < len(titles) else ""
         ax.set_title(f"({chr(97 + place)}) {title}".rstrip(), loc="left")
@@ -51,8 +52,13 @@ def panels(count: int, titles: Sequence[str] = (), rows: int = 1) -> tuple[Figur
     return figure, axes[:count]
 
 
+def in_style() -> Any:
+    """Return a context in which figures are drawn and saved in the shared style; matplotlib's own is restored."""
+    return matplotlib.rc_context(RC)
+
+
 def band(ax: Axes, curve: pd.DataFrame, at: str = "at", **line: Any) -> None:
-    """The mean as a line, ± one standard deviation as a band."""
+    """Draw the mean as a line, ± one standard deviation as a band."""
     if curve.empty:
         return
     (drawn,) = ax.plot(curve[at], curve["mean"], **line)
@@ -61,52 +67,75 @@ def band(ax: Axes, curve: pd.DataFrame, at: str = "at", **line: Any) -> None:
     ax.fill_between(curve[at], low, high, color=drawn.get_color(), alpha=0.18, lw=0)
 
 
-def dimension(ax: Axes, runs: Runs, experiment: str, over: str = D, in_sample: bool = False) -> None:
-    """ID of f(X) and g(Y) by the MLE over a setting, dotted on training rows if asked for."""
-    for side, (colour, marker, name) in SIDES.items():
+def logarithmic(axis: Axis) -> None:
+    """Make an axis logarithmic, with plain numbers: 0.05 and 2000, not powers of ten."""
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+
+    def between(value: float, _: int | None) -> str:
+        low, high = axis.get_view_interval()
+        return f"{value:g}" if high < 10 * low else ""  # within a decade, no power of ten may be in view
+
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(FuncFormatter(between))
+
+
+def y_axis(ax: Axes, metric: str) -> None:
+    """Label and scale the vertical axis as the vocabulary declares the metric."""
+    described = describe(metric)
+    ax.set_ylabel(described.axis_label)
+    if described.scale.axis == "log":
+        logarithmic(ax.yaxis)
+    elif described.scale.axis == "from zero":
+        ax.set_ylim(bottom=0)
+    elif described.scale.axis == "zero to one":
+        ax.set_ylim(-0.02, 1.02)
+
+
+def dimension(ax: Axes, runs: FinishedRuns, experiment: str, over: str = D, in_sample: bool = False) -> None:
+    """Draw the ID of f(X) and g(Y) by the MLE over a setting, dotted on training rows if asked for."""
+    for side, (colour, marker, name) in SIDE_STYLES.items():
         curve = runs.curve(experiment, f"id/mle/{side}", over)
         band(ax, curve, color=colour, marker=marker, label=name)
         if in_sample:
             curve = runs.curve(experiment, f"in_sample/id/mle/{side}", over)
             band(ax, curve, color=colour, ls=":", label=f"{name}, in sample")
-    ax.set(ylabel="intrinsic dimension")
-    ax.set_ylim(bottom=0)
+    y_axis(ax, "id/mle/x")
 
 
-def matching(ax: Axes, runs: Runs, experiment: str, metric: str, over: str = D) -> None:
-    """A matching accuracy over a setting, out of sample and, where it was measured, in sample; both among all rows."""
+def matching(ax: Axes, runs: FinishedRuns, experiment: str, metric: str, over: str = D) -> None:
+    """Draw a matching accuracy over a setting, out of sample and, if it was measured, in sample."""
     metrics = set(runs.tables[experiment]["metric"])
-    label = f"out of sample{runs.rows(experiment, 'test')}"
+    label = f"out of sample{runs.row_count(experiment, 'test')}"
     band(ax, runs.curve(experiment, metric, over), color=X, marker="o", label=label)
     if f"in_sample/{metric}" in metrics:
         curve = runs.curve(experiment, f"in_sample/{metric}", over)
-        label = f"in sample{runs.rows(experiment, 'train')}"
+        label = f"in sample{runs.row_count(experiment, 'train')}"
         band(ax, curve, color=Y, marker="s", ls="--", label=label)
-    ax.set(ylabel="matching accuracy", ylim=(-0.02, 1.02))
+    y_axis(ax, metric)
 
 
 def true_dim(ax: Axes, k: int) -> None:
-    """A dashed line at k*."""
+    """Draw a dashed line at k*."""
     ax.axhline(k, color=TRUTH, ls="--", lw=1, label=f"k* = {k}")
 
 
 def histogram(ax: Axes, values: NDArray[Any], colour: str, label: str, bins: int = 60) -> None:
-    """A density, filled and outlined."""
+    """Draw a density, filled and outlined."""
     ax.hist(values, bins=bins, density=True, histtype="stepfilled", color=colour, alpha=0.35)
     ax.hist(values, bins=bins, density=True, histtype="step", color=colour, lw=1, label=label)
 
 
-def similarities(ax: Axes, embeddings: Mapping[str, NDArray[Any]]) -> None:
-    """Densities of the similarities of positive pairs and of all others, as the loss sees them."""
-    positive, random = pair_similarities(embeddings)
-    histogram(ax, random, Y, "random pairs")
-    histogram(ax, positive, X, "positive pairs")
+def similarities(ax: Axes, embeddings: StoredEmbeddings) -> None:
+    """Draw the densities of the similarities of positive pairs and of all others, as the loss sees them."""
+    positive, random = all_similarities(embeddings)
+    histogram(ax, random, Y, PAIRS["random"])
+    histogram(ax, positive, X, PAIRS["positive"])
     ax.set(xlabel="similarity", ylabel="density")
     ax.legend()
 
 
-def foot(figure: Figure, runs: Runs) -> None:
-    """Size, repetitions and data below the panels."""
+def foot(figure: Figure, runs: FinishedRuns) -> None:
+    """Write size, repetitions and data below the panels."""
     figure.supxlabel(runs.note, fontsize=7, color=TRUTH)
 
 
@@ -117,5 +146,4 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
         figure.savefig(paths[0], metadata={"CreationDate": None})
     with naming(paths[1]):
         figure.savefig(paths[1], dpi=160)
-    plt.close(figure)
     return paths

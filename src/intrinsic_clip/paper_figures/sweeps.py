@@ -1,4 +1,4 @@
-"""Sweeps over the output dimension, which most figures are: the panels and the claims they share."""
+"""Panels and claims of sweeps over the output dimension, which most figures share."""
 
 import warnings
 from collections.abc import Mapping
@@ -8,13 +8,12 @@ from matplotlib.figure import Figure
 
 from intrinsic_clip.paper_figures import style
 from intrinsic_clip.paper_figures.claims import Claim, mean_sd, near
-from intrinsic_clip.paper_figures.finished_runs import Runs
+from intrinsic_clip.paper_figures.finished_runs import FinishedRuns
+from intrinsic_clip.runs.vocabulary import describe
 
-TOP = {"matching/top_1/x_to_y": "top 1", "matching/top_0.5pct/x_to_y": "top 0.5 %"}
 
-
-def draw_synthetic(runs: Runs, experiment: str, k: int) -> Figure:
-    """Matching of the nearest in and out of sample, and ID, over d, with the ID of what is shared."""
+def draw_synthetic(runs: FinishedRuns, experiment: str, k: int) -> Figure:
+    """Draw top-1 matching in and out of sample, and ID, over d, with the ID of the shared part of X."""
     figure, (left, right) = style.panels(2, ["matching (top 1)", "intrinsic dimension (MLE)"])
     style.matching(left, runs, experiment, "matching/top_1/x_to_y")
     style.dimension(right, runs, experiment, in_sample=True)
@@ -29,8 +28,8 @@ def draw_synthetic(runs: Runs, experiment: str, k: int) -> Figure:
     return figure
 
 
-def shared_dimension(runs: Runs, experiment: str) -> "pd.Series[float]":
-    """What the MLE says of h(X) itself, the part of X that Y shares: the best that f(X) could be, per replicate."""
+def shared_dimension(runs: FinishedRuns, experiment: str) -> "pd.Series[float]":
+    """Return the MLE of h(X) itself, the part of X that Y shares and the best that f(X) could be, per replicate."""
     import torch  # takes seconds, and most of what a figure shows is in tables
 
     from intrinsic_clip import data
@@ -44,14 +43,14 @@ def shared_dimension(runs: Runs, experiment: str) -> "pd.Series[float]":
         return pd.Series(mle(h).value.numpy()).dropna()
 
 
-def shared_claim(runs: Runs, experiment: str, k: int) -> Claim:
-    """That the MLE is right where it is given what is shared itself."""
+def shared_claim(runs: FinishedRuns, experiment: str, k: int) -> Claim:
+    """Check that the MLE is right on the shared part of X itself."""
     values = shared_dimension(runs, experiment)
     return Claim(f"the MLE of h(X) itself, what is shared, is k* = {k}", mean_sd(values), near(values, k))
 
 
-def draw_real(runs: Runs, experiment: str) -> Figure:
-    """Top-0.5 % matching, the accuracy of each label set, and ID, over d."""
+def draw_real(runs: FinishedRuns, experiment: str) -> Figure:
+    """Draw top-0.5 % matching, the accuracy of each label set, and ID, over d."""
     labels = sorted(m for m in set(runs.tables[experiment]["metric"]) if m.startswith("matching/label_"))
     # The paper's: x → y for the first label set, y → x for the second.
     shown = [m for m in labels if m.endswith("x_to_y")][:1] + [m for m in labels if m.endswith("y_to_x")][1:2]
@@ -69,25 +68,32 @@ def draw_real(runs: Runs, experiment: str) -> Figure:
     return figure
 
 
-def draw_two(runs: Runs, names: Mapping[str, str], k: int) -> Figure:
-    """Matching of the nearest, ID of f(X) and τ over d, of two experiments: their names → what they differ in."""
+def draw_two(runs: FinishedRuns, names: Mapping[str, str], k: int) -> Figure:
+    """Draw top-1 matching, ID of f(X) and τ over d of two experiments.
+
+    Args:
+        runs: finished runs of both.
+        names: experiments and what their legends say.
+        k: the true shared dimension.
+    """
+    metrics = ("matching/top_1/x_to_y", "id/mle/x", "temperature")
     figure, axes = style.panels(3, ["matching (top 1)", "intrinsic dimension of f(X)", "temperature"])
-    for (experiment, name), (colour, marker, _) in zip(names.items(), style.SIDES.values(), strict=True):
-        for ax, metric in zip(axes, ("matching/top_1/x_to_y", "id/mle/x", "temperature"), strict=True):
+    for (experiment, name), (colour, marker, _) in zip(
+        names.items(), style.SIDE_STYLES.values(), strict=True
+    ):
+        for ax, metric in zip(axes, metrics, strict=True):
             style.band(ax, runs.curve(experiment, metric), color=colour, marker=marker, label=name)
     style.true_dim(axes[1], k)
-    axes[0].set(ylabel="matching accuracy", ylim=(-0.02, 1.02))
-    axes[1].set(ylabel="intrinsic dimension", ylim=(0, None))
-    axes[2].set(ylabel="τ", yscale="log")
-    for ax in axes:
+    for ax, metric in zip(axes, metrics, strict=True):
+        style.y_axis(ax, metric)
         ax.set_xlabel(style.OUTPUT_DIM)
     axes[1].legend()
     style.foot(figure, runs)
     return figure
 
 
-def dimension_claims(runs: Runs, experiment: str, k: int) -> list[Claim]:
-    """That ID(f) = ID(g) = k* whatever d ≥ k*, at the smallest such d, a middle one and the largest."""
+def dimension_claims(runs: FinishedRuns, experiment: str, k: int) -> list[Claim]:
+    """Check that ID(f) = ID(g) = k* whatever d ≥ k*, at the smallest such d, a middle one and the largest."""
     dims = [d for d in runs.output_dims(experiment) if d >= k]
     chosen = list(dict.fromkeys((dims[0], runs.nearest_dim(experiment, 19), dims[-1])))
     claims = []
@@ -99,25 +105,30 @@ def dimension_claims(runs: Runs, experiment: str, k: int) -> list[Claim]:
     return claims
 
 
-def saturation_claims(runs: Runs, experiment: str, metric: str) -> list[Claim]:
-    """That ID and matching rise with d and then stay: the upper half of the d against the range over all."""
-    found = []
-    for name, what in (("id/mle/x", "ID(f)"), ("id/mle/y", "ID(g)"), (metric, TOP[metric] + " matching")):
-        curve = runs.curve(experiment, name)
+def saturation_claims(runs: FinishedRuns, experiment: str, matching: str) -> list[Claim]:
+    """Check that ID and matching rise with d and then stay: the upper half of the d against the range over all."""
+    claims = []
+    words = {
+        "id/mle/x": "ID(f)",
+        "id/mle/y": "ID(g)",
+        matching: f"{describe(matching).short.lower()} matching",
+    }
+    for metric, name in words.items():
+        curve = runs.curve(experiment, metric)
         if curve.empty:
-            found.append(Claim(f"{what} saturates in d", "it could not be measured"))
+            claims.append(Claim(f"{name} saturates in d", "it could not be measured"))
             continue
         late = curve[curve["at"] >= curve["at"].max() / 2]["mean"]
         drift, span = late.max() - late.min(), curve["mean"].max() - curve["mean"].min()
         first, last = curve.iloc[0], curve.iloc[-1]
         ends = f"d = {first['at']:g}: {first['mean']:.3g}, d = {last['at']:g}: {last['mean']:.3g}"
         measured = f"{ends}; within the upper half of the d it differs by {drift:.2g}"
-        found.append(Claim(f"{what} saturates in d", measured, bool(drift <= 0.2 * span)))
-    return found
+        claims.append(Claim(f"{name} saturates in d", measured, bool(drift <= 0.2 * span)))
+    return claims
 
 
-def matching_claim(runs: Runs, experiment: str, metric: str, k: int) -> Claim:
-    """That matching rises until d = k* and hardly after."""
+def matching_claim(runs: FinishedRuns, experiment: str, metric: str, k: int) -> Claim:
+    """Check that matching rises until d = k* and hardly after."""
     below = [d for d in runs.output_dims(experiment) if d < k]
     above = [d for d in runs.output_dims(experiment) if d >= k]
     chosen = [*below[-1:], *above[:1], runs.nearest_dim(experiment, 19), *above[-1:]]

@@ -4,7 +4,7 @@ from matplotlib.figure import Figure
 
 from intrinsic_clip.paper_figures import style
 from intrinsic_clip.paper_figures.claims import Claim, mean_sd
-from intrinsic_clip.paper_figures.finished_runs import Runs
+from intrinsic_clip.paper_figures.finished_runs import FinishedRuns
 
 EXPERIMENTS = ()
 OPTIONAL = (
@@ -18,29 +18,30 @@ OPTIONAL = (
 )
 
 
-def draw(runs: Runs) -> Figure:
-    """τ over training, a line per data set, at the d nearest to 19."""
+def draw(runs: FinishedRuns) -> Figure:
+    """Draw τ over training, a line per data set, at the d nearest to 19."""
     figure, (ax,) = style.panels(1, ["temperature over training"])
     figure.set_size_inches(5.2, 3.2)
     for experiment, d in runs.at_dim(OPTIONAL, 19):
         tau = runs.trajectory(experiment, "temperature", d=d).groupby("epoch", as_index=False).last()
         colour = style.SEQUENCE[OPTIONAL.index(experiment)]
         style.band(ax, tau, "epoch", color=colour, label=f"{experiment}, d = {d}")
-    ax.set(xlabel="epoch", ylabel="τ", yscale="log")
+    style.y_axis(ax, "temperature")
+    ax.set_xlabel("epoch")
     if ax.get_legend_handles_labels()[0]:  # of four steps, as at size=smoke, the file may hold none
         ax.legend()
     style.foot(figure, runs)
     return figure
 
 
-def claims(runs: Runs) -> list[Claim]:
-    """τ falls towards 0 where something is shared."""
-    found = []
+def claims(runs: FinishedRuns) -> list[Claim]:
+    """Check that τ falls towards 0 where something is shared."""
+    lines = []
     for experiment, d in runs.at_dim(OPTIONAL, 19):
         tau = runs.values(experiment, "temperature", d=d)
         if experiment == "synthetic_independent":
             says, agrees = "τ stays large", bool(tau.mean() > 0.05)
         else:
             says, agrees = "τ falls towards 0", bool(tau.mean() < 0.05)
-        found.append(Claim(f"{experiment}, d = {d}: {says}", mean_sd(tau, 4), agrees))
-    return found
+        lines.append(Claim(f"{experiment}, d = {d}: {says}", mean_sd(tau, 4), agrees))
+    return lines

@@ -1,4 +1,4 @@
-"""A W&B workspace for a project: one section per question, a group's mean and spread in every chart."""
+"""Make a W&B workspace for a project: a section per question, a group's mean and spread in every chart."""
 
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
@@ -8,75 +8,55 @@ from typing import TYPE_CHECKING, Any
 from intrinsic_clip import config
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.runs import atomic
-from intrinsic_clip.runs.vocabulary import ESTIMATORS
+from intrinsic_clip.runs.vocabulary import DIRECTIONS, ESTIMATORS, PAIRS, SIDES, describe
 
 if TYPE_CHECKING:
     from wandb_workspaces.workspaces import Section, Workspace
 
-
 PACKAGE = "wandb_workspaces"
-
-
 TIMEOUT = 20  # seconds that W&B may take to answer
 
 
-SIDES = ("x", "y")
+def _lines(chart: str, parts: Mapping[str, str] = SIDES) -> list[str]:
+    return [f"{chart}/{part}" for part in parts]
 
 
-DIRECTIONS = ("x_to_y", "y_to_x")
-
-
-LINES = {  # section → chart → metrics
-    "dimension": {
-        **{f"ID, {name}": [f"id/{name}/{side}" for side in SIDES] for name in ESTIMATORS},
-        "rank of the Jacobian": [f"jacobian/rank/{side}" for side in SIDES],
-        "R² of the latent, kernel": [f"recovery/kernel/{side}" for side in SIDES],
-    },
-    "temperature": {
-        "temperature": ["temperature"],
-        "loss": ["loss"],
-        "InfoNCE bound (nats)": ["information/infonce_bound"],
-    },
-    "matching": {
-        f"matching, {name}": [f"matching/{name}/{direction}" for direction in DIRECTIONS]
-        for name in ("top_1", "top_0.5pct", "median_rank")
-    },
-    "similarities": {
-        "similarity of pairs": ["similarity/positive", "similarity/random"],
-        "alignment": ["alignment/cosine"],
-        "uniformity": [f"uniformity/{side}" for side in SIDES],
-        "modality gap": ["modality_gap"],
-        "norms": [f"norm/{side}" for side in SIDES],
-        "norms relative to the append rows": [f"relative_norm/{side}" for side in SIDES],
-    },
-    "spectra": {
-        name.replace("_", " "): [f"spectrum/{name}/{side}" for side in SIDES]
-        for name in (
-            "participation_ratio",
-            "effective_rank",
-            "components_90pct",
-            "components_95pct",
-            "components_99pct",
-        )
-    }
-    | {"gap of the Jacobian": [f"jacobian/gap/{side}" for side in SIDES]},
+SHARES = ("90pct", "95pct", "99pct")
+SECTIONS: dict[str, list[list[str]]] = {  # section → charts → metrics
+    "dimension": [
+        *(_lines(f"id/{name}") for name in ESTIMATORS),
+        _lines("jacobian/rank"),
+        _lines("recovery/kernel"),
+    ],
+    "temperature": [["temperature"], ["loss"], ["information/infonce_bound"]],
+    "matching": [_lines(f"matching/{name}", DIRECTIONS) for name in ("top_1", "top_0.5pct", "median_rank")],
+    "similarities": [
+        _lines("similarity", PAIRS),
+        ["alignment/cosine"],
+        _lines("uniformity"),
+        ["modality_gap"],
+        _lines("norm"),
+        _lines("relative_norm"),
+    ],
+    "spectra": [
+        _lines("spectrum/participation_ratio"),
+        _lines("spectrum/effective_rank"),
+        *(_lines(f"spectrum/components_{share}") for share in SHARES),
+        _lines("jacobian/gap"),
+    ],
 }
-
-
 HISTOGRAMS = {
-    "similarities": ["similarity/histogram_positive", "similarity/histogram_random"],
-    "spectra": [f"spectrum/histogram_log10_share/{side}" for side in SIDES],
+    "similarities": [f"similarity/histogram_{pairs}" for pairs in PAIRS],
+    "spectra": _lines("spectrum/histogram_log10_share"),
 }
-
-
-LOGARITHMIC = {"temperature", "matching, median_rank"}
-
-
-COLUMNS = ["id/mle/x", "id/mle/y", "temperature"]
+COLUMNS = ("id/mle/x", "id/mle/y", "temperature")
 
 
 def dashboard(settings: Mapping[str, Any]) -> str:
-    """Make the workspace, or write its specification; returns where it is.
+    """Make the workspace, or write its specification; returns its address or the file.
+
+    Args:
+        settings: the resolved conf/dashboard.yaml.
 
     Raises:
         ConfigError: wandb-workspaces is not installed, there is no account, or W&B refuses or cannot be reached.
@@ -84,9 +64,7 @@ def dashboard(settings: Mapping[str, Any]) -> str:
     """
     config.check_dashboard(settings)
     if find_spec(PACKAGE) is None:
-        raise ConfigError(
-            "wandb-workspaces: not installed; pip install 'intrinsic-clip[dashboard]' brings it"
-        )
+        raise ConfigError("wandb-workspaces is not installed: pip install wandb-workspaces")
     if settings["dry_run"]:
         specification = workspace(settings, settings["entity"] or "")._model
         atomic.write_atomically(
@@ -97,7 +75,7 @@ def dashboard(settings: Mapping[str, Any]) -> str:
 
 
 def workspace(settings: Mapping[str, Any], entity: str) -> "Workspace":
-    """The workspace that the settings ask for, not saved yet."""
+    """Return the workspace that the settings describe, not saved yet."""
     import wandb_workspaces.workspaces as ws
     from wandb_workspaces import expr
 
@@ -106,7 +84,7 @@ def workspace(settings: Mapping[str, Any], entity: str) -> "Workspace":
         entity=entity,
         project=settings["project"],
         name=settings["name"],
-        sections=[_section(name, dims) for name in LINES],
+        sections=[_section(name, dims) for name in SECTIONS],
         settings=ws.WorkspaceSettings(x_axis="epoch"),
         runset_settings=ws.RunsetSettings(
             groupby=[expr.Metric("Group")],
@@ -121,24 +99,26 @@ def _section(name: str, dims: Sequence[int] | None) -> "Section":
 
     lines = [
         wr.LinePlot(
-            title=title,
+            title=describe(metrics[0]).title,
             x="epoch",
             y=[name for metric in metrics for name in _names(metric, dims)],
-            log_y=True if title in LOGARITHMIC else None,
+            log_y=True if describe(metrics[0]).scale.axis == "log" else None,
             groupby="Group",
             groupby_aggfunc="mean",
             groupby_rangefunc="stddev",
         )
-        for title, metrics in LINES[name].items()
+        for metrics in SECTIONS[name]
     ]
     histograms = [  # no mean of these: W&B draws one run's over time
-        wr.LinePlot(title=key, y=[key]) for metric in HISTOGRAMS.get(name, []) for key in _names(metric, dims)
+        wr.LinePlot(title=describe(metric).full_title + key.removeprefix(metric), y=[key])
+        for metric in HISTOGRAMS.get(name, [])
+        for key in _names(metric, dims)
     ]
     return ws.Section(name=name, panels=[*lines, *histograms], is_open=True)
 
 
 def _names(metric: str, dims: Sequence[int] | None) -> list[str]:
-    """What a metric is called in W&B; see `loggers.by_output_dim`."""
+    """Return a metric's names in W&B, one for each output dimension; see `loggers.replicated.by_output_dim`."""
     return [metric] if dims is None else [f"{metric}/d={d}" for d in dims]
 
 
@@ -148,7 +128,7 @@ def _save(settings: Mapping[str, Any]) -> str:
     try:
         entity = settings["entity"] or wandb.Api(timeout=TIMEOUT).default_entity
         if entity is None:
-            raise ConfigError("entity: the account has no default, so entity=… must be given")
+            raise ConfigError("entity: the account has no default entity; give entity=…")
         return str(workspace(settings, entity).save().url)
     except (wandb.errors.Error, OSError) as error:
         raise ConfigError(f"W&B: {' '.join(str(error).split())}") from error

@@ -1,4 +1,4 @@
-"""The entry point for the paper's figures: drawn from the results that are there, nothing is trained."""
+"""Draw the paper's figures from finished runs; nothing is trained."""
 
 import importlib
 import warnings
@@ -12,8 +12,7 @@ from intrinsic_clip.runs import atomic
 
 if TYPE_CHECKING:
     from intrinsic_clip.paper_figures.claims import Claim
-    from intrinsic_clip.paper_figures.finished_runs import Runs
-
+    from intrinsic_clip.paper_figures.finished_runs import FinishedRuns
 
 CLAIMS = "RESULTS.md"
 
@@ -24,8 +23,8 @@ def draw_figures(names: Sequence[str], output_dir: Path, to: Path, size: str = "
     Args:
         names: figures to draw; empty: all of them, and RESULTS.md.
         output_dir: the folder of the runs.
-        to: the folder of the figures, made if need be.
-        size: `smoke`, `laptop` or `paper`; empty: the largest that most of a figure has been run at.
+        to: the folder of the figures, created if it does not exist.
+        size: `smoke`, `laptop` or `paper`; empty: the one at which most of a figure's experiments have been run.
     """
     from intrinsic_clip.paper_figures import FIGURES, style
     from intrinsic_clip.paper_figures.finished_runs import SIZES
@@ -35,47 +34,52 @@ def draw_figures(names: Sequence[str], output_dir: Path, to: Path, size: str = "
     }
     by_size = _read(output_dir, list(modules.values()))
     sizes = [size] if size else list(SIZES)
-    drawn: list[tuple[ModuleType, Runs]] = []
+    drawn: list[tuple[ModuleType, FinishedRuns]] = []
     missing: dict[str, str] = {}
     for name, module in modules.items():
-        found = [by_size[size].of(module.EXPERIMENTS, _optional(module)) for size in sizes]
-        # The most of its experiments, and of sizes that have as many the largest, which is the first.
-        runs = max((one for one in found if one is not None), key=lambda one: len(one.tables), default=None)
+        runs = _most([by_size[size].select(module.EXPERIMENTS, _optional(module)) for size in sizes])
         if runs is None:
             missing[name] = _command(module, by_size, sizes)
             print(f"  missing  {name:<19}  {missing[name]}", flush=True)
         else:
             to.mkdir(parents=True, exist_ok=True)
-            _, png = style.save(module.draw(runs), to, name)
+            with style.in_style():
+                _, png = style.save(module.draw(runs), to, name)
             drawn.append((module, runs))
             print(f"  drawn    {name:<19}  {png} ({runs.size})", flush=True)
-    if drawn and not names:  # of all figures, or the page would lose what it held
+    if drawn and not names:  # a page of some figures would lose the claims of the others
         atomic.write_atomically(to / CLAIMS, _page(drawn, missing))
         print(f"  written  {'claims':<19}  {to / CLAIMS}", flush=True)
 
 
+def _most(choices: "Sequence[FinishedRuns | None]") -> "FinishedRuns | None":
+    """Return the runs of most experiments, the first of equals; sizes are tried from the largest."""
+    complete = [runs for runs in choices if runs is not None]
+    return max(complete, key=lambda runs: len(runs.tables), default=None)
+
+
 def _optional(module: ModuleType) -> tuple[str, ...]:
-    """Experiments that a figure shows where they have been run."""
+    """Return the experiments that a figure shows if they have been run."""
     return getattr(module, "OPTIONAL", ())
 
 
-def _read(folder: Path, modules: Sequence[ModuleType]) -> "dict[str, Runs]":
-    """What has been run, by size; what is unfinished or damaged is named."""
-    from intrinsic_clip.paper_figures.finished_runs import read
+def _read(folder: Path, modules: Sequence[ModuleType]) -> "dict[str, FinishedRuns]":
+    """Return finished runs by size; print which are unfinished or damaged."""
+    from intrinsic_clip.paper_figures.finished_runs import read_runs
 
     experiments = {
         experiment for module in modules for experiment in (*module.EXPERIMENTS, *_optional(module))
     }
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        found = read(folder, sorted(experiments))
+        by_size = read_runs(folder, sorted(experiments))
     for warning in caught:
         print(f"  {warning.message}", flush=True)
-    return found
+    return by_size
 
 
-def _command(module: ModuleType, by_size: "dict[str, Runs]", sizes: Sequence[str]) -> str:
-    """What is to be run for a figure, at the size that most of it has been run at, or the laptop's."""
+def _command(module: ModuleType, by_size: "dict[str, FinishedRuns]", sizes: Sequence[str]) -> str:
+    """Return the command that makes a figure's missing runs, at the largest size begun, or the laptop's."""
     needed = module.EXPERIMENTS or _optional(module)[:1]
     begun = [size for size in sizes if any(experiment in by_size[size] for experiment in needed)]
     size = begun[0] if begun else sizes[0] if len(sizes) == 1 else "laptop"
@@ -84,13 +88,13 @@ def _command(module: ModuleType, by_size: "dict[str, Runs]", sizes: Sequence[str
     return f"{PROGRAM} train {several}experiment={','.join(lacking)} size={size}"
 
 
-def _page(drawn: "Sequence[tuple[ModuleType, Runs]]", missing: Mapping[str, str]) -> str:
-    """RESULTS.md: a table of claims per figure, and what has not been run."""
+def _page(drawn: "Sequence[tuple[ModuleType, FinishedRuns]]", missing: Mapping[str, str]) -> str:
+    """Return the text of RESULTS.md: a table of claims per figure, and the commands of missing runs."""
     parts = [
-        "# What the paper says, and what was measured\n\n"
+        "# Claims of the paper, and measured numbers\n\n"
         f"Written by `{PROGRAM} figures` from finished runs. Numbers are mean ± standard deviation over repetitions. "
-        "An ID agrees with k\\* where it lies within 1 of it; every other rule stands beside its claim in "
-        "`intrinsic_clip/paper_figures/`. A dash: there is nothing to agree with, the question is ours.\n"
+        "An ID agrees with k\\* if it lies within 1 of it; every other rule stands beside its claim in "
+        "`src/intrinsic_clip/paper_figures/`. A dash: a question of ours, to which the paper has no answer.\n"
     ]
     for module, runs in drawn:
         name = module.__name__.rpartition(".")[2]

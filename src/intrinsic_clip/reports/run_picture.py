@@ -1,60 +1,70 @@
-"""The picture of a run: loss, temperature, intrinsic dimension and matching over training, or over d."""
+"""Draw the picture of a run: loss, temperature, intrinsic dimension and matching over training, or over d."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import pandas as pd
-
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
+from intrinsic_clip.paper_figures.style import logarithmic
 from intrinsic_clip.runs.atomic import naming
 from intrinsic_clip.runs.replicates import Replicates
+from intrinsic_clip.runs.vocabulary import DIRECTIONS, SIDES, describe, estimator_title
 
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#666666"  # Okabe–Ito: told apart by colour-blind readers
+COLOURS = (BLUE, ORANGE)
+LINE_STYLES = ("-", "--", ":", "-.")
+ESTIMATORS = {"mle": "-", "twonn": ":"}  # line styles; k* is dashed
+
+Curves = Mapping[
+    str, pd.DataFrame
+]  # by metric: columns at, value and spread; spread is NaN without replicates
 
 
 def draw_run(metrics: pd.DataFrame, results: dict[str, Any], path: Path) -> None:
     """Write a PNG of four panels; bands are ± one standard deviation over replicates.
 
     Args:
-        metrics: a run's metrics over time, as `results.read_metrics` gives it.
-        results: what results.json holds.
+        metrics: a run's metrics over time, as `results.read_metrics` returns them.
+        results: the content of results.json.
         path: of the PNG.
     """
+    figure = run_figure(metrics, results)
+    with naming(path):
+        figure.savefig(path, format="png", dpi=120)
+
+
+def run_figure(metrics: pd.DataFrame, results: dict[str, Any]) -> Figure:
+    """Return the figure of four panels."""
     replicates = Replicates.of(results["config"])
     over_training = replicates.output_dims is None
-    figure, axes = plt.subplots(2, 2, figsize=(10, 6.4), sharex=True, layout="constrained")
     curves = _over_training(metrics) if over_training else _over_output_dims(results, replicates)
+    figure = Figure(figsize=(10, 6.4), layout="constrained")
+    axes = figure.subplots(2, 2, sharex=True)
     _draw_loss(axes[0, 0], curves)
     _draw_temperature(axes[0, 1], curves)
-    _draw_dimension(axes[1, 0], curves, results)
-    _draw_matching(axes[1, 1], curves, results)
+    _draw_dimension(axes[1, 0], curves, results["shared_dim"])
+    _draw_matching(axes[1, 1], curves, results["n_test"])
     for ax in axes.flat:
         ax.grid(alpha=0.25)
         ax.spines[["top", "right"]].set_visible(False)
     for ax in axes[1]:
         ax.set_xlabel("training step" if over_training else "output dimension d")
     figure.suptitle(_title(results["config"], replicates))
-    with naming(path):
-        figure.savefig(path, dpi=120)
-    plt.close(figure)
+    return figure
 
 
 def _title(config: dict[str, Any], replicates: Replicates) -> str:
     d = "" if replicates.output_dims else f", d = {config['encoder']['output_dim']}"
-    many = (
-        ""
-        if len(replicates.indices or ()) < 2
-        else f", {len(replicates.indices or ())} replicates (mean ± sd)"
-    )
-    return f"{config['name']}{d}, seed {config['seed']}{many}"
+    count = len(replicates.indices or ())
+    repetitions = "" if count < 2 else f", {count} replicates (mean ± sd)"
+    return f"{config['name']}{d}, seed {config['seed']}{repetitions}"
 
 
-def _over_training(metrics: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Of each metric a table with columns at (the step), value and spread; spread is NaN without replicates."""
+def _over_training(metrics: pd.DataFrame) -> Curves:
+    """Return each metric over training steps."""
     grouped = (
         metrics.groupby(["metric", "epoch", "step"], dropna=False)["value"].agg(["mean", "std"]).reset_index()
     )
@@ -62,8 +72,8 @@ def _over_training(metrics: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {str(name): rows.sort_values("at") for name, rows in grouped.groupby("metric")}
 
 
-def _over_output_dims(results: dict[str, Any], replicates: Replicates) -> dict[str, pd.DataFrame]:
-    """The same of final numbers, at the output dimensions."""
+def _over_output_dims(results: dict[str, Any], replicates: Replicates) -> Curves:
+    """Return each final number over output dimensions."""
     columns = {"mean": "value", "std": "spread"}
     return {
         name: pd.DataFrame(summary)[["mean", "std"]]
@@ -74,7 +84,7 @@ def _over_output_dims(results: dict[str, Any], replicates: Replicates) -> dict[s
     }
 
 
-def _plot(ax: Axes, curves: dict[str, pd.DataFrame], name: str, **style: Any) -> None:
+def _plot(ax: Axes, curves: Curves, name: str, **style: Any) -> None:
     if name not in curves:
         return
     curve = curves[name].sort_values("at")
@@ -84,49 +94,57 @@ def _plot(ax: Axes, curves: dict[str, pd.DataFrame], name: str, **style: Any) ->
         ax.fill_between(curve["at"], low, high, color=style["color"], alpha=0.15, lw=0)
 
 
-def _draw_loss(ax: Axes, curves: dict[str, pd.DataFrame]) -> None:
-    ax.set(title="InfoNCE loss on training batches", ylabel="nats")
+def _draw_loss(ax: Axes, curves: Curves) -> None:
+    metric = describe("loss")
+    ax.set(title=metric.title, ylabel=metric.scale.unit)
     if "loss" not in curves:
         return
-    if "epoch" not in curves["loss"]:
+    loss = curves["loss"]
+    if "epoch" not in loss:
         _plot(ax, curves, "loss", color=BLUE, lw=1.5, label="mean of the last epoch")
     else:
-        loss = curves["loss"]
         ax.plot(loss["at"], loss["value"], color=BLUE, alpha=0.2, lw=0.6, label="each step")
         epochs = loss.groupby("epoch").agg(at=("at", "max"), value=("value", "mean"))
         ax.plot(epochs["at"], epochs["value"], color=BLUE, lw=1.5, label="mean of an epoch")
     ax.legend(frameon=False)
 
 
-def _draw_temperature(ax: Axes, curves: dict[str, pd.DataFrame]) -> None:
+def _draw_temperature(ax: Axes, curves: Curves) -> None:
+    metric = describe("temperature")
     _plot(ax, curves, "temperature", color=BLUE, lw=1.5)
-    ax.set(title="temperature τ", ylabel="τ (log scale)", yscale="log")
+    ax.set(title=metric.title, ylabel=f"{metric.short} (log scale)")
+    logarithmic(ax.yaxis)
 
 
-def _draw_dimension(ax: Axes, curves: dict[str, pd.DataFrame], results: dict[str, Any]) -> None:
-    for estimator, line in (("mle", "-"), ("twonn", ":")):
-        label = {"mle": "MLE", "twonn": "TwoNN"}[estimator]
-        _plot(ax, curves, f"id/{estimator}/x", color=BLUE, ls=line, label=f"f(X), {label}")
-        _plot(ax, curves, f"id/{estimator}/y", color=ORANGE, ls=line, label=f"g(Y), {label}")
-    if results["shared_dim"]:
-        ax.axhline(
-            results["shared_dim"], color=GREY, ls="--", lw=1, label=f"true k* = {results['shared_dim']}"
-        )
-    ax.set(title="intrinsic dimension on held-out rows", ylabel="dimensions")
+def _draw_dimension(ax: Axes, curves: Curves, shared_dim: int | None) -> None:
+    for estimator, line in ESTIMATORS.items():
+        for (side, words), colour in zip(SIDES.items(), COLOURS, strict=True):
+            label = f"{words}, {estimator_title(estimator)}"
+            _plot(ax, curves, f"id/{estimator}/{side}", color=colour, ls=line, label=label)
+    if shared_dim:
+        ax.axhline(shared_dim, color=GREY, ls="--", lw=1, label=f"true k* = {shared_dim}")
+    metric = describe("id/mle/x")
+    title = f"{metric.quantity.capitalize()} on held-out rows"
+    ax.set(title=title, ylabel=metric.scale.unit)
     ax.set_ylim(bottom=0)
-    ax.legend(frameon=False, ncols=2, fontsize="small")
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(frameon=False, ncols=2, fontsize="small")
 
 
-def _draw_matching(ax: Axes, curves: dict[str, pd.DataFrame], results: dict[str, Any]) -> None:
-    names = sorted(name for name in curves if name.startswith("matching/top_") and name.endswith("/x_to_y"))
-    for name, line in zip(names, ("-", "--", ":", "-."), strict=False):
-        label = name.split("/")[1].removeprefix("top_").replace("pct", " %")
-        for direction, colour, arrow in (("x_to_y", BLUE, "x → y"), ("y_to_x", ORANGE, "y → x")):
-            key = name.replace("x_to_y", direction)
-            _plot(ax, curves, key, color=colour, ls=line, label=f"{arrow}, top {label}")
-    ax.set(
-        title=f"partner found among {results['n_test']:,} held-out rows",
-        ylabel="share of pairs",
-        ylim=(-0.02, 1.02),
-    )
-    ax.legend(frameon=False, fontsize="small")
+def _draw_matching(ax: Axes, curves: Curves, n_test: int) -> None:
+    names = [name for name in curves if name.startswith(("matching/top_", "retrieval/top_"))]
+    metrics = sorted((describe(name) for name in names), key=lambda metric: metric.order)
+    charts = list(dict.fromkeys(metric.chart for metric in metrics))
+    for chart, line in zip(charts, LINE_STYLES, strict=False):
+        for (direction, arrow), colour in zip(DIRECTIONS.items(), COLOURS, strict=True):
+            name = f"{chart}/{direction}"
+            _plot(ax, curves, name, color=colour, ls=line, label=f"{arrow}, {_lowered(describe(name).short)}")
+    metric = describe("matching/top_1/x_to_y")
+    title = f"{metric.quantity.capitalize()} among {n_test:,} held-out rows"
+    ax.set(title=title, ylabel=metric.scale.unit, ylim=(-0.02, 1.02))
+    if charts:
+        ax.legend(frameon=False, fontsize="small")
+
+
+def _lowered(words: str) -> str:
+    return words[:1].lower() + words[1:]

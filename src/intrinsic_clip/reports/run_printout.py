@@ -1,4 +1,4 @@
-"""What a run says on screen at its end: the main numbers beside the truth, and where everything lies."""
+"""Format the text that a run prints at its end: main numbers beside the truth, and the files it wrote."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,9 +6,9 @@ from typing import Any
 
 from intrinsic_clip.runs.replicates import Replicates
 from intrinsic_clip.runs.results import EXAMPLES, METRICS, RESULTS
-from intrinsic_clip.runs.vocabulary import ESTIMATORS, estimator_title
+from intrinsic_clip.runs.vocabulary import DIRECTIONS, SIDES, Metric, describe
 
-PLACES = (
+FILES = (
     ("results", RESULTS),
     ("picture", "run.png"),
     ("examples", EXAMPLES),
@@ -18,9 +18,14 @@ PLACES = (
 
 
 def report(results: Mapping[str, Any], folder: Path) -> str:
-    """A table of what results.json holds (mean ± standard deviation over replicates), and the files beside it."""
+    """Return a table of the main numbers (mean ± standard deviation over replicates), and the paths of the files.
+
+    Args:
+        results: the content of results.json.
+        folder: the run folder.
+    """
     output_dims = Replicates.of(results["config"]).output_dims
-    rows = _of_one(results) if output_dims is None else _of_several(results, output_dims)
+    rows = _metric_rows(results) if output_dims is None else _dimension_rows(results, output_dims)
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     table = [
         "  "
@@ -29,12 +34,12 @@ def report(results: Mapping[str, Any], folder: Path) -> str:
         )
         for row in rows
     ]
-    places = [f"  {label:<10} {folder / name}" for label, name in PLACES if (folder / name).exists()]
-    return "\n".join([*(line.rstrip() for line in table), "", *_speed(results), *places])
+    paths = [f"  {label:<10} {folder / name}" for label, name in FILES if (folder / name).exists()]
+    return "\n".join([*(line.rstrip() for line in table), "", *_speed(results), *paths])
 
 
 def _speed(results: Mapping[str, Any]) -> list[str]:
-    """How fast it trained, where it did."""
+    """Return a line with the training speed, if it was measured."""
     rate = results["timings"].get("pairs_per_second")
     return [] if rate is None else [f"  {'training':<10} {rate:,.0f} pairs a second"]
 
@@ -44,50 +49,42 @@ def _truth(results: Mapping[str, Any]) -> str:
     return f"k* = {'unknown' if shared_dim is None else shared_dim}"
 
 
-def _estimators(results: Mapping[str, Any]) -> list[str]:
-    """Those that were asked for, ours first and in the usual order."""
-    found = {metric.split("/")[1] for metric in results["metrics"] if metric.startswith("id/")}
-    return [name for name in ESTIMATORS if name in found] + sorted(found - set(ESTIMATORS))
-
-
-def _title(matching: str) -> str:
-    """What a row about matching is called."""
-    name = matching.replace("_", " ")
-    return f"{name} of the partner" if matching == "median_rank" else f"matching accuracy ({name})"
-
-
-def _chance(matching: str, n: int) -> str:
-    """What guessing would give."""
+def _chance(chart: str, n: int) -> str:
+    """Return what guessing among n rows would give."""
     chances = {"top_1": f"{1 / n:.4f}", "median_rank": f"{(n + 1) / 2:g}"}
-    return f"chance {chances[matching]}" if matching in chances else ""
+    measure = chart.partition("/")[2]
+    return f"chance {chances[measure]}" if measure in chances else ""
 
 
-def _matchings(results: Mapping[str, Any]) -> list[str]:
-    return sorted({metric.split("/")[1] for metric in results["metrics"] if metric.startswith("matching/")})
+def _charts(results: Mapping[str, Any], *kinds: str) -> list[Metric]:
+    """Return one metric of each chart of these kinds, in the order of the vocabulary."""
+    metrics = sorted((describe(name) for name in results["metrics"]), key=lambda metric: metric.order)
+    of_kinds = [metric for metric in metrics if metric.name.partition("/")[0] in kinds and metric.part]
+    return list({metric.chart: metric for metric in of_kinds}.values())
 
 
-def _of_one(results: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """One row per quantity."""
-    rows: list[tuple[str, ...]] = [("", "f(X)", "g(Y)", "truth")]
-    for estimator in _estimators(results):
-        pair = [_show(results, f"id/{estimator}/{side}") for side in "xy"]
-        rows.append((f"intrinsic dimension ({estimator_title(estimator)})", *pair, _truth(results)))
-    rows.append(("", "x → y", "y → x", ""))
-    for name in _matchings(results):
-        pair = [_show(results, f"matching/{name}/{direction}") for direction in ("x_to_y", "y_to_x")]
-        rows.append((_title(name), *pair, _chance(name, results["n_test"])))
-    rows.append(("temperature τ", _show(results, "temperature"), "", "→ 0"))
+def _metric_rows(results: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Return a row per quantity."""
+    rows: list[tuple[str, ...]] = [("", *SIDES.values(), "truth")]
+    for metric in _charts(results, "id"):
+        pair = [_show(results, f"{metric.chart}/{side}") for side in SIDES]
+        rows.append((metric.title, *pair, _truth(results)))
+    rows.append(("", *DIRECTIONS.values(), ""))
+    for metric in _charts(results, "matching", "retrieval"):
+        pair = [_show(results, f"{metric.chart}/{direction}") for direction in DIRECTIONS]
+        rows.append((metric.title, *pair, _chance(metric.chart, results["n_test"])))
+    rows.append((describe("temperature").title, _show(results, "temperature"), "", "→ 0"))
     return rows
 
 
-def _of_several(results: Mapping[str, Any], output_dims: tuple[int, ...]) -> list[tuple[str, ...]]:
-    """One row per output dimension."""
-    columns = {"ID of f(X)": "id/mle/x", "ID of g(Y)": "id/mle/y"}
-    columns |= {f"{name.replace('_', ' ')}, x → y": f"matching/{name}/x_to_y" for name in _matchings(results)}
-    columns |= {"τ": "temperature"}
-    rows = [(f"d ({_truth(results)})", *columns)]
+def _dimension_rows(results: Mapping[str, Any], output_dims: tuple[int, ...]) -> list[tuple[str, ...]]:
+    """Return a row per output dimension."""
+    matchings = [f"{metric.chart}/x_to_y" for metric in _charts(results, "matching", "retrieval")]
+    columns = ["id/mle/x", "id/mle/y", *matchings, "temperature"]
+    titles = [" ".join(filter(None, [describe(name).short, describe(name).part])) for name in columns]
+    rows: list[tuple[str, ...]] = [(f"d ({_truth(results)})", *titles)]
     rows += [
-        (str(d), *(_show(results, metric, place) for metric in columns.values()))
+        (str(d), *(_show(results, metric, place) for metric in columns))
         for place, d in enumerate(output_dims)
     ]
     return rows

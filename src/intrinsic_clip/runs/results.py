@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from intrinsic_clip.errors import Unfinished
+from intrinsic_clip.errors import ConfigError, Unfinished
 from intrinsic_clip.runs.atomic import write_atomically
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 RESULTS = "results.json"
 METRICS = "metrics.csv"
+COLUMNS = ("step", "epoch", "metric", "output_dim", "replicate", "value")  # of metrics.csv
 EXAMPLES = "examples.png"
 FAILED = "failed.txt"
 
@@ -82,5 +83,18 @@ def read_metrics(folder: Path) -> pd.DataFrame:
     """Return the metrics over time of one run: columns step, epoch, metric, output_dim, replicate, value.
 
     output_dim and replicate are empty where the run has no such axis.
+
+    Raises:
+        ConfigError: metrics.csv is missing or damaged.
     """
-    return pd.read_csv(folder / METRICS)
+    path = folder / METRICS
+    try:
+        table = pd.read_csv(path)
+    except OSError as error:
+        raise ConfigError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+    except ValueError as error:
+        raise ConfigError(f"{path}: damaged ({' '.join(str(error).split())})") from error
+    missing = [column for column in COLUMNS if column not in table]
+    if missing:
+        raise ConfigError(f"{path}: damaged (no column {missing[0]})")
+    return table

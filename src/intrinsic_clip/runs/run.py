@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,8 @@ class Run:
     """A finished run, `outputs/<experiment>/<hash>`.
 
     Attributes:
-        folder: where it lies.
-        results: what results.json holds.
+        folder: the run folder.
+        results: the content of results.json.
 
     Example:
         >>> run = Run.load("outputs/demo/0123456789ab")  # doctest: +SKIP
@@ -33,7 +32,7 @@ class Run:
 
     @classmethod
     def load(cls, folder: str | Path) -> "Run":
-        """Read results.json; everything else is read when it is asked for.
+        """Read results.json; metrics over training and embeddings are read when they are asked for.
 
         Raises:
             Unfinished: the run has failed, is unfinished, or its results are damaged; the message says which.
@@ -56,29 +55,42 @@ class Run:
         """Output dimensions and repetitions of the run."""
         return Replicates.of(self.settings)
 
+    @property
+    def output_dim(self) -> int | None:
+        """Output dimension that all its trainings share; None if it has several, or the encoder decides it."""
+        output_dim = self.settings["encoder"].get("output_dim")
+        return output_dim if isinstance(output_dim, int) else None
+
     def history(self) -> pd.DataFrame:
-        """Return numbers over training: columns step, epoch, metric, output_dim, replicate, value."""
+        """Return numbers over training: columns step, epoch, metric, output_dim, replicate, value.
+
+        Raises:
+            ConfigError: metrics.csv is missing or damaged.
+        """
         return results.read_metrics(self.folder)
 
     def embeddings(self, d: int | None = None, replicate: int | None = None) -> StoredEmbeddings:
         """Return the held-out embeddings of one training; by default the first that was kept.
 
         Args:
-            d: its output dimension, of a run with several.
-            replicate: its index, of a run with replicates.
+            d: its output dimension.
+            replicate: its index; a run without replicates is replicate 0.
 
         Raises:
-            ConfigError: there is no such file, it is damaged, or the embeddings asked for were not kept.
+            ConfigError: the file is missing or damaged, or the embeddings asked for were not kept.
         """
-        for (output_dim, index), embeddings in self.kept_embeddings.items():
-            if d in (None, output_dim) and replicate in (None, index):
+        kept = self.kept_embeddings
+        for (output_dim, index), embeddings in kept.items():
+            if d in (None, output_dim or self.output_dim) and replicate in (None, index or 0):
                 return embeddings
-        kept = ", ".join(f"d={d} replicate={index}" for d, index in self.kept_embeddings)
-        raise ConfigError(
-            f"{self.folder}: no embeddings of d={d} replicate={replicate} were kept; there are those of {kept}"
-        )
+        choices = ", ".join(f"d={dim or self.output_dim} replicate={index or 0}" for dim, index in kept)
+        wanted = " ".join(f"{k}={v}" for k, v in {"d": d, "replicate": replicate}.items() if v is not None)
+        raise ConfigError(f"{self.folder}: no embeddings of {wanted} were kept, only those of {choices}")
 
-    @cached_property
+    @property
     def kept_embeddings(self) -> dict[tuple[int | None, int | None], StoredEmbeddings]:
-        """Held-out embeddings by (output dimension, replicate): all, or the first replicate's if all were large."""
+        """Held-out embeddings by (output dimension, replicate), read at each access.
+
+        The keys are those of `Replicates.labels()`: all of them, or the first replicate's if all were large.
+        """
         return read_embeddings(self.folder, self.replicates)

@@ -1,4 +1,4 @@
-"""Write and read embeddings.safetensors: what a run keeps of its held-out rows."""
+"""Write and read embeddings.safetensors, the held-out representations of a run."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from intrinsic_clip.runs.atomic import write_atomically
 from intrinsic_clip.runs.replicates import Replicates
 
 EMBEDDINGS = "embeddings.safetensors"
-MAX_BYTES = 2**28  # of all replicates together; of larger ones the first replicate's are kept
+MAX_BYTES = 2**28  # of all replicates together; if they are larger, only the first replicate's are kept
 LABEL = "label_"
 
 
@@ -56,9 +56,9 @@ def write_embeddings(folder: Path, arrays: Mapping[str, np.ndarray], replicated:
 def read_embeddings(
     folder: Path, replicates: Replicates
 ) -> dict[tuple[int | None, int | None], StoredEmbeddings]:
-    """Return what a run kept, by (output dimension, replicate index) as in `Replicates.labels()`.
+    """Return the embeddings that a run kept, by (output dimension, replicate index) as in `Replicates.labels()`.
 
-    Narrow representations lose the zeros that fill them up to the widest.
+    The zeros that fill narrow representations up to the widest are cut off.
 
     Raises:
         ConfigError: the file is missing, damaged, or of another run.
@@ -69,7 +69,7 @@ def read_embeddings(
         count = int(np.prod(arrays["x"].shape[:-2], dtype=int))
         first = labels[0][1]
         kept = labels if count == len(labels) else [label for label in labels if label[1] == first]
-        return {label: _one(arrays, place, len(kept), label[0]) for place, label in enumerate(kept)}
+        return {label: _training(arrays, place, len(kept), label[0]) for place, label in enumerate(kept)}
     except (LookupError, ValueError) as error:
         raise ConfigError(f"{folder / EMBEDDINGS}: damaged, or of another run ({error})") from error
 
@@ -96,8 +96,8 @@ def _load(folder: Path) -> dict[str, np.ndarray]:
         raise ConfigError(f"{path}: damaged ({error}); delete the run folder to train anew") from error
 
 
-def _one(arrays: Mapping[str, np.ndarray], place: int, count: int, d: int | None) -> StoredEmbeddings:
-    """Return the embeddings of one training among `count` that were kept."""
+def _training(arrays: Mapping[str, np.ndarray], place: int, count: int, d: int | None) -> StoredEmbeddings:
+    """Return the embeddings of one training among `count` that were kept, without the columns beyond d."""
 
     def side(name: str) -> np.ndarray:
         rows = arrays[name].reshape(count, *arrays[name].shape[-2:])
@@ -105,7 +105,7 @@ def _one(arrays: Mapping[str, np.ndarray], place: int, count: int, d: int | None
 
     z = arrays.get("z")
     if z is not None:  # replicates have their own, output dimensions share it
-        each = z.reshape(-1, *z.shape[-2:])
-        z = each[place % len(each)]
+        latents = z.reshape(-1, *z.shape[-2:])
+        z = latents[place % len(latents)]
     labels = {name.removeprefix(LABEL): array for name, array in arrays.items() if name.startswith(LABEL)}
     return StoredEmbeddings(side("x"), side("y"), side("x_raw"), side("y_raw"), z, labels)

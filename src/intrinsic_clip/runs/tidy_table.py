@@ -21,19 +21,19 @@ def collect(folder: str | Path) -> pd.DataFrame:
     empty folder gives an empty table with the columns that every table has.
     """
     rows: list[dict[str, Any]] = []
-    for run in _run_folders(Path(folder)):
+    for run_folder in _run_folders(Path(folder)):
         try:
-            rows += _rows(run)
+            rows += _rows(run_folder)
         except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
             reason = str(error) if isinstance(error, Unfinished) else f"{RESULTS} is damaged ({error!r})"
-            warnings.warn(f"{run} is left out: {reason}", stacklevel=2)
+            warnings.warn(f"{run_folder} is left out: {reason}", stacklevel=2)
     return pd.DataFrame(
         rows, columns=None if rows else ["run", "name", "seed", "replicate", "metric", "value"]
     )
 
 
 def _run_folders(folder: Path) -> Iterator[Path]:
-    """Yield the folders that runs have written; whatever lies inside one, also its `chunks`, belongs to that run."""
+    """Yield the folders that runs have written; folders inside one, such as its `chunks`, belong to that run."""
     for path, folders, files in os.walk(folder):
         if {RESULTS, "config.yaml", FAILED} & set(files):
             folders.clear()
@@ -43,6 +43,7 @@ def _run_folders(folder: Path) -> Iterator[Path]:
 
 
 def _rows(folder: Path) -> list[dict[str, Any]]:
+    """Return a row per metric and training of one run."""
     run = Run.load(folder)
     settings = {"run": str(folder), **flatten(run.settings)}
     axes = [
@@ -50,9 +51,9 @@ def _rows(folder: Path) -> list[dict[str, Any]]:
         for d, index in run.replicates.labels()
     ]
     return [
-        {**settings, **place, "metric": metric, "value": value}
+        {**settings, **axis, "metric": metric, "value": value}
         for metric, summary in run.metrics.items()
-        for place, value in zip(axes, _flat(summary["values"]), strict=True)
+        for axis, value in zip(axes, _flat(summary["values"]), strict=True)
     ]
 
 
@@ -61,7 +62,7 @@ def _flat(values: list[Any]) -> list[Any]:
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested keys as `encoder.output_dim` …; lists stay as they are."""
+    """Return nested keys as `encoder.output_dim` …; lists stay as they are."""
     flat: dict[str, Any] = {}
     for key, value in config.items():
         flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}

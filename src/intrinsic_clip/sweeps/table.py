@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from intrinsic_clip.runs.vocabulary import MAIN_NUMBERS, main_numbers
 from intrinsic_clip.sweeps.sweep_run import STATUSES, Outcome, SweepRun
 
-NUMBERS = {"ID f(X)": "id/mle/x", "ID g(Y)": "id/mle/y", "matching": "matching/top_", "τ": "temperature"}
 FEW = 40  # runs; of more than these only the failed ones have a line
 WIDTH = 10  # of a column of numbers
 
@@ -30,7 +30,7 @@ def report(runs: Sequence[SweepRun], interrupted: bool = False) -> tuple[str, bo
         if len(runs) <= FEW or outcome.status == "failed"
     ]
     summary = ", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status])
-    heading = ("", "", _columns(NUMBERS), "")
+    heading = ("", "", _columns(MAIN_NUMBERS), "")
     table = _aligned([heading, *lines]) if lines else []
     return "\n".join([*table, f"{_count(runs)}: {summary}"]), counts["failed"] > 0
 
@@ -49,9 +49,7 @@ def _line(run: SweepRun, outcome: Outcome, common: set[str]) -> tuple[str, str, 
 def _numbers(run_results: Mapping[str, Any]) -> list[str]:
     """Return the means of the main numbers, an en dash where one was not measured."""
     metrics = run_results["metrics"]
-    means = [
-        next((metrics[m]["mean"] for m in metrics if m.startswith(name)), None) for name in NUMBERS.values()
-    ]
+    means = [metrics[name]["mean"] if name else None for name in main_numbers(metrics).values()]
     return [f"{mean:.3g}" if isinstance(mean, int | float) else "–" for mean in means]
 
 
@@ -63,6 +61,6 @@ def _aligned(lines: Sequence[tuple[str, str, str, str]]) -> list[str]:
     """Return the lines in columns; a reason may be wider than the numbers whose place it takes."""
     status_width, name_width = (max(len(line[i]) for line in lines) for i in (0, 1))
     return [
-        f"  {status:<{status_width}}  {name:<{name_width}}  {middle:<{WIDTH * len(NUMBERS)}}  {folder}".rstrip()
+        f"  {status:<{status_width}}  {name:<{name_width}}  {middle:<{WIDTH * len(MAIN_NUMBERS)}}  {folder}".rstrip()
         for status, name, middle, folder in lines
     ]

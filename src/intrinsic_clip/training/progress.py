@@ -7,6 +7,8 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import ProgressBar
 from tqdm import tqdm
 
+from intrinsic_clip.runs.vocabulary import main_numbers
+
 
 class TrainingProgress(ProgressBar):
     """Progress bar over epochs; Lightning's own restarts each epoch, which here is a fraction of a second."""
@@ -58,5 +60,7 @@ class TrainingProgress(ProgressBar):
 
 
 def _postfix(metrics: Any) -> str:
-    shown = {"loss": "loss", "temperature": "τ", "id/mle/x": "ID f", "id/mle/y": "ID g"}
-    return ", ".join(f"{label} {float(metrics[key]):.3g}" for key, label in shown.items() if key in metrics)
+    shown = {"loss": "loss", **main_numbers(metrics)}
+    return ", ".join(
+        f"{label} {float(metrics[name]):.3g}" for label, name in shown.items() if name in metrics
+    )

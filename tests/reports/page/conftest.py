@@ -13,7 +13,7 @@ from intrinsic_clip.training.train import train
 
 @pytest.fixture(scope="session")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Train below a new folder, and give the folder: `run(*runs)` with a list of overrides for each."""
+    """Train runs below a new folder: `run(*runs)`, a list of overrides for each, returns the folder."""
 
     def trained(*runs: list[str]) -> Path:
         folder = tmp_path_factory.mktemp("outputs")
@@ -27,12 +27,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def sweep(run: Callable[..., Path]) -> Path:
-    """Two output dimensions × two noises × three repetitions, in two runs."""
+    """Train two output dimensions × two noises × three repetitions, in two runs."""
     axes = ["replicates=3", "encoder.output_dim=[2,4]"]
     return run(axes, [*axes, "data.noise=0.5"])
 
 
 @pytest.fixture(scope="session")
 def lone(run: Callable[..., Path]) -> Path:
-    """One training."""
+    """Train one run."""
     return run([])

@@ -19,35 +19,35 @@ from intrinsic_clip.reports.page.write import report
 
 
 class Scripts(HTMLParser):
-    """The text of each script, as a browser finds them."""
+    """Attributes and text of each script, as a browser parses them."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
-        self.found: list[tuple[dict[str, str | None], str]] = []
+        self.scripts: list[tuple[dict[str, str | None], str]] = []
         self.open = False
         self.feed(html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.open = tag == "script"
         if self.open:
-            self.found.append((dict(attrs), ""))
+            self.scripts.append((dict(attrs), ""))
 
     def handle_data(self, text: str) -> None:
         if self.open:
-            attributes, before = self.found.pop()
-            self.found.append((attributes, before + text))
+            attributes, before = self.scripts.pop()
+            self.scripts.append((attributes, before + text))
 
     def handle_endtag(self, tag: str) -> None:
         self.open = False
 
 
 def embedded(path: Path) -> dict[str, Any]:
-    """The data in a page; NaN and infinity, which JSON does not know, are errors."""
+    """Return the data in a page; NaN and infinity, which JSON cannot express, are errors."""
 
     def refuse(constant: str) -> None:
         raise AssertionError(constant)
 
-    data, code = Scripts(path.read_text()).found
+    data, code = Scripts(path.read_text()).scripts
     assert data[0] == {"type": "application/json", "id": "data"}
     assert code[0] == {}
     return json.loads(data[1], parse_constant=refuse)
@@ -188,6 +188,8 @@ def test_without_curves_and_embeddings_the_rest_is_shown(copied) -> None:
     assert [note.partition(" (")[0] for note in data["notes"]] == [
         "run: no curves over training", "run: no histograms and spectra"
     ]  # fmt: skip
+    assert "metrics.csv: no such file" in data["notes"][0]
+    assert "embeddings.safetensors: damaged" in data["notes"][1]
 
 
 def test_unfinished_runs_are_left_out_and_named(command_line, capsys, copied) -> None:

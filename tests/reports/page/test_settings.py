@@ -1,4 +1,4 @@
-"""Which trainings a report puts into one row, and what it calls them."""
+"""A report puts repetitions into one row, and names it by the settings that differ."""
 
 from pathlib import Path
 from typing import Any
@@ -29,15 +29,15 @@ def test_seeds_are_repetitions_and_copies_of_settings_are_no_settings() -> None:
 def test_what_belongs_to_a_choice_is_implied_by_it_unless_it_varies() -> None:
     learned = training(**{"loss.temperature._target_": "intrinsic_clip.loss.temperature.LearnedTemperature"})
     fixed = {"loss.temperature._target_": "intrinsic_clip.loss.temperature.FixedTemperature"}
-    one = [learned, training(**fixed, **{"loss.temperature.tau": 0.1})]
-    assert differing(one) == ["loss.temperature._target_"]
-    two = [*one, training(**fixed, **{"loss.temperature.tau": 0.5})]
-    assert differing(two) == ["loss.temperature._target_", "loss.temperature.tau"]
-    assert axes(grouped(two, differing(two)), differing(two)) == []
+    pair = [learned, training(**fixed, **{"loss.temperature.tau": 0.1})]
+    assert differing(pair) == ["loss.temperature._target_"]
+    three = [*pair, training(**fixed, **{"loss.temperature.tau": 0.5})]
+    assert differing(three) == ["loss.temperature._target_", "loss.temperature.tau"]
+    assert axes(grouped(three, differing(three)), differing(three)) == []
 
 
 def test_names_that_go_with_other_settings_are_left_out() -> None:
-    """What a class alone has is implied by it, what both have is not."""
+    """Settings that one class alone has are implied by it, settings that both have are not."""
     kinds = [
         training(
             name=name, data___target_=name.title(), encoder___target_="mlp", encoder__output_dim=d, **own

@@ -1,1 +1,1 @@
-"""Web pages that need nothing beside them: the shared document, and the report of a sweep."""
+"""Self-contained web pages: the shared document, and the report of a sweep."""

@@ -1,4 +1,4 @@
-"""Everything that the report of a folder shows, as one JSON object: read from finished runs, nothing computed anew."""
+"""Gather everything that the report of a folder shows into one JSON object."""
 
 import time
 import warnings
@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 
 from intrinsic_clip.errors import ConfigError
-from intrinsic_clip.reports.page.families import families
 from intrinsic_clip.reports.page.geometry import geometry
+from intrinsic_clip.reports.page.metric_families import metric_families
 from intrinsic_clip.reports.page.settings import (
     Training,
     axes,
@@ -21,12 +21,13 @@ from intrinsic_clip.reports.page.settings import (
     trainings_of,
 )
 from intrinsic_clip.reports.page.trajectories import trajectories
-from intrinsic_clip.runs.results import RESULTS, read_completed
+from intrinsic_clip.runs.results import RESULTS
+from intrinsic_clip.runs.run import Run
 from intrinsic_clip.runs.tidy_table import collect, flatten
 
 
 def contents(folder: Path) -> dict[str, Any]:
-    """What the page's script draws.
+    """Return the data that the page's script draws.
 
     `trainings` lie in the order of `groups`, which are repetitions of the same settings; `metrics` has a value of each.
 
@@ -36,49 +37,60 @@ def contents(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no such folder")
     table, left_out = _collected(folder)
-    runs = {Path(run): read_completed(Path(run)) or {} for run in table["run"].unique()}
+    runs = {Path(path): Run.load(path) for path in table["run"].unique()}
     if not runs:
         raise ConfigError(f"{folder}: no finished run in it" + "".join(f"; {reason}" for reason in left_out))
-    configs = {run: found["config"] for run, found in runs.items()}
-    everything = [training for run, config in configs.items() for training in trainings_of(run, config)]
-    keys = differing(everything)
-    groups = grouped(everything, keys)
+    every_training = [training for run in runs.values() for training in trainings_of(run)]
+    keys = differing(every_training)
+    groups = grouped(every_training, keys)
     trainings = [training for group in groups for training in group]
-    metrics = _values(table, trainings)
-    charts = families(metrics)
-    wanted = [line["metric"] for chart in charts for line in chart["lines"]]
-    curves, without_curves = trajectories(trainings, configs, wanted)
-    similarities, spectra, without_embeddings = geometry(groups, configs)
+    duplicates = len(every_training) - len(trainings)
     names = short_names(keys)
-    twice = len(everything) - len(trainings)
+    charts, charts_notes = _charts(table, groups, runs)
     return {
-        "name": ", ".join(dict.fromkeys(config["name"] for config in configs.values())),
+        "name": ", ".join(dict.fromkeys(run.settings["name"] for run in runs.values())),
         "differing": [{"key": key, "name": names[key]} for key in keys],
         "axes": axes(groups, keys) if len(groups) > 1 else [],
-        "groups": [_group(group, keys, names, runs) for group in groups],
+        "groups": [_group(group, keys, names, runs[group[0].run]) for group in groups],
         "trainings": [
             {"group": place, "label": label}
             for place, group in enumerate(groups)
-            for label in _labels(group, everything)
+            for label in _labels(group, every_training)
         ],
-        "metrics": metrics,
-        "families": charts,
-        "trajectories": curves,
-        "similarities": similarities,
-        "spectra": spectra,
-        "settings": _settings(configs, keys),
-        "runs": [_run(folder, run, found) for run, found in runs.items()],
-        "reasons": _reasons(runs),
+        **charts,
+        "settings": _settings(list(runs.values()), keys),
+        "runs": [_run(folder, run) for run in runs.values()],
+        "reasons": _reasons(list(runs.values())),
         "left_out": left_out,
         "notes": [
-            *([f"{twice} of the trainings are there twice and count once"] if twice else []),
-            *without_curves,
-            *without_embeddings,
+            *([f"{duplicates} of the trainings are there twice and count once"] if duplicates else []),
+            *charts_notes,
         ],
     }
 
 
+def _charts(
+    table: pd.DataFrame, groups: Sequence[Sequence[Training]], runs: Mapping[Path, Run]
+) -> tuple[dict[str, Any], list[str]]:
+    """Return final numbers, curves over training, histograms and spectra, and notes on what is missing."""
+    trainings = [training for group in groups for training in group]
+    metrics = _values(table, trainings)
+    families = metric_families(metrics)
+    drawn = [line["metric"] for family in families for line in family["lines"]]
+    curves, without_curves = trajectories(trainings, runs, drawn)
+    similarities, spectra, without_embeddings = geometry(groups, runs)
+    charts = {
+        "metrics": metrics,
+        "families": families,
+        "trajectories": curves,
+        "similarities": similarities,
+        "spectra": spectra,
+    }
+    return charts, [*without_curves, *without_embeddings]
+
+
 def _collected(folder: Path) -> tuple[pd.DataFrame, list[str]]:
+    """Return the table of all runs, and which were left out and why."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         table = collect(folder)
@@ -86,15 +98,15 @@ def _collected(folder: Path) -> tuple[pd.DataFrame, list[str]]:
 
 
 def _values(table: pd.DataFrame, trainings: Sequence[Training]) -> dict[str, list[float | None]]:
-    """By metric, of each training; null where it was not measured."""
-    of_runs = {
+    """Return the value of each training by metric; None where it was not measured."""
+    by_run = {
         Path(str(run)): {
-            str(metric): rows.tolist() for metric, rows in of_run.groupby("metric", sort=False)["value"]
+            str(metric): values.tolist() for metric, values in rows.groupby("metric", sort=False)["value"]
         }
-        for run, of_run in table.groupby("run", sort=False)
+        for run, rows in table.groupby("run", sort=False)
     }
-    names = dict.fromkeys(metric for of_run in of_runs.values() for metric in of_run)
-    return {name: [_value(of_runs[t.run].get(name), t.place) for t in trainings] for name in names}
+    names = dict.fromkeys(metric for metrics in by_run.values() for metric in metrics)
+    return {name: [_value(by_run[t.run].get(name), t.place) for t in trainings] for name in names}
 
 
 def _value(values: list[float | None] | None, place: int) -> float | None:
@@ -102,24 +114,24 @@ def _value(values: list[float | None] | None, place: int) -> float | None:
 
 
 def _group(
-    group: Sequence[Training], keys: Sequence[str], names: Mapping[str, str], runs: Mapping[Path, Any]
+    group: Sequence[Training], keys: Sequence[str], names: Mapping[str, str], run: Run
 ) -> dict[str, Any]:
+    """Return what the page says of a group of repetitions, the first of which belongs to this run."""
     settings = {key: shown(key, group[0].settings[key]) for key in keys if key in group[0].settings}
-    own = {names[key]: _text(value).removesuffix(".0") for key, value in settings.items()}
-    found = runs[group[0].run]
+    words = {names[key]: _text(value).removesuffix(".0") for key, value in settings.items()}
     return {
-        "label": ", ".join(f"{name} = {value}" for name, value in own.items()) or found["config"]["name"],
-        "short": " · ".join(own.values()),
+        "label": ", ".join(f"{name} = {value}" for name, value in words.items()) or run.settings["name"],
+        "short": " · ".join(words.values()),
         "settings": settings,
-        "shared_dim": found["shared_dim"],
-        "n_test": found["n_test"],
+        "shared_dim": run.results["shared_dim"],
+        "n_test": run.results["n_test"],
         "repetitions": len(group),
     }
 
 
-def _labels(group: Sequence[Training], everything: Sequence[Training]) -> list[str]:
-    """What tells a training from the others of its group: replicate, seed, or both."""
-    seeds, indices = (len({t.repetition[axis] for t in everything}) > 1 for axis in (0, 1))
+def _labels(group: Sequence[Training], every_training: Sequence[Training]) -> list[str]:
+    """Return labels that tell the trainings of a group apart: replicate, seed, or both."""
+    seeds, indices = (len({t.repetition[axis] for t in every_training}) > 1 for axis in (0, 1))
     return [
         f"seed {seed}, replicate {index}"
         if seeds and indices
@@ -130,14 +142,13 @@ def _labels(group: Sequence[Training], everything: Sequence[Training]) -> list[s
     ]
 
 
-def _settings(configs: Mapping[Path, Mapping[str, Any]], keys: Sequence[str]) -> list[dict[str, Any]]:
-    """Every key of any run, with its distinct values and in how many runs each stands."""
-    flat = [flatten(config) for config in configs.values()]
+def _settings(runs: Sequence[Run], keys: Sequence[str]) -> list[dict[str, Any]]:
+    """Return every key of any run, with its distinct values and in how many runs each stands."""
+    configs = [flatten(run.settings) for run in runs]
     rows = []
-    for key in dict.fromkeys(key for one in flat for key in one):
-        values = pd.Series([_text(one[key]) if key in one else "not set" for one in flat]).value_counts(
-            sort=False
-        )
+    for key in dict.fromkeys(key for config in configs for key in config):
+        texts = [_text(config[key]) if key in config else "not set" for config in configs]
+        values = pd.Series(texts).value_counts(sort=False)
         rows.append(
             {
                 "key": key,
@@ -154,22 +165,19 @@ def _text(value: Any) -> str:
     return f"[{', '.join(_text(part) for part in value)}]" if isinstance(value, list) else str(value)
 
 
-def _run(folder: Path, run: Path, found: Mapping[str, Any]) -> dict[str, Any]:
+def _run(folder: Path, run: Run) -> dict[str, Any]:
+    finished = time.localtime((run.folder / RESULTS).stat().st_mtime)
+    is_itself = run.folder == folder
     return {
-        "folder": run.relative_to(folder).as_posix() if run != folder else run.resolve().name,
-        "date": time.strftime("%Y-%m-%d %H:%M", time.localtime((run / RESULTS).stat().st_mtime)),
-        "trainings": len(trainings_of(run, found["config"])),
-        "seconds": found["timings"]["fit_seconds"],
-        "versions": found["versions"],
+        "folder": run.folder.resolve().name if is_itself else run.folder.relative_to(folder).as_posix(),
+        "date": time.strftime("%Y-%m-%d %H:%M", finished),
+        "trainings": len(run.replicates),
+        "seconds": run.results["timings"]["fit_seconds"],
+        "versions": run.results["versions"],
     }
 
 
-def _reasons(runs: Mapping[Path, Mapping[str, Any]]) -> list[str]:
-    """Why some numbers could not be measured, each once."""
-    return list(
-        dict.fromkeys(
-            f"{name}: {reason}"
-            for found in runs.values()
-            for name, reason in found.get("reasons", {}).items()
-        )
-    )
+def _reasons(runs: Sequence[Run]) -> list[str]:
+    """Return why some numbers could not be measured, each reason once."""
+    reasons = (item for run in runs for item in run.results.get("reasons", {}).items())
+    return list(dict.fromkeys(f"{name}: {reason}" for name, reason in reasons))

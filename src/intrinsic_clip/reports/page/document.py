@@ -1,4 +1,4 @@
-"""An HTML document that holds its style, scripts and data, and may load nothing."""
+"""Build an HTML document that holds its style, scripts and data, and may load nothing."""
 
 import base64
 import hashlib
@@ -16,19 +16,19 @@ def document(
     scripts: Sequence[str] = (),
     data: Mapping[str, Any] | None = None,
 ) -> str:
-    """One self-contained page.
+    """Return one self-contained page.
 
-    Its content security policy names the hashes of its own style and script: nothing is fetched, and whatever a name
-    in the data smuggles in is not run.
+    Its content security policy names the hashes of its own style and script: nothing is fetched, and code hidden in
+    the data is not run.
 
     Args:
         title: plain text.
         body: HTML.
         styles, scripts: names of files in `assets`. The scripts run as one, in a scope of their own.
-        data: what the scripts find, as JSON, in the element `data`.
+        data: for the scripts, as JSON in the element `data`.
 
     Raises:
-        ValueError: the data hold NaN or infinity, which JSON does not know.
+        ValueError: the data hold NaN or infinity, which JSON cannot express.
     """
     style = "\n".join(asset(name) for name in styles)
     script = "(() => {\n'use strict';\n" + "\n".join(asset(name) for name in scripts) + "})();\n"
@@ -54,15 +54,16 @@ def document(
 
 
 def asset(name: str) -> str:
-    """The text of a file in `assets`."""
+    """Return the text of a file in `assets`."""
     return files(__package__).joinpath("assets", name).read_text(encoding="utf-8")
 
 
 def _source(text: str) -> str:
+    """Return a source of a content security policy: the hash of a style or script."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 def _embedded(data: Mapping[str, Any]) -> str:
-    """JSON that no HTML parser mistakes for markup: `</script>` and `<!--` lose their brackets."""
+    """Return JSON that no HTML parser mistakes for markup: `</script>` and `<!--` lose their brackets."""
     text = json.dumps(data, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

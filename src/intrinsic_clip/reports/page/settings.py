@@ -1,4 +1,4 @@
-"""Which settings tell the trainings of a sweep apart, and which trainings are repetitions of one another."""
+"""Find the settings that differ between the trainings of a sweep, and group repetitions of the same settings."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -7,24 +7,25 @@ from pathlib import Path
 from typing import Any
 
 from intrinsic_clip.runs.addresses import content_of
-from intrinsic_clip.runs.replicates import Replicates
+from intrinsic_clip.runs.run import Run
 from intrinsic_clip.runs.tidy_table import flatten
 
-REPETITION = ("seed", "replicates")  # what may differ between repetitions
-WHEN = ("every_n_epochs", "every_n_steps")  # changes no number
+REPETITION = ("seed", "replicates")  # may differ between repetitions
+WHEN = ("every_n_epochs", "every_n_steps")  # change no number
 TARGET = "_target_"
 D = "encoder.output_dim"
-FIRST = (D, "data.shared_dim", "data.noise")  # of the axes of a sweep
+FIRST = (D, "data.shared_dim", "data.noise")  # leading axes of a sweep
 
 
 @dataclass(frozen=True)
 class Training:
-    """One of the trainings of a run: a repetition at an output dimension.
+    """A training of a run: a repetition at an output dimension.
 
     Attributes:
-        run: the run's folder. place: among the run's trainings, in the order of the flattened axes R.
-        repetition: seed and index of the replicate, which determine what is random in it.
-        settings: all that can change its numbers, as `encoder.output_dim` …
+        run: the run's folder.
+        place: index among the run's trainings, in the order of the flattened axes R.
+        repetition: seed and index of the replicate, which determine all random draws.
+        settings: all settings that can change its numbers, as `encoder.output_dim` …
     """
 
     run: Path
@@ -33,20 +34,20 @@ class Training:
     settings: Mapping[str, Any]
 
 
-def trainings_of(run: Path, config: Mapping[str, Any]) -> list[Training]:
-    """Those of one run, in the order of the values in its results."""
-    settings = flatten(content_of(config))
+def trainings_of(run: Run) -> list[Training]:
+    """Return the trainings of a run, in the order of the values in its results."""
+    settings, seed = flatten(content_of(run.settings)), run.settings["seed"]
     return [
-        Training(run, place, (config["seed"], index or 0), settings if d is None else settings | {D: d})
-        for place, (d, index) in enumerate(Replicates.of(config).labels())
+        Training(run.folder, place, (seed, index or 0), settings if d is None else settings | {D: d})
+        for place, (d, index) in enumerate(run.replicates.labels())
     ]
 
 
 def differing(trainings: Sequence[Training]) -> list[str]:
-    """The settings that tell apart what is not a repetition, output dimension first.
+    """Return the settings in which trainings differ that are not repetitions, output dimension first.
 
-    Left out are copies (`data.seed` of `seed`), when probes measure, names that go with other settings, and what only
-    belongs to a choice: where the temperature is learned or fixed at 0.1, that it is fixed says all.
+    Left out are copies (`data.seed` of `seed`), when probes measure, names that follow from other settings, and
+    settings that a choice implies: a temperature fixed at 0.1 or learned differs in `Fixed` and `Learned` alone.
     """
     keys = {key for training in trainings for key in training.settings}
     columns = {key: [_hashable(training.settings.get(key)) for training in trainings] for key in keys}
@@ -59,23 +60,24 @@ def differing(trainings: Sequence[Training]) -> list[str]:
         implied = target is not None and not everywhere and _determined(columns[key], target)
         if key not in REPETITION and _word(key) not in WHEN and not copies and not implied:
             kept.append(key)
-    found = [key for key in kept if key not in REPETITION]
-    others = [key for key in found if key != "name"]
+    keys_apart = [key for key in kept if key not in REPETITION]
+    others = [key for key in keys_apart if key != "name"]
     together = list(zip(*(columns[key] for key in others), strict=True))
-    return others if together and "name" in found and _determined(columns["name"], together) else found
+    is_implied = together and "name" in keys_apart and _determined(columns["name"], together)
+    return others if is_implied else keys_apart
 
 
 def grouped(trainings: Sequence[Training], keys: Sequence[str]) -> list[list[Training]]:
-    """Repetitions of the same settings together, in the order of these; one that is there twice counts once."""
+    """Group repetitions of the same settings, in the order of these; a repetition that is there twice counts once."""
     groups: dict[tuple[str, ...], dict[tuple[int, int], Training]] = {}
     for training in sorted(trainings, key=lambda t: [_sortable(t.settings.get(key)) for key in keys]):
         values = tuple(_hashable(training.settings.get(key)) for key in keys)
         groups.setdefault(values, {}).setdefault(training.repetition, training)
-    return [[of[repetition] for repetition in sorted(of)] for of in groups.values()]
+    return [[group[repetition] for repetition in sorted(group)] for group in groups.values()]
 
 
 def short_names(keys: Sequence[str]) -> dict[str, str]:
-    """What each setting is called in tables: the last word of it, if no other has the same."""
+    """Return each setting's name in tables: its last word, if no other setting has the same."""
     words = {key: key.removesuffix(f".{TARGET}").rpartition(".")[2] for key in keys}
     names = list(words.values())
     return {
@@ -85,7 +87,7 @@ def short_names(keys: Sequence[str]) -> dict[str, str]:
 
 
 def shown(key: str, value: Any) -> Any:
-    """A value as it stands in tables: of `FixedTemperature` under loss.temperature only `Fixed`."""
+    """Return a value as tables show it: of `FixedTemperature` under loss.temperature only `Fixed`."""
     if isinstance(value, list):
         return ", ".join(str(part) for part in value)
     if not key.endswith(TARGET) or value is None:
@@ -96,7 +98,7 @@ def shown(key: str, value: Any) -> Any:
 
 
 def axes(groups: Sequence[Sequence[Training]], keys: Sequence[str]) -> list[str]:
-    """The settings that are numbers everywhere: a sweep's curves can be drawn over them."""
+    """Return the settings that are numbers everywhere: a sweep's curves can be drawn over them."""
     return [key for key in keys if all(_is_number(group[0].settings.get(key)) for group in groups)]
 
 
@@ -113,6 +115,7 @@ def _word(key: str) -> str:
 
 
 def _determined(column: Sequence[Any], by: Sequence[Any]) -> bool:
+    """Return whether equal values of `by` always come with equal values of the column."""
     pairs = set(zip(by, column, strict=True))
     return len(pairs) == len(set(by))
 

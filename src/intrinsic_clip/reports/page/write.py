@@ -1,4 +1,4 @@
-"""The entry point for a look at finished runs: one web page that needs nothing beside it, and no network."""
+"""Write the report of finished runs: one web page that needs no other file and no network."""
 
 import sys
 from pathlib import Path
@@ -6,8 +6,6 @@ from pathlib import Path
 from intrinsic_clip.runs import atomic
 
 PAGE = "report.html"
-
-
 SCRIPTS = (
     "chart",
     "data",
@@ -17,15 +15,15 @@ SCRIPTS = (
     "embeddings",
     "settings",
     "report",
-)  # needed first, first
+)  # in loading order
 
 
 def report(folder: Path, output: Path | None = None) -> Path:
-    """Write the page of all finished runs in a folder; returns where it lies.
+    """Write the page of all finished runs in a folder; returns its path.
 
     Raises:
         ConfigError: there is no such folder, or no finished run in it.
-        OSError: where the page cannot be written.
+        OSError: the page cannot be written.
     """
     from intrinsic_clip.reports.page.contents import contents
     from intrinsic_clip.reports.page.document import asset, document
