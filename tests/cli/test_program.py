@@ -44,7 +44,7 @@ def test_a_sweep_with_one_bad_run_starts_none(command_line, capsys, tmp_path) ->
 
 def test_unknown_verb(command_line, capsys) -> None:
     assert command_line("trian") == 2
-    verbs = "train, probe, figures, dashboard, report"
+    verbs = "train, measure, figures, dashboard, report"
     assert capsys.readouterr().err == f"intrinsic-clip: trian: no such verb; there is {verbs}\n"
 
 

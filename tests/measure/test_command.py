@@ -1,4 +1,4 @@
-"""`intrinsic-clip probe` as a user meets it: the right numbers from any source, and one line for bad input."""
+"""`intrinsic-clip measure` as a user meets it: the right numbers from any source, and one line for bad input."""
 
 import base64
 import json
@@ -40,8 +40,8 @@ def pair() -> tuple[np.ndarray, np.ndarray]:
 
 
 def found(folder: Path) -> dict[str, Any]:
-    """What the one probe below a folder left."""
-    (path,) = folder.glob("outputs/probe/*/probe.json")
+    """What the one measurement below a folder left."""
+    (path,) = folder.glob("outputs/measure/*/measure.json")
     return json.loads(path.read_text())
 
 
@@ -53,7 +53,7 @@ def test_numbers_are_those_of_the_functions_and_of_scikit_dimension(command_line
 
     x, y = pair
     settings = ["estimators=[mle,twonn,local_pca,MOM]", "progress=false"]
-    assert command_line("probe", "x=x.npy", "y=y.npy", *settings) == 0
+    assert command_line("measure", "x=x.npy", "y=y.npy", *settings) == 0
     metrics = found(tmp_path)["metrics"]
     assert metrics["id/mle/x"] == pytest.approx(skdim.id.MLE().fit(x).dimension_, rel=1e-4)
     assert metrics["id/twonn/y"] == pytest.approx(skdim.id.TwoNN().fit(y).dimension_, rel=1e-4)
@@ -79,7 +79,7 @@ def test_what_is_too_dear_for_all_rows_gets_a_sample_and_says_so(
 ) -> None:
     from intrinsic_clip.dimension import mada
 
-    assert command_line("probe", "x=x.npy", "estimators=[mle,mada]", "max_points=300", "progress=false") == 0
+    assert command_line("measure", "x=x.npy", "estimators=[mle,mada]", "max_points=300", "progress=false") == 0
     results = found(tmp_path)
     assert {row["name"]: row["n"] for row in results["estimates"]}["id/mle"] == 600
     assert {row["name"]: row["n"] for row in results["estimates"]}["id/mada"] == 300
@@ -96,7 +96,7 @@ def test_advice_finds_the_shared_dimensions(command_line, capsys, tmp_path) -> N
     x, y = shared_latent(2000, 0.25, 0.01)
     np.save("x.npy", x)
     np.save("y.npy", y)
-    assert command_line("probe", "x=x.npy", "y=y.npy", *QUICK) == 0
+    assert command_line("measure", "x=x.npy", "y=y.npy", *QUICK) == 0
     results = found(tmp_path)
     assert results["advice"]["dims"] == SHARED
     assert results["metrics"]["sufficient_dimension/principal"] == results["advice"]["dims"]
@@ -115,21 +115,21 @@ def test_advice_tells_when_fewer_dimensions_are_better(command_line, capsys) -> 
     x, y = shared_latent(2000, 0.15, 0.15)
     np.save("x.npy", x)
     np.save("y.npy", y)
-    assert command_line("probe", "x=x.npy", "y=y.npy", *QUICK) == 0
+    assert command_line("measure", "x=x.npy", "y=y.npy", *QUICK) == 0
     assert re.search(r"; recall is highest, 0\.9\d+, with 8; intrinsic", capsys.readouterr().out)
 
 
 def test_advice_warns_where_recall_has_nothing_to_lose(command_line, capsys) -> None:
     x, _ = shared_latent(600, 0.1, 0.1)
     np.save("x.npy", x)
-    assert command_line("probe", "x=x.npy", "y=x.npy", *QUICK) == 0
+    assert command_line("measure", "x=x.npy", "y=x.npy", *QUICK) == 0
     assert (
         "nearly every partner is found, so among more it may take more dimensions" in capsys.readouterr().out
     )
 
 
 def test_advice_for_x_alone_says_what_it_does_not_know(command_line, capsys, tmp_path, pair) -> None:
-    assert command_line("probe", "x=x.npy", *QUICK) == 0
+    assert command_line("measure", "x=x.npy", *QUICK) == 0
     results = found(tmp_path)
     held = int(results["metrics"]["spectrum/components_99pct/x"])
     shown = capsys.readouterr().out
@@ -140,14 +140,14 @@ def test_advice_for_x_alone_says_what_it_does_not_know(command_line, capsys, tmp
 
 def test_pairs_that_do_not_match_get_no_advice(command_line, capsys, tmp_path, pair) -> None:
     np.save("y.npy", pair[1][np.random.default_rng(1).permutation(600)])
-    assert command_line("probe", "x=x.npy", "y=y.npy", *QUICK) == 0
+    assert command_line("measure", "x=x.npy", "y=y.npy", *QUICK) == 0
     assert "matched no better than by guessing" in capsys.readouterr().out
     assert found(tmp_path)["advice"]["dims"] is None
 
 
 def test_modalities_of_different_width_have_canonical_directions_only(command_line, tmp_path, pair) -> None:
     np.save("y.npy", pair[1][:, :40])
-    assert command_line("probe", "x=x.npy", "y=y.npy", *QUICK) == 0
+    assert command_line("measure", "x=x.npy", "y=y.npy", *QUICK) == 0
     results = found(tmp_path)
     assert {name for name in results["curves"] if name.startswith("retrieval/")} == {"retrieval/canonical"}
     assert not {"modality_gap", "alignment/cosine", "retrieval/top_1/x_to_y"} & set(results["metrics"])
@@ -168,39 +168,39 @@ def test_every_format_gives_the_same_numbers(command_line, tmp_path, pair) -> No
             ["x=rows.csv"],
         ]
     ):
-        assert command_line("probe", *given, *QUICK, f"output_dir={number}") == 0
-    numbers = [json.loads(path.read_text())["metrics"] for path in sorted(tmp_path.glob("*/probe/*/*.json"))]
+        assert command_line("measure", *given, *QUICK, f"output_dir={number}") == 0
+    numbers = [json.loads(path.read_text())["metrics"] for path in sorted(tmp_path.glob("*/measure/*/*.json"))]
     assert len(numbers) == 4
     for other in numbers[1:]:
         assert other == pytest.approx(numbers[0], rel=1e-9)
 
 
 def test_the_second_time_it_is_read_not_measured(command_line, capsys, monkeypatch, pair) -> None:
-    command = ("probe", "x=x.npy", "y=y.npy", *QUICK)
+    command = ("measure", "x=x.npy", "y=y.npy", *QUICK)
     assert command_line(*command) == 0
     first = capsys.readouterr().out
     monkeypatch.setattr("intrinsic_clip.measure.measurements.measure_embeddings", None)
     Path("x.npy").rename("the same, elsewhere (1).npy")  # a name that Hydra would not take unquoted
-    assert command_line("probe", "x=the same, elsewhere (1).npy", *command[2:], "threads=2") == 0
+    assert command_line("measure", "x=the same, elsewhere (1).npy", *command[2:], "threads=2") == 0
     assert capsys.readouterr().out == f"Measured already.\n\n{first}"
 
 
-def test_other_contents_or_settings_are_another_probe(command_line, tmp_path, pair) -> None:
-    assert command_line("probe", "x=x.npy", *QUICK) == 0
-    assert command_line("probe", "x=x.npy", *QUICK, "k=10") == 0
+def test_other_contents_or_settings_are_another_measurement(command_line, tmp_path, pair) -> None:
+    assert command_line("measure", "x=x.npy", *QUICK) == 0
+    assert command_line("measure", "x=x.npy", *QUICK, "k=10") == 0
     np.save("x.npy", pair[0] + 1)
-    assert command_line("probe", "x=x.npy", *QUICK) == 0
-    assert len(list(tmp_path.glob("outputs/probe/*/probe.json"))) == 3
+    assert command_line("measure", "x=x.npy", *QUICK) == 0
+    assert len(list(tmp_path.glob("outputs/measure/*/measure.json"))) == 3
 
 
 def test_page_is_whole_in_itself(command_line, tmp_path, pair) -> None:
     np.save("<b>&.npy", pair[0])
-    assert command_line("probe", "x=<b>&.npy", "y=y.npy", *QUICK) == 0
-    (folder,) = tmp_path.glob("outputs/probe/*")
-    html = (folder / "probe.html").read_text()
+    assert command_line("measure", "x=<b>&.npy", "y=y.npy", *QUICK) == 0
+    (folder,) = tmp_path.glob("outputs/measure/*")
+    html = (folder / "measure.html").read_text()
     picture = re.search(r'src="data:image/png;base64,([^"]+)"', html)
     assert picture is not None
-    assert base64.b64decode(picture[1]) == (folder / "probe.png").read_bytes()
+    assert base64.b64decode(picture[1]) == (folder / "measure.png").read_bytes()
     assert not re.search(r"https?://|<script|<link (?!rel=\"icon\" href=\"data:,\")", html)
     assert "&lt;b&gt;&amp;.npy" in html
     assert "dimensions keep 99 % of retrieval" in html
@@ -213,24 +213,24 @@ def test_rows_with_nan_are_refused_or_dropped_with_their_partners(
     x[3, 0], x[5], y[5, 2], y[7, 1] = np.nan, np.inf, np.nan, -np.inf
     np.save("x.npy", x)
     np.save("y.npy", y)
-    assert command_line("probe", "x=x.npy", "y=y.npy", *QUICK) == 2
+    assert command_line("measure", "x=x.npy", "y=y.npy", *QUICK) == 2
     told = "2 of 600 rows of x, 2 of 600 rows of y hold NaN or infinity"
     assert capsys.readouterr().err == (
         f"intrinsic-clip: {told}; nan=drop leaves them out (with their partners)\n"
     )
-    assert command_line("probe", "x=x.npy", "y=y.npy", "nan=drop", *QUICK) == 0
+    assert command_line("measure", "x=x.npy", "y=y.npy", "nan=drop", *QUICK) == 0
     assert f"note: {told}; 597 rows are left" in capsys.readouterr().out
     kept = np.delete(np.arange(600), [3, 5, 7])
     np.save("x.npy", x[kept])
     np.save("y.npy", y[kept])
-    assert command_line("probe", "x=x.npy", "y=y.npy", "output_dir=kept", *QUICK) == 0
-    (path,) = tmp_path.glob("kept/probe/*/probe.json")
+    assert command_line("measure", "x=x.npy", "y=y.npy", "output_dir=kept", *QUICK) == 0
+    (path,) = tmp_path.glob("kept/measure/*/measure.json")
     assert json.loads(path.read_text())["metrics"] == found(tmp_path)["metrics"]
 
 
 def test_duplicates_are_told(command_line, capsys, pair) -> None:
     np.save("x.npy", np.concatenate([pair[0], pair[0][:5]]))
-    assert command_line("probe", "x=x.npy", *QUICK) == 0
+    assert command_line("measure", "x=x.npy", *QUICK) == 0
     assert "note: x: 5 of 605 points are exact duplicates" in capsys.readouterr().out
 
 
@@ -248,12 +248,12 @@ def test_duplicates_are_told(command_line, capsys, pair) -> None:
 def test_degenerate_points_are_measured_as_far_as_they_can_be(command_line, capsys, rows, told) -> None:
     np.save("x.npy", rows)
     estimators = "estimators=[mle,twonn,gride,correlation_integral]"
-    assert command_line("probe", "x=x.npy", "y=x.npy", "progress=false", estimators) == 0
+    assert command_line("measure", "x=x.npy", "y=x.npy", "progress=false", estimators) == 0
     assert told in capsys.readouterr().out
 
 
 WRONG = {
-    "": "nothing to probe: give x=FILE and perhaps y=FILE, or data=…, or run=FOLDER",
+    "": "nothing to measure: give x=FILE and perhaps y=FILE, or data=…, or run=FOLDER",
     "y=y.npy": "y: goes with x=…, which is not given",
     "x=x.npy y_key=a": "y_key: goes with y=…, which is not given",
     "x=x.npy encoder=open_clip": "encoder: goes with data=…, which is not given",
@@ -277,7 +277,7 @@ WRONG = {
     "x=x.npy estimators=[mle,tonn]": "estimators: there is no estimator tonn; there is mle, twonn, gride",
     "x=x.npy estimators=[mle,mle]": "must name each estimator once",
     "x=x.npy estimators=[]": "estimators: ",
-    "x=x.npy --multirun k=10,20": "--multirun: probe measures one thing at a time",
+    "x=x.npy --multirun k=10,20": "--multirun: measure measures one thing at a time",
     "x=x.npy output_dir=x.npy": "x.npy: not a folder that can be written to",
     "run=nowhere": "run=nowhere/embeddings.safetensors: no such file or directory",
     "data=openclipart data.images=true": "are no embeddings; encoder=open_clip makes some",
@@ -301,7 +301,7 @@ def test_bad_input_is_one_line_exit_2_and_nothing_written(
     Path("text.npy").write_text("0.1,0.2\n")
     Path("x.pkl").touch()
     before = files_below(tmp_path)
-    assert command_line("probe", *given.split()) == 2
+    assert command_line("measure", *given.split()) == 2
     error = capsys.readouterr().err
     assert error.startswith("intrinsic-clip: ")
     assert error.count("\n") == 1
@@ -315,7 +315,7 @@ def test_ctrl_c_leaves_nothing(command_line, capsys, monkeypatch, tmp_path, pair
 
     monkeypatch.setattr("intrinsic_clip.measure.measurements.participation_ratio", interrupted)
     before = files_below(tmp_path)
-    assert command_line("probe", "x=x.npy", *QUICK) == 130
+    assert command_line("measure", "x=x.npy", *QUICK) == 130
     assert "Interrupted; nothing was written." in capsys.readouterr().err
     assert files_below(tmp_path) == before
 
@@ -324,7 +324,7 @@ def test_shipped_features_and_a_split_of_them(command_line, capsys, tmp_path) ->
     from intrinsic_clip.data.openclipart import OpenClipArt
     from intrinsic_clip.dimension import mle
 
-    assert command_line("probe", "data=openclipart", "split=test", *QUICK) == 0
+    assert command_line("measure", "data=openclipart", "split=test", *QUICK) == 0
     results = found(tmp_path)
     assert results["dims"] == {"x": 1280, "y": 384}
     assert results["metrics"]["id/mle/x"] == pytest.approx(float(mle(OpenClipArt().pairs("test").x).value))
@@ -340,7 +340,7 @@ def test_a_pretrained_model_embeds_the_shipped_pairs(command_line, capsys, tmp_p
 
     tiny_open_clip(tmp_path / "tiny")
     given = ["data=openclipart", "encoder=open_clip", "encoder.model=tiny", "split=test"]
-    assert command_line("probe", *given, *QUICK) == 0
+    assert command_line("measure", *given, *QUICK) == 0
     results = found(tmp_path)
     assert results["dims"] == {"x": 16, "y": 16}
     assert "500 pairs: x 16-d (OpenClipArt, tiny)" in capsys.readouterr().out
@@ -363,20 +363,20 @@ def test_a_finished_run_of_our_own(command_line, capsys, tmp_path) -> None:
     )
     (run,) = tmp_path.glob("outputs/custom/*")
     capsys.readouterr()
-    assert command_line("probe", f"run={run}", *QUICK) == 0
+    assert command_line("measure", f"run={run}", *QUICK) == 0
     results = found(tmp_path)
     assert results["dims"] == {"x": 3, "y": 3, "z": 5}
     x = load_file(run / "embeddings.safetensors")["x"][0, 0, :, :3]
     assert results["metrics"]["id/mle/x"] == pytest.approx(float(mle(x).value))
     assert "the first is measured: output dimension 3, number 0" in capsys.readouterr().out
     (run / "results.json").write_text("{}")
-    assert command_line("probe", f"run={run}", *QUICK, "k=10") == 2
+    assert command_line("measure", f"run={run}", *QUICK, "k=10") == 2
     assert "not a finished run" in capsys.readouterr().err
 
 
 def test_wandb_gets_the_same_numbers(command_line, tmp_path, pair) -> None:
-    assert command_line("probe", "x=x.npy", "y=y.npy", *QUICK, "logger=wandb") == 0
-    (folder,) = tmp_path.glob("outputs/probe/*")
+    assert command_line("measure", "x=x.npy", "y=y.npy", *QUICK, "logger=wandb") == 0
+    (folder,) = tmp_path.glob("outputs/measure/*")
     (written,) = folder.glob(f"wandb/offline-run-*/run-{folder.name}.wandb")
     rows = records(written)
     table = pd.read_csv(folder / "metrics.csv").set_index("metric")["value"]
@@ -386,8 +386,8 @@ def test_wandb_gets_the_same_numbers(command_line, tmp_path, pair) -> None:
     assert table.to_dict() == {name: value for name, value in metrics.items() if value is not None}
 
 
-def test_help_shows_what_probe_takes_and_nothing_else(command_line, capsys) -> None:
-    assert command_line("probe", "--help") == 0
+def test_help_shows_what_measure_takes_and_nothing_else(command_line, capsys) -> None:
+    assert command_line("measure", "--help") == 0
     shown = capsys.readouterr().out
     for word in (
         "x=FILE",

@@ -8,6 +8,8 @@ VERBS = {
     "report": "make a web page of finished runs, to look at and to pass on",
 }
 
+FORMER_NAMES = {"probe": "measure"}
+
 
 AFTER_CTRL_C = {
     "train": "the same command goes on from the last checkpoint",

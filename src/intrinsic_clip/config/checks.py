@@ -200,7 +200,7 @@ def _check_source(config: Mapping[str, Any]) -> None:
         if config[key] is not None and config[other] is None:
             raise ConfigError(f"{key}: goes with {other}=…, which is not given")
     if not given:
-        raise ConfigError("nothing to probe: give x=FILE and perhaps y=FILE, or data=…, or run=FOLDER")
+        raise ConfigError("nothing to measure: give x=FILE and perhaps y=FILE, or data=…, or run=FOLDER")
     if config["encoder"] is not None and config["encoder"].get("_partial_"):
         name = str(config["encoder"]["_target_"]).rpartition(".")[2]
         raise ConfigError(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # PyTorch takes seconds to import: what is measured already d
 
 
 def measure(cfg: DictConfig) -> dict[str, Any]:
-    """Measure what the config names, or find it measured; returns what its probe.json holds.
+    """Measure what the config names, or find it measured; returns what its measure.json holds.
 
     Raises:
         ConfigError: before anything is written.
@@ -119,7 +119,7 @@ def _log(cfg: DictConfig, found: Mapping[str, Any], folder: Path) -> None:
     from intrinsic_clip.loggers.wandb_logger import WandbLogger
 
     (folder / results.METRICS).unlink(missing_ok=True)
-    for logger in build_loggers(cfg, str(folder), {"group": "probe", "job_type": "probe"}):
+    for logger in build_loggers(cfg, str(folder), {"group": "measure", "job_type": "measure"}):
         logger.log_hyperparams(found["config"])
         logger.log_metrics(
             {name: value for name, value in found["metrics"].items() if value is not None}, step=0

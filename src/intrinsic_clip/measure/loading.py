@@ -32,7 +32,7 @@ class Given:
 
 
 def folder_of(settings: Mapping[str, Any]) -> Path:
-    """`<output_dir>/probe/<hash>`; the hash is of the settings and of what is in the files, not of their names.
+    """`<output_dir>/measure/<hash>`; the hash is of the settings and of what is in the files, not of their names.
 
     Raises:
         ConfigError: a file or a run that is not there.
@@ -47,7 +47,7 @@ def folder_of(settings: Mapping[str, Any]) -> Path:
         local = {key: weights_digest(settings["encoder"].get(key)) for key in ("model", "pretrained")}
         ignored = {"batch_size": None, "device": None, "trainable": None, "output_dim": None}
         content["encoder"] = {**settings["encoder"], **ignored, **local}
-    return Path(settings["output_dir"]) / "probe" / hashing.digest(content)
+    return Path(settings["output_dir"]) / "measure" / hashing.digest(content)
 
 
 def load(cfg: DictConfig, settings: Mapping[str, Any]) -> Given:

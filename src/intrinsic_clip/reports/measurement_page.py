@@ -22,7 +22,7 @@ def page(found: Mapping[str, Any], picture: bytes) -> str:
         + "\n".join(_table(table) for table in tables(found))
         + f'\n{notes}\n<p class="remark">{escape(versions)}</p>'
     )
-    return document("intrinsic-clip probe", body)
+    return document("intrinsic-clip measure", body)
 
 
 def _described(found: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The picture of a probe: spectrum, intrinsic dimension over scale and sample size, and what fewer dimensions keep."""
+"""The picture of a measurement: spectrum, intrinsic dimension over scale and sample size, and what fewer dimensions keep."""
 
 import io
 from collections.abc import Mapping, Sequence

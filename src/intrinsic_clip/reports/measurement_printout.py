@@ -1,4 +1,4 @@
-"""What a probe says on screen: tables, advice, and where everything lies."""
+"""What a measurement says on screen: tables, advice, and where everything lies."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 from intrinsic_clip.reports.measurement_tables import aligned, tables
 
-RESULTS, PICTURE, PAGE = "probe.json", "probe.png", "probe.html"
+RESULTS, PICTURE, PAGE = "measure.json", "measure.png", "measure.html"
 PLACES = (("results", RESULTS), ("picture", PICTURE), ("page", PAGE), ("W&B files", "wandb"))
 
 
