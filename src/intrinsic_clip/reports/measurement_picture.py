@@ -20,7 +20,7 @@ LINES = {"principal": ("-", "o"), "canonical": ("--", "s")}
 
 def draw(measurement: Mapping[str, Any]) -> bytes:
     """Return a PNG of four panels; bars are ± one standard error."""
-    figure = Figure(figsize=(10.5, 7.6), layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.08))
+    figure = Figure(figsize=(10.5, 7.6), layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.14))
     axes = figure.subplots(2, 2)
     _draw_spectrum(axes[0, 0], measurement)
     _draw_scale(axes[0, 1], measurement)
