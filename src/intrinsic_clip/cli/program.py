@@ -8,7 +8,7 @@ from pathlib import Path
 from intrinsic_clip import __version__
 from intrinsic_clip.cli.help import help_of, overview
 from intrinsic_clip.cli.one_line import fail, in_one_line
-from intrinsic_clip.cli.verbs import VERBS
+from intrinsic_clip.cli.verbs import FORMER_NAMES, VERBS
 from intrinsic_clip.config.messages import PROGRAM
 
 INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
@@ -18,6 +18,9 @@ _usual_format = warnings.formatwarning
 def main() -> None:
     """Run a verb; bad input ends in one line on stderr and exit code 2, Ctrl-C in 130."""
     verb, *arguments = sys.argv[1:] or ["--help"]
+    if verb in FORMER_NAMES:
+        print(f"{PROGRAM}: {verb} is now called {FORMER_NAMES[verb]}", file=sys.stderr)
+        verb = FORMER_NAMES[verb]
     if verb in ("-h", "--help", "help"):
         print(overview())
     elif verb == "--version":

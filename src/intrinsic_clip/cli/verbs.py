@@ -44,3 +44,5 @@ VERBS = {
         "nothing was written",
     ),
 }
+
+FORMER_NAMES = {"probe": "measure"}

@@ -1,4 +1,4 @@
-"""The entry point for embeddings that are there already: compose → check → load → measure → write."""
+"""Run the verb `measure`: check the config, load embeddings, measure them, write and print the numbers."""
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,61 +13,63 @@ from omegaconf import DictConfig
 from intrinsic_clip import config
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.measure import loading
-from intrinsic_clip.reports.measurement_printout import PAGE, PICTURE, RESULTS, report
+from intrinsic_clip.reports.measurement_printout import PAGE, PICTURE, RESULTS, printout
 from intrinsic_clip.runs import atomic, results, versions
 
-if TYPE_CHECKING:  # PyTorch takes seconds to import: what is measured already does not wait for it
+if TYPE_CHECKING:  # PyTorch takes seconds to import, and a finished measurement does without
     from intrinsic_clip.measure.measurements import Stage
 
 
 def measure(cfg: DictConfig) -> dict[str, Any]:
-    """Measure what the config names, or find it measured; returns what its probe.json holds.
+    """Measure the embeddings that the config names, unless that is done already, and print the numbers.
+
+    Returns:
+        The content of measure.json.
 
     Raises:
-        ConfigError: before anything is written.
-        OSError: where the folder cannot be written.
+        ConfigError: the config cannot be measured; nothing has been written then.
+        OSError: the folder cannot be written to.
     """
     if cfg.encoder is not None and cfg.data is not None and "images" in cfg.data:
         cfg.data.images = True  # a model of images and captions wants these, not features
     settings = config.resolve(cfg)
     config.check_measure(settings)
     folder = loading.folder_of(settings)
-    found = results.read_completed(folder, RESULTS)
-    if found is None:
+    measurement = results.read_completed(folder, RESULTS)
+    if measurement is None:
         _check_writable(folder)
-        found = _measure(cfg, settings)
-        _write(found, folder)
+        measurement = _load_and_measure(cfg, settings)
+        _write(measurement, folder)
     else:
         print("Measured already.\n")
-    print(report(found, folder), flush=True)
+    print(printout(measurement, folder), flush=True)
     if settings["logger"] is not None:
-        _log(cfg, found, folder)
-    return found
+        _log(cfg, measurement, folder)
+    return measurement
 
 
-def _measure(cfg: DictConfig, settings: Mapping[str, Any]) -> dict[str, Any]:
+def _load_and_measure(cfg: DictConfig, settings: Mapping[str, Any]) -> dict[str, Any]:
     import torch
 
     from intrinsic_clip.measure.measurements import measure_embeddings
 
     if settings["threads"] is not None:
         torch.set_num_threads(settings["threads"])
-    given = loading.load(cfg, settings)
+    embeddings = loading.load(cfg, settings)
     numbers = measure_embeddings(
-        given.embeddings["x"],
-        given.embeddings.get("y"),
-        given.embeddings.get("z"),
+        **embeddings.sides,
         estimators=settings["estimators"],
         k=settings["k"],
         max_points=settings["max_points"],
         seed=settings["seed"],
         watch=_with_progress if settings["progress"] else iter,
     )
-    numbers["notes"] = [*given.notes, *numbers["notes"]]
+    numbers["notes"] = [*embeddings.notes, *numbers["notes"]]
     return {"status": "completed", "config": settings, "versions": versions.versions(), **numbers}
 
 
 def _with_progress(stages: Sequence["Stage"]) -> Iterator["Stage"]:
+    """Yield the stages beside a progress bar that names the one at work."""
     from tqdm import tqdm
 
     width = max(len(name) for name, _ in stages)
@@ -79,11 +81,11 @@ def _with_progress(stages: Sequence["Stage"]) -> Iterator["Stage"]:
 
 @contextmanager
 def _ticking(refresh: Callable[[], object]) -> Iterator[None]:
-    """Refresh every second on a terminal: a stage can take minutes, and a clock that stands still worries."""
-    over = Event()
+    """Refresh every second on a terminal, since a stage can take minutes and a clock that stands still worries."""
+    done = Event()
 
     def tick() -> None:
-        while not over.wait(1):
+        while not done.wait(1):
             refresh()
 
     if sys.stderr.isatty():
@@ -91,38 +93,38 @@ def _ticking(refresh: Callable[[], object]) -> Iterator[None]:
     try:
         yield
     finally:
-        over.set()
+        done.set()
 
 
 def _check_writable(folder: Path) -> None:
-    """Before minutes of work, not after."""
-    there = next(parent for parent in (folder, *folder.parents) if parent.exists())
-    if not there.is_dir() or not access(there, W_OK):
-        raise ConfigError(f"{there}: not a folder that can be written to; output_dir=… names another")
+    """Check, before minutes of work, that the folder can be made and written to."""
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if not existing.is_dir() or not access(existing, W_OK):
+        raise ConfigError(f"{existing}: not a folder that can be written to; output_dir=… names another")
 
 
-def _write(found: Mapping[str, Any], folder: Path) -> None:
-    """Picture, page, and the numbers last, since they say that the rest is there."""
+def _write(measurement: Mapping[str, Any], folder: Path) -> None:
+    """Write picture and page, and the numbers last: a folder that has them is complete."""
     from intrinsic_clip.reports.measurement_page import page
     from intrinsic_clip.reports.measurement_picture import draw
 
-    picture = draw(found)
-    html = page(found, picture)
+    picture = draw(measurement)
+    html = page(measurement, picture)
     folder.mkdir(parents=True, exist_ok=True)
     atomic.write_atomically(folder / PICTURE, picture)
     atomic.write_atomically(folder / PAGE, html)
-    results.write_results(folder, found, RESULTS)
+    results.write_results(folder, measurement, RESULTS)
 
 
-def _log(cfg: DictConfig, found: Mapping[str, Any], folder: Path) -> None:
+def _log(cfg: DictConfig, measurement: Mapping[str, Any], folder: Path) -> None:
     from intrinsic_clip.loggers.build import build_loggers
     from intrinsic_clip.loggers.wandb_logger import WandbLogger
 
     (folder / results.METRICS).unlink(missing_ok=True)
-    for logger in build_loggers(cfg, str(folder), {"group": "probe", "job_type": "probe"}):
-        logger.log_hyperparams(found["config"])
+    for logger in build_loggers(cfg, str(folder), {"group": "measure", "job_type": "measure"}):
+        logger.log_hyperparams(measurement["config"])
         logger.log_metrics(
-            {name: value for name, value in found["metrics"].items() if value is not None}, step=0
+            {name: value for name, value in measurement["metrics"].items() if value is not None}, step=0
         )
         logger.finalize("success")
         if isinstance(logger, WandbLogger):

@@ -1,13 +1,14 @@
-"""What takes both modalities: how they lie to each other, and retrieval with all and with fewer dimensions."""
+"""Compare two modalities: alignment, uniformity, and retrieval by cosine with all and with fewer dimensions."""
 
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from intrinsic_clip.measure.record import Record
 from intrinsic_clip.metrics import (
     alignment,
     modality_gap,
@@ -20,75 +21,76 @@ from intrinsic_clip.metrics import (
 from intrinsic_clip.metrics.alignment import directions
 
 RECALLS = (1, 5, 10)
-FITTED, HELD_OUT = (
-    20_000,
-    5000,
-)  # pairs, at most, for the directions, and for recall when few of them are kept
-KEPT = 0.99  # of retrieval, the share that is enough
+FITTED = 20_000  # pairs, at most, that directions are fitted on
+HELD_OUT = 5000  # pairs, at most, for recall along the leading directions
+KEPT = 0.99  # share of the full recall that counts as enough
 WAYS = ("x_to_y", "y_to_x")
 Basis = Literal["principal", "canonical"]
 
 
-def measure_pairs(
-    found: dict[str, Any], x: Tensor, y: Tensor, order: Tensor, max_points: int, seed: int
+def pair_stages(
+    record: Record, x: Tensor, y: Tensor, order: Tensor, max_points: int, seed: int
 ) -> list[tuple[str, Callable[[], object]]]:
-    """The stages of a pair, which fill in `found`.
+    """Return the stages that compare x and y.
 
     Args:
-        found: see `measure_embeddings`.
-        x, y: all pairs; cosines between the two are taken only where they are equally wide.
-        order: all rows, as drawn; of these,
-        max_points: for what compares all with all, which are the candidates of retrieval.
+        record: receives the numbers.
+        x, y: all pairs, `(n, d_x)` and `(n, d_y)`; cosines between the two need equal widths.
+        order: a random order of all rows, int64 `(n,)`; each sample is its beginning.
+        max_points: pairs that are compared all with all, among which partners are retrieved.
         seed: of which pairs are held out.
     """
-    metrics, chosen = found["metrics"], order[:max_points]
-
-    def geometry() -> None:
-        metrics["modality_gap"] = float(modality_gap(x, y))
-        metrics["alignment/cosine"] = float(alignment(x, y))
-
-    def spread() -> None:
-        metrics["uniformity/x"], metrics["uniformity/y"] = (
-            float(uniformity(side[chosen])) for side in (x, y)
-        )
-
-    alike = x.shape[1] == y.shape[1]
-    stages: list[tuple[str, Callable[[], object]]] = [("pairs: alignment", geometry)] if alike else []
-    stages.append(("pairs: uniformity", spread))
-    if alike:
-        stages.append(("pairs: retrieval", partial(_retrieval, metrics, x[chosen], y[chosen])))
-    bases: tuple[Basis, ...] = ("principal", "canonical") if alike else ("canonical",)
+    chosen = order[:max_points]
+    same_width = x.shape[1] == y.shape[1]
+    stages: list[tuple[str, Callable[[], object]]] = []
+    if same_width:
+        stages.append(("pairs: alignment", partial(_measure_alignment, record, x, y)))
+    stages.append(("pairs: uniformity", partial(_measure_uniformity, record, x, y, chosen)))
+    if same_width:
+        stages.append(("pairs: retrieval", partial(_measure_retrieval, record, x[chosen], y[chosen])))
+    bases: tuple[Basis, ...] = ("principal", "canonical") if same_width else ("canonical",)
     stages += [
-        (f"pairs: {basis}", partial(_by_dimension, found, x, y, order, basis, seed)) for basis in bases
+        (f"pairs: {basis}", partial(_measure_by_dimension, record, x, y, order, basis, seed))
+        for basis in bases
     ]
     return stages
 
 
-def _retrieval(metrics: dict[str, Any], x: Tensor, y: Tensor) -> None:
-    """Recall by cosine of the whole embeddings, every row among all of these."""
+def _measure_alignment(record: Record, x: Tensor, y: Tensor) -> None:
+    record.metrics["modality_gap"] = float(modality_gap(x, y))
+    record.metrics["alignment/cosine"] = float(alignment(x, y))
+
+
+def _measure_uniformity(record: Record, x: Tensor, y: Tensor, chosen: Tensor) -> None:
+    for name, rows in (("x", x), ("y", y)):
+        record.metrics[f"uniformity/{name}"] = float(uniformity(rows[chosen]))
+
+
+def _measure_retrieval(record: Record, x: Tensor, y: Tensor) -> None:
+    """Record recall by cosine with all dimensions, each row searched for among all n."""
     n = len(x)
     ranks = partner_ranks(directions(x), directions(y))
-    metrics["retrieval/candidates"] = n
+    record.metrics["retrieval/candidates"] = n
     for k in RECALLS:
         matching = top_matching(ranks, min(k, n))
         for way in WAYS:
             share = float(getattr(matching, way))
-            metrics[f"retrieval/top_{k}/{way}"] = share
-            metrics[f"retrieval_standard_error/top_{k}/{way}"] = _binomial(share, n)
+            record.metrics[f"retrieval/top_{k}/{way}"] = share
+            record.metrics[f"retrieval_standard_error/top_{k}/{way}"] = _binomial(share, n)
 
 
-def _by_dimension(
-    found: dict[str, Any], x: Tensor, y: Tensor, order: Tensor, basis: Basis, seed: int
+def _measure_by_dimension(
+    record: Record, x: Tensor, y: Tensor, order: Tensor, basis: Basis, seed: int
 ) -> None:
-    """Recall@1 with the leading directions alone, mean of both ways, and how many are enough."""
+    """Record recall@1 along the leading directions alone, mean of both ways, and how many are enough."""
     dims = steps(min(x.shape[1], y.shape[1]))
-    few = order[: 2 * FITTED]  # one half is for fitting
-    retrieval = retrieval_by_dimension(x[few], y[few], dims, basis, max_rows=HELD_OUT, seed=seed)
+    chosen = order[: 2 * FITTED]  # directions are fitted on one half
+    retrieval = retrieval_by_dimension(x[chosen], y[chosen], dims, basis, max_rows=HELD_OUT, seed=seed)
     enough = smallest_sufficient(retrieval, KEPT)
     sufficient = int(enough.dims) if int(enough.dims) > 0 else None
-    found["metrics"][f"sufficient_dimension/{basis}"] = sufficient
+    record.metrics[f"sufficient_dimension/{basis}"] = sufficient
     # The two ways share their pairs, so the mean's error may be as large as theirs.
-    found["curves"][f"retrieval/{basis}"] = {
+    record.curves[f"retrieval/{basis}"] = {
         "at": list(retrieval.dims),
         "value": torch.stack(tuple(retrieval.recall)).mean(0)[:, 0].tolist(),
         "standard_error": torch.stack(tuple(retrieval.standard_error)).mean(0)[:, 0].tolist(),
@@ -101,10 +103,11 @@ def _by_dimension(
 
 
 def steps(d: int) -> list[int]:
-    """1, 2, … 8, then four steps to every doubling, then d."""
+    """Return the numbers of dimensions to keep: 1, 2, … 8, then four steps to every doubling, then d."""
     octaves = [(4 + quarter) << octave for octave in range(1, d.bit_length()) for quarter in range(4)]
     return [*(m for m in (*range(1, 8), *octaves) if m < d), d]
 
 
 def _binomial(share: float, n: int) -> float:
+    """Return the standard error √(p (1 − p) / n) of a share."""
     return math.sqrt(share * (1 - share) / n)

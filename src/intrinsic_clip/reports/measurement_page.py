@@ -1,36 +1,38 @@
-"""The same as one web page that needs nothing beside it."""
+"""Write a measurement as one web page that needs no other file."""
 
 import base64
 from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from intrinsic_clip.reports.measurement_printout import what
+from intrinsic_clip.reports.measurement_printout import headline
 from intrinsic_clip.reports.measurement_tables import Table, tables
 from intrinsic_clip.reports.page.document import document
 
 
-def page(found: Mapping[str, Any], picture: bytes) -> str:
-    """HTML with the picture, a PNG, inside."""
+def page(measurement: Mapping[str, Any], picture: bytes) -> str:
+    """Return the page.
+
+    Args:
+        measurement: the content of measure.json.
+        picture: the PNG to embed.
+    """
     encoded = base64.b64encode(picture).decode()
-    notes = "".join(f'<p class="remark">{escape(note)}</p>' for note in found["notes"])
-    versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items() if version)
+    notes = "".join(f'<p class="remark">{escape(note)}</p>' for note in measurement["notes"])
+    versions = ", ".join(f"{name} {version}" for name, version in measurement["versions"].items() if version)
     body = (
-        f"<h1>How many dimensions do they use?</h1>\n<p>{escape(what(found))}</p>\n"
-        f'<p class="advice">{escape(found["advice"]["text"])}</p>\n'
-        f'<img alt="{escape(_described(found))}" src="data:image/png;base64,{encoded}">\n'
-        + "\n".join(_table(table) for table in tables(found))
+        f"<h1>How many dimensions do they use?</h1>\n<p>{escape(headline(measurement))}</p>\n"
+        f'<p class="advice">{escape(measurement["advice"]["text"])}</p>\n'
+        f'<img alt="{escape(_description(measurement))}" src="data:image/png;base64,{encoded}">\n'
+        + "\n".join(_table(table) for table in tables(measurement))
         + f'\n{notes}\n<p class="remark">{escape(versions)}</p>'
     )
-    return document("intrinsic-clip probe", body)
+    return document("intrinsic-clip measure", body)
 
 
-def _described(found: Mapping[str, Any]) -> str:
-    last = (
-        "recall against dimensions kept"
-        if found["curves"].keys() & {"retrieval/canonical"}
-        else "variance kept"
-    )
+def _description(measurement: Mapping[str, Any]) -> str:
+    has_pairs = "retrieval/canonical" in measurement["curves"]
+    last = "recall against dimensions kept" if has_pairs else "variance kept"
     return f"Four panels: spectrum, intrinsic dimension against scale and against sample size, {last}"
 
 

@@ -1,74 +1,73 @@
-"""The picture of a probe: spectrum, intrinsic dimension over scale and sample size, and what fewer dimensions keep."""
+"""Draw a measurement: spectrum, intrinsic dimension over scale and sample size, and what fewer dimensions keep."""
 
 import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib
 import numpy as np
-
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from intrinsic_clip.reports.measurement_printout import what
+from intrinsic_clip.reports.measurement_printout import headline
 from intrinsic_clip.reports.run_picture import BLUE, GREY, ORANGE
 
 COLOURS = {"x": BLUE, "y": ORANGE, "z": GREY}
-STYLES = {"x": "-", "y": "--", "z": ":"}  # where two curves are one, both are seen
+STYLES = {"x": "-", "y": "--", "z": ":"}  # two curves that coincide are both visible
 LINES = {"principal": ("-", "o"), "canonical": ("--", "s")}
 
 
-def draw(found: Mapping[str, Any]) -> bytes:
-    """A PNG of four panels; bars are ± one standard error."""
-    figure, axes = plt.subplots(2, 2, figsize=(10.5, 7.6), layout="constrained")
-    _draw_spectrum(axes[0, 0], found)
-    _draw_scale(axes[0, 1], found)
-    _draw_sample_size(axes[1, 0], found)
-    if _kept(found):
-        _draw_kept(axes[1, 1], found)
+def draw(measurement: Mapping[str, Any]) -> bytes:
+    """Return a PNG of four panels; bars are ± one standard error."""
+    figure = Figure(figsize=(10.5, 7.6), layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.14))
+    axes = figure.subplots(2, 2)
+    _draw_spectrum(axes[0, 0], measurement)
+    _draw_scale(axes[0, 1], measurement)
+    _draw_sample_size(axes[1, 0], measurement)
+    if _kept(measurement):
+        _draw_kept(axes[1, 1], measurement)
     else:
-        _draw_variance(axes[1, 1], found)
+        _draw_variance(axes[1, 1], measurement)
     for ax in axes.flat:
         ax.grid(alpha=0.25)
         ax.spines[["top", "right"]].set_visible(False)
-    figure.suptitle(_short(what(found)), fontsize="medium")
+    figure.suptitle(_shortened(headline(measurement)), fontsize="medium")
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=120)
-    plt.close(figure)
     return content.getvalue()
 
 
-def _short(title: str, most: int = 110) -> str:
-    return title if len(title) <= most else title[: most - 1] + "…"
+def _shortened(title: str, length: int = 110) -> str:
+    return title if len(title) <= length else title[: length - 1] + "…"
 
 
-def _sides(found: Mapping[str, Any], kind: str) -> dict[str, dict[str, Any]]:
-    return {side: found["curves"][f"{kind}/{side}"] for side in found["dims"]}
+def _curves(measurement: Mapping[str, Any], kind: str) -> dict[str, dict[str, Any]]:
+    """Return the curves of one kind by side."""
+    return {side: measurement["curves"][f"{kind}/{side}"] for side in measurement["dims"]}
 
 
-def _draw_spectrum(ax: Axes, found: Mapping[str, Any]) -> None:
-    any_shown = False
-    for side, curve in _sides(found, "spectrum").items():
+def _draw_spectrum(ax: Axes, measurement: Mapping[str, Any]) -> None:
+    any_variance = False
+    for side, curve in _curves(measurement, "spectrum").items():
         shares = np.asarray(curve["variance_share"], dtype=float)
         places = np.arange(1, len(shares) + 1)
-        shown = shares > shares.max() * 1e-10  # the rest is rounding
-        any_shown |= bool(shown.any())
+        shown = shares > shares.max() * 1e-10  # smaller ones are rounding errors
+        any_variance |= bool(shown.any())
         ax.plot(places[shown], 100 * shares[shown], color=COLOURS[side], ls=STYLES[side], lw=1.5, label=side)
     ax.set(title="spectrum", xlabel="principal component", ylabel="% of variance", xscale="log")
-    if any_shown:  # what does not vary has no spectrum, and nothing no logarithm
+    if any_variance:  # constant rows have none, and 0 has no logarithm
         ax.set_yscale("log")
     _plain(ax)
     ax.legend(frameon=False)
 
 
-def _draw_variance(ax: Axes, found: Mapping[str, Any]) -> None:
-    """Where there are no pairs: the variance that the leading components hold together."""
-    for side, curve in _sides(found, "spectrum").items():
+def _draw_variance(ax: Axes, measurement: Mapping[str, Any]) -> None:
+    """Draw the variance that the leading components hold together, in place of retrieval where there are no pairs."""
+    for side, curve in _curves(measurement, "spectrum").items():
         held = 100 * np.cumsum(np.asarray(curve["variance_share"], dtype=float))
         ax.plot(np.arange(1, len(held) + 1), held, color=COLOURS[side], ls=STYLES[side], lw=1.5, label=side)
-    chosen = found["advice"].get("dims")
+    chosen = measurement["advice"].get("dims")
     if chosen is not None:
         _mark(ax, chosen, f"{chosen:,} hold 99 % of x")
     ax.set(title="variance kept", xlabel="principal components kept", ylabel="% of variance", xscale="log")
@@ -77,8 +76,8 @@ def _draw_variance(ax: Axes, found: Mapping[str, Any]) -> None:
     ax.legend(frameon=False)
 
 
-def _draw_scale(ax: Axes, found: Mapping[str, Any]) -> None:
-    for side, curve in _sides(found, "scale").items():
+def _draw_scale(ax: Axes, measurement: Mapping[str, Any]) -> None:
+    for side, curve in _curves(measurement, "scale").items():
         _draw_curve(ax, curve, curve["radius"], side)
     ax.set(
         title="intrinsic dimension against scale (GRIDE)",
@@ -89,8 +88,8 @@ def _draw_scale(ax: Axes, found: Mapping[str, Any]) -> None:
     ax.legend(frameon=False)
 
 
-def _draw_sample_size(ax: Axes, found: Mapping[str, Any]) -> None:
-    for side, curve in _sides(found, "sample_size").items():
+def _draw_sample_size(ax: Axes, measurement: Mapping[str, Any]) -> None:
+    for side, curve in _curves(measurement, "sample_size").items():
         _draw_curve(ax, curve, curve["at"], side)
     ax.set(
         title="intrinsic dimension against sample size (MLE)",
@@ -104,7 +103,7 @@ def _draw_sample_size(ax: Axes, found: Mapping[str, Any]) -> None:
 
 
 def _draw_curve(ax: Axes, curve: Mapping[str, Any], places: Sequence[float], side: str) -> None:
-    """A curve with error bars, and a band behind the stretch where it is level."""
+    """Draw a curve with error bars, and a band behind its plateau."""
     at, value, error = (
         np.asarray(column, dtype=float) for column in (places, curve["value"], curve["standard_error"])
     )
@@ -124,25 +123,26 @@ def _draw_curve(ax: Axes, curve: Mapping[str, Any], places: Sequence[float], sid
         ax.plot(ends, [level["value"]] * 2, color=COLOURS[side], lw=9, alpha=0.2, solid_capstyle="butt")
 
 
-def _kept(found: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    return {
-        name: found["curves"][f"retrieval/{name}"] for name in LINES if f"retrieval/{name}" in found["curves"]
-    }
+def _kept(measurement: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return recall against dimensions kept by basis; empty where there are no pairs."""
+    curves = measurement["curves"]
+    return {name: curves[f"retrieval/{name}"] for name in LINES if f"retrieval/{name}" in curves}
 
 
-def _draw_kept(ax: Axes, found: Mapping[str, Any]) -> None:
-    for name, curve in _kept(found).items():
+def _draw_kept(ax: Axes, measurement: Mapping[str, Any]) -> None:
+    curves = _kept(measurement)
+    for name, curve in curves.items():
         line, marker = LINES[name]
         at, value, error = (np.asarray(curve[key], dtype=float) for key in ("at", "value", "standard_error"))
         colour = BLUE if name == "principal" else ORANGE
         ax.plot(at, value, color=colour, ls=line, marker=marker, ms=3.5, lw=1.5, label=f"{name} directions")
         ax.fill_between(at, value - error, value + error, color=colour, alpha=0.15, lw=0)
-    advice = found["advice"]
+    advice = measurement["advice"]
     if advice.get("dims") is not None:
         _mark(ax, advice["dims"], f"{advice['dims']:,} of {advice['of']:,} keep 99 %")
-    n = next(iter(_kept(found).values()))["n"]
+    n = next(iter(curves.values()))["n"]
     ax.set(
-        title="retrieval with fewer dimensions",
+        title="retrieval by cosine with fewer dimensions",
         xlabel=f"dimensions kept ({n:,} held-out pairs)",
         ylabel="recall@1, mean of both ways",
         xscale="log",
@@ -157,7 +157,7 @@ def _mark(ax: Axes, place: float, label: str) -> None:
 
 
 def _plain(ax: Axes) -> None:
-    """Numbers in full along a logarithmic axis: 2,000, not 2 × 10³."""
+    """Write numbers in full along a logarithmic axis: 2,000, not 2 × 10³."""
     ax.xaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5), numticks=12))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     ax.xaxis.set_minor_formatter(NullFormatter())

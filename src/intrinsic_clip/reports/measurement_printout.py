@@ -1,4 +1,4 @@
-"""What a probe says on screen: tables, advice, and where everything lies."""
+"""Print a measurement: tables, advice, and the files that hold it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,31 +6,31 @@ from typing import Any
 
 from intrinsic_clip.reports.measurement_tables import aligned, tables
 
-RESULTS, PICTURE, PAGE = "probe.json", "probe.png", "probe.html"
-PLACES = (("results", RESULTS), ("picture", PICTURE), ("page", PAGE), ("W&B files", "wandb"))
+RESULTS, PICTURE, PAGE = "measure.json", "measure.png", "measure.html"
+FILES = (("results", RESULTS), ("picture", PICTURE), ("page", PAGE), ("W&B files", "wandb"))
 
 
-def report(found: Mapping[str, Any], folder: Path) -> str:
-    """All of it as text."""
-    parts = [what(found)]
-    parts += ["\n".join([f"{table.title}:", *aligned(table)]) for table in tables(found)]
-    if found["notes"]:
-        parts.append("\n".join(f"note: {note}" for note in found["notes"]))
-    parts.append(f"advice: {found['advice']['text']}")
-    places = [f"  {label:<10} {folder / name}" for label, name in PLACES if (folder / name).exists()]
-    return "\n\n".join([*parts, "\n".join(places)])
+def printout(measurement: Mapping[str, Any], folder: Path) -> str:
+    """Return the tables, notes and advice of a measurement, and its files in the folder, as text."""
+    parts = [headline(measurement)]
+    parts += ["\n".join([f"{table.title}:", *aligned(table)]) for table in tables(measurement)]
+    if measurement["notes"]:
+        parts.append("\n".join(f"note: {note}" for note in measurement["notes"]))
+    parts.append(f"advice: {measurement['advice']['text']}")
+    files = [f"  {label:<10} {folder / name}" for label, name in FILES if (folder / name).exists()]
+    return "\n\n".join([*parts, "\n".join(files)])
 
 
-def what(found: Mapping[str, Any]) -> str:
-    """What was measured, e.g. `5,000 pairs: x 512-d (image.npy), y 512-d (text.npy)`."""
-    settings, dims = found["config"], found["dims"]
+def headline(measurement: Mapping[str, Any]) -> str:
+    """Return the size and origin of the embeddings, e.g. `5,000 pairs: x 512-d (image.npy), y 512-d (text.npy)`."""
+    settings, dims = measurement["config"], measurement["dims"]
     unit = "rows" if len(dims) == 1 else "pairs"
-    return f"{found['n']:,} {unit}: " + ", ".join(
-        f"{side} {d:,}-d{_from(settings, side)}" for side, d in dims.items()
+    return f"{measurement['n']:,} {unit}: " + ", ".join(
+        f"{side} {d:,}-d{_origin(settings, side)}" for side, d in dims.items()
     )
 
 
-def _from(settings: Mapping[str, Any], side: str) -> str:
+def _origin(settings: Mapping[str, Any], side: str) -> str:
     if settings["run"] is not None:
         return f" ({settings['run']})"
     if settings["data"] is not None:

@@ -1,4 +1,4 @@
-"""The numbers as tables of text, for the screen and for the page."""
+"""Arrange the numbers of a measurement in tables of text, for the screen and for the page."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ DIRECTIONS = {"x_to_y": "x → y", "y_to_x": "y → x"}
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text below a header; what is said below them are remarks."""
+    """Rows of text below a header, with remarks below them."""
 
     title: str
     header: tuple[str, ...]
@@ -21,19 +21,22 @@ class Table:
     remarks: tuple[str, ...] = ()
 
 
-def tables(found: Mapping[str, Any]) -> list[Table]:
-    """All of them that there is something to say in."""
+def tables(measurement: Mapping[str, Any]) -> list[Table]:
+    """Return all tables that have rows."""
     curves = {
         "scale": "intrinsic dimension against scale (GRIDE; n1: the nearer of the two neighbours compared)",
         "sample_size": "intrinsic dimension against sample size (MLE)",
     }
-    made = [_estimates(found), *(_curves(found, kind, title) for kind, title in curves.items())]
-    made += [_pairs(found), _retrieval(found), _kept(found)]
-    return [table for table in made if table.rows]
+    candidates = [
+        _estimates(measurement),
+        *(_curves(measurement, kind, title) for kind, title in curves.items()),
+    ]
+    candidates += [_pairs(measurement), _retrieval(measurement), _kept(measurement)]
+    return [table for table in candidates if table.rows]
 
 
 def plus_minus(value: float | None, error: float | None) -> str:
-    """Both to the second digit of the error, a dash where there is no value."""
+    """Format value and error to the second digit of the error; a dash where there is no value."""
     if value is None:
         return "–"
     if not error or error < 5e-7:
@@ -42,43 +45,50 @@ def plus_minus(value: float | None, error: float | None) -> str:
     return f"{value:.{decimals}f} ± {error:.{decimals}f}"
 
 
-def _estimates(found: Mapping[str, Any]) -> Table:
-    sides = list(found["dims"])
+def _estimates(measurement: Mapping[str, Any]) -> Table:
+    """Return a row for every estimator, a column for every side; reasons for missing values are the remarks."""
+    sides = list(measurement["dims"])
     by_name: dict[str, dict[str, Any]] = {}
-    for row in found["estimates"]:
-        by_name.setdefault(row["name"], {})[row["side"]] = row
+    for estimate in measurement["estimates"]:
+        by_name.setdefault(estimate["name"], {})[estimate["side"]] = estimate
     rows: list[tuple[str, ...]] = []
+    for name, by_side in by_name.items():
+        first = next(iter(by_side.values()))
+        cells = [plus_minus(by_side[side]["value"], by_side[side]["standard_error"]) for side in sides]
+        k = "" if first["k"] is None else str(first["k"])
+        rows.append((_label(name), *cells, f"{first['n']:,}", k))
+    return Table("dimension ± standard error", ("", *sides, "n", "k"), rows, _reasons(by_name, sides))
+
+
+def _reasons(by_name: Mapping[str, Mapping[str, Any]], sides: list[str]) -> tuple[str, ...]:
+    """Return a line for every reason, after the estimators that give it."""
     reasons: dict[str, dict[str, list[str]]] = {}
-    for name, of_sides in by_name.items():
-        first = next(iter(of_sides.values()))
-        cells = [plus_minus(of_sides[side]["value"], of_sides[side]["standard_error"]) for side in sides]
-        count = "" if first["k"] is None else str(first["k"])
-        rows.append((_label(name), *cells, f"{first['n']:,}", count))
-        for side, row in of_sides.items():
-            if row["reason"]:
-                reasons.setdefault(row["reason"], {}).setdefault(_label(name), []).append(side)
-    remarks = tuple(
-        ", ".join(
-            label if whose == sides else f"{label} of {' and '.join(whose)}" for label, whose in of.items()
-        )
-        + f": {reason}"
-        for reason, of in reasons.items()
-    )
-    return Table("dimension ± standard error", ("", *sides, "n", "k"), rows, remarks)
+    for name, by_side in by_name.items():
+        for side, estimate in by_side.items():
+            if estimate["reason"]:
+                reasons.setdefault(estimate["reason"], {}).setdefault(_label(name), []).append(side)
+    lines = []
+    for reason, affected in reasons.items():
+        labels = [
+            label if concerned == sides else f"{label} of {' and '.join(concerned)}"
+            for label, concerned in affected.items()
+        ]
+        lines.append(f"{', '.join(labels)}: {reason}")
+    return tuple(lines)
 
 
 def _label(name: str) -> str:
-    kind, _, rest = name.partition("/")
+    kind, _, estimator = name.partition("/")
     if kind == "id":
-        return estimator_title(rest)
-    if rest.startswith("components_"):
-        return f"components for {rest.removeprefix('components_').removesuffix('pct')} % of variance"
-    return SPECTRUM[rest]
+        return estimator_title(estimator)
+    if estimator.startswith("components_"):
+        return f"components for {estimator.removeprefix('components_').removesuffix('pct')} % of variance"
+    return SPECTRUM[estimator]
 
 
-def _curves(found: Mapping[str, Any], kind: str, title: str) -> Table:
-    """A row for every scale; a star where the curve is level."""
-    curves = {side: found["curves"][f"{kind}/{side}"] for side in found["dims"]}
+def _curves(measurement: Mapping[str, Any], kind: str, title: str) -> Table:
+    """Return a row for every scale, with a star where the curve is level."""
+    curves = {side: measurement["curves"][f"{kind}/{side}"] for side in measurement["dims"]}
     at = list(dict.fromkeys(place for curve in curves.values() for place in curve["at"]))
     rows = []
     for place in at:
@@ -103,43 +113,47 @@ def _plateau(plateau: Mapping[str, Any] | None) -> str:
     return f"plateau (*) at {plateau['value']:.3g}"
 
 
-def _pairs(found: Mapping[str, Any]) -> Table:
-    metrics = found["metrics"]
-    single = {"modality gap": "modality_gap", "alignment (mean cosine of pairs)": "alignment/cosine"}
+def _pairs(measurement: Mapping[str, Any]) -> Table:
+    metrics = measurement["metrics"]
+    titles = {"modality_gap": "modality gap", "alignment/cosine": "alignment (mean cosine of pairs)"}
     rows: list[tuple[str, ...]] = [
-        (words, f"{metrics[name]:.4g}", "") for words, name in single.items() if metrics.get(name) is not None
+        (title, f"{metrics[name]:.4g}", "") for name, title in titles.items() if metrics.get(name) is not None
     ]
     pair = [metrics.get(f"uniformity/{side}") for side in "xy"]
     if None not in pair:
         rows.append(("uniformity, x and y", *(f"{value:.4g}" for value in pair)))
-    return Table("how the modalities lie", ("", "", ""), rows)
+    return Table("alignment and uniformity", ("", "", ""), rows)
 
 
-def _retrieval(found: Mapping[str, Any]) -> Table:
-    names = [name for name in found["metrics"] if name.startswith("retrieval/") and name.endswith("x_to_y")]
+def _retrieval(measurement: Mapping[str, Any]) -> Table:
+    names = [
+        name for name in measurement["metrics"] if name.startswith("retrieval/") and name.endswith("x_to_y")
+    ]
     rows = []
     for name in names:
         k = name.split("/")[1].removeprefix("top_")
-        rows.append((f"recall@{k}", *(_recall(found, f"retrieval/top_{k}/{way}") for way in DIRECTIONS)))
-    n = found["metrics"].get("retrieval/candidates")
+        rows.append(
+            (f"recall@{k}", *(_recall(measurement, f"retrieval/top_{k}/{way}") for way in DIRECTIONS))
+        )
+    n = measurement["metrics"].get("retrieval/candidates")
     chance = f"; chance {1 / n:.2g} at 1" if n else ""
     return Table(f"retrieval by cosine among {n or 0:,.0f} pairs{chance}", ("", *DIRECTIONS.values()), rows)
 
 
-def _recall(found: Mapping[str, Any], name: str) -> str:
+def _recall(measurement: Mapping[str, Any], name: str) -> str:
     error = name.replace("retrieval/", "retrieval_standard_error/")
-    return plus_minus(found["metrics"][name], found["metrics"].get(error))
+    return plus_minus(measurement["metrics"][name], measurement["metrics"].get(error))
 
 
-def _kept(found: Mapping[str, Any]) -> Table:
-    """Recall@1 with only so many directions kept, mean of both ways."""
+def _kept(measurement: Mapping[str, Any]) -> Table:
+    """Return recall@1 against the number of directions kept, mean of both ways."""
     curves = {
         name.partition("/")[2]: curve
-        for name, curve in found["curves"].items()
+        for name, curve in measurement["curves"].items()
         if name.startswith("retrieval/")
     }
     at = sorted({place for curve in curves.values() for place in curve["at"]})
-    chosen = found["advice"].get("dims")
+    chosen = measurement["advice"].get("dims")
     rows = [
         (
             f"{place:,}" + (" ←" if place == chosen else "  "),
@@ -148,7 +162,8 @@ def _kept(found: Mapping[str, Any]) -> Table:
         for place in at
     ]
     n = max((curve["n"] for curve in curves.values()), default=0)
-    return Table(f"recall@1 by dimensions kept, mean of both ways, {n:,} held-out pairs", ("", *curves), rows)
+    title = f"recall@1 by cosine with fewer dimensions, mean of both ways, {n:,} held-out pairs"
+    return Table(title, ("", *curves), rows)
 
 
 def _kept_at(curve: Mapping[str, Any], place: int) -> str:
@@ -159,7 +174,7 @@ def _kept_at(curve: Mapping[str, Any], place: int) -> str:
 
 
 def aligned(table: Table) -> Sequence[str]:
-    """The table as lines of equal columns, the first flush left."""
+    """Return the table as lines with aligned columns, the first flush left."""
     rows = [table.header, *table.rows]
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     lines = []

@@ -250,10 +250,10 @@ def test_a_lone_run_and_one_without_curves(page: Page, lone: Path, tmp_path: Pat
     assert page.errors() == []
 
 
-def test_the_page_of_a_probe(page: Page, command_line, tmp_path: Path) -> None:
+def test_the_page_of_a_measurement(page: Page, command_line, tmp_path: Path) -> None:
     np.save("x.npy", np.random.default_rng(0).normal(size=(300, 8)).astype("float32"))
-    assert command_line("probe", "x=x.npy", "estimators=[mle]", "progress=false", "threads=1") == 0
-    (path,) = tmp_path.glob("outputs/probe/*/probe.html")
+    assert command_line("measure", "x=x.npy", "estimators=[mle]", "progress=false", "threads=1") == 0
+    (path,) = tmp_path.glob("outputs/measure/*/measure.html")
     page.open(path)
     assert page.one("h1").text == "How many dimensions do they use?"
     assert page.driver.execute_script("return document.images[0].naturalWidth") > 500

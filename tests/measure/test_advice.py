@@ -1,0 +1,64 @@
+"""Advice on how many dimensions to keep."""
+
+import re
+
+import numpy as np
+
+from helpers.shared_latent import QUICK, SHARED, WIDTH, measurement_below, shared_latent
+
+
+def test_advice_finds_the_shared_dimensions(command_line, capsys, tmp_path) -> None:
+    x, y = shared_latent(2000, 0.25, 0.01)
+    np.save("x.npy", x)
+    np.save("y.npy", y)
+    assert command_line("measure", "x=x.npy", "y=y.npy", *QUICK) == 0
+    measurement = measurement_below(tmp_path)
+    assert measurement["advice"]["dims"] == SHARED
+    assert measurement["metrics"]["sufficient_dimension/principal"] == measurement["advice"]["dims"]
+    curve = measurement["curves"]["retrieval/principal"]
+    recall = dict(zip(curve["at"], curve["value"], strict=True))
+    assert (
+        recall[measurement["advice"]["dims"]]
+        >= 0.99 * recall[WIDTH]
+        > recall[measurement["advice"]["dims"] - 1]
+    )
+    advice = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("advice: "))
+    assert re.search(
+        r"[78] of 64 dimensions keep 99 % of retrieval \(recall@1 0\.\d+ of 0\.\d+ ± 0\.\d+", advice
+    )
+    assert "1,000 held-out pairs" in advice
+    assert re.search(r"intrinsic dimension x \d+\.\d+ ± 0\.\d+, y \d", advice)
+
+
+def test_advice_tells_when_fewer_dimensions_are_better(command_line, capsys) -> None:
+    x, y = shared_latent(2000, 0.15, 0.15)
+    np.save("x.npy", x)
+    np.save("y.npy", y)
+    assert command_line("measure", "x=x.npy", "y=y.npy", *QUICK) == 0
+    assert re.search(r"; recall is highest, 0\.9\d+, with 8; intrinsic", capsys.readouterr().out)
+
+
+def test_advice_warns_where_recall_has_nothing_to_lose(command_line, capsys) -> None:
+    x, _ = shared_latent(600, 0.1, 0.1)
+    np.save("x.npy", x)
+    assert command_line("measure", "x=x.npy", "y=x.npy", *QUICK) == 0
+    assert (
+        "nearly every partner is found, so among more it may take more dimensions" in capsys.readouterr().out
+    )
+
+
+def test_advice_for_x_alone_says_what_it_does_not_know(command_line, capsys, tmp_path, pair) -> None:
+    assert command_line("measure", "x=x.npy", *QUICK) == 0
+    measurement = measurement_below(tmp_path)
+    held = int(measurement["metrics"]["spectrum/components_99pct/x"])
+    shown = capsys.readouterr().out
+    assert f"advice: {held} of 64 principal components hold 99 % of the variance of x; intrinsic dim" in shown
+    assert "retrieval takes pairs to tell" in shown
+    assert not any("retrieval" in name or name.endswith("/y") for name in measurement["metrics"])
+
+
+def test_pairs_that_do_not_match_get_no_advice(command_line, capsys, tmp_path, pair) -> None:
+    np.save("y.npy", pair[1][np.random.default_rng(1).permutation(600)])
+    assert command_line("measure", "x=x.npy", "y=y.npy", *QUICK) == 0
+    assert "matched no better than by guessing" in capsys.readouterr().out
+    assert measurement_below(tmp_path)["advice"]["dims"] is None
