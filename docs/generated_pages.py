@@ -1,0 +1,118 @@
+"""Write the pages that are made from the package itself: the metrics, the settings, the public names of each room."""
+
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from intrinsic_clip.config.folders import conf_folder
+from intrinsic_clip.runs import vocabulary
+
+ROOMS = {
+    "dimension": "Intrinsic dimension",
+    "metrics": "Metrics",
+    "loss": "Loss, similarity, temperature",
+    "probes": "Probes",
+    "encoders": "Encoders",
+    "data": "Data",
+    "runs": "Runs",
+    "measure": "Measure",
+    "paper_figures": "Paper figures",
+}
+# Modules that a room's users need beside its public names.
+BESIDE = {
+    "data": [
+        "intrinsic_clip.data.features.feature_files",
+        "intrinsic_clip.data.images.captions_folder",
+        "intrinsic_clip.data.streams.webdataset",
+    ],
+    "measure": ["intrinsic_clip.measure.measurements"],
+}
+
+
+def write(folder: Path) -> None:
+    """Write every generated page below a folder; a page that is unchanged is left alone."""
+    pages = {"metrics.md": metrics_page(), "configuration.md": configuration_page()}
+    pages |= {f"api/{room}.md": api_page(room, title) for room, title in ROOMS.items()}
+    for name, text in pages.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists() or path.read_text() != text:
+            path.write_text(text)
+
+
+def metrics_page() -> str:
+    """Return the page of all metric names, from the vocabulary of the package."""
+    return f"""# Metrics
+
+Every number has one name. It is the same in `metrics.csv`, `results.json`, W&B, `collect(…)`, the report and the figures.
+This page is generated from `intrinsic_clip.runs.vocabulary`.
+
+x and y are the two modalities. `in_sample/…` in front of a name is the same number on training rows, where they are in
+memory; `test/…` the same on the rows of `trainer.test`. In W&B, a run with several output dimensions appends `/d=19` to a
+name, and a run with several replicates logs the mean under the name and the spread under `…/std`.
+
+{_metrics_table()}
+"""
+
+
+def _metrics_table() -> str:
+    if hasattr(vocabulary, "markdown_table"):
+        return vocabulary.markdown_table()
+    rows = [f"| `id/{name}/x`, `id/{name}/y` | {title} |" for name, title in vocabulary.ESTIMATORS.items()]
+    return "\n".join(["| name | estimator |", "|---|---|", *rows])
+
+
+def configuration_page() -> str:
+    """Return the reference of all settings: each verb's own, and every choice of every group."""
+    parts = [
+        "# Configuration",
+        "A setting is given as `key=value`, a choice of a group as `group=choice`, a setting of a group as `group.key=value`. "
+        "`intrinsic-clip train … --cfg job` prints the whole config of a run. This page shows the files of `conf/` as they are.",
+    ]
+    for verb in ("train", "measure", "dashboard"):
+        parts += [f"## `intrinsic-clip {verb}`", _listing(conf_folder() / f"{verb}.yaml")]
+    for group in sorted(folder for folder in conf_folder().glob("**/") if list(folder.glob("*.yaml"))):
+        name = str(group.relative_to(conf_folder()))
+        if name == ".":
+            continue
+        parts.append(f"## `{name}=`")
+        for choice in sorted(group.glob("*.yaml")):
+            parts += [f"### `{name}={choice.stem}`", _listing(choice)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _listing(file: Path) -> str:
+    return f"```yaml\n{file.read_text().strip()}\n```"
+
+
+def api_page(room: str, title: str) -> str:
+    """Return the page of a room's public names, with those of the modules that its users need beside them."""
+    modules = [f"intrinsic_clip.{room}", *BESIDE.get(room, [])]
+    documented: set[str] = set()
+    parts = [f"# {title}", f"`intrinsic_clip.{room}`"]
+    for name in modules:
+        module = importlib.import_module(name)
+        names = [public for public in _public(module) if public not in documented]
+        documented |= set(names)
+        if name != modules[0] and not names:
+            continue
+        if name != modules[0]:
+            parts.append(f"## `{name}`")
+        parts.append(_directive(name, names))
+    return "\n\n".join(parts) + "\n"
+
+
+def _public(module: object) -> Iterator[str]:
+    """Yield a module's public names: `__all__`, or else the functions and classes that it defines itself."""
+    if hasattr(module, "__all__"):
+        yield from module.__all__
+        return
+    for name, value in vars(module).items():
+        if not name.startswith("_") and callable(value) and getattr(value, "__module__", "") == module.__name__:
+            yield name
+
+
+def _directive(module: str, names: list[str]) -> str:
+    members = f"   :members: {', '.join(names)}" if names else "   :no-members:"
+    return f"```{{eval-rst}}\n.. automodule:: {module}\n{members}\n```"
+
