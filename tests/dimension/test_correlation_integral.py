@@ -10,7 +10,7 @@ from intrinsic_clip.dimension import correlation_integral, nearest_neighbours
 
 
 def by_hand(points: Tensor, k1: int, k2: int) -> float:
-    """The definition, with all distances from differences and pairs at a radius not counted."""
+    """Estimate by the definition: all distances from differences, pairs at a radius not counted."""
     distances = nearest_neighbours(points, k2).distances.numpy()
     r1, r2 = np.median(distances[:, k1 - 1]), np.median(distances[:, k2 - 1])
     pairs = pdist(points.double().numpy())

@@ -1,4 +1,4 @@
-"""What every estimator does with points that are few, repeated, spoilt, or of one dimension."""
+"""Every estimator on points that are few, repeated, not finite or of one dimension."""
 
 import warnings
 from collections.abc import Callable
@@ -59,7 +59,7 @@ every = pytest.mark.parametrize("estimator", ESTIMATORS.values(), ids=ESTIMATORS
 
 
 def check(estimate: DimensionEstimate) -> None:
-    """A finite positive value, or NaN and a reason; never infinity."""
+    """Check that the value is finite and not negative, or NaN with a reason; never infinite."""
     assert not estimate.standard_error.isinf().any()
     assert (estimate.value.isfinite() | estimate.value.isnan()).all()
     assert (estimate.value.nan_to_num(1.0) >= 0).all()

@@ -9,7 +9,7 @@ from intrinsic_clip.dimension import Neighbours, gride, gride_scales, nearest_ne
 
 
 def given_distances(distances: Tensor) -> Neighbours:
-    """Neighbours `(R, n, k)` of points that lie nowhere in particular."""
+    """Return neighbours at the given distances `(R, n, k)`, of points without positions."""
     replicates, n, k = distances.shape
     return Neighbours(
         torch.zeros(replicates, n, 9),

@@ -13,14 +13,14 @@ from intrinsic_clip.encoders.replication import ReplicatedEncoder, replicate
 
 
 def linear_map(d: int, d_in: int, rank: int) -> Tensor:
-    """Singular values between 1 and 2, `rank` of them."""
+    """Return a matrix with `rank` singular values between 1 and 2."""
     left = torch.linalg.qr(gaussian(d, d)).Q[:, :rank]
     right = torch.linalg.qr(gaussian(d_in, d_in, seed=1)).Q[:, :rank]
     return left * torch.linspace(2, 1, rank) @ right.T
 
 
 def by_autograd(encoder: nn.Module, rows: Tensor) -> Tensor:
-    """Singular values of each row's Jacobian by torch.autograd, `(n, min(d, d_in))`."""
+    """Return the singular values of each row's Jacobian by torch.autograd, `(n, min(d, d_in))`."""
     jacobians = [torch.autograd.functional.jacobian(lambda r: encoder(r[None])[0], row) for row in rows]
     return torch.linalg.svdvals(torch.stack(jacobians).flatten(2).double())
 
@@ -39,12 +39,12 @@ def test_rank_of_a_linear_map(d: int, d_in: int, dtype: torch.dtype) -> None:
         for encoder in (lambda rows, weight=weight: rows @ weight.T, nn.Linear(d_in, d).to(dtype)):
             if isinstance(encoder, nn.Linear):
                 encoder.weight.data = weight
-            found = jacobian_spectrum(encoder, x)
-            assert found.rank == rank
+            spectrum = jacobian_spectrum(encoder, x)
+            assert spectrum.rank == rank
             expected = torch.zeros(min(d, d_in), dtype=torch.float64)
             expected[:rank] = torch.linspace(2, 1, rank)
-            torch.testing.assert_close(found.singular_values, expected, rtol=1e-5, atol=1e-5)
-            assert found.standard_error.max() < 1e-6
+            torch.testing.assert_close(spectrum.singular_values, expected, rtol=1e-5, atol=1e-5)
+            assert spectrum.standard_error.max() < 1e-6
             for directions in (rank, rank + 1):
                 compressed = jacobian_spectrum(encoder, x, directions=directions)
                 count = min(directions, d, d_in)
@@ -56,8 +56,8 @@ def test_rank_of_a_linear_map(d: int, d_in: int, dtype: torch.dtype) -> None:
 def test_rank_of_two_linear_maps_with_a_bottleneck(dtype: torch.dtype) -> None:
     for rank in range(1, 8):
         encoder = nn.Sequential(nn.Linear(20, 50), nn.Linear(50, rank), nn.Linear(rank, 44)).to(dtype)
-        found = jacobian_spectrum(encoder, gaussian(10, 20).to(dtype), min_gap=1000)
-        assert found.rank == rank
+        spectrum = jacobian_spectrum(encoder, gaussian(10, 20).to(dtype), min_gap=1000)
+        assert spectrum.rank == rank
 
 
 def test_replicates_have_their_own_rank() -> None:
@@ -70,9 +70,9 @@ def test_replicates_have_their_own_rank() -> None:
                 layer.weight[:] = 0.0
                 for rank in (1, 2, 3):
                     layer.weight[rank - 1, :, :6] = linear_map(4, 6, rank)
-    found = jacobian_spectrum(encoder, gaussian(9, 6).float())
-    assert found.rank.tolist() == [1, 2, 3]
-    assert found.pointwise.shape == (3, 9, 4)
+    spectrum = jacobian_spectrum(encoder, gaussian(9, 6).float())
+    assert spectrum.rank.tolist() == [1, 2, 3]
+    assert spectrum.pointwise.shape == (3, 9, 4)
 
 
 @pytest.mark.parametrize("directions", [None, 3])
@@ -96,33 +96,37 @@ def test_replicates_equal_one_at_a_time(kind: str, own_rows: bool, directions: i
         for r, seed in enumerate((11, 12, 13)):
             torch.manual_seed(seed)
             rows = x[place, r] if own_rows else x
-            one = jacobian_spectrum(build(d), rows, latent=latent, directions=directions)
-            m = one.singular_values.shape[-1]
+            alone = jacobian_spectrum(build(d), rows, latent=latent, directions=directions)
+            m = alone.singular_values.shape[-1]
             for field in ("singular_values", "standard_error"):
-                mine = getattr(many, field)[place, r]
-                torch.testing.assert_close(mine[..., :m], getattr(one, field), rtol=1e-4, atol=1e-5)
-                assert mine[m:].abs().max() < 1e-6 if m < len(mine) else True
-            assert many.rank[place, r] == one.rank
+                together_here = getattr(many, field)[place, r]
+                torch.testing.assert_close(
+                    together_here[..., :m], getattr(alone, field), rtol=1e-4, atol=1e-5
+                )
+                assert together_here[m:].abs().max() < 1e-6 if m < len(together_here) else True
+            assert many.rank[place, r] == alone.rank
             for field in ("gap", "participation", "overlap"):
-                mine = getattr(many, field)[place, r]
-                torch.testing.assert_close(mine, getattr(one, field), rtol=1e-3, atol=1e-5, equal_nan=True)
+                together_here = getattr(many, field)[place, r]
+                torch.testing.assert_close(
+                    together_here, getattr(alone, field), rtol=1e-3, atol=1e-5, equal_nan=True
+                )
 
 
 @pytest.mark.parametrize(("d", "d_in"), [(5, 8), (8, 5), (6, 6)])
 def test_mlp_equals_autograd(d: int, d_in: int) -> None:
     encoder = encoders.mlp(d_in, d).double()
     x = gaussian(20, d_in)
-    found = jacobian_spectrum(encoder, x)
+    spectrum = jacobian_spectrum(encoder, x)
     expected = by_autograd(encoder, x)
-    torch.testing.assert_close(found.pointwise, expected)
-    torch.testing.assert_close(found.singular_values, expected.mean(0))
-    torch.testing.assert_close(found.standard_error, expected.std(0) / math.sqrt(20))
+    torch.testing.assert_close(spectrum.pointwise, expected)
+    torch.testing.assert_close(spectrum.singular_values, expected.mean(0))
+    torch.testing.assert_close(spectrum.standard_error, expected.std(0) / math.sqrt(20))
     mean = expected.mean(0)
     participation = mean.square().sum().square() / mean.pow(4).sum()
-    torch.testing.assert_close(found.participation, participation)
-    torch.testing.assert_close(found.gap, (mean[:-1] / mean[1:]).max())
+    torch.testing.assert_close(spectrum.participation, participation)
+    torch.testing.assert_close(spectrum.gap, (mean[:-1] / mean[1:]).max())
     blocks = jacobian_spectrum(encoder, x, block_bytes=1)
-    torch.testing.assert_close(blocks.pointwise, found.pointwise)
+    torch.testing.assert_close(blocks.pointwise, spectrum.pointwise)
 
 
 @pytest.mark.parametrize("directions", [None, 6])
@@ -137,14 +141,14 @@ def test_convolutions_on_images(directions: int | None) -> None:
     )
     encoder = encoder.double().eval()
     images = gaussian(4, 3, 8, 8)
-    found = jacobian_spectrum(encoder, images, input_dims=3, directions=directions)
+    spectrum = jacobian_spectrum(encoder, images, input_dims=3, directions=directions)
     expected = by_autograd(encoder, images)
-    assert found.pointwise.shape == (4, directions or 9)
-    torch.testing.assert_close(found.pointwise, expected[:, : directions or 9], rtol=1e-6, atol=1e-9)
+    assert spectrum.pointwise.shape == (4, directions or 9)
+    torch.testing.assert_close(spectrum.pointwise, expected[:, : directions or 9], rtol=1e-6, atol=1e-9)
 
 
 class Pooled(nn.Module):
-    """Sequences through a transformer layer, a bottleneck of 3, then d = 8."""
+    """Encoder of sequences: a transformer layer, a bottleneck of 3, then d = 8."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -159,9 +163,9 @@ class Pooled(nn.Module):
 def test_transformer_on_sequences(directions: int | None) -> None:
     encoder = Pooled().double().eval()
     x = gaussian(5, 4, 8)
-    found = jacobian_spectrum(encoder, x, input_dims=2, directions=directions)
+    spectrum = jacobian_spectrum(encoder, x, input_dims=2, directions=directions)
     m = directions or 8
-    torch.testing.assert_close(found.pointwise, by_autograd(encoder, x)[:, :m], rtol=1e-6, atol=1e-9)
+    torch.testing.assert_close(spectrum.pointwise, by_autograd(encoder, x)[:, :m], rtol=1e-6, atol=1e-9)
     assert jacobian_spectrum(encoder, x, input_dims=2, min_gap=1e3).rank == 3
 
 
@@ -178,18 +182,18 @@ def test_image_tower_of_open_clip() -> None:
     images = gaussian(3, 3, 16, 16).float()
     exact = jacobian_spectrum(tower.encode_image, images, input_dims=3)
     assert exact.singular_values.shape == (12,)
-    found = jacobian_spectrum(tower.encode_image, images, input_dims=3, directions=6, min_gap=1e3)
-    torch.testing.assert_close(found.pointwise[:, :4], exact.pointwise[:, :4], rtol=1e-4, atol=0)
-    assert found.rank == 4
+    spectrum = jacobian_spectrum(tower.encode_image, images, input_dims=3, directions=6, min_gap=1e3)
+    torch.testing.assert_close(spectrum.pointwise[:, :4], exact.pointwise[:, :4], rtol=1e-4, atol=0)
+    assert spectrum.rank == 4
 
 
 def test_fewer_directions_than_the_rank_give_no_more_than_the_values() -> None:
     encoder, x = encoders.mlp(12, 10).double(), gaussian(30, 12)
     exact = jacobian_spectrum(encoder, x).pointwise
-    found = jacobian_spectrum(encoder, x, directions=5).pointwise
-    assert (found <= exact[:, :5] + 1e-12).all()
-    assert torch.equal(jacobian_spectrum(encoder, x, directions=5).pointwise, found)
-    assert not torch.equal(jacobian_spectrum(encoder, x, directions=5, seed=1).pointwise, found)
+    spectrum = jacobian_spectrum(encoder, x, directions=5).pointwise
+    assert (spectrum <= exact[:, :5] + 1e-12).all()
+    assert torch.equal(jacobian_spectrum(encoder, x, directions=5).pointwise, spectrum)
+    assert not torch.equal(jacobian_spectrum(encoder, x, directions=5, seed=1).pointwise, spectrum)
     assert jacobian_spectrum(encoder, x, directions=99).pointwise.equal(exact)
 
 
@@ -219,11 +223,11 @@ def test_operation_without_forward_derivative() -> None:
 
     expected = jacobian_spectrum(lambda rows: (rows @ first) ** 3 @ last, x)
     for directions in (None, 4):
-        found = jacobian_spectrum(
+        spectrum = jacobian_spectrum(
             lambda r: NoForwardDerivative.apply(r @ first) @ last, x, directions=directions
         )
         m = directions or 6
-        torch.testing.assert_close(found.pointwise, expected.pointwise[:, :m], rtol=1e-6, atol=1e-9)
+        torch.testing.assert_close(spectrum.pointwise, expected.pointwise[:, :m], rtol=1e-6, atol=1e-9)
 
 
 def test_overlap() -> None:
@@ -247,17 +251,17 @@ def test_overlap() -> None:
 def test_a_direction_that_is_not_read_does_not_overlap() -> None:
     weight = torch.zeros(4, 6)
     weight[0, 0] = 1.0  # rank 1, so the second right singular vector is arbitrary
-    found = jacobian_spectrum(lambda rows: rows @ weight.T, torch.ones(3, 6), latent=torch.eye(6)[:, :2])
-    assert found.overlap == 0.5
+    spectrum = jacobian_spectrum(lambda rows: rows @ weight.T, torch.ones(3, 6), latent=torch.eye(6)[:, :2])
+    assert spectrum.overlap == 0.5
 
 
 def test_outputs_that_are_masked_do_not_count() -> None:
     def encoder(rows: Tensor) -> Tensor:
         return torch.nn.functional.pad(rows @ torch.diag(torch.tensor([9.0, 8.0, 1.0, 0.9])), (0, 3))
 
-    found = jacobian_spectrum(encoder, torch.ones(5, 4))
-    assert found.rank == 2  # and not 4, for the zeros of the mask
-    assert found.gap.item() == pytest.approx(8)
+    spectrum = jacobian_spectrum(encoder, torch.ones(5, 4))
+    assert spectrum.rank == 2  # and not 4, for the zeros of the mask
+    assert spectrum.gap.item() == pytest.approx(8)
     assert jacobian_spectrum(encoder, torch.ones(5, 4), min_gap=9).rank == 4
 
 
@@ -267,13 +271,13 @@ def test_nothing_is_left_behind() -> None:
     before = copy.deepcopy(encoder.state_dict())
     x = gaussian(3, 4, 8).float().requires_grad_()
     state = torch.get_rng_state()
-    found = jacobian_spectrum(encoder, x, input_dims=2, directions=4)
+    spectrum = jacobian_spectrum(encoder, x, input_dims=2, directions=4)
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.backends.mha.get_fastpath_enabled()
     assert encoder.training
     assert not encoder.layer.training
     assert x.grad is None
-    assert not found.singular_values.requires_grad
+    assert not spectrum.singular_values.requires_grad
     for name, parameter in encoder.named_parameters():
         assert parameter.grad is None
         assert torch.equal(parameter, before[name])
@@ -285,19 +289,19 @@ def test_under_inference_mode_and_autocast(directions: int | None) -> None:
     x = gaussian(3, 4, 8).float()
     expected = jacobian_spectrum(encoder, x, input_dims=2, directions=directions)
     with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
-        found = jacobian_spectrum(encoder, x + 0.0, input_dims=2, directions=directions)
-    torch.testing.assert_close(found.pointwise, expected.pointwise)
+        spectrum = jacobian_spectrum(encoder, x + 0.0, input_dims=2, directions=directions)
+    torch.testing.assert_close(spectrum.pointwise, expected.pointwise)
 
 
 def test_a_constant_encoder_has_rank_0() -> None:
     with pytest.warns(UserWarning, match="the output ignores the input"):
-        found = jacobian_spectrum(
+        spectrum = jacobian_spectrum(
             lambda rows: torch.zeros_like(rows) * rows, torch.ones(5, 3), latent=torch.eye(3)
         )
-    assert (found.rank, found.overlap) == (0, 0)
-    assert found.gap.isnan()
-    assert found.participation.isnan()
-    assert found.reason == "the output ignores the input"
+    assert (spectrum.rank, spectrum.overlap) == (0, 0)
+    assert spectrum.gap.isnan()
+    assert spectrum.participation.isnan()
+    assert spectrum.reason == "the output ignores the input"
 
 
 def test_points_without_a_finite_jacobian_are_left_out() -> None:
@@ -305,31 +309,31 @@ def test_points_without_a_finite_jacobian_are_left_out() -> None:
     x[0, 4], x[1] = math.nan, math.inf
     encoder = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 5)).double()
     with pytest.warns(UserWarning, match="at 11 of 20 points is not finite; .*no point has.*in 1 of 2"):
-        found = jacobian_spectrum(encoder, x, latent=torch.eye(3))
+        spectrum = jacobian_spectrum(encoder, x, latent=torch.eye(3))
     good = [i for i in range(10) if i != 4]
     alone = jacobian_spectrum(encoder, x[0, good], latent=torch.eye(3))
     for field in ("singular_values", "standard_error", "rank", "overlap"):
-        torch.testing.assert_close(getattr(found, field)[0], getattr(alone, field))
-    assert found.pointwise[0, 4].isnan().all()
-    assert found.rank[1] == -1
-    assert found.overlap[1].isnan()
-    assert found.singular_values[1].isnan().all()
+        torch.testing.assert_close(getattr(spectrum, field)[0], getattr(alone, field))
+    assert spectrum.pointwise[0, 4].isnan().all()
+    assert spectrum.rank[1] == -1
+    assert spectrum.overlap[1].isnan()
+    assert spectrum.singular_values[1].isnan().all()
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1e30])
 def test_scale_changes_values_only(scale: float) -> None:
     encoder, x = encoders.mlp(6, 5), gaussian(10, 6).float()
-    one, other = jacobian_spectrum(encoder, x), jacobian_spectrum(lambda rows: encoder(rows) * scale, x)
-    torch.testing.assert_close(other.singular_values, one.singular_values * scale, rtol=1e-5, atol=0)
-    assert other.rank == one.rank
-    torch.testing.assert_close(other.participation, one.participation, rtol=1e-5, atol=0)
+    plain, scaled = jacobian_spectrum(encoder, x), jacobian_spectrum(lambda rows: encoder(rows) * scale, x)
+    torch.testing.assert_close(scaled.singular_values, plain.singular_values * scale, rtol=1e-5, atol=0)
+    assert scaled.rank == plain.rank
+    torch.testing.assert_close(scaled.participation, plain.participation, rtol=1e-5, atol=0)
 
 
 def test_one_point_has_no_standard_error() -> None:
-    found = jacobian_spectrum(encoders.mlp(6, 5), gaussian(1, 6).float())
-    assert isinstance(found, JacobianSpectrum)
-    assert found.standard_error.isnan().all()
-    assert found.singular_values.isfinite().all()
+    spectrum = jacobian_spectrum(encoders.mlp(6, 5), gaussian(1, 6).float())
+    assert isinstance(spectrum, JacobianSpectrum)
+    assert spectrum.standard_error.isnan().all()
+    assert spectrum.singular_values.isfinite().all()
 
 
 def test_wrong_arguments() -> None:

@@ -127,9 +127,9 @@ def test_threads_are_left_as_they_were() -> None:
 def test_blocks_and_sharing_do_not_change_the_result() -> None:
     points = gaussian(2, 150, 7)
     whole = local_pca(points, 20, "participation_ratio")
-    for given, block_bytes in ((points, 1), (points, 300_000), (nearest_neighbours(points, 30), 2**26)):
-        found = local_pca(given, 20, "participation_ratio", block_bytes=block_bytes)
-        torch.testing.assert_close(found.pointwise, whole.pointwise)
+    for search, block_bytes in ((points, 1), (points, 300_000), (nearest_neighbours(points, 30), 2**26)):
+        in_blocks = local_pca(search, 20, "participation_ratio", block_bytes=block_bytes)
+        torch.testing.assert_close(in_blocks.pointwise, whole.pointwise)
 
 
 @pytest.mark.parametrize(

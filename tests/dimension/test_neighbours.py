@@ -17,26 +17,26 @@ from intrinsic_clip.dimension import exact_search, nearest_neighbours
 def test_equals_brute_force(dtype: torch.dtype, n: int, d: int, k: int) -> None:
     points = gaussian(n, d).to(dtype)
     points = points[exact_search._first_occurrences(points.double())]
-    found = nearest_neighbours(points, k)
-    assert found.distances.dtype == torch.float64
-    assert found.valid.all()
-    np.testing.assert_allclose(found.distances.numpy(), brute_force(points, k), rtol=1e-9)
-    to_them = points.double()[found.indices] - points.double()[:, None]
-    torch.testing.assert_close(torch.linalg.vector_norm(to_them, dim=-1), found.distances)
+    neighbours = nearest_neighbours(points, k)
+    assert neighbours.distances.dtype == torch.float64
+    assert neighbours.valid.all()
+    np.testing.assert_allclose(neighbours.distances.numpy(), brute_force(points, k), rtol=1e-9)
+    to_them = points.double()[neighbours.indices] - points.double()[:, None]
+    torch.testing.assert_close(torch.linalg.vector_norm(to_them, dim=-1), neighbours.distances)
 
 
 def test_indices_are_those_of_the_rows_given() -> None:
     points = gaussian(60, 3)
     points[7], points[3] = points[20], math.nan
     with pytest.warns(UserWarning, match="duplicates"):
-        found = nearest_neighbours(points, 4)
-    assert not found.valid[20]
-    assert not found.valid[3]
-    assert (found.indices[[3, 20]] == -1).all()
-    assert not torch.isin(found.indices[found.valid], torch.tensor([3, 20])).any()
-    to_them = points[found.indices] - points[:, None]
+        neighbours = nearest_neighbours(points, 4)
+    assert not neighbours.valid[20]
+    assert not neighbours.valid[3]
+    assert (neighbours.indices[[3, 20]] == -1).all()
+    assert not torch.isin(neighbours.indices[neighbours.valid], torch.tensor([3, 20])).any()
+    to_them = points[neighbours.indices] - points[:, None]
     torch.testing.assert_close(
-        torch.linalg.vector_norm(to_them, dim=-1)[found.valid], found.distances[found.valid]
+        torch.linalg.vector_norm(to_them, dim=-1)[neighbours.valid], neighbours.distances[neighbours.valid]
     )
 
 
@@ -54,10 +54,10 @@ def test_indices_are_those_of_the_rows_given() -> None:
     ],
 )
 def test_keeps_precision_where_products_lose_it(points: Tensor) -> None:
-    found = nearest_neighbours(points, 10)
+    neighbours = nearest_neighbours(points, 10)
     scale = 2.0 ** math.frexp(points.double().abs().max().item())[1]  # a power of two rounds nothing
     expected = brute_force(points.double() / scale, 10) * scale
-    np.testing.assert_allclose(found.distances.numpy(), expected, rtol=1e-9)
+    np.testing.assert_allclose(neighbours.distances.numpy(), expected, rtol=1e-9)
 
 
 @pytest.mark.parametrize("precision", ["highest", "high", "medium"])
@@ -68,10 +68,10 @@ def test_reduced_matmul_precision_changes_nothing(precision: str) -> None:
     try:
         assert exact_search._float32_is_float32() == (precision == "highest")
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            found = nearest_neighbours(points, 10)
+            neighbours = nearest_neighbours(points, 10)
     finally:
         torch.set_float32_matmul_precision(before)
-    np.testing.assert_allclose(found.distances.numpy(), brute_force(points, 10), rtol=1e-9)
+    np.testing.assert_allclose(neighbours.distances.numpy(), brute_force(points, 10), rtol=1e-9)
 
 
 def test_blocks_do_not_change_the_result() -> None:
@@ -106,18 +106,18 @@ def test_duplicates_count_once() -> None:
     with pytest.warns(
         UserWarning, match="^12 of 62 points are exact duplicates of others and were counted once$"
     ):
-        found = nearest_neighbours(torch.cat([distinct, copies]), 8)
-    assert found.valid.tolist() == [True] * 50 + [False] * 12
-    np.testing.assert_allclose(found.distances[:50].numpy(), brute_force(distinct, 8), rtol=1e-9)
-    assert found.distances[50:].isnan().all()
+        neighbours = nearest_neighbours(torch.cat([distinct, copies]), 8)
+    assert neighbours.valid.tolist() == [True] * 50 + [False] * 12
+    np.testing.assert_allclose(neighbours.distances[:50].numpy(), brute_force(distinct, 8), rtol=1e-9)
+    assert neighbours.distances[50:].isnan().all()
 
 
 def test_more_copies_than_candidates() -> None:
     distinct = gaussian(40, 3)
     with pytest.warns(UserWarning, match="duplicates"):
-        found = nearest_neighbours(distinct.repeat_interleave(50, 0), 4)
-    assert found.valid.nonzero().squeeze(-1).tolist() == list(range(0, 2000, 50))
-    np.testing.assert_allclose(found.distances[::50].numpy(), brute_force(distinct, 4), rtol=1e-9)
+        neighbours = nearest_neighbours(distinct.repeat_interleave(50, 0), 4)
+    assert neighbours.valid.nonzero().squeeze(-1).tolist() == list(range(0, 2000, 50))
+    np.testing.assert_allclose(neighbours.distances[::50].numpy(), brute_force(distinct, 4), rtol=1e-9)
 
 
 def test_rows_with_nan_or_infinity_are_left_out() -> None:
@@ -126,9 +126,9 @@ def test_rows_with_nan_or_infinity_are_left_out() -> None:
     spoilt[3, 1], spoilt[10, 0], spoilt[11, 2] = torch.nan, torch.inf, -torch.inf
     good = [i for i in range(60) if i not in (3, 10, 11)]
     with pytest.warns(UserWarning, match="3 of 60 points hold NaN or infinity"):
-        found = nearest_neighbours(spoilt, 5)
-    assert found.valid.nonzero().squeeze(-1).tolist() == good
-    np.testing.assert_allclose(found.distances[good].numpy(), brute_force(points[good], 5), rtol=1e-9)
+        neighbours = nearest_neighbours(spoilt, 5)
+    assert neighbours.valid.nonzero().squeeze(-1).tolist() == good
+    np.testing.assert_allclose(neighbours.distances[good].numpy(), brute_force(points[good], 5), rtol=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -143,19 +143,19 @@ def test_rows_with_nan_or_infinity_are_left_out() -> None:
 def test_too_few_points_is_a_reason_and_no_exception(points: Tensor, got: int) -> None:
     reason = f"needs at least 21 distinct points for k = 20, got {got}"
     with pytest.warns(UserWarning, match=reason) as record:
-        found = nearest_neighbours(points, 20)
+        neighbours = nearest_neighbours(points, 20)
     assert len(record) == 1
-    assert found.reason == reason
-    assert found.distances.isnan().all()
-    assert not found.valid.any()
+    assert neighbours.reason == reason
+    assert neighbours.distances.isnan().all()
+    assert not neighbours.valid.any()
 
 
 def test_only_the_replicate_with_too_few_points_fails() -> None:
     points = gaussian(3, 30, 2)
     points[1] = 1.0
     with pytest.warns(UserWarning, match="in 1 of 3 replicates"):
-        found = nearest_neighbours(points, 4)
-    assert found.valid.all(-1).tolist() == [True, False, True]
+        neighbours = nearest_neighbours(points, 4)
+    assert neighbours.valid.all(-1).tolist() == [True, False, True]
 
 
 def test_columns_that_do_not_vary_are_not_counted() -> None:
@@ -189,16 +189,16 @@ def test_wrong_arguments(points: Tensor, k: int, message: str) -> None:
 @example([(0.0, 0.0), (5e-324, 0.0), (0.0, 5e-324)])
 @example([(1e308, 0.0), (-1e308, 0.0), (0.0, 1e308)])
 def test_any_finite_points(rows: list[tuple[float, float]]) -> None:
-    found = nearest_neighbours(torch.tensor(rows, dtype=torch.float64), 2)
-    if found.valid.any():
-        assert (found.distances[found.valid][:, 0] > 0).all()
-        assert (found.distances[found.valid].diff(dim=-1) >= 0).all()
+    neighbours = nearest_neighbours(torch.tensor(rows, dtype=torch.float64), 2)
+    if neighbours.valid.any():
+        assert (neighbours.distances[neighbours.valid][:, 0] > 0).all()
+        assert (neighbours.distances[neighbours.valid].diff(dim=-1) >= 0).all()
     else:
-        assert found.reason is not None
+        assert neighbours.reason is not None
 
 
 def test_points_whose_distance_vanishes_in_float64_are_one() -> None:
     points = torch.tensor([[1, 0], [0, 1], [0, 0], [0, 1e-170], [0.5, 0.5]], dtype=torch.float64)
     with pytest.warns(UserWarning, match="1 of 5 points are exact duplicates"):
-        found = nearest_neighbours(points, 2)
-    assert found.valid.tolist() == [True, True, True, False, True]
+        neighbours = nearest_neighbours(points, 2)
+    assert neighbours.valid.tolist() == [True, True, True, False, True]

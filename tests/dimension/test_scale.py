@@ -45,13 +45,13 @@ def test_plateau_of_each_replicate_and_tolerance() -> None:
 
 def test_sample_sizes_halve() -> None:
     points = gaussian(2, 1000, 4)
-    found = sample_size_curve(points, k=10)
-    assert found.at == (1000, 500, 250, 125)
+    by_size = sample_size_curve(points, k=10)
+    assert by_size.at == (1000, 500, 250, 125)
     whole = mle(points, k=10)
-    torch.testing.assert_close(found.value[:, 0], whole.value)
-    torch.testing.assert_close(found.standard_error[:, 0], whole.standard_error)
-    assert found.value.shape == found.standard_error.shape == (2, 4)
-    assert (found.radius, found.n, found.reason) == (None, 1000, None)
+    torch.testing.assert_close(by_size.value[:, 0], whole.value)
+    torch.testing.assert_close(by_size.standard_error[:, 0], whole.standard_error)
+    assert by_size.value.shape == by_size.standard_error.shape == (2, 4)
+    assert (by_size.radius, by_size.n, by_size.reason) == (None, 1000, None)
 
 
 def test_subsets_are_disjoint_and_averaged() -> None:
@@ -62,10 +62,10 @@ def test_subsets_are_disjoint_and_averaged() -> None:
         seen.append(subsets)
         return twonn(subsets)
 
-    found = sample_size_curve(points, remember, sizes=[60, 100], max_subsets=4)
-    assert found.at == (100, 60)
+    by_size = sample_size_curve(points, remember, sizes=[60, 100], max_subsets=4)
+    assert by_size.at == (100, 60)
     assert [tuple(s.shape) for s in seen] == [(3, 100, 3), (4, 60, 3)]
-    for subsets, value, error in zip(seen, found.value, found.standard_error, strict=True):
+    for subsets, value, error in zip(seen, by_size.value, by_size.standard_error, strict=True):
         rows = subsets.reshape(-1, 3)
         assert len(torch.unique(rows, dim=0)) == len(rows)
         assert torch.isin(rows[:, 0], points[:, 0]).all()
@@ -88,17 +88,17 @@ def test_replicates_equal_one_at_a_time_and_seeds_differ() -> None:
 
 
 def test_error_is_of_the_size_of_the_spread() -> None:
-    found = sample_size_curve(gaussian(60, 400, 3), twonn, sizes=[50])
-    assert found.value.std() == pytest.approx(found.standard_error.square().mean().sqrt().item(), rel=0.3)
+    by_size = sample_size_curve(gaussian(60, 400, 3), twonn, sizes=[50])
+    assert by_size.value.std() == pytest.approx(by_size.standard_error.square().mean().sqrt().item(), rel=0.3)
 
 
 @pytest.mark.parametrize("n", [0, 1, 5])
 def test_hardly_any_points(n: int) -> None:
     with pytest.warns(UserWarning, match="distinct"):
-        found = sample_size_curve(gaussian(n, 3))
-    assert found.at == (n,)
-    assert found.value.isnan().all()
-    assert "needs at least 21 distinct points" in found.reason
+        by_size = sample_size_curve(gaussian(n, 3))
+    assert by_size.at == (n,)
+    assert by_size.value.isnan().all()
+    assert "needs at least 21 distinct points" in by_size.reason
 
 
 def test_a_subset_without_estimate_is_left_out() -> None:
@@ -106,10 +106,10 @@ def test_a_subset_without_estimate_is_left_out() -> None:
     order = torch.randperm(100, generator=torch.Generator().manual_seed(0))
     points[order[50:]] = 0.0
     with pytest.warns(UserWarning, match="duplicates"):
-        found = sample_size_curve(points, twonn, sizes=[50])
+        by_size = sample_size_curve(points, twonn, sizes=[50])
     first = twonn(points[order[:50]])
-    torch.testing.assert_close(found.value[0], first.value)
-    torch.testing.assert_close(found.standard_error[0], first.standard_error)
+    torch.testing.assert_close(by_size.value[0], first.value)
+    torch.testing.assert_close(by_size.standard_error[0], first.standard_error)
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def manifold(name: str, n: int) -> Tensor:
 
 
 def with_covariance(values: Tensor, n: int) -> Tensor:
-    """Rows whose sample covariance (over n − 1) is exactly diag(values), about a mean of 3."""
+    """Return rows whose sample covariance (over n − 1) is exactly diag(values), about a mean of 3."""
     rows = gaussian(n, len(values))
     basis = torch.linalg.qr(rows - rows.mean(0)).Q
     return basis * (values * (n - 1)).sqrt() + 3

@@ -10,7 +10,7 @@ from intrinsic_clip.metrics import label_matching, median_rank, partner_ranks, t
 
 
 def few_values(n: int, d: int, seed: int) -> Tensor:
-    """Small integers: their inner products are exact and often equal."""
+    """Return small integers, whose inner products are exact and often equal."""
     return torch.randint(-1, 2, (n, d), generator=torch.Generator().manual_seed(seed)).double()
 
 
@@ -154,9 +154,9 @@ def test_median_rank_is_that_of_sorted_scores() -> None:
     generator = torch.Generator().manual_seed(0)
     x, y = torch.randn(2, 3, 41, 5, generator=generator, dtype=torch.float64)
     y = y + x
-    found = median_rank(partner_ranks(x, y))
+    ranks = median_rank(partner_ranks(x, y))
     scores = x @ y.mT
-    for direction, by_query in ((found.x_to_y, scores), (found.y_to_x, scores.mT)):
+    for direction, by_query in ((ranks.x_to_y, scores), (ranks.y_to_x, scores.mT)):
         order = by_query.argsort(-1, descending=True)
         places = (order == torch.arange(41)[:, None]).int().argmax(-1) + 1
         assert torch.equal(direction, places.double().median(-1).values)

@@ -20,7 +20,7 @@ from intrinsic_clip.metrics.reduction import RetrievalByDimension
 
 
 def pairs(*shape: int, latent: int = 6, d: int = 16, noise: float = 0.1) -> tuple[Tensor, Tensor]:
-    """Representations that share `latent` of their d dimensions, in a rotated space."""
+    """Return representations that share `latent` of their d dimensions, in a rotated space."""
     shared = gaussian(*shape, latent) @ torch.linalg.qr(gaussian(d, d, seed=1)).Q[:latent]
     return shared + noise * gaussian(*shape, d, seed=2), shared + noise * gaussian(*shape, d, seed=3)
 
@@ -38,16 +38,16 @@ def test_canonical_directions_equal_scikit_learn() -> None:
     z = gaussian(500, 2)
     x = torch.cat([z, gaussian(500, 3, seed=1)], -1) @ gaussian(5, 5, seed=2) + 4
     y = torch.cat([z + 0.5 * gaussian(500, 2, seed=3), gaussian(500, 1, seed=4)], -1) @ gaussian(3, 3, seed=5)
-    found = canonical_directions(x, y, ridge=0)
-    assert (found.x.shape, found.y.shape, found.correlations.shape) == ((5, 3), (3, 3), (3,))
-    at_x, at_y = (x - found.mean_x) @ found.x, (y - found.mean_y) @ found.y
+    canonical = canonical_directions(x, y, ridge=0)
+    assert (canonical.x.shape, canonical.y.shape, canonical.correlations.shape) == ((5, 3), (3, 3), (3,))
+    at_x, at_y = (x - canonical.mean_x) @ canonical.x, (y - canonical.mean_y) @ canonical.y
     torch.testing.assert_close(at_x.T @ at_x / 500, torch.eye(3, dtype=torch.float64))
     torch.testing.assert_close(at_y.T @ at_y / 500, torch.eye(3, dtype=torch.float64))
-    torch.testing.assert_close(at_x.T @ at_y / 500, found.correlations.diag())
+    torch.testing.assert_close(at_x.T @ at_y / 500, canonical.correlations.diag())
     reference = CCA(3, max_iter=5000, tol=1e-12).fit(x.numpy(), y.numpy())
     scores = reference.transform(x.numpy(), y.numpy())
     correlations = [np.corrcoef(scores[0][:, j], scores[1][:, j])[0, 1] for j in range(3)]
-    np.testing.assert_allclose(found.correlations, correlations, rtol=1e-4)
+    np.testing.assert_allclose(canonical.correlations, correlations, rtol=1e-4)
 
 
 def test_ridge_tames_canonical_directions_that_fit_by_chance() -> None:
@@ -69,14 +69,14 @@ def by_hand(x: Tensor, y: Tensor, m: int, k: int) -> tuple[float, float]:
 def test_principal_retrieval_by_hand() -> None:
     x, y = pairs(200, noise=0.5)
     dims, ks = (1, 3, 6, 16), (1, 5)
-    found = retrieval_by_dimension(x, y, dims, ks=ks)
-    assert (found.n, found.dims, found.ks) == (100, dims, ks)
+    retrieval = retrieval_by_dimension(x, y, dims, ks=ks)
+    assert (retrieval.n, retrieval.dims, retrieval.ks) == (100, dims, ks)
     for i, m in enumerate(dims):
         for j, k in enumerate(ks):
             expected = by_hand(x, y, m, k)
-            assert found.recall.x_to_y[i, j].item() == pytest.approx(expected[0])
-            assert found.recall.y_to_x[i, j].item() == pytest.approx(expected[1])
-    for one, whole, error in zip(found.recall, found.full, found.standard_error, strict=True):
+            assert retrieval.recall.x_to_y[i, j].item() == pytest.approx(expected[0])
+            assert retrieval.recall.y_to_x[i, j].item() == pytest.approx(expected[1])
+    for one, whole, error in zip(retrieval.recall, retrieval.full, retrieval.standard_error, strict=True):
         torch.testing.assert_close(one[-1], whole)  # all dimensions are only turned
         torch.testing.assert_close(error, (one * (1 - one) / 100).sqrt())
 
@@ -84,19 +84,19 @@ def test_principal_retrieval_by_hand() -> None:
 @pytest.mark.parametrize("basis", ["principal", "canonical"])
 def test_what_is_shared_is_enough(basis: str) -> None:
     x, y = pairs(1200)
-    found = retrieval_by_dimension(x, y, range(1, 17), basis)
-    enough = smallest_sufficient(found)
+    retrieval = retrieval_by_dimension(x, y, range(1, 17), basis)
+    enough = smallest_sufficient(retrieval)
     assert 4 <= enough.dims <= 6
     assert enough.recall >= 0.99 * enough.full
-    assert found.recall.x_to_y[0, 0] < 0.1
+    assert retrieval.recall.x_to_y[0, 0] < 0.1
 
 
 def test_canonical_retrieval_between_different_spaces() -> None:
     x, y = pairs(600)
     y = torch.cat([y @ torch.linalg.qr(gaussian(16, 16, seed=9)).Q, gaussian(600, 4, seed=8)], -1)
-    found = retrieval_by_dimension(x, y, (2, 6), "canonical")
-    assert found.recall.x_to_y[1] > 0.9
-    assert found.full.x_to_y.shape == (1,)
+    retrieval = retrieval_by_dimension(x, y, (2, 6), "canonical")
+    assert retrieval.recall.x_to_y[1] > 0.9
+    assert retrieval.full.x_to_y.shape == (1,)
     with pytest.raises(ValueError, match="x has 16 dimensions and y 20"):
         retrieval_by_dimension(x, y, (2,))
 
@@ -104,8 +104,8 @@ def test_canonical_retrieval_between_different_spaces() -> None:
 @pytest.mark.parametrize("basis", ["principal", "canonical"])
 def test_directions_that_fit_by_chance_win_nothing(basis: str) -> None:
     x, y = gaussian(400, 50), gaussian(400, 50, seed=1)
-    found = retrieval_by_dimension(x, y, (50,), basis)
-    assert found.recall.x_to_y < 0.03
+    retrieval = retrieval_by_dimension(x, y, (50,), basis)
+    assert retrieval.recall.x_to_y < 0.03
 
 
 @pytest.mark.parametrize("basis", ["principal", "canonical"])
@@ -133,21 +133,25 @@ def test_replicates_equal_one_at_a_time(basis: str) -> None:
 def test_directions_of_replicates() -> None:
     x, y = pairs(2, 3, 60)
     y[1, 1, 0, 0] = math.inf
-    basis, found = principal_directions(y), canonical_directions(x, y)
+    basis, canonical = principal_directions(y), canonical_directions(x, y)
     torch.testing.assert_close(basis[0, 2].abs(), principal_directions(y[0, 2]).abs())
-    torch.testing.assert_close(found.correlations[0, 2], canonical_directions(x[0, 2], y[0, 2]).correlations)
+    torch.testing.assert_close(
+        canonical.correlations[0, 2], canonical_directions(x[0, 2], y[0, 2]).correlations
+    )
     assert basis[1, 1].isnan().all()
-    assert found.x[1, 1].isnan().all()
-    assert found.correlations.isnan().sum() == 16
+    assert canonical.x[1, 1].isnan().all()
+    assert canonical.correlations.isnan().sum() == 16
 
 
 def test_candidates_are_drawn() -> None:
     x, y = pairs(300, noise=0.5)
-    found = retrieval_by_dimension(x, y, (4,), max_rows=50)
-    assert found.n == 50
-    assert found.recall.x_to_y > retrieval_by_dimension(x, y, (4,)).recall.x_to_y  # among fewer it is easier
+    retrieval = retrieval_by_dimension(x, y, (4,), max_rows=50)
+    assert retrieval.n == 50
+    assert (
+        retrieval.recall.x_to_y > retrieval_by_dimension(x, y, (4,)).recall.x_to_y
+    )  # among fewer it is easier
     again = retrieval_by_dimension(x, y, (4,), max_rows=50)
-    assert torch.equal(again.recall.x_to_y, found.recall.x_to_y)
+    assert torch.equal(again.recall.x_to_y, retrieval.recall.x_to_y)
 
 
 def curve(recall: list[float], full: float) -> RetrievalByDimension:
@@ -157,9 +161,9 @@ def curve(recall: list[float], full: float) -> RetrievalByDimension:
 
 
 def test_smallest_sufficient_by_hand() -> None:
-    found = smallest_sufficient(curve([0.9, 0.5, 0.895], 0.9))
-    assert (found.dims, found.full) == (4, 0.9)
-    assert found.recall.item() == pytest.approx(0.895)
+    enough = smallest_sufficient(curve([0.9, 0.5, 0.895], 0.9))
+    assert (enough.dims, enough.full) == (4, 0.9)
+    assert enough.recall.item() == pytest.approx(0.895)
     assert smallest_sufficient(curve([0.9, 0.5, 0.895], 0.9), share=0.5).dims == 2
     none = smallest_sufficient(curve([0.7, 0.5, 0.6], 0.9))
     assert none.dims == -1
@@ -185,8 +189,8 @@ def test_wrong_arguments() -> None:
         canonical_directions(x, y, -1.0)
     with pytest.raises(ValueError, match="not empty"):
         principal_directions(x[:0])
-    found = retrieval_by_dimension(x, y, (2,))
+    retrieval = retrieval_by_dimension(x, y, (2,))
     with pytest.raises(ValueError, match=r"for k in \[1\], not for 5"):
-        smallest_sufficient(found, k=5)
+        smallest_sufficient(retrieval, k=5)
     with pytest.raises(ValueError, match="share must be positive"):
-        smallest_sufficient(found, share=0.0)
+        smallest_sufficient(retrieval, share=0.0)
