@@ -5,7 +5,7 @@ from pathlib import Path
 import hydra
 import pytest
 import torch
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from helpers.opened_files import opened_files
 from intrinsic_clip import config
@@ -58,10 +58,25 @@ def test_a_source_that_could_not_be_read_is_not_taken_as_read() -> None:
     assert data.calls == ["read"] * 4 + ["load"]
 
 
+def _config_and_missing_keys(path: Path) -> tuple[DictConfig, set[str]]:
+    """Return the config of a source, and its settings without a default."""
+    whole = OmegaConf.merge({"seed": 0, "replicates": None}, {"data": OmegaConf.load(path)})
+    return whole.data, {key.removeprefix("data.") for key in OmegaConf.missing_keys(whole)}
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_config_fits_its_class(path: Path) -> None:
+    _, missing = _config_and_missing_keys(path)
+    overrides = [f"data={path.stem}", *(f"data.{key}=absent" for key in missing)]
+    with hydra.initialize_config_dir(str(config.conf_folder()), version_base="1.3"):
+        cfg = hydra.compose("train", overrides=overrides)
+    config.check(config.resolve(cfg))
+
+
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_the_constructor_opens_nothing_and_read_names_what_is_missing(path: Path) -> None:
-    cfg = OmegaConf.merge({"seed": 0, "replicates": None}, {"data": OmegaConf.load(path)}).data
-    absent = {key.removeprefix("data.") for key in OmegaConf.missing_keys(cfg)} | ({"folder"} & cfg.keys())
+    cfg, missing = _config_and_missing_keys(path)
+    absent = missing | ({"folder"} & cfg.keys())
     cfg.update(TOGETHER.get(path.stem, {}) | {key: f"absent_{key}" for key in absent})
     source = hydra.utils.get_class(cfg.pop("_target_"))
     options = OmegaConf.to_container(cfg, resolve=True)

@@ -1,4 +1,4 @@
-"""Train in two processes on streamed shards, and write the rows that each saw, in a whole and in a resumed training.
+"""Train in two processes on streamed shards, whole and resumed, and write the rows that each process saw.
 
     python tests/helpers/two_streams.py SHARDS WORKERS FOLDER
 

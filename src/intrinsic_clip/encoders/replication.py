@@ -26,8 +26,8 @@ def replicate(
     """Return independent copies of an encoder as one module, `(*R, n, d_in) → (*R, n, d)`; inputs may lack axes of R.
 
     The copy for (d, seed) starts with the weights that `build(d)` returns under that seed. All copies are as wide as
-    the widest: narrower ones are padded with zeros. The surplus outputs are zero, so they change neither norms nor
-    inner products, get no gradient, and stay zero.
+    the widest: narrower ones are padded with zeros. Surplus outputs are zero, so they change neither norms nor inner
+    products, get no gradient, and stay zero.
 
     Args:
         build: returns an encoder of a given output dimension.

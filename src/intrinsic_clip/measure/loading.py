@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from intrinsic_clip.errors import ConfigError, Unfinished
 from intrinsic_clip.runs import stored_embeddings
-from intrinsic_clip.runs.addresses import without_places
+from intrinsic_clip.runs.addresses import with_contents, without_places
 from intrinsic_clip.runs.contents import digest, file_digest, weights_digest
 from intrinsic_clip.runs.run import Run
 

@@ -110,6 +110,7 @@ def test_bad_csv_in_one_line(csv, tmp_path: Path) -> None:
         "no such file": csv | {"rna": str(tmp_path / "absent.csv")},
         "must be a .csv, .h5ad or .h5mu file": csv | {"rna": "cells.xlsx"},
         "data.protein: must name the .csv file": csv | {"protein": None},
+        "data.cells=absent.csv: no such file": csv | {"cells": "absent.csv"},
         "data.cells: must name the .csv file": csv | {"cells": None},
         "column 'celltype.l1' holds other things": csv | {"protein": csv["cells"]},
         "has no column 'celltype.l3'": csv | {"labels": {"finest": "celltype.l3"}},

@@ -136,9 +136,9 @@ WRONG = {
     "folder.npy": (lambda: Path("folder.npy").mkdir(), "is a directory"),
     "x.pkl": (
         lambda: Path("x.pkl").touch(),
-        ".pkl extension, which is not supported; .npy, .npz, .safetensors",
+        ".pkl extension, which is not read; .npy, .npz, .safetensors",
     ),
-    "x": (lambda: Path("x").touch(), "no extension, which is not supported"),
+    "x": (lambda: Path("x").touch(), "no extension, which is not read"),
     "text.npy": (lambda: Path("text.npy").write_text("1,2\n"), "not an .npy file, whatever its name says"),
     "empty.npy": (lambda: Path("empty.npy").touch(), "not an .npy file"),
     "cut.npy": (lambda: _cut("rows.npy", "cut.npy", 300), "damaged or cut short"),

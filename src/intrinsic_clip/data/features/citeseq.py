@@ -16,7 +16,7 @@ from torch import Tensor
 
 from intrinsic_clip.data.features.feature_files import FeaturePairs, Features
 from intrinsic_clip.data.formats.class_labels import class_codes
-from intrinsic_clip.data.formats.tables import read_table, require_columns
+from intrinsic_clip.data.formats.tables import read_table, require_columns, require_setting_file
 from intrinsic_clip.data.splits import row_digests
 from intrinsic_clip.errors import ConfigError
 
@@ -168,6 +168,7 @@ def read_cells(rna: Path, protein: str | None, cells: str | None, labels: dict[s
 def _from_csv(rna: Path, protein: str, cells: str | None, labels: dict[str, str]) -> Cells:
     tables = {"rna": _counts_of(rna, "rna"), "protein": _counts_of(Path(protein), "protein")}
     if labels and cells is not None:
+        require_setting_file("cells", Path(cells))
         tables["cells"] = read_table(Path(cells), index_col=0)
         require_columns(Path(cells), tables["cells"], *labels.values())
     names = tables["rna"].index

@@ -84,7 +84,7 @@ class FeaturePairs(PairedData):
         """
 
     def load(self, device: torch.device) -> dict[Split, Pairs]:
-        """Return the splits on the device, with noise and standardised where that is set."""
+        """Return the splits on the device, after adding noise and standardising if these are set."""
         x = self._features.x.float()
         y = with_noise(self._features.y.float(), self.noise_y, self.split_seed)
         if self.standardise:

@@ -69,13 +69,13 @@ class FrozenFeatures(PairedData):
         check_images_and_tokens(pairs[0].x, pairs[0].y)
         images, texts = torch.cat([part.x for part in pairs]), self.texts()
 
-        def begin() -> Compute:
+        def prepare() -> Compute:
             embed = self.towers(self.rows_at_once, self.device)
             return lambda start, stop: embed(images[start:stop], texts[start:stop])
 
         key = digest([_fingerprint(images), _fingerprint(texts), *self.key()])
         self._features = load_or_compute_rows(
-            self.folder / key, len(images), self.rows_at_once, begin, f"features of {self.model}"
+            self.folder / key, len(images), self.rows_at_once, prepare, f"features of {self.model}"
         )
         self.d_x, self.d_y = (int(part.shape[1]) for part in self._features)
 

@@ -69,9 +69,7 @@ def read_array(path: Path, key: Key = Key()) -> tuple[Tensor, list[str]]:
     """
     reader = READERS.get(path.suffix.lower())
     if reader is None:
-        raise ConfigError(
-            f"{path.suffix or 'no'} extension, which is not supported; {', '.join(READERS)} are"
-        )
+        raise ConfigError(f"{path.suffix or 'no'} extension, which is not read; {', '.join(READERS)} are")
     if key.value is not None and reader not in (_read_npz, _read_safetensors, _read_parquet):
         raise ConfigError(f"{key.option}={key.value}: {path.suffix} holds one array, so leave it out")
     try:
@@ -212,7 +210,7 @@ def _read_csv(path: Path, key: Key) -> tuple[np.ndarray, list[str]]:
 
 
 def _is_header(fields: list[str]) -> bool:
-    """Return whether a first line names columns: a field is no number, or they are pandas' 0, 1, 2, …"""
+    """Return whether a first line names columns: a field is no number, or they count 0, 1, 2, … as pandas does."""
     names = [field.strip().strip('"') for field in fields]
     named = names[1:] if names[0] == "" else names
     counts = len(named) > 1 and named == [str(place) for place in range(len(named))]
@@ -234,7 +232,7 @@ def _names_rows(column: "pd.Series") -> bool:
 
 
 def _counts_rows(column: "pd.Series") -> bool:
-    """Return whether a column holds row numbers, which pandas and spreadsheets write: 0, 1, 2, … or 1, 2, 3, …"""
+    """Return whether a column holds row numbers, as pandas and spreadsheets write them, from 0 or 1."""
     if column.dtype.kind != "i" or column.iloc[:1].tolist() not in ([0], [1]):
         return False
     return bool((column.to_numpy() == np.arange(len(column)) + column.iloc[0]).all())

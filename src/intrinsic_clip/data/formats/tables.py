@@ -40,6 +40,12 @@ def read_table(path: Path, separator: str = ",", **options: Any) -> "pd.DataFram
         raise ConfigError(f"{path}: damaged, or not a {path.suffix} table ({reason})") from error
 
 
+def require_setting_file(setting: str, path: Path) -> None:
+    """Check that the file that a setting names exists; raise ConfigError that names the setting."""
+    if not path.is_file():
+        raise ConfigError(f"data.{setting}={path}: no such file")
+
+
 def require_columns(path: Path, table: "pd.DataFrame", *columns: str) -> None:
     """Check that a table has these columns; raise ConfigError that names the first missing one."""
     for column in columns:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from intrinsic_clip.data.formats.tables import read_json
+from intrinsic_clip.data.formats.tables import read_json, require_setting_file
 from intrinsic_clip.data.images.image_captions import CaptionedImages, ImageCaption, require_folder
 from intrinsic_clip.errors import ConfigError
 
@@ -24,6 +24,7 @@ class CocoCaptions(CaptionedImages):
     def list_pairs(self) -> Iterator[ImageCaption]:
         """Yield every annotation, in the order of the image numbers."""
         require_folder(self.folder, "the images, 000000000009.jpg, …")
+        require_setting_file("annotations", self.annotations)
         content = read_json(self.annotations)
         try:
             files = {image["id"]: self.folder / image["file_name"] for image in content["images"]}

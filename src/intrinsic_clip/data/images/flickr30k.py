@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from intrinsic_clip.data.formats.tables import read_json, read_table, require_columns
+from intrinsic_clip.data.formats.tables import read_json, read_table, require_columns, require_setting_file
 from intrinsic_clip.data.images.image_captions import CaptionedImages, ImageCaption, require_folder
 from intrinsic_clip.errors import ConfigError
 
@@ -32,6 +32,7 @@ class Flickr30k(CaptionedImages):
     def list_pairs(self) -> Iterator[ImageCaption]:
         """Yield every caption, in the order of the file."""
         require_folder(self.folder, "the images, 1000092795.jpg, …")
+        require_setting_file("captions", self.captions)
         readers = dict(zip(FORMS, (self._token, self._csv, self._json), strict=True))
         for image, caption in readers[self.captions.suffix.lower()]():
             yield ImageCaption(self.folder / image, caption)

@@ -154,7 +154,7 @@ class CaptionedImages(PairedData):
             yield ImageCaption(pair.image, caption, pair.labels)
 
     def _check_memory(self, files: Sequence[Path], pairs: Sequence[ImageCaption]) -> None:
-        """Check the memory of the images as they are read, once, and as they are trained on."""
+        """Check that the images fit into `limit_gb`, as they are read and, besides, as they are trained on."""
         bytes_of_image = 3 * self.image_size * self.image_size
         need = bytes_of_image * (len(files) + len(pairs) * (4 if self.pixels == "float" else 1)) / GIB
         if need > self.limit_gb:
@@ -165,9 +165,9 @@ class CaptionedImages(PairedData):
 
 
 def read_images(files: Sequence[Path], size: int, fit: Fit) -> tuple[np.ndarray, dict[Path, str]]:
-    """Return the pixels `(n, 3, size, size)` uint8 of all files, and why some of them cannot be read."""
+    """Return the pixels `(n, 3, size, size)` uint8 of all files, and the reason for each that cannot be read."""
     pixels = np.zeros((len(files), 3, size, size), np.uint8)
-    bad: dict[Path, str] = {}
+    reasons: dict[Path, str] = {}
 
     def read(place: int) -> str | None:
         try:
@@ -187,8 +187,8 @@ def read_images(files: Sequence[Path], size: int, fit: Fit) -> tuple[np.ndarray,
         )
         for place, reason in enumerate(bar):
             if reason is not None:
-                bad[files[place]] = reason
-    return pixels, bad
+                reasons[files[place]] = reason
+    return pixels, reasons
 
 
 def require_folder(folder: Path, expected: str) -> None:

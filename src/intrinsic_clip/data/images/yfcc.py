@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_plus
 
-from intrinsic_clip.data.formats.tables import read_table, require_columns
+from intrinsic_clip.data.formats.tables import read_table, require_columns, require_setting_file
 from intrinsic_clip.data.images.image_captions import CaptionedImages, ImageCaption, require_folder
 
 
@@ -39,6 +39,7 @@ class Yfcc(CaptionedImages):
     def list_pairs(self) -> Iterator[ImageCaption]:
         """Yield the rows of the table."""
         require_folder(self.folder, f"the images, <{self.image}>{self.extension}")
+        require_setting_file("table", self.table)
         table = read_table(self.table, "\t" if self.table.suffix.lower() == ".tsv" else ",")
         require_columns(self.table, table, self.image, *self.captions, *self.labels)
         for row in table.to_dict("records"):

@@ -230,7 +230,7 @@ def render(
 
 
 def write_tar(path: Path, pictures: list[tuple[Drawing, bytes]]) -> None:
-    """Write a WebDataset tar: 000000.webp, 000000.json, …"""
+    """Write a WebDataset tar of pairs 000000.webp, 000000.json and so on."""
     with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as archive:
         for row, (drawing, webp) in enumerate(pictures):
             metadata = asdict(drawing) | {

@@ -73,7 +73,11 @@ class WebDatasetShards(PairedData):
         self._held_out = self._hold_out(self.sizes["append"] + self.sizes["test"])
 
     def _hold_out(self, wanted: int) -> dict[bytes, Sample]:
-        """Return the first distinct pairs by digest; check that a batch is left, and the first thousand samples."""
+        """Return the first distinct pairs by digest.
+
+        Raises:
+            ConfigError: no whole batch remains to train on, or too many of the first thousand samples are bad.
+        """
         order = shuffled(self.shards, f"{self.split_seed} held out")
         skipped = SkippedSamples(self.source, self.max_bad)
         held_out: dict[bytes, Sample] = {}
