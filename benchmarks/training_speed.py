@@ -198,7 +198,7 @@ def fit(built: Built, epochs: int, wandb: bool) -> float:
     for probe in probes:
         if isinstance(probe, Probe):
             probe.measure = lambda embeddings: {}  # type: ignore[method-assign]
-            probe.draw = lambda embeddings: {}  # type: ignore[method-assign]
+            probe.histograms = lambda embeddings: {}  # type: ignore[method-assign]
             probe.every_n_epochs = 1_000_000
     with tempfile.TemporaryDirectory() as folder:
         loggers: list[Any] = [MetricsFile(folder), *([WandbLogger(folder)] if wandb else [])]

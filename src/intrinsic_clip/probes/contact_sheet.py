@@ -78,9 +78,9 @@ def draw_contact_sheet(retrieved: Sequence[Retrieved]) -> "Figure":
     )
     _draw_title(figure, retrieved, listed, 1 - 0.6 * LINE / height)
     for i, retrieval in enumerate(retrieved):
-        image, text = cards[i // COLUMNS, i % COLUMNS].subgridspec(1, 2, width_ratios=[1.9, 6.4], wspace=0.03)
-        _draw_image(figure.add_subplot(image), retrieval.image)
-        _draw_captions(figure.add_subplot(text), retrieval, lines)
+        card = cards[i // COLUMNS, i % COLUMNS].subgridspec(1, 2, width_ratios=[1.9, 6.4], wspace=0.03)
+        _draw_image(figure.add_subplot(card[0]), retrieval.image)
+        _draw_captions(figure.add_subplot(card[1]), retrieval, lines)
     return figure
 
 

@@ -19,9 +19,10 @@ MAX_WAITING = 1000  # steps whose values wait on the device at most
 class TemperatureProbe(AnyProbe):
     """Log `temperature` at every n-th step, and `loss` with a ContrastiveModule.
 
-    A logger may take fewer steps, as `log_steps` explains. The probe follows training steps rather than embeddings, so it is no `Probe`.
-    Values stay on the device until the epoch ends or a thousand have come: reading them at each step would stall it. A ContrastiveModule's training step returns
-    a dict with `losses` and `temperature`, `(steps, *R)` each.
+    A logger may take fewer steps, as `log_steps` explains. The probe follows training steps rather than embeddings, so
+    it is no `Probe`. Values stay on the device until the epoch ends or a thousand have come: reading them at each step
+    would stall it. A ContrastiveModule's training step returns a dict with `losses` and `temperature`, `(steps, *R)`
+    each.
 
     Args:
         every_n_steps: how often to log.
