@@ -1,7 +1,7 @@
 """Run a verb of intrinsic-clip or, without arguments, train and draw every figure that needs no files at size=smoke.
 
-Everything runs in this one process: as the first process of its container it receives Ctrl-C, which a shell in its place
-would not pass on.
+Everything runs in this one process: as the first process of its container it receives Ctrl-C, which a shell in its
+place would not pass on.
 """
 
 import sys
