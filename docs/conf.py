@@ -9,6 +9,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import generated_pages  # noqa: E402
 import plain_docstrings  # noqa: E402
+from sphinx.application import Sphinx  # noqa: E402
 
 import intrinsic_clip  # noqa: E402
 
@@ -57,7 +58,7 @@ os.environ["WANDB_MODE"] = "offline"
 os.environ["COLUMNS"] = "110"
 
 
-def setup(app) -> None:  # noqa: ANN001 - Sphinx's application
+def setup(app: Sphinx) -> None:
     """Write the generated pages before Sphinx looks for sources."""
     generated_pages.write(ROOT / "docs" / "generated")
     app.connect("autodoc-process-docstring", plain_docstrings.escape, priority=400)

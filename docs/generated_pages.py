@@ -42,14 +42,14 @@ def write(folder: Path) -> None:
 
 def metrics_page() -> str:
     """Return the page of all metric names, from the vocabulary of the package."""
-    return f"""# Metrics
+    return f"""# Table of metrics
 
-Every number has one name. It is the same in `metrics.csv`, `results.json`, W&B, `collect(…)`, the report and the figures.
-This page is generated from `intrinsic_clip.runs.vocabulary`.
+Every number has one name. It is the same in `metrics.csv`, `results.json`, W&B, `collect(…)`, the report and the
+figures. This page is generated from `intrinsic_clip.runs.vocabulary`.
 
 x and y are the two modalities. `in_sample/…` in front of a name is the same number on training rows, where they are in
-memory; `test/…` the same on the rows of `trainer.test`. In W&B, a run with several output dimensions appends `/d=19` to a
-name, and a run with several replicates logs the mean under the name and the spread under `…/std`.
+memory; `test/…` the same on the rows of `trainer.test`. In W&B, a run with several output dimensions appends `/d=19` to
+a name, and a run with several replicates logs the mean under the name and the spread under `…/std`.
 
 {_metrics_table()}
 """
@@ -66,8 +66,9 @@ def configuration_page() -> str:
     """Return the reference of all settings: each verb's own, and every choice of every group."""
     parts = [
         "# Configuration",
-        "A setting is given as `key=value`, a choice of a group as `group=choice`, a setting of a group as `group.key=value`. "
-        "`intrinsic-clip train … --cfg job` prints the whole config of a run. This page shows the files of `conf/` as they are.",
+        "A setting is given as `key=value`, a choice of a group as `group=choice`, and a setting of a group as "
+        "`group.key=value`. `intrinsic-clip train … --cfg job` prints the whole config of a run. This page shows the "
+        "files of `conf/` as they are.",
     ]
     for verb in ("train", "measure", "dashboard"):
         parts += [f"## `intrinsic-clip {verb}`", _listing(conf_folder() / f"{verb}.yaml")]
@@ -108,11 +109,14 @@ def _public(module: object) -> Iterator[str]:
         yield from module.__all__
         return
     for name, value in vars(module).items():
-        if not name.startswith("_") and callable(value) and getattr(value, "__module__", "") == module.__name__:
+        if (
+            not name.startswith("_")
+            and callable(value)
+            and getattr(value, "__module__", "") == module.__name__
+        ):
             yield name
 
 
 def _directive(module: str, names: list[str]) -> str:
     members = f"   :members: {', '.join(names)}" if names else "   :no-members:"
     return f"```{{eval-rst}}\n.. automodule:: {module}\n{members}\n```"
-

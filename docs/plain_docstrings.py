@@ -1,15 +1,19 @@
-"""Turn docstrings written as plain text into valid reStructuredText: formulas become literal, stray markup is escaped."""
+"""Turn docstrings written as plain text into reStructuredText: formulas become literal, stray markup is escaped."""
 
 import re
 from itertools import groupby
 
-SECTION = re.compile(r"(Args|Attributes|Returns|Yields|Raises|Note|Notes|Example|Examples|References|See Also):$")
+from sphinx.application import Sphinx
+
+SECTION = re.compile(
+    r"(Args|Attributes|Returns|Yields|Raises|Note|Notes|Example|Examples|References|See Also):$"
+)
 # Text between backquotes and the emphasis of titles, as in *Nature*, is left alone.
 KEPT = re.compile(r"``.+?``|`[^`]*`|(?<![\w*(])\*(?=\S)[^*`]+?(?<=\S)\*(?![\w*])", re.DOTALL)
 MARKUP = re.compile(r"(?<![\w\\])\*+(?=\S)|(?<=\w)_(?!\w)|\|")
 
 
-def escape(app, kind, name, thing, options, lines: list[str]) -> None:  # noqa: ANN001 - Sphinx's hook
+def escape(app: Sphinx, kind: str, name: str, thing: object, options: object, lines: list[str]) -> None:
     """Rewrite a docstring in place, paragraph by paragraph."""
     rewritten: list[str] = []
     section = ""
