@@ -148,10 +148,9 @@ def test_lines_and_bands_are_the_numbers_of_the_runs(finished) -> None:
 
 
 def test_drawing_leaves_matplotlib_as_it_was(finished, command_line) -> None:
-    """Neither its settings nor pyplot, which would choose a backend, are touched."""
-    before = dict(matplotlib.rcParams)
+    before = matplotlib.rcParams.copy()
     assert command_line("figures", "synthetic_linear", f"output_dir={finished}", "to=drawn") == 0
-    assert dict(matplotlib.rcParams) == before
+    assert matplotlib.rcParams.copy() == before
 
 
 def test_what_is_missing_comes_with_its_command(tmp_path, finished, command_line, capsys) -> None:

@@ -1,4 +1,4 @@
-"""What a run leaves, its address, and how many runs become one table."""
+"""Files and address of a run, and many runs as one table."""
 
 import json
 import math

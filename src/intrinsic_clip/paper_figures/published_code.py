@@ -3,8 +3,9 @@
 `published_code.csv` holds what the published training gave (github.com/yugjerry/mmcl-adapt, commit 461856b):
 `--dataset synthetic --d_z 5 --n_append 2000 --repN 3` at three output dimensions, its seed 2024, one CPU thread,
 denormal numbers taken as zero, PyTorch 2.15.0 and scikit-dimension 0.5.0. Its data, networks, loss and order of random
-draws are as published; what does not bear on the numbers was left out. `mean_mle` is `MLE().fit_transform`, which the
-published figures show: the mean of the points' estimates, where `MLE().fit` and this pipeline take the harmonic mean.
+draws are as published; parts that do not affect the numbers were left out. `mean_mle` is `MLE().fit_transform`, which
+the published figures show: the mean of the points' estimates, where `MLE().fit` and this pipeline take the harmonic
+mean.
 """
 
 from collections.abc import Iterator

@@ -7,7 +7,7 @@ from typing import Any
 import matplotlib
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
+from matplotlib.axis import XAxis, YAxis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
@@ -67,7 +67,7 @@ def band(ax: Axes, curve: pd.DataFrame, at: str = "at", **line: Any) -> None:
     ax.fill_between(curve[at], low, high, color=drawn.get_color(), alpha=0.18, lw=0)
 
 
-def logarithmic(axis: Axis) -> None:
+def logarithmic(axis: XAxis | YAxis) -> None:
     """Make an axis logarithmic, with plain numbers: 0.05 and 2000, not powers of ten."""
     axis.axes.set(**{f"{axis.axis_name}scale": "log"})  # type: ignore[attr-defined]
 

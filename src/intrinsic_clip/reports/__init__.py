@@ -1,1 +1,1 @@
-"""Everything that shows numbers to a person: pictures, tables, pages, figures."""
+"""Show numbers to a person: pictures, tables, pages, figures."""

@@ -26,12 +26,8 @@ PARTS = SIDES | {"z": "Z"} | DIRECTIONS | PAIRS  # by the last part of a name: l
 SPLITS = {"in_sample/": "training rows", "test/": "test rows"}  # prefixes; without one: held-out rows
 CLASSIFIERS = {"knn": "k nearest neighbours", "linear": "linear classifier", "zero_shot": "zero-shot"}
 REGRESSIONS = {"linear": "ridge regression", "kernel": "kernel ridge regression"}
-MAIN_NUMBERS = {  # column label → beginning of a metric's name
-    "ID f(X)": "id/mle/x",
-    "ID g(Y)": "id/mle/y",
-    "matching": "matching/top_",
-    "τ": "temperature",
-}
+# column label → beginning of a metric's name
+MAIN_NUMBERS = {"ID f(X)": "id/mle/x", "ID g(Y)": "id/mle/y", "matching": "matching/top_", "τ": "temperature"}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,57 @@
+"""The printout of a run shows its main numbers and only the files that exist."""
+
+from intrinsic_clip.reports.run_printout import report
+
+
+def number(mean: float | None, std: float | None = None) -> dict:
+    return {"mean": mean, "std": std, "values": [mean]}
+
+
+def results(**changes) -> dict:
+    config = {"replicates": None, "encoder": {"output_dim": 6}}
+    metrics = {
+        "id/twonn/x": number(5.25), "id/mle/x": number(5.125, 0.5), "id/mle/y": number(None), "id/DANCo/y": number(5.0),
+        "matching/top_1/x_to_y": number(0.5), "matching/median_rank/y_to_x": number(1.5),
+        "retrieval/top_1/x_to_y": number(0.25), "in_sample/id/mle/x": number(9.0), "temperature": number(0.01),
+        "id_standard_error/mle/x": number(0.3), "retrieval/candidates": number(200),
+    }  # fmt: skip
+    timings = {"pairs_per_second": 1234.5}
+    plain = {"config": config, "shared_dim": 5, "n_test": 200, "timings": timings, "metrics": metrics}
+    return plain | changes
+
+
+def cells(text: str) -> list[list[str]]:
+    return [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in text.splitlines()]
+
+
+def test_a_lone_run_has_a_row_per_quantity_in_the_order_of_the_vocabulary(tmp_path) -> None:
+    (tmp_path / "results.json").touch()
+    assert cells(report(results(), tmp_path)) == [
+        ["f(X)", "g(Y)", "truth"],
+        ["Intrinsic dimension, MLE", "5.125 ± 0.5", "–", "k* = 5"],
+        ["Intrinsic dimension, TwoNN", "5.25", "–", "k* = 5"],
+        ["Intrinsic dimension, DANCo (scikit-dimension)", "–", "5", "k* = 5"],
+        ["x → y", "y → x"],
+        ["Matching accuracy, top 1", "0.5", "–", "chance 0.0050"],
+        ["Median rank of the partner", "–", "1.5", "chance 100.5"],
+        ["Recall by cosine, top 1", "0.25", "–", "chance 0.0050"],
+        ["Temperature τ", "0.01", "→ 0"],
+        [],
+        ["training", "1,234 pairs a second"],
+        ["results", str(tmp_path / "results.json")],
+    ]
+
+
+def test_several_output_dimensions_have_a_row_each(tmp_path) -> None:
+    config = {"replicates": 2, "encoder": {"output_dim": [2, 6]}}
+    metrics = {
+        "id/mle/x": {"mean": [2.0, 5.0], "std": [0.1, None]},
+        "matching/top_1/x_to_y": {"mean": [0.25, None], "std": [0.0, None]},
+        "temperature": {"mean": [0.5, 0.05], "std": [None, None]},
+    }
+    text = report(results(config=config, metrics=metrics, shared_dim=None, timings={}), tmp_path)
+    assert cells(text) == [
+        ["d (k* = unknown)", "ID, MLE f(X)", "ID, MLE g(Y)", "Top 1 x → y", "τ"],
+        ["2", "2 ± 0.1", "–", "0.25 ± 0", "0.5"],
+        ["6", "5", "–", "–", "0.05"],
+    ]
