@@ -1,16 +1,16 @@
-# The paper's figures from a container: README.md, "In a container", says how.
-# The base is pinned by its full tag; for the very same bytes add the digest that `docker buildx imagetools inspect` tells:
+# The paper's figures from a container: docs/how-to/containers.md says how to build and run it.
+# The base is pinned by its full tag; for the very same bytes add the digest that `docker buildx imagetools inspect` prints:
 # --build-arg BASE=docker.io/library/python:3.11.17-slim-bookworm@sha256:…
 ARG BASE=docker.io/library/python:3.11.17-slim-bookworm
 
 FROM ${BASE} AS build
 WORKDIR /build
 ENV PIP_PYTHON=/opt/venv/bin/python PIP_CONSTRAINT=/build/constraints.txt PIP_NO_CACHE_DIR=1
-# Where torch and torchvision come from, at the lock file's versions: here without CUDA.
-# With CUDA: --build-arg TORCH_INDEX= (none, so from where everything else comes).
+# The index that torch and torchvision come from, at the lock file's versions: by default without CUDA.
+# With CUDA: --build-arg TORCH_INDEX= (empty: the same index as all other packages).
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 COPY pyproject.toml constraints.txt ./
-# Test suites and C++ headers are a tenth of it all, and nothing here reads them.
+# Test suites and C++ headers are a tenth of the image, and nothing in it reads them.
 RUN python3 -m venv --without-pip /opt/venv \
  && python3 -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" \
     > requirements.txt \
@@ -23,7 +23,7 @@ COPY src src
 RUN python3 -m pip install --no-deps .
 
 FROM ${BASE}
-# Whoever `docker run --user` names may write to both folders; what the program calls outputs/ is the mounted one.
+# Any user that `docker run --user` names may write to both folders; outputs/ is a link to the mounted one.
 RUN useradd --uid 1000 --home-dir /work --no-create-home --shell /usr/sbin/nologin clip \
  && mkdir -m 1777 /work /outputs \
  && ln -s /outputs /work/outputs

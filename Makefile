@@ -1,16 +1,21 @@
-# make demo: a first result on screen. make test: lint, types and tests. Both set up .venv by themselves.
+# make demo: a first result on screen. make test: lint, types and tests. make docs: the documentation, as a web site.
+# Each sets up .venv first.
 PYTHON ?= python3
 # The exact versions everything was measured with; `make CONSTRAINTS= …` takes the newest that pyproject.toml allows.
 CONSTRAINTS ?= constraints.txt
 BIN := .venv/bin
 
-.PHONY: demo test lint format benchmark lock clean
+.PHONY: demo test test-fast lint format docs benchmark package lock clean
 
 demo: .venv/installed
 	$(BIN)/intrinsic-clip train experiment=demo
 
 test: lint
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+# An answer in under a minute: no linting, and without the tests marked slow.
+test-fast: .venv/installed
+	$(BIN)/python -m pytest -n auto --dist loadfile -m 'not slow'
 
 lint: .venv/installed
 	$(BIN)/ruff check .
@@ -21,20 +26,30 @@ format: .venv/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Warnings are errors; the notebooks are executed. The first page is docs/_build/html/index.html.
+docs: .venv/installed
+	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+
 benchmark: .venv/installed
 	$(BIN)/python benchmarks/training_speed.py
 	$(BIN)/python benchmarks/dimension_speed.py
 	$(BIN)/python benchmarks/pixels_speed.py
 
+# The wheel and the source distribution, in dist/.
+package: .venv/installed
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
+	$(BIN)/python -m twine check --strict dist/*
+
 # torch and torchvision must be a pair, so pip resolves both at once and takes both from the registry.
 .venv/installed: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 …")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(addprefix -c ,$(CONSTRAINTS)) -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(addprefix -c ,$(CONSTRAINTS)) -e '.[dev,docs]'
 	touch $@
 
 lock: .venv/installed
 	$(BIN)/python -m pip freeze --exclude-editable > constraints.txt
 
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis dist docs/_build docs/generated

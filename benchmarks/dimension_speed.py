@@ -140,6 +140,7 @@ def _train(probed: bool) -> float:
 
     from intrinsic_clip import config
     from intrinsic_clip.loggers.metrics_file import MetricsFile
+    from intrinsic_clip.runs.spec import RunSpec
     from intrinsic_clip.training.build import build
 
     class Stopwatch(Callback):
@@ -153,7 +154,8 @@ def _train(probed: bool) -> float:
     warnings.filterwarnings("ignore")
     with hydra.initialize_config_dir(str(config.conf_folder()), version_base="1.3"):
         cfg = hydra.compose("train", overrides=["experiment=synthetic_linear", "compile=true"])
-    data, module, probes = build(cfg, config.resolve(cfg))
+    training = build(RunSpec.of(cfg))
+    data, module, probes = training.data, training.module, training.probes
     stopwatch = Stopwatch()
     torch.set_flush_denormal(True)  # as every run does while it trains
     with tempfile.TemporaryDirectory() as folder:

@@ -28,6 +28,7 @@ from intrinsic_clip import config
 from intrinsic_clip.encoders.augmentation import AugmentImages, OmitTokens
 from intrinsic_clip.encoders.towers import VOCABULARY
 from intrinsic_clip.loggers.metrics_file import MetricsFile
+from intrinsic_clip.runs.spec import RunSpec
 from intrinsic_clip.training.build import build
 from intrinsic_clip.training.throughput import Throughput, synchronise
 
@@ -128,7 +129,8 @@ def clock_of(device: torch.device) -> Callable[[], float]:
 def _build(overrides: list[str]) -> Built:
     with hydra.initialize_config_dir(str(config.conf_folder()), version_base="1.3"):
         cfg = hydra.compose("train", overrides=["experiment=openclipart_pixels", *overrides])
-    data, module, _ = build(cfg, config.resolve(cfg))
+    training = build(RunSpec.of(cfg))
+    data, module = training.data, training.module
     return data, module
 
 

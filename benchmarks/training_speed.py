@@ -36,6 +36,7 @@ from intrinsic_clip.data import Batches, PairedData, SyntheticLinear
 from intrinsic_clip.loggers.metrics_file import MetricsFile
 from intrinsic_clip.loggers.wandb_logger import WandbLogger
 from intrinsic_clip.probes import Probe
+from intrinsic_clip.runs.spec import RunSpec
 from intrinsic_clip.training.build import build
 from intrinsic_clip.training.module import ContrastiveModule
 
@@ -238,7 +239,8 @@ def _build(overrides: list[str]) -> Built:
     with hydra.initialize_config_dir(str(config.conf_folder()), version_base="1.3"):
         asked = ["experiment=synthetic_linear", "compile=true", *overrides]
         cfg = hydra.compose("train", overrides=asked)
-    return build(cfg, config.resolve(cfg))
+    training = build(RunSpec.of(cfg))
+    return training.data, training.module, training.probes
 
 
 def _repeat(times: int, action: Callable[[], Any]) -> None:

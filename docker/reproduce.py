@@ -1,15 +1,16 @@
-"""What the image runs: a verb of intrinsic-clip, or, without one, every figure that needs no files, at size=smoke.
+"""Run a verb of intrinsic-clip or, without arguments, train and draw every figure that needs no files at size=smoke.
 
-One process does it all. As the first of its container it takes Ctrl-C, which a shell there would not pass on.
+Everything runs in this one process: as the first process of its container it receives Ctrl-C, which a shell in its place
+would not pass on.
 """
 
 import sys
 
 from intrinsic_clip.cli.program import main
 
-NOT_HERE = "demo,citeseq*,imagenetv2,yfcc,openclipart_pixels"  # no figure's, or in need of files
+LEFT_OUT = "demo,citeseq*,imagenetv2,yfcc,openclipart_pixels"  # shown in no figure, or in need of files
 SMOKE = (
-    ["train", "--multirun", f"experiment=glob(*,exclude=[{NOT_HERE}])", "size=smoke"],
+    ["train", "--multirun", f"experiment=glob(*,exclude=[{LEFT_OUT}])", "size=smoke"],
     ["figures"],
 )
 

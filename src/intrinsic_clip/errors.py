@@ -1,13 +1,13 @@
-"""The project's exceptions. Each message is one line for the user."""
+"""Exceptions of the project; each message is one line for the user."""
 
 
 class ConfigError(ValueError):
-    """A configuration that cannot run; the message is one line that names the key and what would be right."""
+    """Configuration that cannot run; the message names the key and what would be right."""
 
 
 class InUse(BlockingIOError):
-    """Another process trains the run; the message is one line that says which."""
+    """Run that another process trains; the message says which process."""
 
 
 class Unfinished(ValueError):
-    """A run folder without results."""
+    """Run folder without results; the message says why."""

@@ -5,6 +5,7 @@ import pytest
 
 from intrinsic_clip import config
 from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.runs.spec import RunSpec
 from intrinsic_clip.training.build import build
 
 WRONG = {
@@ -18,7 +19,7 @@ WRONG = {
     "encoder.output_dim=[]": "encoder.output_dim=[]: must name at least one, and each once",
     "replicates=0": "replicates: input should be greater than 0 or input should be a valid array",
     "replicates=[2,2]": "replicates=[2, 2]: must name at least one, and each once",
-    "memory_gb=0": "memory_gb: input should be greater than 0",
+    "replicates_per_chunk=0": "replicates_per_chunk: input should be greater than 0",
     "+sed=3": "sed: unknown key, did you mean seed?",
     "seed=-1": "seed: input should be greater than or equal to 0",
     "name=../elsewhere": "name: string should match pattern",
@@ -109,7 +110,7 @@ def test_the_papers_setting_stands_in_the_experiment_as_it_is() -> None:
 def test_shallow_is_as_wide_as_the_protocol_says(compose) -> None:
     for sizes, width in (((20, 20), 50), ((200, 24), 200), ((24, 200), 200)):
         cfg = compose("encoder=shallow", *(f"data.d_{side}={d}" for side, d in zip("xy", sizes, strict=True)))
-        _, module, _ = build(cfg, config.resolve(cfg))
+        module = build(RunSpec.of(cfg)).module
         for encoder, d in zip((module.f, module.g), sizes, strict=True):
             assert encoder.layers[0].weight.shape == (1, width, d)
 

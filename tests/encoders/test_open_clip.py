@@ -6,9 +6,10 @@ import torch
 from PIL import Image
 from torchvision.transforms.functional import to_pil_image
 
+from helpers.opened_files import opened_files
 from helpers.tiny_runs import tiny_open_clip
-from intrinsic_clip.encoders.inputs import of_length
 from intrinsic_clip.encoders.open_clip import OpenClip
+from intrinsic_clip.encoders.preprocessing import fit_context_length
 from intrinsic_clip.errors import ConfigError
 
 
@@ -27,6 +28,21 @@ def test_pictures_are_prepared_as_open_clip_does(tmp_path) -> None:
 
 def _picture(image: torch.Tensor) -> Image.Image:
     return to_pil_image(image)
+
+
+def test_the_model_is_loaded_at_first_use_and_once(tmp_path) -> None:
+    with opened_files() as opened:
+        model = OpenClip(str(tmp_path / "tiny"))
+    assert opened == []
+    tiny_open_clip(tmp_path / "tiny")
+    images, tokens = torch.rand(2, 3, 32, 32), open_clip.tokenize(["a", "b c"], context_length=20)
+    x, y = model.embed(images, tokens)
+    (tmp_path / "tiny").rename(tmp_path / "elsewhere")
+    for first, again in zip((x, y), model.load().embed(images, tokens), strict=True):
+        assert torch.equal(first, again)
+    f, _ = model.encoders((3, 32, 32), (77,))
+    f(images).sum().backward()  # also where the weights were first used in inference mode
+    assert f.head.weight.grad is not None
 
 
 def test_embeddings_are_those_of_the_model_in_any_batch_size(tmp_path) -> None:
@@ -52,7 +68,9 @@ def test_captions_are_cut_and_filled_as_the_tokenizer_does() -> None:
     captions = ["a dog", "one two three four five six seven eight nine ten"]
     whole = open_clip.tokenize(captions)
     for length in (6, 20, 100):
-        assert torch.equal(of_length(whole, length), open_clip.tokenize(captions, context_length=length))
+        assert torch.equal(
+            fit_context_length(whole, length), open_clip.tokenize(captions, context_length=length)
+        )
 
 
 def test_what_cannot_be_loaded_is_one_line(tmp_path) -> None:
@@ -69,7 +87,7 @@ def test_what_cannot_be_loaded_is_one_line(tmp_path) -> None:
         (str(tmp_path / "tiny"), "openai"): "has its own weights; leave it out",
     }.items():
         with pytest.raises(ConfigError) as error:
-            OpenClip(*given)
+            OpenClip(*given).load()
         assert message in str(error.value)
         assert "\n" not in str(error.value)
 
@@ -84,7 +102,7 @@ def test_weights_that_cannot_be_downloaded(monkeypatch) -> None:
 
     monkeypatch.setattr("open_clip.factory.download_pretrained", unreachable)
     with pytest.raises(ConfigError) as error:
-        OpenClip("ViT-B-32", "laion2b_s34b_b79k")
+        OpenClip("ViT-B-32", "laion2b_s34b_b79k").load()
     assert str(error.value) == (
         "encoder.pretrained=laion2b_s34b_b79k: the weights of ViT-B-32 cannot be downloaded (Failed to download file "
         "(open_clip_model.safetensors) for laion/B-32); where there is a local copy, encoder.pretrained=FILE or "
@@ -101,4 +119,4 @@ def test_other_tokenizers_and_smaller_vocabularies_are_refused(tmp_path) -> None
         OpenClip(str(tmp_path / "few")).embed(torch.rand(1, 5), tokens)
     tiny_open_clip(tmp_path / "other", hf_tokenizer_name="somebody/else")
     with pytest.raises(ConfigError, match="has a tokenizer of its own"):
-        OpenClip(str(tmp_path / "other"))
+        OpenClip(str(tmp_path / "other")).load()

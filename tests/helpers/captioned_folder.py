@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 
 from helpers.miniatures import SIZES, write_image
+from helpers.reading import read
 from intrinsic_clip.data.images.captions_folder import CaptionsFolder
 
 
@@ -19,4 +20,4 @@ def make(folder: Path, n: int = 40, captions: dict[int, str] | None = None) -> P
 
 
 def load(folder: Path, **options) -> CaptionsFolder:
-    return CaptionsFolder(**{"folder": str(folder), **SIZES, **options})
+    return read(CaptionsFolder(**{"folder": str(folder), **SIZES, **options}))

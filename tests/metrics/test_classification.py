@@ -91,8 +91,8 @@ def test_replicates_and_blocks_equal_one_at_a_time(
     together = accuracy(x, labels[:60])
     assert together.shape == (2, 3)
     assert together.isnan().tolist() == [[False] * 3, [False, False, True]]
-    monkeypatch.setattr("intrinsic_clip.metrics.blocks.CACHE_BYTES", 0)
-    monkeypatch.setattr("intrinsic_clip.metrics.blocks.FEW", 7)
+    monkeypatch.setattr("intrinsic_clip.metrics.row_blocks.CACHE_BYTES", 0)
+    monkeypatch.setattr("intrinsic_clip.metrics.row_blocks.FEW", 7)
     for index in np.ndindex(2, 3):
         assert torch.equal(accuracy(x[index], labels[:60]).nan_to_num(-1), together[index].nan_to_num(-1))
 

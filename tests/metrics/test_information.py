@@ -39,8 +39,8 @@ def test_replicates_and_blocks_equal_one_at_a_time(monkeypatch: pytest.MonkeyPat
     tau = torch.tensor([[1e-2, 0.1, 1.0], [2.0, 0.5, 0.3]])
     together = infonce_bound(x, y, tau)
     assert together.mean.shape == (2, 3)
-    monkeypatch.setattr("intrinsic_clip.metrics.blocks.CACHE_BYTES", 0)
-    monkeypatch.setattr("intrinsic_clip.metrics.blocks.FEW", 7)
+    monkeypatch.setattr("intrinsic_clip.metrics.row_blocks.CACHE_BYTES", 0)
+    monkeypatch.setattr("intrinsic_clip.metrics.row_blocks.FEW", 7)
     for r in range(2):
         for s in range(3):
             alone = infonce_bound(x[r, s], y[r, s], tau[r, s])

@@ -111,8 +111,8 @@ def test_replicates_and_blocks_equal_one_at_a_time(monkeypatch: pytest.MonkeyPat
     labels = torch.arange(300).reshape(2, 3, 50) % 7
     together = top_matching(partner_ranks(x, y), 5)
     by_label = label_matching(x, y, labels)
-    monkeypatch.setattr("intrinsic_clip.metrics.blocks.CACHE_BYTES", 0)
-    monkeypatch.setattr("intrinsic_clip.metrics.blocks.FEW", 7)
+    monkeypatch.setattr("intrinsic_clip.metrics.row_blocks.CACHE_BYTES", 0)
+    monkeypatch.setattr("intrinsic_clip.metrics.row_blocks.FEW", 7)
     for index in np.ndindex(2, 3):
         alone = top_matching(partner_ranks(x[index], y[index]), 5)
         assert (together.x_to_y[index], together.y_to_x[index]) == (alone.x_to_y, alone.y_to_x)

@@ -40,8 +40,8 @@ def test_replicates_and_blocks_equal_one_at_a_time(monkeypatch: pytest.MonkeyPat
     x = gaussian(2, 3, 50, 4)
     x[0, 1, 3, 2] = math.nan
     together = uniformity(x)
-    monkeypatch.setattr("intrinsic_clip.metrics.blocks.CACHE_BYTES", 0)
-    monkeypatch.setattr("intrinsic_clip.metrics.blocks.FEW", 7)
+    monkeypatch.setattr("intrinsic_clip.metrics.row_blocks.CACHE_BYTES", 0)
+    monkeypatch.setattr("intrinsic_clip.metrics.row_blocks.FEW", 7)
     for index in np.ndindex(2, 3):
         torch.testing.assert_close(uniformity(x[index]), together[index], equal_nan=True)
     assert together.isnan().tolist() == [[False, True, False], [False] * 3]

@@ -229,7 +229,7 @@ def test_temperature_of_anyone(tmp_path) -> None:
 def test_temperature_that_cannot_be_found() -> None:
     module = SmallClip()
     module.logit_scale = None
-    with pytest.raises(MisconfigurationException, match="give it tau=lambda module"):
+    with pytest.raises(MisconfigurationException, match="pass tau=lambda module"):
         fit(module, TemperatureProbe())
 
 
@@ -289,7 +289,7 @@ def test_a_pair_is_missed_where_there_is_one_embedding() -> None:
 @pytest.mark.parametrize(
     ("probe", "message"),
     [
-        (IntrinsicDimensionProbe(), "must be told where the embeddings of SmallClip come from"),
+        (IntrinsicDimensionProbe(), "needs to know where the embeddings of SmallClip come from"),
         (
             IntrinsicDimensionProbe(by_module("vision")),
             "there is no module 'vision'; at the top are image, text",

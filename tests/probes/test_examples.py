@@ -198,7 +198,12 @@ def test_wandb_gets_a_table(tmp_path, monkeypatch) -> None:
 
 @pytest.mark.parametrize(
     "more",
-    [[], ["replicates=2"], ["replicates=2", "encoder.output_dim=[3,6]"], ["replicates=2", "memory_gb=1e-6"]],
+    [
+        [],
+        ["replicates=2"],
+        ["replicates=2", "encoder.output_dim=[3,6]"],
+        ["replicates=2", "replicates_per_chunk=1"],
+    ],
 )
 def test_a_run_leaves_the_sheet(tmp_path, compose, capsys, more) -> None:
     small = [f"data.{key}={value}" for key, value in SIZES.items()]

@@ -176,3 +176,41 @@ def test_label_matching_is_logged_per_label_set(tmp_path) -> None:
     probe = MatchingProbe()
     _trainer(tmp_path, probe, epochs=1).fit(_module(), datamodule=Labelled(**SIZES))
     assert 0 <= float(probe.latest["matching/label_parity/x_to_y"]) <= 1
+
+
+def test_the_similarity_is_in_the_name(tmp_path) -> None:
+    module, data = _module(), SyntheticLinear(**SIZES)
+    with torch.no_grad():  # unequal norms, so that the two similarities rank differently
+        for encoder in (module.f, module.g):
+            encoder[-1].bias.add_(torch.linspace(-1, 1, 6))
+    probes = [MatchingProbe(ks=[1, 5]), MatchingProbe(ks=[1, 5], similarity="cosine")]
+    _trainer(tmp_path, *probes, epochs=2).fit(module, datamodule=data)
+    test = data.pairs("test")
+    with torch.no_grad():
+        x, y = module.f(test.x).double(), module.g(test.y).double()
+        normalised = module(test.x, test.y)
+    inner = x @ y.T
+    cosine = inner / x.norm(dim=1)[:, None] / y.norm(dim=1)
+    for probe, family, logits in zip(probes, ("matching", "retrieval"), (inner, cosine), strict=True):
+        assert {name.split("/")[0] for name in probe.latest} == {family}
+        for way, scores in (("x_to_y", logits), ("y_to_x", logits.T)):
+            ranks = 1 + (scores > scores.diagonal()[:, None]).sum(1)
+            for k in (1, 5):
+                expected = float((ranks <= k).double().mean())
+                assert float(probe.latest[f"{family}/top_{k}/{way}"]) == pytest.approx(expected)
+            median = float(ranks.double().quantile(0.5))
+            assert float(probe.latest[f"{family}/median_rank/{way}"]) == pytest.approx(median)
+    assert float(probes[0].latest["matching/median_rank/x_to_y"]) != pytest.approx(
+        float(probes[1].latest["retrieval/median_rank/x_to_y"])
+    )
+    # The population norm divides by one number, so the loss's own similarity ranks as the inner product does.
+    loss_logits = normalised[0] @ normalised[1].T
+    ranks = 1 + (loss_logits > loss_logits.diagonal()[:, None]).sum(1)
+    assert float(probes[0].latest["matching/top_5/x_to_y"]) == pytest.approx(
+        float((ranks <= 5).double().mean())
+    )
+
+
+def test_an_unknown_similarity_is_refused() -> None:
+    with pytest.raises(ValueError, match="similarity must be inner_product or cosine, got 'dot'"):
+        MatchingProbe(similarity="dot")

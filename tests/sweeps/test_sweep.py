@@ -137,7 +137,7 @@ def test_ctrl_c_says_what_was_reached(tmp_path) -> None:
 def test_finished_runs_cost_milliseconds_and_no_pytorch(tmp_path, command_line) -> None:
     assert command_line("train", *TINY, "--multirun", "seed=0,1,1,0") == 0
     program = (
-        "import sys; from intrinsic_clip.cli import main; "
+        "import sys; from intrinsic_clip.cli.program import main; "
         f"sys.argv = ['intrinsic-clip', 'train', *{[*TINY, *TWO]!r}]; main(); print('torch' in sys.modules)"
     )
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
@@ -145,9 +145,10 @@ def test_finished_runs_cost_milliseconds_and_no_pytorch(tmp_path, command_line) 
 
 
 def test_of_many_runs_only_the_failed_have_a_line(tmp_path, compose) -> None:
-    from intrinsic_clip.sweeps.sweep import Run, report
+    from intrinsic_clip.sweeps.sweep_run import SweepRun
+    from intrinsic_clip.sweeps.table import report
 
-    runs = [Run([f"seed={seed}"], tmp_path / str(seed)) for seed in range(50)]
+    runs = [SweepRun([f"seed={seed}"], tmp_path / str(seed)) for seed in range(50)]
     for run in runs[1:]:
         run.folder.mkdir()
         results.write_results(run.folder, {"status": "completed", "metrics": {"temperature": {"mean": None}}})

@@ -59,7 +59,7 @@ def test_a_finished_run_says_so_without_loading_pytorch(tmp_path, compose, capsy
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("outputs/**/*")}
     capsys.readouterr()
     program = (
-        "import sys; from intrinsic_clip.cli import main; "
+        "import sys; from intrinsic_clip.cli.program import main; "
         f"sys.argv = ['intrinsic-clip', 'train', *{TINY!r}]; main(); print('torch' in sys.modules)"
     )
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout

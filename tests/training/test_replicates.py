@@ -7,11 +7,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from intrinsic_clip import config
 from intrinsic_clip.loggers.replicated import summaries
 from intrinsic_clip.probes import TemperatureProbe
 from intrinsic_clip.runs import results, tidy_table
 from intrinsic_clip.runs.replicates import Replicates, stream_seed
+from intrinsic_clip.runs.spec import RunSpec
 from intrinsic_clip.training.build import build
 from intrinsic_clip.training.train import train
 
@@ -56,7 +56,7 @@ def test_streams_are_apart() -> None:
 def test_data_of_a_replicate_are_bit_for_bit_those_alone(compose, source) -> None:
     def data(*overrides: str):
         cfg = compose(*overrides)
-        return build(cfg, config.resolve(cfg))[0]
+        return build(RunSpec.of(cfg)).data
 
     together, alone = (
         data(f"data=synthetic_{source}", "replicates=3"),
@@ -93,7 +93,7 @@ def test_a_lone_run_is_replicate_0(compose) -> None:
 
 def test_chunks_end_as_the_whole(tmp_path, compose) -> None:
     whole = train(compose(*CALM, "replicates=3", DIMS))
-    chunked = train(compose(*CALM, "replicates=3", DIMS, "memory_gb=0.001", "output_dir=chunked"))
+    chunked = train(compose(*CALM, "replicates=3", DIMS, "replicates_per_chunk=1", "output_dir=chunked"))
     _assert_same(chunked, whole)
     folder, other = (next(tmp_path.glob(f"{top}/custom/*")) for top in ("outputs", "chunked"))
     assert folder.name == other.name
@@ -113,7 +113,7 @@ def test_chunks_end_as_the_whole(tmp_path, compose) -> None:
 
 
 def test_chunks_that_are_done_are_not_trained_again(tmp_path, compose) -> None:
-    asked = (*CALM, "replicates=2", "memory_gb=0.001")
+    asked = (*CALM, "replicates=2", "replicates_per_chunk=1")
     first = train(compose(*asked))
     folder = next(tmp_path.glob("outputs/custom/*"))
     kept = {path: path.stat().st_mtime_ns for path in folder.glob("chunks/*/*")}
@@ -196,7 +196,7 @@ def test_numbers_too_small_for_float32_cost_no_time(compose, monkeypatch) -> Non
 
     monkeypatch.setattr(TemperatureProbe, "on_train_start", note)
     cfg = compose()
-    build(cfg, config.resolve(cfg))
+    build(RunSpec.of(cfg))
     note(None, None, None)
     train(compose("trainer.max_epochs=1"))
     note(None, None, None)
@@ -206,11 +206,11 @@ def test_numbers_too_small_for_float32_cost_no_time(compose, monkeypatch) -> Non
 
 def test_a_run_goes_on_with_the_chunks_it_began_with(tmp_path, compose) -> None:
     asked = (*CALM, "replicates=3", "trainer.max_epochs=1")
-    train(compose(*asked, "memory_gb=0.005"))
+    train(compose(*asked, "replicates_per_chunk=2"))
     folder = next(tmp_path.glob("outputs/custom/*"))
     parts = sorted(path.name for path in folder.glob("chunks/*"))
     assert len(parts) > 1
     (folder / "results.json").unlink()
-    train(compose(*asked, "memory_gb=10"))
+    train(compose(*asked, "replicates_per_chunk=3"))
     assert sorted(path.name for path in folder.glob("chunks/*")) == parts
     assert not (folder / "last.ckpt").exists()

@@ -1,1 +1,1 @@
-"""Hydra plugins: the sweeper that resumes, and launchers. Hydra imports them at each start, so they import little."""
+"""Hydra plugins: a sweeper that resumes, and launchers. Hydra imports them at each start, so they import little."""

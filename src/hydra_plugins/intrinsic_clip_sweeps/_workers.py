@@ -1,4 +1,4 @@
-"""Jobs on the sweep's own machine end with it: a sweep killed with SIGKILL leaves nothing that goes on training."""
+"""End the jobs on the sweep's own machine with the sweep, so that SIGKILL leaves nothing that still trains."""
 
 import os
 import select
@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 
 def ending_with_this_process(task_function: TaskFunction) -> TaskFunction:
-    """The task function for a launcher's workers (where the system can watch a process: on Linux)."""
+    """Return the task function for a launcher's workers, which end when this process ends (on Linux)."""
     return partial(_in_worker, task_function, os.getpid())
 
 
@@ -27,7 +27,7 @@ def _end_with(process: int) -> None:
     def watch() -> None:
         try:
             select.select([os.pidfd_open(process)], [], [])
-        finally:  # it has ended, perhaps before it could be watched
+        finally:  # the sweep has ended, perhaps before it could be watched
             os.kill(os.getpid(), signal.SIGKILL)
 
     threading.Thread(target=watch, daemon=True).start()

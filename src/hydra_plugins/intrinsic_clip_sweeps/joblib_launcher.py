@@ -1,4 +1,4 @@
-"""Hydra's joblib launcher, except that a killed sweep leaves no workers behind."""
+"""Launch runs with joblib, as Hydra's own launcher does, without leaving workers behind a killed sweep."""
 
 from importlib.util import find_spec
 
@@ -11,7 +11,7 @@ if find_spec("hydra_plugins.hydra_joblib_launcher"):
     from hydra_plugins.hydra_joblib_launcher import joblib_launcher
 
     class JoblibLauncher(joblib_launcher.JoblibLauncher):
-        """Several runs at once on this machine; PyTorch in each gets its share of the cores."""
+        """Launcher of several runs at once on this machine; PyTorch in each gets its share of the cores."""
 
         def setup(
             self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig

@@ -1,6 +1,6 @@
-"""A launcher for Ray, on this machine or a cluster.
+"""Launch runs with Ray, on this machine or a cluster.
 
-Hydra's own needs a cloudpickle older than joblib allows, so that one could have one of the launchers or the other.
+Hydra's own Ray launcher needs a cloudpickle older than joblib allows, so the two could not be installed together.
 """
 
 import os
@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 @dataclass
 class RayLauncherConf:
-    """`init` goes to `ray.init`, `remote` to `ray.remote`."""
+    """Settings of the launcher: `init` goes to `ray.init`, `remote` to `ray.remote`."""
 
     _target_: str = "hydra_plugins.intrinsic_clip_sweeps.ray_launcher.RayLauncher"
     init: dict[str, Any] = field(default_factory=lambda: {"include_dashboard": False})
@@ -33,18 +33,18 @@ if find_spec("ray"):
 
 
 class RayLauncher(Launcher):
-    """Each run is a Ray task; Ray starts a task again whose worker was killed, up to three times."""
+    """Launcher of each run as a Ray task; Ray retries a task whose worker was killed, up to three times."""
 
     def __init__(self, init: DictConfig, remote: DictConfig) -> None:
         self.init: Any = OmegaConf.to_container(init, resolve=True)
         self.remote: Any = OmegaConf.to_container(remote, resolve=True)
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Keep what a task needs."""
+        """Keep the context that every task needs."""
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Run the jobs and wait for each of them, also when others fail."""
+        """Run the jobs and wait for all of them, even if some fail."""
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         import ray
 

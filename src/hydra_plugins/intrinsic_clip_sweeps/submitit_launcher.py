@@ -1,4 +1,4 @@
-"""Hydra's Submitit launchers, except that a killed job does not end the wait for the others."""
+"""Launch runs with Submitit, as Hydra's own launchers do, and wait for all jobs even if one is killed."""
 
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -20,7 +20,7 @@ if find_spec("hydra_plugins.hydra_submitit_launcher"):
     from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf
 
     class _Patient(submitit_launcher.BaseSubmititLauncher):
-        """Hydra's own, with another `launch`."""
+        """Hydra's Submitit launcher with another `launch`."""
 
         def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
             """Submit an array of jobs and wait for each of them; Ctrl-C cancels them."""
@@ -50,24 +50,24 @@ if find_spec("hydra_plugins.hydra_submitit_launcher"):
             return executor
 
         def _named(self, parameters: dict[str, Any]) -> dict[str, Any]:
-            """Submitit wants `slurm_` before what only Slurm understands."""
+            """Put `slurm_` before the parameters that only Slurm understands, as Submitit wants them."""
             shared = vars(BaseQueueConf())
             return {k if k in shared else f"{self._EXECUTOR}_{k}": v for k, v in parameters.items()}
 
     class LocalLauncher(_Patient):
-        """Each run in a process of its own on this machine, all at once: how Slurm would do it, without Slurm."""
+        """Launcher of each run in a process of its own on this machine, all at once: as on Slurm, without Slurm."""
 
         _EXECUTOR = "local"
 
         def setup(
             self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
         ) -> None:
-            """Have the jobs end with the sweep; those on a cluster outlive it."""
+            """Have the jobs end with the sweep; jobs on a cluster outlive it."""
             task_function = ending_with_this_process(task_function)
             super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
 
     class SlurmLauncher(_Patient):
-        """Each run as a task of a Slurm job array."""
+        """Launcher of each run as a task of a Slurm job array."""
 
         _EXECUTOR = "slurm"
 

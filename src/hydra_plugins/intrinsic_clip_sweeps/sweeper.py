@@ -1,4 +1,4 @@
-"""A Hydra sweeper for runs that are addressed by their content."""
+"""Sweep over runs that are addressed by their content."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -13,15 +13,13 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from intrinsic_clip.runs import addresses
-
 if TYPE_CHECKING:
-    from intrinsic_clip.sweeps.sweep import Run
+    from intrinsic_clip.sweeps.sweep_run import SweepRun
 
 
 @dataclass
 class ResumingSweeperConf(BasicSweeperConf):
-    """As Hydra's own: `params`, and of how many runs at most a launcher is given at once."""
+    """Settings of Hydra's basic sweeper: `params`, and `max_batch_size`, the runs that a launcher gets at once."""
 
     _target_: str = "hydra_plugins.intrinsic_clip_sweeps.sweeper.ResumingSweeper"
 
@@ -32,16 +30,16 @@ ConfigStore.instance().store(
 
 
 class ResumingSweeper(BasicSweeper):
-    """Hydra's basic sweeper, with its grammar and its launchers, that repeats nothing and survives failures.
+    """Hydra's basic sweeper, with its grammar and launchers, that repeats nothing and survives failures.
 
-    Finished runs are skipped, the others checked before any of them starts. A run that fails or is killed ends no
-    other. A table says what became of each; where one failed, the program ends with exit code 1.
+    Finished runs are skipped, the others are checked before any of them starts. A run that fails or is killed does not
+    stop the others. A table shows the outcome of each; if one failed, the program ends with exit code 1.
     """
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Have the launcher call `sweep.job` for each run."""
+        """Have the launcher call `sweeps.job.job` for each run."""
         from intrinsic_clip.sweeps.compose import Composer
-        from intrinsic_clip.sweeps.sweep import job
+        from intrinsic_clip.sweeps.job import job
 
         task_function = partial(job, started_in=str(Path.cwd()))
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
@@ -51,7 +49,7 @@ class ResumingSweeper(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Plan, launch what is not finished, and report."""
-        from intrinsic_clip.sweeps.sweep import announce, report
+        from intrinsic_clip.sweeps.table import announce, report
 
         runs = self._plan(arguments)
         print(announce(runs), flush=True)
@@ -70,29 +68,32 @@ class ResumingSweeper(BasicSweeper):
         if failed:
             sys.exit(1)
 
-    def _plan(self, arguments: list[str]) -> list["Run"]:
-        """The distinct runs; raises ConfigError where one that is not finished has an impossible config."""
-        from intrinsic_clip import config
-        from intrinsic_clip.sweeps.sweep import Run
-        from intrinsic_clip.training.build import build, one_replicate
+    def _plan(self, arguments: list[str]) -> list["SweepRun"]:
+        """Return the distinct runs.
 
-        runs: dict[Path, Run] = {}
+        Raises:
+            ConfigError: one that is not finished has an impossible config.
+        """
+        from intrinsic_clip import config
+        from intrinsic_clip.runs.spec import RunSpec
+        from intrinsic_clip.sweeps.sweep_run import SweepRun
+        from intrinsic_clip.training.build import check_buildable
+
+        runs: dict[Path, SweepRun] = {}
         unfinished = []
         for overrides in self._each(arguments):
-            cfg = self._compose(overrides)
-            settings = config.resolve(cfg)
-            folder = addresses.run_folder(settings)
-            if folder not in runs:
-                runs[folder] = Run(overrides, folder)
-                if not runs[folder].finished_before:
-                    unfinished.append((cfg, settings))
-        for cfg, settings in unfinished:
-            config.check(settings)
-            build(*one_replicate(cfg, settings))
+            spec = RunSpec.of(self._compose(overrides))
+            if spec.folder not in runs:
+                runs[spec.folder] = SweepRun(overrides, spec.folder)
+                if not runs[spec.folder].finished_before:
+                    unfinished.append(spec)
+        for spec in unfinished:
+            config.check(spec.settings)
+            check_buildable(spec)
         return list(runs.values())
 
     def _each(self, arguments: list[str]) -> Iterator[list[str]]:
-        """The overrides of every run: those given, and what an experiment's own `hydra.sweeper.params` adds."""
+        """Yield the overrides of every run: those given, and those of an experiment's own `hydra.sweeper.params`."""
         for given in self.split_arguments(self._parse(arguments), None)[0]:
             params = self._parse(self._compose.params(given))
             keys = {override.key_or_group for override in self._parse(list(given))} if params else ()
@@ -102,8 +103,8 @@ class ResumingSweeper(BasicSweeper):
             else:
                 yield list(given)
 
-    def _launch(self, runs: Sequence["Run"]) -> None:
-        """Launch the runs; where one that was killed took the launcher along, the others go on."""
+    def _launch(self, runs: Sequence["SweepRun"]) -> None:
+        """Launch the runs; if a killed run took the launcher down with it, launch the others again."""
         assert self.launcher is not None
         for run in runs:
             run.forget_failure()
@@ -111,13 +112,13 @@ class ResumingSweeper(BasicSweeper):
         try:
             returned = self.launcher.launch([run.overrides for run in runs], initial_job_idx=first)
         except Exception as error:
-            self._go_on(runs, error)
+            self._launch_rest(runs, error)
         else:
             for run, job in zip(runs, returned, strict=True):
                 run.note_failure(job._return_value)
 
-    def _go_on(self, runs: Sequence["Run"], error: Exception) -> None:
-        """Launch again what the launcher's failure left: a run that may be its cause by itself, at the end."""
+    def _launch_rest(self, runs: Sequence["SweepRun"], error: Exception) -> None:
+        """Launch again the runs that a failed launcher left; a run that may have caused it goes last, by itself."""
         waiting = [run for run in runs if not run.begun()]
         if len(waiting) == len(runs):
             for run in runs:

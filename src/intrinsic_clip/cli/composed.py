@@ -1,4 +1,4 @@
-"""Have Hydra compose the config of a verb, and run a task with it."""
+"""Compose the config of a verb with Hydra, and run a task with it."""
 
 import os
 import sys
@@ -13,10 +13,14 @@ from intrinsic_clip.errors import ConfigError
 
 
 def run_composed(verb: str, overrides: list[str], task: Callable[[DictConfig], None]) -> None:
-    """Have Hydra compose the verb's config from the overrides, and run the task with it."""
+    """Compose the config of a verb from the overrides, as `hydra.main` does, and run a task with it.
+
+    Raises:
+        ConfigError: an override sets a group to null.
+    """
     for override in overrides:
         group, _, choice = override.partition("=")
-        if choice == "null" and (config.conf_folder() / group).is_dir():  # of which Hydra says nothing useful
+        if choice == "null" and (config.conf_folder() / group).is_dir():  # Hydra's own message does not help
             raise ConfigError(
                 f"{override}: {group} is a group; ~{group} leaves it out, where it can be left out"
             )
@@ -26,14 +30,14 @@ def run_composed(verb: str, overrides: list[str], task: Callable[[DictConfig], N
 
 @contextmanager
 def _hydra_arguments(overrides: list[str]) -> Iterator[None]:
-    """Show Hydra the overrides without the verb, and have it raise errors instead of printing a page."""
-    given, sys.argv = sys.argv, [*sys.argv[:1], *overrides]
+    """Give Hydra the overrides without the verb, and have it raise errors instead of printing a page."""
+    arguments, sys.argv = sys.argv, [*sys.argv[:1], *overrides]
     setting = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         yield
     finally:
-        sys.argv = given
+        sys.argv = arguments
         os.environ.pop("HYDRA_FULL_ERROR")
         if setting is not None:
             os.environ["HYDRA_FULL_ERROR"] = setting

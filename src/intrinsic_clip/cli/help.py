@@ -1,16 +1,20 @@
-"""Help texts, made from the files in conf/."""
+"""Help texts, made from the comments of the files in conf/."""
 
 import importlib
 import inspect
 from pathlib import Path
 
-from intrinsic_clip.cli.verbs import USAGE, VERBS
+from omegaconf import OmegaConf
+
+from intrinsic_clip.cli.verbs import VERBS
 from intrinsic_clip.config.folders import conf_folder, group_folders
 from intrinsic_clip.config.messages import PROGRAM
+from intrinsic_clip.config.nodes import is_pretrained
 
 
 def overview() -> str:
-    verbs = "\n".join(f"  {verb:<9} {purpose}" for verb, purpose in VERBS.items())
+    """Return the list of verbs."""
+    verbs = "\n".join(f"  {name:<9} {verb.purpose}" for name, verb in VERBS.items())
     return (
         f"usage: {PROGRAM} VERB [group=choice …] [key=value …]\n\n{verbs}\n\n"
         f"{PROGRAM} VERB --help shows the choices and settings, {PROGRAM} --version the version."
@@ -18,19 +22,11 @@ def overview() -> str:
 
 
 def help_of(verb: str) -> str:
-    """The config groups, what each choice is for, and the verb's settings; a verb without config explains itself."""
-    usage = f"usage: {PROGRAM} {verb} {USAGE[verb]}\n\n"
+    """Return a verb's usage, the groups with what each choice is for, and its settings."""
+    usage = f"usage: {PROGRAM} {verb} {VERBS[verb].usage}\n\n"
     if not (conf_folder() / f"{verb}.yaml").exists():
         return usage + inspect.cleandoc(importlib.import_module(f"intrinsic_clip.cli.{verb}").HELP)
-    groups = []
-    for folder in group_folders(verb):
-        choices = [
-            (path.stem, _purpose(path)) for path in sorted(folder.glob("*.yaml")) if _suits(verb, path)
-        ]
-        if choices:
-            lines = "\n".join(f"    {name:<29} {purpose}" for name, purpose in choices)
-            groups.append(f"  {folder.relative_to(conf_folder()).as_posix()}=\n{lines}")
-    settings = (conf_folder() / f"{verb}.yaml").read_text().partition("\n\n")[2].partition("\n\n")[0]
+    groups = [text for folder in group_folders(verb) if (text := _group(verb, folder))]
     title, end = (
         ("Groups, and what they hold", "Those of a group are given as group.key=value. ")
         if groups
@@ -40,17 +36,31 @@ def help_of(verb: str) -> str:
         usage
         + "\n\n".join([f"{title}:", *groups, ""] if groups else [])
         + "Settings, each of which can be given as key=value:\n\n"
-        + "".join(f"  {line}\n" for line in settings.splitlines())
+        + "".join(f"  {line}\n" for line in _settings(verb))
         + f"\n{end}`{PROGRAM} {verb} … --cfg job` prints the whole config."
     )
 
 
+def _group(verb: str, folder: Path) -> str:
+    """Return the choices of a group with what each is for; empty where the verb takes none of them."""
+    choices = [path for path in sorted(folder.glob("*.yaml")) if _suits(verb, path)]
+    lines = "\n".join(f"    {path.stem:<29} {_purpose(path)}" for path in choices)
+    return f"  {folder.relative_to(conf_folder()).as_posix()}=\n{lines}" if choices else ""
+
+
+def _settings(verb: str) -> list[str]:
+    """Return the lines of a verb's config that say what a setting is for."""
+    path = conf_folder() / f"{verb}.yaml"
+    keys = {str(key) for key in OmegaConf.load(path)}
+    return [line for line in path.read_text().splitlines() if "#" in line and line.partition(":")[0] in keys]
+
+
 def _suits(verb: str, path: Path) -> bool:
-    """Whether a verb takes this choice: an encoder without weights (`_partial_`) is not to be probed."""
-    return path.parent.name != "encoder" or verb == "train" or "_partial_: true" not in path.read_text()
+    """Return whether a verb takes this choice: an encoder without weights cannot be measured."""
+    return path.parent.name != "encoder" or verb == "train" or is_pretrained(OmegaConf.load(path))  # type: ignore[arg-type]
 
 
 def _purpose(path: Path) -> str:
-    """The first comment of a config file, after the @package line that Hydra wants on top."""
+    """Return the first comment of a config file, after the @package line that Hydra wants on top."""
     comments = (line.lstrip("# ") for line in path.read_text().splitlines() if line.startswith("#"))
     return next(comment for comment in comments if not comment.startswith("@"))

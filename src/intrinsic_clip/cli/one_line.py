@@ -8,21 +8,22 @@ from typing import NoReturn
 
 from intrinsic_clip.config.messages import EXPECTED, PROGRAM, one_line
 
-# Read at once: train.py sets it for Hydra, and processes that Lightning starts inherit that.
+# Read once, at import: the program sets it for Hydra, and the processes that Lightning starts inherit that.
 TRACEBACK_WANTED = os.environ.get("HYDRA_FULL_ERROR") == "1" and os.environ.get("LOCAL_RANK", "0") == "0"
 
 
 def fail(message: str) -> NoReturn:
-    """Say why, and end with exit code 2."""
+    """Print why on stderr, and end with exit code 2."""
     print(f"{PROGRAM}: {message}", file=sys.stderr)
     sys.exit(2)
 
 
 @contextmanager
 def in_one_line(verb: str = "train") -> Iterator[None]:
-    """End the program with one line where the user's input or the disk is at fault.
+    """End the program with one line and exit code 2 on an expected error; HYDRA_FULL_ERROR=1 shows the traceback.
 
-    HYDRA_FULL_ERROR=1 shows the traceback instead. The verb tells which keys a wrong one may have been meant to be.
+    Args:
+        verb: tells which keys an unknown one may have been meant to be.
     """
     try:
         yield

@@ -8,7 +8,7 @@ from intrinsic_clip.training.composed import train_composed
 
 
 def main(overrides: list[str]) -> None:
-    """Train as the overrides say; of a sweep, `intrinsic_clip.sweeps.sweep` says which runs and what became of them."""
+    """Train the run that the overrides ask for, or with --multirun a sweep of them."""
     if {"-m", "--multirun"} & set(overrides):
         overrides = [
             "--multirun",

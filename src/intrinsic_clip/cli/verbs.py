@@ -1,29 +1,48 @@
 """The verbs: what each does, its usage, and what holds after Ctrl-C."""
 
+from typing import NamedTuple
+
+
+class Verb(NamedTuple):
+    """One verb of the command line.
+
+    Attributes:
+        purpose: in half a line.
+        usage: its arguments.
+        after_ctrl_c: what the user can rely on after interrupting it.
+    """
+
+    purpose: str
+    usage: str
+    after_ctrl_c: str
+
+
 VERBS = {
-    "train": "train paired encoders and measure them",
-    "measure": "measure embeddings: how many dimensions they use, and how few would do",
-    "figures": "draw the paper's figures from the runs that are finished",
-    "dashboard": "make a workspace in W&B that shows the runs of a project",
-    "report": "make a web page of finished runs, to look at and to pass on",
+    "train": Verb(
+        "train paired encoders and measure them",
+        "[group=choice …] [key=value …] [--multirun key=a,b,c]",
+        "the same command resumes from the last checkpoint",
+    ),
+    "measure": Verb(
+        "measure embeddings: how many dimensions they use, and how few would do",
+        "x=FILE [y=FILE] | data=CHOICE [encoder=open_clip] | run=FOLDER [key=value …]",
+        "nothing was written",
+    ),
+    "figures": Verb(
+        "draw the paper's figures from the runs that are finished",
+        "[NAME …] [output_dir=outputs] [to=outputs/figures] [size=smoke|laptop|paper]",
+        "figures drawn so far are whole",
+    ),
+    "dashboard": Verb(
+        "make a workspace in W&B that shows the runs of a project",
+        "[key=value …] [--dry-run]",
+        "it may have been made already",
+    ),
+    "report": Verb(
+        "make a web page of finished runs, to look at and to pass on",
+        "FOLDER [output=FILE] [open=true]",
+        "nothing was written",
+    ),
 }
 
 FORMER_NAMES = {"probe": "measure"}
-
-
-AFTER_CTRL_C = {
-    "train": "the same command goes on from the last checkpoint",
-    "measure": "nothing was written",
-    "figures": "figures drawn so far are whole",
-    "dashboard": "it may be there already",
-    "report": "nothing was written",
-}
-
-
-USAGE = {
-    "train": "[group=choice …] [key=value …] [--multirun key=a,b,c]",
-    "measure": "x=FILE [y=FILE] | data=CHOICE [encoder=open_clip] | run=FOLDER [key=value …]",
-    "figures": "[NAME …] [output_dir=outputs] [to=outputs/figures] [size=smoke|laptop|paper]",
-    "dashboard": "[key=value …] [--dry-run]",
-    "report": "FOLDER [output=FILE] [open=true]",
-}

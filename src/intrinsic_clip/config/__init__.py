@@ -2,8 +2,9 @@
 
 from omegaconf import OmegaConf
 
-from intrinsic_clip.config.checks import check, check_dashboard, check_measure, is_pretrained, takes
+from intrinsic_clip.config.checks import check, check_dashboard, check_measure
 from intrinsic_clip.config.folders import conf_folder, group_folders
+from intrinsic_clip.config.nodes import is_pretrained, takes
 from intrinsic_clip.config.resolve import resolve
 
 # Arithmetic for conf/: a quotient that counts something, so it is at least 1.

@@ -7,13 +7,13 @@ from omegaconf import OmegaConf
 
 
 def conf_folder() -> Path:
-    """The folder of the Hydra groups: inside the installed package, or at the top of a checkout."""
+    """Return the folder of the Hydra groups."""
     package = Path(__file__).resolve().parents[1]
     return next(folder for folder in (package / "conf", package.parents[1] / "conf") if folder.is_dir())
 
 
 def group_folders(verb: str) -> list[Path]:
-    """The folders of the Hydra groups in a verb's defaults list, and of the groups below them."""
+    """Return the folders of the Hydra groups in a verb's defaults list, and of the groups below them."""
     defaults = OmegaConf.load(conf_folder() / f"{verb}.yaml").defaults
     groups = [conf_folder() / str(key) for entry in defaults if isinstance(entry, Mapping) for key in entry]
     return sorted({folder for group in groups if group.is_dir() for folder in group.glob("**/")})

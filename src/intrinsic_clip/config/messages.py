@@ -1,45 +1,54 @@
-"""How a program of ours ends when it cannot go on: one line that says what is wrong, exit code 2."""
+"""Say in one line what is wrong with a command and what would be right."""
 
 import re
 from difflib import get_close_matches
 
 from hydra.errors import HydraException
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from intrinsic_clip.config.folders import conf_folder, group_folders
 from intrinsic_clip.errors import ConfigError
 
 PROGRAM = "intrinsic-clip"
-
-
-EXPECTED = (ConfigError, HydraException, OmegaConfBaseException, OSError)
+EXPECTED = (
+    ConfigError,
+    HydraException,
+    OmegaConfBaseException,
+    OSError,
+)  # the user's input or the disk is at fault
+LAUNCHERS = {"joblib": "hydra-joblib-launcher", "submitit": "hydra-submitit-launcher", "ray": "ray"}
 
 
 def one_line(error: BaseException, verb: str = "train") -> str:
-    """What is wrong and what would be right, without Hydra's and the system's several lines."""
+    """Return the message of an error without Hydra's and the system's further lines.
+
+    Args:
+        error: any of EXPECTED, or another.
+        verb: tells which keys an unknown one may have been meant to be.
+    """
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'cannot write'}: {error.strerror}"
     text = " ".join(str(error).split()).partition(" Config search path:")[0].removeprefix(f"In '{verb}': ")
     launcher = re.search(r"Could not find 'hydra/launcher/((joblib|submitit|ray)\w*)'", text)
     if launcher:
-        return f"{launcher[1]}: not installed; pip install '{PROGRAM}[{launcher[2]}]' brings it"
+        return f"{launcher[1]}: not installed; pip install {LAUNCHERS[launcher[2]]} brings it"
     override = re.match(r"Could not override '([^']+)'", text)
     return f"{override[1]}: unknown key{_suggestion(override[1], verb)}" if override else text
 
 
 def _suggestion(key: str, verb: str) -> str:
-    """The choice that has this key, or the nearest key of all, as the files in conf/ hold them."""
+    """Name the choice that has this key, or the nearest key of all."""
     folder = conf_folder()
-    files = [
-        *(path for group in group_folders(verb) for path in sorted(group.glob("*.yaml"))),
-        folder / f"{verb}.yaml",
-    ]
+    files = [path for group in group_folders(verb) for path in sorted(group.glob("*.yaml"))]
     choices = {
-        ".".join((*path.parent.relative_to(folder).parts, found)): path.relative_to(folder).with_suffix("")
-        for path in files
-        for text in [path.read_text()]
-        if not text.startswith("# @package")  # its keys are not the group's
-        for found in re.findall(r"^(?!defaults:)(\w+):", text, re.MULTILINE)
+        ".".join((*path.parent.relative_to(folder).parts, str(name))): path.relative_to(folder).with_suffix(
+            ""
+        )
+        for path in [*files, folder / f"{verb}.yaml"]
+        if not path.read_text().startswith("# @package")  # its keys are not the group's
+        for name in OmegaConf.load(path)
+        if name != "defaults"
     }
     if key in choices:  # or it would not be unknown
         return f" with the choices made; {choices[key].parent.as_posix()}={choices[key].name} has it"

@@ -9,7 +9,11 @@ from intrinsic_clip.errors import ConfigError
 
 
 def resolve(cfg: DictConfig) -> dict[str, Any]:
-    """The config as plain containers, every interpolation filled in; raises ConfigError where one cannot be."""
+    """Return a config as plain containers, every interpolation filled in.
+
+    Raises:
+        ConfigError: a mandatory value is missing, or an interpolation cannot be filled in.
+    """
     try:
         plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:

@@ -3,32 +3,19 @@
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
-    PositiveFloat,
     PositiveInt,
 )
 
 Node = dict[str, Any]
 
 
-def _known_estimators(names: list[str]) -> list[str]:
-    from intrinsic_clip.dimension import (
-        registry,  # PyTorch takes seconds to import: only who checks waits for it
-    )
-
-    return list(registry.check(names))
-
-
-Estimators = Annotated[list[str], AfterValidator(_known_estimators), Field(min_length=1)]
-
-
 class TrainConfig(BaseModel):
-    """The top level of a training run's config."""
+    """Top level of a training run's config."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -39,7 +26,7 @@ class TrainConfig(BaseModel):
     output_dir: Annotated[str, Field(min_length=1)]
     threads: PositiveInt | None
     compile: bool | None
-    memory_gb: PositiveFloat | None
+    replicates_per_chunk: PositiveInt | None
     checkpoint_seconds: NonNegativeFloat
     data: Node
     features: Node | None = None
@@ -53,7 +40,7 @@ class TrainConfig(BaseModel):
 
 
 class LossConfig(BaseModel):
-    """The group loss: its two parts, and how much of the logits is in memory."""
+    """Group `loss`: its two parts, and how much of the logits is in memory."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -64,7 +51,7 @@ class LossConfig(BaseModel):
 
 
 class MeasureConfig(BaseModel):
-    """The top level of the config of `intrinsic-clip measure`."""
+    """Top level of the config of `intrinsic-clip measure`."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -75,7 +62,9 @@ class MeasureConfig(BaseModel):
     run: str | None
     split: Literal["all", "train", "test"]
     nan: Literal["refuse", "drop"]
-    estimators: Estimators
+    estimators: Annotated[
+        list[str], Field(min_length=1)
+    ]  # names are checked before measuring: it takes PyTorch
     k: Annotated[int, Field(ge=2)]
     max_points: Annotated[int, Field(ge=200)]
     seed: NonNegativeInt
@@ -89,7 +78,7 @@ class MeasureConfig(BaseModel):
 
 
 class DashboardConfig(BaseModel):
-    """The top level of the config of `intrinsic-clip dashboard`."""
+    """Top level of the config of `intrinsic-clip dashboard`."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 

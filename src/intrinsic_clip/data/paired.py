@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, final
 
 import torch
 from pytorch_lightning import LightningDataModule
@@ -11,7 +11,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
 from intrinsic_clip.data.formats.tokens import captions_of
-from intrinsic_clip.encoders.inputs import are_images_and_tokens, in_unit_range
+from intrinsic_clip.encoders.preprocessing import are_images_and_tokens, in_unit_range
 
 Split = Literal["train", "append", "test"]
 
@@ -68,7 +68,7 @@ class Batches:
             yield self.pairs.x.narrow(axis, start, self.share), self.pairs.y.narrow(axis, start, self.share)
 
 
-class AllAtOnce:
+class EpochAtOnce:
     """An iterable whose only item is all batches of an epoch."""
 
     def __init__(self, batches: Batches) -> None:
@@ -82,30 +82,53 @@ class AllAtOnce:
 
 
 class PairedData(LightningDataModule):
-    """A source of paired rows that fits in memory; subclasses say how to `load` it.
+    """A source of paired rows that fits in memory.
+
+    Subclasses keep their arguments in `__init__`, override `_read` if they need files or models, and `load` the rows.
+
+    Args:
+        batch_size: pairs per step.
 
     Attributes:
-        d_x, d_y: input sizes of the two encoders; the shape of a row where that is no vector.
-        sizes: rows of each split.
-        shared_dim: k*, the intrinsic dimension of what the modalities share, or None if unknown.
+        d_x, d_y: input sizes of the two encoders: features of a vector, or the shape of any other row. None until
+            `read` where the arguments do not determine them.
+        sizes: rows of each split; empty until `read` where the arguments do not determine them.
+        shared_dim: k*, the intrinsic dimension that the modalities share, or None if unknown.
     """
 
     sizes: dict[Split, int]
-    d_x: int | tuple[int, ...]
-    d_y: int | tuple[int, ...]
+    d_x: int | tuple[int, ...] | None = None
+    d_y: int | tuple[int, ...] | None = None
     shared_dim: int | None = None
 
     def __init__(self, batch_size: int) -> None:
         super().__init__()
         self.batch_size = batch_size
+        self.sizes = {}
+        self._is_read = False
         self._pairs: dict[Split, Pairs] = {}
+
+    @final
+    def read(self) -> None:
+        """Read what the source needs, once; afterwards `sizes`, `d_x`, `d_y` are known.
+
+        Raises:
+            ConfigError: a file or model that is missing, damaged or does not fit the settings.
+        """
+        if not self._is_read:
+            self._read()
+            self._is_read = True
+
+    def _read(self) -> None:
+        """Read files and run models, and set `sizes`, `d_x` and `d_y`; generated data need nothing."""
 
     @abstractmethod
     def load(self, device: torch.device) -> dict[Split, Pairs]:
         """The splits train, append (rows for the population norm) and test, on `device`."""
 
     def setup(self, stage: str | None = None) -> None:
-        """Load once, on the device that will train."""
+        """Read, and load once, on the device that will train."""
+        self.read()
         if not self._pairs:
             device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
             self._pairs = self.load(device)
@@ -139,7 +162,7 @@ class PairedData(LightningDataModule):
         chosen = rows.to(test.x.device)
         return Examples(in_unit_range(test.x[chosen].cpu()), self.read_captions("test", rows))
 
-    def train_dataloader(self) -> Batches | AllAtOnce:
+    def train_dataloader(self) -> Batches | EpochAtOnce:
         """The training rows in fixed order (paper: no reshuffling, last incomplete batch dropped).
 
         One process gets the batches of an epoch at once, see `ContrastiveModule.training_step`; several processes,
@@ -147,7 +170,7 @@ class PairedData(LightningDataModule):
         """
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         batches = Batches(self.pairs("train"), self.batch_size, rank, world_size)
-        return AllAtOnce(batches) if world_size == 1 else batches
+        return EpochAtOnce(batches) if world_size == 1 else batches
 
     def test_dataloader(self) -> Batches:
         """The test rows as one batch."""

@@ -54,6 +54,19 @@ def split_by_content(
     return {name: _shuffled(chosen[name], generator) for name in sizes}
 
 
+def requested_sizes(n_train: int | None, n_append: int | None, n_test: int | None) -> dict[Split, int | None]:
+    """Return the rows asked for of each split; None for one of them: all rows that are left.
+
+    Raises:
+        ConfigError: more than one is None.
+    """
+    sizes: dict[Split, int | None] = {"train": n_train, "append": n_append, "test": n_test}
+    left = [name for name, wanted in sizes.items() if wanted is None]
+    if len(left) > 1:
+        raise ConfigError(f"data.n_{' and n_'.join(left)}: only one of them can be all rows that are left")
+    return sizes
+
+
 def check_batch(batch_size: int, n_train: int) -> None:
     """Raise ConfigError where the training rows make no batch, which the config alone could not tell."""
     if batch_size > n_train:
@@ -64,8 +77,6 @@ def _check_enough(
     chosen: Mapping[Split, list[int]], sizes: Mapping[Split, int | None], rows: int, contents: int
 ) -> None:
     left = [name for name, wanted in sizes.items() if wanted is None]
-    if len(left) > 1:
-        raise ConfigError(f"data.n_{' and n_'.join(left)}: only one of them can be all rows that are left")
     if all(len(chosen[name]) == wanted for name, wanted in sizes.items() if wanted is not None) and all(
         chosen[name] for name in left
     ):

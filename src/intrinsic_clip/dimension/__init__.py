@@ -1,4 +1,10 @@
-"""Estimators of intrinsic dimension: functions of points `(*R, n, d)` that return a `DimensionEstimate`."""
+"""Estimators of intrinsic dimension: functions of points `(*R, n, d)` that return a `DimensionEstimate`.
+
+`registry` knows them by name; every module of this folder is imported, so that an estimator in a new one is found.
+"""
+
+import importlib
+import pkgutil
 
 from intrinsic_clip.dimension.correlation_integral import correlation_integral
 from intrinsic_clip.dimension.estimate import DimensionEstimate
@@ -9,6 +15,7 @@ from intrinsic_clip.dimension.mada import mada
 from intrinsic_clip.dimension.method_of_moments import method_of_moments
 from intrinsic_clip.dimension.mle import mle
 from intrinsic_clip.dimension.neighbours import Neighbours, nearest_neighbours
+from intrinsic_clip.dimension.registry import registered
 from intrinsic_clip.dimension.scale import Plateau, ScaleCurve, sample_size_curve
 from intrinsic_clip.dimension.scikit_dimension import scikit_dimension
 from intrinsic_clip.dimension.spectrum import components, effective_rank, participation_ratio, spectrum
@@ -40,3 +47,7 @@ __all__ = [
     "tle",
     "twonn",
 ]
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")
+globals().update(registered())  # so that a new estimator, like those above, hides the module of its name

@@ -9,16 +9,18 @@ from intrinsic_clip.dimension.estimate import RESOLUTION, DimensionEstimate, con
 from intrinsic_clip.dimension.neighbourhoods import distinct_points
 from intrinsic_clip.dimension.neighbours import Neighbours, as_neighbours
 from intrinsic_clip.dimension.pointwise import nanmedian
+from intrinsic_clip.dimension.registry import estimator
 
-TIE = 1e-12  # relative: distances this close to a radius equal it
+TIE = 1e-12  # relative: distances this close to a radius count as equal to it
 
 NO_SLOPE = "the two radii are equal or no pair is closer than the smaller one, as on a grid"
 
 
+@estimator(neighbours=20)
 def correlation_integral(
     points: Tensor | Neighbours, k1: int = 10, k2: int = 20, *, block_bytes: int = 2**26
 ) -> DimensionEstimate:
-    """Intrinsic dimension from how the number of pairs within a distance grows with the distance.
+    """Estimate the dimension from how the number of pairs within a distance grows with that distance.
 
     With C(r) the share of pairs of points closer than r, the estimate is
 
@@ -59,25 +61,25 @@ def correlation_integral(
     radii = torch.stack([nanmedian(neighbours.distances[..., k - 1]) for k in (k1, k2)], -1)
     value = torch.full_like(radii[..., 0], math.nan)
     standard_error = value.clone()
-    for some in distinct_points(neighbours):
-        scaled = radii[some.replicate] * 2.0**-some.exponent
-        others = len(some.rows) - 1
-        shares = _count_within(some.points, scaled, block_bytes).double() / others
+    for distinct in distinct_points(neighbours):
+        r, n = distinct.replicate, len(distinct.rows)
+        shares = _count_within(distinct.points, radii[r] * 2.0**-distinct.exponent, block_bytes).double()
+        shares /= n - 1
         mean = shares.mean(-1)
-        log_ratio = radii[some.replicate].log().diff()[0]
+        log_ratio = radii[r].log().diff()[0]
         log_ratio = torch.where(log_ratio <= RESOLUTION, 0.0, log_ratio)
-        value[some.replicate] = mean.log().diff()[0] / log_ratio
-        of_pair = (1 / mean[0] - 1 / mean[1]) / others
-        of_point = ((shares / mean[:, None]).diff(dim=0).var() - of_pair).clamp_min(0)
-        standard_error[some.replicate] = ((4 * of_point + 2 * of_pair) / len(some.rows)).sqrt() / log_ratio
+        value[r] = mean.log().diff()[0] / log_ratio
+        pair_variance = (1 / mean[0] - 1 / mean[1]) / (n - 1)
+        point_variance = ((shares / mean[:, None]).diff(dim=0).var() - pair_variance).clamp_min(0)
+        standard_error[r] = ((4 * point_variance + 2 * pair_variance) / n).sqrt() / log_ratio
     return conclude(neighbours, k2, value, standard_error, None, NO_SLOPE)
 
 
 def _count_within(points: Tensor, radii: Tensor, block_bytes: int) -> Tensor:
-    """How many others of the points `(m, d)` are closer to each than each of the radii, int64 `(2, m)`.
+    """Count, for each of the points `(m, d)`, the others closer than each of two radii, int64 `(2, m)`.
 
-    Matrix products decide it wherever their rounding error, bounded as in the search for neighbours, leaves
-    no doubt, and differences elsewhere. Each pair is looked at once.
+    Matrix products decide wherever their rounding error, bounded as in the search for neighbours, leaves no
+    doubt, and differences elsewhere. Each pair is computed once.
     """
     m, d = points.shape
     centred = points - points.mean(0)
@@ -87,16 +89,15 @@ def _count_within(points: Tensor, radii: Tensor, block_bytes: int) -> Tensor:
     rows_per_block = max(1, block_bytes // (32 * m))
     for start in range(0, m, rows_per_block):
         stop = min(start + rows_per_block, m)
-        apart = torch.addmm(squares[start:], centred[start:stop], centred[start:].T, alpha=-2)
-        apart.add_(squares[start:stop, None])
-        error = (
-            (d + 4) * torch.finfo(apart.dtype).eps * (norms[start:stop, None] + norms[start:].max()).square()
-        )
-        later = torch.ones_like(apart, dtype=torch.bool).triu_(1)
+        squared = torch.addmm(squares[start:], centred[start:stop], centred[start:].T, alpha=-2)
+        squared.add_(squares[start:stop, None])
+        reach = norms[start:stop, None] + norms[start:].max()
+        error = (d + 4) * torch.finfo(squared.dtype).eps * reach.square()
+        later = torch.ones_like(squared, dtype=torch.bool).triu_(1)
         for count, radius in zip(counts, radii, strict=True):
             square = radius.square()
-            within = (apart < square).logical_and_(later)
-            doubtful = ((apart - square).abs_() <= error + 4 * TIE * square).logical_and_(later)
+            within = (squared < square).logical_and_(later)
+            doubtful = ((squared - square).abs_() <= error + 4 * TIE * square).logical_and_(later)
             for pairs in doubtful.nonzero().split(max(1, block_bytes // (24 * d))):
                 i, j = pairs.unbind(-1)
                 distance = torch.linalg.vector_norm(points[start + i] - points[start + j], dim=-1)

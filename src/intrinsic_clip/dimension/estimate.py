@@ -1,4 +1,4 @@
-"""What every estimator of intrinsic dimension returns."""
+"""The result that every estimator of intrinsic dimension returns."""
 
 import math
 import warnings
@@ -9,20 +9,20 @@ from torch import Tensor
 
 from intrinsic_clip.dimension.neighbours import Neighbours
 
-RESOLUTION = 1e-9  # relative: what the search promises of its distances, so those closer than this are tied
+RESOLUTION = 1e-9  # relative precision of the distances searched, so that those closer than this are tied
 
 
 @dataclass(frozen=True)
 class DimensionEstimate:
-    """An intrinsic dimension per replicate.
+    """Estimated intrinsic dimension of each replicate.
 
     Attributes:
         value: the estimate, `(*R,)` float64; NaN where there is none.
         standard_error: its sampling error, `(*R,)`, by the formula in the estimator's docstring.
-        pointwise: an estimate at every point, `(*R, n)`, NaN at points that take no part or where it is not
-            finite; None if there is none.
+        pointwise: an estimate at every point, `(*R, n)`, NaN at points that are left out or where it is not
+            finite; None if the estimator makes none.
         n: points per replicate.
-        k: neighbours of each point the estimate rests on; None for an estimator that uses none.
+        k: neighbours of each point that the estimate uses; None for an estimator that uses none.
         reason: why a value is NaN, else None.
     """
 
@@ -42,16 +42,19 @@ def conclude(
     pointwise: Tensor | None,
     failure: str,
 ) -> DimensionEstimate:
-    """Apply what holds for every estimator: one varying column is dimension 1, and no value is infinite.
+    """Build an estimate by the rules all estimators share: one varying column is dimension 1, no value infinite.
 
-    Infinite is what exceeds 1 / RESOLUTION: it stems from distances that differ by rounding.
+    Values above 1 / RESOLUTION count as infinite: they stem from distances that differ by rounding only.
 
     Args:
-        neighbours: what the estimate was made from.
-        k: how many neighbours of each point it used; None for none.
+        neighbours: the neighbours that the estimate was made from.
+        k: how many of each point it used; None for none.
         value, standard_error: as the formula gives them, `(*R,)`.
-        pointwise: as the formula gives them, `(*R, n)`.
+        pointwise: as the formula gives them, `(*R, n)`; None if the estimator makes none.
         failure: the reason to report where there are neighbours but the value is not finite.
+
+    Returns:
+        The estimate, with NaN and a reason where the value is not finite.
     """
     has_neighbours = neighbours.valid.any(-1)
     is_line = has_neighbours & (neighbours.dims == 1)

@@ -8,6 +8,7 @@ from torch import Tensor
 from intrinsic_clip.dimension.estimate import RESOLUTION, DimensionEstimate, conclude
 from intrinsic_clip.dimension.neighbours import Neighbours, as_neighbours, nearest_neighbours
 from intrinsic_clip.dimension.pointwise import nanquantile
+from intrinsic_clip.dimension.registry import estimator
 from intrinsic_clip.dimension.scale import ScaleCurve
 
 TIED = (
@@ -15,8 +16,9 @@ TIED = (
 )
 
 
+@estimator(neighbours=2, on_all_rows=True)
 def gride(points: Tensor | Neighbours, n1: int = 1, n2: int | None = None) -> DimensionEstimate:
-    """Intrinsic dimension from the ratio μ = R_n2 / R_n1 of two neighbours' distances, by maximum likelihood.
+    """Estimate the dimension by maximum likelihood from the ratio μ = R_n2 / R_n1 of two neighbours' distances.
 
     In m dimensions of uniform density μ has the density
 
@@ -37,8 +39,8 @@ def gride(points: Tensor | Neighbours, n1: int = 1, n2: int | None = None) -> Di
 
     Args:
         points: `(*R, n, d)`, or their neighbours, of which the first n2 are used.
-        n1: which neighbour is the nearer one; at least 1.
-        n2: which is the farther one; twice n1 unless given.
+        n1: the nearer neighbour; at least 1.
+        n2: the farther neighbour; None: 2 n1.
 
     Returns:
         Value and standard error `(*R,)`, and n2 as k; NaN with a reason where no estimate exists. There is no
@@ -61,14 +63,14 @@ def gride(points: Tensor | Neighbours, n1: int = 1, n2: int | None = None) -> Di
 
 
 def gride_scales(points: Tensor | Neighbours, range_max: int = 64) -> ScaleCurve:
-    """Intrinsic dimension against scale: Gride at n1 = 1, 2, 4, …, each with n2 = 2 n1 up to range_max.
+    """Estimate the dimension against scale: Gride at n1 = 1, 2, 4, …, each with n2 = 2 n1 up to range_max.
 
-    The scales are those of `skdim.id.GRIDE(multiscale=True)`. Unlike `sample_size_curve` every one of them
-    uses all points, so the error does not grow with the scale.
+    The scales are those of `skdim.id.GRIDE(multiscale=True)`. Unlike in `sample_size_curve`, every scale uses
+    all points, so the error does not grow with the scale.
 
     Args:
         points: `(*R, n, d)`, or their neighbours.
-        range_max: the farthest neighbour to look at; at least 2. It ends earlier where there are not so many.
+        range_max: the farthest neighbour to use; at least 2. The curve ends earlier where there are fewer.
 
     Returns:
         The curve `(*R, s)` at the s values of n1, with the mean distance to the n2-th neighbour as radius. A
@@ -105,7 +107,7 @@ def gride_scales(points: Tensor | Neighbours, range_max: int = 64) -> ScaleCurve
 
 
 def _maximise(log_ratios: Tensor, n1: int, n2: int) -> tuple[Tensor, Tensor]:
-    """Where the likelihood of `(*R, n)` log μ is largest, and the information there; NaN is left out.
+    """Maximise the likelihood of `(*R, n)` log μ, NaN left out; return the maximum's place and information.
 
     With L = log μ and b = n2 − n1 − 1 the score is (N − 1) / m + b Σ L / (1 − exp(−m L)) − (n2 − 1) Σ L. It
     is convex, falls from ∞ to −n1 Σ L, and is not negative at (N − 1) / (n1 Σ L), because L / (1 − exp(−m L))
@@ -117,7 +119,7 @@ def _maximise(log_ratios: Tensor, n1: int, n2: int) -> tuple[Tensor, Tensor]:
     value = ((count - 1) / (n1 * total)).where(count >= 2, math.nan)
 
     def curvature(at: Tensor) -> Tensor:
-        """Σ −d/dm of L / (1 − exp(−m L))."""
+        """Return Σ −d/dm of L / (1 − exp(−m L))."""
         return (log_ratios / (2 * torch.sinh(at[..., None] * log_ratios / 2))).square().nansum(-1)
 
     if between:  # else that lower bound is the root

@@ -17,21 +17,21 @@ from torch import Tensor
 from torch.func import jvp, vjp
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-ROUNDING = 16  # units in the last place, times the longer side of the Jacobian, that a zero may be off
+ROUNDING = 16  # units in the last place, times the longer side of the Jacobian: the rounding of a zero
 
 Encoder = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class JacobianSpectrum:
-    """Singular values of ∂f/∂x per replicate, largest first; m of them.
+    """Singular values of the Jacobian ∂f/∂x per replicate: m of them, largest first.
 
     Attributes:
         singular_values: mean over the points, `(*R, m)` float64, in units of output per unit of input; NaN
             where no point has a finite Jacobian.
         standard_error: of that mean, the standard deviation over the points divided by √n, `(*R, m)`.
         pointwise: at every point, `(*R, n, m)`; NaN at points that are left out.
-        rank: `(*R,)` int64, read off the mean values as `jacobian_spectrum` says; −1 where there are none.
+        rank: `(*R,)` int64, read off the mean values as `jacobian_spectrum` defines; −1 where there are none.
         gap: the largest ratio of one mean singular value to the next, `(*R,)`; NaN where there is no next.
         participation: a soft rank, (Σ σ²)² / Σ σ⁴ of the mean values, `(*R,)`; NaN where all are zero.
         overlap: how much of the leading right singular vectors lies in the latent directions, between 0 and 1,
@@ -62,7 +62,7 @@ def jacobian_spectrum(
     min_gap: float = 3.0,
     block_bytes: int = 2**28,
 ) -> JacobianSpectrum:
-    """Singular values of the encoder's Jacobian at every row of x, and the rank they show.
+    """Compute the singular values of the encoder's Jacobian at every row of x, and the rank they show.
 
     Gui, Ma, Ma, NeurIPS 2025, define the dimension of a representation as the smallest k with f = φ ∘ h, dim
     range(h) = k. The rank is the k with the largest ratio σ_k / σ_{k+1} of the values averaged over the points
@@ -94,8 +94,8 @@ def jacobian_spectrum(
         directions: random directions, at least k of the latent; None: exact.
         seed: of the random directions, which all points and replicates share.
         min_gap: the least ratio that counts as a gap.
-        block_bytes: about the most memory for the Jacobians of one block of points; what the encoder keeps of its
-            own comes on top.
+        block_bytes: about the most memory for the Jacobians of one block of points; memory that the encoder
+            uses itself comes on top.
 
     Returns:
         m = min(d, d_in, directions) singular values per replicate. Points whose Jacobian is not finite are left
@@ -147,7 +147,7 @@ def jacobian_spectrum(
 
 @torch.no_grad()
 def latent_directions(x: Tensor, z: Tensor) -> Tensor:
-    """Directions of the input space that carry a known latent: an orthonormal basis of them.
+    """Find the directions of the input space that carry a known latent: an orthonormal basis of them.
 
     They span the coefficients of the linear least-squares regression of z on x. For Gaussian x these are the
     directions that z depends on even where it does so nonlinearly (by Stein's lemma, as long as no direction
@@ -178,7 +178,7 @@ def latent_directions(x: Tensor, z: Tensor) -> Tensor:
 
 @contextmanager
 def _plain_derivatives(device: torch.device) -> Iterator[None]:
-    """Nothing is recorded for the weights, and every operation is one that can be differentiated twice."""
+    """Record no gradients of the weights, and use only operations that can be differentiated twice."""
     fused = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
@@ -194,12 +194,12 @@ def _plain_derivatives(device: torch.device) -> Iterator[None]:
 
 
 def _output_shape(encoder: Encoder, x: Tensor, input_dims: int) -> tuple[int, ...]:
-    """R and d, from the first row."""
+    """Return R and d, read off the output for the first row."""
     first = x.narrow(-input_dims - 1, 0, 1).clone()
     shape = encoder(first).shape
-    given = x.shape[: -input_dims - 1]
+    replicates = x.shape[: -input_dims - 1]
     fits = len(shape) >= 2 and shape[-2] == 1 and shape[-1] >= 1
-    if not fits or given != shape[len(shape) - 2 - len(given) : -2]:
+    if not fits or replicates != shape[len(shape) - 2 - len(replicates) : -2]:
         raise ValueError(
             f"the encoder must map (*R, n, *input) to (*R, n, d), but maps {tuple(first.shape)} to {tuple(shape)}"
         )
@@ -207,7 +207,7 @@ def _output_shape(encoder: Encoder, x: Tensor, input_dims: int) -> tuple[int, ..
 
 
 def _flat_output(encoder: Encoder, shape: torch.Size, rows: Tensor) -> Tensor:
-    """The encoder's output for flattened rows of that shape, with R as one axis."""
+    """Apply the encoder to rows flattened from the given shape; return its output with R as one axis."""
     outputs = encoder(rows.reshape(shape))
     return outputs.reshape(*rows.shape[:2], outputs.shape[-1])
 
@@ -218,19 +218,19 @@ def _random_directions(m: int, row: list[int], seed: int, like: Tensor) -> Tenso
 
 
 def _jacobian(f: Encoder, x: Tensor, d: int) -> tuple[Tensor, Tensor]:
-    """Jacobians `(B, n, d, d_in)` at the points `(B, n, d_in)`, and which outputs they use, `(B, d)`."""
+    """Return the Jacobians `(B, n, d, d_in)` at the points `(B, n, d_in)` and the outputs in use, `(B, d)`."""
     d_in = x.shape[-1]
     if d <= d_in:
         pullback = vjp(f, x)[1]
         cotangents = torch.eye(d, dtype=x.dtype, device=x.device)
-        jacobian = torch.stack([pullback(one.expand(*x.shape[:2], d))[0] for one in cotangents], -2)
+        jacobian = torch.stack([pullback(row.expand(*x.shape[:2], d))[0] for row in cotangents], -2)
     else:
         jacobian = _pushed(f, x, torch.eye(d_in, dtype=x.dtype, device=x.device))
     return jacobian, (jacobian != 0).any(-1).any(1)
 
 
 def _compressed(f: Encoder, x: Tensor, omega: Tensor) -> tuple[Tensor, Tensor]:
-    """As `_jacobian`, but Qᵀ times it, `(B, n, m, d_in)`, with Q spanning the images of the m directions omega."""
+    """Return Qᵀ times the Jacobians, `(B, n, m, d_in)`, Q spanning the images of omega, and the outputs in use."""
     images = _pushed(f, x, omega)
     q = torch.linalg.qr(images.double()).Q.to(x.dtype)
     pullback = vjp(f, x)[1]
@@ -238,7 +238,7 @@ def _compressed(f: Encoder, x: Tensor, omega: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _pushed(f: Encoder, x: Tensor, directions: Tensor) -> Tensor:
-    """The Jacobian at every point times each of the directions `(m, d_in)`, `(B, n, d, m)`."""
+    """Multiply the Jacobian at every point by each of the directions `(m, d_in)`, giving `(B, n, d, m)`."""
     tangents = [direction.expand_as(x) for direction in directions]
     try:
         return torch.stack([jvp(f, (x,), (tangent,))[1] for tangent in tangents], -1)
@@ -251,7 +251,7 @@ def _pushed(f: Encoder, x: Tensor, directions: Tensor) -> Tensor:
 
 
 def _orthonormal(directions: Tensor, replicates: Sequence[int], d_in: int, m: int) -> Tensor:
-    """A basis `(B or 1, d_in, k)` of what the directions span."""
+    """Return an orthonormal basis `(B or 1, d_in, k)` of the span of the directions."""
     shape = directions.shape
     own = shape[:-2]
     if directions.ndim < 2 or shape[-2] != d_in or own != tuple(replicates)[len(replicates) - len(own) :]:
@@ -276,13 +276,16 @@ def _conclude(
     min_gap: float,
     replicates: Sequence[int],
 ) -> JacobianSpectrum:
-    """Averages over the points and what they show.
+    """Average over the points, and read off rank, gap, participation and overlap.
 
     Args:
-        pointwise: singular values `(B, n, m)`, NaN at points that do not count.
-        shares: of each leading right singular vector, what lies in the latent, `(B, n, k)`; k = 0 without latent.
-        used: outputs that depend on the input, `(B,)`.
-        unit: what a singular value that is zero may be beside the first, times the longer side of the Jacobian.
+        pointwise: singular values `(B, n, m)`, NaN at points that are left out.
+        shares: share of each leading right singular vector in the latent, `(B, n, k)`; k = 0 without latent.
+        used: number of outputs that depend on the input, `(B,)`.
+        unit: rounding of a zero singular value relative to the first, divided by the Jacobian's longer side.
+        d_in: numbers in a row of the input.
+        min_gap: the least ratio that counts as a gap.
+        replicates: R.
     """
     flat, n, m = pointwise.shape
     shape = tuple(replicates)
@@ -309,12 +312,12 @@ def _conclude(
         notes.append(
             f"the Jacobian at {int((~valid).sum())} of {flat * n} points is not finite; they were left out"
         )
-    for which, reason in (
+    for affected, reason in (
         (missing, "no point has a finite Jacobian"),
         (constant, "the output ignores the input"),
     ):
-        if bool(which.any()):
-            reasons.append(f"{reason} (in {int(which.sum())} of {flat} replicates)" if replicates else reason)
+        if count_affected := int(affected.sum()):
+            reasons.append(f"{reason} (in {count_affected} of {flat} replicates)" if replicates else reason)
     if notes or reasons:
         warnings.warn("; ".join(notes + reasons), stacklevel=3)
 

@@ -1,4 +1,4 @@
-"""Principal components of neighbourhoods, or of all points."""
+"""Local principal component analysis: of neighbourhoods, or of all points at once."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -14,12 +14,14 @@ from intrinsic_clip.dimension.estimate import DimensionEstimate, conclude
 from intrinsic_clip.dimension.neighbourhoods import distinct_points, neighbourhoods
 from intrinsic_clip.dimension.neighbours import Neighbours, as_neighbours
 from intrinsic_clip.dimension.pointwise import combined
+from intrinsic_clip.dimension.registry import estimator
 
 Criterion = Literal["FO", "Fan", "maxgap", "ratio", "participation_ratio", "Kaiser", "broken_stick"]
 
-NO_COMPONENTS = "the eigenvalues are not finite"  # which no finite points lead to
+NO_COMPONENTS = "the eigenvalues are not finite"  # never so for finite points
 
 
+@estimator(neighbours="wide")
 def local_pca(
     points: Tensor | Neighbours,
     k: int | None = 100,
@@ -31,17 +33,17 @@ def local_pca(
     signal: float = 0.95,
     block_bytes: int = 2**26,
 ) -> DimensionEstimate:
-    """Intrinsic dimension as the number of principal components that count among the k nearest neighbours.
+    """Estimate the dimension as the number of principal components that count among k nearest neighbours.
 
     The eigenvalues are those of the covariance of the neighbours' positions, the point itself not among them
     (Fukunaga, Olsen, *An algorithm for finding intrinsic dimensionality of data*, IEEE Transactions on
-    Computers C-20, 1971), and there are min(k, varying columns) of them. `criteria.py` tells how each
+    Computers C-20, 1971), and there are min(k, varying columns) of them. `criteria.py` defines how each
     criterion counts. The estimate is the mean over the points. Values are those of
     `skdim.id.lPCA(ver=criterion).fit_pw(points, n_neighbors=k)`, and for k = None, where all points are one
     neighbourhood, of `skdim.id.lPCA(ver=criterion).fit(points)`, with these exceptions: columns that do not
     vary do not count, so that points in one varying column have dimension 1; duplicates count once;
     eigenvalues that are 0 but for rounding are 0, and the one that is 0 because k points span k − 1
-    dimensions is no gap; and "Fan" as told in `criteria.fan`.
+    dimensions is no gap; and "Fan" as described in `criteria.fan`.
 
     The standard error is sd / √n of the estimates at the points; it ignores that neighbourhoods overlap, so
     that the estimates at near points are alike (for k = 20 the actual spread of the participation ratio was
@@ -98,8 +100,8 @@ def local_pca(
     neighbours = as_neighbours(points, 1 if k is None else k)
     if k is None:
         value = torch.full_like(neighbours.dims, math.nan, dtype=torch.float64)
-        for some in distinct_points(neighbours):
-            value[some.replicate] = dimension(some.points)
+        for distinct in distinct_points(neighbours):
+            value[distinct.replicate] = dimension(distinct.points)
         return conclude(neighbours, None, value, torch.full_like(value, math.nan), None, NO_COMPONENTS)
 
     pointwise = torch.full_like(neighbours.distances[..., 0], math.nan)
@@ -111,14 +113,14 @@ def local_pca(
 
 
 def _products(rows: Tensor) -> Tensor:
-    """A matrix with the eigenvalues of the covariance of rows `(..., k, d)`, up to a factor, min(k, d) wide."""
+    """Return a matrix, min(k, d) wide, with the eigenvalues of the covariance of rows `(..., k, d)` up to a factor."""
     k, d = rows.shape[-2:]
     centred = rows - rows.mean(-2, keepdim=True)
     return centred @ centred.mT if k < d else centred.mT @ centred
 
 
 def _eigenvalues(products: Tensor, terms: int) -> Tensor:
-    """Descending eigenvalues of matrices `(..., m, m)` that are sums of so many terms; 0 where rounding decides."""
+    """Return descending eigenvalues of `(..., m, m)` matrices of sums of `terms` terms; 0 where rounding decides."""
     with _one_thread() if products.ndim > 2 else nullcontext():
         eigenvalues = torch.linalg.eigvalsh(products).flip(-1)
     rounding = 8 * math.sqrt(terms) * torch.finfo(torch.float64).eps * eigenvalues[..., :1]
@@ -127,7 +129,7 @@ def _eigenvalues(products: Tensor, terms: int) -> Tensor:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Small matrices one after the other gain nothing from threads, which on busy cores wait for each other."""
+    """Use one thread: a series of small matrices gains nothing from threads, which wait for each other."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

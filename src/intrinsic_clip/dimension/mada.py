@@ -7,14 +7,16 @@ from torch import Tensor
 from intrinsic_clip.dimension.estimate import DimensionEstimate, conclude
 from intrinsic_clip.dimension.neighbours import Neighbours, as_neighbours
 from intrinsic_clip.dimension.pointwise import Combine, check_combine, combined
+from intrinsic_clip.dimension.registry import estimator
 
 TIED = (
     "the k-th neighbour of some points is no farther than the k/2-th, as on a grid, so the mean is infinite"
 )
 
 
+@estimator(neighbours="k")
 def mada(points: Tensor | Neighbours, k: int = 20, combine: Combine = "mean") -> DimensionEstimate:
-    """Intrinsic dimension from how much farther twice as many neighbours reach.
+    """Estimate the dimension from how much farther twice as many neighbours reach.
 
     With R_j the distance of a point to its j-th neighbour, the estimate at the point is
 

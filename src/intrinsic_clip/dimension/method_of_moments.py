@@ -6,12 +6,14 @@ from intrinsic_clip.dimension.estimate import DimensionEstimate, conclude
 from intrinsic_clip.dimension.mle import EQUIDISTANT
 from intrinsic_clip.dimension.neighbours import Neighbours, as_neighbours
 from intrinsic_clip.dimension.pointwise import Combine, check_combine, combined
+from intrinsic_clip.dimension.registry import estimator
 
 
+@estimator(neighbours="wide")
 def method_of_moments(
     points: Tensor | Neighbours, k: int = 100, combine: Combine = "mean"
 ) -> DimensionEstimate:
-    """Intrinsic dimension from the mean distance of the k nearest neighbours.
+    """Estimate the dimension from the mean distance of the k nearest neighbours.
 
     In m dimensions the neighbours within distance w are m / (m + 1) · w away on average. With R_j the
     distance of a point to its j-th neighbour, w = R_k and μ the mean of R_1, …, R_k, the estimate at the

@@ -8,17 +8,19 @@ from torch import Tensor
 from intrinsic_clip.dimension.estimate import DimensionEstimate, conclude
 from intrinsic_clip.dimension.neighbours import Neighbours, as_neighbours
 from intrinsic_clip.dimension.pointwise import nanmedian
+from intrinsic_clip.dimension.registry import estimator
 
 EQUIDISTANT = "all neighbours of some points are equally far, as on a grid, so the likelihood has no maximum"
 
 
+@estimator(neighbours="k", on_all_rows=True)
 def mle(
     points: Tensor | Neighbours,
     k: int = 20,
     combine: Literal["harmonic", "mean", "median"] = "harmonic",
     unbiased: bool = False,
 ) -> DimensionEstimate:
-    """Intrinsic dimension by maximum likelihood from the k nearest neighbours.
+    """Estimate the dimension by maximum likelihood from the distances of the k nearest neighbours.
 
     With R_j the distance of a point to its j-th neighbour, the estimate at the point is
 

@@ -1,4 +1,4 @@
-"""Where the neighbours of each point lie: what estimators share that look at more than their distances."""
+"""Positions of each point's neighbours, for the estimators that use more than distances."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from intrinsic_clip.dimension.scaling import exponent_of
 
 @dataclass(frozen=True)
 class Distinct:
-    """The points of one replicate that take part.
+    """The distinct finite points of one replicate.
 
     Attributes:
-        replicate: which one, an index of the leading axes of the points.
-        rows: the rows they are, ascending, `(m,)`.
+        replicate: its index along the leading axes of the points.
+        rows: their row numbers, ascending, `(m,)`.
         points: float64, `(m, d')`: only the d' columns that vary, in units of 2**exponent, so that their
             squares neither overflow nor vanish.
-        exponent: of that unit.
+        exponent: exponent of that unit.
     """
 
     replicate: tuple[int, ...]
@@ -29,7 +29,7 @@ class Distinct:
 
 
 def distinct_points(neighbours: Neighbours) -> Iterator[Distinct]:
-    """The valid points of every replicate that has any in two or more varying columns."""
+    """Yield the valid points of every replicate that has any in two or more varying columns."""
     for index in (neighbours.valid.any(-1) & (neighbours.dims > 1)).nonzero().tolist():
         replicate = tuple(index)
         rows = neighbours.valid[replicate].nonzero().squeeze(-1)
@@ -41,12 +41,12 @@ def distinct_points(neighbours: Neighbours) -> Iterator[Distinct]:
 
 @dataclass(frozen=True)
 class Neighbourhoods:
-    """Some points of one replicate and where their neighbours lie.
+    """Some points of one replicate and the positions of their neighbours.
 
     Attributes:
         where: the index of the points in `(*R, n)`.
-        offsets: their first k neighbours as seen from them, float64 `(b, k, d')`, in units of the distance of
-            the farthest of these; only the d' columns that vary.
+        offsets: positions of their first k neighbours relative to them, float64 `(b, k, d')`, in units of the
+            distance of the farthest of these; only the d' columns that vary.
     """
 
     where: tuple[Tensor | int, ...]
@@ -54,20 +54,20 @@ class Neighbourhoods:
 
 
 def neighbourhoods(neighbours: Neighbours, k: int, extra: int, block_bytes: int) -> Iterator[Neighbourhoods]:
-    """All neighbourhoods of the replicates with two or more varying columns, in blocks.
+    """Yield all neighbourhoods of the replicates with two or more varying columns, in blocks.
 
     Args:
         neighbours: at least k per point.
-        k: how many of them.
-        extra: float64 numbers per neighbourhood that the caller needs beside the offsets.
+        k: how many of them to use.
+        extra: float64 numbers per neighbourhood that the caller needs besides the offsets.
         block_bytes: about the most memory for one block.
     """
-    for some in distinct_points(neighbours):
-        place = torch.full((neighbours.n,), -1, dtype=torch.int64, device=some.rows.device)
-        place[some.rows] = torch.arange(len(some.rows), device=place.device)
-        per_point = 8 * (3 * k * some.points.shape[-1] + extra)
-        for rows in some.rows.split(max(1, block_bytes // per_point)):
-            theirs = place[neighbours.indices[some.replicate][rows, :k]]
-            offsets = some.points[theirs].sub_(some.points[place[rows], None])
+    for distinct in distinct_points(neighbours):
+        place = torch.full((neighbours.n,), -1, dtype=torch.int64, device=distinct.rows.device)
+        place[distinct.rows] = torch.arange(len(distinct.rows), device=place.device)
+        per_point = 8 * (3 * k * distinct.points.shape[-1] + extra)
+        for rows in distinct.rows.split(max(1, block_bytes // per_point)):
+            nearest = place[neighbours.indices[distinct.replicate][rows, :k]]
+            offsets = distinct.points[nearest].sub_(distinct.points[place[rows], None])
             radius = torch.linalg.vector_norm(offsets, dim=-1).amax(-1)
-            yield Neighbourhoods((*some.replicate, rows), offsets.div_(radius[:, None, None]))
+            yield Neighbourhoods((*distinct.replicate, rows), offsets.div_(radius[:, None, None]))

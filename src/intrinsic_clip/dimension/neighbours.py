@@ -19,18 +19,18 @@ from intrinsic_clip.dimension.scaling import exponent_of
 
 SPARE = 6  # candidates beyond k: rounding must stay below the gap between the k-th and the last of them
 TIE = 1e-9  # relative: which of two points whose squared distances are this close is k-th does not matter
-CACHE_BYTES = 2**21  # what a core keeps at hand
-NEGLIGIBLE = 1e-130  # beside a largest component of 1: differences among such would vanish when squared
+CACHE_BYTES = 2**21  # of a core
+NEGLIGIBLE = 1e-130  # next to a largest component of 1: squared differences of such numbers would vanish
 
 
 @dataclass(frozen=True)
 class Neighbours:
-    """Every point's k nearest other points.
+    """The k nearest other points of every point.
 
     Attributes:
-        points: what was searched, `(*R, n, d)`.
+        points: the points searched, `(*R, n, d)`.
         distances: Euclidean, ascending, float64, `(*R, n, k)`; NaN at points that are not valid.
-        indices: which points they are, int64, `(*R, n, k)`; -1 at points that are not valid.
+        indices: their row numbers, int64, `(*R, n, k)`; -1 at points that are not valid.
         valid: `(*R, n)`; False at NaN or infinite points, at repetitions of an earlier point, and wherever a
             replicate has too few points.
         n: points per replicate, valid or not.
@@ -55,7 +55,7 @@ def nearest_neighbours(points: Tensor, k: int, *, block_bytes: int = 2**28) -> N
     """Find the k nearest other points of every point.
 
     A point that equals an earlier one is counted once, and a row with NaN or infinity not at all: neither is
-    given neighbours nor serves as one. One warning tells how many there were, or that too few are left.
+    given neighbours nor serves as one. One warning says how many there were, or that too few are left.
 
     Args:
         points: `(*R, n, d)`, any floating-point type; each replicate is searched by itself.
@@ -88,20 +88,18 @@ def nearest_neighbours(points: Tensor, k: int, *, block_bytes: int = 2**28) -> N
         for r, replicate in enumerate(flat):
             rows = replicate.isfinite().all(-1).nonzero().squeeze(-1)
             finite = replicate if len(rows) == n else replicate[rows]
-            found = _search(_scaled(finite), k, block_bytes)
+            result = _search(_scaled(finite), k, block_bytes)
             not_finite += n - len(rows)
-            if (
-                found.dims != 1
-            ):  # in one column they are to be expected, and change nothing: the dimension is 1
-                repeated += len(rows) - len(found.rows)
-            if found.distances is None or found.indices is None:
-                too_few.append(len(found.rows))
+            if result.dims != 1:  # in one column repetitions are usual and change nothing: the dimension is 1
+                repeated += len(rows) - len(result.rows)
+            if result.distances is None or result.indices is None:
+                too_few.append(len(result.rows))
                 continue
-            distinct = rows[found.rows]
-            distances[r, distinct] = found.distances
-            indices[r, distinct] = distinct[found.indices]
+            distinct = rows[result.rows]
+            distances[r, distinct] = result.distances
+            indices[r, distinct] = distinct[result.indices]
             valid[r, distinct] = True
-            dims[r] = found.dims
+            dims[r] = result.dims
 
     reason = None
     if too_few:
@@ -122,7 +120,7 @@ def nearest_neighbours(points: Tensor, k: int, *, block_bytes: int = 2**28) -> N
 
 
 def as_neighbours(points: Tensor | Neighbours, k: int) -> Neighbours:
-    """The neighbours given, or those of the points given; at least k of each point.
+    """Return the neighbours given, or search those of the points given; at least k of each point.
 
     Raises:
         ValueError: the neighbours given are fewer than k.
@@ -147,21 +145,37 @@ def _warn(n: int, repeated: int, not_finite: int, reason: str | None) -> None:
 
 
 @dataclass(frozen=True)
-class _Found:
-    rows: Tensor  # the distinct points
-    distances: Tensor | None  # theirs, (len(rows), k); None if they are fewer than k + 1
-    indices: Tensor | None  # places in rows, (len(rows), k)
+class _Result:
+    """The neighbours in one replicate.
+
+    Attributes:
+        rows: row numbers of the distinct points, `(m,)`.
+        distances: ascending, `(m, k)`; None if m < k + 1.
+        indices: positions in `rows`, `(m, k)`; None if m < k + 1.
+        dims: columns that vary.
+    """
+
+    rows: Tensor
+    distances: Tensor | None
+    indices: Tensor | None
     dims: int
 
 
 @dataclass(frozen=True)
 class _Scaled:
-    points: Tensor  # float64
-    unit: float  # what a distance of 1 among them is
+    """Points in units in which they can be squared.
+
+    Attributes:
+        points: float64.
+        unit: the length of their distance 1 in the original points.
+    """
+
+    points: Tensor
+    unit: float
 
 
 def _scaled(points: Tensor) -> _Scaled:
-    """A copy whose largest component is about 1, so that squares neither overflow nor vanish."""
+    """Return a copy whose largest component is about 1, so that squares neither overflow nor vanish."""
     copy = points.to(torch.float64, copy=True)
     if not len(points):
         return _Scaled(copy, 1.0)
@@ -173,8 +187,8 @@ def _scaled(points: Tensor) -> _Scaled:
     return _Scaled(copy, 2.0**exponent)
 
 
-def _search(scaled: _Scaled, k: int, block_bytes: int) -> _Found:
-    """Neighbours among the distinct rows of one replicate, `(n, d)` finite."""
+def _search(scaled: _Scaled, k: int, block_bytes: int) -> _Result:
+    """Search the neighbours among the distinct rows of one replicate, `(n, d)` finite."""
     points = scaled.points
     rows = torch.arange(len(points), device=points.device)
     nearest = _nearest(points, k, block_bytes)
@@ -183,13 +197,13 @@ def _search(scaled: _Scaled, k: int, block_bytes: int) -> _Found:
         points = points[rows]
         nearest = _nearest(points, k, block_bytes)
     if nearest is None:
-        return _Found(rows, None, None, 0)
+        return _Result(rows, None, None, 0)
     distances, indices = nearest
-    return _Found(rows, distances * scaled.unit, indices, int((points.amax(0) > points.amin(0)).sum()))
+    return _Result(rows, distances * scaled.unit, indices, int((points.amax(0) > points.amin(0)).sum()))
 
 
 def _first_occurrences(points: Tensor) -> Tensor:
-    """Indices of the rows that equal no earlier row, ascending."""
+    """Return the indices of the rows that equal no earlier row, ascending."""
     hashes = torch.cat([_hash(block) for block in points.split(4096)])
     distinct, group = torch.unique(hashes, return_inverse=True)
     order = torch.arange(len(points), device=points.device)
@@ -198,10 +212,11 @@ def _first_occurrences(points: Tensor) -> Tensor:
 
 
 def _hash(points: Tensor) -> Tensor:
-    """64 bits per row, `(n,)`: alike for two different rows by a chance of about 2^-60.
+    """Hash each row to 64 bits, `(n,)`; two different rows get the same hash with probability about 2^-60.
 
-    A random combination of the row's words modulo 2^64, which does not depend on the order of summation. Words of what
-    was float32 or float16 end in zeros, which no multiplication removes, so their upper half is mixed into the lower.
+    The hash is a random combination of the row's words modulo 2^64, which does not depend on the order of summation.
+    Words of numbers that were float32 or float16 end in zeros, which no multiplication removes, so their upper half is
+    mixed into the lower.
     """
     generator = torch.Generator().manual_seed(0)
     weights = torch.randint(-(2**63), 2**63 - 1, (2, points.shape[1]), generator=generator).to(points.device)
@@ -210,7 +225,7 @@ def _hash(points: Tensor) -> Tensor:
 
 
 def _nearest(points: Tensor, k: int, block_bytes: int) -> tuple[Tensor, Tensor] | None:
-    """Ascending distances and whose they are, `(n, k)`; None if two points coincide or there are no k others."""
+    """Return ascending distances and indices, `(n, k)`; None if two points coincide or there are no k others."""
     n = len(points)
     if n <= k:
         return None
@@ -231,7 +246,7 @@ def _nearest(points: Tensor, k: int, block_bytes: int) -> tuple[Tensor, Tensor] 
 
 
 class _Method(Protocol):
-    """A way to find the neighbours of `rows`: distances and indices `(b, k)`, and where they are certain, `(b,)`."""
+    """A way to search the neighbours of `rows`: distances and indices `(b, k)`, and where they are certain, `(b,)`."""
 
     rows_per_block: int
 
@@ -239,14 +254,14 @@ class _Method(Protocol):
 
 
 def _methods(points: Tensor, k: int, block_bytes: int) -> Iterator[_Method]:
-    """Ways to search, each slower and more certain than the one before it, made when it is their turn."""
+    """Yield ways to search, each slower and more certain than the one before, built only when needed."""
     for dtype in [torch.float32, torch.float64] if _float32_is_float32() else [torch.float64]:
         yield _ByProducts(points, k, dtype, block_bytes)
     yield _ByDifferences(points, k, block_bytes)
 
 
 def _float32_is_float32() -> bool:
-    """Whether products of float32 keep 24 bits, which `torch.set_float32_matmul_precision` can take away."""
+    """Return whether float32 products keep 24 bits, as `torch.set_float32_matmul_precision` decides."""
     try:
         return torch.get_float32_matmul_precision() == "highest"
     except RuntimeError:  # set through one of the per-backend switches, so this one cannot tell
@@ -254,7 +269,7 @@ def _float32_is_float32() -> bool:
 
 
 class _ByProducts:
-    """Candidates by matrix products of a copy about the mean, whose rounding would grow with distance from the origin.
+    """Search by matrix products of a centred copy, since their rounding grows with distance from the origin.
 
     With u the unit roundoff of that copy, ‖b‖² − 2⟨a, b⟩ + ‖a‖² is computed to within (d + 4) u (‖a‖ + ‖b‖)²,
     in whatever order the product is summed (Higham, Accuracy and Stability of Numerical Algorithms, 2002, eq.
@@ -293,22 +308,22 @@ class _ByProducts:
         return distances, indices, closest_left_out >= distances[:, -1].square() * (1 - TIE)
 
     def _distances(self, rows: Tensor, candidates: Tensor) -> Tensor:
-        """From differences, `(b, count)`: without cancellation, a few rows at a time so that they stay in the cache."""
-        found = self.points.new_empty(candidates.shape)
-        blocks = (tensor.split(self.rows_in_cache) for tensor in (rows, candidates, found))
-        for some, theirs, out in zip(*blocks, strict=True):
-            differences = self.points.index_select(0, theirs.flatten()).view(*theirs.shape, -1)
-            torch.linalg.vector_norm(differences.sub_(self.points[some, None]), dim=-1, out=out)
-        return found
+        """Compute distances from differences, `(b, count)`: no cancellation, and a few rows at a time for the cache."""
+        distances = self.points.new_empty(candidates.shape)
+        blocks = (tensor.split(self.rows_in_cache) for tensor in (rows, candidates, distances))
+        for queries, others, out in zip(*blocks, strict=True):
+            differences = self.points.index_select(0, others.flatten()).view(*others.shape, -1)
+            torch.linalg.vector_norm(differences.sub_(self.points[queries, None]), dim=-1, out=out)
+        return distances
 
 
 def _smallest(scores: Tensor, count: int) -> Tensor:
-    """The columns of the `count` smallest of each row, in any order, `(b, count)`.
+    """Return the columns of the `count` smallest of each row, in any order, `(b, count)`.
 
-    The columns fall into groups. What is not in one of the `count` groups with the smallest minima has `count` others
-    before it, so only those groups are looked at: that halves the time of a partition of the whole row.
+    The columns fall into groups. A column outside the `count` groups with the smallest minima has at least `count`
+    smaller ones, so only those groups are searched: that halves the time of a partition of the whole row.
     """
-    size = round(math.sqrt(scores.shape[1] / count))  # as many groups as members of those that are looked at
+    size = round(math.sqrt(scores.shape[1] / count))  # as many groups as members of those that are searched
     if size < 3:
         return _partition(scores, count)
     n_groups = scores.shape[1] // size
@@ -323,14 +338,15 @@ def _smallest(scores: Tensor, count: int) -> Tensor:
 
 
 def _partition(scores: Tensor, count: int) -> Tensor:
-    """The same, of all columns alike; NumPy's takes less than half the time of PyTorch's on a CPU."""
+    """Return the columns of the `count` smallest of each row by one partition of the whole row."""
+    # On a CPU NumPy's takes less than half the time of PyTorch's.
     if scores.device.type == "cpu":
         return torch.from_numpy(np.argpartition(scores.numpy(), count - 1, axis=1)[:, :count])
     return scores.topk(count, largest=False, sorted=False).indices
 
 
 class _ByDifferences:
-    """Without products: slow, and always certain."""
+    """Search by differences instead of products: slow, and always certain."""
 
     def __init__(self, points: Tensor, k: int, block_bytes: int) -> None:
         self.points, self.k = points, k

@@ -1,4 +1,4 @@
-"""How the estimates at the points become one."""
+"""Combine the estimates at the points into one, with its standard error."""
 
 import math
 from typing import Literal, get_args
@@ -10,17 +10,17 @@ Combine = Literal["mean", "harmonic", "median"]
 
 
 def check_combine(combine: str) -> None:
-    """Refuse an unknown way to combine, before the neighbours are searched.
+    """Check that the way to combine is known, before neighbours are searched.
 
     Raises:
-        ValueError: it is none of the three.
+        ValueError: an unknown way.
     """
     if combine not in get_args(Combine):
         raise ValueError(f'combine must be "mean", "harmonic" or "median", got {combine!r}')
 
 
 def combined(pointwise: Tensor, combine: Combine) -> tuple[Tensor, Tensor]:
-    """Mean, harmonic mean or median of the estimates at the points, and its standard error.
+    """Return the mean, harmonic mean or median of the estimates at the points, and its standard error.
 
     The error is sd / √n for the mean, value² · sd(1 / estimate) / √n for the harmonic mean and √(π/2) · sd /
     √n, that of normally distributed estimates, for the median. All take the estimates as independent.
@@ -41,21 +41,21 @@ def combined(pointwise: Tensor, combine: Combine) -> tuple[Tensor, Tensor]:
 
 
 def _error_of_mean(numbers: Tensor) -> Tensor:
-    """sd / √count of what is not NaN along the last axis."""
+    """Return sd / √count along the last axis, NaN left out."""
     count = (~numbers.isnan()).sum(-1).double()
     squares = (numbers - numbers.nanmean(-1, keepdim=True)).square().nansum(-1)
     return (squares / (count - 1) / count).sqrt()
 
 
 def nanmedian(numbers: Tensor) -> Tensor:
-    """Median of what is not NaN along the last axis: the mean of the middle two, unlike torch.nanmedian."""
+    """Return the median along the last axis, NaN left out: the mean of the middle two, unlike torch.nanmedian."""
     return nanquantile(numbers, 0.5)
 
 
 def nanquantile(numbers: Tensor, q: float) -> Tensor:
-    """Quantile of what is not NaN along the last axis, linear between order statistics.
+    """Return the quantile along the last axis, NaN left out, linear between order statistics.
 
-    torch.nanquantile is the same, but for no more than 16 million numbers.
+    `torch.nanquantile` does the same for at most 16 million numbers.
     """
     ordered = torch.nn.functional.pad(numbers, (0, 1), value=math.nan).sort(-1).values  # NaN comes last
     place = ((~numbers.isnan()).sum(-1, keepdim=True) - 1).clamp_min(0).double() * q

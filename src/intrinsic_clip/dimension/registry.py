@@ -1,91 +1,147 @@
-"""Which estimators of intrinsic dimension there are to ask for, and what each is given."""
+"""Estimators of intrinsic dimension by name: how configs, probes and `measure` ask for them.
 
-from collections.abc import Callable, Sequence
+To add an estimator, write a module in this folder with a function that carries the decorator `estimator`. The package
+imports all its modules, so nothing else needs an edit.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Literal
+from types import MappingProxyType
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator
 
-if TYPE_CHECKING:  # PyTorch takes seconds to import: what is measured already does not wait for it
-    from intrinsic_clip.dimension import DimensionEstimate, Neighbours
+from intrinsic_clip.dimension.estimate import DimensionEstimate
+from intrinsic_clip.dimension.neighbours import Neighbours
+from intrinsic_clip.dimension.scikit_dimension import scikit_dimension
 
-WIDE = 100  # neighbours of the estimators that look at neighbourhoods, and of the scale curve
+# The order of tables and charts, and the estimators that `measure` runs unless told otherwise.
+DEFAULT = ("mle", "twonn", "gride", "correlation_integral", "method_of_moments", "mada", "tle", "local_pca")
+WIDE = 100  # neighbours of the estimators that use wide neighbourhoods, and of the scale curve
+
+Function = TypeVar("Function", bound=Callable[..., DimensionEstimate])
 
 
 @dataclass(frozen=True)
-class Estimator:
-    """How an estimator is called.
+class _Entry:
+    function: Callable[..., DimensionEstimate]
+    neighbours: int | Literal["k", "wide"]
+    on_all_rows: bool
 
-    Attributes:
-        k: how many neighbours it uses: a number, or which of the user's two.
-        on_all: whether it is cheap enough for all rows.
-        takes_k: whether the number is an option.
+
+_entries: dict[str, _Entry] = {}
+
+
+def estimator(
+    *, neighbours: int | Literal["k", "wide"], on_all_rows: bool = False
+) -> Callable[[Function], Function]:
+    """Register the decorated estimator under its own name, for configs, probes and `measure`.
+
+    The function takes points `(*R, n, d)` or `Neighbours` first and returns a `DimensionEstimate`.
+
+    Args:
+        neighbours: how many neighbours it uses of each point: a fixed number, or one of the user's two numbers, which
+            it then takes as its option `k`: "k" (20 by default) or "wide" (100 by default).
+        on_all_rows: whether it is fast enough for all rows; otherwise `measure` gives it a sample of them.
+
+    Raises:
+        ValueError: a name that another function has, or a function without the option `k` that is to get one.
+
+    Example:
+        A file `dimension/first_distance.py` that makes `estimators=[first_distance]` work::
+
+            @estimator(neighbours=1, on_all_rows=True)
+            def first_distance(points: Tensor | Neighbours) -> DimensionEstimate:
+                neighbours = as_neighbours(points, 1)
+                ...
+                return conclude(neighbours, 1, value, standard_error, None, "why there is no value")
     """
 
-    k: int | Literal["k", "wide"]
-    on_all: bool = False
-    takes_k: bool = True
+    def register(function: Function) -> Function:
+        name = function.__name__
+        if name in _entries and _entries[name].function.__module__ != function.__module__:
+            raise ValueError(f"{_entries[name].function.__module__} has an estimator {name} already")
+        if isinstance(neighbours, str) and "k" not in inspect.signature(function).parameters:
+            raise ValueError(f'{name} needs an option k to be registered with neighbours="{neighbours}"')
+        _entries[name] = _Entry(function, neighbours, on_all_rows)
+        return function
+
+    return register
 
 
-OURS = {
-    "mle": Estimator("k", on_all=True),
-    "twonn": Estimator(2, on_all=True, takes_k=False),
-    "gride": Estimator(2, on_all=True, takes_k=False),
-    "correlation_integral": Estimator(20, takes_k=False),
-    "method_of_moments": Estimator("wide"),
-    "mada": Estimator("k"),
-    "tle": Estimator("k"),
-    "local_pca": Estimator("wide"),
-}
-DEFAULT = tuple(OURS)
+def registered() -> Mapping[str, Callable[..., DimensionEstimate]]:
+    """Return the registered estimators by name: the default ones in their order, then the others by name."""
+    others = sorted(_entries.keys() - set(DEFAULT))
+    names = [name for name in (*DEFAULT, *others) if name in _entries]
+    return MappingProxyType({name: _entries[name].function for name in names})
 
 
-def check(names: Sequence[str]) -> Sequence[str]:
-    """The names, or ValueError where one is neither ours nor scikit-dimension's, or is there twice."""
+def check_names(names: Sequence[str]) -> Sequence[str]:
+    """Check that each name is that of a registered estimator or a class of `skdim.id`, and there once.
+
+    Returns:
+        The names.
+
+    Raises:
+        ValueError: an unknown name, or one that is there twice.
+    """
     if len(set(names)) < len(names):
         raise ValueError("must name each estimator once")
-    others = [name for name in names if name not in OURS]
+    others = [name for name in names if name not in _entries]
     if not others:
         return names
     try:
         import skdim
     except ImportError as error:
         raise ValueError(
-            f"{others[0]} is none of {', '.join(OURS)}, and would have to come from scikit-dimension, "
+            f"there is no estimator {others[0]}; there is {', '.join(registered())}. More are in scikit-dimension, "
             "which is not installed: pip install scikit-dimension"
         ) from error
-    known = [name for name, value in vars(skdim.id).items() if isinstance(value, type)]
+    classes = [name for name, value in vars(skdim.id).items() if isinstance(value, type)]
     for name in others:
-        if name not in known:
+        if name not in classes:
             raise ValueError(
-                f"there is no estimator {name}; there is {', '.join(OURS)}, "
-                f"and of scikit-dimension {', '.join(known)}"
+                f"there is no estimator {name}; there is {', '.join(registered())}, "
+                f"and of scikit-dimension {', '.join(classes)}"
             )
     return names
 
 
-Names = Annotated[Sequence[str], AfterValidator(check)]  # in a config
+EstimatorNames = Annotated[Sequence[str], AfterValidator(check_names)]  # the type of an argument in a config
 
 
-def is_on_all(name: str) -> bool:
-    """Whether it gets all rows, not a sample."""
-    return name in OURS and OURS[name].on_all
+def runs_on_all_rows(name: str) -> bool:
+    """Return whether the estimator is fast enough for all rows; otherwise it gets a sample."""
+    return name in _entries and _entries[name].on_all_rows
 
 
-def needed(name: str, k: int, wide: int = WIDE) -> int:
-    """How many neighbours it wants."""
-    wanted = OURS[name].k if name in OURS else 1
-    return wanted if isinstance(wanted, int) else {"k": k, "wide": wide}[wanted]
+def neighbours_needed(name: str, k: int, wide: int = WIDE) -> int:
+    """Return the number of neighbours of each point that the estimator uses.
+
+    Args:
+        name: of a registered estimator or of a class of `skdim.id`.
+        k: the user's number for estimators registered with "k".
+        wide: the user's number for estimators registered with "wide".
+    """
+    if name not in _entries:
+        return 1  # scikit-dimension searches its own
+    neighbours = _entries[name].neighbours
+    return neighbours if isinstance(neighbours, int) else {"k": k, "wide": wide}[neighbours]
 
 
-def prepared(
-    name: str, k: int, available: int, wide: int = WIDE
-) -> Callable[["Neighbours"], "DimensionEstimate"]:
-    """The estimator as a function of neighbours, with as many of them as it wants and there are."""
-    from intrinsic_clip import dimension
+def prepare(name: str, k: int, available: int, wide: int = WIDE) -> Callable[[Neighbours], DimensionEstimate]:
+    """Return the estimator as a function of neighbours, its options set.
 
-    if name not in OURS:
-        return partial(dimension.scikit_dimension, estimator=name)
-    options = {"k": min(needed(name, k, wide), available)} if OURS[name].takes_k else {}
-    return partial(getattr(dimension, name), **options)
+    Args:
+        name: of a registered estimator or of a class of `skdim.id`.
+        k, wide: as for `neighbours_needed`.
+        available: neighbours of each point that there are; the option `k` is at most this.
+    """
+    if name not in _entries:
+        return partial(scikit_dimension, estimator=name)
+    entry = _entries[name]
+    if isinstance(entry.neighbours, int):
+        return entry.function
+    return partial(entry.function, k=min(neighbours_needed(name, k, wide), available))

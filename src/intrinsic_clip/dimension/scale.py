@@ -14,11 +14,11 @@ from intrinsic_clip.dimension.mle import mle
 
 @dataclass(frozen=True)
 class Plateau:
-    """The scales over which a curve is level.
+    """The range of scales over which a curve is level.
 
     Attributes:
-        value: mean of the curve over them, `(*R,)`; NaN where there are none.
-        start, stop: which they are, `at[start:stop]`, int64 `(*R,)`; both 0 where there are none.
+        value: mean of the curve over the range, `(*R,)`; NaN where there is no plateau.
+        start, stop: the range, `at[start:stop]`, int64 `(*R,)`; both 0 where there is no plateau.
     """
 
     value: Tensor
@@ -33,8 +33,8 @@ class ScaleCurve:
     Attributes:
         at: the s scales: n1 of `gride_scales`, rows of `sample_size_curve`.
         value: the estimates, `(*R, s)`; NaN where there is none.
-        standard_error: theirs, `(*R, s)`.
-        radius: the distance looked at, `(*R, s)`, None if it is not known.
+        standard_error: of the estimates, `(*R, s)`.
+        radius: the distance at each scale, `(*R, s)`; None if it is not known.
         n: points per replicate.
         reason: why a value is NaN, else None.
     """
@@ -47,9 +47,9 @@ class ScaleCurve:
     reason: str | None = None
 
     def plateau(self, tolerance: float = 0.05) -> Plateau:
-        """The longest run of two or more consecutive scales that all lie within tolerance of their mean.
+        """Find the longest run of two or more consecutive scales that all lie within tolerance of their mean.
 
-        Of runs equally long it is the one at the smallest scales, which is that of the largest samples.
+        Among equally long runs the one at the smallest scales, that of the largest samples, is taken.
 
         Args:
             tolerance: the largest deviation from the mean of the run, as a share of it.
@@ -63,14 +63,14 @@ class ScaleCurve:
             run = self.value[..., first:last]
             mean = run.mean(-1)
             level = ((run - mean[..., None]).abs() <= tolerance * mean[..., None].abs()).all(-1)
-            found = level & (stop == 0)
-            value = torch.where(found, mean, value)
-            start, stop = start.masked_fill(found, first), stop.masked_fill(found, last)
+            longest = level & (stop == 0)
+            value = torch.where(longest, mean, value)
+            start, stop = start.masked_fill(longest, first), stop.masked_fill(longest, last)
         return Plateau(value, start, stop)
 
     @property
     def plateau_value(self) -> Tensor:
-        """The mean over the plateau, `(*R,)`; NaN where no two consecutive scales lie within 5 % of their mean."""
+        """Return the mean over the plateau of tolerance 5 %, `(*R,)`; NaN where there is no plateau."""
         return self.plateau().value
 
 
@@ -84,7 +84,7 @@ def sample_size_curve(
     seed: int = 0,
     **options: Any,
 ) -> ScaleCurve:
-    """Intrinsic dimension against sample size: fewer points lie farther apart, and show a larger scale.
+    """Estimate the dimension against sample size: fewer points lie farther apart and show a larger scale.
 
     The rows are shuffled once and cut into disjoint subsets of each size; the value is the mean over the
     subsets (Facco, d'Errico, Rodriguez, Laio, *Estimating the intrinsic dimension of datasets by a minimal
@@ -99,11 +99,11 @@ def sample_size_curve(
         points: `(*R, n, d)`. Duplicates and rows with NaN are part of the size, and are left out by the
             estimator in each subset.
         estimator: called with points and options.
-        sizes: rows per subset; n, n/2, n/4, … down to min_size unless given.
-        min_size: the smallest of those.
-        max_subsets: of each size, at most.
-        seed: of the shuffle, which is the same for every replicate.
-        options: for the estimator.
+        sizes: rows per subset; None: n, n/2, n/4, … down to min_size.
+        min_size: the smallest size if none are given.
+        max_subsets: the most subsets of one size.
+        seed: seed of the shuffle, which is the same for every replicate.
+        options: passed to the estimator.
 
     Returns:
         The curve `(*R, s)` at the sizes, the largest first; no radius.

@@ -1,4 +1,4 @@
-"""The unit in which points can be squared."""
+"""The power of two by which points are scaled before they are squared."""
 
 import math
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def exponent_of(points: Tensor) -> int:
-    """e such that points / 2^e have a largest component of about 1: their squares neither overflow nor vanish.
+    """Return e such that points / 2^e have a largest component of about 1: squares neither overflow nor vanish.
 
     A power of two rounds nothing.
     """

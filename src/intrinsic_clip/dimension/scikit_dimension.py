@@ -1,4 +1,4 @@
-"""Any estimator of the scikit-dimension package, for those that are not built here."""
+"""Any estimator of the scikit-dimension package, for those that are not implemented here."""
 
 import inspect
 import math
@@ -10,7 +10,7 @@ from torch import Tensor
 from intrinsic_clip.dimension.estimate import DimensionEstimate, conclude
 from intrinsic_clip.dimension.neighbours import Neighbours, as_neighbours
 
-FIT_OPTIONS = ("n_neighbors", "comb")  # of those that fit() takes, not the constructor
+FIT_OPTIONS = ("n_neighbors", "comb")  # options that fit() takes, not the constructor
 
 
 def scikit_dimension(
@@ -20,7 +20,7 @@ def scikit_dimension(
     standard_error: bool = False,
     **options: Any,
 ) -> DimensionEstimate:
-    """Intrinsic dimension by an estimator of `skdim.id`, such as DANCo, ESS, FisherS, KNN, MiND_ML or PH.
+    """Estimate the dimension by a class of `skdim.id`, such as DANCo, ESS, FisherS, KNN, MiND_ML or PH.
 
     It is fitted on the CPU to the distinct finite points of each replicate in turn, as float64 and without
     the columns that do not vary. Source and definition of each are in its own documentation (Bac, Mirkes,
@@ -34,9 +34,9 @@ def scikit_dimension(
     Args:
         points: `(*R, n, d)`, or their neighbours, of which only the points are used.
         estimator: the name of a class of `skdim.id`.
-        standard_error: whether to estimate it.
+        standard_error: whether to estimate the standard error.
         options: for the class, or for its `fit` (n_neighbors, comb). A `random_state` is 0 unless given, so
-            that results repeat.
+            that results can be repeated.
 
     Returns:
         Value and standard error `(*R,)` and, if the estimator has it, pointwise `(*R, n)`; NaN where it fails,
@@ -52,13 +52,13 @@ def scikit_dimension(
         raise ImportError(
             "scikit_dimension needs scikit-dimension: pip install scikit-dimension"
         ) from missing
-    known: dict[str, Any] = {name: kind for name, kind in vars(skdim.id).items() if inspect.isclass(kind)}
-    if estimator not in known:
-        raise ValueError(f"skdim.id has no estimator {estimator!r}, only {', '.join(sorted(known))}")
-    for_class, for_fit = _sort_options(known[estimator], options)
+    classes: dict[str, Any] = {name: kind for name, kind in vars(skdim.id).items() if inspect.isclass(kind)}
+    if estimator not in classes:
+        raise ValueError(f"skdim.id has no estimator {estimator!r}, only {', '.join(sorted(classes))}")
+    class_options, fit_options = _sort_options(classes[estimator], options)
 
     def fitted(rows: Tensor) -> Any:
-        return known[estimator](**for_class).fit(rows.numpy(), **for_fit)
+        return classes[estimator](**class_options).fit(rows.numpy(), **fit_options)
 
     neighbours = as_neighbours(points, 1)
     value = torch.full_like(neighbours.dims, math.nan, dtype=torch.float64)
@@ -70,35 +70,35 @@ def scikit_dimension(
         rows = neighbours.points.detach()[replicate][valid].double().cpu()
         rows = rows[:, (rows != rows[0]).any(0)]
         try:
-            whole = fitted(rows)
-            value[replicate] = float(whole.dimension_)
-            if hasattr(whole, "dimension_pw_"):
+            model = fitted(rows)
+            value[replicate] = float(model.dimension_)
+            if hasattr(model, "dimension_pw_"):
                 has_pointwise = True
-                pointwise[(*replicate, valid)] = torch.as_tensor(whole.dimension_pw_).to(pointwise)
+                pointwise[(*replicate, valid)] = torch.as_tensor(model.dimension_pw_).to(pointwise)
             if standard_error:
                 order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))
                 quarters = [float(fitted(rows[order[i::4]]).dimension_) for i in range(4)]
                 error[replicate] = torch.tensor(quarters, dtype=torch.float64).std() / 2
-        except Exception as problem:  # whatever it is, the other replicates and estimators go on
+        except Exception as problem:  # of any kind: the other replicates and estimators still run
             failures.append(f"{estimator} failed: {type(problem).__name__}: {problem}")
     failure = "; ".join(dict.fromkeys(failures)) or f"{estimator} gave no finite number"
     return conclude(neighbours, None, value, error, pointwise if has_pointwise else None, failure)
 
 
 def _sort_options(kind: Any, options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The options for the class and those for its fit.
+    """Split the options into those for the class and those for its `fit`.
 
     Raises:
         ValueError: an option that neither takes.
     """
-    of_class = list(inspect.signature(kind).parameters)
-    of_fit = [name for name in FIT_OPTIONS if name in inspect.signature(kind.fit).parameters]
-    unknown = [name for name in options if name not in of_class + of_fit]
+    class_names = list(inspect.signature(kind).parameters)
+    fit_names = [name for name in FIT_OPTIONS if name in inspect.signature(kind.fit).parameters]
+    unknown = [name for name in options if name not in class_names + fit_names]
     if unknown:
         raise ValueError(
-            f"{kind.__name__} has no option {', '.join(unknown)}, only {', '.join(of_class + of_fit)}"
+            f"{kind.__name__} has no option {', '.join(unknown)}, only {', '.join(class_names + fit_names)}"
         )
-    for_class = {name: option for name, option in options.items() if name in of_class}
-    if "random_state" in of_class:
-        for_class.setdefault("random_state", 0)
-    return for_class, {name: option for name, option in options.items() if name in of_fit}
+    class_options = {name: option for name, option in options.items() if name in class_names}
+    if "random_state" in class_names:
+        class_options.setdefault("random_state", 0)
+    return class_options, {name: option for name, option in options.items() if name in fit_names}

@@ -1,8 +1,8 @@
-"""How many linear directions points spread over: estimators that read the spectrum of second moments.
+"""Linear dimensions: estimators from the spectrum of second moments.
 
-They say in how many dimensions the points lie when the representation is taken as it is, a curve through ten
-columns being ten; the neighbour-based estimators say how many coordinates it takes to move among the points.
-Values are those of the sample: of n rows the spectrum has at most n − 1 directions.
+They count the linear directions over which points spread, so that a curve through ten columns has ten; the
+neighbour-based estimators count the coordinates that it takes to move among the points. Values are those of the
+sample: the spectrum of n rows has at most n − 1 directions.
 """
 
 import math
@@ -16,16 +16,16 @@ from torch import Tensor
 from intrinsic_clip.dimension.estimate import DimensionEstimate
 from intrinsic_clip.dimension.scaling import exponent_of
 
-SAME = 1e-12  # shares of variance this close are equal: they differ by rounding
+SAME = 1e-12  # shares of variance this close count as equal: they differ by rounding
 
 
 class _Moments(NamedTuple):
     """Second moments of n rows, scaled by 2^−exponent, along their q principal directions.
 
     Attributes:
-        values: mean squares, largest first but for those that are zero up to rounding, `(q,)`.
-        squares: every row's squared coordinates, of which they are the mean, `(n, q)`.
-        exponent: of the scale.
+        values: mean squares, largest first except those that are zero up to rounding, `(q,)`.
+        squares: every row's squared coordinates, whose means are the values, `(n, q)`.
+        exponent: exponent of the scale.
         dims: columns that are not all zero (after centring, if the rows were centred).
     """
 
@@ -36,7 +36,7 @@ class _Moments(NamedTuple):
 
 
 def spectrum(points: Tensor) -> Tensor:
-    """Eigenvalues of the covariance, largest first, in squared units of the points.
+    """Return the eigenvalues of the covariance, largest first, in squared units of the points.
 
     They are `explained_variance_` of scikit-learn's PCA (sums of squares over n − 1), with zeros up to d.
     Rows with NaN or infinity are left out; duplicates count as often as they occur.
@@ -62,13 +62,13 @@ def spectrum(points: Tensor) -> Tensor:
 
 
 def participation_ratio(points: Tensor) -> DimensionEstimate:
-    """(Σ λ)² / Σ λ² of the covariance's eigenvalues: d if all are alike, 1 if one has all the variance.
+    """Estimate (Σ λ)² / Σ λ² of the covariance's eigenvalues: d if all are alike, 1 if one has all variance.
 
     Gao and others, *A theory of multineuronal dimensionality, dynamics and measurement*, bioRxiv 214262, 2017;
     the value is that of `skdim.id.lPCA(ver="participation_ratio")`. With C the covariance, z a centred row and
     V the value, a row moves V by V (2 (|z|² − tr C) / tr C − 2 (zᵀ C z − tr C²) / tr C²) / n to first order,
-    and the standard error is the standard deviation of that over the rows, times √n. It knows nothing of the
-    bias, by which the value is too small by about V² / n for Gaussian points.
+    and the standard error is the standard deviation of that over the rows, times √n. It ignores the bias, by
+    which the value is too small by about V² / n for Gaussian points.
 
     Args:
         points: `(*R, n, d)`. Rows with NaN or infinity are left out with a warning; duplicates are not, since
@@ -92,7 +92,7 @@ def participation_ratio(points: Tensor) -> DimensionEstimate:
 
 
 def effective_rank(points: Tensor, center: bool = False) -> DimensionEstimate:
-    """exp of the entropy of the singular values, each divided by their sum.
+    """Estimate the effective rank: exp of the entropy of the singular values, each divided by their sum.
 
     Roy, Vetterli, *The effective rank: a measure of effective dimensionality*, EUSIPCO 2007, definition 1; of
     an embedding matrix it is RankMe (Garrido and others, *RankMe: assessing the downstream performance of
@@ -127,14 +127,14 @@ def effective_rank(points: Tensor, center: bool = False) -> DimensionEstimate:
 
 
 def components(points: Tensor, variance: float = 0.95) -> DimensionEstimate:
-    """The fewest principal components that hold a share of the variance.
+    """Count the fewest principal components that hold a share of the variance.
 
     Fukunaga, *Introduction to statistical pattern recognition*, 1990, section 9.1; the value is that of
     `skdim.id.lPCA(ver="ratio", alphaRatio=variance)`, but a share missed by rounding only counts as held.
     The value is a quantile of the spectrum, so its standard error is that of the share F the components hold,
     over the share p of the last of them: with c a row's coordinates and tr C the total variance, a row moves F
-    by (Σ_{j≤k} c_j² − F |c|²) / (n tr C). It does not know that the value changes in steps, and with few rows
-    per column it is too large (up to 1.8 times the spread on heavy-tailed samples of n = 2 d).
+    by (Σ_{j≤k} c_j² − F |c|²) / (n tr C). It ignores that the value changes in steps, and with few rows per
+    column it is too large (up to 1.8 times the spread on heavy-tailed samples of n = 2 d).
 
     Args:
         points: `(*R, n, d)`. Rows with NaN or infinity are left out with a warning; duplicates are not, since
@@ -165,7 +165,7 @@ def components(points: Tensor, variance: float = 0.95) -> DimensionEstimate:
 def _conclude(
     points: Tensor, formula: Callable[[_Moments], tuple[Tensor, Tensor]], centre: bool
 ) -> DimensionEstimate:
-    """The estimate whose value, and n times each row's influence on it, the formula gives for one replicate."""
+    """Estimate by a formula that gives, for one replicate, the value and n times each row's influence on it."""
 
     def with_error(moments: _Moments) -> Tensor:
         if moments.dims == 1:
@@ -182,9 +182,9 @@ def _conclude(
 def _per_replicate(
     points: Tensor, formula: Callable[[_Moments], Tensor], size: int, centre: bool, collapsed: str | None
 ) -> tuple[Tensor, str | None]:
-    """What the formula gives for each replicate, `(*R, size)`, and why it is NaN for some.
+    """Apply the formula to each replicate; return the results, `(*R, size)`, and why some are NaN.
 
-    With `collapsed`, the reason to report, replicates without any direction are NaN too.
+    With `collapsed`, the reason to report for them, replicates without any direction are NaN too.
     """
     if points.ndim < 2 or points.shape[-1] < 1:
         raise ValueError(f"points must be (*R, n, d) with d >= 1, got shape {tuple(points.shape)}")
@@ -225,7 +225,7 @@ def _where(reason: str, count: int, points: Tensor) -> str:
 
 
 def _moments(rows: Tensor, centre: bool) -> _Moments:
-    """Those of finite float64 rows, `(n, d)`."""
+    """Compute the moments of finite float64 rows, `(n, d)`."""
     rows, first = _scaled(rows)
     if centre:
         rows = rows - rows[0]  # first, so that a constant column is zero, which rounding of its mean prevents
@@ -234,12 +234,12 @@ def _moments(rows: Tensor, centre: bool) -> _Moments:
     dims = int((rows != 0).any(0).sum())
     if len(rows) < rows.shape[1]:
         rows = torch.linalg.qr(rows.mT, mode="r").R.mT  # coordinates in an orthonormal basis of their span
-    # The eigenvalues themselves would be right to rounding of the largest only: √λ to 1e-8 of it, not 1e-16.
+    # Taken as eigenvalues they would be right to rounding of the largest only: √λ to 1e-8 of it, not 1e-16.
     squares = (rows @ torch.linalg.eigh(rows.mT @ rows).eigenvectors.flip(-1)).square_()
     return _Moments(squares.mean(0), squares, first + second, dims)
 
 
 def _scaled(rows: Tensor) -> tuple[Tensor, int]:
-    """The rows in units of 2^exponent, in which they can be squared, and the exponent."""
+    """Return the rows in units of 2^exponent, in which they can be squared, and the exponent."""
     exponent = exponent_of(rows)
     return rows * 2.0**-exponent, exponent

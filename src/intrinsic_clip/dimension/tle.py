@@ -10,11 +10,13 @@ from intrinsic_clip.dimension.mle import EQUIDISTANT
 from intrinsic_clip.dimension.neighbourhoods import neighbourhoods
 from intrinsic_clip.dimension.neighbours import Neighbours, as_neighbours
 from intrinsic_clip.dimension.pointwise import Combine, check_combine, combined
+from intrinsic_clip.dimension.registry import estimator
 
-CLOSE = 1e-6  # beside a radius of 1: of squared distances below this a product leaves fewer than 10 digits
-PAIR_MATRICES = 12  # of k × k numbers that exist at a time
+CLOSE = 1e-6  # for a radius of 1: products leave fewer than 10 digits of squared distances below this
+PAIR_MATRICES = 12  # k × k matrices per point in memory at a time
 
 
+@estimator(neighbours="k")
 def tle(
     points: Tensor | Neighbours,
     k: int = 20,
@@ -23,7 +25,7 @@ def tle(
     *,
     block_bytes: int = 2**26,
 ) -> DimensionEstimate:
-    """Intrinsic dimension from the distances of the k nearest neighbours to the point and among themselves.
+    """Estimate the dimension from the distances of the k nearest neighbours to the point and to each other.
 
     Every pair of neighbours x_i, x_j of a point gives two more measurements than their distances: how far x_j
     is from x_i, and from the reflection of x_i in the point, both measured as if the neighbourhood of radius
@@ -66,21 +68,21 @@ def tle(
     check_combine(combine)
     neighbours = as_neighbours(points, k)
     pointwise = torch.full_like(neighbours.distances[..., 0], math.nan)
-    for some in neighbourhoods(neighbours, k, PAIR_MATRICES * k**2, block_bytes):
-        pointwise[some.where] = _estimate(some.offsets, epsilon, block_bytes)
+    for block in neighbourhoods(neighbours, k, PAIR_MATRICES * k**2, block_bytes):
+        pointwise[block.where] = _estimate(block.offsets, epsilon, block_bytes)
     value, standard_error = combined(pointwise, combine)
     return conclude(neighbours, k, value, standard_error, pointwise, EQUIDISTANT)
 
 
 def _estimate(offsets: Tensor, epsilon: float, block_bytes: int) -> Tensor:
-    """The estimate from each neighbourhood, `(b, k, d)` in units of its radius."""
+    """Estimate the dimension from each neighbourhood, `(b, k, d)` in units of its radius."""
     k = offsets.shape[-2]
     products = offsets @ offsets.mT
     squares = products.diagonal(dim1=-2, dim2=-1).clamp(max=1.0)
     sums = squares[..., :, None] + squares[..., None, :]
-    apart = _resolved(sums - 2 * products, offsets, -1, block_bytes)
+    direct = _resolved(sums - 2 * products, offsets, -1, block_bytes)
     reflected = _resolved(sums + 2 * products, offsets, 1, block_bytes)
-    s, t = _measured(squares, apart), _measured(squares, reflected)
+    s, t = _measured(squares, direct), _measured(squares, reflected)
 
     kept = (s > 0) & (t > 0) & (s >= epsilon) & (t >= epsilon)  # and not NaN
     kept.diagonal(dim1=-2, dim2=-1).fill_(False)
@@ -94,7 +96,7 @@ def _estimate(offsets: Tensor, epsilon: float, block_bytes: int) -> Tensor:
 
 
 def _resolved(squares: Tensor, offsets: Tensor, sign: int, block_bytes: int) -> Tensor:
-    """Squared lengths `(b, k, k)` of offset_i + sign · offset_j; small ones from the vectors themselves."""
+    """Return squared lengths `(b, k, k)` of offset_i + sign · offset_j, small ones from the vectors themselves."""
     small = (squares < CLOSE).triu(1).nonzero()
     for b, i, j in (part.unbind(-1) for part in small.split(max(1, block_bytes // (24 * offsets.shape[-1])))):
         exact = (offsets[b, i] + sign * offsets[b, j]).square().sum(-1)
@@ -102,13 +104,13 @@ def _resolved(squares: Tensor, offsets: Tensor, sign: int, block_bytes: int) -> 
     return squares
 
 
-def _measured(squares: Tensor, apart: Tensor) -> Tensor:
-    """s of every pair, `(b, k, k)`, from squared distances to the point `(b, k)` and of the pair, r being 1.
+def _measured(squares: Tensor, pair_squares: Tensor) -> Tensor:
+    """Return s of every pair, `(b, k, k)`, from squared distances to the point `(b, k)` and of the pair, r = 1.
 
-    Of the two ways to write the root of the quadratic equation each pair takes the one that cancels nothing,
+    Of the two ways to write the root of the quadratic equation each pair takes the one without cancellation,
     which also covers D_i = r.
     """
     first, second = squares[..., :, None], squares[..., None, :]
-    slope = first + apart - second
-    root = (slope.square() + 4 * apart * (1 - first)).sqrt()
-    return torch.where(slope > 0, 2 * apart / (root + slope), (root - slope) / (2 * (1 - first)))
+    slope = first + pair_squares - second
+    root = (slope.square() + 4 * pair_squares * (1 - first)).sqrt()
+    return torch.where(slope > 0, 2 * pair_squares / (root + slope), (root - slope) / (2 * (1 - first)))

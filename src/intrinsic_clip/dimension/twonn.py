@@ -7,12 +7,14 @@ from torch import Tensor
 
 from intrinsic_clip.dimension.estimate import DimensionEstimate, conclude
 from intrinsic_clip.dimension.neighbours import Neighbours, as_neighbours
+from intrinsic_clip.dimension.registry import estimator
 
 NO_SLOPE = "fewer than 2 ratios of neighbour distances are left, or all are 1, so no line can be fitted"
 
 
+@estimator(neighbours=2, on_all_rows=True)
 def twonn(points: Tensor | Neighbours, discard_fraction: float = 0.1) -> DimensionEstimate:
-    """Intrinsic dimension from the ratio μ = R_2 / R_1 of the two nearest neighbours' distances.
+    """Estimate the dimension from the ratio μ = R_2 / R_1 of the two nearest neighbours' distances.
 
     log μ is exponential with the dimension as its rate, so −log(1 − F(μ)) is a line through the origin in log
     μ whose slope is the dimension. It is fitted by least squares to the ordered ratios, F(μ_(i)) = i / N,

@@ -6,15 +6,20 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from intrinsic_clip.encoders.inputs import of_length, prepared
-from intrinsic_clip.encoders.projections import Features, take_projections
+from intrinsic_clip.encoders.preprocessing import fit_context_length, prepare_images
+from intrinsic_clip.encoders.projections import FeatureLayer, take_projections
 from intrinsic_clip.errors import ConfigError
 
 Trainable = Literal["heads", "towers", "all"]
 
 
 def fine_tuned(
-    model: Any, name: str, features: Features, trainable: Trainable, output_dim: int | None, batch_size: int
+    model: Any,
+    name: str,
+    features: FeatureLayer,
+    trainable: Trainable,
+    output_dim: int | None,
+    batch_size: int,
 ) -> tuple[nn.Module, nn.Module]:
     """f of images `(n, 3, h, w)` in [0, 1] and g of token ids `(n, length)`, each a tower and a head.
 
@@ -40,9 +45,9 @@ def fine_tuned(
     visual = model.visual
     preparation = visual.preprocess_cfg
     text = _TextPart(model)
-    f = FineTuned(visual, heads[0], lambda images: prepared(images, preparation), trainable, batch_size)
+    f = FineTuned(visual, heads[0], lambda images: prepare_images(images, preparation), trainable, batch_size)
     length = model.context_length
-    g = FineTuned(text, heads[1], lambda ids: of_length(ids.long(), length), trainable, batch_size)
+    g = FineTuned(text, heads[1], lambda ids: fit_context_length(ids.long(), length), trainable, batch_size)
     return f, g
 
 

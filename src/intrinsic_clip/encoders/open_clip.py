@@ -4,8 +4,9 @@ import difflib
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from pydantic import PositiveInt
@@ -13,8 +14,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from intrinsic_clip.encoders.fine_tuning import Trainable, fine_tuned
-from intrinsic_clip.encoders.inputs import check_inputs, of_length, prepared
-from intrinsic_clip.encoders.projections import Features, take_projections
+from intrinsic_clip.encoders.preprocessing import check_images_and_tokens, fit_context_length, prepare_images
+from intrinsic_clip.encoders.projections import FeatureLayer, take_projections
 from intrinsic_clip.errors import ConfigError
 
 VOCABULARY = 49408  # of open_clip's own tokenizer
@@ -34,9 +35,6 @@ class OpenClip:
         device: where to compute; None: a GPU where there is one.
         features: after the projection, or the towers' own before it.
         trainable, output_dim: what `encoders` trains, and the size of new heads, see `fine_tuned`.
-
-    Raises:
-        ConfigError: there is no such model, its weights cannot be had or do not fit, or its tokenizer is another.
     """
 
     def __init__(
@@ -45,21 +43,45 @@ class OpenClip:
         pretrained: str | None = None,
         batch_size: PositiveInt = 64,
         device: str | None = None,
-        features: Features = "projected",
+        features: FeatureLayer = "projected",
         trainable: Trainable = "heads",
         output_dim: PositiveInt | None = None,
     ) -> None:
-        self.name = LOCAL + model if Path(model).is_dir() else model
-        self.batch_size = batch_size
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.requested_model, self.pretrained, self.batch_size = model, pretrained, batch_size
+        self.requested_device = device
         self.layer, self.trainable, self.output_dim = features, trainable, output_dim
-        self.model = _load(self.name, pretrained).to(self.device).eval()
-        if features == "tower":
-            take_projections(self.model, self.name)
+
+    @cached_property
+    def model(self) -> Any:
+        """The model, loaded at first use.
+
+        Raises:
+            ConfigError: there is no such model, its weights cannot be had or do not fit, or its tokenizer is another.
+        """
+        with torch.inference_mode(False):  # weights made in inference mode could not be trained later
+            model = _load(self.name, self.pretrained).to(self.device).eval()
+            if self.layer == "tower":
+                take_projections(model, self.name)
+        return model
+
+    def load(self) -> Self:
+        """Load the model now, so that an error comes before anything else is done; see `model`."""
+        _ = self.model
+        return self
+
+    @cached_property
+    def name(self) -> str:
+        """The model as open_clip names it; a folder is `local-dir:FOLDER`."""
+        return LOCAL + self.requested_model if Path(self.requested_model).is_dir() else self.requested_model
+
+    @cached_property
+    def device(self) -> torch.device:
+        """Where the model computes."""
+        return torch.device(self.requested_device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
     def embed(self, images: Tensor, tokens: Tensor, progress: bool = False) -> tuple[Tensor, Tensor]:
         """Embeddings `(n, d)` float32 of both modalities, on the CPU."""
-        check_inputs(images, tokens)
+        check_images_and_tokens(images, tokens)
         return self.embed_images(images, progress), self.embed_texts(tokens, progress)
 
     def encoders(self, d_x: int | tuple[int, ...], d_y: int | tuple[int, ...]) -> tuple[nn.Module, nn.Module]:
@@ -81,8 +103,8 @@ class OpenClip:
 
     @torch.inference_mode()
     def features(self, images: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """Features `(n, d_x)` and `(n, d_y)` of one batch, float32 on the CPU, never normalised."""
-        check_inputs(images, tokens)
+        """FeatureLayer `(n, d_x)` and `(n, d_y)` of one batch, float32 on the CPU, never normalised."""
+        check_images_and_tokens(images, tokens)
         x = self.model.encode_image(self._prepared(images.to(self.device)))
         y = self.model.encode_text(self._fitted(tokens).to(self.device))
         return x.float().cpu(), y.float().cpu()
@@ -111,7 +133,7 @@ class OpenClip:
             raise ConfigError(
                 f"encoder.model={self.name}: knows {words} tokens, but the data's ids go to {int(tokens.max())}"
             )
-        return of_length(tokens, self.model.context_length)
+        return fit_context_length(tokens, self.model.context_length)
 
     @torch.inference_mode()
     def _in_batches(
@@ -126,7 +148,7 @@ class OpenClip:
         return torch.cat(embeddings).clone()
 
     def _prepared(self, images: Tensor) -> Tensor:
-        return prepared(images, self.model.visual.preprocess_cfg)
+        return prepare_images(images, self.model.visual.preprocess_cfg)
 
 
 def _load(name: str, pretrained: str | None) -> Any:

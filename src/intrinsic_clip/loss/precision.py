@@ -1,4 +1,4 @@
-"""Keep similarities, logits and τ in float32 under mixed precision."""
+"""Float32 for similarities, logits and τ under mixed precision."""
 
 from contextlib import AbstractContextManager, nullcontext
 
@@ -7,11 +7,13 @@ from torch import Tensor
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager:
-    """Matrix products in the precision of their factors."""
-    known = torch.amp.is_autocast_available(device.type)  # not on meta, where memory is estimated
-    return torch.autocast(device.type, enabled=False) if known else nullcontext()
+    """Run matrix products in the precision of their factors, whatever autocast is on."""
+    has_autocast = torch.amp.is_autocast_available(
+        device.type
+    )  # the meta device, for estimates of memory, has none
+    return torch.autocast(device.type, enabled=False) if has_autocast else nullcontext()
 
 
 def widened(tensor: Tensor) -> Tensor:
-    """The same in float32, or in float64 if it is that."""
+    """Convert to float32; float64 stays float64."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))

@@ -10,13 +10,14 @@ SMALLEST_NORM = 1e-12  # keeps an encoder that has collapsed to zero from dividi
 
 
 class PopulationSimilarity(nn.Module):
-    """Divide by the mean norm of the encoder's output over the append rows, gradient included (the paper's).
+    """Normalisation by the mean norm of the encoder's output over the append rows, gradient included (the paper's).
 
-    f(x) / mean‖f(x_append)‖: one number per encoder, so the representation keeps its shape and ID.
+    f(x) / mean‖f(x_append)‖: one number per encoder, so the representation keeps its shape and intrinsic dimension.
 
     Args:
-        rows: how many of the append rows a training step uses, the next ones each time; None, or where there are no
-            more: all of them, as in the paper, which is four fifths of a step's work. Evaluation always uses all.
+        rows: number of append rows that a training step uses, the next ones each time. None, or a number larger than
+            there are: all of them, as in the paper, which takes four fifths of a step's work. Evaluation always uses
+            all.
     """
 
     needs_population = True
@@ -32,7 +33,7 @@ class PopulationSimilarity(nn.Module):
 
 
 class CosineSimilarity(nn.Module):
-    """Divide each vector by its own norm: CLIP's usual choice and the paper's ablation."""
+    """Normalisation of each vector by its own norm: CLIP's usual choice and the paper's ablation."""
 
     needs_population = False
 

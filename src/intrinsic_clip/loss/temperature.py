@@ -6,12 +6,14 @@ from torch import Tensor, nn
 
 
 class LearnedTemperature(nn.Module):
-    """τ = exp(scale · s) + minimum with a learned scalar s per replicate (paper: scale 4 or 2, minimum 1e-4).
+    """Learned temperature τ = exp(scale · s) + minimum, with a learned scalar s per replicate.
+
+    The paper has scale 4 or 2 and minimum 1e-4.
 
     Args:
-        scale: c, which gives τ a larger step than Adam's; 4 for synthetic data, 2 for real data.
-        minimum: τ_min, the floor under the temperature.
-        initial: s₀; 0 starts at τ = 1 + minimum.
+        scale: c, which gives τ larger steps than Adam's; 4 for synthetic data, 2 for real data.
+        minimum: τ_min, the lower limit of the temperature.
+        initial: s₀, the start of s; 0 starts at τ = 1 + minimum.
         replicates: the shape R.
     """
 
@@ -27,12 +29,12 @@ class LearnedTemperature(nn.Module):
         self.s = nn.Parameter(torch.full(replicates, float(initial)))
 
     def forward(self) -> Tensor:
-        """The temperature, `(*R,)`."""
+        """Return the temperature, `(*R,)`."""
         return torch.exp(self.scale * self.s) + self.minimum
 
 
 class FixedTemperature(nn.Module):
-    """A τ that is not trained: the contrast to `LearnedTemperature`."""
+    """Fixed temperature τ, for comparison with `LearnedTemperature`."""
 
     value: Tensor
 
@@ -41,5 +43,5 @@ class FixedTemperature(nn.Module):
         self.register_buffer("value", torch.full(replicates, float(tau)))
 
     def forward(self) -> Tensor:
-        """The temperature, `(*R,)`."""
+        """Return the temperature, `(*R,)`."""
         return self.value

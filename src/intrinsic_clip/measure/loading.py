@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from intrinsic_clip.errors import ConfigError, Unfinished
-from intrinsic_clip.runs import hashing, stored_embeddings
-from intrinsic_clip.runs.hashing import file_digest, weights_digest
+from intrinsic_clip.runs import contents, stored_embeddings
+from intrinsic_clip.runs.addresses import with_contents, without_places
+from intrinsic_clip.runs.contents import file_digest, weights_digest
 from intrinsic_clip.runs.run import Run
 
 if TYPE_CHECKING:  # PyTorch takes seconds to import, and a finished measurement does without
@@ -48,19 +49,9 @@ def folder_of(settings: Mapping[str, Any]) -> Path:
         local = {key: weights_digest(settings["encoder"].get(key)) for key in ("model", "pretrained")}
         ignored = {"batch_size": None, "device": None, "trainable": None, "output_dim": None}
         content["encoder"] = {**settings["encoder"], **ignored, **local}
-    return Path(settings["output_dir"]) / "measure" / hashing.digest(_without_places(content))
-
-
-def _without_places(node: Any) -> Any:
-    """Return a config whose `_target_`s in this package are bare names, so that moved code keeps its addresses."""
-    if isinstance(node, list):
-        return [_without_places(entry) for entry in node]
-    if not isinstance(node, Mapping):
-        return node
-    content = {key: _without_places(value) for key, value in node.items()}
-    if str(content.get("_target_")).startswith("intrinsic_clip."):
-        content["_target_"] = content["_target_"].rpartition(".")[2]
-    return content
+    if settings["data"] is not None:
+        content["data"] = with_contents(settings["data"], "data", Path(settings["output_dir"]))
+    return Path(settings["output_dir"]) / "measure" / contents.digest(without_places(content))
 
 
 def load(cfg: DictConfig, settings: Mapping[str, Any]) -> LoadedEmbeddings:
@@ -105,6 +96,9 @@ def _from_data(cfg: DictConfig, settings: Mapping[str, Any]) -> LoadedEmbeddings
     try:
         data = instantiate(cfg.data)
         encoder = instantiate(cfg.encoder) if settings["encoder"] is not None else None
+        if encoder is not None:
+            encoder.load()  # before the data, which may take longer to read
+        data.read()
     except (InstantiationException, ValueError) as error:
         raise ConfigError(str(error.__cause__ or error).splitlines()[0]) from error
     splits = ("train", "append", "test") if settings["split"] == "all" else (settings["split"],)

@@ -104,7 +104,7 @@ class Modality:
         searches: list[Stage] = [("neighbours", lambda: self.neighbours)]
         if self.sample is not self.rows:
             searches.append(("neighbours in the sample", lambda: self.neighbours_in_sample))
-        if not any(map(registry.is_on_all, estimators)):
+        if not any(map(registry.runs_on_all_rows, estimators)):
             searches = searches[-1:]
         stages: list[Stage] = [
             *searches,
@@ -126,9 +126,9 @@ class Modality:
 
     def estimate(self, name: str) -> None:
         """Record the intrinsic dimension by one estimator."""
-        neighbours = self.neighbours if registry.is_on_all(name) else self.neighbours_in_sample
+        neighbours = self.neighbours if registry.runs_on_all_rows(name) else self.neighbours_in_sample
         try:
-            estimate = registry.prepared(name, self.k, neighbours.k)(neighbours)
+            estimate = registry.prepare(name, self.k, neighbours.k)(neighbours)
         except ValueError as error:  # too few neighbours for the estimator
             nan = torch.tensor(math.nan)
             estimate = DimensionEstimate(nan, nan, None, neighbours.n, neighbours.k, str(error))

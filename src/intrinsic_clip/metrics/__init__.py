@@ -1,6 +1,6 @@
-"""Measures of representations `(*R, n, d)`: functions that return `(*R,)`.
+"""Metrics of representations `(*R, n, d)`: pure functions that return `(*R,)`.
 
-How well two of them match, row by row, and what one of them is worth.
+Some measure how well two representations match, row by row, others how good one representation is.
 """
 
 from intrinsic_clip.metrics.alignment import PairSimilarities, alignment, modality_gap, pair_similarities

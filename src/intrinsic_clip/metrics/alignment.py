@@ -1,4 +1,4 @@
-"""How close the two representations of a pair are."""
+"""Alignment: the closeness of the two representations of a pair, and of the two modalities' means."""
 
 from typing import NamedTuple
 
@@ -7,21 +7,30 @@ from torch import Tensor
 
 
 def check_pairs(x: Tensor, y: Tensor) -> None:
-    """Raise ValueError unless x and y are `(*R, n, d)`, alike and not empty."""
+    """Check that x and y are `(*R, n, d)`, alike and not empty.
+
+    Raises:
+        ValueError: they are not.
+    """
     if x.shape != y.shape or x.ndim < 2 or 0 in x.shape[-2:]:
         shapes = f"{tuple(x.shape)} and {tuple(y.shape)}"
         raise ValueError(f"x and y must be (*R, n, d), alike and not empty, got shapes {shapes}")
 
 
 class PairSimilarities(NamedTuple):
-    """Inner products of n pairs each, `(*R, n)`."""
+    """Inner products of n positive and of n random pairs, `(*R, n)` each.
+
+    Attributes:
+        positive: of the pairs that belong together.
+        random: of pairs drawn at random among those that do not.
+    """
 
     positive: Tensor
     random: Tensor
 
 
 def alignment(x: Tensor, y: Tensor) -> Tensor:
-    """Mean cosine of the positive pairs, E cos(f(X), g(Y)), `(*R,)` float64.
+    """Return the mean cosine of the positive pairs, E cos(f(X), g(Y)), `(*R,)` float64.
 
     The paper writes alignment as −E cos(f, g); this is the mean cosine itself, `alignment/cosine` among the
     results, which is 1 where every pair points the same way. A zero vector has no direction and counts as
@@ -38,7 +47,7 @@ def alignment(x: Tensor, y: Tensor) -> Tensor:
 
 
 def modality_gap(x: Tensor, y: Tensor) -> Tensor:
-    """Distance between the means of the two modalities' directions, ‖E f/|f| − E g/|g|‖, `(*R,)` float64.
+    """Return the distance of the modalities' mean directions, ‖E f/|f| − E g/|g|‖, `(*R,)` float64.
 
     Liang, Zhang, Kwon, Yeung, Zou, *Mind the gap: understanding the modality gap in multi-modal contrastive
     representation learning*, NeurIPS 2022. It lies between 0 and 2. A zero vector has no
@@ -55,14 +64,14 @@ def modality_gap(x: Tensor, y: Tensor) -> Tensor:
 
 
 def pair_similarities(x: Tensor, y: Tensor, seed: int = 0) -> PairSimilarities:
-    """Similarities of the n positive pairs, and of n pairs that do not belong together, for their histograms.
+    """Return the similarities of the n positive pairs and of n random pairs, for their histograms.
 
     Every row of x gets a partner drawn at random among the other rows of y, no row of y is used twice, and
-    all replicates share the drawing.
+    all replicates share the draw.
 
     Args:
-        x, y: representations, `(*R, n, d)`; inner products are taken of what is given.
-        seed: of the drawing; torch's global generator is left alone.
+        x, y: representations, `(*R, n, d)`; their inner products are taken without normalising.
+        seed: seed of the draw; torch's global generator is left alone.
 
     Raises:
         ValueError: x and y differ in shape, or there are fewer than two rows.
@@ -80,7 +89,7 @@ def pair_similarities(x: Tensor, y: Tensor, seed: int = 0) -> PairSimilarities:
 
 
 def directions(rows: Tensor) -> Tensor:
-    """Rows `(*R, n, d)` at length 1, float64; a zero vector stays zero."""
+    """Scale rows `(*R, n, d)` to length 1, float64; a zero vector stays zero."""
     rows = rows.double()  # its squares do not vanish when a collapsing encoder's outputs are tiny
     norms = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
     return rows / norms.where(norms != 0, 1.0)

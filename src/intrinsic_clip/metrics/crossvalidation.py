@@ -1,4 +1,4 @@
-"""Predictions for every row by a model that has not seen it: what recovery and classification are measured on."""
+"""Cross-validation: predict every row by a model that has not seen it."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ Model = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def split(n: int, folds: int, seed: int) -> list[Tensor]:
-    """The rows of each fold: a seeded drawing of all rows, cut into parts whose sizes differ by at most one.
+    """Shuffle the rows with a seed and cut them into folds whose sizes differ by at most one.
 
     Raises:
         ValueError: fewer than 2 folds, or fewer than 2 rows per fold.
@@ -27,8 +27,8 @@ def predict(x: Tensor, z: Tensor, parts: Sequence[Tensor], model: Model) -> Tens
     """Predict every row's z from its x, `(n, k)`; NaN if x or z is not finite.
 
     Args:
-        x: what is known of the rows, `(n, d)`; brought to mean 0 and standard deviation 1 over the training rows.
-        z: what is predicted, `(n, k)`; brought to mean 0, and the mean added to the prediction.
+        x: inputs, `(n, d)`; brought to mean 0 and standard deviation 1 over the training rows.
+        z: targets, `(n, k)`; brought to mean 0, and the mean added to the prediction.
         parts: the rows of each fold.
         model: training x, training z, test x → test z.
     """
@@ -47,14 +47,14 @@ def predict(x: Tensor, z: Tensor, parts: Sequence[Tensor], model: Model) -> Tens
 
 
 def ridge(x: Tensor, z: Tensor, queries: Tensor, strength: float) -> Tensor:
-    """Linear predictions: the W with the least ‖z − x W‖² + strength ‖W‖², at the queries."""
+    """Predict linearly, queries · W with the W of the least ‖z − x W‖² + strength ‖W‖²."""
     gram = x.mT @ x
     gram.diagonal().add_(strength)
     return queries @ torch.linalg.solve(gram, x.mT @ z)
 
 
 def _standardised(training: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
-    """Both by the training rows' mean and standard deviation (over n); a constant column is only centred."""
+    """Standardise both by the training rows' mean and deviation (over n); a constant column is only centred."""
     origin = training[0]  # makes constant columns exactly zero, which rounding of their mean would prevent
     training, test = training - origin, test - origin
     mean, deviation = training.mean(0), training.std(0, correction=0)

@@ -1,4 +1,4 @@
-"""How much the two representations tell about each other."""
+"""Lower bounds on the mutual information of the two representations."""
 
 import math
 from typing import NamedTuple
@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.metrics.alignment import check_pairs
-from intrinsic_clip.metrics.blocks import row_blocks
+from intrinsic_clip.metrics.row_blocks import row_blocks
 
-VANISHING = -80.0  # exp of less is nothing beside 1, and takes processors fifty times as long
+VANISHING = -80.0  # exp of less is negligible next to 1, and takes processors fifty times as long
 
 
 class InformationBound(NamedTuple):
@@ -22,11 +22,11 @@ class InformationBound(NamedTuple):
 
 @torch.no_grad()
 def infonce_bound(x: Tensor, y: Tensor, tau: Tensor | float) -> InformationBound:
-    """InfoNCE's lower bound on mutual information: log n − L, with L the cross-entropy of one direction.
+    """Return InfoNCE's lower bound on mutual information, log n − L, L being the cross-entropy of one direction.
 
     van den Oord, Li, Vinyals, *Representation learning with contrastive predictive coding*, 2018, section
-    2.3; for the two directions Gui, Ma, Ma, NeurIPS 2025. All n rows are one batch, so log n caps the bound:
-    give enough rows. A bound below 0 says nothing but that this τ does not fit these representations.
+    2.3; for the two directions Gui, Ma, Ma, NeurIPS 2025. All n rows are one batch, so the bound is at most
+    log n: give enough rows. A bound below 0 says only that this τ does not fit these representations.
 
     Args:
         x, y: normalised as for the loss, `(*R, n, d)`; row i of x and row i of y are a pair.
@@ -54,11 +54,10 @@ def infonce_bound(x: Tensor, y: Tensor, tau: Tensor | float) -> InformationBound
 
 
 def _cross_entropies(x: Tensor, y: Tensor) -> Tensor:
-    """Cross-entropy x→y and y→x of the logits x yᵀ, `(2,)`.
+    """Return the cross-entropy x→y and y→x of the logits x yᵀ, `(2,)`.
 
-    Products in float64: they are large beside their differences when τ is small. Taken relative to the
-    positive pair's, the logits are small where it matters and fit float32, whose exponentials are the cheap
-    ones.
+    Products are in float64, since they are large compared with their differences when τ is small. Relative to the
+    positive pair's, the logits are small where it matters and fit float32, whose exponentials are faster.
     """
     n = len(x)
     positive = (x * y).sum(-1)
@@ -72,7 +71,7 @@ def _cross_entropies(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _logsumexp(logits: Tensor, axis: int) -> Tensor:
-    """log Σ exp along an axis of a matrix, which is overwritten; float64."""
+    """Return log Σ exp along an axis of a matrix, which is overwritten; float64."""
     largest = logits.amax(axis, keepdim=True)
     total = logits.sub_(largest).clamp_min_(VANISHING).exp_().sum(axis)
     return total.log().double() + largest.squeeze(axis).double()

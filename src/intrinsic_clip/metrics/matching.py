@@ -1,9 +1,8 @@
-"""Does a row find its partner, or one with its label, among the rows of the other modality?
+"""Matching: how often a row finds its partner, or a row with its label, in the other modality.
 
-All functions compare S = x yᵀ, the inner products of what they are given: whoever calls decides how to
-normalise. Scores that differ by less than the rounding of S count as equal, and equal scores share what there
-is to win, as if the order among them were drawn at random. A representation collapsed to a point thus scores
-what guessing would.
+The functions compare S = x yᵀ, inner products of the representations as given: the caller decides how to
+normalise. Scores that differ by less than the rounding of S count as equal, and equal scores share the credit, as
+if the order among them were drawn at random. A representation collapsed to a point thus scores like guessing.
 """
 
 import math
@@ -13,18 +12,18 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.metrics.alignment import check_pairs
-from intrinsic_clip.metrics.blocks import row_blocks
+from intrinsic_clip.metrics.row_blocks import row_blocks
 
 
 class Matching(NamedTuple):
-    """A share per replicate in both directions, `(*R,)` float64; NaN where a value is not finite."""
+    """One number per replicate in each direction, `(*R,)` float64; NaN where a value is not finite."""
 
     x_to_y: Tensor
     y_to_x: Tensor
 
 
 class Ranks(NamedTuple):
-    """How the partner of every row compares with all candidates, `(*R, n)` int64.
+    """The place of every row's partner among all candidates, `(*R, n)` int64.
 
     Attributes:
         greater: candidates that score higher than the partner.
@@ -44,7 +43,7 @@ class PartnerRanks(NamedTuple):
 
 @torch.no_grad()
 def partner_ranks(x: Tensor, y: Tensor) -> PartnerRanks:
-    """Rank every true partner, once for all k that `top_matching` may be asked for.
+    """Rank every true partner among all candidates, once for every k of `top_matching`.
 
     Args:
         x, y: representations, `(*R, n, d)`; row i of x and row i of y are a pair.
@@ -63,7 +62,7 @@ def partner_ranks(x: Tensor, y: Tensor) -> PartnerRanks:
 
 
 def top_matching(ranks: PartnerRanks, k: int) -> Matching:
-    """The share of rows whose true partner is among the k best, expected over the order of ties.
+    """Return the share of rows whose true partner is among the k best, expected over the order of ties.
 
     Raises:
         ValueError: k is not in 1 … n.
@@ -76,7 +75,7 @@ def top_matching(ranks: PartnerRanks, k: int) -> Matching:
 
 
 def median_rank(ranks: PartnerRanks) -> Matching:
-    """The median over the rows of the true partner's rank among the n candidates, 1 being the best.
+    """Return the median over the rows of the true partner's rank among the n candidates, 1 being the best.
 
     Equal scores take the mean of the places they fill. NaN where a value is not finite.
     """
@@ -85,7 +84,7 @@ def median_rank(ranks: PartnerRanks) -> Matching:
 
 
 def top_count(alpha: float, n: int) -> int:
-    """How many rows the top share alpha of n is: max(1, int(alpha · n)), as in the paper's experiments."""
+    """Return the number of rows in the top share alpha of n: max(1, int(alpha · n)), as in the paper."""
     if not 0 < alpha <= 1:
         raise ValueError(f"alpha must lie in (0, 1], got {alpha}")
     return max(1, int(alpha * n))
@@ -93,14 +92,14 @@ def top_count(alpha: float, n: int) -> int:
 
 @torch.no_grad()
 def label_matching(x: Tensor, y: Tensor, labels: Tensor) -> Matching:
-    """The share of rows whose best match has their label, expected over the order of ties.
+    """Return the share of rows whose best match has their label, expected over the order of ties.
 
     Args:
         x, y: representations, `(*R, n, d)`; row i of x and row i of y are a pair.
-        labels: of the pairs, `(n,)` or `(*R, n)`, of any type that can be compared.
+        labels: labels of the pairs, `(n,)` or `(*R, n)`, of any type that can be compared.
 
     Raises:
-        ValueError: x and y differ in shape or hold no row, or the labels fit neither.
+        ValueError: x and y differ in shape or hold no row, or the labels have neither shape.
     """
     check_pairs(x, y)
     *replicates, n, d = x.shape
@@ -127,9 +126,9 @@ def _expected_share(ranks: Ranks, k: int) -> Tensor:
 
 
 def _resolution(queries: Tensor, keys: Tensor) -> Tensor:
-    """The difference between two scores of a query that their rounding can make, `(n,)`; NaN if not finite.
+    """Return the largest difference of two scores of a query that rounding can make, `(n,)`; NaN if not finite.
 
-    Two inner products in float64, each right to d u ‖q‖ ‖k‖ in whatever order they are summed.
+    The scores are inner products in float64, each right to d u ‖q‖ ‖k‖ in whatever order they are summed.
     """
     longest = torch.linalg.vector_norm(keys, dim=-1).max()
     unit = torch.finfo(queries.dtype).eps * (queries.shape[-1] + 2)
@@ -156,7 +155,7 @@ def _count(
 
 
 def _best_label_share(queries: Tensor, keys: Tensor, labels: Tensor) -> Tensor:
-    """The share of queries whose best key has their label, for one replicate."""
+    """Return the share of queries whose best key has their label, for one replicate."""
     around = _resolution(queries, keys)
     right = torch.empty_like(around)
     for rows in row_blocks(len(queries), len(keys), queries.device):

@@ -1,4 +1,4 @@
-"""How much of the true latent a representation holds: R² of predicting it."""
+"""Recovery of the true latent: R² of predicting it from a representation."""
 
 import math
 from functools import partial
@@ -11,23 +11,23 @@ from intrinsic_clip.metrics.crossvalidation import Model, predict, ridge, split
 
 @torch.no_grad()
 def linear_recovery(x: Tensor, z: Tensor, strength: float = 1.0, folds: int = 5, seed: int = 0) -> Tensor:
-    """R² of a linear prediction of the latent from the representation, `(*R,)` float64.
+    """Return R² of a linear prediction of the latent from the representation, `(*R,)` float64.
 
     Every row is predicted once, by a ridge regression on the rows of the other folds, to which x is
     standardised. With z' the predictions, R² = 1 − Σ (z − z')² / Σ (z − mean z)² over all rows, averaged over the
-    latent's coordinates: 1 is all of it, 0 what guessing the mean would give, and overfitting is negative. A
-    coordinate that does not vary is left out. The values are those of scikit-learn's `Ridge` behind a
-    `StandardScaler` and `r2_score` of `cross_val_predict`.
+    latent's coordinates: 1 is perfect, 0 is as good as guessing the mean, and overfitting is negative. A coordinate
+    that does not vary is left out. The values are those of scikit-learn's `Ridge` behind a `StandardScaler` and
+    `r2_score` of `cross_val_predict`.
 
     Args:
         x: representations, `(*R, n, d)`.
         z: their latents, `(*R, n, k)`, of which leading axes may be missing.
-        strength: of the ridge penalty beside the sum of squares over the training rows; positive.
-        folds: in how many parts the rows are cut.
-        seed: of the drawing of the folds, which all replicates share.
+        strength: weight of the ridge penalty relative to the sum of squares over the training rows; positive.
+        folds: number of parts that the rows are cut into.
+        seed: seed of the draw of the folds, which all replicates share.
 
     Returns:
-        NaN where a value is not finite or no coordinate varies.
+        R²; NaN where a value is not finite or no coordinate varies.
 
     Raises:
         ValueError: shapes that do not fit, a strength that is not positive, or fewer than 2 rows per fold.
@@ -46,24 +46,24 @@ def kernel_recovery(
     folds: int = 5,
     seed: int = 0,
 ) -> Tensor:
-    """R² of a smooth nonlinear prediction of the latent from the representation, `(*R,)` float64.
+    """Return R² of a smooth nonlinear prediction of the latent from the representation, `(*R,)` float64.
 
-    As `linear_recovery`, by a kernel ridge regression with the kernel exp(−‖a − b‖² / (2 width²)): what
-    scikit-learn's `KernelRidge(kernel="rbf", gamma=1 / (2 width²))` gives on standardised x and centred z. It
-    can recover no more than the smoothness of the kernel lets it: many dimensions need many rows.
+    It is `linear_recovery` with a kernel ridge regression, whose kernel is exp(−‖a − b‖² / (2 width²)): that of
+    scikit-learn's `KernelRidge(kernel="rbf", gamma=1 / (2 width²))` on standardised x and centred z. It can recover
+    no more than the smoothness of the kernel allows: many dimensions need many rows.
 
     Args:
         x: representations, `(*R, n, d)`.
         z: their latents, `(*R, n, k)`, of which leading axes may be missing.
-        strength: of the penalty; positive.
-        width: of the kernel, in standard deviations of a column; None: the median distance of two training
+        strength: weight of the penalty; positive.
+        width: width of the kernel, in standard deviations of a column; None: the median distance of two training
             rows, in each fold.
-        max_rows: of more rows, this many are drawn; time grows with their cube.
-        folds: in how many parts the rows are cut.
-        seed: of the drawing of rows and folds, which all replicates share.
+        max_rows: if there are more rows, this many are drawn; time grows with their cube.
+        folds: number of parts that the rows are cut into.
+        seed: seed of the draw of rows and folds, which all replicates share.
 
     Returns:
-        NaN where a value is not finite or no coordinate varies.
+        R²; NaN where a value is not finite or no coordinate varies.
 
     Raises:
         ValueError: shapes that do not fit, a strength or width that is not positive, or fewer than 2 rows per
@@ -100,7 +100,7 @@ def _recovery(x: Tensor, z: Tensor, parts: list[Tensor], model: Model) -> Tensor
 
 
 def _r2(z: Tensor, predicted: Tensor) -> Tensor:
-    """Mean over the coordinates that vary, of `(n, k)`."""
+    """Return the mean R² over those of the k coordinates of `(n, k)` that vary."""
     varies = (z != z[0]).any(0)
     missed = (z - predicted).square().sum(0)
     total = (z - z.mean(0)).square().sum(0)

@@ -1,4 +1,4 @@
-"""How many dimensions retrieval needs: recall when only the leading ones of a representation are kept."""
+"""The number of dimensions that retrieval needs: recall with only the leading ones kept."""
 
 import math
 from collections.abc import Sequence
@@ -18,8 +18,8 @@ class CanonicalDirections(NamedTuple):
     Attributes:
         x, y: columns to multiply centred rows with, `(*R, d_x, m)` and `(*R, d_y, m)`, m = min(d_x, d_y); the
             products have variance 1 where there is no ridge.
-        correlations: of the products, as far as the ridge lets them, `(*R, m)`.
-        mean_x, mean_y: what to subtract from the rows first, `(*R, 1, d_x)` and `(*R, 1, d_y)`.
+        correlations: correlations of the products, which a ridge makes smaller, `(*R, m)`.
+        mean_x, mean_y: means to subtract from the rows first, `(*R, 1, d_x)` and `(*R, 1, d_y)`.
     """
 
     x: Tensor
@@ -31,16 +31,16 @@ class CanonicalDirections(NamedTuple):
 
 @dataclass(frozen=True)
 class RetrievalByDimension:
-    """Recall at k among the n rows that the directions were not fitted on, D dims by K values of k.
+    """Recall at k among n rows that the directions were not fitted on, for D dims by K values of k.
 
     Attributes:
-        dims: how many dimensions were kept.
-        ks: among how many best the partner was looked for.
+        dims: the numbers of dimensions kept.
+        ks: the values of k: a row counts if its partner is among the k best.
         recall: shares in both directions, `(*R, D, K)` each.
         standard_error: binomial, √(p (1 − p) / n), `(*R, D, K)` each.
         full: recall of the whole representations by cosine, or of all canonical dimensions where the two widths
             differ, `(*R, K)` each.
-        n: rows that were searched and searched for.
+        n: rows that are queries and candidates.
     """
 
     dims: tuple[int, ...]
@@ -55,8 +55,8 @@ class SufficientDimension(NamedTuple):
     """The fewest dimensions that keep most of the recall, `(*R,)` each.
 
     Attributes:
-        dims: int64; −1 where none of those tried are enough.
-        recall: with them, the mean of both directions; NaN where there are none.
+        dims: their number, int64; −1 where none of those tried is enough.
+        recall: recall with them, the mean of both directions; NaN where dims is −1.
         full: recall of the whole representations.
     """
 
@@ -67,9 +67,10 @@ class SufficientDimension(NamedTuple):
 
 @torch.no_grad()
 def principal_directions(x: Tensor) -> Tensor:
-    """An orthonormal basis `(*R, d, d)`, float64, whose first m columns keep the most of Σ |row|² for every m.
+    """Return a basis `(*R, d, d)`, float64, whose first m columns keep the most of Σ |row|² for every m.
 
-    Eigenvectors of the uncentred second moment: cosines are about the origin. NaN where a value is not finite.
+    The columns are orthonormal: eigenvectors of the second moment, uncentred because cosines are about the origin.
+    NaN where a value is not finite.
 
     Args:
         x: `(*R, n, d)`.
@@ -87,18 +88,18 @@ def principal_directions(x: Tensor) -> Tensor:
 
 @torch.no_grad()
 def canonical_directions(x: Tensor, y: Tensor, ridge: float = 1e-3) -> CanonicalDirections:
-    """Regularised canonical correlation analysis (Hotelling 1936; Vinod 1976).
+    """Find canonical directions by regularised canonical correlation analysis (Hotelling 1936; Vinod 1976).
 
     With C the covariances, W = (C + ridge · (tr C / d) · I)^(−1/2) of each modality and U S Vᵀ the singular value
     decomposition of W_x C_xy W_y, the directions are W_x U and W_y V and the correlations S.
 
     Args:
         x, y: representations, `(*R, n, d_x)` and `(*R, n, d_y)`; row i of x and row i of y are a pair.
-        ridge: beside the mean variance of a column; 0 is the unregularised analysis, for many more rows than
-            columns.
+        ridge: regularisation relative to the mean variance of a column; 0 is the unregularised analysis, for many
+            more rows than columns.
 
     Returns:
-        NaN where a value is not finite.
+        The directions and their correlations; NaN where a value is not finite.
 
     Raises:
         ValueError: x and y differ in replicates or rows, fewer than two rows, or a negative ridge.
@@ -115,9 +116,9 @@ def canonical_directions(x: Tensor, y: Tensor, ridge: float = 1e-3) -> Canonical
     left, values, right = torch.linalg.svd(
         whiten_x @ (x.mT @ y / x.shape[-2]) @ whiten_y, full_matrices=False
     )
-    found = (whiten_x @ left, whiten_y @ right.mT, values[..., None], mean_x, mean_y)
+    results = (whiten_x @ left, whiten_y @ right.mT, values[..., None], mean_x, mean_y)
     both = (finite_x & finite_y)[..., None, None]
-    at_x, at_y, correlations, mean_x, mean_y = (part.where(both, math.nan) for part in found)
+    at_x, at_y, correlations, mean_x, mean_y = (part.where(both, math.nan) for part in results)
     return CanonicalDirections(at_x, at_y, correlations.squeeze(-1), mean_x, mean_y)
 
 
@@ -132,26 +133,29 @@ def retrieval_by_dimension(
     max_rows: int = 5000,
     seed: int = 0,
 ) -> RetrievalByDimension:
-    """Recall at k by cosine, in both directions, with only the leading dimensions of a basis kept.
+    """Measure recall at k by cosine, in both directions, with only the leading dimensions of a basis kept.
 
-    The basis is fitted on one half of the rows, drawn at random, and recall measured on the other, so
-    directions that fit by chance win nothing. Both modalities must be cut alike for their cosines to make sense:
+    The basis is fitted on one half of the rows, drawn at random, and recall measured on the other, so that
+    directions that fit by chance gain nothing. Both modalities must be cut alike for their cosines to make sense:
     the principal basis is thus one for both, that of all directions x/|x| and y/|y| together, and with all d
     dimensions it changes no cosine. The canonical basis has a side for each modality and needs no common space, so
-    it can do better than the cut and even than the whole representation. Its dimensions weigh as the fourth power
-    of their correlation (Gong, Ke, Isard, Lazebnik, *A multi-view embedding space for modeling internet images,
-    tags, and their semantics*, IJCV 2014), or else those that are not shared would drown the others. What is cut is
-    brought to length 1 again.
+    its recall can be higher than with the principal basis and even than that of the whole representation. Its
+    dimensions are weighted by the fourth power of their correlation (Gong, Ke, Isard, Lazebnik, *A multi-view
+    embedding space for modeling internet images, tags, and their semantics*, IJCV 2014), since dimensions that are
+    not shared would otherwise dominate. Rows that were cut are scaled to length 1 again.
 
     Args:
         x, y: representations, `(*R, n, d)`; row i of x and row i of y are a pair. For the canonical basis
             the two widths may differ.
-        dims: how many dimensions to keep, at most d (the smaller of the two).
-        basis: of which directions.
-        ks: among how many best the partner is looked for.
-        ridge: of `canonical_directions`.
-        max_rows: of more rows in the measuring half, this many are drawn; time grows with their square.
-        seed: of the drawing, which all replicates share.
+        dims: numbers of dimensions to keep, at most d (the smaller of the two).
+        basis: the directions to keep: "principal" or "canonical".
+        ks: values of k: a row counts if its partner is among the k best.
+        ridge: passed to `canonical_directions`.
+        max_rows: if the measuring half has more rows, this many are drawn; time grows with their square.
+        seed: seed of the draw, which all replicates share.
+
+    Returns:
+        Recall and its standard error for each of the dims and ks, and recall of the whole representations.
 
     Raises:
         ValueError: shapes that do not fit, fewer than four rows, an unknown basis, a principal basis for different
@@ -187,11 +191,11 @@ def retrieval_by_dimension(
             axes = principal_directions(torch.cat([x_r[fitted], y_r[fitted]]))
             turned = (whole[0] @ axes, whole[1] @ axes)
         else:
-            found = canonical_directions(x_r[fitted], y_r[fitted], ridge)
-            weights = found.correlations**4
+            canonical = canonical_directions(x_r[fitted], y_r[fitted], ridge)
+            weights = canonical.correlations**4
             turned = (
-                (whole[0] - found.mean_x) @ found.x * weights,
-                (whole[1] - found.mean_y) @ found.y * weights,
+                (whole[0] - canonical.mean_x) @ canonical.x * weights,
+                (whole[1] - canonical.mean_y) @ canonical.y * weights,
             )
         for place, m in enumerate(dims):
             curves[:, r, place] = _recall(turned[0][:, :m], turned[1][:, :m], ks)
@@ -211,14 +215,14 @@ def retrieval_by_dimension(
 def smallest_sufficient(
     retrieval: RetrievalByDimension, share: float = 0.99, k: int | None = None
 ) -> SufficientDimension:
-    """The fewest of the dims tried whose recall, mean of both directions, is at least a share of the full one.
+    """Find the fewest of the dims tried whose recall, mean of both directions, is at least a share of the full one.
 
     Recall has a standard error, so a dimension that barely misses the share may be enough too.
 
     Args:
-        retrieval: the recall of each.
-        share: of the full recall; above 0.
-        k: whose recall; None: that of the first.
+        retrieval: recall for each of the dims.
+        share: share of the full recall to keep; above 0.
+        k: the k of the recall to compare; None: the first of `retrieval.ks`.
 
     Raises:
         ValueError: a share that is not positive, or a k that was not measured.
@@ -235,31 +239,31 @@ def smallest_sufficient(
     recall, dims = recall[..., order], dims[order]
     enough = recall >= share * full[..., None]
     first = enough.int().argmax(-1)
-    found = enough.any(-1)
+    exists = enough.any(-1)
     at_first = recall.gather(-1, first[..., None]).squeeze(-1)
-    return SufficientDimension(dims[first].where(found, -1), at_first.where(found, math.nan), full)
+    return SufficientDimension(dims[first].where(exists, -1), at_first.where(exists, math.nan), full)
 
 
 def _halves(n: int, max_rows: int, seed: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Rows to fit on and, at most `max_rows`, to measure on."""
+    """Draw the rows to fit on and, at most `max_rows`, those to measure on."""
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed)).to(device)
     return order[: n // 2], order[n // 2 :][: max(1, max_rows)]
 
 
 def _recall(x: Tensor, y: Tensor, ks: Sequence[int]) -> Tensor:
-    """Of one replicate, by cosine, `(2, K)`."""
+    """Return the recall of one replicate by cosine, `(2, K)`."""
     ranks = partner_ranks(directions(x), directions(y))
     return torch.stack([torch.stack(tuple(top_matching(ranks, k))) for k in ks], -1)
 
 
 def _finite(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """The rows in float64 with zeros in replicates that hold NaN or infinity, and which do not, `(*R,)`."""
+    """Return the rows in float64, zeros in replicates that hold NaN or infinity, and which are finite, `(*R,)`."""
     finite = rows.isfinite().all(-1).all(-1)
     return rows.double().where(finite[..., None, None], 0.0), finite
 
 
 def _inverse_root(rows: Tensor, ridge: float) -> Tensor:
-    """(C + ridge tr C / d)^(−1/2) of centred rows, without the directions in which nothing varies, `(*R, d, d)`."""
+    """Return (C + ridge tr C / d)^(−1/2) of centred rows, `(*R, d, d)`, without directions that do not vary."""
     n, d = rows.shape[-2:]
     values, vectors = torch.linalg.eigh(rows.mT @ rows / n)
     varies = values > d * torch.finfo(torch.float64).eps * values[..., -1:]

@@ -1,4 +1,4 @@
-"""How evenly a representation's directions spread over the sphere."""
+"""Uniformity: the evenness with which a representation's directions spread over the sphere."""
 
 import math
 
@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.metrics.alignment import directions
-from intrinsic_clip.metrics.blocks import row_blocks
+from intrinsic_clip.metrics.row_blocks import row_blocks
 
 
 @torch.no_grad()
 def uniformity(x: Tensor, t: float = 2.0) -> Tensor:
-    """log E exp(−t ‖u − v‖²) over the pairs of different rows, u and v their directions, `(*R,)` float64.
+    """Return log E exp(−t ‖u − v‖²) over the pairs of different rows with directions u and v, `(*R,)` float64.
 
     Wang, Isola, *Understanding contrastive representation learning through alignment and uniformity on the
     hypersphere*, ICML 2020, section 4.1. It is 0 where all directions are the same, and for directions uniform on
@@ -19,7 +19,7 @@ def uniformity(x: Tensor, t: float = 2.0) -> Tensor:
 
     Args:
         x: representations, `(*R, n, d)`.
-        t: how sharply nearby pairs weigh; positive.
+        t: sharpness with which near pairs outweigh far ones; positive.
 
     Raises:
         ValueError: fewer than two rows, no column, or t that is not positive.
@@ -37,7 +37,7 @@ def uniformity(x: Tensor, t: float = 2.0) -> Tensor:
 
 
 def _log_sum(rows: Tensor, t: float) -> Tensor:
-    """log Σ exp(−t ‖u − v‖²) over the pairs of one replicate's rows, each once."""
+    """Return log Σ exp(−t ‖u − v‖²) over the pairs of one replicate's rows, each counted once."""
     n = len(rows)
     total = rows.new_tensor(-math.inf)
     squares = rows.square().sum(-1)

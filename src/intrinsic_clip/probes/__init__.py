@@ -1,28 +1,30 @@
-"""Probes: Lightning callbacks that take the embeddings once per evaluation, measure them and log the numbers."""
+"""Lightning callbacks that take embeddings once per evaluation, measure them and log the numbers."""
 
+from intrinsic_clip.probes.base import AnyProbe
+from intrinsic_clip.probes.collection import Collector
 from intrinsic_clip.probes.dimension_probe import IntrinsicDimensionProbe
-from intrinsic_clip.probes.embeddings import Embeddings, take_embeddings
+from intrinsic_clip.probes.embeddings import Embeddings, take_embeddings, temperature_of
 from intrinsic_clip.probes.examples_probe import ExamplesProbe
 from intrinsic_clip.probes.jacobian_probe import JacobianProbe
 from intrinsic_clip.probes.pair_probes import AlignmentProbe, InformationProbe, MatchingProbe, SimilarityProbe
-from intrinsic_clip.probes.probe import Probe
+from intrinsic_clip.probes.probe import Measured, Probe
 from intrinsic_clip.probes.recovery_probe import ClassificationProbe, RecoveryProbe
 from intrinsic_clip.probes.sources import Source, by_function, by_module, by_output
 from intrinsic_clip.probes.spectrum_probe import SpectrumProbe
-from intrinsic_clip.probes.temperature_probe import TemperatureProbe, temperature_of
-
-AnyProbe = Probe | TemperatureProbe | ExamplesProbe  # what a run's config may name
+from intrinsic_clip.probes.temperature_probe import TemperatureProbe
 
 __all__ = [
     "AlignmentProbe",
     "AnyProbe",
     "ClassificationProbe",
+    "Collector",
     "Embeddings",
     "ExamplesProbe",
     "InformationProbe",
     "IntrinsicDimensionProbe",
     "JacobianProbe",
     "MatchingProbe",
+    "Measured",
     "Probe",
     "RecoveryProbe",
     "SimilarityProbe",

@@ -1,4 +1,4 @@
-"""The embeddings of one evaluation, shared by all probes, as are their nearest neighbours."""
+"""Take the embeddings of an evaluation once, and share them and their nearest neighbours between probes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +24,8 @@ class Embeddings:
         x, y: representations as the loss sees them, `(*R, n, d)`; y is None where there is only one modality.
         x_raw, y_raw: the encoders' own outputs, `(*R, n, d)`; None where those are x and y.
         tau: the temperature, `(*R,)`, where it is known.
-        z: the true latent where it is known, `(*R, n, k*)`. labels: label sets by name, `(n,)`.
+        z: the true latent, `(*R, n, k*)`, where it is known.
+        labels: label sets by name, `(n,)` each.
     """
 
     x: Tensor
@@ -37,11 +38,11 @@ class Embeddings:
     _neighbours: dict[Side, Neighbours] = field(default_factory=dict, repr=False)
 
     def sides(self) -> dict[Side, Tensor]:
-        """x, and y where there is one."""
+        """Return x, and y if there is one, by name."""
         return {"x": self.x} if self.y is None else {"x": self.x, "y": self.y}
 
     def pair(self, raw: bool = False) -> tuple[Tensor, Tensor]:
-        """x and y, or the encoders' own outputs.
+        """Return x and y as the loss sees them, or the encoders' own outputs.
 
         Raises:
             ValueError: there is no y.
@@ -53,11 +54,11 @@ class Embeddings:
         return self.x, self.y
 
     def neighbours(self, side: Side, k: int) -> Neighbours:
-        """At least k nearest neighbours of each row of x or y, searched for once."""
-        found = self._neighbours.get(side)
-        if found is None or found.k < k or (found.reason is not None and found.k > k):
-            found = self._neighbours[side] = nearest_neighbours(self.sides()[side], k)
-        return found
+        """Return at least k nearest neighbours of each row of x or y; one search serves all that need no more."""
+        neighbours = self._neighbours.get(side)
+        if neighbours is None or neighbours.k < k or (neighbours.reason is not None and neighbours.k > k):
+            neighbours = self._neighbours[side] = nearest_neighbours(self.sides()[side], k)
+        return neighbours
 
 
 _latest: WeakKeyDictionary[LightningModule, dict[tuple[Split, int, int], tuple[int, Embeddings]]] = (
@@ -69,10 +70,10 @@ _latest: WeakKeyDictionary[LightningModule, dict[tuple[Split, int, int], tuple[i
 def take_embeddings(
     trainer: Trainer, module: LightningModule, split: Split, max_samples: int = 10**9, seed: int = 0
 ) -> Embeddings:
-    """A ContrastiveModule's embeddings of a split of PairedData; asked again at the same step, the same object.
+    """Return a ContrastiveModule's embeddings of a split of PairedData; a second call at the same step repeats no work.
 
     Args:
-        max_samples: a larger split is represented by that many of its rows, drawn with `seed`.
+        max_samples: take that many rows of a larger split, drawn with `seed`.
     """
     pairs = trainer.datamodule.pairs(split)  # type: ignore[attr-defined]
     cache = _latest.setdefault(module, {})
@@ -83,7 +84,7 @@ def take_embeddings(
 
 
 def forget_embeddings(module: LightningModule) -> None:
-    """Take them anew: called when a fit or test begins, since weights may have changed without a step."""
+    """Drop a module's embeddings: when a fit or test begins, weights may have changed without a step."""
     _latest.pop(module, None)
 
 
@@ -95,7 +96,7 @@ def _embed(module: Any, pairs: Pairs) -> Embeddings:
 
 
 def sample(pairs: Pairs, max_samples: int, seed: int) -> Pairs:
-    """The pairs, or `max_samples` of them drawn without replacement, in their order."""
+    """Return the pairs, or `max_samples` of them drawn without replacement, in their order."""
     if len(pairs) <= max_samples:
         return pairs
     rows = sampled_rows(len(pairs), max_samples, seed).to(pairs.x.device)
@@ -109,15 +110,24 @@ def sample(pairs: Pairs, max_samples: int, seed: int) -> Pairs:
 
 
 def sampled_rows(n: int, max_samples: int, seed: int) -> Tensor:
-    """Which of n rows `sample` keeps, in their order."""
+    """Return which of n rows `sample` keeps, in their order."""
     if n <= max_samples:
         return torch.arange(n)
     return torch.randperm(n, generator=torch.Generator().manual_seed(seed))[:max_samples].sort().values
 
 
+def temperature_of(module: LightningModule) -> Tensor | None:
+    """Return a module's τ: from `temperature()`, or from its one parameter `logit_scale` = log 1/τ; otherwise None."""
+    temperature: Any = getattr(module, "temperature", None)
+    if callable(temperature):
+        return temperature().detach()
+    scales = [p for name, p in module.named_parameters() if name.rpartition(".")[2] == "logit_scale"]
+    return (-scales[0].detach().float()).exp().squeeze() if len(scales) == 1 else None
+
+
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Every part in evaluation mode, and afterwards each in the mode that it was in."""
+    """Put every part of a module in evaluation mode, and afterwards back in the mode that it was in."""
     modes = [(part, part.training) for part in module.modules()]
     module.eval()
     try:

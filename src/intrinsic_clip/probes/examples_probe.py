@@ -1,33 +1,35 @@
-"""Retrieval to look at: some held-out images, and the captions that the embeddings find for them."""
+"""Show some held-out images, and the captions that the embeddings find for them."""
 
 import warnings
 from pathlib import Path
 
 import torch
 from pydantic import NonNegativeInt, PositiveInt
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.loggers import WandbLogger
 from torch import Tensor
 
 from intrinsic_clip.data.paired import PairedData
+from intrinsic_clip.probes.base import AnyProbe
 from intrinsic_clip.probes.contact_sheet import Retrieved, contact_sheet, mark
 from intrinsic_clip.probes.embeddings import forget_embeddings, sampled_rows, take_embeddings
 from intrinsic_clip.runs.atomic import write_atomically
 from intrinsic_clip.runs.results import EXAMPLES
 
 
-class ExamplesProbe(Callback):
-    """Leaves `examples.png` in the run folder, the trainer's default_root_dir, and the same as a table for W&B.
+class ExamplesProbe(AnyProbe):
+    """Draw retrieved captions to `examples.png` in the run folder, and log them to W&B as a table.
 
-    Of a ContrastiveModule, in `trainer.test`, on data that have pictures and captions; of other data there is nothing
-    to show, and nothing is said. Captions are ranked by their cosine with the image, after the similarity's
-    normalisation, in the first replicate. One counts as right if it is the image's own or reads the same, or belongs
-    to the same picture. Whatever fails is warned of, and the run goes on.
+    It gives a picture and no numbers, so it is no `Probe`. It draws in `trainer.test` of a ContrastiveModule on data
+    that have pictures and captions, to the trainer's default_root_dir; with other data it does nothing. Captions are
+    ranked by their cosine with the image, in the first replicate. A caption counts as right if it is the image's own,
+    or equal to it, or belongs to the same picture. A failure is a warning, and the run continues.
 
     Args:
         images: how many to show, drawn with `seed`.
         captions: how many to list for each.
-        max_samples: of more held-out rows, a sample is looked through, drawn with `seed` as other probes draw it.
+        max_samples: search a sample of that many held-out rows where there are more, the same that other probes draw.
+        seed: of both samples.
     """
 
     def __init__(
@@ -37,12 +39,11 @@ class ExamplesProbe(Callback):
         max_samples: PositiveInt = 10_000,
         seed: NonNegativeInt = 0,
     ) -> None:
+        super().__init__()
         self.images, self.captions, self.max_samples, self.seed = images, captions, max_samples, seed
-        self.latest: dict[str, Tensor] = {}  # it measures nothing
-        self.reasons: dict[str, str] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Nothing that an earlier fit or test has seen is reused."""
+        """Forget the embeddings of an earlier fit or test."""
         forget_embeddings(pl_module)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -55,13 +56,13 @@ class ExamplesProbe(Callback):
             if retrieved:
                 write_atomically(Path(trainer.default_root_dir) / EXAMPLES, contact_sheet(retrieved))
                 _log_table(trainer, retrieved)
-        except Exception as error:  # whatever it is, it must not cost the training
+        except Exception as error:  # a picture must not cost the training
             reason = " ".join(str(error).split()) or type(error).__name__
             warnings.warn(f"{type(self).__name__} failed, there are no examples: {reason}", stacklevel=2)
 
     @torch.no_grad()
     def retrieve(self, trainer: Trainer, module: LightningModule, data: PairedData) -> list[Retrieved]:
-        """What is found for the images drawn; nothing where the data have no pictures.
+        """Return the captions found for each image drawn; an empty list where the data have no pictures.
 
         Raises:
             ValueError: the embeddings are not finite.
@@ -76,13 +77,13 @@ class ExamplesProbe(Callback):
         cosines = _cosines(x[drawn.to(x.device)], y).cpu()
         order = cosines.argsort(dim=1, descending=True, stable=True)
         best = order[:, : self.captions]
-        found = data.examples(rows[best.flatten()])
-        assert found is not None
+        best_examples = data.examples(rows[best.flatten()])
+        assert best_examples is not None
         width = best.shape[1]
         retrieved = []
         for i, row in enumerate(drawn.tolist()):
-            images = found.images[i * width : (i + 1) * width]
-            captions = found.captions[i * width : (i + 1) * width]
+            images = best_examples.images[i * width : (i + 1) * width]
+            captions = best_examples.captions[i * width : (i + 1) * width]
             same_picture = (images == own.images[i]).flatten(1).all(1).tolist()
             retrieved.append(
                 Retrieved(
@@ -107,18 +108,18 @@ def _cosines(images: Tensor, captions: Tensor) -> Tensor:
 
 
 def _log_table(trainer: Trainer, retrieved: list[Retrieved]) -> None:
-    """The same for W&B, each caption with its mark."""
+    """Log the retrievals to W&B as a table, each caption with its mark."""
     loggers = [logger for logger in trainer.loggers if isinstance(logger, WandbLogger)]
     if not loggers:
         return
     import wandb
 
     columns = ["image", "true caption", "rank"]
-    columns += [f"caption {place + 1}" for place in range(len(retrieved[0].captions))]
+    columns += [f"caption {i + 1}" for i in range(len(retrieved[0].captions))]
     rows = []
-    for one in retrieved:
-        marked = [f"{mark(right)} {text}" for right, text in zip(one.right, one.captions, strict=True)]
-        pixels = (one.image * 255).round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
-        rows.append([wandb.Image(pixels), one.true_caption, one.rank, *marked])
+    for retrieval in retrieved:
+        marked = [f"{mark(right)} {c}" for right, c in zip(retrieval.right, retrieval.captions, strict=True)]
+        pixels = (retrieval.image * 255).round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
+        rows.append([wandb.Image(pixels), retrieval.true_caption, retrieval.rank, *marked])
     for logger in loggers:
         logger.log_table("examples", columns, rows)

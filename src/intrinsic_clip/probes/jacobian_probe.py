@@ -1,8 +1,7 @@
-"""The rank of the encoders' Jacobians during training."""
+"""Measure the rank of the encoders' Jacobians during training."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -12,16 +11,22 @@ from torch import Tensor, nn
 
 from intrinsic_clip.data.paired import Split
 from intrinsic_clip.dimension import jacobian_spectrum, latent_directions
-from intrinsic_clip.encoders.inputs import in_unit_range
+from intrinsic_clip.encoders.preprocessing import in_unit_range
+from intrinsic_clip.probes.collection import Collector, Stage, shared_collector
 from intrinsic_clip.probes.embeddings import Side, evaluating, sample
-from intrinsic_clip.probes.probe import Probe
-from intrinsic_clip.probes.schedule import Take
-from intrinsic_clip.probes.sources import by_function
+from intrinsic_clip.probes.probe import Measured, Probe
+from intrinsic_clip.probes.sources import Embed, by_function
 
 
 @dataclass
 class Map:
-    """An encoder and the rows at which it is differentiated, `(*R, n, *input)`, with their latent where it is known."""
+    """An encoder and the rows at which it is differentiated.
+
+    Attributes:
+        rows: `(*R, n, *input)`.
+        z: the true latent of the rows, `(*R, n, k*)`, where it is known.
+        input_dims: how many axes one row has.
+    """
 
     encoder: Callable[[Tensor], Tensor]
     rows: Tensor
@@ -37,24 +42,77 @@ class Maps:
     maps: dict[Side, Map]
 
     def sides(self) -> dict[Side, Tensor]:
-        """The rows by modality."""
-        return {side: one.rows for side, one in self.maps.items()}
+        """Return the rows by modality."""
+        return {side: encoder_map.rows for side, encoder_map in self.maps.items()}
+
+
+class FirstBatch(Collector):
+    """Keeps the maps that a function gives for the first batch of a pass, on rank 0.
+
+    Args:
+        maps: `(module, batch)` → (encoder, rows), or a dict of such pairs with the keys x and y.
+        max_points: as in JacobianProbe.
+    """
+
+    def __init__(self, maps: Embed, max_points: int) -> None:
+        self.maps, self.max_points = maps, max_points
+        self._kept: Maps | str | None = None
+        self._is_collected = False
+
+    def listen(self) -> None:
+        """Begin a new pass, if the maps of the last one have been collected."""
+        if self._is_collected:
+            self._kept, self._is_collected = None, False
+
+    def add(
+        self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, place: tuple[int, ...]
+    ) -> None:
+        """Call the function, if this is the first batch."""
+        if self._kept is None and trainer.is_global_zero:
+            try:
+                self._kept = self._of_batch(module, batch)
+            except Exception as error:  # of the user's function: it must not cost the training
+                self._kept = f"{type(error).__name__}: {error}"
+
+    def collected(self, trainer: Trainer, module: LightningModule) -> Maps | None:
+        """Return the maps on rank 0, and None elsewhere.
+
+        Raises:
+            ValueError: on rank 0, where there was no batch, or the function failed.
+        """
+        self._is_collected = True
+        if isinstance(self._kept, str):
+            raise ValueError(self._kept)
+        if self._kept is None and trainer.is_global_zero:
+            raise ValueError("no batch came")
+        return self._kept
+
+    def _of_batch(self, module: LightningModule, batch: Any) -> Maps:
+        pairs = self.maps(module, batch)
+        sides: Mapping[Side, Any] = pairs if isinstance(pairs, Mapping) else {"x": pairs}
+        maps: dict[Side, Map] = {}
+        for side, (encoder, rows) in sides.items():
+            n = _points(self.max_points, rows.ndim - 1)
+            maps[side] = Map(encoder, rows[:n].detach(), None, rows.ndim - 1)
+        return Maps(module, maps)
 
 
 class JacobianProbe(Probe):
-    """Logs `jacobian/rank/x`, `jacobian/gap/x`, `jacobian/participation/x`, and of y; see `jacobian_spectrum`.
+    """Log the rank of the encoders' Jacobians.
 
-    Where the true latent is known, `jacobian/overlap/x` is the share of the leading right-singular space that lies in
-    the input directions that carry it. An encoder of token ids has no Jacobian and is left out.
+    The names are `jacobian/rank/x`, `jacobian/gap/x`, `jacobian/participation/x`, and the same for y;
+    `jacobian_spectrum` explains the numbers. Where the true latent is known, `jacobian/overlap/x` is the share of the
+    leading right-singular space that lies in the input directions that carry it. An encoder of token ids has no
+    Jacobian and is left out.
 
     Args:
-        maps: first; for a module other than ContrastiveModule, a function `(module, batch)` → (encoder, rows), or a
-            dict of such pairs with the keys x and y. It is called with the first batch of a validation run that is due,
-            or of the last training batches.
-        max_points: rows at which the Jacobian is taken; of rows that are no vectors, whose Jacobians are large, a
-            sixteenth of that.
-        directions: random directions that it is applied to, for large encoders; None: all of it.
-        kwargs: `every_n_epochs` and so on, as of `Probe`.
+        maps: for a module other than ContrastiveModule, a function `(module, batch)` → (encoder, rows), or a dict of
+            such pairs with the keys x and y. It is called with the first batch of a validation run that is due, or of
+            the last training batches.
+        max_points: rows at which the Jacobian is taken; a sixteenth of that where rows are no vectors, since their
+            Jacobians are large.
+        directions: random directions that the Jacobian is applied to, for large encoders; None: the whole Jacobian.
+        kwargs: the other arguments of `Probe`, such as `every_n_epochs`.
     """
 
     def __init__(
@@ -65,101 +123,71 @@ class JacobianProbe(Probe):
         **kwargs: Any,
     ) -> None:
         super().__init__(maps, **kwargs)
+        if self.source is not None and not isinstance(self.source, by_function):
+            raise ValueError(f"maps must be a function of (module, batch), got {type(self.source).__name__}")
         self.max_points, self.directions = max_points, directions
-        self._maps: Maps | str | None = None
 
     def names(self, sides: Sequence[Side]) -> list[str]:
-        """Rank, gap and soft rank."""
-        return [f"jacobian/{what}/{side}" for side in sides for what in ("rank", "gap", "participation")]
+        """Return the names of rank, gap and participation ratio for each side."""
+        return [f"jacobian/{name}/{side}" for side in sides for name in ("rank", "gap", "participation")]
 
-    def measure(self, embeddings: Any) -> dict[str, Tensor]:
-        """Of the maps, per replicate."""
-        metrics: dict[str, Tensor] = {}
+    def measure(self, embeddings: Any) -> dict[str, Tensor | Measured]:
+        """Measure the Jacobians of `Maps`."""
+        metrics: dict[str, Tensor | Measured] = {}
         with evaluating(embeddings.module):
-            for side, one in embeddings.maps.items():
-                metrics |= self.attempt(self.names([side]), partial(self._spectrum, side, one))
+            for side, encoder_map in embeddings.maps.items():
+                try:
+                    metrics |= self._spectrum(side, encoder_map)
+                except Exception as error:  # the other side is still worth having
+                    metrics |= self.failed(self.names([side]), error)
         return metrics
 
-    def _spectrum(self, side: Side, one: Map) -> dict[str, Tensor]:
-        latent = None if one.z is None or one.input_dims != 1 else latent_directions(one.rows, one.z)
-        found = jacobian_spectrum(
-            one.encoder,
-            one.rows,
-            input_dims=one.input_dims,
-            latent=latent,
+    def of_split(self, trainer: Trainer, module: Any, split: Split) -> Maps:
+        """Return the encoders of a ContrastiveModule with a sample of the split's rows."""
+        pairs = trainer.datamodule.pairs(split)  # type: ignore[attr-defined]
+        n = _points(self.max_points, _input_dims(pairs.x, pairs.row_axis))
+        pairs = sample(pairs, n, self.seed)
+        x = in_unit_range(pairs.x) if pairs.x.dtype == torch.uint8 else pairs.x
+        sides: dict[Side, tuple[nn.Module, Tensor]] = {"x": (module.f, x), "y": (module.g, pairs.y)}
+        maps = {
+            side: Map(encoder, rows, pairs.z, _input_dims(rows, pairs.row_axis))
+            for side, (encoder, rows) in sides.items()
+            if rows.is_floating_point()
+        }
+        return Maps(module, maps)
+
+    def collector(self, module: LightningModule, stage: Stage) -> Collector:
+        """Return what keeps the maps of a pass's first batch."""
+        assert isinstance(self.source, by_function)
+        maps, max_points = self.source.embed, self.max_points
+        key = (FirstBatch, self.source, stage, max_points)
+        return shared_collector(module, key, lambda: FirstBatch(maps, max_points))
+
+    def _spectrum(self, side: Side, encoder_map: Map) -> dict[str, Tensor | Measured]:
+        rows, z, input_dims = encoder_map.rows, encoder_map.z, encoder_map.input_dims
+        spectrum = jacobian_spectrum(
+            encoder_map.encoder,
+            rows,
+            input_dims=input_dims,
+            latent=None if z is None or input_dims != 1 else latent_directions(rows, z),
             directions=self.directions,
             seed=self.seed,
         )
-        metrics = {
-            f"jacobian/rank/{side}": found.rank,
-            f"jacobian/gap/{side}": found.gap,
-            f"jacobian/participation/{side}": found.participation,
+        metrics: dict[str, Tensor | Measured] = {
+            f"jacobian/rank/{side}": Measured(spectrum.rank, spectrum.reason),
+            f"jacobian/gap/{side}": Measured(spectrum.gap, spectrum.reason),
+            f"jacobian/participation/{side}": Measured(spectrum.participation, spectrum.reason),
         }
-        for name in metrics:
-            self.note(name, found.reason)
-        return metrics | ({} if found.overlap is None else {f"jacobian/overlap/{side}": found.overlap})
+        if spectrum.overlap is not None:
+            metrics[f"jacobian/overlap/{side}"] = spectrum.overlap
+        return metrics
 
-    def _split(self, trainer: Trainer, module: Any, split: Split) -> Take:
-        def take() -> Maps | None:
-            if not trainer.is_global_zero:
-                return None
-            pairs = trainer.datamodule.pairs(split)  # type: ignore[attr-defined]
-            pairs = sample(pairs, self._points(_input_dims(pairs.x, pairs.row_axis)), self.seed)
-            x = in_unit_range(pairs.x) if pairs.x.dtype == torch.uint8 else pairs.x
-            sides: dict[Side, tuple[nn.Module, Tensor]] = {"x": (module.f, x), "y": (module.g, pairs.y)}
-            return Maps(
-                module,
-                {
-                    side: Map(encoder, rows, pairs.z, _input_dims(rows, pairs.row_axis))
-                    for side, (encoder, rows) in sides.items()
-                    if rows.is_floating_point()
-                },
-            )
 
-        return take
-
-    def _add(
-        self,
-        trainer: Trainer,
-        module: LightningModule,
-        stage: str,
-        outputs: Any,
-        batch: Any,
-        place: tuple[int, ...],
-    ) -> None:
-        if self._maps is None and trainer.is_global_zero:
-            try:
-                self._maps = self._of_batch(module, batch)
-            except Exception as error:  # of the user's function: it must not cost the training
-                self._maps = f"{type(error).__name__}: {error}"
-
-    def _points(self, input_dims: int) -> int:
-        return self.max_points if input_dims == 1 else max(1, self.max_points // 16)
-
-    def _of_batch(self, module: LightningModule, batch: Any) -> Maps:
-        assert isinstance(self.source, by_function)
-        found = self.source.embed(module, batch)
-        sides: Mapping[Side, Any] = found if isinstance(found, Mapping) else {"x": found}
-        return Maps(
-            module,
-            {
-                side: Map(encoder, rows[: self._points(rows.ndim - 1)].detach(), None, rows.ndim - 1)
-                for side, (encoder, rows) in sides.items()
-            },
-        )
-
-    def _collected(self, trainer: Trainer, module: LightningModule, stage: str) -> Take:
-        def take() -> Maps | None:
-            found, self._maps = self._maps, None
-            if isinstance(found, str):
-                raise ValueError(found)
-            if found is None and trainer.is_global_zero:
-                raise ValueError("no batch came")
-            return found
-
-        return take
+def _points(max_points: int, input_dims: int) -> int:
+    """Return how many rows to differentiate at: few where rows are no vectors, since their Jacobians are large."""
+    return max_points if input_dims == 1 else max(1, max_points // 16)
 
 
 def _input_dims(rows: Tensor, row_axis: int) -> int:
-    """How many axes one row has."""
+    """Return how many axes one row has."""
     return rows.ndim - row_axis % rows.ndim - 1

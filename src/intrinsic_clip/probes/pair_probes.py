@@ -1,13 +1,14 @@
-"""What the similarities of paired representations say: matching, alignment, information, their histograms."""
+"""Measure the similarities of paired representations: matching, alignment, information, and their histograms."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from annotated_types import Gt, Le
 from pydantic import PositiveInt
 from torch import Tensor
 
+from intrinsic_clip.loss.similarity import CosineSimilarity
 from intrinsic_clip.metrics import (
     alignment,
     infonce_bound,
@@ -24,18 +25,27 @@ from intrinsic_clip.probes.embeddings import Embeddings, Side
 from intrinsic_clip.probes.probe import Probe
 
 Share = Annotated[float, Gt(0), Le(1)]
+NAMES = {"inner_product": "matching", "cosine": "retrieval"}
 
 
 class MatchingProbe(Probe):
-    """Logs `matching/top_<k>/…`, `matching/top_<α>pct/…` and `matching/label_<set>/…`, in both directions.
+    """Log how often a row's partner is among its most similar rows, in both directions.
 
-    Beside these shares `matching/median_rank/…`, the true partner's among all n.
+    The names are `matching/…` where the similarity is the inner product of the encoders' own outputs (the paper's),
+    and `retrieval/…` where it is their cosine, as in `measure`:
+
+    - `top_<k>/x_to_y`, `top_<α>pct/x_to_y`: the share of pairs whose partner is among the most similar,
+    - `median_rank/x_to_y`: the median over rows of the partner's rank among all n,
+    - `label_<set>/x_to_y`: the share of rows whose most similar partner has their label.
+
+    Under the population norm, the loss's similarity ranks exactly as the inner product of the encoders' own outputs,
+    since it divides all of an encoder's outputs by one number; under the cosine loss it ranks as the cosine.
 
     Args:
-        source: first; see `Probe` for it and the arguments that are not here.
+        args, kwargs: `source` first, and the other arguments of `Probe`.
         ks: a pair counts as matched if the partner is among the k most similar.
-        alphas: the same with k = max(1, int(α n)); 0.005 is the paper's.
-        normalised: use the similarity of the loss instead of the encoders' own outputs (the paper's choice).
+        alphas: the same with k = max(1, int(α n)); the paper's is 0.005.
+        similarity: by which rows are ranked.
     """
 
     def __init__(
@@ -43,20 +53,24 @@ class MatchingProbe(Probe):
         *args: Any,
         ks: Sequence[PositiveInt] = (1,),
         alphas: Sequence[Share] = (0.005,),
-        normalised: bool = False,
+        similarity: Literal["inner_product", "cosine"] = "inner_product",
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        self.ks, self.alphas, self.normalised = ks, alphas, normalised
+        if similarity not in NAMES:
+            raise ValueError(f"similarity must be inner_product or cosine, got {similarity!r}")
+        self.ks, self.alphas, self.similarity = ks, alphas, similarity
 
     def names(self, sides: Sequence[Side]) -> list[str]:
-        """Both directions of each k and α."""
+        """Return the name of each k, each α and the median rank in both directions."""
         tops = [f"top_{k}" for k in self.ks] + [_percent(alpha) for alpha in self.alphas] + ["median_rank"]
-        return [f"matching/{top}/{direction}" for top in tops for direction in ("x_to_y", "y_to_x")]
+        return [f"{NAMES[self.similarity]}/{top}/{way}" for top in tops for way in ("x_to_y", "y_to_x")]
 
     def measure(self, embeddings: Embeddings) -> dict[str, Tensor]:
-        """Shares of matched pairs, per replicate."""
-        x, y = embeddings.pair(raw=not self.normalised)
+        """Return shares of matched pairs, and median ranks from 1 to n."""
+        x, y = embeddings.pair(raw=True)
+        if self.similarity == "cosine":
+            x, y = CosineSimilarity()(x), CosineSimilarity()(y)
         n = x.shape[-2]
         counts = {f"top_{k}": k for k in self.ks}
         counts |= {_percent(alpha): top_count(alpha, n) for alpha in self.alphas}
@@ -68,8 +82,8 @@ class MatchingProbe(Probe):
         }
         metrics = {}
         for name, matching in matchings.items():
-            metrics[f"matching/{name}/x_to_y"] = matching.x_to_y
-            metrics[f"matching/{name}/y_to_x"] = matching.y_to_x
+            metrics[f"{NAMES[self.similarity]}/{name}/x_to_y"] = matching.x_to_y
+            metrics[f"{NAMES[self.similarity]}/{name}/y_to_x"] = matching.y_to_x
         return metrics
 
 
@@ -78,19 +92,19 @@ def _percent(alpha: float) -> str:
 
 
 class AlignmentProbe(Probe):
-    """Logs `alignment/cosine`, the mean cosine of positive pairs (the paper's alignment is its negative).
+    """Log `alignment/cosine`, the mean cosine of positive pairs (the paper's alignment is its negative).
 
-    Beside it `uniformity/x`, `uniformity/y` and `modality_gap`. Of a single embedding there is only uniformity.
+    Also logged are `uniformity/x`, `uniformity/y` and `modality_gap`. A single embedding has uniformity only.
     """
 
     def names(self, sides: Sequence[Side]) -> list[str]:
-        """All of them."""
+        """Return the name of each number."""
         return [f"uniformity/{side}" for side in sides] + ["alignment/cosine", "modality_gap"] * (
             "y" in sides
         )
 
     def measure(self, embeddings: Embeddings) -> dict[str, Tensor]:
-        """Mean cosine per replicate, in [−1, 1], log-mean potential of directions, and distance of their means."""
+        """Return the mean cosine in [−1, 1], the log-mean potentials of directions, and the distance of their means."""
         metrics = {f"uniformity/{side}": uniformity(rows) for side, rows in embeddings.sides().items()}
         if embeddings.y is not None:
             metrics["alignment/cosine"] = alignment(embeddings.x, embeddings.y)
@@ -99,14 +113,14 @@ class AlignmentProbe(Probe):
 
 
 class InformationProbe(Probe):
-    """Logs `information/infonce_bound` = log N − L in nats over the N held-out rows, a lower bound of I(X; Y)."""
+    """Log `information/infonce_bound` = log N − L in nats over the N held-out rows, a lower bound of I(X; Y)."""
 
     def names(self, sides: Sequence[Side]) -> list[str]:
-        """The bound."""
+        """Return the name of the bound."""
         return ["information/infonce_bound"]
 
     def measure(self, embeddings: Embeddings) -> dict[str, Tensor]:
-        """The bound per replicate, at most log N.
+        """Return the bound, at most log N.
 
         Raises:
             ValueError: the temperature is not known.
@@ -120,20 +134,20 @@ class InformationProbe(Probe):
 
 
 class SimilarityProbe(Probe):
-    """Logs histograms of the similarity of positive and of random pairs, and both means.
+    """Log the mean similarities of positive and of random pairs with their histograms, and mean norms.
 
-    Beside them `norm/x` and `norm/y`, of the encoders' own outputs, and `relative_norm/x` and `relative_norm/y`, of
-    the representations as the loss sees them. Under the population norm the latter are 1 where the append rows stand
-    for the held-out ones; training also sees the append rows, and large values say that it has shrunk them.
+    `norm/x` and `norm/y` are of the encoders' own outputs, `relative_norm/x` and `relative_norm/y` of the
+    representations as the loss sees them. Under the population norm the latter are 1 where the append rows represent
+    the held-out ones; training sees the append rows too, and large values mean that it has shrunk them.
     """
 
     def names(self, sides: Sequence[Side]) -> list[str]:
-        """Similarities and norms."""
+        """Return the names of similarities and norms."""
         norms = [f"{norm}/{side}" for norm in ("norm", "relative_norm") for side in ("x", "y")]
         return ["similarity/positive", "similarity/random", *norms]
 
     def measure(self, embeddings: Embeddings) -> dict[str, Tensor]:
-        """Mean similarities and mean norms, per replicate."""
+        """Return mean similarities and mean norms."""
         positive, random = pair_similarities(*embeddings.pair())
         metrics = {"similarity/positive": positive.mean(-1), "similarity/random": random.mean(-1)}
         for norm, pair in (("norm", embeddings.pair(raw=True)), ("relative_norm", embeddings.pair())):
@@ -141,7 +155,7 @@ class SimilarityProbe(Probe):
                 metrics[f"{norm}/{side}"] = torch.linalg.vector_norm(rows, dim=-1).mean(-1)
         return metrics
 
-    def draw(self, embeddings: Embeddings) -> dict[str, Tensor]:
-        """The two samples behind the means."""
+    def histograms(self, embeddings: Embeddings) -> dict[str, Tensor]:
+        """Return the similarities of positive and of random pairs."""
         positive, random = pair_similarities(*embeddings.pair())
         return {"similarity/histogram_positive": positive, "similarity/histogram_random": random}

@@ -1,10 +1,10 @@
-"""What all probes share: they measure embeddings, log the numbers, and never stop a training."""
+"""The contract of a probe: take embeddings at the right time, measure and log them, and never stop a training."""
 
 import math
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -12,130 +12,180 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
 from torch import Tensor
 
+from intrinsic_clip.data.paired import Split
 from intrinsic_clip.loggers.replicated import by_output_dim, log_replicates, replicates_of
-from intrinsic_clip.probes.embeddings import Embeddings, Side
-from intrinsic_clip.probes.schedule import Scheduled, Take
+from intrinsic_clip.probes.collection import Collector, RowCollector, Stage, shared_collector
+from intrinsic_clip.probes.embeddings import Embeddings, Side, take_embeddings
+from intrinsic_clip.probes.schedule import Scheduled
+
+
+class Measured(NamedTuple):
+    """One number, with a reason where it is NaN.
+
+    Attributes:
+        value: `(*R,)`; None stands for NaN in every replicate.
+        reason: one line that says why (some of) the value is NaN; None where there is nothing to explain.
+    """
+
+    value: Tensor | None
+    reason: str | None = None
+
+
+class Subject(Protocol):
+    """Anything that `measure` can be given, by default `Embeddings`."""
+
+    def sides(self) -> dict[Side, Tensor]:
+        """Return the tensor of each modality that is there."""
 
 
 class Probe(Scheduled):
-    """Measures embeddings while a module trains, and logs the numbers.
+    """Base class of probes, which measure embeddings while a module trains and log the numbers.
 
-    Of a ContrastiveModule on PairedData, those of the held-out rows: before training, every n epochs, after the last
-    one, and in `trainer.test`. Of any other LightningModule, those that `source` gives: of the rows of a validation
-    run; where there is none, or with `every_n_steps`, of the last training batches before it is time, under names that
-    start with `in_sample/`; in `trainer.test` those of the test rows, as `test/…`.
+    A probe of your own needs two methods: `names` and `measure`.
 
-    Loggers get what `log_replicates` says, `trainer.callback_metrics` the mean over replicates; `latest` keeps every
-    replicate's value. Whatever fails is warned of once and logged as NaN, `reasons` says why, and training goes on.
-    Several processes give their rows to rank 0, which measures.
+    Example:
+        >>> class MeanNormProbe(Probe):
+        ...     '''Log the mean norm of representations.'''
+        ...
+        ...     def names(self, sides):
+        ...         return [f"mean_norm/{side}" for side in sides]
+        ...
+        ...     def measure(self, embeddings):
+        ...         return {
+        ...             f"mean_norm/{side}": rows.norm(dim=-1).mean(-1) for side, rows in embeddings.sides().items()
+        ...         }
+        >>> probe = MeanNormProbe(lambda module, batch: module(batch), every_n_epochs=5)
+
+        `Trainer(callbacks=[probe])` runs it; so does `_target_: my_package.MeanNormProbe` in a config of probes.
+
+    With a ContrastiveModule on PairedData it measures the held-out rows: before training, every n epochs, after the
+    last one, and in `trainer.test`. With any other LightningModule it measures what `source` gives: for the rows of a
+    validation run; where there is none, or with `every_n_steps`, for the last training batches before it is due, under
+    names that start with `in_sample/`; in `trainer.test` for the test rows, as `test/…`.
+
+    Loggers get the numbers as `log_replicates` describes, `trainer.callback_metrics` gets the mean over replicates, and
+    `latest` keeps the value of every replicate. A failure is warned of once and logged as NaN, `reasons` says why, and
+    training continues. Several processes send their rows to rank 0, which measures.
+
+    To measure something other than embeddings, also override `of_split` (for a ContrastiveModule) and `collector` (for
+    any other module); JacobianProbe does so.
 
     Args:
         source: where the embeddings come from: a function `(module, batch)` → x, (x, y), (x, y, labels) or a dict of x,
             y, z and labels, or `by_output(…)` or `by_module(…)`. None: from a ContrastiveModule.
         every_n_epochs: how often to measure during training.
         every_n_steps: measure every n training steps instead.
-        in_sample: of a ContrastiveModule, measure the training rows as well at the end, unless they are streamed.
-        max_samples: of more rows, a sample is measured, drawn with `seed`.
-        prefix: what all names start with, as "layer4/", to tell two probes of a kind apart.
+        in_sample: with a ContrastiveModule, measure the training rows too at the end, unless they are streamed.
+        max_samples: measure a sample of that many rows where there are more.
+        seed: of the sample.
+        prefix: start of all names, such as "layer4/", to tell two probes of one class apart.
     """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.latest: dict[str, Tensor] = {}
-        self.reasons: dict[str, str] = {}
-        self._warned: set[str] = set()
 
     @abstractmethod
     def names(self, sides: Sequence[Side]) -> list[str]:
-        """What `measure` gives in any case."""
+        """Return the names that `measure` always gives; they are logged as NaN where it fails."""
 
     @abstractmethod
-    def measure(self, embeddings: Embeddings) -> dict[str, Tensor]:
-        """Numbers by name, each `(*R,)`."""
+    def measure(self, embeddings: Embeddings) -> Mapping[str, Tensor | Measured]:
+        """Return numbers by name, each `(*R,)`; called on rank 0, without gradient and in full precision."""
 
-    def draw(self, embeddings: Embeddings) -> dict[str, Tensor]:
-        """Samples by name, to be logged as histograms; none unless a probe says otherwise."""
+    def histograms(self, embeddings: Embeddings) -> dict[str, Tensor]:
+        """Return samples by name, `(*R, n)` each, to be logged as histograms; by default there are none."""
         return {}
 
+    def of_split(self, trainer: Trainer, module: LightningModule, split: Split) -> Subject:
+        """Return what `measure` is given for a split of a ContrastiveModule's data; called on rank 0."""
+        return take_embeddings(trainer, module, split, self.max_samples, self.seed)
+
+    def collector(self, module: LightningModule, stage: Stage) -> Collector:
+        """Return what gathers the batches of any other module for `measure`, the same object throughout a stage."""
+        source = self.source
+        assert source is not None
+        key = (source, stage, self.max_samples, self.seed)
+        return shared_collector(module, key, lambda: RowCollector(source, self.max_samples, self.seed))
+
     def evaluate(
-        self, trainer: Trainer, module: LightningModule, takes: dict[str, Take], to_loggers: bool = True
+        self,
+        trainer: Trainer,
+        module: LightningModule,
+        rows: Mapping[str, Split | Stage],
+        to_loggers: bool = True,
     ) -> None:
-        """Measure on rank 0, tell the other processes, and log."""
-        measured: dict[str, Tensor] = {}
+        """Measure on rank 0, send the numbers to the other processes, and log them."""
+        values: dict[str, Tensor] = {}
         samples: dict[str, Tensor] = {}
-        self._shape = replicates_of(module).shape
-        for kind, take in takes.items():
-            self._prefix = self.prefix + kind
-            metrics, drawn = self._measure(take)
-            measured |= {self._prefix + name: value for name, value in metrics.items()}
-            samples |= {self._prefix + name: value for name, value in drawn.items()}
+        for kind, which in rows.items():
+            prefix = self.prefix + kind
+            measured, drawn = self._measure(trainer, module, which)
+            for name, number in measured.items():
+                values[prefix + name] = self._value(module, number)
+                self._note(prefix + name, number.reason)
+            samples |= {prefix + name: sample for name, sample in drawn.items()}
         if trainer.world_size > 1:
-            measured = trainer.strategy.broadcast({name: value.cpu() for name, value in measured.items()})
-        self.latest |= measured
+            values = trainer.strategy.broadcast({name: value.cpu() for name, value in values.items()})
+        self.latest |= values
         if to_loggers:
-            log_replicates(trainer, module, measured, trainer.global_step)
-            _log_samples(trainer, module, samples)
+            log_replicates(trainer, module, values, trainer.global_step)
+            _log_histograms(trainer, module, samples)
         if not (
             trainer.training and trainer.global_step == 0
-        ):  # Lightning takes nothing before the first step
-            means = {name: float(value.double().mean()) for name, value in measured.items()}
+        ):  # Lightning logs nothing before the first step
+            means = {name: float(value.double().mean()) for name, value in values.items()}
             module.log_dict(means, logger=False, sync_dist=trainer.world_size > 1)
 
-    def attempt(
-        self, names: Iterable[str], measure: Callable[[], dict[str, Tensor]], what: str = ""
-    ) -> dict[str, Tensor]:
-        """What `measure` gives; NaN under the names where it fails, with one warning and a reason for each."""
+    def failed(self, names: Iterable[str], error: Exception, label: str = "") -> dict[str, Measured]:
+        """Warn of an error once, and return NaN with the error as reason under each name.
+
+        Args:
+            label: opens the warning; by default the class's name.
+        """
+        reason = " ".join(str(error).split()) if str(error) else type(error).__name__
+        reason = reason if isinstance(error, ValueError) else f"{type(error).__name__}: {reason}"
+        self.warn_once(f"{label or type(self).__name__} failed and is logged as NaN: {reason}")
+        return {name: Measured(None, reason) for name in names}
+
+    def _measure(
+        self, trainer: Trainer, module: LightningModule, which: Split | Stage
+    ) -> tuple[dict[str, Measured], dict[str, Tensor]]:
+        """Return numbers and histograms on rank 0, and nothing on the other processes."""
+        sides: Sequence[Side] = ("x", "y")
         try:
-            return measure()
-        except Exception as error:  # whatever it is, it must not cost the training
-            reason = " ".join(str(error).split()) if str(error) else type(error).__name__
-            reason = reason if isinstance(error, ValueError) else f"{type(error).__name__}: {reason}"
-            self.warn_once(f"{what or type(self).__name__} failed and is logged as NaN: {reason}")
-            failed = {name: torch.full(self._shape, math.nan) for name in names}
-            for name in failed:
-                self.note(name, reason)
-            return failed
+            subject = self._subject(trainer, module, which)
+            if subject is None:
+                return {}, {}
+            sides = tuple(subject.sides())
+            with torch.no_grad(), torch.autocast(module.device.type, enabled=False):
+                numbers, samples = self.measure(subject), self.histograms(subject)
+            return {name: self._checked(module, name, number) for name, number in numbers.items()}, samples
+        except Exception as error:  # a probe must not cost the training
+            return self.failed(self.names(sides), error), {}
 
-    def note(self, name: str, reason: str | None) -> None:
-        """Remember why a number is NaN, or that it no longer is."""
-        self.reasons.pop(self._prefix + name, None)
+    def _subject(self, trainer: Trainer, module: LightningModule, which: Split | Stage) -> Any:
+        if self.source is not None:
+            return self.collector(module, which).collected(trainer, module)  # type: ignore[arg-type]
+        return self.of_split(trainer, module, which) if trainer.is_global_zero else None  # type: ignore[arg-type]
+
+    def _checked(self, module: LightningModule, name: str, number: Tensor | Measured) -> Measured:
+        """Check that a number has one value per replicate, as far as the replicates are known."""
+        measured = number if isinstance(number, Measured) else Measured(torch.as_tensor(number))
+        shape = () if self.source is not None else replicates_of(module).shape
+        is_known = self.source is not None or hasattr(module, "replicates")
+        if is_known and measured.value is not None and measured.value.shape != shape:
+            raise ValueError(
+                f"{name} must have one value per replicate, shape {shape}, got {tuple(measured.value.shape)}"
+            )
+        return measured
+
+    def _value(self, module: LightningModule, number: Measured) -> Tensor:
+        return torch.full(replicates_of(module).shape, math.nan) if number.value is None else number.value
+
+    def _note(self, name: str, reason: str | None) -> None:
+        self.reasons.pop(name, None)
         if reason is not None:
-            self.reasons[self._prefix + name] = reason
-
-    def warn_once(self, message: str) -> None:
-        """Warn, but not of the same again."""
-        if message not in self._warned:
-            self._warned.add(message)
-            warnings.warn(message, stacklevel=2)
-
-    def _measure(self, take: Take) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Numbers and samples to draw, where the embeddings are; nothing elsewhere."""
-        for name in [name for name in self.reasons if name.startswith(self._prefix)]:
-            del self.reasons[name]
-        sides: list[Side] = ["x", "y"]
-        samples: dict[str, Tensor] = {}
-
-        def measure() -> dict[str, Tensor]:
-            embeddings = take()
-            if embeddings is None:
-                return {}
-            sides[:] = embeddings.sides()
-            device = embeddings.sides()[sides[0]].device
-            with (
-                torch.no_grad(),
-                torch.autocast(device.type, enabled=False),
-            ):  # also in a training with less precision
-                metrics = self.measure(embeddings)
-                samples.update(self.draw(embeddings))
-            return metrics
-
-        def names() -> Iterator[str]:  # looked at where it fails, when the sides are known
-            yield from self.names(sides)
-
-        return self.attempt(names(), measure), samples
+            self.reasons[name] = reason
 
 
-def _log_samples(trainer: Trainer, module: LightningModule, samples: dict[str, Tensor]) -> None:
+def _log_histograms(trainer: Trainer, module: LightningModule, samples: dict[str, Tensor]) -> None:
     for name, values in samples.items():
         for key, row in by_output_dim(name, values, replicates_of(module)):
             for logger in trainer.loggers:
@@ -143,7 +193,7 @@ def _log_samples(trainer: Trainer, module: LightningModule, samples: dict[str, T
 
 
 def _log_histogram(logger: object, name: str, values: Tensor, step: int) -> None:
-    """Histograms go to the loggers that know them."""
+    """Log a histogram to a logger that has them."""
     if not math.isfinite(float(values.double().sum())):
         warnings.warn(f"{name}: not finite at step {step}, histogram left out", stacklevel=2)
     elif isinstance(logger, WandbLogger):

@@ -1,7 +1,6 @@
-"""What representations tell about something known: the true latent, or class labels."""
+"""Predict known properties from representations: the true latent, and class labels."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import torch
@@ -16,17 +15,17 @@ from intrinsic_clip.metrics import (
     zero_shot_accuracy,
 )
 from intrinsic_clip.probes.embeddings import Embeddings, Side
-from intrinsic_clip.probes.probe import Probe
+from intrinsic_clip.probes.probe import Measured, Probe
 
 
 class RecoveryProbe(Probe):
-    """Logs `recovery/linear/x` and `recovery/kernel/x`, R² of the true latent by (kernel) ridge regression, and of y.
+    """Log R² of the true latent by (kernel) ridge regression: `recovery/linear/x`, `recovery/kernel/x`, and for y.
 
-    Where the latent is not known, it says so once and logs nothing.
+    Where the latent is not known, it warns once and logs nothing.
 
     Args:
-        source: first; see `Probe` for it and the arguments that are not here.
-        max_rows: rows that the kernel regression is given, which takes their cube in time.
+        args, kwargs: `source` first, and the other arguments of `Probe`.
+        max_rows: for the kernel regression, whose time grows with their cube.
     """
 
     def __init__(self, *args: Any, max_rows: PositiveInt = 2000, **kwargs: Any) -> None:
@@ -37,13 +36,13 @@ class RecoveryProbe(Probe):
         }
 
     def names(self, sides: Sequence[Side]) -> list[str]:
-        """Both of each side."""
+        """Return the names of both regressions for each side."""
         return [f"recovery/{name}/{side}" for side in sides for name in self.measures]
 
     def measure(self, embeddings: Embeddings) -> dict[str, Tensor]:
-        """R² per replicate: 1 is all of the latent, 0 nothing."""
+        """Return R²: 1 where the whole latent is recovered, 0 where it cannot be predicted."""
         if embeddings.z is None:
-            self.warn_once("RecoveryProbe logs nothing: the true latent is not known of these data")
+            self.warn_once("RecoveryProbe logs nothing: the true latent is not known for these data")
             return {}
         z = embeddings.z
         return {
@@ -54,15 +53,15 @@ class RecoveryProbe(Probe):
 
 
 class ClassificationProbe(Probe):
-    """Logs `classification/knn/<label set>/x` and `classification/linear/<label set>/x`, and of y.
+    """Log how well labels can be predicted: `classification/knn/<label set>/x`, `classification/linear/…`, and for y.
 
-    Where the captions are the classes' prompts, so that all of a class are embedded alike,
+    Where the captions are the classes' prompts, so that all rows of a class have one text embedding,
     `classification/zero_shot/<label set>/x` is the share of rows whose own class has the nearest prompt.
 
-    Where there are no labels, it says so once and logs nothing.
+    Where there are no labels, it warns once and logs nothing.
 
     Args:
-        source: first; see `Probe` for it and the arguments that are not here.
+        args, kwargs: `source` first, and the other arguments of `Probe`.
         k: neighbours that vote.
     """
 
@@ -74,19 +73,22 @@ class ClassificationProbe(Probe):
         }
 
     def names(self, sides: Sequence[Side]) -> list[str]:
-        """None for sure: they depend on the label sets."""
+        """Return no names: they depend on the label sets."""
         return []
 
-    def measure(self, embeddings: Embeddings) -> dict[str, Tensor]:
-        """Accuracies per replicate."""
+    def measure(self, embeddings: Embeddings) -> dict[str, Tensor | Measured]:
+        """Return accuracies, in [0, 1]."""
         if not embeddings.labels:
-            self.warn_once("ClassificationProbe logs nothing: there are no labels of these data")
-        metrics: dict[str, Tensor] = {}
+            self.warn_once("ClassificationProbe logs nothing: these data have no labels")
+        metrics: dict[str, Tensor | Measured] = {}
         for label_set, labels in embeddings.labels.items():
             for side, rows in embeddings.sides().items():
                 for method, measure in self.measures.items():
                     name = f"classification/{method}/{label_set}/{side}"
-                    metrics |= self.attempt([name], partial(_named, name, measure, rows, labels), name)
+                    try:
+                        metrics[name] = measure(rows, labels)
+                    except Exception as error:  # the other methods are still worth having
+                        metrics |= self.failed([name], error, name)
             if embeddings.y is not None and _are_prompts(embeddings.y, labels):
                 name = f"classification/zero_shot/{label_set}/x"
                 metrics[name] = zero_shot_accuracy(embeddings.x, embeddings.y, labels)
@@ -94,14 +96,8 @@ class ClassificationProbe(Probe):
 
 
 def _are_prompts(y: Tensor, labels: Tensor) -> bool:
-    """Whether rows of a label are all alike, and several labels share none."""
+    """Return whether all rows of a label are equal, with several labels."""
     distinct, classes = labels.unique(return_inverse=True)
     first = torch.zeros(len(distinct), dtype=torch.int64, device=y.device)
     first[classes] = torch.arange(len(classes), device=y.device)
     return len(distinct) > 1 and torch.allclose(y[..., first[classes], :], y, rtol=1e-4, atol=1e-6)
-
-
-def _named(
-    name: str, measure: Callable[[Tensor, Tensor], Tensor], rows: Tensor, labels: Tensor
-) -> dict[str, Tensor]:
-    return {name: measure(rows, labels)}

@@ -1,4 +1,4 @@
-"""Where the embeddings of anyone's LightningModule come from: a function, a step's output, or hooked modules."""
+"""Get the embeddings of any LightningModule: by a function, from a step's output, or by hooks on submodules."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Mapping
@@ -15,10 +15,10 @@ Embed = Callable[[LightningModule, Any], Any]
 
 
 class Source(ABC):
-    """Gives the embeddings of one batch. Probes with equal sources share what is given.
+    """Gives the embeddings of one batch. Probes with equal sources share them.
 
     Args:
-        key: what makes two sources of a kind equal.
+        key: two sources of a class are equal if their keys are.
     """
 
     def __init__(self, key: Hashable) -> None:
@@ -30,22 +30,26 @@ class Source(ABC):
     def __hash__(self) -> int:
         return hash(self.key)
 
-    def attach(self, module: LightningModule) -> None:  # noqa: B027 - most need nothing
-        """Called once before the first batch."""
+    def attach(self, module: LightningModule) -> None:  # noqa: B027 - most sources need no preparation
+        """Prepare a module, once before the first batch."""
 
     def detach(self) -> None:  # noqa: B027
-        """Called when fitting, validating or testing is over."""
+        """Undo `attach` when fitting, validating or testing is over."""
 
     def listen(self) -> None:  # noqa: B027
-        """Called before a batch whose embeddings will be taken."""
+        """Prepare for a batch whose embeddings will be taken."""
 
     @abstractmethod
     def take(self, module: LightningModule, outputs: Any, batch: Any) -> Any:
-        """What `as_rows` understands: x, (x, y), (x, y, labels) or a dict of x, y, z and labels."""
+        """Return the embeddings of a batch as `as_rows` reads them: x, (x, y), (x, y, labels) or a dict.
+
+        Args:
+            outputs: what the module's step returned for the batch.
+        """
 
 
 class by_function(Source):
-    """Embeddings by a function of the module and a batch, called in evaluation mode without gradient.
+    """Embeddings from a function of the module and a batch, called in evaluation mode without gradient.
 
     Args:
         embed: `(module, batch)` → x, (x, y), (x, y, labels) or a dict of x, y, z and labels; x and y `(n, d)`.
@@ -56,7 +60,7 @@ class by_function(Source):
         self.embed = embed
 
     def take(self, module: LightningModule, outputs: Any, batch: Any) -> Any:
-        """Call it."""
+        """Call the function."""
         with evaluating(module):
             return self.embed(module, batch)
 
@@ -65,7 +69,9 @@ class by_output(Source):
     """Embeddings from the dict that the module's step returns.
 
     Args:
-        x, y: keys of representations `(n, d)`. z: of the true latent. labels: of class labels `(n,)`.
+        x, y: keys of representations `(n, d)`.
+        z: key of the true latent `(n, k*)`.
+        labels: key of class labels `(n,)`.
     """
 
     def __init__(self, x: str, y: str | None = None, z: str | None = None, labels: str | None = None) -> None:
@@ -73,7 +79,11 @@ class by_output(Source):
         self.keys = {"x": x, "y": y, "z": z, "labels": labels}
 
     def take(self, module: LightningModule, outputs: Any, batch: Any) -> Any:
-        """Look them up."""
+        """Look up the keys.
+
+        Raises:
+            ValueError: the output is no dict, or lacks a key.
+        """
         wanted = {part: key for part, key in self.keys.items() if key is not None}
         if not isinstance(outputs, Mapping):
             raise ValueError(
@@ -88,12 +98,12 @@ class by_output(Source):
 
 
 class by_module(Source):
-    """Embeddings that submodules put out during the module's own step, taken by forward hooks.
+    """Embeddings that submodules return during the module's own step, taken by forward hooks.
 
     A submodule that is called several times in a step, as for two views, gives the rows of all calls.
 
     Args:
-        x, y: names as in `named_modules()`; what they put out must be `(n, d)`, or a tuple that starts with it.
+        x, y: names as in `named_modules()`; their output must be `(n, d)`, or a tuple that starts with it.
     """
 
     def __init__(self, x: str, y: str | None = None) -> None:
@@ -128,15 +138,19 @@ class by_module(Source):
         self._handles, self._seen, self._listening = [], {}, False
 
     def listen(self) -> None:
-        """Keep what comes from now on."""
+        """Keep outputs from now on."""
         self._seen, self._listening = {}, True
 
     def take(self, module: LightningModule, outputs: Any, batch: Any) -> Any:
-        """What came since, and stop keeping."""
+        """Return the outputs kept since `listen`, and stop keeping them.
+
+        Raises:
+            ValueError: a submodule was not called.
+        """
         seen, self._seen, self._listening = self._seen, {}, False
-        silent = [name for side, name in self.names.items() if side not in seen]
-        if silent:
-            raise ValueError(f"the module {silent[0]!r} was not called in the step")
+        uncalled = [name for side, name in self.names.items() if side not in seen]
+        if uncalled:
+            raise ValueError(f"the module {uncalled[0]!r} was not called in the step")
         return {side: torch.cat(outputs) for side, outputs in seen.items()}
 
     def _keep(self, side: str) -> Callable[[nn.Module, Any, Any], None]:
@@ -144,16 +158,18 @@ class by_module(Source):
             if self._listening:
                 first = output[0] if isinstance(output, tuple | list) else output
                 if not isinstance(first, Tensor):
-                    raise ValueError(
-                        f"the module {self.names[side]!r} puts out {_kind(output)}, not a tensor"
-                    )
+                    raise ValueError(f"the module {self.names[side]!r} returns {_kind(output)}, not a tensor")
                 self._seen.setdefault(side, []).append(first.detach())
 
         return hook
 
 
 def as_source(source: Source | Embed | None) -> Source | None:
-    """A bare function is short for `by_function`."""
+    """Wrap a bare function in `by_function`, and check the rest.
+
+    Raises:
+        ValueError: neither a source nor a function.
+    """
     if source is None or isinstance(source, Source):
         return source
     if callable(source):
@@ -161,25 +177,25 @@ def as_source(source: Source | Embed | None) -> Source | None:
     raise ValueError(f"source must be a function, by_output(…) or by_module(…), got {_kind(source)}")
 
 
-def as_rows(found: Any) -> dict[str, Tensor]:
-    """The rows of a batch by name: x, y, z and one `label_<name>` per label set; float32 or float64, no gradient.
+def as_rows(parts: Any) -> dict[str, Tensor]:
+    """Return a batch's rows by name: x, y, z and one `label_<name>` per label set; float32 or float64, no gradient.
 
     Raises:
-        ValueError: not what a source may give, or the rows do not belong together.
+        ValueError: not what a source may give, or numbers of rows that differ.
     """
-    if isinstance(found, Tensor):
-        found = {"x": found}
-    elif isinstance(found, tuple | list):
-        if not 1 <= len(found) <= 3:
-            raise ValueError(f"a source gives x, (x, y) or (x, y, labels), got {len(found)} things")
-        found = dict(zip(("x", "y", "labels"), found, strict=False))
-    if not isinstance(found, Mapping) or "x" not in found:
-        raise ValueError(f"a source gives x, (x, y), (x, y, labels) or a dict with x, got {_kind(found)}")
-    unknown = set(found) - {"x", "y", "z", "labels"}
+    if isinstance(parts, Tensor):
+        parts = {"x": parts}
+    elif isinstance(parts, tuple | list):
+        if not 1 <= len(parts) <= 3:
+            raise ValueError(f"a source gives x, (x, y) or (x, y, labels), got {len(parts)} values")
+        parts = dict(zip(("x", "y", "labels"), parts, strict=False))
+    if not isinstance(parts, Mapping) or "x" not in parts:
+        raise ValueError(f"a source gives x, (x, y), (x, y, labels) or a dict with x, got {_kind(parts)}")
+    unknown = set(parts) - {"x", "y", "z", "labels"}
     if unknown:
         raise ValueError(f"a source's dict holds x, y, z and labels, got {sorted(map(str, unknown))[0]!r}")
-    rows = {part: _matrix(part, found[part]) for part in ("x", "y", "z") if found.get(part) is not None}
-    labels = found.get("labels")
+    rows = {part: _matrix(part, parts[part]) for part in ("x", "y", "z") if parts.get(part) is not None}
+    labels = parts.get("labels")
     if labels is not None:
         sets = labels if isinstance(labels, Mapping) else {"class": labels}
         rows |= {f"label_{name}": torch.as_tensor(values).detach() for name, values in sets.items()}

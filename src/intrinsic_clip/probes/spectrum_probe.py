@@ -1,4 +1,4 @@
-"""How many linear directions representations use."""
+"""Count the linear directions that representations use."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -15,19 +15,22 @@ from intrinsic_clip.dimension import (
     spectrum,
 )
 from intrinsic_clip.probes.embeddings import Embeddings, Side
-from intrinsic_clip.probes.probe import Probe
+from intrinsic_clip.probes.probe import Measured, Probe
 
 Share = Annotated[float, Gt(0), Lt(1)]
 
 
 class SpectrumProbe(Probe):
-    """Logs `spectrum/participation_ratio/x`, `spectrum/effective_rank/x` and `spectrum/components_95pct/x`, and of y.
+    """Log the linear dimension of representations, `spectrum/<name>/x` and `…/y`.
+
+    The names are `participation_ratio`, `effective_rank`, and `components_95pct` and its like, the number of principal
+    components that hold 95 % of the variance.
 
     Standard errors are logged as `spectrum_standard_error/participation_ratio/x` and so on.
 
     Args:
-        source: first; see `Probe` for it and the arguments that are not here.
-        shares: of the variance, that the components hold.
+        args, kwargs: `source` first, and the other arguments of `Probe`.
+        shares: of the variance that the components hold, in (0, 1).
     """
 
     def __init__(self, *args: Any, shares: Sequence[Share] = (0.9, 0.95, 0.99), **kwargs: Any) -> None:
@@ -40,22 +43,21 @@ class SpectrumProbe(Probe):
             self.estimators[f"components_{100 * share:g}pct"] = partial(components, variance=share)
 
     def names(self, sides: Sequence[Side]) -> list[str]:
-        """Each of each side."""
+        """Return the name of each number for each side."""
         return [f"spectrum/{name}/{side}" for side in sides for name in self.estimators]
 
-    def measure(self, embeddings: Embeddings) -> dict[str, Tensor]:
-        """Numbers of dimensions per replicate."""
-        metrics = {}
+    def measure(self, embeddings: Embeddings) -> dict[str, Tensor | Measured]:
+        """Return numbers of dimensions, with standard errors."""
+        metrics: dict[str, Tensor | Measured] = {}
         for side, rows in embeddings.sides().items():
             for name, estimator in self.estimators.items():
                 estimate = estimator(rows)
-                metrics[f"spectrum/{name}/{side}"] = estimate.value
+                metrics[f"spectrum/{name}/{side}"] = Measured(estimate.value, estimate.reason)
                 metrics[f"spectrum_standard_error/{name}/{side}"] = estimate.standard_error
-                self.note(f"spectrum/{name}/{side}", estimate.reason)
         return metrics
 
-    def draw(self, embeddings: Embeddings) -> dict[str, Tensor]:
-        """The shares of the principal components in the variance, as logarithms to base 10."""
+    def histograms(self, embeddings: Embeddings) -> dict[str, Tensor]:
+        """Return the principal components' shares of the variance, as logarithms to base 10."""
         samples = {}
         for side, rows in embeddings.sides().items():
             values = spectrum(rows)

@@ -1,58 +1,55 @@
-"""Temperature at every step, and the loss of a ContrastiveModule."""
+"""Log the temperature at every step, and the loss of a ContrastiveModule."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from pydantic import PositiveInt
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
 from intrinsic_clip.loggers.replicated import log_steps
+from intrinsic_clip.probes.base import AnyProbe
+from intrinsic_clip.probes.embeddings import temperature_of
 
-FLUSH = 1000  # values that wait at most
-
-
-def temperature_of(module: LightningModule) -> Tensor | None:
-    """τ of a module that has `temperature()`, or one parameter `logit_scale` = log 1/τ as CLIP models do; else None."""
-    temperature: Any = getattr(module, "temperature", None)
-    if callable(temperature):
-        return temperature().detach()
-    scales = [p for name, p in module.named_parameters() if name.rpartition(".")[2] == "logit_scale"]
-    return (-scales[0].detach().float()).exp().squeeze() if len(scales) == 1 else None
+MAX_WAITING = 1000  # steps whose values wait on the device at most
 
 
-class TemperatureProbe(Callback):
-    """Logs `temperature` of every n-th step, and `loss` of a ContrastiveModule; a logger may want fewer: `log_steps`.
+class TemperatureProbe(AnyProbe):
+    """Log `temperature` at every n-th step, and `loss` with a ContrastiveModule; a logger may take fewer: `log_steps`.
 
-    Values stay on the device until the epoch ends, or a thousand are there: reading them at each step would stall it.
-    A ContrastiveModule's training step gives `losses` and `temperature`, `(steps, *R)` each, in its output dict.
+    It follows training steps rather than embeddings, so it is no `Probe`. Values stay on the device until the epoch
+    ends or a thousand have come: reading them at each step would stall it. A ContrastiveModule's training step returns
+    a dict with `losses` and `temperature`, `(steps, *R)` each.
 
     Args:
-        every_n_steps: how often.
+        every_n_steps: how often to log.
         tau: `module → τ` for a module that has neither `temperature()` nor one `logit_scale`.
     """
 
     def __init__(
         self, every_n_steps: PositiveInt = 1, tau: Callable[[LightningModule], Tensor] | None = None
     ) -> None:
+        super().__init__()
         self.every_n_steps, self.tau = every_n_steps, tau
-        self.latest: dict[str, Tensor] = {}
-        self.reasons: dict[str, str] = {}
         self._values: list[dict[str, Tensor]] = []
         self._steps: list[range] = []
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """See that there is a temperature to be found."""
+        """Check that the module has a temperature.
+
+        Raises:
+            MisconfigurationException: it has none, and there is no `tau`.
+        """
         if self.tau is None and temperature_of(pl_module) is None:
             raise MisconfigurationException(
                 f"TemperatureProbe finds neither temperature() nor one logit_scale in {type(pl_module).__name__}: "
-                "give it tau=lambda module: …"
+                "pass tau=lambda module: …"
             )
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """A checkpoint brings back what waits, but not on the device."""
+        """Move values that wait to the device: a checkpoint restores them elsewhere."""
         self._values = [
             {name: v.to(pl_module.device) for name, v in values.items()} for values in self._values
         ]
@@ -60,7 +57,7 @@ class TemperatureProbe(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Keep the losses and τ of the steps just done."""
+        """Keep the losses and τ of the last steps."""
         if isinstance(outputs, Mapping) and {"losses", "temperature"} <= outputs.keys():
             values = {"loss": outputs["losses"], "temperature": outputs["temperature"]}
         else:
@@ -70,11 +67,11 @@ class TemperatureProbe(Callback):
             return
         self._values.append(values)
         self._steps.append(steps)
-        if len(self._steps) >= FLUSH:
+        if len(self._steps) >= MAX_WAITING:
             self._flush(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log the epoch's steps; the mean loss of the epoch and the last τ are its summary."""
+        """Log the epoch's steps, and summarise it by its mean loss and last τ."""
         if not self._steps:
             return
         losses = [values["loss"] for values in self._values if "loss" in values]
@@ -85,18 +82,21 @@ class TemperatureProbe(Callback):
         pl_module.log_dict({name: value.mean() for name, value in self.latest.items()}, logger=False)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """The final τ is the one after the last step."""
+        """Take the final τ, after the last step."""
         self.latest["temperature"] = self._temperature(pl_module)
 
     def state_dict(self) -> dict[str, Any]:
-        """The last epoch's summary, for a run that is resumed only to write its results, and what waits within one."""
+        """Return the last epoch's summary and the values that wait.
+
+        A run that resumes only to write its results needs the summary.
+        """
         waiting = [
             (values, steps.start, steps.stop) for values, steps in zip(self._values, self._steps, strict=True)
         ]
         return {"latest": dict(self.latest), "waiting": waiting}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore it."""
+        """Restore the summary and the values that wait."""
         self.latest = dict(state_dict["latest"])
         self._values = [values for values, _, _ in state_dict["waiting"]]
         self._steps = [range(start, stop) for _, start, stop in state_dict["waiting"]]
@@ -112,6 +112,6 @@ class TemperatureProbe(Callback):
         steps = [step for steps in self._steps for step in steps]
         self._values.clear()
         self._steps.clear()
-        due = [place for place, step in enumerate(steps) if step % self.every_n_steps == 0]
+        due = [index for index, step in enumerate(steps) if step % self.every_n_steps == 0]
         metrics = {name: column[due] for name, column in columns.items()}
-        log_steps(trainer, module, metrics, [steps[place] for place in due])
+        log_steps(trainer, module, metrics, [steps[index] for index in due])

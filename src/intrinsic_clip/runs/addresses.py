@@ -1,39 +1,86 @@
-"""Address a run by its content: a hash of everything that can change its numbers."""
+"""Address a run by its content: a hash of everything that can change its numbers, and of nothing else."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from intrinsic_clip.runs.hashing import digest
+from intrinsic_clip.runs.contents import contents_digest, digest, matching_paths
 
-# What may differ between two starts of the same run: where it writes, what it shows, the machine it runs on.
-NOT_CONTENT = {"output_dir", "logger", "threads", "compile", "memory_gb", "checkpoint_seconds", "progress"}
-
-
+# Settings that may differ between two starts of the same run: where it writes, what it shows, how it is computed.
+NOT_CONTENT = {
+    "output_dir", "logger", "threads", "compile", "replicates_per_chunk", "checkpoint_seconds", "progress",
+}  # fmt: skip
 HARDWARE = {"accelerator", "devices", "num_nodes", "strategy"}
-
-
 STORAGE = {"folder", "batch_size", "device"}  # of cached features
-
-
-BLOCKS = {"chunk", "local_block"}  # of the logits: what is computed at a time and where, not what
+BLOCKS = {"chunk", "local_block"}  # of the logits: how much is computed at a time and where
+READING = ("data", "features", "encoder")  # nodes whose settings may name files
+PACKAGE = "intrinsic_clip."
 
 
 def run_folder(config: Mapping[str, Any]) -> Path:
-    """`<output_dir>/<name>/<hash>`; the hash is of everything that can change the numbers."""
+    """Return `<output_dir>/<name>/<hash>` of a resolved config."""
     return Path(config["output_dir"]) / config["name"] / fingerprint(config)
 
 
 def fingerprint(config: Mapping[str, Any]) -> str:
-    """Twelve hexadecimal digits that stand for a resolved config without paths, logger and hardware."""
-    return digest(content_of(config))
+    """Return twelve hexadecimal digits that stand for a resolved config and the contents of the files it names.
+
+    Raises:
+        ConfigError: such a file cannot be read.
+    """
+    content = content_of(config)
+    excluded = Path(config["output_dir"])
+    for node in READING:
+        if content.get(node):
+            content[node] = with_contents(content[node], node, excluded)
+    return digest(content)
 
 
 def content_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a resolved config can change the numbers."""
+    """Return the settings of a resolved config that can change the numbers, classes by name."""
     content = {key: value for key, value in config.items() if key not in NOT_CONTENT}
     content["trainer"] = {key: value for key, value in config["trainer"].items() if key not in HARDWARE}
     if content.get("features"):
         content["features"] = {key: v for key, v in content["features"].items() if key not in STORAGE}
     content["loss"] = {key: value for key, value in config["loss"].items() if key not in BLOCKS}
-    return content
+    return without_places(content)
+
+
+def without_places(value: Any) -> Any:
+    """Return settings with each `_target_` of this package by its own name, wherever in the package it lives.
+
+    Names are unique in the package. A target from elsewhere keeps its full path.
+    """
+    if isinstance(value, Mapping):
+        return {
+            key: target_name(part) if key == "_target_" else without_places(part)
+            for key, part in value.items()
+        }
+    return [without_places(part) for part in value] if isinstance(value, list) else value
+
+
+def target_name(target: str) -> str:
+    """Return the stable name of a class or function: `SyntheticLinear` if it is ours, else `torch.optim.Adam`."""
+    return target.rpartition(".")[2] if target.startswith(PACKAGE) else target
+
+
+def with_contents(value: Any, setting: str, excluded: Path | None = None) -> Any:
+    """Return settings in which files, folders and patterns of files are replaced by a digest of their contents.
+
+    Args:
+        value: a node, or a value in one.
+        setting: its dotted name, for the message of an error.
+        excluded: a folder that is not part of any contents, such as the one that runs write to.
+
+    Raises:
+        ConfigError: a file cannot be read.
+    """
+    if isinstance(value, Mapping):
+        return {
+            key: part if str(key).startswith("_") else with_contents(part, f"{setting}.{key}", excluded)
+            for key, part in value.items()
+        }
+    if isinstance(value, list):
+        return [with_contents(part, setting, excluded) for part in value]
+    paths = matching_paths(value) if isinstance(value, str) else []
+    return {"contents": contents_digest(setting, paths, excluded)} if paths else value

@@ -1,4 +1,4 @@
-"""Write files so that the old one or the whole new one is there, whatever happens."""
+"""Write files in one step, and have errors name them."""
 
 import os
 from collections.abc import Iterator
@@ -7,10 +7,10 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Either the old file or the whole new one is there, whatever happens.
+    """Replace a file in one step: either the old or the whole new one is there, whatever happens.
 
     Raises:
-        OSError: with the file's name, also where the disk is full.
+        OSError: the file cannot be written, or the disk is full; it names the file.
     """
     unfinished = path.with_name(path.name + ".tmp")
     with naming(path):
@@ -27,7 +27,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Have an OSError name the file; the system itself does so only when one is opened."""
+    """Have an OSError name the file, as the system does only when a file is opened."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Two processes never write one run folder: whoever trains it holds its lock."""
+"""Lock a run folder, so that two processes never write it at once."""
 
 import os
 import socket
@@ -17,14 +17,14 @@ LOCK = "lock"
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Hold the folder, which is made if need be; of the processes of a DDP run, the first holds it for all.
+    """Hold the lock of a folder, which is made if need be; the first process of a DDP run holds it for all.
 
-    The kernel drops the lock of a process that dies, however it dies, so what a crash leaves is only a file,
-    and the next start takes it over.
+    The kernel drops the lock of a process that dies, however it dies. A crash leaves only a file behind, and the
+    next start takes it over.
 
     Raises:
-        InUse: where another process holds it.
-        OSError: where the folder cannot be written.
+        InUse: another process holds it.
+        OSError: the folder cannot be written.
     """
     from pytorch_lightning.utilities import rank_zero_only
 
@@ -33,7 +33,7 @@ def held(folder: Path) -> Iterator[None]:
         return
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / LOCK
-    lock = FileLock(path, timeout=0.5)  # time for one that is just ending
+    lock = FileLock(path, timeout=0.5)  # for a process that is just ending
     try:
         lock.acquire()
     except Timeout:
@@ -43,12 +43,12 @@ def held(folder: Path) -> Iterator[None]:
             path.write_text(f"process {os.getpid()} on {socket.gethostname()} trains this run since {_now()}")
         yield
     finally:
-        path.unlink(missing_ok=True)  # still held: who waits on a file without a name looks for a new one
+        path.unlink(missing_ok=True)  # while it is held, so that a process that waits opens a new file
         lock.release()
 
 
 def left_behind(folder: Path) -> bool:
-    """Whether a process began this run and neither finished nor failed, but died, or still trains it."""
+    """Return whether a process began this run and still trains it, or died before it finished or failed."""
     return (folder / LOCK).exists()
 
 

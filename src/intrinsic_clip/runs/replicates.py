@@ -1,4 +1,4 @@
-"""Which independent trainings one run holds, and how they lie on the leading axes R of every tensor."""
+"""Describe the independent trainings of one run, and how they lie on the leading axes R of every tensor."""
 
 import math
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ STREAMS = {
     "data": (),
     "f": (1,),
     "g": (2,),
-}  # spawn keys: what is drawn for one must not depend on the others
+}  # spawn keys: draws for one must not depend on the others
 
 
 @dataclass(frozen=True)
@@ -32,16 +32,19 @@ class Replicates:
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> "Replicates":
-        """Those of a resolved config: `replicates` is a number, a list of indices or null."""
-        asked, output_dim = config["replicates"], config["encoder"].get("output_dim")
-        indices = None if asked is None else tuple(range(asked) if isinstance(asked, int) else asked)
+        """Return the replicates of a resolved config, in which `replicates` is a number, a list of indices or null."""
+        number_or_indices, output_dim = config["replicates"], config["encoder"].get("output_dim")
+        indices = None
+        if number_or_indices is not None:
+            is_number = isinstance(number_or_indices, int)
+            indices = tuple(range(number_or_indices) if is_number else number_or_indices)
         if not isinstance(output_dim, list):
             return cls(indices)
         return cls(indices or (0,), tuple(output_dim))
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """R."""
+        """Lengths of the leading axes R."""
         axes = (self.output_dims, self.indices)
         return tuple(len(axis) for axis in axes if axis is not None)
 
@@ -58,11 +61,11 @@ class Replicates:
         )
 
     def labels(self) -> list[tuple[int | None, int | None]]:
-        """(output dimension, index) of each training in the order of the flattened axes; None for a missing axis."""
+        """Return (output dimension, index) of each training, in the order of the flattened axes; None: no such axis."""
         return [(d, index) for d in self.output_dims or (None,) for index in self.indices or (None,)]
 
 
 def stream_seed(seed: int, replicate: int, stream: Literal["data", "f", "g"]) -> int:
-    """A 64-bit seed that depends on the run's seed, the replicate's index and what is drawn, and on nothing else."""
+    """Return a 64-bit seed that depends on the run's seed, the replicate's index and the stream alone."""
     state = np.random.SeedSequence([seed, replicate], spawn_key=STREAMS[stream]).generate_state(2, np.uint32)
     return int(state[0]) << 32 | int(state[1])

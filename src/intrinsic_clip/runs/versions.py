@@ -11,15 +11,17 @@ from pathlib import Path
 def versions(
     packages: Iterable[str] = ("torch", "pytorch-lightning", "hydra-core", "wandb", "numpy"),
 ) -> dict[str, str | None]:
-    """Versions of this package, its commit where that is known, Python and what it stands on."""
-    found: dict[str, str | None] = {p: importlib.metadata.version(p) for p in ("intrinsic-clip", *packages)}
-    return found | {"python": platform.python_version(), "commit": _commit()}
+    """Return the versions of this package, of Python and of its main dependencies, and the commit where it is known."""
+    installed: dict[str, str | None] = {
+        p: importlib.metadata.version(p) for p in ("intrinsic-clip", *packages)
+    }
+    return installed | {"python": platform.python_version(), "commit": _commit()}
 
 
 def _commit() -> str | None:
-    """The commit of the source tree, `+` after it where files differ from it.
+    """Return the commit of the source tree, `+` after it where files differ from it.
 
-    Outside a checkout it is what INTRINSIC_CLIP_COMMIT says, as in the container image, or None.
+    Outside a checkout, as in the container image, it is the value of INTRINSIC_CLIP_COMMIT, or None.
     """
     return _commit_of_checkout() or os.environ.get("INTRINSIC_CLIP_COMMIT") or None
 

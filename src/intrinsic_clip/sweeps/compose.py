@@ -1,4 +1,4 @@
-"""The configs of a sweep's runs in milliseconds each."""
+"""Compose the configs of a sweep's runs in milliseconds each."""
 
 import copy
 from collections.abc import Sequence
@@ -14,38 +14,40 @@ from omegaconf import DictConfig, OmegaConf
 
 
 class Composer:
-    """Composes as Hydra's `load_sweep_config` does, but reads and merges the files once per choice of groups.
+    """Compose as Hydra's `load_sweep_config` does, but read and merge the files once per choice of groups.
 
-    That is what takes Hydra 50 to 100 ms a run. What remains is to set values, with Hydra's own function.
+    Hydra spends 50 to 100 ms a run on reading and merging. Only the values differ between most runs of a sweep, and
+    they are set with Hydra's own function. These internals are the same in all of hydra-core 1.3, to which the
+    dependency is bound.
 
     Args:
-        loader: Hydra's.
+        loader: Hydra's config loader.
         master: the config that Hydra composed for the sweep as a whole.
     """
 
     def __init__(self, loader: ConfigLoader, master: DictConfig) -> None:
         assert isinstance(loader, ConfigLoaderImpl)
         self.loader, self.master = loader, master
-        given: Any = OmegaConf.to_container(master.hydra.overrides.hydra)
+        hydra_overrides: Any = OmegaConf.to_container(master.hydra.overrides.hydra)
         self.repository = loader._parse_overrides_and_create_caching_repo(
-            master.hydra.job.config_name, given
+            master.hydra.job.config_name, hydra_overrides
         )[1]
         self._parse = cache(OverridesParser.create().parse_override)
         self._merge = cache(self._merged)
 
     def __call__(self, overrides: Sequence[str]) -> DictConfig:
-        """The config of one run, without the hydra node."""
+        """Return the config of one run, without the hydra node."""
         groups, values = self._parts(overrides)
         cfg = copy.deepcopy(self._merge(groups)[0])
         ConfigLoaderImpl._apply_overrides_to_config(values, cfg)
         return cfg
 
     def params(self, overrides: Sequence[str]) -> list[str]:
-        """What these choices of groups sweep over by themselves: `hydra.sweeper.params`, as overrides."""
+        """Return the overrides that these choices of groups sweep over by themselves, `hydra.sweeper.params`."""
         return self._merge(self._parts(overrides)[0])[1]
 
     def _parts(self, overrides: Sequence[str]) -> tuple[tuple[str, ...], list[Override]]:
-        """The choices of groups, and the values to set."""
+        """Separate the choices of groups from the values to set."""
         parsed = [self._parse(override) for override in overrides]
         values = [
             override

@@ -1,18 +1,20 @@
-"""From a config to the things that train: data, module and probes."""
+"""Build what trains: data, module and probes of a run."""
 
-import copy
 import os
 import shutil
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from intrinsic_clip import config
 from intrinsic_clip.errors import ConfigError
-from intrinsic_clip.runs.replicates import Replicates, stream_seed
+from intrinsic_clip.runs.replicates import stream_seed
+from intrinsic_clip.runs.spec import RunSpec
 
 if TYPE_CHECKING:  # PyTorch takes seconds to import: a run that is done already does not wait for it
     from torch import nn
@@ -21,89 +23,121 @@ if TYPE_CHECKING:  # PyTorch takes seconds to import: a run that is done already
     from intrinsic_clip.probes import AnyProbe
     from intrinsic_clip.training.module import ContrastiveModule
 
-
 STEPS_WORTH_COMPILING = 20_000
+InputDim = int | tuple[int, ...]
 
 
-def build(
-    cfg: DictConfig, settings: Mapping[str, Any]
-) -> tuple["PairedData", "ContrastiveModule", list["AnyProbe"]]:
-    """Data, module and probes of a config. The initial weights depend on the seed alone.
+@dataclass
+class Training:
+    """Everything that a training consists of, beside the trainer."""
+
+    data: "PairedData"
+    module: "ContrastiveModule"
+    probes: list["AnyProbe"]
+
+
+def build(spec: RunSpec) -> Training:
+    """Build a run and read its data. The initial weights depend on the seed alone.
 
     Raises:
-        ConfigError: where a value that only its class can judge is impossible.
+        ConfigError: a value that only its class can judge is impossible, or the data cannot be read.
     """
     import torch
 
-    from intrinsic_clip.training.module import ContrastiveModule
-
-    if settings["threads"] is not None:
-        torch.set_num_threads(settings["threads"])
-    try:
-        data = _data(cfg)
-        replicates = Replicates.of(settings)
-        if config.is_pretrained(cfg.encoder):
-            f, g = _pretrained(cfg, settings, data)
-        else:
-            f = _encoder(cfg, settings, replicates, "f", data.d_x, data.d_y)
-            g = _encoder(cfg, settings, replicates, "g", data.d_y, data.d_x)
-        axes = {"replicates": replicates.shape, "_convert_": "all"} if replicates.shape else {}
-        similarity, temperature = instantiate(cfg.loss.similarity), instantiate(cfg.loss.temperature, **axes)
-        optimizer = instantiate(cfg.optimizer)
-        module = ContrastiveModule(
-            f,
-            g,
-            similarity,
-            temperature,
-            optimizer,
-            replicates,
-            _is_compiled(settings, replicates),
-            settings["loss"].get("chunk"),
-            settings["loss"].get("local_block", False),
-        )
-        probes = [instantiate(probe) for probe in cfg.probes.values() if isinstance(probe, DictConfig)]
-    except (InstantiationException, ValueError) as error:
-        wrapped = isinstance(error, InstantiationException) and error.__cause__
-        raise ConfigError(str(wrapped or error).splitlines()[0]) from error
-    return data, module, probes
+    if spec.settings["threads"] is not None:
+        torch.set_num_threads(spec.settings["threads"])
+    with _errors_of_classes():
+        data = build_data(spec.cfg)
+        data.read()
+        return Training(data, _module(spec, data), _probes(spec.cfg))
 
 
-def _data(cfg: DictConfig) -> "PairedData":
-    """The data source, or what a frozen model makes of its images and captions."""
+def check_buildable(spec: RunSpec) -> None:
+    """Build what can be built without reading data: enough to see that the classes accept their settings.
+
+    Raises:
+        ConfigError: a value that only its class can judge is impossible.
+    """
+    indices = spec.replicates.indices
+    first = spec if indices is None else spec.with_replicates(indices[:1])
+    with _errors_of_classes():
+        data = build_data(first.cfg)
+        if data.d_x is not None and data.d_y is not None and not config.is_pretrained(first.cfg.encoder):
+            _module(first, data)
+        _probes(first.cfg)
+
+
+def build_data(cfg: DictConfig) -> "PairedData":
+    """Build the data source, or what a frozen model makes of its images and captions; nothing is read."""
     features = cfg.get("features")
-    wanted = features is not None or config.is_pretrained(cfg.encoder)
-    images = {"images": True} if wanted and "images" in cfg.data else {}
+    wants_images = features is not None or config.is_pretrained(cfg.encoder)
+    images = {"images": True} if wants_images and "images" in cfg.data else {}
     data = instantiate(cfg.data, **images)
     return data if features is None else instantiate(features)(source=data)
 
 
-def _pretrained(
-    cfg: DictConfig, settings: Mapping[str, Any], data: "PairedData"
-) -> tuple["nn.Module", "nn.Module"]:
-    """Both encoders of one pretrained model, whose new heads, if any, depend on the seed alone."""
+@contextmanager
+def _errors_of_classes() -> Iterator[None]:
+    """Turn what a class says of its settings into a ConfigError of one line."""
+    try:
+        yield
+    except ConfigError:
+        raise
+    except (InstantiationException, ValueError) as error:
+        cause = error.__cause__ if isinstance(error, InstantiationException) else None
+        raise ConfigError(str(cause or error).splitlines()[0]) from error
+
+
+def _probes(cfg: DictConfig) -> list["AnyProbe"]:
+    return [instantiate(probe) for probe in cfg.probes.values() if isinstance(probe, DictConfig)]
+
+
+def _module(spec: RunSpec, data: "PairedData") -> "ContrastiveModule":
+    from intrinsic_clip.training.module import ContrastiveModule
+
+    cfg, settings, replicates = spec.cfg, spec.settings, spec.replicates
+    f, g = _pretrained(spec, data) if config.is_pretrained(cfg.encoder) else _from_scratch(spec, data)
+    axes = {"replicates": replicates.shape, "_convert_": "all"} if replicates.shape else {}
+    return ContrastiveModule(
+        f,
+        g,
+        instantiate(cfg.loss.similarity),
+        instantiate(cfg.loss.temperature, **axes),
+        instantiate(cfg.optimizer),
+        replicates,
+        compiled=_is_compiled(spec),
+        chunk=settings["loss"].get("chunk"),
+        local_block=settings["loss"].get("local_block", False),
+    )
+
+
+def _pretrained(spec: RunSpec, data: "PairedData") -> tuple["nn.Module", "nn.Module"]:
+    """Return both encoders of one pretrained model, whose new heads, if any, depend on the seed alone."""
     import torch
 
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream_seed(settings["seed"], 0, "f"))
-        return instantiate(cfg.encoder, device="cpu").encoders(data.d_x, data.d_y)
+        torch.manual_seed(stream_seed(spec.settings["seed"], 0, "f"))
+        return instantiate(spec.cfg.encoder, device="cpu").encoders(data.d_x, data.d_y)
+
+
+def _from_scratch(spec: RunSpec, data: "PairedData") -> tuple["nn.Module", "nn.Module"]:
+    assert data.d_x is not None
+    assert data.d_y is not None
+    return _encoder(spec, "f", data.d_x, data.d_y), _encoder(spec, "g", data.d_y, data.d_x)
 
 
 def _encoder(
-    cfg: DictConfig,
-    settings: Mapping[str, Any],
-    replicates: Replicates,
-    stream: Literal["f", "g"],
-    input_dim: int | tuple[int, ...],
-    partner_dim: int | tuple[int, ...],
+    spec: RunSpec, stream: Literal["f", "g"], input_dim: InputDim, partner_dim: InputDim
 ) -> "nn.Module":
-    """One encoder for all replicates; told the other modality's input size where its size depends on both."""
+    """Return one encoder for all replicates, told the other modality's input size if its own depends on it."""
     from intrinsic_clip.encoders.replication import replicate
 
-    seeds = [stream_seed(settings["seed"], index, stream) for index in replicates.indices or (0,)]
-    output_dims = replicates.output_dims or (settings["encoder"]["output_dim"],)
-    both = {"partner_dim": partner_dim} if config.takes(cfg.encoder, "partner_dim") else {}
+    encoder, replicates = spec.cfg.encoder, spec.replicates
+    seeds = [stream_seed(spec.settings["seed"], index, stream) for index in replicates.indices or (0,)]
+    output_dims = replicates.output_dims or (spec.settings["encoder"]["output_dim"],)
+    partner = {"partner_dim": partner_dim} if config.takes(encoder, "partner_dim") else {}
     return replicate(
-        lambda d: instantiate(cfg.encoder, output_dim=d)(input_dim=input_dim, **both),
+        lambda d: instantiate(encoder, output_dim=d)(input_dim=input_dim, **partner),
         input_dim,
         seeds,
         output_dims,
@@ -111,26 +145,12 @@ def _encoder(
     )
 
 
-def _is_compiled(settings: Mapping[str, Any], replicates: Replicates) -> bool:
-    """As asked for; by default where compiling, about ten seconds, is paid back and a C++ compiler is there."""
+def _is_compiled(spec: RunSpec) -> bool:
+    """Return what `compile` says; by default whether compiling is paid back and a C++ compiler exists."""
+    settings = spec.settings
     if settings["compile"] is not None:
         return bool(settings["compile"])
     data, epochs = settings["data"], settings["trainer"].get("max_epochs") or 0
     steps = epochs * (data.get("n_train") or 0) // data.get("batch_size", 1)
     compiler = any(map(shutil.which, [os.environ.get("CXX", "g++"), "c++", "clang++"]))
-    return steps * len(replicates) >= STEPS_WORTH_COMPILING and compiler
-
-
-def one_replicate(cfg: DictConfig, settings: Mapping[str, Any]) -> tuple[DictConfig, Mapping[str, Any]]:
-    """The config of a run's first replicate: as good as the whole to see whether it can be built, and quicker."""
-    if settings["replicates"] is None:
-        return cfg, settings
-    one = with_replicates(cfg, (Replicates.of(settings).indices or ())[:1])
-    return one, config.resolve(one)
-
-
-def with_replicates(cfg: DictConfig, indices: Sequence[int]) -> DictConfig:
-    """The config of some of a run's replicates."""
-    one = copy.deepcopy(cfg)
-    OmegaConf.update(one, "replicates", list(indices))
-    return one
+    return steps * len(spec.replicates) >= STEPS_WORTH_COMPILING and compiler

@@ -1,4 +1,4 @@
-"""What lets a killed run go on where it stood: checkpoints after epochs, or within those of a stream."""
+"""Checkpoint and resume interrupted runs."""
 
 import io
 import time
@@ -14,9 +14,11 @@ from intrinsic_clip.loggers.metrics_file import MetricsFile
 from intrinsic_clip.probes.schedule import is_last_epoch
 from intrinsic_clip.runs.atomic import write_atomically
 
+LAST = "last.ckpt"  # in the run folder
+
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes beside the checkpoint and renames; Lightning's own copies from the folder for temporary files."""
+    """Write a checkpoint in one step: beside the old one, then renamed."""
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
@@ -28,20 +30,20 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class ResumePoint(Checkpoint):
-    """Saves `last.ckpt` at the end of an epoch when `seconds` have passed, and after the last epoch.
+    """Save `last.ckpt` at the end of an epoch when `seconds` have passed, and after the last epoch.
 
     Batches come in fixed order and every random stream has its own seed, so weights, optimizer and epoch are
     the whole state: a resumed run repeats the interrupted epochs bit for bit on a CPU. A stream, whose epochs may
-    take hours, tells its place in the epoch as well (`state_dict` of the loader), and is saved after any of its
-    batches. The metrics file is cut back to where it stood at the checkpoint.
+    take hours, saves its place in the epoch as well (`state_dict` of the loader), after any of its batches. The
+    metrics file is cut back to its length at the checkpoint.
 
     Args:
-        folder: where `last.ckpt` lies.
-        seconds: how much work a kill may cost at most, beside the current epoch of data in memory.
+        folder: the folder of `last.ckpt`.
+        seconds: work that a kill may cost at most, beside the current epoch of data in memory.
     """
 
     def __init__(self, folder: Path, seconds: float = 10.0) -> None:
-        self.path, self.seconds = folder / "last.ckpt", seconds
+        self.path, self.seconds = folder / LAST, seconds
         self._saved_at = time.monotonic()
         self._metrics_size: int | None = None
 
@@ -52,7 +54,7 @@ class ResumePoint(Checkpoint):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save if it is time, and the epoch is not over yet and can be entered again in its middle."""
+        """Save if it is time, and training can resume in the middle of this epoch."""
         if hasattr(trainer.train_dataloader, "state_dict") and not trainer.is_last_batch:
             self._save_if(self._is_time(), trainer)
 
@@ -60,7 +62,7 @@ class ResumePoint(Checkpoint):
         return time.monotonic() - self._saved_at >= self.seconds
 
     def _save_if(self, due: bool, trainer: Trainer) -> None:
-        """All processes decide together, since saving is collective."""
+        """Save if any process wants to: they decide together, since saving is collective."""
         if not trainer.strategy.reduce_boolean_decision(due, all=False):
             return
         self._metrics_size = next((f.flush() for f in _metrics_files(trainer)), None)
@@ -68,16 +70,16 @@ class ResumePoint(Checkpoint):
         self._saved_at = time.monotonic()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Forget the metrics of epochs that will now be repeated."""
+        """Drop the metrics of epochs that will now be repeated."""
         for metrics_file in _metrics_files(trainer):
             metrics_file.truncate(self._metrics_size or 0)
 
     def state_dict(self) -> dict[str, Any]:
-        """The size of the metrics file belongs to the checkpoint."""
+        """Return the size of the metrics file at the checkpoint."""
         return {"metrics_size": self._metrics_size}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore it."""
+        """Restore the size of the metrics file."""
         self._metrics_size = state_dict["metrics_size"]
 
 

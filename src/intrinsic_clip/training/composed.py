@@ -1,4 +1,4 @@
-"""Train a run that Hydra has composed."""
+"""Train a run that Hydra has composed, with what Lightning needs to start further processes."""
 
 import sys
 from importlib.util import find_spec
@@ -10,7 +10,11 @@ from intrinsic_clip.training.train import train
 
 
 def train_composed(cfg: DictConfig) -> None:
-    """Train the run that Hydra has composed, in this process or a launcher's."""
+    """Train the run that Hydra has composed, in this process or a launcher's.
+
+    Raises:
+        ConfigError, InUse, OSError: as of `train`.
+    """
     # Lightning starts the other processes of a DDP run by this command line: that of one run, also in a sweep.
     sys.modules["__main__"].__spec__ = find_spec("intrinsic_clip.__main__")
     sys.argv = [sys.argv[0], "train", *HydraConfig.get().overrides.task]

@@ -1,4 +1,4 @@
-"""ContrastiveModule: two encoders trained with symmetric InfoNCE and a learned temperature."""
+"""Train two encoders with symmetric InfoNCE and a learned temperature."""
 
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -25,10 +25,10 @@ class ContrastiveModule(LightningModule):
         similarity: normalises encoder outputs (`PopulationSimilarity` or `CosineSimilarity`).
         temperature: a module that returns τ, `(*R,)`.
         optimizer: called with the parameters, returns the optimizer (Adam over all of them in the paper).
-        replicates: what the leading axes R are, for the names of what is logged.
-        compiled: have torch.compile fuse the step, which takes some seconds and a C++ compiler, and then saves a third.
+        replicates: the trainings on the leading axes R, by which numbers are logged.
+        compiled: fuse the step with torch.compile, which takes some seconds and a C++ compiler, and saves a third.
         chunk: rows of logits in memory at a time, for large batches; None: all.
-        local_block: of several processes each computes the logits of its own rows only, see `gathering`.
+        local_block: with several processes, each computes the logits of its own rows only; see `loss.distributed`.
 
     Attributes:
         row_axis: of the inputs, as in `Pairs`; representations are `(*R, n, d)` whatever the inputs are.
@@ -63,7 +63,11 @@ class ContrastiveModule(LightningModule):
         self.register_buffer("y_append", torch.empty(0), persistent=False)
 
     def setup(self, stage: str | None = None) -> None:
-        """Take the append rows, over which the population norm is a mean, from the data module."""
+        """Take the append rows, over which the population norm is a mean, from the data module.
+
+        Raises:
+            MisconfigurationException: the population norm has no append rows.
+        """
         if self.trainer.world_size > 1:
             self._shares_batches, self._step = True, self._losses
         self._scales_gradients = self.trainer.precision == "16-mixed"
@@ -79,15 +83,15 @@ class ContrastiveModule(LightningModule):
         self.x_append, self.y_append, self.row_axis = append.x, append.y, append.row_axis
 
     def forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalised representations of paired rows, `(*R, n, d)` each."""
+        """Return normalised representations of paired rows, `(*R, n, d)` each."""
         return self._represent(x, y, self.x_append, self.y_append)
 
     def encode(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """The encoders' own outputs, `(*R, n, d)` each."""
+        """Return the encoders' own outputs, `(*R, n, d)` each."""
         return self.f(x), self.g(y)
 
     def normalise(self, x_raw: Tensor, y_raw: Tensor) -> tuple[Tensor, Tensor]:
-        """What the loss sees of encoder outputs."""
+        """Normalise encoder outputs as for the loss, `(*R, n, d)` each."""
         if not self.similarity.needs_population:
             return self.similarity(x_raw), self.similarity(y_raw)
         return self.similarity(x_raw, self.f(self.x_append)), self.similarity(y_raw, self.g(self.y_append))
@@ -103,7 +107,7 @@ class ContrastiveModule(LightningModule):
         return self.similarity(outputs[..., :n, :], outputs[..., n:, :])
 
     def _losses(self, x: Tensor, y: Tensor, x_append: Tensor, y_append: Tensor) -> tuple[Tensor, Tensor]:
-        """Losses `(*R,)` and τ `(*R,)` of a batch: all of a step that is differentiated."""
+        """Return losses `(*R,)` and τ `(*R,)` of a batch: the part of a step that is differentiated."""
         tau = self.temperature()
         x, y = self._represent(x, y, x_append, y_append)
         if self._shares_batches:
@@ -111,7 +115,7 @@ class ContrastiveModule(LightningModule):
         return info_nce(x, y, tau, self.chunk), tau
 
     def _append_rows(self, append: Tensor, step: int) -> Tensor:
-        """The append rows of a training step: all, or as many as asked for, the next ones in a circle each time.
+        """Return the append rows of a training step: all, or the next so many, going round in a circle.
 
         Rows are in random order already, and a step that needs no random stream can be resumed and replicated.
         """
@@ -127,7 +131,7 @@ class ContrastiveModule(LightningModule):
         )
 
     def training_step(self, batch: Batches | Sequence[Tensor], batch_idx: int) -> dict[str, Tensor]:
-        """One step on a batch `(x, y, …)`, or one on each of several.
+        """Take one step on a batch `(x, y, …)`, or one on each of several.
 
         In-memory data come as a whole epoch of batches: Lightning's loop costs about a millisecond, a fifth of a
         step of the paper's encoders, and is so paid once per epoch. The losses of replicates are summed, so that
@@ -151,9 +155,9 @@ class ContrastiveModule(LightningModule):
         return {"losses": losses, "temperature": temperatures}
 
     def _backward(self, loss: Tensor) -> None:
-        """Through Lightning where it has a part in gradients; its hooks cost a tenth of a small step.
+        """Call Lightning's backward only if it has a part in gradients: its hooks cost a tenth of a small step.
 
-        Under autocast the gradient of what was computed in float32 would be rounded to half precision.
+        Under autocast, gradients of float32 computations would be rounded to half precision.
         """
         with without_autocast(loss.device):
             if self._shares_batches or self._scales_gradients:
@@ -162,10 +166,10 @@ class ContrastiveModule(LightningModule):
                 loss.backward()
 
     def test_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
-        """Nothing per batch: the probes measure the whole test set at once."""
+        """Do nothing per batch: the probes measure the whole test set at once."""
 
     def configure_optimizers(self) -> Optimizer:
-        """The optimizer over the encoders and the temperature."""
+        """Return the optimizer over the encoders and the temperature."""
         return self._optimizer(self.parameters())
 
 
@@ -173,7 +177,7 @@ Step = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 def compile_step(step: Step) -> Step:
-    """The step as one fused kernel graph, or as it is where torch.compile fails, with a warning."""
+    """Fuse a step with torch.compile; warn and run it as it is if that fails."""
     compiled = torch.compile(step, dynamic=False)
     works = True
 

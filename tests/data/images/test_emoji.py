@@ -8,6 +8,7 @@ import torch
 from open_clip import tokenize
 
 from helpers.miniatures import SIZES, spoil, write_image
+from helpers.reading import check_read_once, read
 from intrinsic_clip.data.formats.pixels import read_pixels, renders_svg
 from intrinsic_clip.data.images.emoji import Emoji
 from intrinsic_clip.data.images.tuxpaint import TuxPaint
@@ -46,30 +47,31 @@ def pixels_of(data, caption: str) -> torch.Tensor:
 def test_emoji_in_two_languages(tmp_path: Path) -> None:
     folder = str(make_packages(tmp_path / "node_modules"))
     english, german = (
-        Emoji(folder=folder, tags=2, **SIZES),
-        Emoji(folder=folder, language="de", tags=0, **SIZES),
+        read(Emoji(folder=folder, tags=2, **SIZES)),
+        read(Emoji(folder=folder, language="de", tags=0, **SIZES)),
     )
     assert sum(english.sizes.values()) == sum(german.sizes.values()) == N
     file = tmp_path / "node_modules" / "emoji-datasource-google" / "img" / "google" / "64" / "1f607-fe0f.png"
     wanted = torch.tensor(read_pixels(file, 16, "pad")) / 255
     assert torch.equal(pixels_of(english, "face 7, a"), wanted)
     assert torch.equal(pixels_of(german, "Gesicht 7"), wanted)
+    check_read_once(english, folder)
     labels = english.pairs("train").labels
     assert torch.equal(labels["group"], labels["subgroup"] % 2)
 
 
 def test_missing_packages_and_languages(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no such folder; expected node_modules .* npm install emoji-data"):
-        Emoji(folder=str(tmp_path / "absent"), **SIZES)
+        read(Emoji(folder=str(tmp_path / "absent"), **SIZES))
     with pytest.raises(
         ConfigError, match=r"holds no emoji-datasource-google, which was expected: npm install"
     ):
-        Emoji(folder=str(tmp_path), **SIZES)
+        read(Emoji(folder=str(tmp_path), **SIZES))
     with pytest.raises(ConfigError, match=r"data.language=tlh: emojibase-data has de, en"):
-        Emoji(folder=str(make_packages(tmp_path)), language="tlh", **SIZES)
+        read(Emoji(folder=str(make_packages(tmp_path)), language="tlh", **SIZES))
     (tmp_path / "emoji-datasource-google" / "emoji.json").write_text('[{"image": "a.png"}]')
     with pytest.raises(ConfigError, match=r"is not as expected \(KeyError: 'unified'\); npm install"):
-        Emoji(folder=str(tmp_path), **SIZES)
+        read(Emoji(folder=str(tmp_path), **SIZES))
 
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><rect width="9" height="9" fill="#0{}0"/></svg>'
@@ -91,21 +93,22 @@ def make_stamps(root: Path) -> Path:
 
 def test_stamps_in_several_languages(tmp_path: Path) -> None:
     folder = str(make_stamps(tmp_path))
-    data = TuxPaint(folder=folder, **SIZES)
+    data = read(TuxPaint(folder=folder, **SIZES))
     assert sum(data.sizes.values()) == N
     assert torch.equal(
         pixels_of(data, "A thing 4."),
         torch.tensor(read_pixels(tmp_path / "food/fruit/wild/4.png", 16, "pad")) / 255,
     )
+    check_read_once(data, folder)
     assert set(data.pairs("test").labels) == {"category", "subcategory"}
-    assert sum(TuxPaint(folder=folder, language="ca@valencia", **SIZES).sizes.values()) == 20
-    pixels_of(TuxPaint(folder=folder, language="de", **SIZES), "Ein Ding 3.")
+    assert sum(read(TuxPaint(folder=folder, language="ca@valencia", **SIZES)).sizes.values()) == 20
+    pixels_of(read(TuxPaint(folder=folder, language="de", **SIZES)), "Ein Ding 3.")
     with pytest.raises(ConfigError, match=r"data.language=fr: no stamp .* it has ca@valencia, de, en"):
-        TuxPaint(folder=folder, language="fr", **SIZES)
+        read(TuxPaint(folder=folder, language="fr", **SIZES))
     with pytest.raises(
         ConfigError, match=r"no such folder; expected stamps .* apt-get install tuxpaint-stamps"
     ):
-        TuxPaint(folder=str(tmp_path / "absent"), **SIZES)
+        read(TuxPaint(folder=str(tmp_path / "absent"), **SIZES))
 
 
 def test_corrupt_stamps(tmp_path: Path, capsys) -> None:
@@ -113,8 +116,8 @@ def test_corrupt_stamps(tmp_path: Path, capsys) -> None:
     for way, file in enumerate(sorted((tmp_path / "animals" / "wild").glob("*.png"))):
         spoil(file, way)
     with pytest.raises(ConfigError, match=r"12 of 24 samples cannot be used"):
-        TuxPaint(folder=str(tmp_path), **SIZES)
-    TuxPaint(folder=str(tmp_path), max_bad=0.5, **SIZES | {"n_test": 4})
+        read(TuxPaint(folder=str(tmp_path), **SIZES))
+    read(TuxPaint(folder=str(tmp_path), max_bad=0.5, **SIZES | {"n_test": 4}))
     assert "12 of 24 samples skipped: 12 corrupt image" in capsys.readouterr().err
 
 
@@ -123,14 +126,14 @@ def test_drawings_need_a_package(tmp_path: Path, monkeypatch) -> None:
     with pytest.raises(
         ConfigError, match=r"needs resvg_py: pip install 'intrinsic-clip\[svg\]'; data.svg=false"
     ):
-        TuxPaint(folder=str(tmp_path), svg=True, **SIZES)
+        read(TuxPaint(folder=str(tmp_path), svg=True, **SIZES))
 
 
 @pytest.mark.skipif(not renders_svg(), reason="resvg_py is not installed")
 def test_drawings(tmp_path: Path) -> None:
-    data = TuxPaint(folder=str(make_stamps(tmp_path)), svg=True, **SIZES)
+    data = read(TuxPaint(folder=str(make_stamps(tmp_path)), svg=True, **SIZES))
     assert sum(data.sizes.values()) == N + 4
     assert pixels_of(data, "A drawing 2.")[:, 8, 8].mul(255).round().tolist() == [0, 85, 0]
     (tmp_path / "animals" / "drawing0.svg").write_text("<svg")
     with pytest.raises(ConfigError, match=r"1 of 28 samples cannot be used.*drawing0.svg \(corrupt image\)"):
-        TuxPaint(folder=str(tmp_path), svg=True, **SIZES)
+        read(TuxPaint(folder=str(tmp_path), svg=True, **SIZES))

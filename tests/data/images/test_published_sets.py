@@ -10,6 +10,7 @@ import torch
 from open_clip import IMAGENET_CLASSNAMES, tokenize
 
 from helpers.miniatures import SIZES, spoil, write_image
+from helpers.reading import check_read_once, read
 from intrinsic_clip import config
 from intrinsic_clip.data.formats.pixels import read_pixels
 from intrinsic_clip.data.images.coco import CocoCaptions
@@ -49,26 +50,27 @@ def make_coco(root: Path) -> dict[str, str]:
 
 def test_coco(tmp_path: Path) -> None:
     options = make_coco(tmp_path)
-    data = CocoCaptions(**options, **SIZES)
+    data = read(CocoCaptions(**options, **SIZES))
     assert sum(data.sizes.values()) == N
     file = tmp_path / "val2017" / f"{7 * 5:012d}.jpg"
     assert torch.equal(row_of(data, "Caption 5 of image 5."), pixels(file))
-    several = CocoCaptions(**options, **SIZES | {"n_test": 10}, captions_per_image=5)
+    check_read_once(data, *options.values())
+    several = read(CocoCaptions(**options, **SIZES | {"n_test": 10}, captions_per_image=5))
     assert torch.equal(row_of(several, f"Caption {5 + 2 * N} of image 5."), pixels(file))
 
 
 def test_coco_in_disorder(tmp_path: Path) -> None:
     options = make_coco(tmp_path)
     with pytest.raises(ConfigError, match=r"absent.json: no such file"):
-        CocoCaptions(**{**options, "annotations": "absent.json"}, **SIZES)
+        read(CocoCaptions(**{**options, "annotations": "absent.json"}, **SIZES))
     Path("other.json").write_text('{"images": [{"id": 1}]}')
     with pytest.raises(ConfigError, match=r"no COCO captions, which have images with id and file_name"):
-        CocoCaptions(**{**options, "annotations": "other.json"}, **SIZES)
+        read(CocoCaptions(**{**options, "annotations": "other.json"}, **SIZES))
     Path("cut.json").write_text('{"images": [{"id": 1')
     with pytest.raises(ConfigError, match=r"damaged, or not JSON"):
-        CocoCaptions(**{**options, "annotations": "cut.json"}, **SIZES)
+        read(CocoCaptions(**{**options, "annotations": "cut.json"}, **SIZES))
     with pytest.raises(ConfigError, match=r"no such folder; expected the images, 000000000009.jpg"):
-        CocoCaptions(**{**options, "folder": "absent"}, **SIZES)
+        read(CocoCaptions(**{**options, "folder": "absent"}, **SIZES))
 
 
 @pytest.mark.parametrize("form", ["results_20130124.token", "results.csv", "dataset_flickr30k.json"])
@@ -96,9 +98,10 @@ def test_flickr30k(tmp_path: Path, form: str) -> None:
         ),
     }
     (tmp_path / form).write_text(contents[Path(form).suffix])
-    data = Flickr30k(captions=str(tmp_path / form), folder=str(tmp_path / "images"), **SIZES)
+    data = read(Flickr30k(captions=str(tmp_path / form), folder=str(tmp_path / "images"), **SIZES))
     assert sum(data.sizes.values()) == N
     assert torch.equal(row_of(data, texts[3][0]), pixels(tmp_path / "images" / names[3]))
+    check_read_once(data, tmp_path / "images", tmp_path / form)
     with pytest.raises(ConfigError, match=r"must be a .token, .csv, .json file"):
         Flickr30k(captions="results.xls", folder=str(tmp_path / "images"), **SIZES)
 
@@ -106,7 +109,7 @@ def test_flickr30k(tmp_path: Path, form: str) -> None:
 def test_imagenetv2(tmp_path: Path) -> None:
     for i in range(30):
         write_image(tmp_path / str(i % 3 * 400) / f"{i:040x}.jpeg", i)
-    data = ImageNetV2(folder=str(tmp_path), **SIZES)
+    data = read(ImageNetV2(folder=str(tmp_path), **SIZES))
     assert sum(data.sizes.values()) == 30
     test = data.pairs("test")
     captions = {
@@ -114,11 +117,12 @@ def test_imagenetv2(tmp_path: Path) -> None:
     }
     assert {tuple(row) for row in test.y.tolist()} <= captions
     assert set(test.labels["class"].tolist()) <= {0, 1, 2}
+    check_read_once(data, tmp_path)
     with pytest.raises(ConfigError, match=r"must hold {} where"):
         ImageNetV2(prompt="a photo", folder=str(tmp_path), **SIZES)
     (tmp_path / "n01440764").mkdir()
     with pytest.raises(ConfigError, match=r"holds no folder named 0 to 999"):
-        ImageNetV2(folder=str(tmp_path / "n01440764"), **SIZES)
+        read(ImageNetV2(folder=str(tmp_path / "n01440764"), **SIZES))
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".csv", ".tsv"])
@@ -136,12 +140,13 @@ def test_yfcc(tmp_path: Path, suffix: str) -> None:
     else:
         table.to_csv(file, sep="\t" if suffix == ".tsv" else ",", index=False)
     options = {"captions": ["title", "description"], "labels": ["class"], "folder": str(tmp_path / "images")}
-    data = Yfcc(table=str(file), **options, **SIZES)
+    data = read(Yfcc(table=str(file), **options, **SIZES))
     assert torch.equal(row_of(data, "red bridge, no. 3. seen"), pixels(tmp_path / "images" / "103.jpg"))
     assert torch.equal(row_of(data, "red bridge, no. 4"), pixels(tmp_path / "images" / "104.jpg"))
     assert set(data.pairs("train").labels["class"].tolist()) == {0, 1, 2}
+    check_read_once(data, tmp_path / "images", file)
     with pytest.raises(ConfigError, match=r"no column 'id'; its columns are photoid, title"):
-        Yfcc(table=str(file), image="id", **options, **SIZES)
+        read(Yfcc(table=str(file), image="id", **options, **SIZES))
 
 
 def test_corrupt_files_by_the_dozen(tmp_path: Path, capsys) -> None:
@@ -150,8 +155,8 @@ def test_corrupt_files_by_the_dozen(tmp_path: Path, capsys) -> None:
         if i % 2:
             spoil(path, i)
     with pytest.raises(ConfigError, match=r"30 of 60 samples cannot be used, more than data.max_bad=0.01"):
-        ImageNetV2(folder=str(tmp_path), **SIZES)
-    data = ImageNetV2(folder=str(tmp_path), max_bad=0.5, **SIZES)
+        read(ImageNetV2(folder=str(tmp_path), **SIZES))
+    data = read(ImageNetV2(folder=str(tmp_path), max_bad=0.5, **SIZES))
     assert sum(data.sizes.values()) == 30
     assert "30 of 60 samples skipped: 30 corrupt image" in capsys.readouterr().err
 

@@ -11,13 +11,14 @@ import pytest
 import torch
 from pytorch_lightning import LightningModule, Trainer
 
+from helpers.reading import check_read_once, read
 from helpers.tar_files import BAD, sample, write_members, write_shard, write_shards
 from helpers.tiny_runs import files_below
 from intrinsic_clip.data.formats.shards import decode, expand, read_members
 from intrinsic_clip.data.formats.tokens import captions_of
 from intrinsic_clip.data.openclipart import FOLDER
-from intrinsic_clip.data.skipping import Skipped
-from intrinsic_clip.data.streams.stream import ShardStream
+from intrinsic_clip.data.skipped_samples import SkippedSamples
+from intrinsic_clip.data.streams.shard_stream import ShardStream
 from intrinsic_clip.data.streams.webdataset import WebDatasetShards
 from intrinsic_clip.errors import ConfigError
 
@@ -29,7 +30,7 @@ def shards(tmp_path: Path) -> str:
 
 def load(shards: str, **options) -> WebDatasetShards:
     sizes = {"n_append": 4, "n_test": 8, "batch_size": 8, "image_size": 16, "workers": 0}
-    return WebDatasetShards(shards, **{**sizes, **options})
+    return read(WebDatasetShards(shards, **{**sizes, **options}))
 
 
 def rows(batches) -> list[bytes]:
@@ -66,6 +67,7 @@ def test_captions_belong_to_the_pairs_held_out(shards: str) -> None:
 @pytest.mark.parametrize("workers", [0, 2, 7])
 def test_an_epoch_holds_every_pair_once_and_none_held_out(shards: str, workers: int) -> None:
     data = load(shards, workers=workers, labels=["kind"])
+    check_read_once(data, Path(shards).parent)
     epochs = data.train_dataloader()
     first, second = rows(epochs), rows(epochs)
     assert len(first) == len(set(first)) == 48
@@ -109,9 +111,9 @@ def test_captions_from_json_and_compressed_shards(tmp_path: Path) -> None:
 @pytest.mark.parametrize("cut", [100, 512, 5000, 5120 + 300, -12000, -20000])
 def test_a_truncated_shard_is_counted_and_its_whole_samples_used(tmp_path: Path, cut: int) -> None:
     shard = write_shard(tmp_path / "a.tar", range(40))
-    whole = dict(read_members(shard, Skipped("shards")))
+    whole = dict(read_members(shard, SkippedSamples("shards")))
     shard.write_bytes(shard.read_bytes()[:cut])
-    skipped = Skipped("shards")
+    skipped = SkippedSamples("shards")
     found = dict(read_members(shard, skipped))
     assert (len(skipped), skipped.seen) == (1, 1)
     assert skipped.reasons == {"truncated or corrupt shard": 1}
@@ -125,7 +127,7 @@ def test_other_damage(tmp_path: Path) -> None:
     contents = {"empty.tar": b"", "text.tar": b"<html>" * 500, "no.tar.gz": b"nothing"}
     for name, content in (contents | {"b.tar.gz": packed.read_bytes()}).items():
         (tmp_path / name).write_bytes(content)
-        skipped = Skipped("shards")
+        skipped = SkippedSamples("shards")
         list(read_members(tmp_path / name, skipped))
         assert len(skipped) == 1, name
 
@@ -149,7 +151,7 @@ def test_a_dozen_of_each_at_once(tmp_path: Path) -> None:
         packed = write_shard(tmp_path / name, range(100, 140))
         packed.write_bytes(packed.read_bytes()[:-cut])
     before = files_below(tmp_path.parent)
-    skipped = Skipped("s")
+    skipped = SkippedSamples("s")
     shards = [shard, tmp_path / "b.tar", tmp_path / "c.tar.gz"]
     members = chain.from_iterable(read_members(path, skipped) for path in shards)
     usable = [decode(name, content, 16, skipped) for name, content in members]
@@ -165,10 +167,10 @@ def test_a_dozen_of_each_at_once(tmp_path: Path) -> None:
 
 def test_a_good_caption_beside_a_bad_one_is_used() -> None:
     members = {**sample(1), "txt": b" "}
-    found = decode("1", members, 16, Skipped("s"))
+    found = decode("1", members, 16, SkippedSamples("s"))
     assert found is not None
     assert found.caption == "caption 1"
-    with_mark = decode("1", {**members, "txt": b"\xef\xbb\xbfa  cat\n"}, 16, Skipped("s"))
+    with_mark = decode("1", {**members, "txt": b"\xef\xbb\xbfa  cat\n"}, 16, SkippedSamples("s"))
     assert with_mark is not None
     assert with_mark.caption == "a cat"
 
@@ -206,7 +208,9 @@ def test_members_are_never_written(tmp_path: Path) -> None:
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
         archive.addfile(link)
     before = files_below(tmp_path.parent)
-    assert [b"evil" in members.values() for _, members in read_members(tmp_path / "evil.tar", Skipped("s"))]
+    assert [
+        b"evil" in members.values() for _, members in read_members(tmp_path / "evil.tar", SkippedSamples("s"))
+    ]
     with pytest.raises(ConfigError, match=r"cannot be used"):
         load(str(tmp_path / "evil.tar"))
     assert files_below(tmp_path.parent) == before
@@ -228,8 +232,8 @@ def test_a_pattern_from_the_command_line(command_line, tmp_path: Path, capsys) -
 
 
 def test_the_shipped_set_is_a_shard() -> None:
-    data = WebDatasetShards(
-        str(FOLDER / "images.tar"), n_append=10, n_test=50, labels=["category"], workers=0
+    data = read(
+        WebDatasetShards(str(FOLDER / "images.tar"), n_append=10, n_test=50, labels=["category"], workers=0)
     )
     assert data.pairs("test").x.shape == (50, 3, 64, 64)
     x, y = next(iter(data.train_dataloader()))
@@ -268,7 +272,7 @@ def test_the_webdataset_package_reads_the_same(shards: str) -> None:
     webdataset = pytest.importorskip("webdataset")
     path = expand(shards)[1]
     theirs = {sample["__key__"]: sample for sample in webdataset.WebDataset(str(path), shardshuffle=False)}
-    ours = dict(read_members(path, Skipped("shards")))
+    ours = dict(read_members(path, SkippedSamples("shards")))
     assert list(theirs) == list(ours)
     for key, members in ours.items():
         assert members == {e: content for e, content in theirs[key].items() if not e.startswith("__")}
@@ -277,11 +281,15 @@ def test_the_webdataset_package_reads_the_same(shards: str) -> None:
 def test_gzip_is_what_it_says(tmp_path: Path) -> None:
     plain = write_shard(tmp_path / "a.tar", range(3))
     (tmp_path / "a.tgz").write_bytes(gzip.compress(plain.read_bytes()))
-    assert list(read_members(plain, Skipped("s"))) == list(read_members(tmp_path / "a.tgz", Skipped("s")))
+    assert list(read_members(plain, SkippedSamples("s"))) == list(
+        read_members(tmp_path / "a.tgz", SkippedSamples("s"))
+    )
 
 
 def test_a_part_may_be_worse_than_allowed_by_chance() -> None:
-    seen = Skipped("s", max_bad=0.01, seen=1000, reasons=Counter({"corrupt image": 19}))  # 10 + 3 sd: 19.5
+    seen = SkippedSamples(
+        "s", max_bad=0.01, seen=1000, reasons=Counter({"corrupt image": 19})
+    )  # 10 + 3 sd: 19.5
     seen.check(so_far=True)
     with pytest.raises(ConfigError):
         seen.check()

@@ -4,8 +4,8 @@ X is the first principal components of RNA counts (normalised, log, scaled), Y t
 ratio, scaled), as for the bone-marrow cells of Stuart et al. 2019 in the paper.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,8 +15,8 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from intrinsic_clip.data.features.feature_files import FeaturePairs, Features
-from intrinsic_clip.data.formats.class_labels import codes
-from intrinsic_clip.data.formats.tables import need_columns, read_table
+from intrinsic_clip.data.formats.class_labels import class_codes
+from intrinsic_clip.data.formats.tables import read_table, require_columns
 from intrinsic_clip.data.splits import row_digests
 from intrinsic_clip.errors import ConfigError
 
@@ -71,43 +71,34 @@ class CiteSeq(FeaturePairs):
     ) -> None:
         self.rna, self.protein, self.cells = Path(rna), protein, cells
         self.label_columns, self.given = dict(labels or {}), given
-        self.counts = rna_components, protein_components
+        self.rna_components, self.protein_components = rna_components, protein_components
+        _check_files(self.rna, protein, cells, self.label_columns)
         super().__init__(**options)
 
-    def read(self) -> Features:
-        """Components of all cells, whatever their split: as the paper does, they are fitted on all of them."""
+    def read_rows(self) -> Features:
+        """Read all cells, and compute their components on all of them, whatever their split, as the paper does."""
+        cells = read_cells(self.rna, self.protein, self.cells, self.label_columns)
         if self.given == "components":
-            cells = read_cells(self.rna, self.protein, self.cells, self.label_columns)
             return Features(cells.rna, cells.protein, cells.labels)
-        labels = tuple(self.label_columns.items())
-        return preprocessed(self.rna, self.protein, self.cells, labels, *self.counts, _stamps(self._files()))
-
-    def _files(self) -> list[Path]:
-        return [self.rna, *(Path(name) for name in (self.protein, self.cells) if name is not None)]
-
-
-@lru_cache(maxsize=1)  # a run is built twice, and runs of a sweep share their data
-def preprocessed(
-    rna: Path,
-    protein: str | None,
-    cells: str | None,
-    labels: tuple[tuple[str, str], ...],
-    rna_components: int,
-    protein_components: int,
-    stamps: tuple[int, ...],
-) -> Features:
-    """Principal components of counts; `stamps` are when the files were last written, see `CiteSeq` for the rest."""
-    found = read_cells(rna, protein, cells, dict(labels))
-    _check_counts(str(rna), found.rna)
-    _check_counts(protein or str(rna), found.protein)
-    contents = row_digests(found.rna)
-    x = components(scaled(log_normalised(found.rna)), rna_components, "rna")
-    y = components(scaled(centred_log_ratio(found.protein)), protein_components, "protein")
-    return Features(x, y, found.labels, contents)
+        _check_counts(str(self.rna), cells.rna)
+        _check_counts(self.protein or str(self.rna), cells.protein)
+        contents = row_digests(cells.rna)
+        x = components(scaled(log_normalised(cells.rna)), self.rna_components, "rna")
+        y = components(scaled(centred_log_ratio(cells.protein)), self.protein_components, "protein")
+        return Features(x, y, cells.labels, contents)
 
 
-def _stamps(files: list[Path]) -> tuple[int, ...]:
-    return tuple(file.stat().st_mtime_ns if file.exists() else 0 for file in files)
+def _check_files(rna: Path, protein: str | None, cells: str | None, labels: Mapping[str, str]) -> None:
+    """Raise ConfigError where the settings name files that do not go together."""
+    suffix = rna.suffix.lower()
+    if suffix not in (".csv", ".h5ad", ".h5mu"):
+        raise ConfigError(f"data.rna={rna}: must be a .csv, .h5ad or .h5mu file")
+    if suffix != ".csv" and cells is not None:
+        raise ConfigError(f"data.cells={cells}: {suffix} holds the label sets itself; leave it out")
+    if suffix == ".csv" and protein is None:
+        raise ConfigError("data.protein: must name the .csv file of the proteins that belongs to data.rna")
+    if suffix == ".csv" and labels and cells is None:
+        raise ConfigError("data.cells: must name the .csv file that data.labels are columns of")
 
 
 def log_normalised(counts: Tensor) -> Tensor:
@@ -160,26 +151,19 @@ def read_cells(rna: Path, protein: str | None, cells: str | None, labels: dict[s
     suffix = rna.suffix.lower()
     if suffix in (".h5ad", ".h5mu") and not rna.is_file():
         raise ConfigError(f"data.rna={rna}: no such file")
-    if suffix in (".h5ad", ".h5mu") and cells is not None:
-        raise ConfigError(f"data.cells={cells}: {suffix} holds the label sets itself; leave it out")
     if suffix == ".h5ad":
         return _from_h5ad(rna, protein, labels)
     if suffix == ".h5mu":
         return _from_h5mu(rna, protein, labels)
-    if suffix != ".csv":
-        raise ConfigError(f"data.rna={rna}: must be a .csv, .h5ad or .h5mu file")
+    assert protein is not None  # see _check_files
     return _from_csv(rna, protein, cells, labels)
 
 
-def _from_csv(rna: Path, protein: str | None, cells: str | None, labels: dict[str, str]) -> Cells:
-    if protein is None:
-        raise ConfigError("data.protein: must name the .csv file of the proteins that belongs to data.rna")
-    if labels and cells is None:
-        raise ConfigError("data.cells: must name the .csv file that data.labels are columns of")
+def _from_csv(rna: Path, protein: str, cells: str | None, labels: dict[str, str]) -> Cells:
     tables = {"rna": _counts_of(rna, "rna"), "protein": _counts_of(Path(protein), "protein")}
     if labels and cells is not None:
         tables["cells"] = read_table(Path(cells), index_col=0)
-        need_columns(Path(cells), tables["cells"], *labels.values())
+        require_columns(Path(cells), tables["cells"], *labels.values())
     names = tables["rna"].index
     for name, table in tables.items():
         if len(table) != len(names) or (table.index != names).any():
@@ -189,7 +173,7 @@ def _from_csv(rna: Path, protein: str | None, cells: str | None, labels: dict[st
     return Cells(
         torch.from_numpy(tables["rna"].to_numpy(np.float32)),
         torch.from_numpy(tables["protein"].to_numpy(np.float32)),
-        {name: codes(tables["cells"][column].tolist()) for name, column in labels.items()},
+        {name: class_codes(tables["cells"][column].tolist()) for name, column in labels.items()},
     )
 
 
@@ -269,8 +253,8 @@ def _joined(cells: Any, rna: str, names: Any) -> "pd.DataFrame":
 
 
 def _classes(path: Path, known: "pd.DataFrame", labels: dict[str, str]) -> dict[str, Tensor]:
-    need_columns(path, known, *labels.values())
-    return {name: codes(known[column].astype(str).tolist()) for name, column in labels.items()}
+    require_columns(path, known, *labels.values())
+    return {name: class_codes(known[column].astype(str).tolist()) for name, column in labels.items()}
 
 
 def _dense(matrix: Any) -> Tensor:

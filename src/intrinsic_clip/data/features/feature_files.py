@@ -1,20 +1,21 @@
 """Embeddings of anything, from a pair of files: the rows to train on are what another model made of them."""
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor
 
-from intrinsic_clip.data.features.standardise import noisy
-from intrinsic_clip.data.features.standardise import standardise as standardised
+from intrinsic_clip.data.features.feature_transforms import standardised, with_noise
 from intrinsic_clip.data.formats.arrays import Key, read_array
 from intrinsic_clip.data.formats.class_labels import read_labels
 from intrinsic_clip.data.paired import PairedData, Pairs, Split
-from intrinsic_clip.data.splits import check_batch, row_digests, split_by_content
+from intrinsic_clip.data.splits import check_batch, requested_sizes, row_digests, split_by_content
 from intrinsic_clip.errors import ConfigError
 
 
@@ -34,7 +35,7 @@ class Features:
 
 
 class FeaturePairs(PairedData):
-    """Paired feature vectors x `(n, d_x)` and y `(n, d_y)`, float32; subclasses `read` them.
+    """Paired feature vectors x `(n, d_x)` and y `(n, d_y)`, float32; subclasses `read_rows`.
 
     Args:
         n_train, n_append, n_test: rows to train on, for the population norm, and held out; None: all that are left.
@@ -48,8 +49,8 @@ class FeaturePairs(PairedData):
         ConfigError: what cannot be read, or fewer rows than asked for.
     """
 
-    d_x: int
-    d_y: int
+    d_x: int | None
+    d_y: int | None
 
     def __init__(
         self,
@@ -63,16 +64,19 @@ class FeaturePairs(PairedData):
     ) -> None:
         super().__init__(batch_size)
         self.noise_y, self.standardise, self.split_seed = noise_y, standardise, split_seed
-        found = self.read()
-        self._x, self._y, self._labels = found.x, found.y, found.labels
-        asked: dict[Split, int | None] = {"train": n_train, "append": n_append, "test": n_test}
-        self.rows = split_by_content(found.contents or row_digests(found.x), asked, split_seed)
+        self._requested = requested_sizes(n_train, n_append, n_test)
+
+    def _read(self) -> None:
+        """Read the rows and split them by content."""
+        self._features = self.read_rows()
+        contents = self._features.contents or row_digests(self._features.x)
+        self.rows = split_by_content(contents, self._requested, self.split_seed)
         self.sizes = {split: len(rows) for split, rows in self.rows.items()}
-        check_batch(batch_size, self.sizes["train"])
-        self.d_x, self.d_y = found.x.shape[1], found.y.shape[1]
+        check_batch(self.batch_size, self.sizes["train"])
+        self.d_x, self.d_y = self._features.x.shape[1], self._features.y.shape[1]
 
     @abstractmethod
-    def read(self) -> Features:
+    def read_rows(self) -> Features:
         """The rows of all splits.
 
         Raises:
@@ -81,14 +85,15 @@ class FeaturePairs(PairedData):
 
     def load(self, device: torch.device) -> dict[Split, Pairs]:
         """The splits, on the device."""
-        x, y = self._x.float(), noisy(self._y.float(), self.noise_y, self.split_seed)
+        x = self._features.x.float()
+        y = with_noise(self._features.y.float(), self.noise_y, self.split_seed)
         if self.standardise:
             x, y = (standardised(columns, self.rows["train"]) for columns in (x, y))
         return {
             split: Pairs(
                 x[rows].to(device),
                 y[rows].to(device),
-                labels={name: values[rows].to(device) for name, values in self._labels.items()},
+                labels={name: values[rows].to(device) for name, values in self._features.labels.items()},
                 row_axis=0,
             )
             for split, rows in self.rows.items()
@@ -119,23 +124,41 @@ class EmbeddingFiles(FeaturePairs):
         label_keys: dict[str, str] | None = None,
         **options: Any,
     ) -> None:
-        self.files = {"x": (x, x_key), "y": (y, y_key)}
+        self.x, self.y = (x, x_key), (y, y_key)
         self.label_files, self.label_keys = dict(labels or {}), dict(label_keys or {})
+        unknown = self.label_keys.keys() - self.label_files.keys()
+        if unknown:
+            raise ConfigError(f"data.label_keys.{min(unknown)}: there is no +data.labels.{min(unknown)}=FILE")
         super().__init__(**options)
 
-    def read(self) -> Features:
-        """The files, if all have as many rows."""
-        rows = {side: _read_rows(side, *given) for side, given in self.files.items()}
-        labels = _read_label_sets(self.label_files, self.label_keys)
-        sets = {f"labels.{name}": classes for name, classes in labels.items()}
-        counts = {name: len(found) for name, found in (rows | sets).items()}
-        if len(set(counts.values())) > 1:
-            told = ", ".join(f"{name} has {count:,} rows" for name, count in counts.items())
-            raise ConfigError(f"data: {told}; row i of each must belong together")
-        return Features(rows["x"], rows["y"], labels)
+    def read_rows(self) -> Features:
+        """Read all files."""
+        return read_files(self.x, self.y, self.label_files, self.label_keys)
 
 
-def _read_rows(side: str, file: str, key: str | None) -> Tensor:
+def read_files(
+    x: tuple[str, str | None],
+    y: tuple[str, str | None],
+    labels: Mapping[str, str],
+    label_keys: Mapping[str, str] = MappingProxyType({}),
+) -> Features:
+    """Read both modalities and their label sets from files, and check that all have as many rows.
+
+    Args:
+        x, y: file and key of each, see `EmbeddingFiles`.
+        labels, label_keys: file and key of each label set.
+    """
+    rows = {"x": _read_matrix("x", *x), "y": _read_matrix("y", *y)}
+    label_sets = _read_label_sets(labels, label_keys)
+    columns = rows | {f"labels.{name}": classes for name, classes in label_sets.items()}
+    counts = {name: len(column) for name, column in columns.items()}
+    if len(set(counts.values())) > 1:
+        lengths = ", ".join(f"{name} has {count:,} rows" for name, count in counts.items())
+        raise ConfigError(f"data: {lengths}; row i of each must belong together")
+    return Features(rows["x"], rows["y"], label_sets)
+
+
+def _read_matrix(side: str, file: str, key: str | None) -> Tensor:
     try:
         rows, _ = read_array(Path(file), Key(key, option=f"data.{side}_key"))
     except ConfigError as error:
@@ -146,15 +169,12 @@ def _read_rows(side: str, file: str, key: str | None) -> Tensor:
     return rows
 
 
-def _read_label_sets(files: dict[str, str], keys: dict[str, str]) -> dict[str, Tensor]:
-    unknown = keys.keys() - files.keys()
-    if unknown:
-        raise ConfigError(f"data.label_keys.{min(unknown)}: there is no +data.labels.{min(unknown)}=FILE")
-    found = {}
+def _read_label_sets(files: Mapping[str, str], keys: Mapping[str, str]) -> dict[str, Tensor]:
+    label_sets = {}
     for name, file in files.items():
         try:
             key = Key(keys.get(name), option=f"+data.label_keys.{name}")
-            found[name] = read_labels(Path(file), key)
+            label_sets[name] = read_labels(Path(file), key)
         except ConfigError as error:
             raise ConfigError(f"data.labels.{name}={file}: {error}") from error
-    return found
+    return label_sets

@@ -11,15 +11,14 @@ import torch
 from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
-from intrinsic_clip.data.features.computed_rows import Compute, computed_once
-from intrinsic_clip.data.features.standardise import noisy
-from intrinsic_clip.data.features.standardise import standardise as standardised
+from intrinsic_clip.data.features.feature_transforms import standardised, with_noise
+from intrinsic_clip.data.features.row_cache import Compute, load_or_compute_rows
 from intrinsic_clip.data.paired import Examples, PairedData, Pairs, Split
-from intrinsic_clip.encoders.inputs import check_inputs
 from intrinsic_clip.encoders.open_clip import OpenClip
 from intrinsic_clip.encoders.packaged import PackagedTowers, packaged_weights
-from intrinsic_clip.encoders.projections import Features
-from intrinsic_clip.runs.hashing import digest, weights_digest
+from intrinsic_clip.encoders.preprocessing import check_images_and_tokens
+from intrinsic_clip.encoders.projections import FeatureLayer
+from intrinsic_clip.runs.contents import digest, weights_digest
 
 SPLITS: tuple[Split, ...] = ("train", "append", "test")
 PREPROCESSING = 1  # to be raised whenever the same model would be fed otherwise
@@ -61,18 +60,22 @@ class FrozenFeatures(PairedData):
         super().__init__(source.batch_size)
         self.source, self.sizes, self.shared_dim = source, source.sizes, source.shared_dim
         self.standardise, self.noise_y = standardise, noise_y
-        pairs = [source.pairs(split) for split in SPLITS]
-        check_inputs(pairs[0].x, pairs[0].y)
+        self.folder, self.rows_at_once, self.device = Path(folder), batch_size, device
+
+    def _read(self) -> None:
+        """Read the source, and compute the features that are not on disk yet."""
+        pairs = [self.source.pairs(split) for split in SPLITS]
+        self.sizes = self.source.sizes
+        check_images_and_tokens(pairs[0].x, pairs[0].y)
         images, texts = torch.cat([part.x for part in pairs]), self.texts()
 
         def begin() -> Compute:
-            embed = self.towers(batch_size, device)
+            embed = self.towers(self.rows_at_once, self.device)
             return lambda start, stop: embed(images[start:stop], texts[start:stop])
 
         key = digest([_fingerprint(images), _fingerprint(texts), *self.key()])
-        rows = len(images)
-        self._features = computed_once(
-            Path(folder) / key, rows, batch_size, begin, f"features of {self.model}"
+        self._features = load_or_compute_rows(
+            self.folder / key, len(images), self.rows_at_once, begin, f"features of {self.model}"
         )
         self.d_x, self.d_y = (int(part.shape[1]) for part in self._features)
 
@@ -93,7 +96,7 @@ class FrozenFeatures(PairedData):
         bounds = np.cumsum([0, *(self.sizes[split] for split in SPLITS)])
         train = torch.arange(self.sizes["train"])
         x, y = map(torch.from_numpy, self._features)
-        y = noisy(y, self.noise_y, seed=0)
+        y = with_noise(y, self.noise_y, seed=0)
         if self.standardise:
             x, y = (standardised(part, train) for part in (x, y))
         return {
@@ -130,7 +133,7 @@ class OpenClipFeatures(FrozenFeatures):
         source: PairedData,
         model: str,
         pretrained: str | None = None,
-        features: Features = "tower",
+        features: FeatureLayer = "tower",
         **options: Any,
     ) -> None:
         self.model, self.pretrained, self.layer = model, pretrained, features
@@ -146,7 +149,7 @@ class OpenClipFeatures(FrozenFeatures):
 
     def towers(self, batch_size: int, device: str | None) -> Embed:
         """The model's."""
-        return OpenClip(self.model, self.pretrained, batch_size, device, self.layer).features
+        return OpenClip(self.model, self.pretrained, batch_size, device, self.layer).load().features
 
 
 class PackagedFeatures(FrozenFeatures):
@@ -174,7 +177,7 @@ class PackagedFeatures(FrozenFeatures):
 
     def towers(self, batch_size: int, device: str | None) -> Embed:
         """The packages'."""
-        return PackagedTowers(batch_size, device).features
+        return PackagedTowers(batch_size, device).load().features
 
 
 def _fingerprint(rows: Texts) -> list[Any]:

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from intrinsic_clip.data.features.feature_files import EmbeddingFiles
-from intrinsic_clip.data.images.image_captions import need_file, need_folder
+from intrinsic_clip.data.features.feature_files import FeaturePairs, Features, read_files
+from intrinsic_clip.data.images.image_captions import require_file, require_folder
 from intrinsic_clip.errors import ConfigError
 
 CELLS = ("rna_pca.csv", "adt_pca.csv")
@@ -12,8 +12,8 @@ CELL_LABELS = {"coarse": "lab1.csv", "fine": "lab2.csv"}
 IMAGES, TEXTS, CLASSES = "image_embeds", "label_embeds", "class"
 
 
-class PublishedFeatures(EmbeddingFiles):
-    """`EmbeddingFiles` from a folder of the published experiment (github.com/yugjerry/mmcl-adapt).
+class PublishedFeatures(FeaturePairs):
+    """`FeaturePairs` from a folder of the published experiment (github.com/yugjerry/mmcl-adapt).
 
     yfcc/ and imagenetv2/ hold `<set>_image_embeds_<joint>_<n>.npy`, `<set>_label_embeds_<joint>_<n>.npy` and
     `<set>_class_<joint>_<n>.npy`, the label set `class`; citeseq/ holds rna_pca.csv and adt_pca.csv, with lab1.csv and
@@ -29,21 +29,27 @@ class PublishedFeatures(EmbeddingFiles):
     """
 
     def __init__(self, folder: str, joint: bool | None = None, **options: Any) -> None:
-        x, y, labels = _found(Path(folder), joint)
-        given = {name: str(path) for name, path in labels.items()}
-        super().__init__(x=str(x), y=str(y), labels=given, **options)
+        self.folder, self.joint = Path(folder), joint
+        super().__init__(**options)
+
+    def read_rows(self) -> Features:
+        """Find the folder's files and read them."""
+        x, y, labels = _files(self.folder, self.joint)
+        return read_files((str(x), None), (str(y), None), {name: str(path) for name, path in labels.items()})
 
 
-def _found(folder: Path, joint: bool | None) -> tuple[Path, Path, dict[str, Path]]:
+def _files(folder: Path, joint: bool | None) -> tuple[Path, Path, dict[str, Path]]:
     """x, y and label sets."""
-    need_folder(folder, f"{CELLS[0]}, or <set>_{IMAGES}_<joint>_<n>.npy")
+    require_folder(folder, f"{CELLS[0]}, or <set>_{IMAGES}_<joint>_<n>.npy")
     if (folder / CELLS[0]).is_file():
-        x, y = (need_file(folder, name) for name in CELLS)
-        return x, y, {name: need_file(folder, file) for name, file in CELL_LABELS.items()}
+        x, y = (require_file(folder, name) for name in CELLS)
+        return x, y, {name: require_file(folder, file) for name, file in CELL_LABELS.items()}
     names = sorted(path.name for path in folder.glob(f"*_{IMAGES}_{'*' if joint is None else joint}_*.npy"))
     if len(names) != 1:
         there = f"holds {' and '.join(names)}; data.joint=… says which" if names else f"holds no {CELLS[0]}"
         wanted = "" if names else f", and no <set>_{IMAGES}_{'<joint>' if joint is None else joint}_<n>.npy"
         raise ConfigError(f"data.folder={folder}: {there}{wanted}")
-    x, y, classes = (need_file(folder, names[0].replace(IMAGES, part)) for part in (IMAGES, TEXTS, CLASSES))
+    x, y, classes = (
+        require_file(folder, names[0].replace(IMAGES, part)) for part in (IMAGES, TEXTS, CLASSES)
+    )
     return x, y, {"class": classes}

@@ -13,7 +13,7 @@ from intrinsic_clip.errors import ConfigError
 TABLES = (".csv", ".tsv", ".txt", ".parquet")
 
 
-def codes(names: Sequence[object] | np.ndarray) -> Tensor:
+def class_codes(names: Sequence[object] | np.ndarray) -> Tensor:
     """Numbers `(n,)` int64 in place of class names: equal ones for equal names, in the order of the names."""
     return torch.from_numpy(np.unique(np.asarray(names), return_inverse=True)[1].astype(np.int64).reshape(-1))
 
@@ -25,13 +25,13 @@ def read_labels(path: Path, key: Key) -> Tensor:
         ConfigError: there is no such file, it is damaged, or it does not hold one class per row.
     """
     if path.suffix.lower() in TABLES:
-        return codes(_column(path, key))
+        return class_codes(_column(path, key))
     if path.suffix.lower() in (".npy", ".npz"):
-        return codes(_array(path, key))
+        return class_codes(_array(path, key))
     rows, _ = read_array(path, key)
     if rows.shape[1] != 1:
         raise ConfigError(f"holds {rows.shape[1]} columns where one, of classes, is wanted")
-    return codes(rows[:, 0].tolist())
+    return class_codes(rows[:, 0].tolist())
 
 
 def _column(path: Path, key: Key) -> list[str]:

@@ -7,25 +7,23 @@ cannot lead anywhere.
 import gzip
 import io
 import json
-import re
 import tarfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from glob import glob
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from intrinsic_clip.data.formats.pixels import BadImage, read_pixels
-from intrinsic_clip.data.skipping import Skipped
+from intrinsic_clip.data.skipped_samples import SkippedSamples
 from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.runs.contents import expand_pattern
 
 IMAGES = ("jpg", "jpeg", "png", "webp", "gif", "bmp")
 CAPTIONS = ("txt", "text", "caption")  # or in the json
 LARGEST_MEMBER = 2**27  # bytes; a header may claim anything
-RANGE = re.compile(r"(\d+)\.\.(\d+)")
 Members = dict[str, bytes]
 
 
@@ -44,9 +42,7 @@ def expand(pattern: str) -> list[Path]:
     Raises:
         ConfigError: none matches, or one that is counted or listed is not there.
     """
-    names = _braces(pattern)
-    found = [sorted(glob(name)) if glob(name) or set(name) & set("*?[") else [name] for name in names]
-    shards = [Path(name) for matches in found for name in matches]
+    shards = expand_pattern(pattern)
     missing = [shard for shard in shards if not shard.is_file()]
     if not shards or missing:
         which = (
@@ -60,22 +56,7 @@ def expand(pattern: str) -> list[Path]:
     return shards
 
 
-def _braces(pattern: str) -> list[str]:
-    match = re.search(r"\{([^{}]*)\}", pattern)
-    if match is None:
-        return [pattern]
-    counted = RANGE.fullmatch(match[1])
-    if counted:
-        first, last = counted.groups()
-        options = [str(i).zfill(len(first)) for i in range(int(first), int(last) + 1)]
-    else:
-        options = match[1].split(",")
-    before, after = pattern[: match.start()], pattern[match.end() :]
-    expanded = [name for option in options for name in _braces(before + option + after)]
-    return list(dict.fromkeys(expanded))  # braces in braces name some of them twice
-
-
-def read_members(shard: Path, skipped: Skipped) -> Iterator[tuple[str, Members]]:
+def read_members(shard: Path, skipped: SkippedSamples) -> Iterator[tuple[str, Members]]:
     """The samples of a shard: name, and content by extension. A shard that ends early, or is none, is counted once.
 
     What came whole before the end is used.
@@ -125,7 +106,7 @@ def _parted(name: str) -> tuple[str, str]:
     return f"{folder}/{stem}" if folder else stem, extension.lower()
 
 
-def decode(name: str, members: Members, size: int, skipped: Skipped) -> Sample | None:
+def decode(name: str, members: Members, size: int, skipped: SkippedSamples) -> Sample | None:
     """The pair that a sample is; None, and counted, where it has no readable image or no caption."""
     skipped.seen += 1
     image = next((members[extension] for extension in IMAGES if extension in members), None)

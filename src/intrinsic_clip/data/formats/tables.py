@@ -35,7 +35,7 @@ def read_table(path: Path, separator: str = ",", **options: Any) -> "pd.DataFram
         raise ConfigError(f"{path}: damaged, or not a {path.suffix} table ({reason})") from error
 
 
-def need_columns(path: Path, table: "pd.DataFrame", *columns: str) -> None:
+def require_columns(path: Path, table: "pd.DataFrame", *columns: str) -> None:
     """Raise ConfigError where a column is missing."""
     for column in columns:
         if column not in table.columns:

@@ -2,8 +2,13 @@
 
 from collections.abc import Iterator
 
-from intrinsic_clip.data.formats.tables import need_columns, read_table
-from intrinsic_clip.data.images.image_captions import Captioned, CaptionedImages, need_file, need_folder
+from intrinsic_clip.data.formats.tables import read_table, require_columns
+from intrinsic_clip.data.images.image_captions import (
+    CaptionedImages,
+    ImageCaption,
+    require_file,
+    require_folder,
+)
 
 CAPTIONS = "captions.csv"
 
@@ -14,13 +19,13 @@ class CaptionsFolder(CaptionedImages):
     A column `label` or `label_<set>` is a label set. An image with several captions has several rows.
     """
 
-    def list_pairs(self) -> Iterator[Captioned]:
+    def list_pairs(self) -> Iterator[ImageCaption]:
         """The rows of captions.csv."""
-        need_folder(self.folder, f"images and {CAPTIONS} with columns image, caption")
-        path = need_file(self.folder, CAPTIONS)
+        require_folder(self.folder, f"images and {CAPTIONS} with columns image, caption")
+        path = require_file(self.folder, CAPTIONS)
         table = read_table(path)
-        need_columns(path, table, "image", "caption")
+        require_columns(path, table, "image", "caption")
         sets = {str(c): str(c).removeprefix("label_") for c in table.columns if str(c).startswith("label")}
         for row in table.to_dict("records"):
             labels = {name: row[column] for column, name in sets.items()}
-            yield Captioned(self.folder / row["image"], row["caption"], labels)
+            yield ImageCaption(self.folder / row["image"], row["caption"], labels)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from intrinsic_clip.data.formats.tables import read_json
-from intrinsic_clip.data.images.image_captions import Captioned, CaptionedImages, need_folder
+from intrinsic_clip.data.images.image_captions import CaptionedImages, ImageCaption, require_folder
 from intrinsic_clip.errors import ConfigError
 
 
@@ -20,9 +20,9 @@ class CocoCaptions(CaptionedImages):
         self.annotations = Path(annotations)
         super().__init__(**options)
 
-    def list_pairs(self) -> Iterator[Captioned]:
+    def list_pairs(self) -> Iterator[ImageCaption]:
         """Every annotation, image by image in the order of their numbers."""
-        need_folder(self.folder, "the images, 000000000009.jpg, …")
+        require_folder(self.folder, "the images, 000000000009.jpg, …")
         content = read_json(self.annotations)
         try:
             files = {image["id"]: self.folder / image["file_name"] for image in content["images"]}
@@ -34,4 +34,4 @@ class CocoCaptions(CaptionedImages):
                 f"and annotations with image_id and caption ({type(error).__name__}: {error})"
             ) from error
         for file, caption in listed:
-            yield Captioned(file, caption)
+            yield ImageCaption(file, caption)

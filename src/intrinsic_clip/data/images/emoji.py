@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import NonNegativeInt
 
 from intrinsic_clip.data.formats.tables import read_json
-from intrinsic_clip.data.images.image_captions import Captioned, CaptionedImages, need_folder
+from intrinsic_clip.data.images.image_captions import CaptionedImages, ImageCaption, require_folder
 from intrinsic_clip.errors import ConfigError
 
 IMAGES, NAMES = "emoji-datasource-google", "emojibase-data"
@@ -30,9 +30,9 @@ class Emoji(CaptionedImages):
         self.language, self.tags = language, tags
         super().__init__(**options)
 
-    def list_pairs(self) -> Iterator[Captioned]:
+    def list_pairs(self) -> Iterator[ImageCaption]:
         """All emoji that both packages hold, without the variants in other skin tones."""
-        need_folder(self.folder, f"node_modules with {IMAGES} and {NAMES}: {INSTALL}")
+        require_folder(self.folder, f"node_modules with {IMAGES} and {NAMES}: {INSTALL}")
         for package in (IMAGES, NAMES):
             if not (self.folder / package).is_dir():
                 raise ConfigError(
@@ -46,7 +46,7 @@ class Emoji(CaptionedImages):
                 f"({type(error).__name__}: {error}); {INSTALL}"
             ) from error
 
-    def _joined(self) -> Iterator[Captioned]:
+    def _joined(self) -> Iterator[ImageCaption]:
         names = {_plain(known["hexcode"]): known for known in self._names()}
         levels = read_json(self.folder / NAMES / "meta" / "groups.json")
         for emoji in read_json(self.folder / IMAGES / "emoji.json"):
@@ -57,7 +57,9 @@ class Emoji(CaptionedImages):
                     "group": levels["groups"][str(known["group"])],
                     "subgroup": levels["subgroups"][str(known["subgroup"])],
                 }
-                yield Captioned(self._images() / emoji["image"], ", ".join(dict.fromkeys(texts)), labels)
+                yield ImageCaption(
+                    self._picture_folder() / emoji["image"], ", ".join(dict.fromkeys(texts)), labels
+                )
 
     def _names(self) -> Any:
         path = self.folder / NAMES / self.language / "data.json"
@@ -66,7 +68,7 @@ class Emoji(CaptionedImages):
             raise ConfigError(f"data.language={self.language}: {NAMES} has {offered or 'none'}")
         return read_json(path)
 
-    def _images(self) -> Path:
+    def _picture_folder(self) -> Path:
         return self.folder / IMAGES / "img" / "google" / "64"
 
 

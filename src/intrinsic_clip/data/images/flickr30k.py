@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from intrinsic_clip.data.formats.tables import need_columns, read_json, read_table
-from intrinsic_clip.data.images.image_captions import Captioned, CaptionedImages, need_folder
+from intrinsic_clip.data.formats.tables import read_json, read_table, require_columns
+from intrinsic_clip.data.images.image_captions import CaptionedImages, ImageCaption, require_folder
 from intrinsic_clip.errors import ConfigError
 
+FORMS = (".token", ".csv", ".json")
 AS_IS = 3  # csv.QUOTE_NONE: quotation marks are part of the captions
 
 
@@ -20,17 +21,16 @@ class Flickr30k(CaptionedImages):
 
     def __init__(self, captions: str, **options: Any) -> None:
         self.captions = Path(captions)
+        if self.captions.suffix.lower() not in FORMS:
+            raise ConfigError(f"data.captions={captions}: must be a {', '.join(FORMS)} file")
         super().__init__(**options)
 
-    def list_pairs(self) -> Iterator[Captioned]:
+    def list_pairs(self) -> Iterator[ImageCaption]:
         """Every caption, in the order of the file."""
-        need_folder(self.folder, "the images, 1000092795.jpg, …")
-        readers = {".token": self._token, ".csv": self._csv, ".json": self._json}
-        reader = readers.get(self.captions.suffix.lower())
-        if reader is None:
-            raise ConfigError(f"data.captions={self.captions}: must be a {', '.join(readers)} file")
-        for image, caption in reader():
-            yield Captioned(self.folder / image, caption)
+        require_folder(self.folder, "the images, 1000092795.jpg, …")
+        readers = dict(zip(FORMS, (self._token, self._csv, self._json), strict=True))
+        for image, caption in readers[self.captions.suffix.lower()]():
+            yield ImageCaption(self.folder / image, caption)
 
     def _token(self) -> Iterator[tuple[str, str]]:
         """Lines of `1000092795.jpg#0`, tab, caption."""
@@ -44,7 +44,7 @@ class Flickr30k(CaptionedImages):
         if len(table.columns) == 1:
             table = read_table(self.captions)
         table.columns = table.columns.str.strip()
-        need_columns(self.captions, table, "image_name", "comment")
+        require_columns(self.captions, table, "image_name", "comment")
         for image, caption in zip(table["image_name"], table["comment"], strict=True):
             yield image.strip(), caption
 

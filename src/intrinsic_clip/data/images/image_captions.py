@@ -1,6 +1,6 @@
 """Images with captions, in memory: what every folder of images becomes, whoever published it.
 
-A source says which file has which caption and labels (`Captioned`); reading, skipping, splitting are done here.
+A source says which file has which caption and labels (`ImageCaption`); reading, skipping, splitting are done here.
 """
 
 import hashlib
@@ -9,29 +9,27 @@ from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
 import torch
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 from tqdm import tqdm
 
-from intrinsic_clip.data.formats.class_labels import codes
+from intrinsic_clip.data.formats.class_labels import class_codes
 from intrinsic_clip.data.formats.pixels import BadImage, Fit, read_pixels
 from intrinsic_clip.data.paired import PairedData, Pairs, Split
-from intrinsic_clip.data.skipping import Skipped
-from intrinsic_clip.data.splits import check_batch, split_by_content
+from intrinsic_clip.data.skipped_samples import Share, SkippedSamples
+from intrinsic_clip.data.splits import check_batch, requested_sizes, split_by_content
 from intrinsic_clip.errors import ConfigError
 
 GIB = 2**30
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
 @dataclass(frozen=True)
-class Captioned:
+class ImageCaption:
     """One pair as a source lists it: an image file, its caption, and its class in each label set."""
 
     image: Path
@@ -75,30 +73,34 @@ class CaptionedImages(PairedData):
         split_seed: NonNegativeInt = 0,
     ) -> None:
         super().__init__(batch_size)
-        self.folder, self.pixels, self.captions_per_image = Path(folder), pixels, captions_per_image
-        skipped = Skipped(f"data.folder={folder}", max_bad)
+        self.folder, self.image_size, self.pixels = Path(folder), image_size, pixels
+        self.captions_per_image, self.max_bad, self.limit_gb = captions_per_image, max_bad, limit_gb
+        self.split_seed = split_seed
+        self._requested = requested_sizes(n_train, n_append, n_test)
+        self.d_x, self.d_y = (3, image_size, image_size), (77,)
+
+    def _read(self) -> None:
+        """List the pairs, read their images, and split them by the images' content."""
+        skipped = SkippedSamples(f"data.folder={self.folder}", self.max_bad)
         listed = list(self._with_captions(skipped))
-        files = tuple(dict.fromkeys(pair.image for pair in listed))
-        self._check_memory(files, listed, image_size, limit_gb)
-        read, bad = read_all(files, _stamps(files), image_size, self.fit)
-        self._pairs_listed = [pair for pair in listed if pair.image not in bad]
+        files = list(dict.fromkeys(pair.image for pair in listed))
+        self._check_memory(files, listed)
+        self._decoded, reasons = read_images(files, self.image_size, self.fit)
+        self._captioned = [pair for pair in listed if pair.image not in reasons]
         for pair in listed:
-            if pair.image in bad:
-                skipped.skip(_short(pair.image, self.folder), bad[pair.image])
+            if pair.image in reasons:
+                skipped.skip(_short(pair.image, self.folder), reasons[pair.image])
         skipped.check()
         skipped.report()
         places = {file: place for place, file in enumerate(files)}
-        self._read = read
-        self._places = torch.tensor([places[pair.image] for pair in self._pairs_listed], dtype=torch.int64)
-        digests = [hashlib.blake2b(read[p].tobytes(), digest_size=16).digest() for p in range(len(files))]
-        asked: dict[Split, int | None] = {"train": n_train, "append": n_append, "test": n_test}
-        self.rows = split_by_content((digests[p] for p in self._places), asked, split_seed)
+        self._places = torch.tensor([places[pair.image] for pair in self._captioned], dtype=torch.int64)
+        digests = [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in self._decoded]
+        self.rows = split_by_content((digests[p] for p in self._places), self._requested, self.split_seed)
         self.sizes = {split: len(rows) for split, rows in self.rows.items()}
-        check_batch(batch_size, self.sizes["train"])
-        self.d_x, self.d_y = (3, image_size, image_size), (77,)
+        check_batch(self.batch_size, self.sizes["train"])
 
     @abstractmethod
-    def list_pairs(self) -> Iterator[Captioned]:
+    def list_pairs(self) -> Iterator[ImageCaption]:
         """All pairs of the source, those of one image in the order of its captions; files need not exist.
 
         Raises:
@@ -109,10 +111,10 @@ class CaptionedImages(PairedData):
         """The splits, on the device."""
         from open_clip import tokenize
 
-        tokens = tokenize([pair.caption for pair in self._pairs_listed])
+        tokens = tokenize([pair.caption for pair in self._captioned])
         labels = {
-            name: codes([pair.labels.get(name, "") for pair in self._pairs_listed])
-            for name in sorted({name for pair in self._pairs_listed for name in pair.labels})
+            name: class_codes([pair.labels.get(name, "") for pair in self._captioned])
+            for name in sorted({name for pair in self._captioned for name in pair.labels})
         }
         return {
             split: Pairs(
@@ -126,14 +128,15 @@ class CaptionedImages(PairedData):
 
     def read_captions(self, split: Split, rows: Tensor | None = None) -> list[str]:
         """The captions as they were written."""
+        self.read()
         chosen = self.rows[split] if rows is None else self.rows[split][rows]
-        return [self._pairs_listed[row].caption for row in chosen.tolist()]
+        return [self._captioned[row].caption for row in chosen.tolist()]
 
     def _pixels_of(self, rows: Tensor) -> Tensor:
-        pixels = torch.from_numpy(self._read[self._places[rows].numpy()])
+        pixels = torch.from_numpy(self._decoded[self._places[rows].numpy()])
         return pixels.float().div_(255) if self.pixels == "float" else pixels
 
-    def _with_captions(self, skipped: Skipped) -> Iterator[Captioned]:
+    def _with_captions(self, skipped: SkippedSamples) -> Iterator[ImageCaption]:
         """What is listed, without empty captions and more captions of an image than are asked for."""
         counts: dict[Path, int] = {}
         for pair in self.list_pairs():
@@ -145,30 +148,21 @@ class CaptionedImages(PairedData):
                 skipped.skip(_short(pair.image, self.folder), "empty caption")
                 continue
             counts[pair.image] = counts.get(pair.image, 0) + 1
-            yield Captioned(pair.image, caption, pair.labels)
+            yield ImageCaption(pair.image, caption, pair.labels)
 
-    def _check_memory(
-        self, files: Sequence[Path], pairs: Sequence[Captioned], size: int, limit_gb: float
-    ) -> None:
-        """As they are read, once, and as they are trained on."""
-        bytes_of_image = 3 * size * size
+    def _check_memory(self, files: Sequence[Path], pairs: Sequence[ImageCaption]) -> None:
+        """Check the memory of the images as they are read, once, and as they are trained on."""
+        bytes_of_image = 3 * self.image_size * self.image_size
         need = bytes_of_image * (len(files) + len(pairs) * (4 if self.pixels == "float" else 1)) / GIB
-        if need > limit_gb:
+        if need > self.limit_gb:
             raise ConfigError(
                 f"data.folder={self.folder}: {len(files):,} images take {need:.1f} GiB, more than data.limit_gb="
-                f"{limit_gb:g}; data.pixels=uint8 or a smaller data.image_size takes less, data=webdataset streams"
+                f"{self.limit_gb:g}; data.pixels=uint8 or a smaller data.image_size takes less, data=webdataset streams"
             )
 
 
-@lru_cache(maxsize=1)  # a run is built twice, and runs of a sweep share their data
-def read_all(
-    files: tuple[Path, ...], stamps: tuple[int, ...], size: int, fit: Fit
-) -> tuple[np.ndarray, dict[Path, str]]:
-    """Pixels `(n, 3, size, size)` uint8 of all files, and what is wrong with those that cannot be read.
-
-    Args:
-        stamps: when each was last written, so that what is remembered is what the files hold.
-    """
+def read_images(files: Sequence[Path], size: int, fit: Fit) -> tuple[np.ndarray, dict[Path, str]]:
+    """Return the pixels `(n, 3, size, size)` uint8 of all files, and why some of them cannot be read."""
     pixels = np.zeros((len(files), 3, size, size), np.uint8)
     bad: dict[Path, str] = {}
 
@@ -194,17 +188,13 @@ def read_all(
     return pixels, bad
 
 
-def _stamps(files: tuple[Path, ...]) -> tuple[int, ...]:
-    return tuple(file.stat().st_mtime_ns if file.exists() else 0 for file in files)
-
-
-def need_folder(folder: Path, expected: str) -> None:
+def require_folder(folder: Path, expected: str) -> None:
     """Raise ConfigError where there is no such folder; `expected` says what should be in it."""
     if not folder.is_dir():
         raise ConfigError(f"data.folder={folder}: there is no such folder; expected {expected}")
 
 
-def need_file(folder: Path, *names: str) -> Path:
+def require_file(folder: Path, *names: str) -> Path:
     """The first of these files that is in the folder; raises ConfigError where none is."""
     for name in names:
         if (folder / name).is_file():

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from intrinsic_clip.data.images.image_captions import Captioned, CaptionedImages, need_folder
+from intrinsic_clip.data.images.image_captions import CaptionedImages, ImageCaption, require_folder
 from intrinsic_clip.errors import ConfigError
 
 CLASSES = 1000
@@ -23,11 +23,11 @@ class ImageNetV2(CaptionedImages):
         self.prompt = prompt
         super().__init__(**options)
 
-    def list_pairs(self) -> Iterator[Captioned]:
+    def list_pairs(self) -> Iterator[ImageCaption]:
         """The files of each class, in the order of the numbers."""
         from open_clip import IMAGENET_CLASSNAMES
 
-        need_folder(self.folder, "a folder per class, named 0 to 999")
+        require_folder(self.folder, "a folder per class, named 0 to 999")
         folders = [path for path in self.folder.iterdir() if path.is_dir() and path.name.isdecimal()]
         numbered = {int(path.name): path for path in folders if int(path.name) < CLASSES}
         if not numbered:
@@ -36,4 +36,4 @@ class ImageNetV2(CaptionedImages):
             caption = self.prompt.replace("{}", IMAGENET_CLASSNAMES[number])
             for file in sorted(path.iterdir()):
                 if file.suffix.lower() in SUFFIXES:
-                    yield Captioned(file, caption, {"class": f"{number:03d}"})
+                    yield ImageCaption(file, caption, {"class": f"{number:03d}"})

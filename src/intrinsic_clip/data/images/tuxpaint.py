@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from intrinsic_clip.data.formats.pixels import SVG_HINT, renders_svg
-from intrinsic_clip.data.images.image_captions import Captioned, CaptionedImages, need_folder
+from intrinsic_clip.data.images.image_captions import CaptionedImages, ImageCaption, require_folder
 from intrinsic_clip.errors import ConfigError
 
 
@@ -21,13 +21,13 @@ class TuxPaint(CaptionedImages):
 
     def __init__(self, language: str = "en", svg: bool = False, **options: Any) -> None:
         self.language, self.svg = language, svg
-        if svg and not renders_svg():
-            raise ConfigError(f"data.svg=true: {SVG_HINT}; data.svg=false leaves drawings out")
         super().__init__(**options)
 
-    def list_pairs(self) -> Iterator[Captioned]:
+    def list_pairs(self) -> Iterator[ImageCaption]:
         """Every stamp that has a text in the language, in the order of the paths."""
-        need_folder(
+        if self.svg and not renders_svg():
+            raise ConfigError(f"data.svg=true: {SVG_HINT}; data.svg=false leaves drawings out")
+        require_folder(
             self.folder, "stamps in folders, with .txt files: apt-get install tuxpaint-stamps-default"
         )
         files = sorted(self.folder.rglob("*.txt"))
@@ -39,7 +39,7 @@ class TuxPaint(CaptionedImages):
             image = self._image(file)
             if image is not None and self.language in texts:
                 listed += 1
-                yield Captioned(image, texts[self.language], _levels(file.relative_to(self.folder)))
+                yield ImageCaption(image, texts[self.language], _levels(file.relative_to(self.folder)))
         if not listed:
             found = (
                 f"it has {', '.join(sorted(offered))}" if offered else "it holds no stamps with .txt files"

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_plus
 
-from intrinsic_clip.data.formats.tables import need_columns, read_table
-from intrinsic_clip.data.images.image_captions import Captioned, CaptionedImages, need_folder
+from intrinsic_clip.data.formats.tables import read_table, require_columns
+from intrinsic_clip.data.images.image_captions import CaptionedImages, ImageCaption, require_folder
 
 
 class Yfcc(CaptionedImages):
@@ -35,15 +35,15 @@ class Yfcc(CaptionedImages):
         self.labels, self.extension, self.url_encoded = list(labels or []), extension, url_encoded
         super().__init__(**options)
 
-    def list_pairs(self) -> Iterator[Captioned]:
+    def list_pairs(self) -> Iterator[ImageCaption]:
         """The rows of the table."""
-        need_folder(self.folder, f"the images, <{self.image}>{self.extension}")
+        require_folder(self.folder, f"the images, <{self.image}>{self.extension}")
         table = read_table(self.table, "\t" if self.table.suffix.lower() == ".tsv" else ",")
-        need_columns(self.table, table, self.image, *self.captions, *self.labels)
+        require_columns(self.table, table, self.image, *self.captions, *self.labels)
         for row in table.to_dict("records"):
             texts = [unquote_plus(row[name]) if self.url_encoded else row[name] for name in self.captions]
             file = self.folder / row[self.image]
-            yield Captioned(
+            yield ImageCaption(
                 file if file.suffix else file.with_name(file.name + self.extension),
                 ". ".join(text.strip() for text in texts if text.strip()),
                 {name: row[name] for name in self.labels},

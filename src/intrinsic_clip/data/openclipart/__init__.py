@@ -13,8 +13,9 @@ from pydantic import NonNegativeInt, PositiveInt
 from safetensors import safe_open
 from torch import Tensor
 
-from intrinsic_clip.data.features.standardise import standardise as standardised
+from intrinsic_clip.data.features.feature_transforms import standardised
 from intrinsic_clip.data.paired import Examples, PairedData, Pairs, Split
+from intrinsic_clip.errors import ConfigError
 
 FOLDER = Path(__file__).resolve().parent
 IMAGE_SHAPE, TOKENS_SHAPE = (3, 64, 64), (77,)
@@ -36,7 +37,7 @@ class OpenClipArt(PairedData):
         images: yield pixels and token ids instead of features.
 
     Raises:
-        ValueError: more rows asked for than there are.
+        ConfigError: more rows asked for than there are.
     """
 
     def __init__(
@@ -51,17 +52,23 @@ class OpenClipArt(PairedData):
         super().__init__(batch_size)
         self.sizes = {"train": n_train, "append": n_append, "test": n_test}
         self.standardise, self.images = standardise, images
-        shapes = {name: tensor.shape for name, tensor in read_features().items()}
-        available, asked = shapes["x"][0], n_train + n_append + n_test
-        if asked > available:
-            raise ValueError(
-                f"data.n_train + n_append + n_test = {asked}: must not exceed the set's {available} pairs"
+        if images:
+            self.d_x, self.d_y = IMAGE_SHAPE, TOKENS_SHAPE
+
+    def _read(self) -> None:
+        """Read the features and labels of all pairs."""
+        self._features = read_features()
+        available, requested = len(self._features["x"]), sum(self.sizes.values())
+        if requested > available:
+            raise ConfigError(
+                f"data.n_train + n_append + n_test = {requested}: must not exceed the set's {available} pairs"
             )
-        self.d_x, self.d_y = (IMAGE_SHAPE, TOKENS_SHAPE) if images else (shapes["x"][1], shapes["y"][1])
+        if not self.images:
+            self.d_x, self.d_y = (self._features[side].shape[1] for side in ("x", "y"))
 
     def load(self, device: torch.device) -> dict[Split, Pairs]:
         """The splits, on the device."""
-        features = read_features()
+        features = self._features
         x, y = (features["x"].float(), features["y"].float()) if not self.images else read_images_and_tokens()
         rows = self._rows(len(features["x"]))
         if self.standardise and not self.images:

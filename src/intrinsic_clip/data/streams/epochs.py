@@ -9,8 +9,8 @@ from pytorch_lightning import Trainer
 from torch import Tensor, distributed
 from torch.utils.data import DataLoader
 
-from intrinsic_clip.data.skipping import JUDGED_FROM, Skipped
-from intrinsic_clip.data.streams.stream import Chunk, ShardStream, Taken
+from intrinsic_clip.data.skipped_samples import JUDGED_FROM, SkippedSamples
+from intrinsic_clip.data.streams.shard_stream import Chunk, ShardStream, StreamPosition
 from intrinsic_clip.errors import ConfigError
 
 T = TypeVar("T")
@@ -18,20 +18,20 @@ Batch = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
-class Place:
+class EpochPosition:
     """Where an epoch stands, and thus from where a killed run goes on.
 
     Attributes:
         whole: batches given that were a whole chunk of each process.
         pooled: batches given after those, from what was left.
         taken: how far each process had come with the last whole one; none: it has not begun.
-        counts: what all of them had skipped by then, see `Skipped.counts`.
+        counts: what all of them had skipped by then, see `SkippedSamples.counts`.
     """
 
     epoch: int
     whole: int = 0
     pooled: int = 0
-    taken: list[Taken] = field(default_factory=list)
+    taken: list[StreamPosition] = field(default_factory=list)
     counts: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -52,7 +52,7 @@ class Epochs:
     Args:
         stream: what this process reads.
         workers: of the stream; 0: this process reads itself.
-        max_bad: see `Skipped`.
+        max_bad: see `SkippedSamples`.
         trainer: whose epoch it is; None: epochs are counted here.
 
     Raises:
@@ -66,13 +66,13 @@ class Epochs:
     ) -> None:
         self.stream, self.workers, self.max_bad, self.trainer = stream, workers, max_bad, trainer
         self._finished = 0
-        self._resume: Place | None = None
-        self._places: list[Place] = []
+        self._resume: EpochPosition | None = None
+        self._places: list[EpochPosition] = []
 
     def __iter__(self) -> Iterator[Batch]:
-        begin, self._resume = self._resume or Place(self._epoch()), None
+        begin, self._resume = self._resume or EpochPosition(self._epoch()), None
         self._places = [begin]
-        skipped = Skipped(self.stream.source, self.max_bad, **begin.counts)
+        skipped = SkippedSamples(self.stream.source, self.max_bad, **begin.counts)
         given = begin.batches
         for batch, place in self._steps(begin, skipped):
             given = place.batches
@@ -87,7 +87,7 @@ class Epochs:
             raise ConfigError(f"{self.stream.source}: no pairs to train on make a whole batch")
         self._end(skipped)
 
-    def _end(self, skipped: Skipped) -> None:
+    def _end(self, skipped: SkippedSamples) -> None:
         """Judge what the epoch has seen, and say it once."""
         skipped.check(so_far=self.stream.endless)
         if not self._finished:
@@ -99,13 +99,13 @@ class Epochs:
         assert self.trainer is not None
         epoch, trained = self._epoch(), self.trainer.fit_loop.epoch_loop.batch_idx + 1
         here = (place for place in self._places if (place.epoch, place.batches) == (epoch, trained))
-        return asdict(next(here, Place(epoch)))
+        return asdict(next(here, EpochPosition(epoch)))
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from there; of another number of processes, from the beginning of the epoch."""
-        place = Place(**{**state, "taken": [Taken(**taken) for taken in state["taken"]]})
+        place = EpochPosition(**{**state, "taken": [StreamPosition(**taken) for taken in state["taken"]]})
         same = len(place.taken) in (0, self.stream.world_size)
-        self._resume = place if same else Place(place.epoch)
+        self._resume = place if same else EpochPosition(place.epoch)
 
     def _epoch(self) -> int:
         """The epoch to be trained or being trained: Lightning's own number is one less when a checkpoint was loaded."""
@@ -114,9 +114,9 @@ class Epochs:
         progress: Any = self.trainer.fit_loop.epoch_progress.current  # of which mypy knows half
         return int(progress.processed)
 
-    def _steps(self, place: Place, skipped: Skipped) -> Iterator[tuple[Batch, Place]]:
+    def _steps(self, place: EpochPosition, skipped: SkippedSamples) -> Iterator[tuple[Batch, EpochPosition]]:
         """This process's share of each batch, and where the epoch stands after it."""
-        taken = place.taken[self.stream.rank] if place.taken else Taken([0] * max(1, self.workers))
+        taken = place.taken[self.stream.rank] if place.taken else StreamPosition([0] * max(1, self.workers))
         self.stream.epoch, self.stream.begin = place.epoch, taken
         rest: list[Chunk] = []
         chunks = iter(DataLoader(self.stream, batch_size=None, num_workers=self.workers))
@@ -130,13 +130,20 @@ class Epochs:
                 break
             assert chunk is not None
             _count(skipped, [seen for _, seen in known])
-            place = Place(place.epoch, place.whole + 1, 0, [one for one, _ in known], skipped.counts())
+            place = EpochPosition(
+                place.epoch, place.whole + 1, 0, [one for one, _ in known], skipped.counts()
+            )
             yield (chunk.x, chunk.y), place
         yield from self._pooled(place, skipped, chunk, chunks, rest)
 
     def _pooled(
-        self, place: Place, skipped: Skipped, chunk: Chunk | None, chunks: Iterator[Chunk], rest: list[Chunk]
-    ) -> Iterator[tuple[Batch, Place]]:
+        self,
+        place: EpochPosition,
+        skipped: SkippedSamples,
+        chunk: Chunk | None,
+        chunks: Iterator[Chunk],
+        rest: list[Chunk],
+    ) -> Iterator[tuple[Batch, EpochPosition]]:
         """Batches of what is left, when one process has no whole share any more; those given before are passed over."""
         share, rank, size = self.stream.share, self.stream.rank, self.stream.share * self.stream.world_size
         pool: list[Tensor] = []
@@ -193,15 +200,15 @@ class CountedEpochs(Epochs):
         return self.batches
 
 
-def _after(taken: Taken, chunk: Chunk) -> Taken:
+def _after(taken: StreamPosition, chunk: Chunk) -> StreamPosition:
     samples = [*taken.samples]
     samples[chunk.worker] = chunk.taken
-    return Taken(samples, (chunk.worker + 1) % len(samples))
+    return StreamPosition(samples, (chunk.worker + 1) % len(samples))
 
 
-def _count(skipped: Skipped, seen: list[Skipped]) -> None:
+def _count(skipped: SkippedSamples, seen: list[SkippedSamples]) -> None:
     """Add what was seen, and judge it once that is a fair number."""
     for part in seen:
-        skipped.add(part)
+        skipped.merge(part)
     if skipped.seen >= JUDGED_FROM:
         skipped.check(so_far=True)

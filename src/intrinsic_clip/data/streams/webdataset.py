@@ -11,14 +11,13 @@ from pydantic import NonNegativeInt, PositiveInt
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
-from intrinsic_clip.data.formats.class_labels import codes
+from intrinsic_clip.data.formats.class_labels import class_codes
 from intrinsic_clip.data.formats.shards import Sample, decode, expand, read_members
-from intrinsic_clip.data.images.image_captions import Share
 from intrinsic_clip.data.paired import PairedData, Pairs, Split
-from intrinsic_clip.data.skipping import JUDGED_FROM, Skipped
+from intrinsic_clip.data.skipped_samples import JUDGED_FROM, Share, SkippedSamples
 from intrinsic_clip.data.streams.epochs import CountedEpochs, Epochs
-from intrinsic_clip.data.streams.stream import ShardStream, as_tensors, digest, shuffled
-from intrinsic_clip.encoders.inputs import in_unit_range
+from intrinsic_clip.data.streams.shard_stream import ShardStream, as_tensors, digest, shuffled
+from intrinsic_clip.encoders.preprocessing import in_unit_range
 from intrinsic_clip.errors import ConfigError
 
 
@@ -57,17 +56,26 @@ class WebDatasetShards(PairedData):
         split_seed: NonNegativeInt = 0,
     ) -> None:
         super().__init__(batch_size)
-        self.source, self.shards, self.image_size = f"data.shards={shards}", expand(shards), image_size
+        self.pattern, self.image_size = shards, image_size
         self.labels, self.epoch_batches, self.workers = list(labels or []), epoch_batches, workers
         self.shuffle, self.max_bad, self.split_seed = shuffle, max_bad, split_seed
         self.sizes = {"train": 0, "append": n_append, "test": n_test}  # none to train on is held in memory
         self.d_x, self.d_y = (3, image_size, image_size), (77,)
-        self._held_out = self._hold_out(n_append + n_test)
+
+    @property
+    def source(self) -> str:
+        """The setting that names the shards, for messages."""
+        return f"data.shards={self.pattern}"
+
+    def _read(self) -> None:
+        """Find the shards and hold out the first pairs."""
+        self.shards = expand(self.pattern)
+        self._held_out = self._hold_out(self.sizes["append"] + self.sizes["test"])
 
     def _hold_out(self, wanted: int) -> dict[bytes, Sample]:
         """The first pairs, each content once; sees that a batch is left, and judges the first thousand samples."""
         order = shuffled(self.shards, f"{self.split_seed} held out")
-        skipped = Skipped(self.source, self.max_bad)
+        skipped = SkippedSamples(self.source, self.max_bad)
         held: dict[bytes, Sample] = {}
         others = 0
         for name, members in chain.from_iterable(read_members(shard, skipped) for shard in order):
@@ -94,7 +102,7 @@ class WebDatasetShards(PairedData):
     def load(self, device: torch.device) -> dict[Split, Pairs]:
         """What is held out, on the device."""
         samples = list(self._held_out.values())
-        sets = {name: codes([str(s.known.get(name, "")) for s in samples]) for name in self.labels}
+        sets = {name: class_codes([str(s.known.get(name, "")) for s in samples]) for name in self.labels}
         x, y = as_tensors(samples)
         cut = self.sizes["append"]
         rows: dict[Split, slice] = {"append": slice(0, cut), "test": slice(cut, None)}
@@ -110,6 +118,7 @@ class WebDatasetShards(PairedData):
 
     def read_captions(self, split: Split, rows: Tensor | None = None) -> list[str]:
         """The captions as they were written, of the pairs that are held out."""
+        self.read()
         cut, samples = self.sizes["append"], list(self._held_out.values())
         held = {"append": samples[:cut], "test": samples[cut:]}[split]
         return [held[row].caption for row in (range(len(held)) if rows is None else rows.tolist())]
@@ -129,6 +138,7 @@ class WebDatasetShards(PairedData):
             raise MisconfigurationException(
                 f"data.batch_size={self.batch_size}: must be a multiple of the {world_size} processes"
             )
+        self.read()
         stream = ShardStream(
             self.shards, self.image_size, self.batch_size // world_size, frozenset(self._held_out), self.shuffle,
             self.split_seed, self.epoch_batches is not None, rank, world_size, self.source,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from intrinsic_clip.data.features.computed_rows import computed_once
+from intrinsic_clip.data.features.row_cache import load_or_compute_rows
 
 X, Y = torch.randn(10, 3), torch.randn(10, 2)
 
@@ -25,7 +25,7 @@ class Counting:
         return X[start:stop], Y[start:stop]
 
     def rows(self, folder: Path) -> tuple[np.ndarray, np.ndarray]:
-        return computed_once(folder, 10, 4, lambda: self, "rows")
+        return load_or_compute_rows(folder, 10, 4, lambda: self, "rows")
 
 
 def test_computed_once_and_mapped_into_memory(tmp_path) -> None:
@@ -39,7 +39,7 @@ def test_computed_once_and_mapped_into_memory(tmp_path) -> None:
 
 
 def test_killed_and_continued(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("intrinsic_clip.data.features.computed_rows.SAVE_SECONDS", 0)
+    monkeypatch.setattr("intrinsic_clip.data.features.row_cache.SAVE_SECONDS", 0)
     with pytest.raises(KeyboardInterrupt):
         Counting(fails_at=8).rows(tmp_path)
     again = Counting()
@@ -81,5 +81,5 @@ def test_a_model_that_cannot_be_had_leaves_nothing(tmp_path) -> None:
         raise ValueError("no such model")
 
     with pytest.raises(ValueError, match="no such model"):
-        computed_once(tmp_path / "rows", 10, 4, begin, "rows")
+        load_or_compute_rows(tmp_path / "rows", 10, 4, begin, "rows")
     assert not (tmp_path / "rows").exists()

@@ -13,11 +13,11 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from intrinsic_clip.data.formats.shards import Members, Sample, decode, read_members
-from intrinsic_clip.data.skipping import Skipped
+from intrinsic_clip.data.skipped_samples import SkippedSamples
 
 
 @dataclass
-class Taken:
+class StreamPosition:
     """How far a process has come in an epoch.
 
     Attributes:
@@ -43,7 +43,7 @@ class Chunk:
     y: Tensor
     worker: int
     taken: int
-    skipped: Skipped
+    skipped: SkippedSamples
 
     def __len__(self) -> int:
         return len(self.x)
@@ -74,13 +74,13 @@ class ShardStream(IterableDataset[Chunk]):
     world_size: int
     source: str
     epoch: int = 0
-    begin: Taken = field(default_factory=lambda: Taken([0]))
+    begin: StreamPosition = field(default_factory=lambda: StreamPosition([0]))
 
     def __iter__(self) -> Iterator[Chunk]:
         info = get_worker_info()
         workers, number = (info.num_workers, info.id) if info else (1, 0)
         worker = (number + self.begin.turn) % workers  # the loader takes its first worker's chunk first
-        skipped, samples = Skipped(self.source), list[Sample]()
+        skipped, samples = SkippedSamples(self.source), list[Sample]()
         begin, taken = self.begin.samples[worker], 0
         for lap in count():
             usable, from_its_start = 0, taken >= begin
@@ -88,20 +88,22 @@ class ShardStream(IterableDataset[Chunk]):
                 taken += 1
                 if taken <= begin:
                     if taken == begin:
-                        skipped.take()  # counted already
+                        skipped.pop_counts()  # counted already
                     continue
                 sample = decode(name, members, self.image_size, skipped)
                 if sample is not None and digest(sample) not in self.held_out:
                     samples.append(sample)
                     usable += 1
                 if len(samples) == self.share:
-                    yield Chunk(*as_tensors(samples), worker, taken, skipped.take())
+                    yield Chunk(*as_tensors(samples), worker, taken, skipped.pop_counts())
                     samples = []
             if not self.endless or (from_its_start and not usable):
                 break
-        yield Chunk(*as_tensors(samples), worker, taken, skipped.take())
+        yield Chunk(*as_tensors(samples), worker, taken, skipped.pop_counts())
 
-    def _lap(self, workers: int, worker: int, lap: int, skipped: Skipped) -> Iterator[tuple[str, Members]]:
+    def _lap(
+        self, workers: int, worker: int, lap: int, skipped: SkippedSamples
+    ) -> Iterator[tuple[str, Members]]:
         """This worker's part of all shards, once, in the lap's order."""
         consumers, consumer = workers * self.world_size, workers * self.rank + worker
         key = f"{self.seed} {self.epoch} {lap}"
@@ -109,12 +111,12 @@ class ShardStream(IterableDataset[Chunk]):
         return _mixed(members, self.shuffle, f"{key} {consumer}")
 
     def _members(
-        self, consumers: int, consumer: int, order: Sequence[Path], skipped: Skipped
+        self, consumers: int, consumer: int, order: Sequence[Path], skipped: SkippedSamples
     ) -> Iterator[tuple[str, Members]]:
         if len(order) >= consumers:
             return chain.from_iterable(read_members(shard, skipped) for shard in order[consumer::consumers])
         counts = (
-            Skipped(self.source) if consumer else skipped
+            SkippedSamples(self.source) if consumer else skipped
         )  # all see a truncated shard, the first counts it
         every = chain.from_iterable(read_members(shard, counts) for shard in order)
         return islice(every, consumer, None, consumers)

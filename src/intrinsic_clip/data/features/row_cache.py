@@ -20,7 +20,7 @@ PROGRESS, LOCK = "progress.json", "lock"
 Compute = Callable[[int, int], tuple[Tensor, Tensor]]
 
 
-def computed_once(
+def load_or_compute_rows(
     folder: Path, rows: int, batch_size: int, compute: Callable[[], Compute], what: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Two float32 arrays with `rows` rows, mapped from x.npy and y.npy; changes to them stay in memory.

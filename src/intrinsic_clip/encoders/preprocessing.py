@@ -14,7 +14,7 @@ def in_unit_range(images: Tensor) -> Tensor:
     return images if images.is_floating_point() else images.float() / 255
 
 
-def prepared(images: Tensor, wanted: Mapping[str, Any]) -> Tensor:
+def prepare_images(images: Tensor, wanted: Mapping[str, Any]) -> Tensor:
     """What open_clip's own transform does to pictures, on tensors, for a model's preprocessing settings."""
     from torchvision.transforms.v2 import InterpolationMode
     from torchvision.transforms.v2.functional import center_crop, normalize, resize
@@ -35,7 +35,7 @@ def are_images_and_tokens(images: Tensor, tokens: Tensor) -> bool:
     return images.ndim == 4 and images.shape[1] == 3 and tokens.ndim == 2 and not tokens.is_floating_point()
 
 
-def check_inputs(images: Tensor, tokens: Tensor) -> None:
+def check_images_and_tokens(images: Tensor, tokens: Tensor) -> None:
     """Raise ConfigError where these are not images and token ids."""
     if not are_images_and_tokens(images, tokens):
         shapes = f"{tuple(images.shape)} and {tuple(tokens.shape)} {tokens.dtype}"
@@ -44,7 +44,7 @@ def check_inputs(images: Tensor, tokens: Tensor) -> None:
         )
 
 
-def of_length(tokens: Tensor, length: int) -> Tensor:
+def fit_context_length(tokens: Tensor, length: int) -> Tensor:
     """Token ids of another context length; what is cut off leaves its end mark, which the model reads."""
     if tokens.shape[1] <= length:
         return torch.nn.functional.pad(tokens, (0, length - tokens.shape[1]))

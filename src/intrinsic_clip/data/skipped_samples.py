@@ -4,20 +4,22 @@ import math
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import Field
 from pytorch_lightning.utilities import rank_zero_only
 from tqdm import tqdm
 
 from intrinsic_clip.errors import ConfigError
 
+Share = Annotated[float, Field(ge=0, le=1)]
 EXAMPLES = 5
 JUDGED_FROM = 1000  # samples: of fewer, their share of bad ones says little about all of them
 DEVIATIONS = 3  # standard deviations by which a part may exceed the share that all of them may have
 
 
 @dataclass
-class Skipped:
+class SkippedSamples:
     """What was skipped of one source, and why.
 
     Attributes:
@@ -46,15 +48,15 @@ class Skipped:
         if len(self.examples) < EXAMPLES:
             self.examples.append(f"{name} ({reason})")
 
-    def add(self, other: "Skipped") -> None:
+    def merge(self, other: "SkippedSamples") -> None:
         """Count what another process saw."""
         self.seen += other.seen
         self.reasons.update(other.reasons)
         self.examples += other.examples[: EXAMPLES - len(self.examples)]
 
-    def take(self) -> "Skipped":
+    def pop_counts(self) -> "SkippedSamples":
         """What was counted so far, to be sent to the process that adds it up; counts anew from here."""
-        taken = Skipped(self.source, self.max_bad, self.seen, self.reasons, self.examples)
+        taken = SkippedSamples(self.source, self.max_bad, self.seen, self.reasons, self.examples)
         self.seen, self.reasons, self.examples = 0, Counter(), []
         return taken
 

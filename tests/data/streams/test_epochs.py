@@ -78,13 +78,15 @@ def test_an_epoch_goes_on_after_any_of_its_batches(
 
 
 def test_samples_passed_over_are_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from intrinsic_clip.data.streams import stream
+    from intrinsic_clip.data.streams import shard_stream
 
     shards = write_shards(tmp_path / "set", [100])
     epochs = load(shards, 0)
     decoded: list[str] = []
-    decode = stream.decode
-    monkeypatch.setattr(stream, "decode", lambda name, *rest: decoded.append(name) or decode(name, *rest))
+    decode = shard_stream.decode
+    monkeypatch.setattr(
+        shard_stream, "decode", lambda name, *rest: decoded.append(name) or decode(name, *rest)
+    )
     for given, _ in enumerate(epochs, start=1):
         if given == 8:
             break

@@ -1,0 +1,108 @@
+"""Check nodes with a `_target_` against the signature of the class or function that they configure.
+
+A node may hold the parameters of its target and nothing else, with values of the annotated types: the signature is the
+schema, so a new encoder or data set needs no second declaration.
+"""
+
+import importlib
+import inspect
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, get_type_hints
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation
+
+from intrinsic_clip.config.reasons import reason_of, suggestion
+from intrinsic_clip.errors import ConfigError
+
+
+def check_node(path: str, node: Mapping[str, Any]) -> None:
+    """Check the keys and types of a node against its `_target_`.
+
+    Raises:
+        ConfigError: the target cannot be imported, or does not take a key or a value.
+    """
+    parameters = _parameters(_locate(path, str(node["_target_"])))
+    for key, value in node.items():
+        if key.startswith("_"):
+            continue
+        if key not in parameters:
+            offer = f"{short_name(node)} takes {', '.join(parameters)}"
+            raise ConfigError(f"{path}.{key}: unknown key{suggestion(key, parameters)}; {offer}")
+        if not (isinstance(value, Mapping) and "_target_" in value):
+            _check_type(f"{path}.{key}", value, parameters[key])
+
+
+def target_nodes(path: str, node: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield every node with a `_target_` at or below a node, with its dotted path."""
+    if "_target_" in node:
+        yield path, node
+    for key, value in node.items():
+        if isinstance(value, Mapping):
+            yield from target_nodes(f"{path}.{key}".lstrip("."), value)
+
+
+def takes(node: Mapping[str, Any], parameter: str) -> bool:
+    """Return whether a node's `_target_` has a parameter that the node leaves open."""
+    return parameter not in node and parameter in _parameters(_locate("", str(node["_target_"])))
+
+
+def short_name(node: Mapping[str, Any]) -> str:
+    """Return the name of the class or function that a node configures."""
+    return str(node["_target_"]).rpartition(".")[2]
+
+
+def is_pretrained(encoder: Mapping[str, Any]) -> bool:
+    """Return whether an encoder node is a model with weights: one to train from scratch leaves the sizes open."""
+    return not encoder.get("_partial_")
+
+
+def _locate(path: str, name: str) -> Callable[..., Any]:
+    module, _, attribute = name.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"{path}._target_: there is no {name} to import ({error})") from error
+
+
+def _parameters(target: Callable[..., Any]) -> dict[str, Any]:
+    """Return parameter names and annotations; of a class that passes **kwargs on, its base class's as well."""
+    classes = target.__mro__[:-1] if inspect.isclass(target) else [target]
+    annotations: dict[str, Any] = {}
+    for cls in classes:
+        function = cls.__dict__.get("__init__") if inspect.isclass(cls) else cls
+        if function is None:
+            continue
+        hints = _hints(function)
+        signature = inspect.signature(function).parameters.values()
+        for parameter in signature:
+            named = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+            if named and parameter.name != "self":
+                annotations.setdefault(parameter.name, hints.get(parameter.name, Any))
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature):
+            break
+    return annotations
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return get_type_hints(inspect.unwrap(function), include_extras=True)
+    except (NameError, TypeError):  # annotations of a library that only a type checker can resolve
+        return {}
+
+
+def _check_type(path: str, value: Any, annotation: Any) -> None:
+    try:
+        adapter = TypeAdapter(annotation, config=_adapter_config(annotation))
+        adapter.validate_json(json.dumps(value), strict=True)
+    except ValidationError as error:
+        raise ConfigError(f"{path}={json.dumps(value)}: {reason_of(error.errors())}") from error
+    except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation):
+        return  # a type that pydantic does not know: the class itself must check it
+
+
+def _adapter_config(annotation: Any) -> ConfigDict | None:
+    """Allow types that pydantic does not know; a pydantic model brings its own config."""
+    is_model = inspect.isclass(annotation) and hasattr(annotation, "__pydantic_core_schema__")
+    return None if is_model else ConfigDict(arbitrary_types_allowed=True)

@@ -1,0 +1,45 @@
+"""Word pydantic's errors for the user: the key, what is wrong with it, what would be right."""
+
+import difflib
+from collections.abc import Iterable
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+
+def first_reason(path: str, error: ValidationError, keys: list[str]) -> str:
+    """Return in one line what is wrong with the first key that is.
+
+    Args:
+        path: of the node that was checked; empty: the top level.
+        error: pydantic's.
+        keys: that the node may hold.
+    """
+    details = error.errors()[0]
+    key = str(details["loc"][0])  # the rest is a member of a union or a list
+    name = f"{path}.{key}".lstrip(".")
+    if details["type"] == "extra_forbidden":
+        return (
+            f"{name}: unknown key{suggestion(key, keys)}; {path or 'the top level'} holds {', '.join(keys)}"
+        )
+    return f"{name}: {reason_of([other for other in error.errors() if other['loc'][0] == key])}"
+
+
+def reason_of(errors: list[ErrorDetails]) -> str:
+    """Return what would be right; of a union, each member's reason once."""
+    reasons = dict.fromkeys(
+        _lowered(details["msg"].removeprefix("Value error, "))
+        for details in errors
+        if details["type"] not in ("is_instance_of", "callable_type")
+    )
+    return " or ".join(reasons) or str(errors[0]["msg"])
+
+
+def suggestion(key: str, keys: Iterable[str]) -> str:
+    """Return `, did you mean …?` with the key that is most like this one, or nothing."""
+    close = difflib.get_close_matches(key, list(keys), n=1)
+    return f", did you mean {close[0]}?" if close else ""
+
+
+def _lowered(message: str) -> str:
+    return message[0].lower() + message[1:]

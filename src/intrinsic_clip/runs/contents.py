@@ -1,0 +1,164 @@
+"""Hash what files hold, so that a run is addressed by its data and not by their names.
+
+Files of many megabytes are hashed once and remembered in the user's cache folder, under path, size, inode and times,
+as git's index does: a file that was rewritten in the meantime is hashed again.
+"""
+
+import hashlib
+import json
+import os
+import re
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import closing, suppress
+from glob import glob
+from pathlib import Path
+from typing import Any
+
+from intrinsic_clip.errors import ConfigError
+
+COUNTED = re.compile(r"(\d+)\.\.(\d+)")
+FILE_MANAGERS = {".DS_Store", "Thumbs.db"}  # written into a folder by looking at it
+LARGE = 2**26  # bytes in all; less is hashed anew each time
+SETTLED = 2.0  # seconds since the last change, after which equal times mean equal contents
+Stamp = tuple[int, int, int, int]  # size, inode, time of the last change of contents, and of the inode
+
+
+def digest(content: Any) -> str:
+    """Return twelve hexadecimal digits that stand for anything that JSON can hold."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def file_digest(setting: str, path: Path) -> str:
+    """Return the SHA-256 of a file.
+
+    Raises:
+        ConfigError: it cannot be read; the message names the setting.
+    """
+    return _digests(setting, [path])[path]
+
+
+def contents_digest(setting: str, paths: Iterable[Path], excluded: Path | None = None) -> str:
+    """Return twelve digits that stand for the contents of files, and of all files below folders.
+
+    Their relative names count, where they lie does not.
+
+    Args:
+        setting: what names the paths, for the message of an error.
+        paths: files and folders.
+        excluded: a folder to leave out, such as the one that runs write to.
+
+    Raises:
+        ConfigError: a file cannot be read.
+    """
+    named = [(name, file) for path in paths for name, file in _files(path, excluded)]
+    digests = _digests(setting, [file for _, file in named])
+    return digest(sorted([name, digests[file]] for name, file in named))
+
+
+def weights_digest(weights: str | None) -> str | None:
+    """Return what stands for weights: the contents of a file or a folder, or the name of a model as it is."""
+    paths = [] if weights is None else matching_paths(weights)
+    return contents_digest("encoder", paths) if paths else weights
+
+
+def matching_paths(value: str) -> list[Path]:
+    """Return the files or folder that a setting names, by its path or a pattern; empty if it names nothing on disk."""
+    path = Path(value.removeprefix("local-dir:"))
+    with suppress(OSError, ValueError):  # too long for a path, or holds a NUL
+        if path.is_file() or path.is_dir():
+            return [path]
+        if set(value) & set("{*?["):
+            return [path for path in expand_pattern(value) if path.is_file()]
+    return []
+
+
+def expand_pattern(pattern: str) -> list[Path]:
+    """Return the paths that a pattern names: `{000..127}` counts, `{a,b}` lists, `*` and `?` match existing files."""
+    paths: list[str] = []
+    for name in _braces(pattern):
+        matches = sorted(glob(name))
+        paths += matches if matches or set(name) & set("*?[") else [name]
+    return [Path(name) for name in paths]
+
+
+def _braces(pattern: str) -> list[str]:
+    match = re.search(r"\{([^{}]*)\}", pattern)
+    if match is None:
+        return [pattern]
+    counted = COUNTED.fullmatch(match[1])
+    if counted:
+        first, last = counted.groups()
+        options = [str(i).zfill(len(first)) for i in range(int(first), int(last) + 1)]
+    else:
+        options = match[1].split(",")
+    before, after = pattern[: match.start()], pattern[match.end() :]
+    expanded = [name for option in options for name in _braces(before + option + after)]
+    return list(dict.fromkeys(expanded))  # braces in braces name some of them twice
+
+
+def _files(path: Path, excluded: Path | None) -> Iterator[tuple[str, Path]]:
+    """Yield a file by its extension, or all files below a folder by their paths in it."""
+    if not path.is_dir():
+        yield path.suffix.lower(), path
+        return
+    left_out = None if excluded is None else excluded.resolve()
+    for folder, folders, names in os.walk(path, followlinks=True):
+        folders[:] = sorted(name for name in folders if (Path(folder) / name).resolve() != left_out)
+        for name in sorted(set(names) - FILE_MANAGERS):
+            file = Path(folder) / name
+            if file.is_file():  # a pipe or a device has no contents to compare
+                yield file.relative_to(path).as_posix(), file
+
+
+def _digests(setting: str, files: list[Path]) -> dict[Path, str]:
+    """Return the SHA-256 of each file, from the cache where the file is unchanged."""
+    try:
+        stamps = {file: _stamp(file) for file in files}
+        if sum(stamp[0] for stamp in stamps.values()) < LARGE:
+            return {file: _sha256(file) for file in files}
+        return _cached_digests(stamps)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ConfigError(f"{setting}={error.filename or files[0]}: {reason}") from error
+
+
+def _cached_digests(stamps: dict[Path, Stamp]) -> dict[Path, str]:
+    remembered: dict[Path, str] = {}
+    with suppress(sqlite3.Error, OSError), closing(_open_cache()) as cache:
+        for file, stamp in stamps.items():
+            row = cache.execute(
+                "SELECT stamp, sha256 FROM files WHERE path = ?", [str(file.resolve())]
+            ).fetchone()
+            if row and row[0] == repr(stamp):
+                remembered[file] = row[1]
+    hashed = {file: _sha256(file) for file in stamps if file not in remembered}
+    settled = (time.time() - SETTLED) * 1e9
+    rows = [
+        (str(file.resolve()), repr(stamps[file]), sha256)
+        for file, sha256 in hashed.items()
+        if max(stamps[file][2:]) < settled and _stamp(file) == stamps[file]
+    ]
+    with suppress(sqlite3.Error, OSError), closing(_open_cache()) as cache, cache:
+        cache.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", rows)
+    return remembered | hashed
+
+
+def _open_cache() -> sqlite3.Connection:
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(base) / "intrinsic-clip"
+    folder.mkdir(parents=True, exist_ok=True)
+    cache = sqlite3.connect(folder / "digests.sqlite", timeout=10)
+    cache.execute("CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, stamp TEXT, sha256 TEXT)")
+    return cache
+
+
+def _stamp(file: Path) -> Stamp:
+    status = file.stat()
+    return status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()

@@ -1,0 +1,52 @@
+"""A run before it exists: its config as Hydra composed it, and everything that follows from it."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from intrinsic_clip.config.resolve import resolve
+from intrinsic_clip.runs.addresses import run_folder
+from intrinsic_clip.runs.replicates import Replicates
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """A run as it was asked for.
+
+    Attributes:
+        cfg: the config, from which classes are instantiated.
+        settings: the config as plain containers, every interpolation filled in.
+    """
+
+    cfg: DictConfig
+    settings: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, cfg: DictConfig) -> "RunSpec":
+        """Resolve a config.
+
+        Raises:
+            ConfigError: a mandatory value or an interpolation is missing.
+        """
+        return cls(cfg, resolve(cfg))
+
+    @cached_property
+    def folder(self) -> Path:
+        """The run's address, `<output_dir>/<name>/<hash>`; files that the settings name are hashed for it."""
+        return run_folder(self.settings)
+
+    @property
+    def replicates(self) -> Replicates:
+        """Output dimensions and repetitions of the run."""
+        return Replicates.of(self.settings)
+
+    def with_replicates(self, indices: Sequence[int]) -> "RunSpec":
+        """Return the run with these of its replicates alone."""
+        cfg = copy.deepcopy(self.cfg)
+        OmegaConf.update(cfg, "replicates", list(indices))
+        return RunSpec.of(cfg)

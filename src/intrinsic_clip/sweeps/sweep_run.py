@@ -1,0 +1,72 @@
+"""One run of a sweep: what the sweep found when it started, and what became of the run."""
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from intrinsic_clip.runs import results
+from intrinsic_clip.runs.locks import left_behind
+from intrinsic_clip.sweeps.job import failure
+
+STATUSES = ("done", "resumed", "skipped", "failed", "interrupted", "not started")
+
+
+class Outcome(NamedTuple):
+    """What became of a run: one of STATUSES, its results if it is finished, and else the reason, if there is one."""
+
+    status: str
+    results: dict[str, Any] | None = None
+    reason: str = ""
+
+
+class SweepRun:
+    """One run of a sweep.
+
+    Attributes:
+        overrides: as Hydra's launchers take them.
+        folder: where it writes.
+        finished_before, begun_before: what the sweep found when it started.
+    """
+
+    def __init__(self, overrides: Sequence[str], folder: Path) -> None:
+        self.overrides, self.folder = list(overrides), folder
+        self.finished_before = self._results() is not None
+        self.begun_before = any(folder.glob("**/last.ckpt"))
+        self._noted_reason: str | None = None
+
+    def forget_failure(self) -> None:
+        """Forget why an earlier attempt failed, before the next."""
+        self._noted_reason = None
+        (self.folder / results.FAILED).unlink(missing_ok=True)
+
+    def note_failure(self, reason: str | BaseException | None) -> None:
+        """Keep what its job returned, or what a launcher raised in its place."""
+        self._noted_reason = failure(reason) if isinstance(reason, BaseException) else reason
+
+    def died(self) -> bool:
+        """Return whether it began, and neither finished nor said why it failed."""
+        return left_behind(self.folder) and self._results() is None
+
+    def begun(self) -> bool:
+        """Return whether there is a trace of it."""
+        return left_behind(self.folder) or self._results() is not None or self._reason() is not None
+
+    def outcome(self, interrupted: bool) -> Outcome:
+        """Return what became of it, in a sweep that Ctrl-C interrupted or that came to its end."""
+        finished = self._results()
+        if finished is not None:
+            status = "skipped" if self.finished_before else "resumed" if self.begun_before else "done"
+            return Outcome(status, finished)
+        reason = self._reason()
+        if reason or not interrupted:
+            return Outcome("failed", reason=reason or "its process ended without a word (killed?)")
+        return Outcome("interrupted" if (self.folder / "config.yaml").exists() else "not started")
+
+    def _results(self) -> dict[str, Any] | None:
+        return results.read_completed(self.folder)
+
+    def _reason(self) -> str | None:
+        with contextlib.suppress(OSError):
+            return self._noted_reason or (self.folder / results.FAILED).read_text().strip()
+        return None

@@ -1,0 +1,68 @@
+"""The line at the start of a sweep and the table at its end."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from intrinsic_clip.sweeps.sweep_run import STATUSES, Outcome, SweepRun
+
+NUMBERS = {"ID f(X)": "id/mle/x", "ID g(Y)": "id/mle/y", "matching": "matching/top_", "τ": "temperature"}
+FEW = 40  # runs; of more than these only the failed ones have a line
+WIDTH = 10  # of a column of numbers
+
+
+def announce(runs: Sequence[SweepRun]) -> str:
+    """Return what a sweep is going to do."""
+    finished = sum(run.finished_before for run in runs)
+    begun = sum(run.begun_before and not run.finished_before for run in runs)
+    new = len(runs) - finished - begun
+    return f"{_count(runs)}: {finished} finished, {begun} to resume, {new} to begin"
+
+
+def report(runs: Sequence[SweepRun], interrupted: bool = False) -> tuple[str, bool]:
+    """Return the table at the end of a sweep, and whether a run failed."""
+    outcomes = [run.outcome(interrupted) for run in runs]
+    counts = Counter(outcome.status for outcome in outcomes)
+    common = set.intersection(*(set(run.overrides) for run in runs)) if runs else set()
+    lines = [
+        _line(run, outcome, common)
+        for run, outcome in zip(runs, outcomes, strict=True)
+        if len(runs) <= FEW or outcome.status == "failed"
+    ]
+    summary = ", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status])
+    heading = ("", "", _columns(NUMBERS), "")
+    table = _aligned([heading, *lines]) if lines else []
+    return "\n".join([*table, f"{_count(runs)}: {summary}"]), counts["failed"] > 0
+
+
+def _count(runs: Sequence[SweepRun]) -> str:
+    return f"{len(runs)} run" + "s" * (len(runs) != 1)
+
+
+def _line(run: SweepRun, outcome: Outcome, common: set[str]) -> tuple[str, str, str, str]:
+    """Return status, the overrides that tell the run from the others, numbers or the reason, and folder."""
+    name = " ".join(override for override in run.overrides if override not in common)
+    middle = outcome.reason if outcome.results is None else _columns(_numbers(outcome.results))
+    return outcome.status, name, middle, str(run.folder)
+
+
+def _numbers(run_results: Mapping[str, Any]) -> list[str]:
+    """Return the means of the main numbers, an en dash where one was not measured."""
+    metrics = run_results["metrics"]
+    means = [
+        next((metrics[m]["mean"] for m in metrics if m.startswith(name)), None) for name in NUMBERS.values()
+    ]
+    return [f"{mean:.3g}" if isinstance(mean, int | float) else "–" for mean in means]
+
+
+def _columns(cells: Sequence[str] | Mapping[str, str]) -> str:
+    return "".join(f"{cell:>{WIDTH}}" for cell in cells)
+
+
+def _aligned(lines: Sequence[tuple[str, str, str, str]]) -> list[str]:
+    """Return the lines in columns; a reason may be wider than the numbers whose place it takes."""
+    status_width, name_width = (max(len(line[i]) for line in lines) for i in (0, 1))
+    return [
+        f"  {status:<{status_width}}  {name:<{name_width}}  {middle:<{WIDTH * len(NUMBERS)}}  {folder}".rstrip()
+        for status, name, middle, folder in lines
+    ]

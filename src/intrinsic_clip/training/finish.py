@@ -1,0 +1,51 @@
+"""Finish a run: its numbers, embeddings and picture, and results.json last."""
+
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning import Trainer
+
+from intrinsic_clip.probes import take_embeddings
+from intrinsic_clip.reports.run_picture import draw_run
+from intrinsic_clip.reports.run_printout import report
+from intrinsic_clip.runs import results, versions
+from intrinsic_clip.runs.spec import RunSpec
+from intrinsic_clip.runs.stored_embeddings import write_embeddings
+from intrinsic_clip.training.build import Training
+from intrinsic_clip.training.module import ContrastiveModule
+
+
+def gather_results(spec: RunSpec, training: Training, timings: dict[str, Any]) -> dict[str, Any]:
+    """Return what results.json is going to hold."""
+    return {
+        "status": "completed",
+        "config": spec.settings,
+        "seed": spec.settings["seed"],
+        "versions": versions.versions(),
+        "timings": timings,
+        "shared_dim": training.data.shared_dim,
+        "n_test": len(training.data.pairs("test")),
+        "metrics": {
+            name: results.summarise(value)
+            for probe in training.probes
+            for name, value in sorted(probe.latest.items())
+        },
+        "reasons": {name: reason for probe in training.probes for name, reason in probe.reasons.items()},
+    }
+
+
+def save_embeddings(trainer: Trainer, module: ContrastiveModule, folder: Path) -> None:
+    """Write the representations of the held-out rows: all replicates', or the first one's if all are large."""
+    test = take_embeddings(trainer, module, "test")
+    sides = {"x": test.x, "y": test.y, "x_raw": test.x_raw, "y_raw": test.y_raw, "z": test.z}
+    labels = {f"label_{name}": classes for name, classes in test.labels.items()}
+    tensors = {name: tensor for name, tensor in sides.items() if tensor is not None} | labels
+    arrays = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
+    write_embeddings(folder, arrays, replicated=bool(module.replicates.shape))
+
+
+def finish(run_results: dict[str, Any], folder: Path) -> None:
+    """Draw the picture, write the results last, since they say that everything else is there, and print both."""
+    draw_run(results.read_metrics(folder), run_results, folder / "run.png")
+    results.write_results(folder, run_results)
+    print(f"\n{report(run_results, folder)}", flush=True)

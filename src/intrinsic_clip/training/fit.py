@@ -1,0 +1,136 @@
+"""Make the trainer of a run, fit from the last checkpoint on, and test."""
+
+import logging
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+from hydra.utils import instantiate
+from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.trainer.states import TrainerStatus
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
+from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.loggers.build import build_loggers
+from intrinsic_clip.loggers.wandb_labels import labels
+from intrinsic_clip.loggers.wandb_logger import WandbLogger
+from intrinsic_clip.runs.spec import RunSpec
+from intrinsic_clip.training.build import Training
+from intrinsic_clip.training.checkpoints import LAST, AtomicCheckpointIO, ResumePoint
+from intrinsic_clip.training.progress import TrainingProgress
+from intrinsic_clip.training.throughput import Throughput
+
+ADVERTISING = {
+    "pytorch_lightning.utilities.rank_zero": logging.WARNING,
+    "pytorch_lightning.accelerators.cuda": logging.WARNING,
+    "torch.utils.cpp_extension": logging.ERROR,
+}
+# Warnings about what this project does on purpose or PyTorch does to itself.
+EXPECTED_WARNINGS = (
+    "treespec, LeafSpec",
+    "smaller than the logging interval",
+    "sync_dist=True",
+    r"module\(s\) in eval mode",
+    "_prims_common.check",
+)
+
+
+def make_trainer(spec: RunSpec, training: Training, folder: Path) -> Trainer:
+    """Instantiate the trainer of a run with its loggers, probes, checkpoints and progress bar."""
+    settings = spec.settings
+    loggers = build_loggers(spec.cfg, str(folder), labels(settings))
+    throughput = Throughput(training.data.batch_size, len(training.module.replicates))
+    callbacks: list[Callback] = [
+        throughput,
+        *training.probes,
+        ResumePoint(folder, settings["checkpoint_seconds"]),
+    ]
+    if settings["progress"]:
+        callbacks.append(TrainingProgress())
+    trainer: Trainer = instantiate(
+        spec.cfg.trainer,
+        logger=loggers,
+        callbacks=callbacks,
+        plugins=[AtomicCheckpointIO()],
+        enable_progress_bar=settings["progress"],
+        enable_model_summary=False,
+        default_root_dir=str(folder),
+    )
+    for logger in loggers:
+        logger.log_hyperparams(settings)
+    return trainer
+
+
+def fit_and_test(trainer: Trainer, training: Training, folder: Path) -> dict[str, Any]:
+    """Fit from the last checkpoint on, if there is one, then test; return the timings.
+
+    Raises:
+        ConfigError: the checkpoint is damaged, or Lightning refuses the settings.
+        KeyboardInterrupt: the user pressed Ctrl-C.
+    """
+    module, data = training.module, training.data
+    checkpoint = folder / LAST
+    resumed = checkpoint.exists()
+    print(f"{'Resuming' if resumed else 'Training'}: {folder}", flush=True)
+    started = time.perf_counter()
+    try:
+        trainer.fit(
+            module, datamodule=data, ckpt_path=str(checkpoint) if resumed else None, weights_only=True
+        )
+        fitted = time.perf_counter()
+        trainer.test(module, datamodule=data, verbose=False, weights_only=True)
+        _log_final_table(trainer, training)
+    except (UnpicklingError, EOFError) as error:
+        raise ConfigError(
+            f"{checkpoint}: damaged ({type(error).__name__}); delete it to train anew"
+        ) from error
+    except MisconfigurationException as error:
+        raise ConfigError(" ".join(str(error).split())) from error
+    except SystemExit:
+        if trainer.state.status == TrainerStatus.INTERRUPTED:  # Lightning turns Ctrl-C into exit code 1
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.close()
+    throughput = next(callback for callback in trainer.callbacks if isinstance(callback, Throughput))  # type: ignore[attr-defined]
+    return {
+        "fit_seconds": fitted - started,
+        "test_seconds": time.perf_counter() - fitted,
+        "resumed": resumed,
+        "pairs_per_second": throughput.pairs_per_second,
+    }
+
+
+def _log_final_table(trainer: Trainer, training: Training) -> None:
+    """Give W&B each replicate's final numbers as one table."""
+    replicates = training.module.replicates
+    if not replicates.shape:
+        return
+    finals = {name: value for probe in training.probes for name, value in sorted(probe.latest.items())}
+    columns = [value.double().flatten().tolist() for value in finals.values()]
+    rows = [[*label, *numbers] for label, *numbers in zip(replicates.labels(), *columns, strict=True)]
+    for logger in trainer.loggers:
+        if isinstance(logger, WandbLogger):
+            logger.log_table("replicates", ["output_dim", "replicate", *finals], rows)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep away advertisements, and hints about what this project does on purpose, for as long as it trains."""
+    levels = {name: logging.getLogger(name).level for name in ADVERTISING}
+    for name, level in ADVERTISING.items():
+        logging.getLogger(name).setLevel(level)
+    with warnings.catch_warnings():
+        for hint in EXPECTED_WARNINGS:
+            warnings.filterwarnings("ignore", f".*{hint}.*")
+        try:
+            yield
+        finally:
+            for name, level in levels.items():
+                logging.getLogger(name).setLevel(level)

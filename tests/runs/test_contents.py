@@ -1,0 +1,108 @@
+"""Digests depend on what files hold, and change with it."""
+
+import os
+import sqlite3
+import time
+from pathlib import Path
+
+import pytest
+
+from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.runs import contents
+from intrinsic_clip.runs.contents import contents_digest, expand_pattern, file_digest, matching_paths
+
+
+def _folder(path: Path, **files: str) -> Path:
+    path.mkdir(parents=True)
+    for name, text in files.items():
+        (path / name).write_text(text)
+    return path
+
+
+def test_where_a_folder_lies_does_not_count_but_every_file_in_it_does(tmp_path) -> None:
+    one, other = (_folder(tmp_path / name, a="1", b="2") for name in ("one", "other"))
+    first = contents_digest("data.folder", [one])
+    assert contents_digest("data.folder", [other]) == first
+    (other / ".DS_Store").write_text("a file manager was here")
+    assert contents_digest("data.folder", [other]) == first
+    (other / "b").write_text("3")
+    assert contents_digest("data.folder", [other]) != first
+    (other / "b").write_text("2")
+    (other / "b").rename(other / "c")
+    assert contents_digest("data.folder", [other]) != first
+
+
+def test_the_folder_that_runs_write_to_is_left_out(tmp_path) -> None:
+    folder = _folder(tmp_path / "set", a="1")
+    first = contents_digest("data.folder", [folder], folder / "outputs")
+    _folder(folder / "outputs", results="of a run")
+    assert contents_digest("data.folder", [folder], folder / "outputs") == first
+
+
+def test_the_kind_of_a_file_counts_since_it_decides_how_it_is_read(tmp_path) -> None:
+    folder = _folder(tmp_path / "set", **{"x.csv": "1", "x.tsv": "1", "y.csv": "1"})
+    csv, tsv, renamed = (contents_digest("x", [folder / name]) for name in ("x.csv", "x.tsv", "y.csv"))
+    assert csv == renamed != tsv
+
+
+def test_a_large_file_rewritten_under_its_name_with_its_size_and_time_is_noticed(
+    tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(contents, "LARGE", 0)
+    monkeypatch.setattr(contents, "SETTLED", 0)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    file = tmp_path / "x.npy"
+    file.write_text("1234")
+    time.sleep(0.01)
+    first = file_digest("x", file)
+    before = file.stat()
+    monkeypatch.setattr(contents, "_sha256", lambda path: pytest.fail("was hashed already"))
+    assert file_digest("x", file) == first
+    monkeypatch.undo()
+    monkeypatch.setattr(contents, "LARGE", 0)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    time.sleep(0.02)
+    file.write_text("4321")
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert file_digest("x", file) != first
+
+
+def test_a_file_that_changed_just_now_is_not_remembered(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(contents, "LARGE", 0)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    file = tmp_path / "x.npy"
+    file.write_text("1234")
+    file_digest("x", file)
+    with sqlite3.connect(tmp_path / "cache" / "intrinsic-clip" / "digests.sqlite") as cache:
+        assert cache.execute("SELECT count(*) FROM files").fetchone() == (0,)
+
+
+def test_without_a_place_for_the_cache_files_are_hashed_anew(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(contents, "LARGE", 0)
+    (tmp_path / "cache").write_text("no folder")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "x").write_text("1")
+    assert file_digest("x", tmp_path / "x") == contents._sha256(tmp_path / "x")
+
+
+def test_patterns(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    _folder(tmp_path / "s", **{"00.tar": "", "01.tar": "", "b.tar": ""})
+    assert [path.name for path in expand_pattern("s/{00..02}.tar")] == ["00.tar", "01.tar", "02.tar"]
+    assert [path.name for path in matching_paths("s/{00..02}.tar")] == ["00.tar", "01.tar"]
+    assert [path.name for path in matching_paths("s/?.tar")] == ["b.tar"]
+    assert (
+        matching_paths("a photo of a {}.") == matching_paths("no\0path") == matching_paths("x" * 5000) == []
+    )
+    assert matching_paths("local-dir:s") == [Path("s")]
+
+
+def test_a_pipe_is_no_content(tmp_path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert matching_paths(str(tmp_path / "pipe")) == []
+    assert contents_digest("data.folder", [tmp_path]) == contents_digest("data.folder", [])
+
+
+def test_what_cannot_be_read_is_named(tmp_path) -> None:
+    with pytest.raises(ConfigError, match=r"^x=.*nothing: no such file or directory$"):
+        file_digest("x", tmp_path / "nothing")

@@ -1,0 +1,64 @@
+"""A run is built once, and what can be checked without reading data is checked without it."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from intrinsic_clip.data import PairedData
+from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.runs.spec import RunSpec
+from intrinsic_clip.training import train as training_room
+from intrinsic_clip.training.build import build, check_buildable
+from intrinsic_clip.training.train import train
+
+
+@pytest.fixture
+def files(tmp_path) -> list[str]:
+    for side in "xy":
+        np.save(tmp_path / f"{side}.npy", np.random.default_rng(0).normal(size=(300, 8)).astype(np.float32))
+    sizes = ["data.n_train=200", "data.n_append=20", "data.n_test=50", "trainer.max_epochs=1"]
+    return ["data=embeddings", f"data.x={tmp_path}/x.npy", f"data.y={tmp_path}/y.npy", *sizes]
+
+
+def test_a_run_is_built_and_its_files_are_read_once(compose, files, monkeypatch) -> None:
+    from intrinsic_clip.data.features import feature_files
+
+    calls: Counter[str] = Counter()
+    read, built = feature_files.read_array, training_room.build
+    monkeypatch.setattr(feature_files, "read_array", lambda *a: (calls.update(["read"]), read(*a))[1])
+    monkeypatch.setattr(training_room, "build", lambda *a: (calls.update(["build"]), built(*a))[1])
+    train(compose(*files))
+    assert calls == {"read": 2, "build": 1}  # x and y
+
+
+def test_checking_reads_nothing(compose, files, monkeypatch) -> None:
+    monkeypatch.setattr(PairedData, "read", lambda self: pytest.fail("read"))
+    check_buildable(RunSpec.of(compose(*files)))
+    check_buildable(RunSpec.of(compose("data=embeddings", "data.x=nothing.npy", "data.y=nothing.npy")))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "reason"),
+    [
+        (["data.shared_dim=30"], "data.shared_dim=30 must not exceed"),
+        (["encoder=transformer", "encoder.width=33"], "encoder.width=33: must be a multiple of 32"),
+        (["probes.dimension.estimators=[mle,mle]"], "must name each estimator once"),
+    ],
+)
+def test_checking_finds_what_only_the_classes_can_judge(compose, overrides, reason) -> None:
+    with pytest.raises(ConfigError, match=reason):
+        check_buildable(RunSpec.of(compose(*overrides)))
+
+
+def test_unreadable_data_leave_no_trace(tmp_path, compose) -> None:
+    with pytest.raises(ConfigError, match=r"nothing\.npy"):
+        train(compose("data=embeddings", "data.x=nothing.npy", "data.y=nothing.npy"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_building_gives_what_trains(compose) -> None:
+    training = build(RunSpec.of(compose("replicates=2")))
+    assert training.module.replicates.shape == (2,)
+    assert training.data.d_x == 20
+    assert {type(probe).__name__ for probe in training.probes} >= {"IntrinsicDimensionProbe", "MatchingProbe"}

@@ -1,0 +1,41 @@
+"""Chunks are as few and as even as asked for, and running out of memory names the setting that helps."""
+
+from itertools import chain
+
+import pytest
+
+from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.training import fit
+from intrinsic_clip.training.chunks import groups
+from intrinsic_clip.training.train import train
+
+
+@pytest.mark.parametrize(
+    ("most", "expected"), [(None, [5]), (9, [5]), (5, [5]), (4, [3, 2]), (2, [2, 2, 1]), (1, [1] * 5)]
+)
+def test_groups(most: int | None, expected: list[int]) -> None:
+    chunks = groups([3, 4, 5, 8, 9], most)
+    assert [len(chunk) for chunk in chunks] == expected
+    assert list(chain(*chunks)) == [3, 4, 5, 8, 9]
+
+
+def test_out_of_memory_says_what_takes_less(tmp_path, compose, monkeypatch) -> None:
+    def exhausted(*args: object) -> None:
+        raise RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory: 9 bytes"
+        )
+
+    monkeypatch.setattr(fit, "fit_and_test", exhausted)
+    with pytest.raises(
+        ConfigError, match="out of memory with 8 replicates side by side; replicates_per_chunk=4"
+    ):
+        train(compose("replicates=8"))
+    with pytest.raises(RuntimeError, match="allocate memory"):  # one training cannot be divided
+        train(compose())
+
+
+def test_the_setting_is_no_part_of_the_address(tmp_path, compose) -> None:
+    few = ("replicates=2", "trainer.max_epochs=1")
+    first = train(compose(*few, "replicates_per_chunk=1"))
+    assert train(compose(*few)) == first
+    assert len(list(tmp_path.glob("outputs/custom/*"))) == 1
