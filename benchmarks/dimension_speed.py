@@ -1,4 +1,4 @@
-"""What intrinsic dimension costs, beside scikit-dimension on the same cores and threads in one run.
+"""Time intrinsic dimension beside scikit-dimension, on the same cores and threads in one run.
 
     python benchmarks/dimension_speed.py [--rounds 3] [--threads 1 2]
 
@@ -38,7 +38,7 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--only", nargs=2, metavar=("WHAT", "WHO"), help=argparse.SUPPRESS)
+    parser.add_argument("--only", nargs=2, metavar=("TASK", "CONTENDER"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.only:
         print(json.dumps(_measure(*arguments.only)))
@@ -47,10 +47,10 @@ def main() -> None:
     print("| | threads | scikit-dimension | ours | ratio | memory, theirs | ours |")
     print("|---|--:|--:|--:|--:|--:|--:|")
     for threads in arguments.threads:
-        for what in SIZES:
-            theirs, ours = _side_by_side(what, ("scikit-dimension", "ours"), threads, arguments.rounds)
+        for task in SIZES:
+            theirs, ours = _side_by_side(task, ("scikit-dimension", "ours"), threads, arguments.rounds)
             print(
-                f"| {what} | {threads} | {theirs['seconds']:.2f} s | {ours['seconds']:.2f} s | "
+                f"| {task} | {threads} | {theirs['seconds']:.2f} s | {ours['seconds']:.2f} s | "
                 f"**{ours['seconds'] / theirs['seconds']:.2f}** | {theirs['mib']:.0f} MiB | {ours['mib']:.0f} MiB |"
             )
     without, probed = _side_by_side("probes", ("without", "default"), 1, 1)
@@ -63,30 +63,33 @@ def main() -> None:
         _print_gpu()
 
 
-def _side_by_side(what: str, who: tuple[str, str], threads: int, rounds: int) -> list[dict[str, float]]:
-    found: dict[str, list[dict[str, float]]] = {one: [] for one in who}
+def _side_by_side(
+    task: str, contenders: tuple[str, str], threads: int, rounds: int
+) -> list[dict[str, float]]:
+    """Return medians of seconds and MiB over the rounds, for each contender."""
+    costs: dict[str, list[dict[str, float]]] = {contender: [] for contender in contenders}
     for _ in range(rounds):
-        for one in who:
-            found[one].append(_in_a_process(what, one, threads))
+        for contender in contenders:
+            costs[contender].append(_in_a_process(task, contender, threads))
     return [
-        {key: statistics.median(each[key] for each in found[one]) for key in ("seconds", "mib")}
-        for one in who
+        {key: statistics.median(cost[key] for cost in costs[contender]) for key in ("seconds", "mib")}
+        for contender in contenders
     ]
 
 
-def _in_a_process(what: str, who: str, threads: int) -> dict[str, float]:
+def _in_a_process(task: str, contender: str, threads: int) -> dict[str, float]:
     variables = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
     environment = os.environ | dict.fromkeys(variables, str(threads))
-    command = [sys.executable, __file__, "--only", what, who]
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
+    command = [sys.executable, __file__, "--only", task, contender]
+    process = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(process.stdout.splitlines()[-1])
 
 
-def _measure(what: str, who: str) -> dict[str, float]:
-    if what == "probes":
-        return {"seconds": _train(probed=who == "default"), "mib": 0.0}
-    points = _points(*SIZES[what])
-    action = _ours(points) if who == "ours" else _theirs(points)
+def _measure(task: str, contender: str) -> dict[str, float]:
+    if task == "probes":
+        return {"seconds": _train(probed=contender == "default"), "mib": 0.0}
+    points = _points(*SIZES[task])
+    action = _ours(points) if contender == "ours" else _theirs(points)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     started = time.perf_counter()
     action()
@@ -95,11 +98,11 @@ def _measure(what: str, who: str) -> dict[str, float]:
 
 
 def _points(replicates: int, n: int, d: int) -> Tensor:
-    """20 latent dimensions or fewer in d columns, and a little noise."""
+    """Draw points with at most 20 latent dimensions in d columns, and a little noise."""
     generator = torch.Generator().manual_seed(0)
     latent = torch.randn(replicates, n, min(20, d // 4), generator=generator)
-    into = torch.randn(replicates, latent.shape[-1], d, generator=generator)
-    return (latent @ into / 4).tanh() + 0.01 * torch.randn(replicates, n, d, generator=generator)
+    weights = torch.randn(replicates, latent.shape[-1], d, generator=generator)
+    return (latent @ weights / 4).tanh() + 0.01 * torch.randn(replicates, n, d, generator=generator)
 
 
 def _ours(points: Tensor) -> Callable[[], None]:
@@ -110,7 +113,7 @@ def _ours(points: Tensor) -> Callable[[], None]:
         mle(neighbours)
         twonn(neighbours)
 
-    nearest_neighbours(points[:1, :200], 20)  # what is done once per process: threads, kernels
+    nearest_neighbours(points[:1, :200], 20)  # once per process: threads, kernels
     return action
 
 
@@ -130,7 +133,7 @@ def _theirs(points: Tensor) -> Callable[[], None]:
 
 
 def _train(probed: bool) -> float:
-    """Seconds of a fit from its second epoch on, which leaves compiling out."""
+    """Return the seconds of a fit from its second epoch on, which leaves compiling out."""
     import logging
     import tempfile
     import warnings
@@ -173,7 +176,7 @@ def _train(probed: bool) -> float:
 
 
 def _print_gpu() -> None:
-    """MLE with its search, on the GPU."""
+    """Time MLE with its search on the GPU."""
     from intrinsic_clip.dimension import mle
 
     print(f"\n{torch.cuda.get_device_name()}, MLE with its search, k = 20:")

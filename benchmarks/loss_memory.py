@@ -1,4 +1,4 @@
-"""Peak memory and time of the loss and its gradient for one large batch.
+"""Measure peak memory and time of the loss and its gradient for one large batch.
 
 /usr/bin/time -v python benchmarks/loss_memory.py --batch 32768 --dim 512 --chunk 1024
 """
@@ -13,7 +13,7 @@ from intrinsic_clip.loss.info_nce import info_nce
 
 
 def main() -> None:
-    """Print one line."""
+    """Print memory and time in one line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,4 +1,4 @@
-"""Whether the data are the brake: pairs per second of a training on pixels, beside its towers on random numbers.
+"""Compare a training on pixels with its towers on random numbers, in pairs per second: does reading data slow it?
 
     python benchmarks/pixels_speed.py [--rounds 7] [--threads 1] [overrides of experiment=openclipart_pixels …]
 
@@ -67,7 +67,7 @@ def main() -> None:
 
 
 def towers_alone(built: Built, device: torch.device) -> Callable[[], float]:
-    """A function that takes an epoch's steps on one random batch and returns pairs per second."""
+    """Return a function that takes an epoch's steps on one random batch and returns pairs per second."""
     data, module = built
     module = module.to(device).train()
     for parent in list(module.modules()):
@@ -94,7 +94,7 @@ def towers_alone(built: Built, device: torch.device) -> Callable[[], float]:
 
 
 def random_batch(data: Any, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Pixels and token ids of the data's shapes; captions as long as they can be."""
+    """Draw pixels and token ids of the data's shapes; captions as long as they can be."""
     x = torch.rand(data.batch_size, *data.d_x, device=device)
     y = torch.randint(1, VOCABULARY - 2, (data.batch_size, *data.d_y), device=device)
     y[:, -1] = VOCABULARY - 1
@@ -102,7 +102,7 @@ def random_batch(data: Any, device: torch.device) -> tuple[Tensor, Tensor]:
 
 
 def training(built: Built, device: torch.device) -> float:
-    """Pairs per second of an epoch by `trainer.fit`."""
+    """Return pairs per second of an epoch by `trainer.fit`."""
     data, module = built
     throughput = Throughput(data.batch_size, clock=clock_of(device))
     with tempfile.TemporaryDirectory() as folder:
@@ -122,7 +122,7 @@ def training(built: Built, device: torch.device) -> float:
 
 
 def clock_of(device: torch.device) -> Callable[[], float]:
-    """Of the wall for a GPU, else of this process's own time."""
+    """Return the wall clock for a GPU, else the clock of this process's own time."""
     return time.perf_counter if device.type == "cuda" else time.process_time
 
 

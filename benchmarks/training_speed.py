@@ -1,4 +1,4 @@
-"""What a training step costs, side by side in one run: the floor, a plain loop, ours, and what Lightning adds.
+"""Time a training step in one run: the floor, a plain loop, our step, and what Lightning adds.
 
     python benchmarks/training_speed.py [--epochs 4] [--rounds 3] [--threads 1]
 
@@ -89,7 +89,7 @@ def main() -> None:
 
 
 def floor(append_rows: int) -> float:
-    """Milliseconds: the FLOPs of a step over the rate of its forward products in the faster layout."""
+    """Return in milliseconds the FLOPs of a step over the rate of its forward products in the faster layout."""
     with FlopCounterMode(display=False) as counter:
         plain_loop(SyntheticLinear(n_append=append_rows), epochs=1, steps=1)
     n, rates = 256 + append_rows, []
@@ -102,7 +102,7 @@ def floor(append_rows: int) -> float:
 
 
 def print_setting(name: str, overrides: list[str], arguments: argparse.Namespace) -> None:
-    """One row: medians over rounds, and the medians of the rounds' ratios."""
+    """Print one row: medians over rounds, and the medians of the rounds' ratios."""
     built = _build(overrides)
     replicates = len(built[1].replicates)
     rounds = []
@@ -126,7 +126,7 @@ def print_setting(name: str, overrides: list[str], arguments: argparse.Namespace
 
 
 def plain_loop(data: PairedData, epochs: int, steps: int | None = None, device: str = "cpu") -> float:
-    """Milliseconds per step of the protocol, word by word, for one replicate."""
+    """Return milliseconds per step of the protocol, written out, for one replicate."""
     train, append = data.pairs("train"), data.pairs("append")
     x, y, x_append, y_append = (
         rows.reshape(-1, *rows.shape[-2:])[0].to(device) for rows in (train.x, train.y, append.x, append.y)
@@ -158,7 +158,7 @@ def plain_loop(data: PairedData, epochs: int, steps: int | None = None, device: 
 
 
 def bare_step(built: Built, epochs: int) -> float:
-    """Milliseconds per step of our step and optimizer in a loop without anything else."""
+    """Return milliseconds per step of our step and optimizer in a loop without anything else."""
     data, module, _ = built
     append = data.pairs("append")
     module.x_append, module.y_append = append.x, append.y
@@ -193,7 +193,7 @@ class Stopwatch(Callback):
 
 
 def fit(built: Built, epochs: int, wandb: bool) -> float:
-    """Milliseconds per step of `trainer.fit`."""
+    """Return milliseconds per step of `trainer.fit`."""
     data, module, probes = built
     for probe in probes:
         if isinstance(probe, Probe):
@@ -219,7 +219,7 @@ def fit(built: Built, epochs: int, wandb: bool) -> float:
 
 
 def print_gpu() -> None:
-    """50 × 15 replicates in one batch, and what 1,500 trainings of 800 epochs come to."""
+    """Time 50 × 15 replicates in one batch, and print how long 1,500 trainings of 800 epochs take."""
     data, module, _ = _build(GRID)
     data._pairs = data.load(torch.device("cuda"))
     built: Built = (data, module.to("cuda"), [])

@@ -3,7 +3,6 @@
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -13,17 +12,6 @@ from pydantic import (
 )
 
 Node = dict[str, Any]
-
-
-def _known_estimators(names: list[str]) -> list[str]:
-    from intrinsic_clip.dimension import (
-        registry,  # PyTorch takes seconds to import: only who checks waits for it
-    )
-
-    return list(registry.check_names(names))
-
-
-Estimators = Annotated[list[str], AfterValidator(_known_estimators), Field(min_length=1)]
 
 
 class TrainConfig(BaseModel):
@@ -74,7 +62,9 @@ class MeasureConfig(BaseModel):
     run: str | None
     split: Literal["all", "train", "test"]
     nan: Literal["refuse", "drop"]
-    estimators: Estimators
+    estimators: Annotated[
+        list[str], Field(min_length=1)
+    ]  # names are checked before measuring: it takes PyTorch
     k: Annotated[int, Field(ge=2)]
     max_points: Annotated[int, Field(ge=200)]
     seed: NonNegativeInt

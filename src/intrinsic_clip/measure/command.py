@@ -37,6 +37,7 @@ def measure(cfg: DictConfig) -> dict[str, Any]:
     folder = loading.folder_of(settings)
     measurement = results.read_completed(folder, RESULTS)
     if measurement is None:
+        _check_estimators(settings["estimators"])
         _check_writable(folder)
         measurement = _load_and_measure(cfg, settings)
         _write(measurement, folder)
@@ -94,6 +95,15 @@ def _ticking(refresh: Callable[[], object]) -> Iterator[None]:
         yield
     finally:
         done.set()
+
+
+def _check_estimators(names: Sequence[str]) -> None:
+    from intrinsic_clip.dimension import registry
+
+    try:
+        registry.check_names(names)
+    except ValueError as error:
+        raise ConfigError(f"estimators: {error}") from error
 
 
 def _check_writable(folder: Path) -> None:
