@@ -26,9 +26,9 @@ format: .venv/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Warnings are errors; the notebooks are executed. The first page is docs/_build/html/index.html.
+# From nothing each time: warnings are errors, and the notebooks are executed. The first page is docs/_build/html/index.html.
 docs: .venv/installed
-	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+	$(BIN)/python -m sphinx -W --keep-going -E -a -b html docs docs/_build/html
 
 benchmark: .venv/installed
 	$(BIN)/python benchmarks/training_speed.py
