@@ -69,7 +69,7 @@ def band(ax: Axes, curve: pd.DataFrame, at: str = "at", **line: Any) -> None:
 
 def logarithmic(axis: XAxis | YAxis) -> None:
     """Make an axis logarithmic, with plain numbers: 0.05 and 2000, not powers of ten."""
-    axis.axes.set(**{f"{axis.axis_name}scale": "log"})  # type: ignore[attr-defined]
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
 
     def between(value: float, _: int | None) -> str:
         low, high = axis.get_view_interval()
