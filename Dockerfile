@@ -24,15 +24,15 @@ RUN python3 -m pip install --no-deps .
 
 FROM ${BASE}
 # Any user that `docker run --user` names may write to both folders; outputs/ is a link to the mounted one.
-RUN useradd --uid 1000 --home-dir /work --no-create-home --shell /usr/sbin/nologin clip \
- && mkdir -m 1777 /work /outputs \
- && ln -s /outputs /work/outputs
+RUN useradd --uid 1000 --home-dir /home/clip --no-create-home --shell /usr/sbin/nologin clip \
+ && mkdir -p -m 1777 /home/clip /outputs \
+ && ln -s /outputs /home/clip/outputs
 COPY --from=build /opt/venv /opt/venv
 COPY docker/reproduce.py /opt/reproduce.py
 ARG COMMIT=
 LABEL org.opencontainers.image.revision=${COMMIT}
-ENV PATH=/opt/venv/bin:$PATH HOME=/work INTRINSIC_CLIP_COMMIT=${COMMIT}
+ENV PATH=/opt/venv/bin:$PATH HOME=/home/clip INTRINSIC_CLIP_COMMIT=${COMMIT}
 USER clip
-WORKDIR /work
+WORKDIR /home/clip
 STOPSIGNAL SIGINT
 ENTRYPOINT ["python", "/opt/reproduce.py"]

@@ -1,4 +1,4 @@
-"""What a valid config is: schema, checks, and where the Hydra groups lie."""
+"""Configs: their schema, their checks, and the Hydra groups."""
 
 from omegaconf import OmegaConf
 

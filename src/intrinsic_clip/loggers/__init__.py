@@ -1,4 +1,4 @@
-"""Where numbers go while they are measured: metrics.csv, and W&B."""
+"""Loggers of a run: metrics.csv in its folder, and W&B."""
 
 import importlib
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""What a run leaves behind: its address, results, embeddings and locks, and many runs as one table."""
+"""Traces of a run: its address, results, embeddings and locks, and many runs as one table."""
 
 from intrinsic_clip.runs.replicates import Replicates
 from intrinsic_clip.runs.run import Run

@@ -1,4 +1,4 @@
-"""One run of a sweep: what the sweep found when it started, and what became of the run."""
+"""Follow one run of a sweep: its state when the sweep started, and its outcome."""
 
 import contextlib
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ STATUSES = ("done", "resumed", "skipped", "failed", "interrupted", "not started"
 
 
 class Outcome(NamedTuple):
-    """What became of a run: one of STATUSES, its results if it is finished, and else the reason, if there is one."""
+    """Outcome of a run: one of STATUSES, its results if it is finished, and else the reason, if there is one."""
 
     status: str
     results: dict[str, Any] | None = None
@@ -26,7 +26,7 @@ class SweepRun:
     Attributes:
         overrides: as Hydra's launchers take them.
         folder: where it writes.
-        finished_before, begun_before: what the sweep found when it started.
+        finished_before, begun_before: its state when the sweep started.
     """
 
     def __init__(self, overrides: Sequence[str], folder: Path) -> None:
