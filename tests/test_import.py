@@ -54,6 +54,4 @@ def test_importing_switches_no_state(module) -> None:
     )
     program = f"{LIBRARIES}\n{STATE}\nbefore = state()\nimport intrinsic_clip\n{names}\nafter = state()\n"
     changes = "[(one, other) for one, other in zip(before, after, strict=True) if one != other]"
-    assert (
-        _run(f"{program}print({changes}, 'pyplot' if 'matplotlib.pyplot' in sys.modules else '')") == "[] \n"
-    )
+    assert _run(f"{program}print({changes})") == "[]\n"

@@ -58,7 +58,9 @@ def test_charts_show_the_mean_and_spread_of_groups_over_epochs(tmp_path, command
         drawn = (config["xAxis"], config["groupBy"], config["groupAgg"], config["groupArea"])
         assert drawn == ("epoch", "group", "mean", "stddev")
     logarithmic = [config["metrics"][0] for config in lines if config.get("yLogScale")]
-    assert logarithmic == ["temperature", "matching/median_rank/x_to_y"]
+    assert logarithmic == [
+        "temperature", "matching/median_rank/x_to_y", "retrieval/median_rank/x_to_y"
+    ]  # fmt: skip
 
 
 def test_output_dimensions_of_one_run_have_a_line_each(tmp_path, command_line) -> None:

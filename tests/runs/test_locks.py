@@ -48,7 +48,7 @@ def test_a_second_process_waits_for_no_one_and_a_killed_one_blocks_no_one(
     assert left_behind(folder)
 
     second = start(tmp_path, *LONGER, "trainer.max_epochs=2000")
-    assert next(line for line in second.stdout if "outputs" in line).startswith("Going on: ")
+    assert next(line for line in second.stdout if "outputs" in line).startswith("Resuming: ")
     second.kill()
     second.communicate()
 

@@ -99,7 +99,7 @@ def test_the_shared_dimension_is_the_truth_of_dimensions_alone() -> None:
 
 
 def test_estimators_are_named_as_in_their_papers() -> None:
-    assert list(vocabulary.ESTIMATORS) == list(registry.OURS)
+    assert list(vocabulary.ESTIMATORS) == list(registry.registered())
     titles = [estimator_title(name) for name in ("twonn", "DANCo", "lPCA", "mean_mle", "some_estimator")]
     assert titles == [
         "TwoNN", "DANCo (scikit-dimension)", "lPCA (scikit-dimension)", "mean MLE", "some estimator"
@@ -117,3 +117,11 @@ def test_it_needs_no_pytorch_and_no_matplotlib() -> None:
     code = "import intrinsic_clip.runs.vocabulary, sys; print({'torch', 'matplotlib'} & set(sys.modules))"
     command = [sys.executable, "-c", code]
     assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "set()\n"
+
+
+def test_where_pairs_are_matched_by_cosine_alone_that_is_the_main_number() -> None:
+    assert main_numbers(["retrieval/top_1/x_to_y"])["matching"] == "retrieval/top_1/x_to_y"
+    assert (
+        main_numbers(["retrieval/top_1/x_to_y", "matching/top_1/x_to_y"])["matching"]
+        == "matching/top_1/x_to_y"
+    )

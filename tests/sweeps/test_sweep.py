@@ -21,7 +21,7 @@ from intrinsic_clip import config
 from intrinsic_clip.runs import addresses, results, tidy_table
 from intrinsic_clip.runs.locks import held
 from intrinsic_clip.sweeps.compose import Composer
-from intrinsic_clip.training import train
+from intrinsic_clip.training import composed
 
 SIX = ["--multirun", "encoder.output_dim=3,6", "seed=0,1,2"]
 TWO = ["--multirun", "seed=0,1"]
@@ -73,14 +73,14 @@ def test_killed_three_times_it_ends_as_if_undisturbed(tmp_path, command_line) ->
 
 
 def test_a_failing_run_ends_no_other_and_is_tried_again(tmp_path, command_line, capsys, monkeypatch) -> None:
-    whole = train.train
+    whole = composed.train
 
     def flawed(cfg):
         if cfg.seed == 1:
             raise RuntimeError("a bug")
         return whole(cfg)
 
-    monkeypatch.setattr(train, "train", flawed)
+    monkeypatch.setattr(composed, "train", flawed)
     assert command_line("train", *TINY, "--multirun", "seed=0,1,2") == 1
     said = capsys.readouterr()
     assert "3 runs: 2 done, 1 failed" in said.out
@@ -89,7 +89,7 @@ def test_a_failing_run_ends_no_other_and_is_tried_again(tmp_path, command_line, 
     failed = next(tmp_path.glob("outputs/custom/*/failed.txt"))
     assert failed.read_text() == "RuntimeError: a bug\n"
 
-    monkeypatch.setattr(train, "train", whole)
+    monkeypatch.setattr(composed, "train", whole)
     assert command_line("train", *TINY, "--multirun", "seed=0,1,2") == 0
     assert "3 runs: 1 done, 2 skipped" in capsys.readouterr().out
     assert not failed.exists()
@@ -130,7 +130,7 @@ def test_ctrl_c_says_what_was_reached(tmp_path) -> None:
     said = process.communicate()[0]
     assert process.returncode == 130, said
     assert "6 runs: 1 interrupted, 5 not started" in said
-    assert "Interrupted; the same command goes on" in said
+    assert "Interrupted; the same command resumes" in said
     assert "Traceback" not in said
 
 
@@ -230,6 +230,6 @@ def test_launchers_do_the_same_work_and_survive_a_killed_worker(
 
 def test_a_launcher_that_is_not_installed(command_line, capsys, tmp_path) -> None:
     assert command_line("train", *TINY, *TWO, "hydra/launcher=submitit_absent") == 2
-    expected = "submitit_absent: not installed; pip install 'intrinsic-clip[submitit]' brings it"
+    expected = "submitit_absent: not installed; pip install hydra-submitit-launcher brings it"
     assert capsys.readouterr().err == f"intrinsic-clip: {expected}\n"
     assert files_below(tmp_path) == []

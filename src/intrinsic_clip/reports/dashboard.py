@@ -29,7 +29,11 @@ SECTIONS: dict[str, list[list[str]]] = {  # section → charts → metrics
         _lines("recovery/kernel"),
     ],
     "temperature": [["temperature"], ["loss"], ["information/infonce_bound"]],
-    "matching": [_lines(f"matching/{name}", DIRECTIONS) for name in ("top_1", "top_0.5pct", "median_rank")],
+    "matching": [
+        _lines(f"{kind}/{name}", DIRECTIONS)
+        for kind in ("matching", "retrieval")
+        for name in ("top_1", "top_0.5pct", "median_rank")
+    ],
     "similarities": [
         _lines("similarity", PAIRS),
         ["alignment/cosine"],

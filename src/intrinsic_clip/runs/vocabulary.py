@@ -26,8 +26,14 @@ PARTS = SIDES | {"z": "Z"} | DIRECTIONS | PAIRS  # by the last part of a name: l
 SPLITS = {"in_sample/": "training rows", "test/": "test rows"}  # prefixes; without one: held-out rows
 CLASSIFIERS = {"knn": "k nearest neighbours", "linear": "linear classifier", "zero_shot": "zero-shot"}
 REGRESSIONS = {"linear": "ridge regression", "kernel": "kernel ridge regression"}
-# column label → beginning of a metric's name
-MAIN_NUMBERS = {"ID f(X)": "id/mle/x", "ID g(Y)": "id/mle/y", "matching": "matching/top_", "τ": "temperature"}
+MATCHING = "matching/top_", "retrieval/top_"  # by inner product, or else by cosine
+# column label → beginnings of a metric's name
+MAIN_NUMBERS = {
+    "ID f(X)": ("id/mle/x",),
+    "ID g(Y)": ("id/mle/y",),
+    "matching": MATCHING,
+    "τ": ("temperature",),
+}
 
 
 @dataclass(frozen=True)
@@ -266,8 +272,8 @@ def main_numbers(names: Iterable[str]) -> dict[str, str | None]:
     """Return the metric behind each label of MAIN_NUMBERS, None where it is not among these names."""
     names = list(names)
     return {
-        label: next((name for name in names if name.startswith(start)), None)
-        for label, start in MAIN_NUMBERS.items()
+        label: next((name for start in starts for name in names if name.startswith(start)), None)
+        for label, starts in MAIN_NUMBERS.items()
     }
 
 
