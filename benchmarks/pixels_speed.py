@@ -1,4 +1,4 @@
-"""Compare a training on pixels with its towers on random numbers, in pairs per second: does reading data slow it?
+"""Compare a training on pixels with its towers on random numbers, in pairs per second: do the data slow it?
 
     python benchmarks/pixels_speed.py [--rounds 7] [--threads 1] [overrides of experiment=openclipart_pixels …]
 
