@@ -45,13 +45,16 @@ def test_the_names_that_type_checkers_see_are_those_at_run_time() -> None:
     assert sorted(intrinsic_clip._HOME) == sorted(intrinsic_clip.__all__)
 
 
-@pytest.mark.parametrize(
-    "module", ["", ".probes", ".loggers.wandb_logger", ".reports.run_picture", ".reports.measurement_picture"]
-)
-def test_importing_switches_no_state(module) -> None:
-    names = (
-        f"for name in intrinsic_clip.__all__: getattr(intrinsic_clip, name)\nimport intrinsic_clip{module}"
+@pytest.mark.slow
+def test_importing_switches_no_state() -> None:
+    modules = (
+        "loggers.wandb_logger",
+        "reports.run_picture",
+        "reports.measurement_picture",
+        "reports.figures",
     )
-    program = f"{LIBRARIES}\n{STATE}\nbefore = state()\nimport intrinsic_clip\n{names}\nafter = state()\n"
+    imports = "".join(f"import intrinsic_clip.{module}\n" for module in modules)
+    names = "for name in intrinsic_clip.__all__: getattr(intrinsic_clip, name)"
+    program = f"{LIBRARIES}\n{STATE}\nbefore = state()\n{imports}{names}\nafter = state()\n"
     changes = "[(one, other) for one, other in zip(before, after, strict=True) if one != other]"
     assert _run(f"{program}print({changes})") == "[]\n"

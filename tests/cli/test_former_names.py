@@ -13,6 +13,7 @@ def _points() -> None:
     np.save("x.npy", np.random.default_rng(0).normal(size=(300, 4)).astype(np.float32))
 
 
+@pytest.mark.slow
 def test_the_former_name_measures_and_names_the_new_one(command_line, capsys, tmp_path) -> None:
     settings = ["x=x.npy", "estimators=[mle]", "progress=false", "threads=1"]
     assert command_line("probe", *settings) == 0

@@ -23,6 +23,7 @@ WRONG = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("override", WRONG)
 @pytest.mark.parametrize("sweep", [[], ["--multirun", "seed=0,1"]])
 def test_bad_input_is_one_line_exit_2_and_nothing_written(
@@ -36,6 +37,7 @@ def test_bad_input_is_one_line_exit_2_and_nothing_written(
     assert files_below(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_a_sweep_with_one_bad_run_starts_none(command_line, capsys, tmp_path) -> None:
     assert command_line("train", *TINY, "--multirun", "encoder.output_dim=4,0") == 2
     assert "encoder.output_dim=0" in capsys.readouterr().err
@@ -82,6 +84,7 @@ def test_a_folder_that_cannot_be_written(command_line, capsys, tmp_path) -> None
     assert error.count("\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
 def test_a_full_disk_is_one_line(command_line, capsys, tmp_path) -> None:
     from intrinsic_clip.runs import results
@@ -103,6 +106,7 @@ def test_a_full_disk_is_one_line(command_line, capsys, tmp_path) -> None:
     assert results.read_completed(folder) is None
 
 
+@pytest.mark.slow
 def test_module_and_console_script_are_the_same(tmp_path: Path) -> None:
     shown = [
         subprocess.run(command, capture_output=True, text=True, check=True).stdout

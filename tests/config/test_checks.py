@@ -8,6 +8,8 @@ from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.runs.spec import RunSpec
 from intrinsic_clip.training.build import build
 
+pytestmark = pytest.mark.slow
+
 WRONG = {
     "encoder.output_dim=0": "encoder.output_dim=0: input should be greater than 0",
     "encoder.output_dim=many": 'encoder.output_dim="many": input should be a valid integer',

@@ -53,6 +53,7 @@ def test_titles_captions_and_categories(samples) -> None:
     assert len({known["category"] for _, known in samples}) == 22
 
 
+@pytest.mark.slow
 def test_pictures_are_64_by_64_and_distinct(samples) -> None:
     pictures = [Image.open(io.BytesIO(webp)) for webp, _ in samples]
     assert {picture.size for picture in pictures} == {(64, 64)}
@@ -88,6 +89,7 @@ def test_splits_share_no_row_and_do_not_depend_on_a_seed() -> None:
     assert first.shared_dim is None
 
 
+@pytest.mark.slow
 def test_images_and_tokens(samples) -> None:
     data = OpenClipArt(n_train=64, n_append=2, n_test=10, batch_size=32, images=True)
     features = OpenClipArt(n_train=64, n_append=2, n_test=10, batch_size=32)
@@ -109,6 +111,7 @@ def test_more_rows_than_there_are(command_line, capsys) -> None:
     assert "must not exceed the set's 2704 pairs" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_real_data_trains_above_chance(compose) -> None:
     from intrinsic_clip.training.train import train
 

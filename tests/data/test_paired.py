@@ -64,6 +64,7 @@ def _config_and_missing_keys(path: Path) -> tuple[DictConfig, set[str]]:
     return whole.data, {key.removeprefix("data.") for key in OmegaConf.missing_keys(whole)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_every_config_fits_its_class(path: Path) -> None:
     _, missing = _config_and_missing_keys(path)
@@ -99,6 +100,7 @@ def test_the_constructor_opens_nothing_and_read_names_what_is_missing(path: Path
     assert named in cfg
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("images", [False, True])
 def test_the_shipped_features_are_read_once(images: bool, monkeypatch) -> None:
     from intrinsic_clip.data import openclipart

@@ -18,6 +18,7 @@ def by_hand(points: Tensor, k1: int, k2: int) -> float:
     return np.log(count2 / count1) / np.log(r2 / r1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("n", [200, 1000, 2000])  # even: of an odd number of distances one is the median
 @pytest.mark.parametrize("name", MANIFOLDS)
@@ -67,6 +68,7 @@ def test_blocks_do_not_change_the_result() -> None:
         torch.testing.assert_close(in_blocks.standard_error, whole.standard_error)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "d", "k1", "k2"), [(200, 2, 10, 20), (400, 5, 10, 20), (200, 3, 2, 5)])
 def test_standard_error_is_the_spread(n: int, d: int, k1: int, k2: int) -> None:
     estimate = correlation_integral(gaussian(300, n, d), k1, k2)

@@ -118,6 +118,7 @@ def test_duplicates_and_spoilt_rows_do_not_count(estimator) -> None:
         assert estimate.pointwise[60:].isnan().all()
 
 
+@pytest.mark.slow
 @every
 def test_512_columns_with_many_duplicates(estimator) -> None:
     distinct = torch.tanh(gaussian(400, 6) @ gaussian(6, 512, seed=1) / 3).float()
@@ -181,6 +182,7 @@ def test_half_precision(estimator) -> None:
         assert estimator(points.to(dtype)).value.item() == pytest.approx(exact, rel=0.05)
 
 
+@pytest.mark.slow
 @every
 @pytest.mark.parametrize(
     "points",
@@ -212,6 +214,7 @@ def test_gradients_are_not_followed(estimator) -> None:
     assert not estimator(gaussian(40, 3).requires_grad_()).value.requires_grad
 
 
+@pytest.mark.slow
 @every
 @settings(max_examples=10, deadline=None)
 @given(st.integers(0, 1000), st.floats(1e-20, 1e20), st.floats(-100, 100))
@@ -224,6 +227,7 @@ def test_invariant_to_scale_translation_permutation_and_rotation(
     same(estimator(moved), estimator(points), rtol=1e-6)
 
 
+@pytest.mark.slow
 @every
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.tuples(*[st.floats(width=32)] * 2), max_size=14))
@@ -231,6 +235,7 @@ def test_finite_or_a_reason(estimator, rows: list[tuple[float, float]]) -> None:
     check(estimator(torch.tensor(rows, dtype=torch.float32).reshape(-1, 2)))
 
 
+@pytest.mark.slow
 @every
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.tuples(*[st.sampled_from([0.0, 0.1, 1.0, 2.0, -1.0])] * 3), min_size=5, max_size=40))

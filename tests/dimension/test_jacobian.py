@@ -30,6 +30,7 @@ def _weights() -> None:
     torch.manual_seed(0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize(("d", "d_in"), [(7, 7), (5, 12), (12, 5), (1, 6), (6, 1)])
 def test_rank_of_a_linear_map(d: int, d_in: int, dtype: torch.dtype) -> None:

@@ -14,6 +14,7 @@ OF_LOWER_RANK = [
 ]  # whose last eigenvalues are rounding in scikit-dimension, and so is the gap to them
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [150, 300, 1000])
 @pytest.mark.parametrize("name", MANIFOLDS)
 def test_equals_scikit_dimension(name: str, n: int) -> None:
@@ -28,6 +29,7 @@ def test_equals_scikit_dimension(name: str, n: int) -> None:
     assert (estimate.n, estimate.k, estimate.reason) == (n, 100, None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("criterion", CRITERIA)
 @pytest.mark.parametrize("name", MANIFOLDS)
 def test_every_criterion_equals_scikit_dimension(name: str, criterion: str) -> None:
@@ -42,6 +44,7 @@ def test_every_criterion_equals_scikit_dimension(name: str, criterion: str) -> N
         np.testing.assert_allclose(estimate.pointwise, reference, rtol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("criterion", CRITERIA)
 @pytest.mark.parametrize("n", [100, 500, 2000])
 @pytest.mark.parametrize("name", MANIFOLDS)
@@ -56,6 +59,7 @@ def test_all_points_equal_scikit_dimension(name: str, n: int, criterion: str) ->
     assert estimate.standard_error.isnan()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("criterion", "options", "theirs"),
     [

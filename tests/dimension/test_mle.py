@@ -11,6 +11,7 @@ from helpers.manifolds import MANIFOLDS, gaussian, manifold
 from intrinsic_clip.dimension import mle, nearest_neighbours
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("n", [200, 1000, 2000])
 @pytest.mark.parametrize("name", MANIFOLDS)

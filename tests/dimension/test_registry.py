@@ -50,6 +50,7 @@ def own_estimator() -> Iterator[None]:
     del registry._entries["own"]
 
 
+@pytest.mark.slow
 def test_a_new_file_is_found(tmp_path: Path) -> None:
     source = Path(intrinsic_clip.__file__).parent
     copy = tmp_path / "intrinsic_clip"

@@ -9,6 +9,7 @@ from helpers.manifolds import gaussian, manifold
 from intrinsic_clip.dimension import scikit_dimension
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("estimator", "options"),
     [
@@ -55,6 +56,7 @@ def test_replicates_equal_one_at_a_time() -> None:
     assert together.value[1, 1].isnan()
 
 
+@pytest.mark.slow
 def test_standard_error_is_of_the_size_of_the_spread() -> None:
     estimate = scikit_dimension(gaussian(60, 200, 3), "TwoNN", standard_error=True)
     assert estimate.value.std() == pytest.approx(

@@ -145,6 +145,7 @@ def test_replicates_equal_one_at_a_time(estimator: Callable[[Tensor], DimensionE
     assert not variances[1, 0].any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["participation_ratio", "effective_rank", "effective_rank, centred"])
 @pytest.mark.parametrize("heavy", [False, True])
 def test_standard_error_is_the_spread(name: str, heavy: bool) -> None:
@@ -255,6 +256,7 @@ def test_wrong_arguments() -> None:
             function(torch.ones(10, 2, dtype=torch.int64))
 
 
+@pytest.mark.slow
 @every_estimator
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(*[st.floats(width=64)] * 3), max_size=6))

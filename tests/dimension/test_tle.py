@@ -10,6 +10,7 @@ from intrinsic_clip.dimension import nearest_neighbours, tle
 pytestmark = pytest.mark.filterwarnings("ignore:.*encountered in (divide|log):RuntimeWarning")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [200, 600, 1000])
 @pytest.mark.parametrize("name", [name for name in MANIFOLDS if name != "spiral"])
 def test_equals_scikit_dimension(name: str, n: int) -> None:
@@ -20,6 +21,7 @@ def test_equals_scikit_dimension(name: str, n: int) -> None:
     assert (estimate.n, estimate.k, estimate.reason) == (n, 20, None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MANIFOLDS)
 def test_every_point_equals_scikit_dimension_when_nothing_is_dropped(name: str) -> None:
     points = manifold(name, 300)
@@ -28,6 +30,7 @@ def test_every_point_equals_scikit_dimension_when_nothing_is_dropped(name: str) 
     np.testing.assert_allclose(estimate.pointwise, reference.dimension_pw_, rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("k", [2, 3, 7, 50])
 @pytest.mark.parametrize("combine", ["mean", "median"])
 def test_options_equal_scikit_dimension(k: int, combine: str) -> None:

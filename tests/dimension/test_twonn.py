@@ -12,6 +12,7 @@ from helpers.manifolds import MANIFOLDS, gaussian, manifold
 from intrinsic_clip.dimension import Neighbours, nearest_neighbours, twonn
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("n", [200, 1000, 2000])
 @pytest.mark.parametrize("name", MANIFOLDS)
@@ -23,6 +24,7 @@ def test_equals_scikit_dimension(name: str, n: int, dtype: torch.dtype) -> None:
     assert (estimate.n, estimate.k, estimate.pointwise, estimate.reason) == (n, 2, None, None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [10, 29, 30, 90, 180, 1010])
 @pytest.mark.parametrize("discard", [0.05, 0.1, 0.3, 0.5, 0.7])
 def test_keeps_as_many_ratios_as_scikit_dimension(n: int, discard: float) -> None:
@@ -62,6 +64,7 @@ def test_replicates_with_different_counts_equal_one_at_a_time() -> None:
     assert together.value[1, 0].isnan()
 
 
+@pytest.mark.slow
 def test_standard_error_of_independent_ratios() -> None:
     ratios = torch.rand(2000, 400, generator=torch.Generator().manual_seed(0), dtype=torch.float64) ** (
         -1 / 5
@@ -132,6 +135,7 @@ def test_invariant_to_scale_translation_and_permutation(seed: int, scale: float,
     torch.testing.assert_close(twonn(moved).value, twonn(points).value, rtol=1e-7, atol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*(duplicates|distinct|NaN|line)")
 @settings(max_examples=80, deadline=None)
 @given(st.lists(st.tuples(*[st.floats(width=32)] * 2), max_size=14))

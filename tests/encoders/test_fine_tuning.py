@@ -78,6 +78,7 @@ def test_what_gets_a_gradient(tiny, trainable) -> None:
         assert encoder.tower.training == (trainable != "heads")
 
 
+@pytest.mark.slow
 def test_impossible_settings_are_refused(tiny, tmp_path) -> None:
     with pytest.raises(ConfigError, match="output_dim: must be given for new heads on features=tower"):
         OpenClip(tiny, features="tower").encoders(*ROWS)
@@ -134,6 +135,7 @@ def test_projections_of_timm_and_of_custom_text_towers() -> None:
         torch.testing.assert_close(g(model.encode_text(ids)), expected[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "overrides",
     [
@@ -152,6 +154,7 @@ def test_trains_from_the_command_line(command_line, tmp_path, overrides) -> None
     assert table["temperature"] != 1
 
 
+@pytest.mark.slow
 def test_bad_input_is_one_line_and_nothing_written(command_line, capsys, tmp_path) -> None:
     before = files_below(tmp_path)
     for overrides, message in {

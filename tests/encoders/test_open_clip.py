@@ -73,6 +73,7 @@ def test_captions_are_cut_and_filled_as_the_tokenizer_does() -> None:
         )
 
 
+@pytest.mark.slow
 def test_a_model_that_cannot_be_loaded_is_named_in_one_line(tmp_path) -> None:
     tiny_open_clip(tmp_path / "tiny")
     weights = str(tmp_path / "tiny" / "open_clip_model.safetensors")

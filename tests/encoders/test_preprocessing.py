@@ -36,6 +36,7 @@ def test_towers_from_scratch(copies) -> None:
     assert torch.equal(whole.eval()(BYTES), parts.eval()(BYTES.float() / 255))
 
 
+@pytest.mark.slow
 def test_a_training_and_all_its_probes(tmp_path, compose) -> None:
     from intrinsic_clip.training.train import train
 

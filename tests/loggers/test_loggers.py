@@ -15,6 +15,8 @@ from intrinsic_clip.loggers.metrics_file import MetricsFile
 from intrinsic_clip.runs.results import read_metrics
 from intrinsic_clip.training.train import train
 
+pytestmark = pytest.mark.slow
+
 
 def test_metrics_file_is_appended_and_cut_back(tmp_path) -> None:
     first = MetricsFile(str(tmp_path))

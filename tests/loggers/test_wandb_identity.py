@@ -1,9 +1,13 @@
 """Runs that W&B's charts should average over share a group, and no others do."""
 
+import pytest
+
 from helpers.fake_wandb import records
 from intrinsic_clip.config.resolve import resolve
 from intrinsic_clip.loggers.wandb_identity import wandb_identity
 from intrinsic_clip.training.train import train
+
+pytestmark = pytest.mark.slow
 
 
 def test_runs_that_differ_in_the_seed_alone_are_one_group(compose) -> None:

@@ -59,6 +59,7 @@ def test_stays_right_as_tau_goes_to_its_floor(chunk: int, tau: float) -> None:
     _assert_equal(in_float32, _with_gradients(inputs, None), 1e-3)  # rounding of the inputs, times 1/τ
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk", [None, 4, 3])
 def test_gradients_against_finite_differences(chunk: int | None) -> None:
     x, y, tau = (t.requires_grad_() for t in _inputs(2, 8, 3, tau=0.3, dtype=torch.float64))
@@ -88,6 +89,7 @@ def test_collapsed_representations_give_no_nan() -> None:
     assert all(torch.isfinite(tensor).all() for tensor in results)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="units of ru_maxrss")
 def test_a_large_batch_takes_less_memory_than_its_logits() -> None:
     done = subprocess.run([sys.executable, "-c", LARGE], capture_output=True, text=True, timeout=200)

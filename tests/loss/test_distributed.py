@@ -21,6 +21,7 @@ def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return torch.load(file, weights_only=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", first_step.FORMS)
 @pytest.mark.parametrize("similarity", first_step.SIMILARITIES)
 def test_loss_and_gradients_are_those_of_one_process(shared: Results, similarity: str, form: str) -> None:

@@ -3,8 +3,11 @@
 import re
 
 import numpy as np
+import pytest
 
 from helpers.shared_latent import QUICK, SHARED, WIDTH, measurement_below, shared_latent
+
+pytestmark = pytest.mark.slow
 
 
 def test_advice_finds_the_shared_dimensions(command_line, capsys, tmp_path) -> None:

@@ -12,6 +12,8 @@ from helpers.fake_wandb import history, records
 from helpers.shared_latent import QUICK, measurement_below
 from helpers.tiny_runs import files_below
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_second_time_it_is_read_not_measured(command_line, capsys, monkeypatch, pair) -> None:
     command = ("measure", "x=x.npy", "y=y.npy", *QUICK)

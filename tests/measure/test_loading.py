@@ -14,6 +14,8 @@ from helpers.shared_latent import QUICK, measurement_below
 from helpers.tiny_runs import TINY, tiny_open_clip
 from intrinsic_clip.measure.loading import folder_of
 
+pytestmark = pytest.mark.slow
+
 
 def test_every_format_gives_the_same_numbers(command_line, tmp_path, pair) -> None:
     x = np.ascontiguousarray(pair[0][:300, :6])

@@ -9,6 +9,8 @@ import torch
 
 from helpers.shared_latent import QUICK, measurement_below
 
+pytestmark = pytest.mark.slow
+
 
 def test_numbers_are_those_of_the_functions_and_of_scikit_dimension(command_line, tmp_path, pair) -> None:
     import skdim

@@ -9,6 +9,7 @@ from intrinsic_clip.measure import measure_embeddings
 from intrinsic_clip.measure.pairs import steps
 
 
+@pytest.mark.slow
 def test_modalities_of_different_width_have_canonical_directions_only(command_line, tmp_path, pair) -> None:
     np.save("y.npy", pair[1][:, :40])
     assert command_line("measure", "x=x.npy", "y=y.npy", *QUICK) == 0

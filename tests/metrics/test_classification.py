@@ -21,6 +21,7 @@ def clusters(n: int, count: int, dtype: torch.dtype = torch.float64) -> tuple[Te
     return (centres[labels + 2] + gaussian(n, 6)).to(dtype), labels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
 @pytest.mark.parametrize("k", [1, 2, 5, 20])
 def test_knn_equals_scikit_learn(k: int, dtype: torch.dtype) -> None:

@@ -62,6 +62,7 @@ def test_kernel_recovery_equals_scikit_learn(options: dict) -> None:
     assert kernel_recovery(x, z, **options).item() == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_a_linear_map_of_the_latent_holds_all_of_it() -> None:
     z = gaussian(2000, 3)
     x = z @ gaussian(3, 10, seed=1) + 7
@@ -69,6 +70,7 @@ def test_a_linear_map_of_the_latent_holds_all_of_it() -> None:
     assert kernel_recovery(x, z).item() == pytest.approx(1, abs=0.05)
 
 
+@pytest.mark.slow
 def test_a_nonlinear_map_of_the_latent_shows_to_the_kernel() -> None:
     z = gaussian(2000, 2)
     x = torch.cat([z.square(), z[:, :1] * z[:, 1:], z.pow(3)], -1)[:, [0, 1, 2]]
@@ -77,6 +79,7 @@ def test_a_nonlinear_map_of_the_latent_shows_to_the_kernel() -> None:
     assert kernel_recovery(x, target) > linear_recovery(x, target) + 0.02
 
 
+@pytest.mark.slow
 def test_what_is_independent_recovers_nothing() -> None:
     x, z = gaussian(2000, 5), gaussian(2000, 2, seed=1)
     assert linear_recovery(x, z).item() == pytest.approx(0, abs=0.02)

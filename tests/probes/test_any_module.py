@@ -250,6 +250,7 @@ def fails(module, batch):
     raise RuntimeError("no such layer")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "reason"),
     [
@@ -298,6 +299,7 @@ def test_wrong_sources_are_refused_before_training(probe, message) -> None:
         fit(SmallClip(), probe)
 
 
+@pytest.mark.slow
 def test_two_processes_measure_the_rows_of_both(tmp_path) -> None:
     script = Path(__file__).parents[1] / "helpers" / "two_processes.py"
     command = [sys.executable, str(script), str(tmp_path / "metrics.json")]

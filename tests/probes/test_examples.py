@@ -57,6 +57,7 @@ class Ids(nn.Module):
 
 
 def _module(data: PairedData, similarity: nn.Module | None = None) -> ContrastiveModule:
+    data.read()
     torch.manual_seed(3)
     pixels = nn.Sequential(nn.Flatten(), nn.LazyLinear(4))
     f, g = (
@@ -118,6 +119,7 @@ def test_the_captions_of_the_largest_cosines(tmp_path, monkeypatch, similarity, 
         assert torch.equal(retrieval.image, shown.images[row])
 
 
+@pytest.mark.slow
 def test_another_caption_of_the_same_picture_is_right(tmp_path, monkeypatch) -> None:
     data = Duplicates()
     retrieved = _retrieved(tmp_path, monkeypatch, data, _module(data), images=3, captions=12)
@@ -151,6 +153,7 @@ def test_a_folder_shows_its_captions_as_written(tmp_path, pixels) -> None:
     assert 0 <= float(shown.images.min()) < float(shown.images.max()) <= 1
 
 
+@pytest.mark.slow
 def test_features_show_the_drawings_behind_them() -> None:
     rows = torch.tensor([5, 2, 2])
     features, pixels = OpenClipArt(**SIZES), OpenClipArt(**SIZES, images=True)
@@ -197,6 +200,7 @@ def test_wandb_gets_a_table(tmp_path, monkeypatch) -> None:
         assert all(caption[:2] in ("✓ ", "✗ ") for caption in captions)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "more",
     [
@@ -222,6 +226,7 @@ def _odd(true_caption: str) -> sheet.Retrieved:
     return sheet.Retrieved(torch.rand(3, 20, 90), ODD, scores, right, true_caption, 4, 9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("true_caption", ODD)
 def test_long_and_odd_captions_stay_on_their_card(true_caption) -> None:
     with warnings.catch_warnings():

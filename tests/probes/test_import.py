@@ -6,6 +6,8 @@ import pkgutil
 import subprocess
 import sys
 
+import pytest
+
 from intrinsic_clip import loggers, probes
 
 SCRIPT = """
@@ -57,6 +59,7 @@ print(json.dumps({"changes": changes, "importing matplotlib": importing_matplotl
 """
 
 
+@pytest.mark.slow
 def test_importing_changes_no_global_state_and_does_not_import_matplotlib() -> None:
     modules = [
         module.name

@@ -59,6 +59,7 @@ def test_on_a_module_that_knows_nothing_of_this_package(tmp_path) -> None:
 CONFIG = ["+probes.norm._target_=helpers.mean_norm_probe.MeanNormProbe", "+probes.norm.every_n_epochs=3"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("replicates", ["null", "2"])
 def test_in_a_config(tmp_path, compose, replicates) -> None:
     metrics = train(compose(*CONFIG, "+probes.norm.in_sample=true", f"replicates={replicates}"))["metrics"]
@@ -73,6 +74,7 @@ def test_in_a_config(tmp_path, compose, replicates) -> None:
     assert written["mean_norm/x"]["values"] == pytest.approx(written["relative_norm/x"]["values"])
 
 
+@pytest.mark.slow
 def test_an_error_in_measure_is_nan_with_a_reason_and_one_warning(tmp_path, compose, monkeypatch) -> None:
     def fail(self, embeddings):
         raise RuntimeError("no norm\ntoday")

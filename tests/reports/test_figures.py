@@ -93,6 +93,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "outputs"
 
 
+@pytest.mark.slow
 def test_all_that_has_been_run_is_drawn_and_nothing_trained(finished, command_line, capsys) -> None:
     before = files_below(finished)
     assert command_line("figures", f"output_dir={finished}", "to=drawn") == 0
@@ -107,6 +108,7 @@ def test_all_that_has_been_run_is_drawn_and_nothing_trained(finished, command_li
     assert re.findall(r"^## (\w+)$", page, re.MULTILINE) == list(FIGURES)
 
 
+@pytest.mark.slow
 def test_every_panel_is_labelled_and_shows_something(finished) -> None:
     modules = {name: importlib.import_module(f"intrinsic_clip.paper_figures.{name}") for name in FIGURES}
     experiments = {e for m in modules.values() for e in (*m.EXPERIMENTS, *getattr(m, "OPTIONAL", ()))}
@@ -147,12 +149,14 @@ def test_lines_and_bands_are_the_numbers_of_the_runs(finished) -> None:
     assert [line.get_ydata()[0] for line in dimension.lines if line.get_label() == "k* = 5"] == [5]
 
 
+@pytest.mark.slow
 def test_drawing_leaves_matplotlib_as_it_was(finished, command_line) -> None:
     before = matplotlib.rcParams.copy()
     assert command_line("figures", "synthetic_linear", f"output_dir={finished}", "to=drawn") == 0
     assert matplotlib.rcParams.copy() == before
 
 
+@pytest.mark.slow
 def test_what_is_missing_comes_with_its_command(tmp_path, finished, command_line, capsys) -> None:
     (tmp_path / "outputs").mkdir()
     (tmp_path / "outputs" / "cosine").symlink_to(finished / "cosine")
@@ -256,6 +260,7 @@ def test_wrong_input(tmp_path, command_line, capsys, arguments, complaint) -> No
     assert files_below(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_the_size_is_that_of_most_of_a_figure(tmp_path, finished, command_line, capsys) -> None:
     """Two data sets at size=smoke and one of them also at size=paper: one figure wants both, the other's is larger."""
     for name in ("synthetic_linear", "synthetic_independent"):

@@ -4,10 +4,12 @@ import base64
 import re
 
 import numpy as np
+import pytest
 
 from helpers.shared_latent import QUICK, shared_latent
 
 
+@pytest.mark.slow
 def test_page_is_whole_in_itself(command_line, tmp_path) -> None:
     x, y = shared_latent(600, 0.1, 0.1)
     np.save("<b>&.npy", x)

@@ -14,6 +14,8 @@ from helpers.shared_latent import shared_latent
 from intrinsic_clip.measure import measure_embeddings
 from intrinsic_clip.reports.measurement_picture import draw
 
+pytestmark = pytest.mark.slow
+
 CONFIG = {"run": None, "data": None, "encoder": None, "x": "image.npy", "y": "text.npy"}
 BACKEND = """
 import matplotlib

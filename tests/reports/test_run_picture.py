@@ -91,6 +91,7 @@ def test_several_output_dimensions_are_the_horizontal_axis() -> None:
     assert figure.get_suptitle() == "demo, seed 3"
 
 
+@pytest.mark.slow
 def test_a_picture_is_written_without_pyplot_and_without_a_choice_of_backend(tmp_path) -> None:
     history().to_csv(tmp_path / results.METRICS, index=False)
     code = (

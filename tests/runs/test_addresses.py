@@ -61,6 +61,7 @@ def _embeddings(folder: Path, seed: int) -> list[str]:
     return ["data=embeddings", f"data.x={folder}/x.npy", f"data.y={folder}/y.npy", "data.n_train=200"]
 
 
+@pytest.mark.slow
 def test_files_rewritten_under_their_names_are_another_run(tmp_path, compose, capsys) -> None:
     overrides = [
         *_embeddings(tmp_path, 0),
@@ -86,6 +87,7 @@ def test_files_moved_are_the_same_run(tmp_path, compose) -> None:
     assert here == there
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changed", ["labels.csv", "captions.csv", "0.png"])
 def test_labels_captions_and_images_count(tmp_path, compose, changed) -> None:
     overrides = _embeddings(tmp_path, 0)

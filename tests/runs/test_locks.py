@@ -33,6 +33,7 @@ def test_the_text_of_a_dead_process_does_not_lock(tmp_path) -> None:
     assert not left_behind(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_second_process_waits_for_no_one_and_a_killed_one_blocks_no_one(
     tmp_path, command_line, capsys
 ) -> None:
@@ -53,6 +54,7 @@ def test_a_second_process_waits_for_no_one_and_a_killed_one_blocks_no_one(
     second.communicate()
 
 
+@pytest.mark.slow
 def test_who_waited_for_another_process_finds_the_run_done(tmp_path, compose, monkeypatch, capsys) -> None:
     from intrinsic_clip.training import train
 

@@ -12,6 +12,8 @@ from intrinsic_clip.config.resolve import resolve
 from intrinsic_clip.runs import addresses, results, tidy_table, versions
 from intrinsic_clip.training.train import train
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_address_is_the_content(compose) -> None:
     def address(*overrides: str) -> str:

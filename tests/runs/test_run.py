@@ -41,6 +41,7 @@ def representations(
     return arrays
 
 
+@pytest.mark.slow
 def test_a_trained_run_is_read_whole(tmp_path, compose) -> None:
     returned = train(compose("data.n_test=60"))
     (folder,) = tmp_path.glob("outputs/custom/*")

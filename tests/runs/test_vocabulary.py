@@ -33,6 +33,7 @@ def measured() -> list[str]:
     return list(measure_embeddings(z + 0.1 * noise[0], z + 0.1 * noise[1], z)["metrics"])
 
 
+@pytest.mark.slow
 def test_all_numbers_of_a_full_run_are_declared_under_titles_of_their_own(compose) -> None:
     names = list(train(compose("probes=full", "trainer.max_epochs=2", "data.n_test=120"))["metrics"])
     kinds = {name.partition("/")[0] for name in names}

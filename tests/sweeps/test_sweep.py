@@ -23,6 +23,8 @@ from intrinsic_clip.runs.locks import held
 from intrinsic_clip.sweeps.compose import Composer
 from intrinsic_clip.training import composed
 
+pytestmark = pytest.mark.slow
+
 SIX = ["--multirun", "encoder.output_dim=3,6", "seed=0,1,2"]
 TWO = ["--multirun", "seed=0,1"]
 SMALL = ["size=smoke", "replicates=null", "logger=csv", "progress=false", "threads=1", "probes=default"]

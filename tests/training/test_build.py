@@ -21,6 +21,7 @@ def files(tmp_path) -> list[str]:
     return ["data=embeddings", f"data.x={tmp_path}/x.npy", f"data.y={tmp_path}/y.npy", *sizes]
 
 
+@pytest.mark.slow
 def test_a_run_is_built_and_its_files_are_read_once(compose, files, monkeypatch) -> None:
     from intrinsic_clip.data.features import feature_files
 

@@ -12,6 +12,8 @@ from helpers.tiny_runs import LONGER, TINY, start, wait_for, without_time
 from intrinsic_clip.runs import results
 from intrinsic_clip.training.train import train
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(("signal_number", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
 def test_killed_and_started_again_ends_with_the_same_numbers(tmp_path, compose, signal_number, code) -> None:

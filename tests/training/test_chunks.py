@@ -34,6 +34,7 @@ def test_out_of_memory_says_what_takes_less(tmp_path, compose, monkeypatch) -> N
         train(compose())
 
 
+@pytest.mark.slow
 def test_the_setting_is_no_part_of_the_address(tmp_path, compose) -> None:
     few = ("replicates=2", "trainer.max_epochs=1")
     first = train(compose(*few, "replicates_per_chunk=1"))

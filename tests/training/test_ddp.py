@@ -10,6 +10,8 @@ import pytest
 from helpers.tiny_runs import TINY, files_below
 from intrinsic_clip.training.train import train
 
+pytestmark = pytest.mark.slow
+
 TWO = ["trainer=ddp", "trainer.accelerator=cpu"]
 
 

@@ -87,6 +87,7 @@ def in_double_precision() -> Iterator[None]:
     torch.set_default_dtype(torch.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_double_precision")  # Adam magnifies the rounding of gradients near zero
 @pytest.mark.parametrize("name", ["population", "cosine"])
 def test_training_in_blocks_is_the_protocol(name: str) -> None:

@@ -91,6 +91,7 @@ def test_logits_are_float32_where_encoders_are_not(similarity: type[nn.Module]) 
     assert all(parameter.dtype == torch.float32 for parameter in module.parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk", [None, 10])
 @pytest.mark.parametrize("similarity", SIMILARITIES)
 def test_loss_and_gradients_are_not_rounded(similarity: type[nn.Module], chunk: int | None) -> None:
@@ -102,6 +103,7 @@ def test_loss_and_gradients_are_not_rounded(similarity: type[nn.Module], chunk: 
         torch.testing.assert_close(ours, expected, rtol=0, atol=0)
 
 
+@pytest.mark.slow
 def test_a_run_in_mixed_precision_ends_near_the_full_one(compose) -> None:
     full, mixed = (
         train(compose(f"trainer.precision={precision}"))["metrics"] for precision in ("32-true", "bf16-mixed")

@@ -15,6 +15,8 @@ from intrinsic_clip.runs.spec import RunSpec
 from intrinsic_clip.training.build import build
 from intrinsic_clip.training.train import train
 
+pytestmark = pytest.mark.slow
+
 # Enough rows and small steps: rounding then grows by no more than a hundredfold in 320 steps.
 CALM = ["data.n_train=2048", "data.n_append=256", "optimizer.lr=1e-4", "trainer.max_epochs=10", "threads=1"]
 DIMS = "encoder.output_dim=[4,6]"
@@ -92,8 +94,10 @@ def test_a_lone_run_is_replicate_0(compose) -> None:
 
 
 def test_chunks_end_as_the_whole(tmp_path, compose) -> None:
-    whole = train(compose(*CALM, "replicates=3", DIMS))
-    chunked = train(compose(*CALM, "replicates=3", DIMS, "replicates_per_chunk=1", "output_dir=chunked"))
+    # Fewer epochs than elsewhere: on some processors rounding grows beyond a hundredfold here in 320 steps.
+    asked = (*CALM, "replicates=3", DIMS, "trainer.max_epochs=6")
+    whole = train(compose(*asked))
+    chunked = train(compose(*asked, "replicates_per_chunk=1", "output_dir=chunked"))
     _assert_same(chunked, whole)
     folder, other = (next(tmp_path.glob(f"{top}/custom/*")) for top in ("outputs", "chunked"))
     assert folder.name == other.name

@@ -30,8 +30,7 @@ SECTIONS: dict[str, list[list[str]]] = {  # section → charts → metrics
     ],
     "temperature": [["temperature"], ["loss"], ["information/infonce_bound"]],
     "matching": [
-        _lines(f"{kind}/{name}", DIRECTIONS)
-        for kind in ("matching", "retrieval")
+        [*_lines(f"matching/{name}", DIRECTIONS), *_lines(f"retrieval/{name}", DIRECTIONS)]
         for name in ("top_1", "top_0.5pct", "median_rank")
     ],
     "similarities": [

@@ -134,6 +134,7 @@ def test_labels_that_lack_a_class() -> None:
         read_labels(Path("gaps.csv"), Key("a"))
 
 
+@pytest.mark.slow
 def test_they_train(compose) -> None:
     from intrinsic_clip.training.train import train
 
@@ -144,6 +145,7 @@ def test_they_train(compose) -> None:
     assert metrics["matching/top_1/x_to_y"]["mean"] > 0.1  # chance: 0.017
 
 
+@pytest.mark.slow
 def test_bad_input_writes_nothing(command_line, tmp_path: Path, capsys) -> None:
     before = files_below(tmp_path)
     assert command_line("train", "data=embeddings", "data.x=x.npy", "data.y=y.npy", "data.n_test=900") == 2

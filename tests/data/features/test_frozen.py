@@ -12,6 +12,8 @@ from intrinsic_clip.data.openclipart import OpenClipArt
 from intrinsic_clip.encoders.open_clip import OpenClip
 from intrinsic_clip.errors import ConfigError
 
+pytestmark = pytest.mark.slow
+
 SIZES = {"n_train": 40, "n_append": 4, "n_test": 16, "batch_size": 20}
 SMALL = [f"data.{key}={value}" for key, value in SIZES.items()] + ["probes.dimension.k=5"]
 CACHED = ["data=openclipart", "features=cached", "features.model=tiny", *SMALL]

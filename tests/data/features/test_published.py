@@ -86,6 +86,7 @@ def test_missing_files_are_named(tmp_path) -> None:
         read(PublishedFeatures(str(tmp_path / "absent"), **SIZES))
 
 
+@pytest.mark.slow
 def test_from_the_command_line(command_line, tmp_path) -> None:
     images_and_texts(tmp_path / "imagenetv2", True)
     sizes = [f"data.{key}={value}" for key, value in SIZES.items() if value is not None]

@@ -81,6 +81,7 @@ def test_bad_samples_are_skipped_and_reported(tmp_path: Path, capsys) -> None:
     assert report.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_too_many_bad_samples_stop_the_run(tmp_path: Path, command_line, capsys) -> None:
     make(tmp_path / "photos", 60)
     for way in range(24):

@@ -163,6 +163,7 @@ def test_corrupt_files_by_the_dozen(tmp_path: Path, capsys) -> None:
     assert "30 of 60 samples skipped: 30 corrupt image" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", ["coco", "flickr30k", "imagenetv2", "yfcc", "captions_folder"])
 def test_a_missing_folder_is_named_on_the_command_line(source: str, command_line, tmp_path, capsys) -> None:
     assert command_line("train", f"data={source}", "data.folder=absent") == 2

@@ -16,6 +16,8 @@ from helpers.two_streams import SIZES
 from intrinsic_clip.data.streams.epochs import Epochs
 from intrinsic_clip.data.streams.webdataset import WebDatasetShards
 
+pytestmark = pytest.mark.slow
+
 UNEVEN = [30, 3, 11, 17, 2, 7, 30]  # less the 12 held out, eleven batches of 8
 SCRIPT = Path(__file__).parents[2] / "helpers" / "two_streams.py"
 

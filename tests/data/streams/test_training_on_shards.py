@@ -14,6 +14,8 @@ from helpers.tar_files import place_in, write_shards
 from helpers.tiny_runs import files_below, start, tiny_open_clip, wait_for
 from intrinsic_clip.runs import results
 
+pytestmark = pytest.mark.slow
+
 DATA = [
     "data=webdataset",
     "data.n_append=8",

@@ -63,6 +63,7 @@ def test_captions_belong_to_the_pairs_held_out(shards: str) -> None:
     assert data.examples(torch.tensor([3])).captions == data.read_captions("test")[3:4]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")
 @pytest.mark.parametrize("workers", [0, 2, 7])
 def test_an_epoch_holds_every_pair_once_and_none_held_out(shards: str, workers: int) -> None:
@@ -132,6 +133,7 @@ def test_other_damage(tmp_path: Path) -> None:
         assert len(skipped) == 1, name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", BAD)
 def test_bad_samples_are_called_what_they_are(tmp_path: Path, damage: str, capsys) -> None:
     members, reason = BAD[damage]
@@ -231,6 +233,7 @@ def test_a_pattern_from_the_command_line(command_line, tmp_path: Path, capsys) -
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_the_shipped_set_is_a_shard() -> None:
     data = read(
         WebDatasetShards(str(FOLDER / "images.tar"), n_append=10, n_test=50, labels=["category"], workers=0)
@@ -256,6 +259,7 @@ class Sum(LightningModule):
         return torch.optim.SGD(self.parameters(), 0.1)
 
 
+@pytest.mark.slow
 def test_a_resumed_training_sees_what_the_whole_one_does(shards: str, tmp_path: Path) -> None:
     def fit(epochs: int, checkpoint: str | None = None) -> Sum:
         module, quiet = Sum(), {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}

@@ -21,6 +21,8 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 from intrinsic_clip.reports.page.document import asset
 from intrinsic_clip.reports.page.write import SCRIPTS, report
 
+pytestmark = pytest.mark.slow
+
 CHROMIUM, DRIVER = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(
     not (CHROMIUM and DRIVER), reason="Chromium is not installed: apt-get install chromium chromium-driver"

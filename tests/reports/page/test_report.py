@@ -65,6 +65,7 @@ def edit(folder: Path, **changes: Any) -> None:
     (folder / "results.json").write_text(json.dumps(results | changes))
 
 
+@pytest.mark.slow
 def test_every_final_number_of_every_run_is_in_the_page(sweep, tmp_path) -> None:
     data = embedded(report(sweep, tmp_path / "page.html"))
     assert data["axes"] == ["encoder.output_dim", "data.noise"]
@@ -104,6 +105,7 @@ def test_trajectories_are_those_of_the_metrics_file(sweep, tmp_path) -> None:
     assert data["trajectories"]["points"] is None
 
 
+@pytest.mark.slow
 def test_long_curves_are_thinned_and_the_page_says_so(lone, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(trajectories, "POINTS", 20)
     data = embedded(report(lone, tmp_path / "page.html"))
