@@ -98,6 +98,7 @@ def _retrieved(folder: Path, monkeypatch, data: PairedData, module: ContrastiveM
 
 @pytest.mark.parametrize("similarity", [CosineSimilarity, PopulationSimilarity])
 @pytest.mark.parametrize("max_samples", [10_000, 20])
+@pytest.mark.slow
 def test_the_captions_of_the_largest_cosines(tmp_path, monkeypatch, similarity, max_samples) -> None:
     data = OpenClipArt(**SIZES)
     module = _module(data, similarity())
@@ -170,6 +171,7 @@ def test_nothing_without_pictures(tmp_path) -> None:
     assert files_below(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_what_is_not_finite_is_a_warning(tmp_path) -> None:
     data = OpenClipArt(**SIZES)
     module = _module(data)
@@ -180,6 +182,7 @@ def test_what_is_not_finite_is_a_warning(tmp_path) -> None:
     assert files_below(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_wandb_gets_a_table(tmp_path, monkeypatch) -> None:
     import wandb
 

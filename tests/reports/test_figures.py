@@ -24,6 +24,8 @@ from intrinsic_clip.paper_figures import FIGURES, published_code, sweeps, synthe
 from intrinsic_clip.paper_figures.finished_runs import FinishedRuns, read_runs
 from intrinsic_clip.runs import tidy_table
 
+pytestmark = pytest.mark.slow
+
 SMOKE = ["size=smoke", "logger=csv", "progress=false", "threads=1"]
 # The sweeps of single settings are shortened: what they sweep over, the command line may say.
 SHORTENED = {
@@ -93,7 +95,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "outputs"
 
 
-@pytest.mark.slow
 def test_all_that_has_been_run_is_drawn_and_nothing_trained(finished, command_line, capsys) -> None:
     before = files_below(finished)
     assert command_line("figures", f"output_dir={finished}", "to=drawn") == 0
@@ -108,7 +109,6 @@ def test_all_that_has_been_run_is_drawn_and_nothing_trained(finished, command_li
     assert re.findall(r"^## (\w+)$", page, re.MULTILINE) == list(FIGURES)
 
 
-@pytest.mark.slow
 def test_every_panel_is_labelled_and_shows_something(finished) -> None:
     modules = {name: importlib.import_module(f"intrinsic_clip.paper_figures.{name}") for name in FIGURES}
     experiments = {e for m in modules.values() for e in (*m.EXPERIMENTS, *getattr(m, "OPTIONAL", ()))}
@@ -149,14 +149,12 @@ def test_lines_and_bands_are_the_numbers_of_the_runs(finished) -> None:
     assert [line.get_ydata()[0] for line in dimension.lines if line.get_label() == "k* = 5"] == [5]
 
 
-@pytest.mark.slow
 def test_drawing_leaves_matplotlib_as_it_was(finished, command_line) -> None:
     before = matplotlib.rcParams.copy()
     assert command_line("figures", "synthetic_linear", f"output_dir={finished}", "to=drawn") == 0
     assert matplotlib.rcParams.copy() == before
 
 
-@pytest.mark.slow
 def test_what_is_missing_comes_with_its_command(tmp_path, finished, command_line, capsys) -> None:
     (tmp_path / "outputs").mkdir()
     (tmp_path / "outputs" / "cosine").symlink_to(finished / "cosine")
@@ -260,7 +258,6 @@ def test_wrong_input(tmp_path, command_line, capsys, arguments, complaint) -> No
     assert files_below(tmp_path) == []
 
 
-@pytest.mark.slow
 def test_the_size_is_that_of_most_of_a_figure(tmp_path, finished, command_line, capsys) -> None:
     """Two data sets at size=smoke and one of them also at size=paper: one figure wants both, the other's is larger."""
     for name in ("synthetic_linear", "synthetic_independent"):

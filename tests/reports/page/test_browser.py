@@ -21,12 +21,10 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 from intrinsic_clip.reports.page.document import asset
 from intrinsic_clip.reports.page.write import SCRIPTS, report
 
-pytestmark = pytest.mark.slow
-
 CHROMIUM, DRIVER = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    not (CHROMIUM and DRIVER), reason="Chromium is not installed: apt-get install chromium chromium-driver"
-)
+INSTALLED = bool(CHROMIUM and DRIVER)
+HINT = "Chromium is not installed: apt-get install chromium chromium-driver"
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not INSTALLED, reason=HINT)]
 FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
     "--disable-background-networking", "--disable-component-update",

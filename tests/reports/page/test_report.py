@@ -17,6 +17,8 @@ from intrinsic_clip.reports.page import trajectories
 from intrinsic_clip.reports.page.document import document
 from intrinsic_clip.reports.page.write import report
 
+pytestmark = pytest.mark.slow
+
 
 class Scripts(HTMLParser):
     """Attributes and text of each script, as a browser parses them."""
@@ -65,7 +67,6 @@ def edit(folder: Path, **changes: Any) -> None:
     (folder / "results.json").write_text(json.dumps(results | changes))
 
 
-@pytest.mark.slow
 def test_every_final_number_of_every_run_is_in_the_page(sweep, tmp_path) -> None:
     data = embedded(report(sweep, tmp_path / "page.html"))
     assert data["axes"] == ["encoder.output_dim", "data.noise"]
@@ -105,7 +106,6 @@ def test_trajectories_are_those_of_the_metrics_file(sweep, tmp_path) -> None:
     assert data["trajectories"]["points"] is None
 
 
-@pytest.mark.slow
 def test_long_curves_are_thinned_and_the_page_says_so(lone, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(trajectories, "POINTS", 20)
     data = embedded(report(lone, tmp_path / "page.html"))
