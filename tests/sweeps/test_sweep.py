@@ -217,7 +217,7 @@ def test_launchers_do_the_same_work_and_survive_a_killed_worker(
     said = capsys.readouterr()
     if killed:
         assert re.search(r"\n\d runs: \d done, 1 failed\n", said.out)
-        assert re.search(r"\n  failed +seed=1 +.*ended without a word \(killed\?\)", said.out)
+        assert re.search(r"\n  failed +seed=1 +.*ended without an error message \(killed\?\)", said.out)
         assert "Traceback" not in said.err
         shutil.rmtree(next(tmp_path.glob("parallel/custom/*/lock")).parent)
     pd.testing.assert_frame_equal(
