@@ -1,4 +1,4 @@
-"""A sweep repeats nothing, survives failures and kills, and says what became of each run."""
+"""A sweep repeats nothing, survives failures and kills, and reports the outcome of each run."""
 
 import os
 import random
@@ -43,7 +43,7 @@ class Bomb(Callback):
 
 
 def _table(folder: Path) -> pd.DataFrame:
-    """What collect finds, without what may differ between two sweeps."""
+    """Return the table of `collect` without the columns that may differ between two sweeps."""
     table = tidy_table.collect(folder).drop(columns=["output_dir", "progress", "threads"])
     table["run"] = [Path(run).name for run in table["run"]]
     return table.sort_values(["run", "metric", "replicate"], ignore_index=True)

@@ -1,4 +1,4 @@
-"""The report's numbers are those of the runs, whatever they are called and whatever is missing."""
+"""The report's numbers are those of the runs, under any names and with parts missing."""
 
 import json
 import math
