@@ -1,4 +1,4 @@
-"""Time intrinsic dimension beside scikit-dimension, on the same cores and threads in one run.
+"""Compare the speed of intrinsic dimension with scikit-dimension's, on the same cores and threads in one run.
 
     python benchmarks/dimension_speed.py [--rounds 3] [--threads 1 2]
 

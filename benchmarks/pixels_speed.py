@@ -1,12 +1,12 @@
-"""Compare a training on pixels with its towers on random numbers, in pairs per second: do the data slow it?
+"""Compare the speed of training on pixels with that of its towers alone, in pairs per second.
 
     python benchmarks/pixels_speed.py [--rounds 7] [--threads 1] [overrides of experiment=openclipart_pixels …]
 
 towers    forward, loss, backward and optimizer step of the towers alone, without augmentation, on one random batch
 training  the same towers by `trainer.fit`: batches of the shipped pictures and captions, augmentation, metrics file
 
-An epoch of each in turn, on the GPU where there is one. The ratio is the median over the rounds. On a CPU seconds are
-those that this process had of it, so that whatever else runs on the machine does not count.
+An epoch of each in turn, on the GPU where there is one. The ratio is the median over the rounds. On a CPU, time
+is the CPU time of this process, so that other programs do not count.
 """
 
 import argparse

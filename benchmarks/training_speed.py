@@ -5,7 +5,7 @@
 Per replicate and step, in milliseconds, for the paper's synthetic setting (10,000 pairs of 20 + 20 dimensions):
 
 floor      the FLOPs of a step, counted by PyTorch, over the rate of its matrix products alone, measured first
-plain      one replicate as the protocol says it: a Python loop, all append rows, one Adam per part, nothing else
+plain      one replicate by the paper's protocol: a Python loop, all append rows, one Adam per part, nothing else
 step       our step in a bare loop, on the same data
 fit        the same steps by `trainer.fit`, with all default probes and the metrics file
 fit + W&B  and with W&B offline; Lightning is its share of a fit
@@ -237,8 +237,8 @@ def print_gpu() -> None:
 
 def _build(overrides: list[str]) -> Built:
     with hydra.initialize_config_dir(str(config.conf_folder()), version_base="1.3"):
-        asked = ["experiment=synthetic_linear", "compile=true", *overrides]
-        cfg = hydra.compose("train", overrides=asked)
+        overrides = ["experiment=synthetic_linear", "compile=true", *overrides]
+        cfg = hydra.compose("train", overrides=overrides)
     training = build(RunSpec.of(cfg))
     return training.data, training.module, training.probes
 

@@ -1,4 +1,4 @@
-"""Run a verb of intrinsic-clip or, without arguments, train and draw every figure that needs no files at size=smoke.
+"""Run a verb or, without arguments, train and draw at size=smoke every figure that needs no files.
 
 Everything runs in this one process: as the first process of its container it receives Ctrl-C, which a shell in its
 place would not pass on.
@@ -8,7 +8,7 @@ import sys
 
 from intrinsic_clip.cli.program import main
 
-LEFT_OUT = "demo,citeseq*,imagenetv2,yfcc,openclipart_pixels"  # shown in no figure, or in need of files
+LEFT_OUT = "demo,citeseq*,imagenetv2,yfcc,openclipart_pixels"  # not shown in a figure, or needs files
 SMOKE = (
     ["train", "--multirun", f"experiment=glob(*,exclude=[{LEFT_OUT}])", "size=smoke"],
     ["figures"],

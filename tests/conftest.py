@@ -17,7 +17,7 @@ from intrinsic_clip import config
 
 @pytest.fixture(autouse=True)
 def _away_from_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs write to ./outputs: give each test its own folder, and W&B no network."""
+    """Give each test its own folder, since runs write to ./outputs, and W&B no network."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WANDB_MODE", "offline")
 

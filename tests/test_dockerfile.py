@@ -1,4 +1,4 @@
-"""Check the Dockerfile without a container engine: its inputs exist, are enough to build from, and run what they say.
+"""Check the Dockerfile without a container engine: inputs, versions and entry point.
 
 Building the image is not tested here; docs/how-to/containers.md says when and how it was built and run.
 """
@@ -70,7 +70,7 @@ def test_the_ignore_file_admits_what_is_copied_and_nothing_else() -> None:
 
 
 def test_versions_are_those_of_the_lock_file() -> None:
-    """Every `pip install` is held to it, and none names a version of its own."""
+    """Check that the lock file constrains each `pip install`, and that none names a version of its own."""
     assert "PIP_CONSTRAINT=/build/constraints.txt" in DOCKERFILE
     assert re.search(r"^WORKDIR /build$", DOCKERFILE, re.MULTILINE)
     installs = re.findall(r"pip install (.*?)(?:&&|$)", DOCKERFILE, re.MULTILINE)

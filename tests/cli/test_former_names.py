@@ -1,4 +1,4 @@
-"""The verb `measure` under its former name, `probe`."""
+"""Test the verb `measure` under its former name, `probe`."""
 
 import numpy as np
 import pytest

@@ -47,7 +47,7 @@ def test_a_sweep_with_one_bad_run_starts_none(command_line, capsys, tmp_path) ->
 def test_unknown_verb(command_line, capsys) -> None:
     assert command_line("trian") == 2
     verbs = "train, measure, figures, dashboard, report"
-    assert capsys.readouterr().err == f"intrinsic-clip: trian: no such verb; there is {verbs}\n"
+    assert capsys.readouterr().err == f"intrinsic-clip: trian: no such verb; choose from {verbs}\n"
 
 
 def test_help_shows_groups_and_what_they_hold(command_line, capsys) -> None:

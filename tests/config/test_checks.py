@@ -30,7 +30,7 @@ WRONG = {
     "data.n_append=0": "data.n_append=0: the population norm needs at least 1 row",
     "probes.dimension.k=100": "probes.dimension.k=100: must be less than the 100 test rows",
     "probes.dimension.k=1": "probes.dimension.k=1: input should be greater than or equal to 2",
-    "probes.dimension.estimators=[mle,tonn]": "there is no estimator tonn; there is mle, twonn, gride",
+    "probes.dimension.estimators=[mle,tonn]": "there is no estimator tonn; choose from mle, twonn, gride",
     "probes.matching.ks=[1,100]": "probes.matching.ks=100: must be less than the 100 test rows",
     "probes.matching.alphas=[1.5]": "input should be less than or equal to 1",
     "optimizer.lr=fast": 'optimizer.lr="fast": input should be a valid number',

@@ -39,18 +39,18 @@ def samples() -> list:
 def test_size_and_licence(samples) -> None:
     assert sum(path.stat().st_size for path in FOLDER.glob("*") if path.is_file()) < 25e6
     assert len(samples) == 2704
-    assert not any("gpl" in known["licence"].lower() for _, known in samples)
-    assert all("ublic" in known["licence"] or not known["licence"] for _, known in samples)
+    assert not any("gpl" in metadata["licence"].lower() for _, metadata in samples)
+    assert all("ublic" in metadata["licence"] or not metadata["licence"] for _, metadata in samples)
 
 
 def test_titles_captions_and_categories(samples) -> None:
-    titles = Counter(known["title"].lower() for _, known in samples)
+    titles = Counter(metadata["title"].lower() for _, metadata in samples)
     assert max(titles.values()) <= TITLE_REPEATS
-    captions = [known["caption"] for _, known in samples]
+    captions = [metadata["caption"] for _, metadata in samples]
     assert len(set(captions)) == len(captions)
     assert all(3 <= len(caption) <= 700 and "\n" not in caption for caption in captions)
     assert not any("hash(" in caption.lower() or "@" in caption for caption in captions)
-    assert len({known["category"] for _, known in samples}) == 22
+    assert len({metadata["category"] for _, metadata in samples}) == 22
 
 
 @pytest.mark.slow
@@ -72,7 +72,7 @@ def test_features_belong_to_the_tar_row_by_row(samples) -> None:
         header = file.metadata()
     for level, plural in (("category", "categories"), ("subcategory", "subcategories")):
         names = json.loads(header[plural])
-        assert [names[i] for i in features[level].tolist()] == [known[level] for _, known in samples]
+        assert [names[i] for i in features[level].tolist()] == [metadata[level] for _, metadata in samples]
     import hashlib
 
     assert header["images.tar"] == hashlib.sha256((FOLDER / "images.tar").read_bytes()).hexdigest()
@@ -189,8 +189,8 @@ def test_captions() -> None:
 
 
 def test_junk_keywords() -> None:
-    given = ["Bird", "hash(0x866e640)", "0x8863bcc", "hash", "", "unsorted", "2600", "bird", "united_nations"]
-    assert clean_keywords(given) == ["bird", "united nations"]
+    words = ["Bird", "hash(0x866e640)", "0x8863bcc", "hash", "", "unsorted", "2600", "bird", "united_nations"]
+    assert clean_keywords(words) == ["bird", "united nations"]
 
 
 def test_pictures_lie_centred_on_white(tmp_path: Path) -> None:

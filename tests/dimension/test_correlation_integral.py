@@ -1,3 +1,5 @@
+"""Test the correlation dimension against scikit-dimension, and its error, bounds of memory and bad input."""
+
 import numpy as np
 import pytest
 import skdim

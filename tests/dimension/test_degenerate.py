@@ -1,4 +1,4 @@
-"""Every estimator on points that are few, repeated, not finite or of one dimension."""
+"""Test every estimator on points that are few, repeated, not finite or of one dimension."""
 
 import warnings
 from collections.abc import Callable

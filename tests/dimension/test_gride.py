@@ -1,3 +1,5 @@
+"""Test Gride against scikit-dimension, its curve over scales, its standard error, ties and bad input."""
+
 import numpy as np
 import pytest
 import skdim

@@ -1,3 +1,5 @@
+"""Test the rank of Jacobians: maps of known rank, torch.autograd as reference, any encoder, masked outputs."""
+
 import copy
 import math
 import warnings

@@ -1,3 +1,5 @@
+"""Test the input directions that carry a known latent."""
+
 import math
 
 import pytest

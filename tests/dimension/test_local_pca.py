@@ -1,3 +1,5 @@
+"""Test local PCA and its criteria against scikit-dimension, and degenerate spectra."""
+
 import numpy as np
 import pytest
 import skdim

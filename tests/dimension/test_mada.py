@@ -1,3 +1,5 @@
+"""Test MADA against scikit-dimension, ties and bad input."""
+
 import numpy as np
 import pytest
 import skdim

@@ -1,3 +1,5 @@
+"""Test the method of moments against scikit-dimension, and bad input."""
+
 import numpy as np
 import pytest
 import skdim

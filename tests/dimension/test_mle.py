@@ -1,3 +1,5 @@
+"""Test the MLE against scikit-dimension, its standard error, invariances and degenerate points."""
+
 from contextlib import nullcontext
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Test exact nearest neighbours against brute force, with large offsets, duplicates and missing values."""
+
 import math
 from contextlib import nullcontext
 

@@ -114,7 +114,7 @@ def test_wrong_names(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="must name each estimator once"):
         registry.check_names(["mle", "mle"])
     with pytest.raises(
-        ValueError, match=r"no estimator tonn; there is mle, twonn, .*scikit-dimension .*DANCo"
+        ValueError, match=r"no estimator tonn; choose from mle, twonn, .*scikit-dimension .*DANCo"
     ):
         registry.check_names(["mle", "tonn"])
     monkeypatch.setitem(sys.modules, "skdim", None)

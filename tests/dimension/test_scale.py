@@ -1,3 +1,5 @@
+"""Test the dimension as a function of scale: plateaus, and curves over sample size."""
+
 import math
 
 import pytest

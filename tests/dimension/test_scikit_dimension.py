@@ -1,3 +1,5 @@
+"""Test the wrapper of scikit-dimension: its values, errors, failures and missing installation."""
+
 import sys
 
 import numpy as np

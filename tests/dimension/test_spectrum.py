@@ -1,3 +1,5 @@
+"""Test linear dimensions against scikit-dimension, scikit-learn and closed forms, with their standard errors."""
+
 import math
 import warnings
 from collections.abc import Callable

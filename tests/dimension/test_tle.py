@@ -1,3 +1,5 @@
+"""Test TLE against scikit-dimension, its independence of units, ties and outliers."""
+
 import numpy as np
 import pytest
 import skdim

@@ -1,3 +1,5 @@
+"""Test TwoNN against scikit-dimension, its standard error, invariances and degenerate points."""
+
 from contextlib import nullcontext
 
 import numpy as np

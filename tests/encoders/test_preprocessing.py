@@ -1,4 +1,4 @@
-"""Every encoder gives the same output for pixels as whole numbers and as floats in [0, 1]."""
+"""Test that encoders give the same output for pixels as whole numbers and as floats in [0, 1]."""
 
 import pytest
 import torch
@@ -42,7 +42,7 @@ def test_a_training_and_all_its_probes(tmp_path, compose) -> None:
 
     make(tmp_path / "photos", n=60)
     sizes = [override for override in TINY if not override.startswith("data.")]
-    found = [
+    completed = [
         train(
             compose(
                 *sizes,
@@ -65,5 +65,5 @@ def test_a_training_and_all_its_probes(tmp_path, compose) -> None:
         )["metrics"]
         for pixels in ("float", "uint8")
     ]
-    assert found[0] == found[1]
-    assert found[1]["jacobian/rank/x"]["mean"] > 0
+    assert completed[0] == completed[1]
+    assert completed[1]["jacobian/rank/x"]["mean"] > 0

@@ -34,7 +34,7 @@ class Service(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """Address for WANDB_BASE_URL."""
+        """Return the address for WANDB_BASE_URL."""
         return f"http://127.0.0.1:{self.server_address[1]}"
 
     def failing(self) -> Failure | None:

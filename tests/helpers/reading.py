@@ -15,7 +15,7 @@ def read(source: Source) -> Source:
 
 
 def check_read_once(source: PairedData, *paths: Path | str) -> None:
-    """Check that a source that was read needs its files and folders no more."""
+    """Check that a source that was read no longer opens its files and folders."""
     source.read()
     hidden = {Path(path): Path(path).with_name(f"{Path(path).name}.hidden") for path in paths}
     for path, elsewhere in hidden.items():

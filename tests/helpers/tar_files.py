@@ -43,7 +43,7 @@ def write_shard(
 
 
 def write_shards(folder: Path, sizes: Sequence[int], spoilt: frozenset[int] = frozenset()) -> str:
-    """Write shards of these many samples, all different; return the pattern that names them."""
+    """Write shards with these numbers of samples, all different; return the pattern that names them."""
     folder.mkdir()
     start = 0
     for shard, size in enumerate(sizes):

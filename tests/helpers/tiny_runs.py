@@ -1,4 +1,4 @@
-"""Small runs that the tests share, and how to compare what they leave."""
+"""Small runs that the tests share, and functions to compare their files and results."""
 
 import json
 import os
@@ -41,27 +41,27 @@ def start(folder: Path, *overrides: str) -> subprocess.Popen:
 
 
 def wait_for(folder: Path, pattern: str) -> Path:
-    """The first file that matches, once there is one."""
+    """Wait for a file that matches the pattern, and return it."""
     for _ in range(1200):
-        found = next(folder.glob(pattern), None)
-        if found:
-            return found
+        path = next(folder.glob(pattern), None)
+        if path:
+            return path
         time.sleep(0.05)
     raise AssertionError(f"{pattern} did not appear")
 
 
 def files_below(folder: Path) -> list[str]:
-    """Relative paths of all files, for a test that nothing was written."""
+    """Return the relative paths of all files, for tests that nothing was written."""
     return sorted(os.path.join(root, name) for root, _, names in os.walk(folder) for name in names)
 
 
 def without_time(results: dict[str, Any]) -> dict[str, Any]:
-    """Results without what may differ between two runs of the same config."""
+    """Return results without the parts that may differ between two runs of the same config."""
     return {key: value for key, value in results.items() if key not in ("timings", "versions")}
 
 
 def tiny_open_clip(folder: Path, **text: Any) -> None:
-    """A folder such as open_clip pushes to the hub, with a model that fits into a test."""
+    """Write a folder as open_clip pushes it to the hub, with a model small enough for tests."""
     import open_clip
     import torch
     from safetensors.torch import save_file

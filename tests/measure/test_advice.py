@@ -46,7 +46,8 @@ def test_advice_warns_where_recall_has_nothing_to_lose(command_line, capsys) -> 
     np.save("x.npy", x)
     assert command_line("measure", "x=x.npy", "y=x.npy", *QUICK) == 0
     assert (
-        "nearly every partner is found, so among more it may take more dimensions" in capsys.readouterr().out
+        "nearly every partner is found; among more rows, more dimensions may be needed"
+        in capsys.readouterr().out
     )
 
 
@@ -56,7 +57,7 @@ def test_advice_for_x_alone_says_what_it_does_not_know(command_line, capsys, tmp
     held = int(measurement["metrics"]["spectrum/components_99pct/x"])
     shown = capsys.readouterr().out
     assert f"advice: {held} of 64 principal components hold 99 % of the variance of x; intrinsic dim" in shown
-    assert "retrieval takes pairs to tell" in shown
+    assert "How few are enough for retrieval can be measured on pairs only" in shown
     assert not any("retrieval" in name or name.endswith("/y") for name in measurement["metrics"])
 
 

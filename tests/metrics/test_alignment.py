@@ -1,3 +1,5 @@
+"""Test alignment, modality gap and pair similarities against values by hand."""
+
 import math
 
 import pytest

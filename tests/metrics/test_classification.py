@@ -1,3 +1,5 @@
+"""Test classification accuracies against scikit-learn, ties and collapsed representations."""
+
 import math
 from collections.abc import Callable
 

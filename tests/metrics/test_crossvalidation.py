@@ -1,3 +1,5 @@
+"""Test cross-validation: folds, and predictions of rows that a model has not seen."""
+
 import pytest
 import torch
 

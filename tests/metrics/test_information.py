@@ -1,3 +1,5 @@
+"""Test the InfoNCE bound against cross-entropy and closed forms, with small temperatures."""
+
 import math
 
 import pytest

@@ -1,3 +1,5 @@
+"""Test matching accuracies and median ranks against values by hand, with ties and collapsed representations."""
+
 import math
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Test recovery of the latent against scikit-learn, and on latents that can or cannot be recovered."""
+
 import math
 from collections.abc import Callable
 

@@ -1,3 +1,5 @@
+"""Test retrieval with fewer dimensions: directions against scikit-learn, recall by hand, sufficient dimensions."""
+
 import math
 
 import numpy as np

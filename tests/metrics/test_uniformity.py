@@ -1,3 +1,5 @@
+"""Test uniformity against its definition and closed forms."""
+
 import math
 
 import numpy as np

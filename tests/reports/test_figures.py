@@ -49,7 +49,7 @@ TOWERS = [*FEW, "data.image_size=32", "features.model=tiny", "features.pretraine
 
 
 def write_cells(folder: Path) -> list[str]:
-    """RNA, protein and classes of cells as .csv; returns what names them."""
+    """Write RNA, protein and classes of cells as .csv; return the overrides that name them."""
     draw = np.random.default_rng(0)
     kinds = draw.integers(0, 4, 100)
     names = [f"AAAC{i}-1" for i in range(100)]
@@ -65,7 +65,7 @@ def write_cells(folder: Path) -> list[str]:
 
 
 def write_images(folder: Path) -> list[str]:
-    """Images in folders of 4 classes, and a table of captions; returns what names them for imagenetv2 and for yfcc."""
+    """Write images in folders of 4 classes and a table of captions; return overrides for imagenetv2 and yfcc."""
     for i in range(96):
         write_image(folder / "classes" / str(i % 4) / f"{i}.jpeg", i)
         write_image(folder / "images" / f"{i}.jpg", i)
@@ -79,7 +79,7 @@ def write_images(folder: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every experiment at size=smoke, those that need files on miniatures of them."""
+    """Run all experiments at size=smoke, on miniatures of the files that they need."""
     folder = tmp_path_factory.mktemp("smoke")
     cells, (classes, table) = write_cells(folder), write_images(folder)
     tiny_open_clip(folder / "tiny")

@@ -18,14 +18,14 @@ from intrinsic_clip.training.train import train
 
 
 def _targets() -> list[str]:
-    """Every `_target_` of this package in conf/."""
+    """Return the `_target_`s of this package in conf/."""
     nodes = [OmegaConf.to_container(OmegaConf.load(path)) for path in conf_folder().rglob("*.yaml")]
-    found = []
+    targets = []
     while nodes:
         node = nodes.pop()
         nodes += [part for part in node.values() if isinstance(part, dict)]
-        found.append(node.get("_target_", ""))
-    return sorted({target for target in found if target.startswith("intrinsic_clip.")})
+        targets.append(node.get("_target_", ""))
+    return sorted({target for target in targets if target.startswith("intrinsic_clip.")})
 
 
 def test_moving_a_class_keeps_the_address(compose) -> None:
@@ -96,14 +96,14 @@ def test_labels_captions_and_images_count(tmp_path, compose, changed) -> None:
     for name in ("captions.csv", "0.png"):
         (folder / name).write_text("before")
     (tmp_path / "labels.csv").write_text("before")
-    asked = {
+    arguments = {
         "labels.csv": [*overrides, f"+data.labels.class={tmp_path}/labels.csv"],
         "captions.csv": ["data=captions_folder", f"data.folder={folder}"],
         "0.png": ["data=captions_folder", f"data.folder={folder}"],
     }[changed]
-    before = fingerprint(resolve(compose(*asked)))
+    before = fingerprint(resolve(compose(*arguments)))
     (tmp_path / changed if changed == "labels.csv" else folder / changed).write_text("after")
-    assert fingerprint(resolve(compose(*asked))) != before
+    assert fingerprint(resolve(compose(*arguments))) != before
 
 
 def test_a_setting_that_names_no_file_is_itself(tmp_path) -> None:

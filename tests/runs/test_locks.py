@@ -1,4 +1,4 @@
-"""Two processes never write one run folder, and a lock that a crash leaves is none."""
+"""Two processes never write one run folder, and a lock that a crash left does not count."""
 
 import os
 import signal
@@ -60,10 +60,10 @@ def test_who_waited_for_another_process_finds_the_run_done(tmp_path, compose, mo
 
     whole = train.train(compose())
     capsys.readouterr()
-    found = train.results.read_completed
+    read_completed = train.results.read_completed
     answers = iter([None])  # as if the other had finished between the first look and the lock
     monkeypatch.setattr(
-        train.results, "read_completed", lambda folder: next(answers, whole) and found(folder)
+        train.results, "read_completed", lambda folder: next(answers, whole) and read_completed(folder)
     )
     assert train.train(compose())["metrics"] == whole["metrics"]
     assert "Training" not in capsys.readouterr().out

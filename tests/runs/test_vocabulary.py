@@ -1,4 +1,4 @@
-"""Every number that runs and measurements write is declared, under one title."""
+"""Test that all numbers of runs and measurements are declared, each under one title."""
 
 import re
 import subprocess
@@ -23,7 +23,7 @@ def _titles(names) -> list[str]:
 
 @pytest.fixture(scope="module")
 def measured() -> list[str]:
-    """Names of what `measure` writes about pairs with a latent."""
+    """Return the names of the numbers that `measure` writes about pairs with a latent."""
     import torch
 
     from intrinsic_clip.measure.measurements import measure_embeddings

@@ -1,4 +1,4 @@
-"""A sweep repeats nothing, survives failures and kills, and says what became of each run."""
+"""A sweep repeats nothing, survives failures and kills, and reports the outcome of each run."""
 
 import os
 import random
@@ -45,7 +45,7 @@ class Bomb(Callback):
 
 
 def _table(folder: Path) -> pd.DataFrame:
-    """What collect finds, without what may differ between two sweeps."""
+    """Return the table of `collect` without the columns that may differ between two sweeps."""
     table = tidy_table.collect(folder).drop(columns=["output_dir", "progress", "threads"])
     table["run"] = [Path(run).name for run in table["run"]]
     return table.sort_values(["run", "metric", "replicate"], ignore_index=True)
@@ -219,7 +219,7 @@ def test_launchers_do_the_same_work_and_survive_a_killed_worker(
     said = capsys.readouterr()
     if killed:
         assert re.search(r"\n\d runs: \d done, 1 failed\n", said.out)
-        assert re.search(r"\n  failed +seed=1 +.*ended without a word \(killed\?\)", said.out)
+        assert re.search(r"\n  failed +seed=1 +.*ended without an error message \(killed\?\)", said.out)
         assert "Traceback" not in said.err
         shutil.rmtree(next(tmp_path.glob("parallel/custom/*/lock")).parent)
     pd.testing.assert_frame_equal(

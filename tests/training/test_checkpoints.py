@@ -17,8 +17,11 @@ pytestmark = pytest.mark.slow
 
 @pytest.mark.parametrize(("signal_number", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
 def test_killed_and_started_again_ends_with_the_same_numbers(tmp_path, compose, signal_number, code) -> None:
-    asked = [*LONGER, "trainer.max_epochs=150"]  # not over yet when a busy machine comes to send the signal
-    process = start(tmp_path, *asked)
+    overrides = [
+        *LONGER,
+        "trainer.max_epochs=150",
+    ]  # not over yet when a busy machine comes to send the signal
+    process = start(tmp_path, *overrides)
     folder = wait_for(tmp_path, "outputs/custom/*/last.ckpt").parent
     time.sleep(0.4)  # somewhere in a later epoch
     os.kill(process.pid, signal_number)
@@ -29,8 +32,8 @@ def test_killed_and_started_again_ends_with_the_same_numbers(tmp_path, compose, 
         assert "Interrupted; the same command resumes from the last checkpoint." in said
         assert "Traceback" not in said
 
-    resumed = train(compose(*asked))
-    whole = train(compose(*asked, "output_dir=uninterrupted"))
+    resumed = train(compose(*overrides))
+    whole = train(compose(*overrides, "output_dir=uninterrupted"))
     assert resumed["timings"]["resumed"]
     assert not whole["timings"]["resumed"]
     assert resumed["metrics"] == whole["metrics"]

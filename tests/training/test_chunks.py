@@ -1,4 +1,4 @@
-"""Chunks are as few and as even as asked for, and running out of memory names the setting that helps."""
+"""Chunks are few and of even size, and running out of memory names the setting that helps."""
 
 from itertools import chain
 

@@ -44,7 +44,7 @@ def _fit(module: ContrastiveModule, data: PairedData, epochs: int = 5) -> Traine
 def _plain_loop(
     similarity: str, data: SyntheticNonlinear, epochs: int
 ) -> tuple[torch.nn.Module, torch.Tensor]:
-    """PAPER's protocol word by word, one Adam per part: normalise, S/τ, cross-entropy both ways."""
+    """Train by the paper's protocol, one Adam per part: normalise, S/τ, cross-entropy both ways."""
     torch.manual_seed(0)
     f, g, s = encoders.mlp(12, 7), encoders.mlp(9, 7), torch.nn.Parameter(torch.zeros(()))
     optimizers = [torch.optim.Adam(p, **ADAM) for p in (f.parameters(), g.parameters(), [s])]

@@ -22,7 +22,7 @@ BATCH = 32
 
 
 class _Logits(TorchDispatchMode):
-    """Types of the factors and of the result of each matrix product that gives BATCH × BATCH numbers."""
+    """Record the types of factors and result of each matrix product that gives BATCH × BATCH numbers."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""A replicate in any company is the same training as alone."""
+"""A replicate trained beside others is the same training as alone."""
 
 import math
 
@@ -22,12 +22,12 @@ CALM = ["data.n_train=2048", "data.n_append=256", "optimizer.lr=1e-4", "trainer.
 DIMS = "encoder.output_dim=[4,6]"
 
 
-def _values(found: dict, name: str) -> torch.Tensor:
-    return torch.tensor(found["metrics"][name]["values"], dtype=torch.float64)
+def _values(run_results: dict, name: str) -> torch.Tensor:
+    return torch.tensor(run_results["metrics"][name]["values"], dtype=torch.float64)
 
 
 def _assert_same(ours: dict, theirs: dict, place: tuple = (), other: tuple = ()) -> None:
-    """Loss and τ to 1e-5; measures of the representations, which magnify their rounding, to 1 %, ranks to one place."""
+    """Compare loss and τ to 1e-5, ranks to one place, and other measures, which magnify rounding, to 1 %."""
     assert ours["metrics"].keys() == theirs["metrics"].keys()
     for name in ours["metrics"]:
         tolerance = 1e-5 if name in ("loss", "temperature") else 1e-2
@@ -117,17 +117,17 @@ def test_chunks_end_as_the_whole(tmp_path, compose) -> None:
 
 
 def test_chunks_that_are_done_are_not_trained_again(tmp_path, compose) -> None:
-    asked = (*CALM, "replicates=2", "replicates_per_chunk=1")
-    first = train(compose(*asked))
+    overrides = (*CALM, "replicates=2", "replicates_per_chunk=1")
+    first = train(compose(*overrides))
     folder = next(tmp_path.glob("outputs/custom/*"))
     kept = {path: path.stat().st_mtime_ns for path in folder.glob("chunks/*/*")}
     (folder / "results.json").unlink()
-    assert train(compose(*asked))["metrics"] == first["metrics"]
+    assert train(compose(*overrides))["metrics"] == first["metrics"]
     assert {path: path.stat().st_mtime_ns for path in folder.glob("chunks/*/*")} == kept
 
 
 def test_metrics_file_and_collect_hold_each_replicate(tmp_path, compose) -> None:
-    found = train(compose(DIMS, "replicates=[4,7]"))
+    run_results = train(compose(DIMS, "replicates=[4,7]"))
     folder = next(tmp_path.glob("outputs/custom/*"))
     metrics = results.read_metrics(folder)
     final = metrics[(metrics.metric == "id/mle/x") & (metrics.step == metrics.step.max())]
@@ -135,7 +135,9 @@ def test_metrics_file_and_collect_hold_each_replicate(tmp_path, compose) -> None
     table = tidy_table.collect(tmp_path / "outputs").query("metric == 'id/mle/x'")
     assert table["encoder.output_dim"].tolist() == [4, 4, 6, 6]
     assert table["replicate"].tolist() == [4, 7, 4, 7]
-    assert table["value"].tolist() == _values(found, "id/mle/x").flatten().tolist() == final.value.tolist()
+    assert (
+        table["value"].tolist() == _values(run_results, "id/mle/x").flatten().tolist() == final.value.tolist()
+    )
 
 
 def test_means_and_spreads_are_logged_under_the_same_names() -> None:
@@ -145,8 +147,8 @@ def test_means_and_spreads_are_logged_under_the_same_names() -> None:
         "id/std": pytest.approx(math.sqrt(2)),
     }
     assert summaries({"id": torch.tensor(4.0)}, Replicates()) == {"id": 4.0}
-    found = summaries({"id": value}, Replicates((0, 1), (2, 6)))
-    assert found == {
+    by_dimension = summaries({"id": value}, Replicates((0, 1), (2, 6)))
+    assert by_dimension == {
         "id/d=2": 2.0, "id/d=2/std": pytest.approx(math.sqrt(2)),
         "id/d=6": 7.0, "id/d=6/std": pytest.approx(2 * math.sqrt(2)),
     }  # fmt: skip
@@ -160,8 +162,8 @@ def test_wandb_gets_a_table_of_all_replicates(tmp_path, compose) -> None:
 
 
 def test_resuming_replicates_is_bit_equal(compose, monkeypatch) -> None:
-    asked = ("replicates=2", "loss/similarity=fast", "loss.similarity.rows=48", "compile=false")
-    whole = train(compose(*asked, "output_dir=whole"))
+    overrides = ("replicates=2", "loss/similarity=fast", "loss.similarity.rows=48", "compile=false")
+    whole = train(compose(*overrides, "output_dir=whole"))
 
     def fail(self, trainer, module) -> None:
         if trainer.current_epoch == 3:
@@ -170,8 +172,8 @@ def test_resuming_replicates_is_bit_equal(compose, monkeypatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(TemperatureProbe, "on_train_epoch_end", fail)
         with pytest.raises(RuntimeError, match="struck down"):
-            train(compose(*asked))
-    resumed = train(compose(*asked))
+            train(compose(*overrides))
+    resumed = train(compose(*overrides))
     assert resumed["timings"]["resumed"]
     assert resumed["metrics"] == whole["metrics"]
 
@@ -208,13 +210,13 @@ def test_numbers_too_small_for_float32_cost_no_time(compose, monkeypatch) -> Non
     assert seen == [kept, 0, kept]
 
 
-def test_a_run_goes_on_with_the_chunks_it_began_with(tmp_path, compose) -> None:
-    asked = (*CALM, "replicates=3", "trainer.max_epochs=1")
-    train(compose(*asked, "replicates_per_chunk=2"))
+def test_a_run_resumes_with_the_chunks_it_began_with(tmp_path, compose) -> None:
+    overrides = (*CALM, "replicates=3", "trainer.max_epochs=1")
+    train(compose(*overrides, "replicates_per_chunk=2"))
     folder = next(tmp_path.glob("outputs/custom/*"))
     parts = sorted(path.name for path in folder.glob("chunks/*"))
     assert len(parts) > 1
     (folder / "results.json").unlink()
-    train(compose(*asked, "replicates_per_chunk=3"))
+    train(compose(*overrides, "replicates_per_chunk=3"))
     assert sorted(path.name for path in folder.glob("chunks/*")) == parts
     assert not (folder / "last.ckpt").exists()

@@ -12,7 +12,7 @@ from intrinsic_clip.training.train import train
 
 
 class Steps(LightningModule):
-    """Half a second a batch, but a hundred for each of the first epoch."""
+    """Steps of half a second, but of a hundred seconds in the first epoch."""
 
     def __init__(self, clock: list[float]) -> None:
         super().__init__()

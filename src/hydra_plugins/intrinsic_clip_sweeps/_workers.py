@@ -1,4 +1,4 @@
-"""End the jobs on the sweep's own machine with the sweep, so that SIGKILL leaves nothing that still trains."""
+"""End local jobs together with their sweep, so that no training survives a SIGKILL of the sweep."""
 
 import os
 import select

@@ -50,12 +50,12 @@ if find_spec("hydra_plugins.hydra_submitit_launcher"):
             return executor
 
         def _named(self, parameters: dict[str, Any]) -> dict[str, Any]:
-            """Put `slurm_` before the parameters that only Slurm understands, as Submitit wants them."""
+            """Prefix the parameters that only Slurm understands with `slurm_`, as Submitit expects."""
             shared = vars(BaseQueueConf())
             return {k if k in shared else f"{self._EXECUTOR}_{k}": v for k, v in parameters.items()}
 
     class LocalLauncher(_Patient):
-        """Launcher of each run in a process of its own on this machine, all at once: as on Slurm, without Slurm."""
+        """Launcher that starts all runs at once on this machine, each in its own process, as Slurm would."""
 
         _EXECUTOR = "local"
 
@@ -78,5 +78,5 @@ def _returned(job: "submitit.Job[JobReturn]") -> JobReturn:
     try:
         return job.results()[0]
     except (FailedJobError, UncompletedJobError):
-        lost = RuntimeError(f"ended without a word (killed?); see {job.paths.stderr}")
+        lost = RuntimeError(f"ended without an error message (killed?); see {job.paths.stderr}")
         return JobReturn(status=JobStatus.FAILED, _return_value=lost)

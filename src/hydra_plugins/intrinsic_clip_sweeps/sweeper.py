@@ -72,7 +72,7 @@ class ResumingSweeper(BasicSweeper):
         """Return the distinct runs.
 
         Raises:
-            ConfigError: one that is not finished has an impossible config.
+            ConfigError: an unfinished run has an impossible config.
         """
         from intrinsic_clip import config
         from intrinsic_clip.runs.spec import RunSpec
@@ -93,18 +93,18 @@ class ResumingSweeper(BasicSweeper):
         return list(runs.values())
 
     def _each(self, arguments: list[str]) -> Iterator[list[str]]:
-        """Yield the overrides of every run: those given, and those of an experiment's own `hydra.sweeper.params`."""
-        for given in self.split_arguments(self._parse(arguments), None)[0]:
-            params = self._parse(self._compose.params(given))
-            keys = {override.key_or_group for override in self._parse(list(given))} if params else ()
+        """Yield the overrides of every run: the user's, and the experiment's own `hydra.sweeper.params`."""
+        for overrides in self.split_arguments(self._parse(arguments), None)[0]:
+            params = self._parse(self._compose.params(overrides))
+            keys = {override.key_or_group for override in self._parse(list(overrides))} if params else ()
             missing = [str(override.input_line) for override in params if override.key_or_group not in keys]
             if missing:
-                yield from self.split_arguments(self._parse([*missing, *given]), None)[0]
+                yield from self.split_arguments(self._parse([*missing, *overrides]), None)[0]
             else:
-                yield list(given)
+                yield list(overrides)
 
     def _launch(self, runs: Sequence["SweepRun"]) -> None:
-        """Launch the runs; if a killed run took the launcher down with it, launch the others again."""
+        """Launch the runs; if a killed run ended the launcher too, launch the others again."""
         assert self.launcher is not None
         for run in runs:
             run.forget_failure()
@@ -118,7 +118,7 @@ class ResumingSweeper(BasicSweeper):
                 run.note_failure(job._return_value)
 
     def _launch_rest(self, runs: Sequence["SweepRun"], error: Exception) -> None:
-        """Launch again the runs that a failed launcher left; a run that may have caused it goes last, by itself."""
+        """Launch the runs that a failed launcher left; a run that may have caused the failure comes last and alone."""
         waiting = [run for run in runs if not run.begun()]
         if len(waiting) == len(runs):
             for run in runs:

@@ -21,9 +21,7 @@ def run_composed(verb: str, overrides: list[str], task: Callable[[DictConfig], N
     for override in overrides:
         group, _, choice = override.partition("=")
         if choice == "null" and (config.conf_folder() / group).is_dir():  # Hydra's own message does not help
-            raise ConfigError(
-                f"{override}: {group} is a group; ~{group} leaves it out, where it can be left out"
-            )
+            raise ConfigError(f"{override}: {group} is a group; ~{group} leaves it out, if it is optional")
     with _hydra_arguments(overrides):
         hydra.main(version_base="1.3", config_path=str(config.conf_folder()), config_name=verb)(task)()
 

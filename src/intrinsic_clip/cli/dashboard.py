@@ -13,8 +13,8 @@ def main(overrides: list[str]) -> None:
     """Make the dashboard as the overrides say."""
     if {"-m", "--multirun"} & set(overrides):
         raise ConfigError("--multirun: dashboard makes one workspace; give a command for each")
-    given = ["dry_run=true" if override == "--dry-run" else override for override in overrides]
-    run_composed("dashboard", given, _task)
+    translated = ["dry_run=true" if override == "--dry-run" else override for override in overrides]
+    run_composed("dashboard", translated, _task)
 
 
 def _task(cfg: DictConfig) -> None:

@@ -13,20 +13,20 @@ SETTINGS = {"output_dir": "outputs", "to": "outputs/figures", "size": ""}
 
 HELP = """
 Draws the figures named, or all, as PDF and PNG from the finished runs below output_dir, and with all of them the table
-of claims, RESULTS.md. Each figure shows the largest size that most of it has been run at, or the one given. Nothing is
-trained: of a figure whose runs are missing, the command that makes them is told.
+of claims, RESULTS.md. Each figure shows the largest size at which most of its experiments have been run, or the chosen
+size. Nothing is trained: if runs of a figure are missing, the command that makes them is printed.
 
   output_dir=outputs    where the runs are
   to=outputs/figures    where the figures go
-  size=                 smoke, laptop or paper; empty: the largest that most of a figure has been run at
+  size=                 smoke, laptop or paper; empty: the largest at which most of a figure has been run
 """
 
 
 def main(arguments: list[str]) -> None:
-    """Draw all figures, or those named, and say which are missing and the command that makes them.
+    """Draw all figures, or the named ones, and print the commands that make missing runs.
 
     Raises:
-        ConfigError: an argument that means nothing here, or a folder that is not there.
+        ConfigError: an unknown argument, or a folder that does not exist.
     """
     from intrinsic_clip.paper_figures.finished_runs import SIZES
 
@@ -37,16 +37,16 @@ def main(arguments: list[str]) -> None:
 def _parse(
     arguments: Sequence[str], figures: Sequence[str], sizes: Sequence[str]
 ) -> tuple[list[str], dict[str, str]]:
-    """The names of figures, and the settings."""
+    """Return the names of figures, and the settings."""
     names, settings = [], dict(SETTINGS)
     for argument in arguments:
         key, equals, value = argument.partition("=")
-        known = list(settings) if equals else list(figures)
-        if key not in known:
-            close = difflib.get_close_matches(key, known, n=1)
+        choices = list(settings) if equals else list(figures)
+        if key not in choices:
+            close = difflib.get_close_matches(key, choices, n=1)
             hint = f", did you mean {close[0]}?" if close else ""
             raise ConfigError(
-                f"{key}: no such {'setting' if equals else 'figure'}{hint}; there is {', '.join(known)}"
+                f"{key}: no such {'setting' if equals else 'figure'}{hint}; choose from {', '.join(choices)}"
             )
         if equals:
             settings[key] = value

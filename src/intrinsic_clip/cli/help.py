@@ -1,4 +1,4 @@
-"""Help texts, made from the comments of the files in conf/."""
+"""Compose the help texts from the comments of the files in conf/."""
 
 import importlib
 import inspect
@@ -22,13 +22,13 @@ def overview() -> str:
 
 
 def help_of(verb: str) -> str:
-    """Return a verb's usage, the groups with what each choice is for, and its settings."""
+    """Return a verb's usage, its groups with the purpose of each choice, and its settings."""
     usage = f"usage: {PROGRAM} {verb} {VERBS[verb].usage}\n\n"
     if not (conf_folder() / f"{verb}.yaml").exists():
         return usage + inspect.cleandoc(importlib.import_module(f"intrinsic_clip.cli.{verb}").HELP)
     groups = [text for folder in group_folders(verb) if (text := _group(verb, folder))]
     title, end = (
-        ("Groups, and what they hold", "Those of a group are given as group.key=value. ")
+        ("Groups and their choices", "Settings of a group are given as group.key=value. ")
         if groups
         else ("", "")
     )
@@ -42,14 +42,14 @@ def help_of(verb: str) -> str:
 
 
 def _group(verb: str, folder: Path) -> str:
-    """Return the choices of a group with what each is for; empty where the verb takes none of them."""
+    """Return the choices of a group, each with its purpose; empty if the verb takes none of them."""
     choices = [path for path in sorted(folder.glob("*.yaml")) if _suits(verb, path)]
     lines = "\n".join(f"    {path.stem:<29} {_purpose(path)}" for path in choices)
     return f"  {folder.relative_to(conf_folder()).as_posix()}=\n{lines}" if choices else ""
 
 
 def _settings(verb: str) -> list[str]:
-    """Return the lines of a verb's config that say what a setting is for."""
+    """Return the lines of a verb's config that explain a setting."""
     path = conf_folder() / f"{verb}.yaml"
     keys = {str(key) for key in OmegaConf.load(path)}
     return [line for line in path.read_text().splitlines() if "#" in line and line.partition(":")[0] in keys]
@@ -61,6 +61,6 @@ def _suits(verb: str, path: Path) -> bool:
 
 
 def _purpose(path: Path) -> str:
-    """Return the first comment of a config file, after the @package line that Hydra wants on top."""
+    """Return the first comment of a config file, after the @package line that Hydra requires first."""
     comments = (line.lstrip("# ") for line in path.read_text().splitlines() if line.startswith("#"))
     return next(comment for comment in comments if not comment.startswith("@"))

@@ -7,14 +7,7 @@ from intrinsic_clip.cli.one_line import in_one_line
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.measure.command import measure
 
-TEXTS = (
-    "x",
-    "y",
-    "x_key",
-    "y_key",
-    "run",
-    "output_dir",
-)  # settings that hold whatever the user's files are called
+TEXTS = ("x", "y", "x_key", "y_key", "run", "output_dir")  # settings that hold names of the user's files
 
 
 def main(overrides: list[str]) -> None:
@@ -25,7 +18,7 @@ def main(overrides: list[str]) -> None:
 
 
 def _quoted(override: str) -> str:
-    """Spare the user Hydra's rules for names with commas, brackets or nothing but digits in them."""
+    """Quote names with commas, brackets or only digits, which Hydra would read as lists or numbers."""
     key, _, value = override.partition("=")
     if key not in TEXTS or value in ("", "null") or value[0] in "'\"$":
         return override

@@ -1,4 +1,4 @@
-"""End the program with one line where the user's input or the disk is at fault."""
+"""End the program with a one-line message if the user's input or the disk is at fault."""
 
 import os
 import sys
@@ -13,7 +13,7 @@ TRACEBACK_WANTED = os.environ.get("HYDRA_FULL_ERROR") == "1" and os.environ.get(
 
 
 def fail(message: str) -> NoReturn:
-    """Print why on stderr, and end with exit code 2."""
+    """Print the reason on stderr, and exit with code 2."""
     print(f"{PROGRAM}: {message}", file=sys.stderr)
     sys.exit(2)
 
@@ -23,7 +23,7 @@ def in_one_line(verb: str = "train") -> Iterator[None]:
     """End the program with one line and exit code 2 on an expected error; HYDRA_FULL_ERROR=1 shows the traceback.
 
     Args:
-        verb: tells which keys an unknown one may have been meant to be.
+        verb: the verb whose keys are suggested in place of an unknown one.
     """
     try:
         yield

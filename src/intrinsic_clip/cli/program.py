@@ -11,12 +11,12 @@ from intrinsic_clip.cli.one_line import fail, in_one_line
 from intrinsic_clip.cli.verbs import FORMER_NAMES, VERBS
 from intrinsic_clip.config.messages import PROGRAM
 
-INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
+INTERRUPTED = 130  # the exit code that shells report after Ctrl-C
 _usual_format = warnings.formatwarning
 
 
 def main() -> None:
-    """Run a verb; bad input ends in one line on stderr and exit code 2, Ctrl-C in 130."""
+    """Run a verb; bad input ends in one line on stderr and exit code 2, Ctrl-C in exit code 130."""
     verb, *arguments = sys.argv[1:] or ["--help"]
     if verb in FORMER_NAMES:
         print(f"{PROGRAM}: {verb} is now called {FORMER_NAMES[verb]}", file=sys.stderr)
@@ -26,7 +26,7 @@ def main() -> None:
     elif verb == "--version":
         print(__version__)
     elif verb not in VERBS:
-        fail(f"{verb}: no such verb; there is {', '.join(VERBS)}")
+        fail(f"{verb}: no such verb; choose from {', '.join(VERBS)}")
     elif {"-h", "--help"} & set(arguments):
         print(help_of(verb))
     else:
@@ -34,7 +34,7 @@ def main() -> None:
 
 
 def _run(verb: str, arguments: list[str]) -> None:
-    warnings.formatwarning = _format_warning  # before Lightning is imported, which wraps the one it finds
+    warnings.formatwarning = _format_warning  # before Lightning is imported, which wraps the current one
     try:
         with in_one_line(verb):
             importlib.import_module(f"intrinsic_clip.cli.{verb}").main(arguments)

@@ -16,14 +16,14 @@ OPTIONS = {
 
 HELP = (
     "FOLDER holds a run (outputs/demo/<hash>) or many (outputs/synthetic_linear). The page has a table, curves over\n"
-    "the settings that differ, trajectories over training, similarities, spectra and all settings. It needs nothing\n"
-    "beside it and no network. Nothing is trained.\n\n"
+    "the settings that differ, trajectories over training, similarities, spectra and all settings. It is one\n"
+    "file that needs no network. Nothing is trained.\n\n"
     + "\n".join(f"  {f'{name}=':<10}{purpose}" for name, purpose in OPTIONS.items())
 )
 
 
 def main(arguments: list[str]) -> None:
-    """Write the page that the arguments ask for, and say where it lies."""
+    """Write the page that the arguments ask for, and print its path."""
     folder, options = _parse(arguments)
     path = report(folder, Path(options["output"]) if "output" in options else None)
     print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _parse(arguments: list[str]) -> tuple[Path, dict[str, Any]]:
-    known = f"there is {', '.join(OPTIONS)}"
+    choices = f"choose from {', '.join(OPTIONS)}"
     options: dict[str, str] = {}
     folders = []
     for argument in arguments:
@@ -41,7 +41,9 @@ def _parse(arguments: list[str]) -> tuple[Path, dict[str, Any]]:
             folders.append(Path(argument))
         elif key not in OPTIONS:
             close = difflib.get_close_matches(key, OPTIONS, n=1)
-            raise ConfigError(f"{key}: unknown option, " + (f"did you mean {close[0]}?" if close else known))
+            raise ConfigError(
+                f"{key}: unknown option, " + (f"did you mean {close[0]}?" if close else choices)
+            )
         else:
             options[key] = value
     if len(folders) != 1:

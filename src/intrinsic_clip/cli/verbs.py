@@ -1,4 +1,4 @@
-"""The verbs: what each does, its usage, and what holds after Ctrl-C."""
+"""Declare the verbs: purpose, usage, and the state after Ctrl-C."""
 
 from typing import NamedTuple
 
@@ -7,9 +7,9 @@ class Verb(NamedTuple):
     """One verb of the command line.
 
     Attributes:
-        purpose: in half a line.
+        purpose: a description of half a line.
         usage: its arguments.
-        after_ctrl_c: what the user can rely on after interrupting it.
+        after_ctrl_c: the state that an interrupted verb leaves.
     """
 
     purpose: str
@@ -31,15 +31,15 @@ VERBS = {
     "figures": Verb(
         "draw the paper's figures from the runs that are finished",
         "[NAME …] [output_dir=outputs] [to=outputs/figures] [size=smoke|laptop|paper]",
-        "figures drawn so far are whole",
+        "figures drawn so far are complete",
     ),
     "dashboard": Verb(
         "make a workspace in W&B that shows the runs of a project",
         "[key=value …] [--dry-run]",
-        "it may have been made already",
+        "the workspace may exist already",
     ),
     "report": Verb(
-        "make a web page of finished runs, to look at and to pass on",
+        "make a web page of finished runs, to read and to share",
         "FOLDER [output=FILE] [open=true]",
         "nothing was written",
     ),

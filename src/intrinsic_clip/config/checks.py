@@ -81,13 +81,13 @@ def _check_source(config: Mapping[str, Any]) -> None:
     belongs = {"y": "x", "x_key": "x", "y_key": "y", "encoder": "data"}
     for key, other in belongs.items():
         if config[key] is not None and config[other] is None:
-            raise ConfigError(f"{key}: goes with {other}=…, which is not given")
+            raise ConfigError(f"{key}: needs {other}=…, which is missing")
     if not sources:
         raise ConfigError("nothing to measure: give x=FILE and perhaps y=FILE, or data=…, or run=FOLDER")
     if config["encoder"] is not None and not is_pretrained(config["encoder"]):
         raise ConfigError(
             f"encoder: {short_name(config['encoder'])} has no weights before it is trained; "
-            "encoder=open_clip brings some"
+            "encoder=open_clip has some"
         )
 
 

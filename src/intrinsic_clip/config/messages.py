@@ -1,4 +1,4 @@
-"""Say in one line what is wrong with a command and what would be right."""
+"""Format errors as one line: what is wrong with a command and what would be right."""
 
 import re
 from difflib import get_close_matches
@@ -25,7 +25,7 @@ def one_line(error: BaseException, verb: str = "train") -> str:
 
     Args:
         error: any of EXPECTED, or another.
-        verb: tells which keys an unknown one may have been meant to be.
+        verb: the verb whose keys are suggested in place of an unknown one.
     """
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'cannot write'}: {error.strerror}"
@@ -38,7 +38,7 @@ def one_line(error: BaseException, verb: str = "train") -> str:
 
 
 def _suggestion(key: str, verb: str) -> str:
-    """Name the choice that has this key, or the nearest key of all."""
+    """Return a hint for an unknown key: the choice that has it, or else the most similar key."""
     folder = conf_folder()
     files = [path for group in group_folders(verb) for path in sorted(group.glob("*.yaml"))]
     choices = {
@@ -50,7 +50,7 @@ def _suggestion(key: str, verb: str) -> str:
         for name in OmegaConf.load(path)
         if name != "defaults"
     }
-    if key in choices:  # or it would not be unknown
+    if key in choices:  # another choice of a group has it
         return f" with the choices made; {choices[key].parent.as_posix()}={choices[key].name} has it"
     close = get_close_matches(key, sorted(choices), n=1)
     return f", did you mean {close[0]}?" if close else f"; see {PROGRAM} {verb} --help"

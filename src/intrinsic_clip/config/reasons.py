@@ -1,4 +1,4 @@
-"""Word pydantic's errors for the user: the key, what is wrong with it, what would be right."""
+"""Reword pydantic's errors for the user: the key, its fault, and what would be right."""
 
 import difflib
 from collections.abc import Iterable
@@ -8,15 +8,15 @@ from pydantic_core import ErrorDetails
 
 
 def first_reason(path: str, error: ValidationError, keys: list[str]) -> str:
-    """Return in one line what is wrong with the first key that is.
+    """Return one line that names the first wrong key and its fault.
 
     Args:
-        path: of the node that was checked; empty: the top level.
-        error: pydantic's.
-        keys: that the node may hold.
+        path: path of the checked node; empty for the top level.
+        error: pydantic's error.
+        keys: keys that the node may hold.
     """
     details = error.errors()[0]
-    key = str(details["loc"][0])  # the rest is a member of a union or a list
+    key = str(details["loc"][0])  # later parts name a member of a union or a list
     name = f"{path}.{key}".lstrip(".")
     if details["type"] == "extra_forbidden":
         return (
@@ -26,7 +26,7 @@ def first_reason(path: str, error: ValidationError, keys: list[str]) -> str:
 
 
 def reason_of(errors: list[ErrorDetails]) -> str:
-    """Return what would be right; of a union, each member's reason once."""
+    """Return what would be right; for a union, each member's reason once."""
     reasons = dict.fromkeys(
         _lowered(details["msg"].removeprefix("Value error, "))
         for details in errors
@@ -36,7 +36,7 @@ def reason_of(errors: list[ErrorDetails]) -> str:
 
 
 def suggestion(key: str, keys: Iterable[str]) -> str:
-    """Return `, did you mean …?` with the key that is most like this one, or nothing."""
+    """Return `, did you mean …?` with the most similar key, or an empty string."""
     close = difflib.get_close_matches(key, list(keys), n=1)
     return f", did you mean {close[0]}?" if close else ""
 

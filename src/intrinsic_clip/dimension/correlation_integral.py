@@ -29,7 +29,7 @@ def correlation_integral(
     (Grassberger, Procaccia, *Measuring the strangeness of strange attractors*, Physica D 9, 1983), the radii
     being the medians over the points of the distances to the k1-th and to the k2-th neighbour. Values are
     those of `skdim.id.CorrInt(k1, k2).fit(points)`, with three exceptions: points in one varying column have
-    dimension 1 by definition, duplicates count once, and pairs exactly r apart, which there are if n is odd,
+    dimension 1 by definition, duplicates count once, and pairs exactly r apart, which occur if n is odd,
     are not counted, where in scikit-dimension rounding decides.
 
     The standard error is the standard deviation of a U-statistic, the mean over all pairs of h = 1(< r_2) /

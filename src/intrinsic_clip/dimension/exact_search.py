@@ -149,7 +149,7 @@ def _float32_is_float32() -> bool:
     """Return whether float32 products keep 24 bits, as `torch.set_float32_matmul_precision` decides."""
     try:
         return torch.get_float32_matmul_precision() == "highest"
-    except RuntimeError:  # set through one of the per-backend switches, so this one cannot tell
+    except RuntimeError:  # set by a per-backend switch, which this function cannot read
         return False
 
 
@@ -157,7 +157,7 @@ class _ByProducts:
     """Search by matrix products of a centred copy, since their rounding grows with distance from the origin.
 
     With u the unit roundoff of that copy, ‖b‖² − 2⟨a, b⟩ + ‖a‖² is computed to within (d + 4) u (‖a‖ + ‖b‖)²,
-    in whatever order the product is summed (Higham, Accuracy and Stability of Numerical Algorithms, 2002, eq.
+    in any order of summation (Higham, Accuracy and Stability of Numerical Algorithms, 2002, eq.
     3.5). No point left out is then closer than the last candidate by more than that; twice that is allowed
     for.
     """

@@ -31,7 +31,7 @@ def gride(points: Tensor | Neighbours, n1: int = 1, n2: int | None = None) -> Di
     whose two neighbours are equally far are left out, and so are those with μ above q50 + 20 (q95 − q50), of
     the quantiles of all μ. Three exceptions: points in one varying column have dimension 1 by definition,
     duplicates count once where scikit-dimension leaves the points that have one out, and μ equal to that
-    bound stays, so that ratios which are all alike have an estimate.
+    bound stays, so that ratios that are all equal have an estimate.
 
     The standard error is 1 / √information, of the information observed in N independent ratios. It ignores
     that ratios of neighbouring points depend on each other (on samples of 2 to 5 dimensions the actual spread

@@ -93,7 +93,7 @@ def jacobian_spectrum(
     mix rows.
 
     Args:
-        encoder: maps rows `(*R, n, *input)` to `(*R, n, d)`, each row by itself.
+        encoder: maps rows `(*R, n, *input)` to `(*R, n, d)`, each row independently.
         x: `(*R, n, *input)`, of the type of the encoder's weights; axes of R that only the encoder has may be
             missing.
         input_dims: axes of one row: 1 for vectors, 3 for images.

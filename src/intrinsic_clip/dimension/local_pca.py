@@ -48,11 +48,11 @@ def local_pca(
     The standard error is sd / √n of the estimates at the points; it ignores that neighbourhoods overlap, so
     that the estimates at near points are alike (for k = 20 the actual spread of the participation ratio was
     1.7 to 2.3 times as large; of counts that are nearly everywhere the same it was much larger at times), and
-    all bias: curvature and noise add components. For k = None there is none: NaN.
+    all bias: curvature and noise add components. For k = None it is NaN.
 
     Args:
         points: `(*R, n, d)`, or their neighbours, of which the first k are used.
-        k: neighbours per point, at least 2; None for all points at once, whatever their number.
+        k: neighbours per point, at least 2; None for all points at once, however many.
         criterion: which eigenvalues count: "FO", those above alpha times the largest; "ratio", as many as hold
             the share alpha of the variance, for which alpha = 0.05 is scikit-dimension's default and 0.95 is
             the usual choice; "Fan", by gap, share and signal; "maxgap", all before the largest ratio of two
@@ -101,7 +101,7 @@ def local_pca(
             trace = products.diagonal(dim1=-2, dim2=-1).sum(-1)
             return 1 / (products / trace[..., None, None]).square().sum((-2, -1))
         eigenvalues = _eigenvalues(products, max(rows.shape[-2:]))
-        if criterion == "maxgap":  # the last of k eigenvalues of k points is 0 whatever the points are
+        if criterion == "maxgap":  # the last of k eigenvalues of k points is 0 for any points
             eigenvalues = eigenvalues[..., : rows.shape[-2] - 1]
         return count[criterion](eigenvalues)
 

@@ -57,7 +57,7 @@ def nearest_neighbours(points: Tensor, k: int, *, block_bytes: int = 2**28) -> N
     given neighbours nor serves as one. One warning says how many there were, or that too few are left.
 
     Args:
-        points: `(*R, n, d)`, any floating-point type; each replicate is searched by itself.
+        points: `(*R, n, d)`, any floating-point type; each replicate is searched separately.
         k: neighbours per point, the point itself not counted.
         block_bytes: about the most memory for one block of query rows. A float64 and a float32 copy of one
             replicate and the result come on top, and one more float64 copy where float32 has too few digits.

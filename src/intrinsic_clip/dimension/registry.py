@@ -17,7 +17,7 @@ from intrinsic_clip.dimension.estimate import DimensionEstimate
 from intrinsic_clip.dimension.neighbours import Neighbours
 from intrinsic_clip.dimension.scikit_dimension import scikit_dimension
 
-# The order of tables and charts, and the estimators that `measure` runs unless told otherwise.
+# The order of tables and charts, and the estimators that `measure` runs by default.
 DEFAULT = ("mle", "twonn", "gride", "correlation_integral", "method_of_moments", "mada", "tle", "local_pca")
 WIDE = 100  # neighbours of the estimators that use wide neighbourhoods, and of the scale curve
 
@@ -79,13 +79,13 @@ def registered() -> Mapping[str, Callable[..., DimensionEstimate]]:
 
 
 def check_names(names: Sequence[str]) -> Sequence[str]:
-    """Check that each name is that of a registered estimator or a class of `skdim.id`, and there once.
+    """Check that each name is a registered estimator or a class of `skdim.id`, and occurs once.
 
     Returns:
         The names.
 
     Raises:
-        ValueError: an unknown name, or one that is there twice.
+        ValueError: an unknown name, or a repeated one.
     """
     if len(set(names)) < len(names):
         raise ValueError("must name each estimator once")
@@ -96,15 +96,15 @@ def check_names(names: Sequence[str]) -> Sequence[str]:
         import skdim
     except ImportError as error:
         raise ValueError(
-            f"there is no estimator {others[0]}; there is {', '.join(registered())}. More are in scikit-dimension, "
+            f"there is no estimator {others[0]}; choose from {', '.join(registered())}. More are in scikit-dimension, "
             "which is not installed: pip install scikit-dimension"
         ) from error
     classes = [name for name, value in vars(skdim.id).items() if isinstance(value, type)]
     for name in others:
         if name not in classes:
             raise ValueError(
-                f"there is no estimator {name}; there is {', '.join(registered())}, "
-                f"and of scikit-dimension {', '.join(classes)}"
+                f"there is no estimator {name}; choose from {', '.join(registered())}, "
+                f"or of scikit-dimension {', '.join(classes)}"
             )
     return names
 
@@ -137,7 +137,7 @@ def prepare(name: str, k: int, available: int, wide: int = WIDE) -> Callable[[Ne
     Args:
         name: of a registered estimator or of a class of `skdim.id`.
         k, wide: as for `neighbours_needed`.
-        available: neighbours of each point that there are; the option `k` is at most this.
+        available: neighbours available of each point; the option `k` is at most this.
     """
     if name not in _entries:
         return partial(scikit_dimension, estimator=name)

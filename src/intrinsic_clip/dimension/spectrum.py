@@ -68,7 +68,7 @@ def spectrum(points: Tensor) -> Tensor:
 
 
 def participation_ratio(points: Tensor) -> DimensionEstimate:
-    """Estimate (Σ λ)² / Σ λ² of the covariance's eigenvalues: d if all are alike, 1 if one has all variance.
+    """Estimate (Σ λ)² / Σ λ² of the covariance's eigenvalues: d if all are equal, 1 if one has all variance.
 
     Gao and others, *A theory of multineuronal dimensionality, dynamics and measurement*, bioRxiv 214262, 2017;
     the value is that of `skdim.id.lPCA(ver="participation_ratio")`. With C the covariance, z a centred row and

@@ -23,18 +23,18 @@ def replicate(
     output_dims: Sequence[int],
     shape: tuple[int, ...],
 ) -> nn.Module:
-    """Return independent copies of an encoder as one module, `(*R, n, d_in) → (*R, n, d)`; inputs may lack axes of R.
+    """Return independent copies of an encoder as one module, `(*R, n, d_in) → (*R, n, d)`.
 
-    The copy for (d, seed) starts with the weights that `build(d)` returns under that seed. All copies are as wide as
-    the widest: narrower ones are padded with zeros. Surplus outputs are zero, so they change neither norms nor inner
-    products, get no gradient, and stay zero.
+    Inputs may lack axes of R. The copy for (d, seed) starts with the weights that `build(d)` returns under that seed.
+    All copies are as wide as the widest: narrower ones are padded with zeros. Surplus outputs are zero, so they change
+    neither norms nor inner products, get no gradient, and stay zero.
 
     Args:
         build: returns an encoder of a given output dimension.
         input_dim: features of a row, or its shape.
         seeds: one per repetition.
         output_dims: one per place on the first axis.
-        shape: R, with as many places as output dimensions times seeds.
+        shape: R, whose size is the number of output dimensions times that of seeds.
 
     Raises:
         ValueError: different output dimensions for an encoder that cannot be padded with zeros.

@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager:
-    """Run matrix products in the precision of their factors, whatever autocast is on."""
+    """Run matrix products in the precision of their factors, even under autocast."""
     has_autocast = torch.amp.is_autocast_available(
         device.type
     )  # the meta device, for estimates of memory, has none

@@ -1,4 +1,4 @@
-"""Advise in one or two sentences how few dimensions would do, with the evidence."""
+"""Advise in one or two sentences how few dimensions are enough, with the evidence."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -33,7 +33,7 @@ def _from_retrieval(measurement: Mapping[str, Any], bases: list[str]) -> dict[st
     if curve["full"] - 3 * curve["full_standard_error"] <= 1 / n:
         text = (
             f"the pairs are matched no better than by guessing (recall@1 {full} among {n:,}), so retrieval does "
-            f"not tell how many dimensions are needed; {_along_canonical(measurement)}{_intrinsic(measurement)}"
+            f"not show how many dimensions are needed; {_along_canonical(measurement)}{_intrinsic(measurement)}"
         )
         return advice | {"text": text, "dims": None}
     dims = curve["sufficient"]
@@ -51,7 +51,7 @@ def _from_retrieval(measurement: Mapping[str, Any], bases: list[str]) -> dict[st
     if highest > curve["full"] + 2 * curve["full_standard_error"]:
         text += f"; recall is highest, {highest:.3g}, with {curve['at'][curve['value'].index(highest)]:,}"
     if curve["full"] > CEILING:
-        text += "; among so few nearly every partner is found, so among more it may take more dimensions"
+        text += "; among so few rows nearly every partner is found; among more rows, more dimensions may be needed"
     return advice | {"text": f"{text}; {_intrinsic(measurement)}"}
 
 
@@ -76,8 +76,8 @@ def _from_variance(measurement: Mapping[str, Any]) -> dict[str, Any]:
         "" if dims is None else f"{dims:,} of {d:,} principal components hold 99 % of the variance of x; "
     )
     text = (
-        f"{variance}{_intrinsic(measurement)}, which is how few coordinates a nonlinear map could do with. "
-        "How few are enough for retrieval takes pairs to tell (y=…)"
+        f"{variance}{_intrinsic(measurement)}, the fewest coordinates that a nonlinear map could keep. "
+        "How few are enough for retrieval can be measured on pairs only (y=…)"
     )
     return {"text": text, "dims": dims, "of": d, "basis": "variance"}
 

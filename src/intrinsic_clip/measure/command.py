@@ -82,7 +82,7 @@ def _with_progress(stages: Sequence["Stage"]) -> Iterator["Stage"]:
 
 @contextmanager
 def _ticking(refresh: Callable[[], object]) -> Iterator[None]:
-    """Refresh every second on a terminal, since a stage can take minutes and a clock that stands still worries."""
+    """Refresh every second on a terminal, since a stage can take minutes and a frozen clock looks like a crash."""
     done = Event()
 
     def tick() -> None:

@@ -25,7 +25,7 @@ class LoadedEmbeddings:
     """Embeddings to measure.
 
     Attributes:
-        sides: `(n, d)` each: x, perhaps y, perhaps the true latent z; row i of each belong together.
+        sides: `(n, d)` each: x, perhaps y, perhaps the true latent z; rows i belong together.
         notes: choices made while loading, a sentence each.
     """
 
@@ -108,8 +108,8 @@ def _from_data(cfg: DictConfig, settings: Mapping[str, Any]) -> LoadedEmbeddings
         x, y = encoder.embed(x, y, settings["progress"])
     if x.ndim != 2 or y.ndim != 2:
         raise ConfigError(
-            f"data: rows of shapes {tuple(x.shape[1:])} and {tuple(y.shape[1:])} are no embeddings; "
-            "encoder=open_clip makes some of images and captions"
+            f"data: rows of shapes {tuple(x.shape[1:])} and {tuple(y.shape[1:])} are not embeddings; "
+            "encoder=open_clip embeds images and captions"
         )
     return LoadedEmbeddings({"x": x, "y": y})
 
@@ -139,7 +139,7 @@ def _from_run(folder: Path) -> LoadedEmbeddings:
 
 
 def _check_rows(embeddings: LoadedEmbeddings) -> None:
-    """Require as many rows of each side."""
+    """Require the same number of rows of each side."""
     counts = {name: len(rows) for name, rows in embeddings.sides.items()}
     if len(set(counts.values())) > 1:
         listed = ", ".join(f"{name} has {count:,} rows" for name, count in counts.items())

@@ -53,7 +53,7 @@ def measure_embeddings(
         estimators: names of `intrinsic_clip.dimension`, or of classes of `skdim.id`.
         k: neighbours of mle, mada and tle.
         max_points: sample size for estimators that are too expensive for all rows; x, y and z share the sample.
-        seed: of the sample, and of which pairs are held out.
+        seed: seed of the sample and of the choice of held-out pairs.
         watch: wraps the sequence of stages, to show progress.
 
     Returns:

@@ -38,7 +38,7 @@ def pair_stages(
         x, y: all pairs, `(n, d_x)` and `(n, d_y)`; cosines between the two need equal widths.
         order: a random order of all rows, int64 `(n,)`; each sample is its beginning.
         max_points: pairs that are compared all with all, among which partners are retrieved.
-        seed: of which pairs are held out.
+        seed: seed of the choice of held-out pairs.
     """
     chosen = order[:max_points]
     same_width = x.shape[1] == y.shape[1]

@@ -195,7 +195,7 @@ def _expected_share(ranks: Ranks, k: int) -> Tensor:
 def _resolution(queries: Tensor, keys: Tensor) -> Tensor:
     """Return the largest difference of two scores of a query that rounding can make, `(n,)`; NaN if not finite.
 
-    The scores are inner products in float64, each right to d u ‖q‖ ‖k‖ in whatever order they are summed.
+    The scores are inner products in float64, each right to d u ‖q‖ ‖k‖ in any order of summation.
     """
     longest = torch.linalg.vector_norm(keys, dim=-1).max()
     unit = torch.finfo(queries.dtype).eps * (queries.shape[-1] + 2)

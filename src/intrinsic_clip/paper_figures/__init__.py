@@ -2,7 +2,7 @@
 
 A module has EXPERIMENTS, the experiments of conf/experiment/ that it shows (and OPTIONAL ones, drawn if they have
 been run), `draw(runs)`, which returns the figure, and `claims(runs)`, which compares the paper with measured numbers.
-Rendered figures lie in docs/results/.
+Rendered figures are in docs/results/.
 """
 
 PAPER = ("citeseq", "dynamics", "synthetic_linear", "synthetic_nonlinear", "imagenetv2", "yfcc")

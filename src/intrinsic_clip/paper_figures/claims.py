@@ -21,7 +21,7 @@ class Claim:
 
     @property
     def verdict(self) -> str:
-        """The cell of the table that says whether they agree."""
+        """Text of the table's cell on the agreement."""
         return {True: "agrees", False: "**does not agree**", None: "–"}[self.agrees]
 
 

@@ -17,7 +17,7 @@ from intrinsic_clip.runs.atomic import naming
 from intrinsic_clip.runs.stored_embeddings import StoredEmbeddings
 from intrinsic_clip.runs.vocabulary import PAIRS, SIDES, describe
 
-# Okabe–Ito: told apart by colour-blind readers; lines differ in style and marker too, for print without colour.
+# Okabe–Ito: distinguishable for colour-blind readers; lines differ in style and marker too, for print without colour.
 X, Y, THIRD, FOURTH, TRUTH = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#666666"
 SEQUENCE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 OUTPUT_DIM = "output dimension d"

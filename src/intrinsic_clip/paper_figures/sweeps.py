@@ -29,7 +29,7 @@ def draw_synthetic(runs: FinishedRuns, experiment: str, k: int) -> Figure:
 
 
 def shared_dimension(runs: FinishedRuns, experiment: str) -> "pd.Series[float]":
-    """Return the MLE of h(X) itself, the part of X that Y shares and the best that f(X) could be, per replicate."""
+    """Return the MLE of h(X), the part of X that Y shares, per replicate: the ideal value for f(X)."""
     import torch  # takes seconds, and most of what a figure shows is in tables
 
     from intrinsic_clip import data
@@ -93,7 +93,7 @@ def draw_two(runs: FinishedRuns, names: Mapping[str, str], k: int) -> Figure:
 
 
 def dimension_claims(runs: FinishedRuns, experiment: str, k: int) -> list[Claim]:
-    """Check that ID(f) = ID(g) = k* whatever d ≥ k*, at the smallest such d, a middle one and the largest."""
+    """Check that ID(f) = ID(g) = k* for d ≥ k*: at the smallest such d, a middle one and the largest."""
     dims = [d for d in runs.output_dims(experiment) if d >= k]
     chosen = list(dict.fromkeys((dims[0], runs.nearest_dim(experiment, 19), dims[-1])))
     claims = []

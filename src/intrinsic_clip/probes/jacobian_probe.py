@@ -102,7 +102,7 @@ class JacobianProbe(Probe):
 
     The names are `jacobian/rank/x`, `jacobian/gap/x`, `jacobian/participation/x`, and the same for y;
     `jacobian_spectrum` explains the numbers. Where the true latent is known, `jacobian/overlap/x` is the share of the
-    leading right-singular space that lies in the input directions that carry it. An encoder of token ids has no
+    leading right-singular space within the input directions that carry it. An encoder of token ids has no
     Jacobian and is left out.
 
     Args:

@@ -53,7 +53,7 @@ class RecoveryProbe(Probe):
 
 
 class ClassificationProbe(Probe):
-    """Log the accuracy of predicted labels: `classification/knn/<label set>/x`, `classification/linear/…`, also of y.
+    """Log the accuracy of predicted labels: `classification/knn/<label set>/x`, `…/linear/…`, also of y.
 
     Where the captions are the classes' prompts, so that all rows of a class have one text embedding,
     `classification/zero_shot/<label set>/x` is the share of rows whose own class has the nearest prompt.

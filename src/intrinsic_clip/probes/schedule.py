@@ -204,7 +204,7 @@ class Scheduled(AnyProbe):
         return self.source is not None and (self.every_n_steps is not None or not trainer.enable_validation)
 
     def _is_near(self, trainer: Trainer, module: LightningModule, batch_idx: int) -> bool:
-        """Return whether the batch is among the last ones before it is due, as many as `max_samples` rows take."""
+        """Return whether the batch is among the last before a measurement that together hold `max_samples` rows."""
         rows = self.collector(module, "train").rows_per_batch
         if rows is None:
             return True

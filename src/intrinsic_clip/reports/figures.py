@@ -53,7 +53,7 @@ def draw_figures(names: Sequence[str], output_dir: Path, to: Path, size: str = "
 
 
 def _most(choices: "Sequence[FinishedRuns | None]") -> "FinishedRuns | None":
-    """Return the runs of most experiments, the first of equals; sizes are tried from the largest."""
+    """Return the runs at the size that covers the most experiments, the largest of equally good sizes."""
     complete = [runs for runs in choices if runs is not None]
     return max(complete, key=lambda runs: len(runs.tables), default=None)
 

@@ -1,4 +1,4 @@
-"""Draw a measurement: spectrum, intrinsic dimension over scale and sample size, and what fewer dimensions keep."""
+"""Draw a measurement: spectrum, intrinsic dimension over scale and sample size, recall of fewer dimensions."""
 
 import io
 from collections.abc import Mapping, Sequence

@@ -13,7 +13,7 @@ from intrinsic_clip.runs.atomic import naming
 from intrinsic_clip.runs.replicates import Replicates
 from intrinsic_clip.runs.vocabulary import DIRECTIONS, SIDES, describe, estimator_title
 
-BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#666666"  # Okabe–Ito: told apart by colour-blind readers
+BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#666666"  # Okabe–Ito: distinguishable for colour-blind readers
 COLOURS = (BLUE, ORANGE)
 LINE_STYLES = ("-", "--", ":", "-.")
 ESTIMATORS = {"mle": "-", "twonn": ":"}  # line styles; k* is dashed

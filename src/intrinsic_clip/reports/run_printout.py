@@ -50,7 +50,7 @@ def _truth(results: Mapping[str, Any]) -> str:
 
 
 def _chance(chart: str, n: int) -> str:
-    """Return what guessing among n rows would give."""
+    """Return the expected value of guessing among n rows."""
     chances = {"top_1": f"{1 / n:.4f}", "median_rank": f"{(n + 1) / 2:g}"}
     measure = chart.partition("/")[2]
     return f"chance {chances[measure]}" if measure in chances else ""

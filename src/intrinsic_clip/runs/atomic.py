@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Replace a file in one step: either the old or the whole new one is there, whatever happens.
+    """Replace a file in one step: so that the old or the complete new one exists at any time.
 
     Raises:
         OSError: the file cannot be written, or the disk is full; it names the file.

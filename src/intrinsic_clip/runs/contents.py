@@ -19,14 +19,14 @@ from typing import Any
 from intrinsic_clip.errors import ConfigError
 
 COUNTED = re.compile(r"(\d+)\.\.(\d+)")
-FILE_MANAGERS = {".DS_Store", "Thumbs.db"}  # written into a folder by looking at it
-LARGE = 2**26  # bytes in all; less is hashed anew each time
+FILE_MANAGERS = {".DS_Store", "Thumbs.db"}  # written by file managers that show a folder
+LARGE = 2**26  # total bytes from which on digests are cached
 SETTLED = 2.0  # seconds since the last change, after which equal times mean equal contents
 Stamp = tuple[int, int, int, int]  # size, inode, time of the last change of contents, and of the inode
 
 
 def digest(content: Any) -> str:
-    """Return twelve hexadecimal digits that stand for anything that JSON can hold."""
+    """Return a digest of a JSON value: twelve hexadecimal digits."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -40,9 +40,9 @@ def file_digest(setting: str, path: Path) -> str:
 
 
 def contents_digest(setting: str, paths: Iterable[Path], excluded: Path | None = None) -> str:
-    """Return twelve digits that stand for the contents of files, and of all files below folders.
+    """Return a digest of the contents of files, and of all files below folders.
 
-    Their relative names count, where they lie does not.
+    Relative names count, locations do not.
 
     Args:
         setting: what names the paths, for the message of an error.
@@ -58,7 +58,7 @@ def contents_digest(setting: str, paths: Iterable[Path], excluded: Path | None =
 
 
 def weights_digest(weights: str | None) -> str | None:
-    """Return what stands for weights: the contents of a file or a folder, or the name of a model as it is."""
+    """Return a key for weights: the digest of a file or a folder, or the unchanged name of a model."""
     paths = [] if weights is None else matching_paths(weights)
     return contents_digest("encoder", paths) if paths else weights
 

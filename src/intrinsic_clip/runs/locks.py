@@ -19,7 +19,7 @@ LOCK = "lock"
 def held(folder: Path) -> Iterator[None]:
     """Hold the lock of a folder, which is made if need be; the first process of a DDP run holds it for all.
 
-    The kernel drops the lock of a process that dies, however it dies. A crash leaves only a file behind, and the
+    The kernel releases the lock of any process that ends. A crash leaves only a file behind, and the
     next start takes it over.
 
     Raises:

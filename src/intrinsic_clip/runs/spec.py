@@ -1,4 +1,4 @@
-"""A run before it exists: its config as Hydra composed it, and everything that follows from it."""
+"""Specify a run: its config as Hydra composed it, its address and its replicates."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from intrinsic_clip.runs.replicates import Replicates
 
 @dataclass(frozen=True)
 class RunSpec:
-    """A run as it was asked for.
+    """Specification of a run.
 
     Attributes:
         cfg: the config, from which classes are instantiated.

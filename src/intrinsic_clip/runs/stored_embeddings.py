@@ -93,7 +93,7 @@ def _load(folder: Path) -> dict[str, np.ndarray]:
     except OSError as error:
         raise ConfigError(f"{path}: {(error.strerror or str(error)).lower()}") from error
     except (SafetensorError, ValueError) as error:
-        raise ConfigError(f"{path}: damaged ({error}); delete the run folder to train anew") from error
+        raise ConfigError(f"{path}: damaged ({error}); delete the run folder to train again") from error
 
 
 def _training(arrays: Mapping[str, np.ndarray], place: int, count: int, d: int | None) -> StoredEmbeddings:

@@ -122,8 +122,7 @@ class Metric:
 
 
 PLAIN = Scale()
-HIGHER = Scale(better="higher")
-FROM_ZERO = Scale(axis="from zero")
+HIGHER, FROM_ZERO = Scale(better="higher"), Scale(axis="from zero")
 DIMENSIONS = Scale("dimensions", "from zero")
 PAIRS_SHARE = Scale("share of pairs", "zero to one", "higher")
 ROWS_SHARE = Scale("share of rows", "zero to one", "higher")
@@ -138,7 +137,7 @@ DECLARATIONS = (  # in the order in which pages and tables show them
         "Share of pairs whose partner is among the k largest inner products of the encoders' own outputs.",
         "top {k}", "top {k}", main=True),
     Declaration("matching/top_<α>pct/<direction>", "matching accuracy", PAIRS_SHARE,
-        "The same share among the max(1, int(α n)) largest inner products; the paper's α is 0.5 %.",
+        "Share of pairs whose partner is among the max(1, int(α n)) largest inner products; the paper's α is 0.5 %.",
         "top {α} %", "top {α} %", main=True),
     Declaration("matching/label_<set>/<direction>", "label matching accuracy", ROWS_SHARE,
         "Share of rows whose best match by inner product has their own label of this label set.",
@@ -177,7 +176,7 @@ DECLARATIONS = (  # in the order in which pages and tables show them
     Declaration("modality_gap", "modality gap", FROM_ZERO,
         "Distance between the mean directions of the two modalities, between 0 and 2."),
     Declaration("spectrum/participation_ratio/<side>", "participation ratio", DIMENSIONS,
-        "(Σ λ)² / Σ λ² of the covariance's eigenvalues λ: d if all are alike, 1 if one has all the variance.",
+        "(Σ λ)² / Σ λ² of the covariance's eigenvalues λ: d if all are equal, 1 if one has all the variance.",
         standard_error=True),
     Declaration("spectrum/effective_rank/<side>", "effective rank", DIMENSIONS,
         "Exponential of the entropy of the singular values, each divided by their sum (RankMe).",
@@ -198,7 +197,7 @@ DECLARATIONS = (  # in the order in which pages and tables show them
         Scale(axis="zero to one", better="higher"),
         "Share of the Jacobian's leading right-singular space in the input directions that carry the latent."),
     Declaration("recovery/<regression>/<side>", "R² of the latent", Scale("R²", better="higher"),
-        "Cross-validated R² of predicting the true latent: 1 is all of it, 0 what guessing the mean gives.",
+        "Cross-validated R² of predicting the true latent: 1 is perfect, 0 no better than the mean.",
         "{regression}"),
     Declaration("classification/<classifier>/<set>/<side>", "classification accuracy",
         Scale("accuracy", "zero to one", "higher"),
@@ -213,19 +212,14 @@ DECLARATIONS = (  # in the order in which pages and tables show them
     Declaration("uniformity/<side>", "uniformity", Scale(better="lower"),
         "log E exp(−2 ‖u − v‖²) over pairs of directions u, v: 0 if all are the same, lower if they spread."),
 )
-# fmt: on
 
 _PLACEHOLDERS = {
-    **dict.fromkeys(("estimator", "basis"), "[^/]+"),
-    **dict.fromkeys(("α", "share"), r"[\d.e+-]+"),
-    "k": r"\d+",
-    "set": ".+",
-    "side": "[xyz]",
-    "direction": "|".join(DIRECTIONS),
-    "pairs": "|".join(PAIRS),
-    "regression": "|".join(REGRESSIONS),
-    "classifier": "|".join(CLASSIFIERS),
+    **dict.fromkeys(("estimator", "basis"), "[^/]+"), **dict.fromkeys(("α", "share"), r"[\d.e+-]+"),
+    "k": r"\d+", "set": ".+", "side": "[xyz]",
+    "direction": "|".join(DIRECTIONS), "pairs": "|".join(PAIRS),
+    "regression": "|".join(REGRESSIONS), "classifier": "|".join(CLASSIFIERS),
 }
+# fmt: on
 
 
 def estimator_title(name: str) -> str:

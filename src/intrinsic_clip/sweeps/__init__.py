@@ -1,1 +1,1 @@
-"""Many runs: skip what is finished, resume what was interrupted, report what became of each."""
+"""Run sweeps: skip finished runs, resume interrupted ones, and report the outcome of each."""

@@ -43,7 +43,7 @@ class Composer:
         return cfg
 
     def params(self, overrides: Sequence[str]) -> list[str]:
-        """Return the overrides that these choices of groups sweep over by themselves, `hydra.sweeper.params`."""
+        """Return the overrides that these choices of groups sweep over by default, `hydra.sweeper.params`."""
         return self._merge(self._parts(overrides)[0])[1]
 
     def _parts(self, overrides: Sequence[str]) -> tuple[tuple[str, ...], list[Override]]:

@@ -20,7 +20,7 @@ RANKS = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "LOCAL_RANK", "WORLD_SIZE") 
 def job(cfg: DictConfig, started_in: str) -> str | None:
     """Train one run; return why it failed, or None.
 
-    The reason is left in the run folder too, where it survives a launcher that loses what its jobs return.
+    The reason is written to the run folder too, where it survives a launcher that loses what its jobs return.
 
     Args:
         cfg: the run's config, as Hydra composed it.
@@ -44,13 +44,13 @@ def job(cfg: DictConfig, started_in: str) -> str | None:
 
 
 def failure(error: BaseException) -> str:
-    """Return in one line why a run failed."""
+    """Return the reason why a run failed, in one line."""
     return one_line(error) if isinstance(error, EXPECTED) else f"{type(error).__name__}: {one_line(error)}"
 
 
 @contextlib.contextmanager
 def _own_ranks() -> Iterator[None]:
-    """Remove what a DDP run leaves behind: the next run in this process would take itself for one of its processes."""
+    """Remove the traces of a DDP run, so that the next run in this process does not join it as a rank."""
     ours = set(RANKS) - set(os.environ)
     try:
         yield

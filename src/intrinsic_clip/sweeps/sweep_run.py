@@ -41,26 +41,26 @@ class SweepRun:
         (self.folder / results.FAILED).unlink(missing_ok=True)
 
     def note_failure(self, reason: str | BaseException | None) -> None:
-        """Keep what its job returned, or what a launcher raised in its place."""
+        """Keep the reason that the job returned, or the error that a launcher raised in its place."""
         self._noted_reason = failure(reason) if isinstance(reason, BaseException) else reason
 
     def died(self) -> bool:
-        """Return whether it began, and neither finished nor said why it failed."""
+        """Return whether the run began, and neither finished nor recorded a failure."""
         return left_behind(self.folder) and self._results() is None
 
     def begun(self) -> bool:
-        """Return whether there is a trace of it."""
+        """Return whether the run left a lock, results or a failure."""
         return left_behind(self.folder) or self._results() is not None or self._reason() is not None
 
     def outcome(self, interrupted: bool) -> Outcome:
-        """Return what became of it, in a sweep that Ctrl-C interrupted or that came to its end."""
+        """Return the outcome of the run, in a sweep that Ctrl-C interrupted or that ended."""
         finished = self._results()
         if finished is not None:
             status = "skipped" if self.finished_before else "resumed" if self.begun_before else "done"
             return Outcome(status, finished)
         reason = self._reason()
         if reason or not interrupted:
-            return Outcome("failed", reason=reason or "its process ended without a word (killed?)")
+            return Outcome("failed", reason=reason or "its process ended without an error message (killed?)")
         return Outcome("interrupted" if (self.folder / "config.yaml").exists() else "not started")
 
     def _results(self) -> dict[str, Any] | None:

@@ -1,18 +1,18 @@
-"""The line at the start of a sweep and the table at its end."""
+"""Format the first line of a sweep and the table at its end."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from intrinsic_clip.runs.vocabulary import MAIN_NUMBERS, main_numbers
 from intrinsic_clip.sweeps.sweep_run import STATUSES, Outcome, SweepRun
 
-FEW = 40  # runs; of more than these only the failed ones have a line
-WIDTH = 10  # of a column of numbers
+FEW = 40  # runs; a larger sweep lists only the failed ones
+WIDTH = 10  # characters of a column of numbers
 
 
 def announce(runs: Sequence[SweepRun]) -> str:
-    """Return what a sweep is going to do."""
+    """Return the numbers of runs that are finished, to resume and to begin."""
     finished = sum(run.finished_before for run in runs)
     begun = sum(run.begun_before and not run.finished_before for run in runs)
     new = len(runs) - finished - begun
@@ -40,7 +40,7 @@ def _count(runs: Sequence[SweepRun]) -> str:
 
 
 def _line(run: SweepRun, outcome: Outcome, common: set[str]) -> tuple[str, str, str, str]:
-    """Return status, the overrides that tell the run from the others, numbers or the reason, and folder."""
+    """Return status, the overrides that distinguish the run, numbers or the reason, and folder."""
     name = " ".join(override for override in run.overrides if override not in common)
     middle = outcome.reason if outcome.results is None else _columns(_numbers(outcome.results))
     return outcome.status, name, middle, str(run.folder)
@@ -53,7 +53,7 @@ def _numbers(run_results: Mapping[str, Any]) -> list[str]:
     return [f"{mean:.3g}" if isinstance(mean, int | float) else "–" for mean in means]
 
 
-def _columns(cells: Sequence[str] | Mapping[str, str]) -> str:
+def _columns(cells: Iterable[str]) -> str:
     return "".join(f"{cell:>{WIDTH}}" for cell in cells)
 
 

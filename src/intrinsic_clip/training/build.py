@@ -29,7 +29,7 @@ InputDim = int | tuple[int, ...]
 
 @dataclass
 class Training:
-    """Everything that a training consists of, beside the trainer."""
+    """The parts of a training except the trainer."""
 
     data: "PairedData"
     module: "ContrastiveModule"
@@ -53,7 +53,7 @@ def build(spec: RunSpec) -> Training:
 
 
 def check_buildable(spec: RunSpec) -> None:
-    """Build what can be built without reading data: enough to see that the classes accept their settings.
+    """Check that the classes accept their settings, by building everything that needs no data.
 
     Raises:
         ConfigError: a value that only its class can judge is impossible.
@@ -68,7 +68,7 @@ def check_buildable(spec: RunSpec) -> None:
 
 
 def build_data(cfg: DictConfig) -> "PairedData":
-    """Build the data source, or what a frozen model makes of its images and captions; nothing is read."""
+    """Build the data source, or a frozen model's features of it if the config has any; nothing is read."""
     features = cfg.get("features")
     wants_images = features is not None or config.is_pretrained(cfg.encoder)
     images = {"images": True} if wants_images and "images" in cfg.data else {}
@@ -78,7 +78,7 @@ def build_data(cfg: DictConfig) -> "PairedData":
 
 @contextmanager
 def _errors_of_classes() -> Iterator[None]:
-    """Turn what a class says of its settings into a ConfigError of one line."""
+    """Turn a class's error about its settings into a one-line ConfigError."""
     try:
         yield
     except ConfigError:
@@ -129,7 +129,7 @@ def _from_scratch(spec: RunSpec, data: "PairedData") -> tuple["nn.Module", "nn.M
 def _encoder(
     spec: RunSpec, stream: Literal["f", "g"], input_dim: InputDim, partner_dim: InputDim
 ) -> "nn.Module":
-    """Return one encoder for all replicates, told the other modality's input size if its own depends on it."""
+    """Return one encoder for all replicates; it gets the other modality's input size if it takes one."""
     from intrinsic_clip.encoders.replication import replicate
 
     encoder, replicates = spec.cfg.encoder, spec.replicates
@@ -146,7 +146,7 @@ def _encoder(
 
 
 def _is_compiled(spec: RunSpec) -> bool:
-    """Return what `compile` says; by default whether compiling is paid back and a C++ compiler exists."""
+    """Return the setting `compile`; by default whether compiling saves time and a C++ compiler exists."""
     settings = spec.settings
     if settings["compile"] is not None:
         return bool(settings["compile"])

@@ -18,14 +18,14 @@ PLAN = "chunks.json"
 def plan(spec: RunSpec) -> list[list[int]]:
     """Return the replicate indices of each chunk; one chunk if all train at once.
 
-    A run that has begun resumes with the chunks it began with, whatever `replicates_per_chunk` says by now.
+    A run that has begun resumes with the chunks it began with, even if `replicates_per_chunk` has changed.
     """
     indices = list(spec.replicates.indices or (0,))
     return _begun_with(spec.folder, indices) or groups(indices, spec.settings["replicates_per_chunk"])
 
 
 def groups(indices: Sequence[int], most: int | None) -> list[list[int]]:
-    """Split replicate indices into as few groups of like size as hold at most so many each."""
+    """Split replicate indices into the fewest groups of at most `most`, of nearly equal size."""
     count = -(-len(indices) // (most or len(indices)))
     size, more = divmod(len(indices), count)
     starts = [i * size + min(i, more) for i in range(count + 1)]
@@ -97,7 +97,7 @@ def _total(values: list[Any]) -> Any:
 
 
 def _overall_rate(parts: Sequence[Mapping[str, Any]]) -> float | None:
-    """Return the pairs per second of chunks that were trained one after the other, each for as many epochs."""
+    """Return the pairs per second of chunks that were trained one after the other for the same number of epochs."""
     rates = [part["timings"]["pairs_per_second"] for part in parts]
     counts = [len(Replicates.of(part["config"])) for part in parts]
     return None if None in rates else harmonic_mean(rates, counts)

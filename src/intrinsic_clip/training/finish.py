@@ -1,4 +1,4 @@
-"""Finish a run: its numbers, embeddings and picture, and results.json last."""
+"""Finish a run: gather its numbers, write embeddings and picture, and results.json last."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from intrinsic_clip.training.module import ContrastiveModule
 
 
 def gather_results(spec: RunSpec, training: Training, timings: dict[str, Any]) -> dict[str, Any]:
-    """Return what results.json is going to hold."""
+    """Return the content of results.json."""
     return {
         "status": "completed",
         "config": spec.settings,
@@ -45,7 +45,7 @@ def save_embeddings(trainer: Trainer, module: ContrastiveModule, folder: Path) -
 
 
 def finish(run_results: dict[str, Any], folder: Path) -> None:
-    """Draw the picture, write the results last, since they say that everything else is there, and print both."""
+    """Draw the picture, write results.json last, as the mark of a finished run, and print the numbers."""
     draw_run(results.read_metrics(folder), run_results, folder / "run.png")
     results.write_results(folder, run_results)
     print(f"\n{report(run_results, folder)}", flush=True)

@@ -86,7 +86,7 @@ def fit_and_test(trainer: Trainer, training: Training, folder: Path) -> dict[str
         _log_final_table(trainer, training)
     except (UnpicklingError, EOFError) as error:
         raise ConfigError(
-            f"{checkpoint}: damaged ({type(error).__name__}); delete it to train anew"
+            f"{checkpoint}: damaged ({type(error).__name__}); delete it to start again"
         ) from error
     except MisconfigurationException as error:
         raise ConfigError(" ".join(str(error).split())) from error
@@ -122,7 +122,7 @@ def _log_final_table(trainer: Trainer, training: Training) -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep away advertisements, and hints about what this project does on purpose, for as long as it trains."""
+    """Silence advertisements, and hints about deliberate choices of this project, during training."""
     levels = {name: logging.getLogger(name).level for name in ADVERTISING}
     for name, level in ADVERTISING.items():
         logging.getLogger(name).setLevel(level)

@@ -31,7 +31,7 @@ class ContrastiveModule(LightningModule):
         local_block: with several processes, each computes the logits of its own rows only; see `loss.distributed`.
 
     Attributes:
-        row_axis: of the inputs, as in `Pairs`; representations are `(*R, n, d)` whatever the inputs are.
+        row_axis: row axis of the inputs, as in `Pairs`; representations are always `(*R, n, d)`.
     """
 
     x_append: Tensor
@@ -115,7 +115,7 @@ class ContrastiveModule(LightningModule):
         return info_nce(x, y, tau, self.chunk), tau
 
     def _append_rows(self, append: Tensor, step: int) -> Tensor:
-        """Return the append rows of a training step: all, or the next so many, going round in a circle.
+        """Return the append rows of a training step: all, or the next ones in cyclic order.
 
         Rows are in random order already, and a step that needs no random stream can be resumed and replicated.
         """
@@ -134,7 +134,7 @@ class ContrastiveModule(LightningModule):
         """Take one step on a batch `(x, y, …)`, or one on each of several.
 
         In-memory data come as a whole epoch of batches: Lightning's loop costs about a millisecond, a fifth of a
-        step of the paper's encoders, and is so paid once per epoch. The losses of replicates are summed, so that
+        step of the paper's encoders, and is thus paid once per epoch. The losses of replicates are summed, so that
         each gets its own gradient.
 
         Returns:
@@ -177,7 +177,7 @@ Step = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 def compile_step(step: Step) -> Step:
-    """Fuse a step with torch.compile; warn and run it as it is if that fails."""
+    """Fuse a step with torch.compile; warn and run it uncompiled if that fails."""
     compiled = torch.compile(step, dynamic=False)
     works = True
 

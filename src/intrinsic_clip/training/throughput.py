@@ -1,4 +1,4 @@
-"""Measure how many pairs a training gets through in a second, without the probes."""
+"""Measure the speed of a training in pairs per second, without the probes."""
 
 import statistics
 import time

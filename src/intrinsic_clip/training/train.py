@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def train(cfg: DictConfig) -> dict[str, Any]:
-    """Train one run, resume it, or find it done; return what its results.json holds.
+    """Train one run, or resume it, unless it is finished; return the content of its results.json.
 
     Raises:
         ConfigError: before anything is written.
@@ -47,7 +47,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
 
 
 def _parts(spec: RunSpec) -> list[tuple[RunSpec, Path]]:
-    """Return what to train one after the other, and where: the run itself, or its chunks of replicates."""
+    """Return the trainings to do in turn, with their folders: the run itself, or its chunks of replicates."""
     indices = chunks.plan(spec)
     if len(indices) == 1:
         return [(spec, spec.folder)]
@@ -58,7 +58,7 @@ def _parts(spec: RunSpec) -> list[tuple[RunSpec, Path]]:
 def _train_parts(
     spec: RunSpec, parts: list[tuple[RunSpec, Path]], first: int | None, built: "Training | None"
 ) -> dict[str, Any]:
-    """Write the run folder: train what is not finished yet, then join the chunks, if there are any."""
+    """Write the run folder: train the unfinished parts, then join the chunks, if there are any."""
     from intrinsic_clip.training.finish import finish
 
     atomic.write_atomically(
@@ -94,7 +94,7 @@ def _train_part(spec: RunSpec, folder: Path, built: "Training | None") -> dict[s
 
 @contextmanager
 def _out_of_memory_explained(spec: RunSpec) -> Iterator[None]:
-    """Say which setting takes less memory, where replicates train side by side and it runs out."""
+    """Name the setting that takes less memory if replicates that train side by side exhaust it."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
@@ -112,7 +112,7 @@ def _out_of_memory_explained(spec: RunSpec) -> Iterator[None]:
 
 @contextmanager
 def _denormals_flushed() -> Iterator[None]:
-    """Take numbers below 1e-38 for zero: small τ makes gradients full of them, at five times the cost of a step.
+    """Treat numbers below 1e-38 as zero: small τ makes gradients full of them, at five times the cost of a step.
 
     This is a setting of each thread, and new threads inherit it, so it must be made before PyTorch starts its own.
     """

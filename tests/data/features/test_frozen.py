@@ -74,10 +74,10 @@ def test_standardised_over_the_training_rows(tiny, source, tmp_path) -> None:
 def test_noise_tells_repeated_captions_apart_and_is_always_the_same(tiny, source, tmp_path) -> None:
     options = {"folder": str(tmp_path / "kept"), "standardise": False}
     plain = OpenClipFeatures(source, tiny, **options).pairs("train")
-    given, again = (OpenClipFeatures(source, tiny, noise_y=0.1, **options).pairs("train") for _ in "12")
-    assert torch.equal(given.y, again.y)
-    assert torch.equal(given.x, plain.x)
-    noise = given.y - plain.y
+    noisy, again = (OpenClipFeatures(source, tiny, noise_y=0.1, **options).pairs("train") for _ in "12")
+    assert torch.equal(noisy.y, again.y)
+    assert torch.equal(noisy.x, plain.x)
+    noise = noisy.y - plain.y
     assert float(noise.std()) == pytest.approx(0.1, rel=0.05)
     assert abs(float(noise.mean())) < 0.01
 
@@ -85,19 +85,19 @@ def test_noise_tells_repeated_captions_apart_and_is_always_the_same(tiny, source
 def test_what_changes_the_features_changes_their_folder(tiny, source, tmp_path) -> None:
     kept = tmp_path / "kept"
 
-    def count(*given, of=source) -> int:
-        read(OpenClipFeatures(of, *given, folder=str(kept)))
+    def count(*arguments, images=source) -> int:
+        read(OpenClipFeatures(images, *arguments, folder=str(kept)))
         return len(list(kept.iterdir()))
 
     assert count(tiny) == count(tiny, None, "tower") == 1
     assert count(tiny, None, "projected") == 2
-    assert count(tiny, of=OpenClipArt(**SIZES | {"n_test": 17}, images=True)) == 3
+    assert count(tiny, images=OpenClipArt(**SIZES | {"n_test": 17}, images=True)) == 3
     tiny_open_clip(tmp_path / "other", width=32)
     assert count(str(tmp_path / "other")) == 4
 
 
 def test_the_second_run_needs_no_model(tiny, command_line, monkeypatch, tmp_path) -> None:
-    """Neither does another encoder; a run that exists already is recognised by its settings."""
+    """Check that another encoder loads no model, and that a finished run is recognised by its settings."""
     assert command_line("train", *TINY, *CACHED) == 0
 
     def refuse(*args, **kwargs):
@@ -113,8 +113,8 @@ def test_the_second_run_needs_no_model(tiny, command_line, monkeypatch, tmp_path
 def test_replicates_of_heads_on_frozen_towers(tiny, command_line, tmp_path) -> None:
     from intrinsic_clip.runs.tidy_table import collect
 
-    given = [*TINY, *CACHED, "encoder=linear", "replicates=3", "encoder.output_dim=[2,4]"]
-    assert command_line("train", *given) == 0
+    overrides = [*TINY, *CACHED, "encoder=linear", "replicates=3", "encoder.output_dim=[2,4]"]
+    assert command_line("train", *overrides) == 0
     table = collect(tmp_path / "outputs").query("metric == 'temperature'")
     assert table.value.nunique() == 6
     assert len(list(tmp_path.glob("outputs/features/*"))) == 1

@@ -90,6 +90,12 @@ def test_missing_files_are_named(tmp_path) -> None:
 def test_from_the_command_line(command_line, tmp_path) -> None:
     images_and_texts(tmp_path / "imagenetv2", True)
     sizes = [f"data.{key}={value}" for key, value in SIZES.items() if value is not None]
-    given = [override for override in TINY if not override.startswith("data.")]
-    given += ["data=published", "data.folder=imagenetv2", "data.noise_y=0.1", *sizes, "probes.dimension.k=5"]
-    assert command_line("train", *given) == 0
+    overrides = [override for override in TINY if not override.startswith("data.")]
+    overrides += [
+        "data=published",
+        "data.folder=imagenetv2",
+        "data.noise_y=0.1",
+        *sizes,
+        "probes.dimension.k=5",
+    ]
+    assert command_line("train", *overrides) == 0

@@ -12,7 +12,7 @@ X, Y = torch.randn(10, 3), torch.randn(10, 2)
 
 
 class Counting:
-    """Computes the rows above and records which; fails at row `fails_at`."""
+    """Function that computes the rows above and records which; fails at row `fails_at`."""
 
     def __init__(self, fails_at: int | None = None) -> None:
         self.requested: list[tuple[int, int]] = []

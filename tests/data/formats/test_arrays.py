@@ -139,7 +139,7 @@ WRONG = {
         ".pkl extension, which is not read; .npy, .npz, .safetensors",
     ),
     "x": (lambda: Path("x").touch(), "no extension, which is not read"),
-    "text.npy": (lambda: Path("text.npy").write_text("1,2\n"), "not an .npy file, whatever its name says"),
+    "text.npy": (lambda: Path("text.npy").write_text("1,2\n"), "not an .npy file, despite its name"),
     "empty.npy": (lambda: Path("empty.npy").touch(), "not an .npy file"),
     "cut.npy": (lambda: _cut("rows.npy", "cut.npy", 300), "damaged or cut short"),
     "header.npy": (lambda: _cut("rows.npy", "header.npy", 20), "damaged or cut short"),

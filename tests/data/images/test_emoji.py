@@ -19,19 +19,19 @@ N = 24
 
 def make_packages(root: Path) -> Path:
     images, names = root / "emoji-datasource-google", root / "emojibase-data"
-    listed, known = [], {"en": [], "de": []}
+    listed, entries = [], {"en": [], "de": []}
     for i in range(N):
         code = f"1F{600 + i}"
         write_image(images / "img" / "google" / "64" / f"{code.lower()}-fe0f.png", i)
         listed.append({"unified": f"{code}-FE0F", "image": f"{code.lower()}-fe0f.png", "category": "Symbols"})
         for language, word in (("en", "face"), ("de", "Gesicht")):
             entry = {"label": f"{word} {i}", "hexcode": code, "tags": [f"{word} {i}", "a", "b", "c"]}
-            known[language].append(entry | {"group": i % 2, "subgroup": i % 4})
-    known["en"].append({"label": "regional indicator A", "hexcode": "1F1E6"})
+            entries[language].append(entry | {"group": i % 2, "subgroup": i % 4})
+    entries["en"].append({"label": "regional indicator A", "hexcode": "1F1E6"})
     listed.append({"unified": "1F1E6", "image": "1f1e6.png"})
     (images / "emoji.json").write_text(json.dumps(listed))
     levels = {"groups": {"0": "faces", "1": "people"}, "subgroups": {str(i): f"sub {i}" for i in range(4)}}
-    for name, content in (("meta/groups", levels), ("en/data", known["en"]), ("de/data", known["de"])):
+    for name, content in (("meta/groups", levels), ("en/data", entries["en"]), ("de/data", entries["de"])):
         (names / name).parent.mkdir(parents=True, exist_ok=True)
         (names / f"{name}.json").write_text(json.dumps(content))
     return root

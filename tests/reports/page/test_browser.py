@@ -57,7 +57,7 @@ class Page:
         return [element.text for element in self.all(selector)]
 
     def curves(self) -> dict[str, str]:
-        """The lines of the chart over training: what each is called, and its path."""
+        """Return the lines of the chart over training: the name of each, and its path."""
         return {
             group.get_attribute("data-series"): group.find_element(By.CSS_SELECTOR, ".line").get_attribute(
                 "d"
@@ -66,11 +66,11 @@ class Page:
         }
 
     def errors(self) -> list[str]:
-        """What the console holds, violations of the content security policy among it."""
+        """Return the messages of the console, including violations of the content security policy."""
         return [entry["message"] for entry in self.driver.get_log("browser")]
 
     def requests(self) -> set[str]:
-        """The schemes of all that the page has asked for, itself among it."""
+        """Return the schemes of all requests of the page, including its own."""
         events = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
         sent = [event for event in events if event["method"] == "Network.requestWillBeSent"]
         ours = [event["params"] for event in sent if event["params"]["documentURL"].startswith("file:")]
@@ -94,7 +94,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
 
 @pytest.fixture
 def shown(page: Page, sweep: Path, tmp_path: Path) -> Iterator[Page]:
-    """The report of a sweep, which must have no errors and no requests whatever a test does with it."""
+    """Open the report of a sweep; afterwards check that it had no errors and used no network."""
     page.open(report(sweep, tmp_path / "page.html"))
     yield page
     assert page.errors() == []
@@ -102,7 +102,7 @@ def shown(page: Page, sweep: Path, tmp_path: Path) -> Iterator[Page]:
 
 
 def final(sweep: Path, metric: str, d: int, noise: float) -> tuple[float, float]:
-    """Mean and standard deviation as results.json has them."""
+    """Return mean and standard deviation from results.json."""
     for path in sweep.glob("*/*/results.json"):
         results: dict[str, Any] = json.loads(path.read_text())
         if results["config"]["data"]["noise"] == noise:
@@ -152,8 +152,8 @@ def test_the_csv_has_all_numbers_in_full(shown: Page, sweep: Path) -> None:
     for row in rows:
         where = int(row["encoder.output_dim"]), float(row["data.noise"])
         for metric in ("id/mle/x", "temperature", "in_sample/matching/top_1/y_to_x"):
-            found = float(row[metric]), float(row[f"{metric}/std"])
-            assert found == pytest.approx(final(sweep, metric, *where), rel=1e-9)
+            numbers = float(row[metric]), float(row[f"{metric}/std"])
+            assert numbers == pytest.approx(final(sweep, metric, *where), rel=1e-9)
 
 
 def test_the_sweep_goes_over_any_number_that_differs(shown: Page) -> None:

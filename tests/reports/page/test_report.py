@@ -1,4 +1,4 @@
-"""The report's numbers are those of the runs, whatever they are called and whatever is missing."""
+"""The report's numbers are those of the runs, under any names and with parts missing."""
 
 import json
 import math
@@ -215,7 +215,7 @@ def test_wrong_input_is_one_line_exit_2_and_nothing_written(command_line, capsys
         ("empty", "empty"): "report takes one folder, got 2",
         ("empty",): "empty: no finished run in it; empty/begun is left out: unfinished",
         ("empty", "outptu=a"): "outptu: unknown option, did you mean output?",
-        ("empty", "seed=3"): "seed: unknown option, there is output, open",
+        ("empty", "seed=3"): "seed: unknown option, choose from output, open",
         ("empty", "open=yes"): "open=yes must be true or false",
         ("empty", "output="): "output= must name a file",
     }.items():

@@ -37,7 +37,7 @@ def test_what_belongs_to_a_choice_is_implied_by_it_unless_it_varies() -> None:
 
 
 def test_names_that_go_with_other_settings_are_left_out() -> None:
-    """Settings that one class alone has are implied by it, settings that both have are not."""
+    """Check that a setting of only one class is implied by it, and a setting of both is not."""
     kinds = [
         training(
             name=name, data___target_=name.title(), encoder___target_="mlp", encoder__output_dim=d, **own

@@ -77,7 +77,7 @@ class CiteSeq(FeaturePairs):
         super().__init__(**options)
 
     def read_rows(self) -> Features:
-        """Read all cells, and compute their components on all of them, whatever their split, as the paper does."""
+        """Read all cells, and compute components on those of all splits together, as the paper does."""
         cells = read_cells(self.rna, self.protein, self.cells, self.label_columns)
         if self.given == "components":
             return Features(cells.rna, cells.protein, cells.labels)
@@ -125,11 +125,11 @@ def scaled(columns: Tensor) -> Tensor:
 def components(columns: Tensor, count: int, modality: str) -> Tensor:
     """Return the first principal components `(n, count)` of columns of about mean 0.
 
-    Large matrices use randomised subspace iteration (Halko et al. 2011) with as many spare directions again. Signs
+    Large matrices use randomised subspace iteration (Halko et al. 2011) with twice `count` directions. Signs
     make the largest loading of each component positive, so that they do not depend on the machine.
 
     Raises:
-        ConfigError: there are not as many components; the message names the setting of the modality.
+        ConfigError: `count` exceeds the number of components; the message names the setting of the modality.
     """
     most = min(columns.shape[0] - 1, columns.shape[1])
     if count > most:

@@ -143,7 +143,7 @@ def read_files(
     labels: Mapping[str, str],
     label_keys: Mapping[str, str] = MappingProxyType({}),
 ) -> Features:
-    """Read both modalities and their label sets from files, and check that all have as many rows.
+    """Read both modalities and their label sets from files, and check that all have the same number of rows.
 
     Args:
         x, y: file and key of each, see `EmbeddingFiles`.

@@ -116,7 +116,7 @@ def _read_npy(path: Path, key: Key) -> tuple[np.ndarray, list[str]]:
     with path.open("rb") as file:
         start = file.read(len(NPY_MAGIC))
     if start != NPY_MAGIC:
-        raise ConfigError("not an .npy file, whatever its name says (numpy.save writes one)")
+        raise ConfigError("not an .npy file, despite its name (numpy.save writes one)")
     try:
         # Copy-on-write, since PyTorch wants memory that it may write to; the file stays as it is.
         return np.load(path, mmap_mode="c", allow_pickle=False), []

@@ -74,5 +74,5 @@ class Emoji(CaptionedImages):
 
 
 def _without_variation(code_points: str) -> str:
-    """Return code points without the variation selector, which the two packages do not write alike."""
+    """Return code points without the variation selector, which the two packages write differently."""
     return "-".join(part for part in code_points.upper().split("-") if part != "FE0F")

@@ -51,7 +51,7 @@ class Chunk:
 
 @dataclass
 class ShardStream(IterableDataset[Chunk]):
-    """The part of an epoch that one worker of one process reads, in chunks of `share` pairs; the last may be smaller.
+    """The part of an epoch that one worker reads, in chunks of `share` pairs; the last may be smaller.
 
     Workers of all processes take shards in turn; where there are fewer shards than workers, they take samples in turn.
 

@@ -29,7 +29,7 @@ from intrinsic_clip.runs.tidy_table import collect, flatten
 def contents(folder: Path) -> dict[str, Any]:
     """Return the data that the page's script draws.
 
-    `trainings` lie in the order of `groups`, which are repetitions of the same settings; `metrics` has a value of each.
+    `trainings` are in the order of `groups`, the repetitions of the same settings; `metrics` has a value of each.
 
     Raises:
         ConfigError: there is no such folder, or no finished run in it.
@@ -116,7 +116,7 @@ def _value(values: list[float | None] | None, place: int) -> float | None:
 def _group(
     group: Sequence[Training], keys: Sequence[str], names: Mapping[str, str], run: Run
 ) -> dict[str, Any]:
-    """Return what the page says of a group of repetitions, the first of which belongs to this run."""
+    """Return the page's entry for a group of repetitions; `run` is the run of the first."""
     settings = {key: shown(key, group[0].settings[key]) for key in keys if key in group[0].settings}
     words = {names[key]: _text(value).removesuffix(".0") for key, value in settings.items()}
     return {
@@ -130,7 +130,7 @@ def _group(
 
 
 def _labels(group: Sequence[Training], every_training: Sequence[Training]) -> list[str]:
-    """Return labels that tell the trainings of a group apart: replicate, seed, or both."""
+    """Return labels that distinguish the trainings of a group: replicate, seed, or both."""
     seeds, indices = (len({t.repetition[axis] for t in every_training}) > 1 for axis in (0, 1))
     return [
         f"seed {seed}, replicate {index}"
@@ -143,7 +143,7 @@ def _labels(group: Sequence[Training], every_training: Sequence[Training]) -> li
 
 
 def _settings(runs: Sequence[Run], keys: Sequence[str]) -> list[dict[str, Any]]:
-    """Return every key of any run, with its distinct values and in how many runs each stands."""
+    """Return every key of any run, with its distinct values and the number of runs that have each."""
     configs = [flatten(run.settings) for run in runs]
     rows = []
     for key in dict.fromkeys(key for config in configs for key in config):

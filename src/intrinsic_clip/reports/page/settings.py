@@ -68,7 +68,7 @@ def differing(trainings: Sequence[Training]) -> list[str]:
 
 
 def grouped(trainings: Sequence[Training], keys: Sequence[str]) -> list[list[Training]]:
-    """Group repetitions of the same settings, in the order of these; a repetition that is there twice counts once."""
+    """Group repetitions of the same settings, in the order of these; a repetition that occurs twice counts once."""
     groups: dict[tuple[str, ...], dict[tuple[int, int], Training]] = {}
     for training in sorted(trainings, key=lambda t: [_sortable(t.settings.get(key)) for key in keys]):
         values = tuple(_hashable(training.settings.get(key)) for key in keys)

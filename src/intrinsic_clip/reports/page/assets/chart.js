@@ -1,4 +1,4 @@
-// Line charts as SVG, drawn as wide as the place they are given. A chart is
+// Line charts as SVG, drawn as wide as their container. A chart is
 //   { label, height, x, y, series, truth, upright }
 // with axes { label, log, zero, categories }, series { label, colour, dash, points, area, dots, thin }, points
 // { x, y, sd } of which y is null where there is no number, and the true k*: `truth`, points of a dashed line (`levels`:

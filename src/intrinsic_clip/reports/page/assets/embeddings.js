@@ -1,4 +1,4 @@
-// How the embeddings lie: similarities of pairs, and spectra. Both follow the switches.
+// Similarities of pairs and spectra of the embeddings. Both follow the switches.
 
 const MOST_HISTOGRAMS = 12;
 
@@ -33,8 +33,8 @@ function similarities() {
     const one = there.length ? data.similarities[there[0]] : null;
     place('similarities-remark').textContent = [
       one
-        ? `Inner products of what the loss sees, ${one.pairs.toLocaleString('en')} held-out pairs a repetition; ` +
-          '0.1 % at either end are not drawn.'
+        ? `Inner products of the representations as the loss sees them, ${one.pairs.toLocaleString('en')} held-out pairs a repetition; ` +
+          '0.1 % at either end is not drawn.'
         : 'Nothing is switched on.',
       there.length > MOST_HISTOGRAMS
         ? `The first ${MOST_HISTOGRAMS} of ${there.length} settings; the switches above choose others.`

@@ -1,4 +1,4 @@
-// All settings, those that differ first; the runs; what was left out.
+// Settings, those that differ first; runs; results that are left out.
 
 const MOST_RUNS_OPEN = 20;
 
@@ -29,7 +29,7 @@ function settings() {
   const tops = [...new Set(common.map(({ key }) => (key.includes('.') ? key.split('.')[0] : 'run')))];
   const top = ({ key }) => (key.includes('.') ? key.split('.')[0] : 'run');
   place('settings-tables').append(
-    ...(different.length ? [html('h3', {}, 'What differs'), table(different)] : []),
+    ...(different.length ? [html('h3', {}, 'Settings that differ'), table(different)] : []),
     ...tops.map((name) =>
       html(
         'details',

@@ -1,6 +1,6 @@
-// The table of all settings, sortable, and the same with all numbers as CSV.
+// The sortable table of all settings, and a CSV of all numbers.
 
-// A column has name and title, the value to sort by, and what its cell says: a text, and how far it spreads.
+// A column has name and title, the value to sort by, and the content of its cell: a text, and its spread.
 function leadingColumns() {
   const settings = data.differing.map(({ key, name }) => ({
     name,

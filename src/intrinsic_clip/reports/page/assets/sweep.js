@@ -44,7 +44,7 @@ function addPanel(id, state) {
   return panel;
 }
 
-// Groups that differ in nothing but the setting along the axis.
+// Groups that differ only in the setting along the axis.
 function combinations(key) {
   const others = data.differing.filter((setting) => setting.key !== key);
   const found = new Map();

@@ -1,4 +1,4 @@
-// Curves over training, and the switches that choose what is shown there and below.
+// Curves over training, and the switches that choose the groups shown there and below.
 
 const on = new Set(trainings.map((_, i) => i));
 const listeners = [];
@@ -55,7 +55,7 @@ function switches() {
   );
 }
 
-// The chart, its controls and what they hold: the family of metrics, which of its lines are hidden, the kinds of axes,
+// The chart, its controls and their state: the family of metrics, which of its lines are hidden, the kinds of axes,
 // and whether each repetition has a curve of its own.
 function training() {
   const { curves, points } = data.trajectories;
@@ -89,10 +89,10 @@ function training() {
     tick('log steps', false, (checked) => set({ logX: checked })),
   );
   const held = points
-    ? `Curves are thinned to at most ${points} points, every n-th of what metrics.csv holds`
+    ? `Curves are thinned to at most ${points} points, every n-th of those in metrics.csv`
     : 'All points that metrics.csv holds';
   place('training-remark').textContent =
-    `${held}, with 5 digits. The switches also choose what the sections below show.`;
+    `${held}, with 5 digits. The switches also apply to the sections below.`;
   listeners.push(redraw);
   pick(charted[0].id);
 }
@@ -135,7 +135,7 @@ function drawTraining(state) {
   });
 }
 
-// Of one line of a group: the mean, or a curve of each repetition that is switched on.
+// The curves of one line of a group: the mean, or each repetition that is switched on.
 function curvesOf(group, line, j, { family, each, hidden }) {
   const { curves, grids } = data.trajectories;
   const of = members[group].filter((i) => on.has(i) && curves[line.metric]?.[i]);
@@ -157,7 +157,7 @@ function curvesOf(group, line, j, { family, each, hidden }) {
 
 const curve = ([grid, values], grids) => grids[grid].map((x, i) => ({ x, y: values[i] }));
 
-// Over the steps that all of them have: runs with more replicates log fewer steps.
+// The mean is over the steps that all repetitions have: runs with more replicates log fewer steps.
 function meanCurve(several, grids) {
   const maps = several.map(([grid, values]) => new Map(grids[grid].map((step, i) => [step, values[i]])));
   return grids[several[0][0]]
