@@ -1,7 +1,7 @@
 """Format the first line of a sweep and the table at its end."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from intrinsic_clip.runs.vocabulary import MAIN_NUMBERS, main_numbers
@@ -53,7 +53,7 @@ def _numbers(run_results: Mapping[str, Any]) -> list[str]:
     return [f"{mean:.3g}" if isinstance(mean, int | float) else "–" for mean in means]
 
 
-def _columns(cells: Sequence[str] | Mapping[str, str]) -> str:
+def _columns(cells: Iterable[str]) -> str:
     return "".join(f"{cell:>{WIDTH}}" for cell in cells)
 
 
