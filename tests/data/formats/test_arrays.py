@@ -90,7 +90,7 @@ def test_npy_is_mapped_and_the_file_left_alone() -> None:
     assert Path("rows.npy").read_bytes() == before
 
 
-def test_what_was_decided_is_told() -> None:
+def test_interpretations_are_reported() -> None:
     assert read_array(write("plain.csv"))[1] == []
     assert read_array(write("counted.csv"))[1] == ["the first line is read as a header"]
     assert read_array(write("indexed.csv"))[1] == [
@@ -99,7 +99,7 @@ def test_what_was_decided_is_told() -> None:
     ]
 
 
-def test_a_column_of_lists_is_told_and_must_be_of_one_length() -> None:
+def test_a_column_of_lists_is_reported_and_must_be_of_one_length() -> None:
     pytest.importorskip("pyarrow")
     assert read_array(write("lists.parquet"))[1] == ["column 'v' is read, id left out"]
     pd.DataFrame({"v": [[1.0, 2.0], [1.0]], "w": [[1.0], [2.0]]}).to_parquet("ragged.parquet")
