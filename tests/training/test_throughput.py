@@ -52,6 +52,7 @@ def test_neither_evaluation_nor_the_first_epoch_counts(in_memory) -> None:
     assert throughput.pairs_per_second == 48
 
 
+@pytest.mark.slow
 def test_speed_is_printed_at_the_end_of_a_run(compose, capsys) -> None:
     rate = train(compose())["timings"]["pairs_per_second"]
     assert rate > 0
