@@ -157,7 +157,8 @@ def test_of_many_runs_only_the_failed_have_a_line(tmp_path, compose) -> None:
     table, failed = report(runs)
     assert failed
     assert table.splitlines()[1].split() == [
-        "failed", "seed=0", "its", "process", "ended", "without", "an", "error", "message", "(killed?)", str(tmp_path / "0"),
+        "failed", "seed=0", "its", "process", "ended", "without", "an", "error", "message", "(killed?)",
+        str(tmp_path / "0"),
     ]  # fmt: skip
     assert table.splitlines()[2:] == ["50 runs: 49 done, 1 failed"]
 
