@@ -47,19 +47,14 @@ def metrics_page() -> str:
 Every number has one name. It is the same in `metrics.csv`, `results.json`, W&B, `collect(…)`, the report and the
 figures. This page is generated from `intrinsic_clip.runs.vocabulary`.
 
-x and y are the two modalities. `in_sample/…` in front of a name is the same number on training rows, where they are in
-memory; `test/…` the same on the rows of `trainer.test`. In W&B, a run with several output dimensions appends `/d=19` to
-a name, and a run with several replicates logs the mean under the name and the spread under `…/std`.
+x and y are the two modalities; [terms](../index.md#terms) explains the others. Two prefixes say of which rows a number is,
+where they are not the held-out ones: `in_sample/…` is the same number on training rows (in a training script of your own,
+on the last training batches), and `test/…` on the rows of `trainer.test` there. In W&B, a run with several replicates
+logs the mean under the name and the standard deviation under `…/std`; with several output dimensions the names are
+`…/d=19` and `…/d=19/std`.
 
-{_metrics_table()}
+{vocabulary.markdown_table()}
 """
-
-
-def _metrics_table() -> str:
-    if hasattr(vocabulary, "markdown_table"):
-        return vocabulary.markdown_table()
-    rows = [f"| `id/{name}/x`, `id/{name}/y` | {title} |" for name, title in vocabulary.ESTIMATORS.items()]
-    return "\n".join(["| name | estimator |", "|---|---|", *rows])
 
 
 def configuration_page() -> str:
