@@ -47,11 +47,12 @@ def metrics_page() -> str:
 Every number has one name. It is the same in `metrics.csv`, `results.json`, W&B, `collect(…)`, the report and the
 figures. This page is generated from `intrinsic_clip.runs.vocabulary`.
 
-x and y are the two modalities; [terms](../index.md#terms) explains the others. Two prefixes say of which rows a number is,
-where they are not the held-out ones: `in_sample/…` is the same number on training rows (in a training script of your own,
-on the last training batches), and `test/…` on the rows of `trainer.test` there. In W&B, a run with several replicates
-logs the mean under the name and the standard deviation under `…/std`; with several output dimensions the names are
-`…/d=19` and `…/d=19/std`.
+x and y are the two modalities; [terms](../index.md#terms) explains the others. A number without a prefix is of
+held-out rows. `in_sample/…` is the same number on training rows (in a training script of your own, on the last
+training batches), and `test/…` on the rows of `trainer.test` there.
+
+In W&B, a run with several replicates logs the mean under the name and the standard deviation under `…/std`; with
+several output dimensions the names are `…/d=19` and `…/d=19/std`.
 
 {vocabulary.markdown_table()}
 """
