@@ -13,7 +13,7 @@ demo: .venv/installed
 test: lint
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
-# An answer in under a minute: no linting, and without the tests marked slow.
+# An answer in about a minute: no linting, and without the tests marked slow.
 test-fast: .venv/installed
 	$(BIN)/python -m pytest -n auto --dist loadfile -m 'not slow'
 

@@ -89,6 +89,7 @@ def test_every_verb_is_in_the_readme() -> None:
         assert f"| `{verb}` |" in table
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("page", "command"), TRAININGS)
 def test_trainings_compose(page: str, command: str) -> None:
     """Groups, choices and keys of a command exist; Hydra refuses any other."""

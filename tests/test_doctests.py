@@ -30,6 +30,7 @@ def examples_by_name(module: ModuleType) -> dict[str, doctest.DocTest]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_print_what_they_say(name: str) -> None:
     report: list[str] = []

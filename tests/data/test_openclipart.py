@@ -106,6 +106,7 @@ def test_images_need_an_encoder_of_images(command_line, capsys) -> None:
     assert "takes feature vectors, not inputs of shape (3, 64, 64)" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_more_rows_than_there_are(command_line, capsys) -> None:
     assert command_line("train", "experiment=openclipart", "data.n_test=5000") == 2
     assert "must not exceed the set's 2704 pairs" in capsys.readouterr().err

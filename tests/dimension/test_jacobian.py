@@ -55,6 +55,7 @@ def test_rank_of_a_linear_map(d: int, d_in: int, dtype: torch.dtype) -> None:
                 assert compressed.rank == rank
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_rank_of_two_linear_maps_with_a_bottleneck(dtype: torch.dtype) -> None:
     for rank in range(1, 8):
@@ -78,6 +79,7 @@ def test_replicates_have_their_own_rank() -> None:
     assert spectrum.pointwise.shape == (3, 9, 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("directions", [None, 3])
 @pytest.mark.parametrize("own_rows", [False, True])
 @pytest.mark.parametrize("kind", ["feed-forward", "any module"])
@@ -115,6 +117,7 @@ def test_replicates_equal_one_at_a_time(kind: str, own_rows: bool, directions: i
                 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("d", "d_in"), [(5, 8), (8, 5), (6, 6)])
 def test_mlp_equals_autograd(d: int, d_in: int) -> None:
     encoder = encoders.mlp(d_in, d).double()

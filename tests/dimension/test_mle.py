@@ -134,6 +134,7 @@ def test_invariant_to_scale_translation_permutation_and_rotation(
     torch.testing.assert_close(mle(moved * scale).value, mle(points).value, rtol=1e-7, atol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*(duplicates|distinct|NaN|equally)")
 @settings(max_examples=80, deadline=None)
 @given(

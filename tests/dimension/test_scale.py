@@ -89,6 +89,7 @@ def test_replicates_equal_one_at_a_time_and_seeds_differ() -> None:
     assert not torch.isclose(other.value[..., 1], together.value[..., 1]).any()
 
 
+@pytest.mark.slow
 def test_error_is_of_the_size_of_the_spread() -> None:
     by_size = sample_size_curve(gaussian(60, 400, 3), twonn, sizes=[50])
     assert by_size.value.std() == pytest.approx(by_size.standard_error.square().mean().sqrt().item(), rel=0.3)

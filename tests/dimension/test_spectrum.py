@@ -159,6 +159,7 @@ def test_standard_error_is_the_spread(name: str, heavy: bool) -> None:
     assert 0.85 < ratio < 1.2  # the spread of 200 is itself known to 5 %
 
 
+@pytest.mark.slow
 def test_standard_error_of_components_is_the_spread() -> None:
     points = gaussian(150, 600, 60) * torch.linspace(1, 0.3, 60)
     points[..., :20] *= 2 * gaussian(150, 600, 1, seed=1)  # else the count would hardly change

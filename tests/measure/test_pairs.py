@@ -21,6 +21,7 @@ def test_modalities_of_different_width_have_canonical_directions_only(command_li
     assert measurement["advice"]["of"] == 40
 
 
+@pytest.mark.slow
 def test_retrieval_is_by_cosine_whatever_the_lengths_of_the_rows(pair) -> None:
     x, y = map(torch.from_numpy, pair)
     lengths = torch.linspace(1, 100, len(x))[:, None]
@@ -30,6 +31,7 @@ def test_retrieval_is_by_cosine_whatever_the_lengths_of_the_rows(pair) -> None:
     assert {name: scaled[name] for name in names} == {name: plain[name] for name in names}
 
 
+@pytest.mark.slow
 def test_recall_among_the_same_pairs_whichever_modality_is_first(pair) -> None:
     x, y = map(torch.from_numpy, pair)
     forth, back = (measure_embeddings(*sides, estimators=["mle"])["metrics"] for sides in ((x, y), (y, x)))

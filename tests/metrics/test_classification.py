@@ -38,6 +38,7 @@ def test_knn_equals_scikit_learn(k: int, dtype: torch.dtype) -> None:
     assert knn_accuracy(x, labels, k).item() == pytest.approx(right / 120, abs=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
 @pytest.mark.parametrize("count", [2, 5])
 @pytest.mark.parametrize("options", [{}, {"strength": 100.0}, {"folds": 3, "seed": 4}])

@@ -240,6 +240,7 @@ def test_long_and_odd_captions_stay_on_their_card(true_caption) -> None:
     assert right.getcolors() == [(right.width * right.height, (255, 255, 255))]
 
 
+@pytest.mark.slow
 def test_the_sheet_shows_captions_marks_and_cosines() -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 

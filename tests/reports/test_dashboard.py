@@ -50,6 +50,7 @@ def test_every_chart_shows_what_a_full_run_logs(tmp_path, command_line, capsys) 
     assert probed <= set(shown)
 
 
+@pytest.mark.slow
 def test_charts_show_the_mean_and_spread_of_groups_over_epochs(tmp_path, command_line) -> None:
     assert command_line("dashboard", "--dry-run", "file=there.json") == 0
     view = json.loads((tmp_path / "there.json").read_text())
@@ -114,6 +115,7 @@ def test_an_obstacle_is_one_line(
     assert said in error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("override", ["projekt=x", "output_dims=[0]", "file=", "--multirun", "nonsense"])
 def test_bad_input_writes_nothing(command_line, tmp_path, override) -> None:
     assert command_line("dashboard", "--dry-run", override) == 2

@@ -107,6 +107,7 @@ def test_a_picture_is_written_without_pyplot_and_without_a_choice_of_backend(tmp
     assert (tmp_path / "run.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_not_there_is_named(tmp_path) -> None:
     with pytest.raises(OSError, match=r"nowhere/run\.png"):
         draw_run(history(), FINAL, tmp_path / "nowhere" / "run.png")

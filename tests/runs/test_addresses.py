@@ -40,6 +40,7 @@ def test_moving_a_class_keeps_the_address(compose) -> None:
     assert fingerprint(moved) != fingerprint(settings)
 
 
+@pytest.mark.slow
 def test_names_of_choices_are_unique_in_the_package() -> None:
     names = {target_name(target) for target in _targets()}
     assert len(names) == len(_targets())

@@ -39,6 +39,7 @@ def test_checking_reads_nothing(compose, files, monkeypatch) -> None:
     check_buildable(RunSpec.of(compose("data=embeddings", "data.x=nothing.npy", "data.y=nothing.npy")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "reason"),
     [

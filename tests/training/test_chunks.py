@@ -19,6 +19,7 @@ def test_groups(most: int | None, expected: list[int]) -> None:
     assert list(chain(*chunks)) == [3, 4, 5, 8, 9]
 
 
+@pytest.mark.slow
 def test_out_of_memory_says_what_takes_less(tmp_path, compose, monkeypatch) -> None:
     def exhausted(*args: object) -> None:
         raise RuntimeError(

@@ -67,6 +67,7 @@ def _plain_loop(
     return f, torch.exp(4 * s) + 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "similarity"), [("population", PopulationSimilarity()), ("cosine", CosineSimilarity())]
 )

@@ -76,6 +76,7 @@ def test_the_loss_under_autocast_is_that_of_its_rounded_inputs(chunk: int | None
             torch.testing.assert_close(loss, expected, rtol=0, atol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("similarity", SIMILARITIES)
 def test_logits_are_float32_where_encoders_are_not(similarity: type[nn.Module]) -> None:
     torch.manual_seed(0)
