@@ -19,6 +19,7 @@ METRICS = "metrics.csv"
 COLUMNS = ("step", "epoch", "metric", "output_dim", "replicate", "value")  # of metrics.csv
 EXAMPLES = "examples.png"
 FAILED = "failed.txt"
+CHECKPOINT = "last.ckpt"
 
 
 def read(folder: Path) -> dict[str, Any]:

@@ -32,7 +32,7 @@ class SweepRun:
     def __init__(self, overrides: Sequence[str], folder: Path) -> None:
         self.overrides, self.folder = list(overrides), folder
         self.finished_before = self._results() is not None
-        self.begun_before = any(folder.glob("**/last.ckpt"))
+        self.begun_before = any(folder.glob(f"**/{results.CHECKPOINT}"))
         self._noted_reason: str | None = None
 
     def forget_failure(self) -> None:

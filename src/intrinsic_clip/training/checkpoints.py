@@ -13,8 +13,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from intrinsic_clip.loggers.metrics_file import MetricsFile
 from intrinsic_clip.probes.schedule import is_last_epoch
 from intrinsic_clip.runs.atomic import write_atomically
-
-LAST = "last.ckpt"  # in the run folder
+from intrinsic_clip.runs.results import CHECKPOINT
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -43,7 +42,7 @@ class ResumePoint(Checkpoint):
     """
 
     def __init__(self, folder: Path, seconds: float = 10.0) -> None:
-        self.path, self.seconds = folder / LAST, seconds
+        self.path, self.seconds = folder / CHECKPOINT, seconds
         self._saved_at = time.monotonic()
         self._metrics_size: int | None = None
 

@@ -33,7 +33,7 @@ def groups(indices: Sequence[int], most: int | None) -> list[list[int]]:
 
 
 def _begun_with(folder: Path, indices: list[int]) -> list[list[int]] | None:
-    if (folder / "last.ckpt").exists():
+    if (folder / results.CHECKPOINT).exists():
         return [indices]
     try:
         begun = json.loads((folder / PLAN).read_text())

@@ -18,9 +18,10 @@ from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.loggers.build import build_loggers
 from intrinsic_clip.loggers.wandb_identity import wandb_identity
 from intrinsic_clip.loggers.wandb_logger import WandbLogger
+from intrinsic_clip.runs.results import CHECKPOINT
 from intrinsic_clip.runs.spec import RunSpec
 from intrinsic_clip.training.build import Training
-from intrinsic_clip.training.checkpoints import LAST, AtomicCheckpointIO, ResumePoint
+from intrinsic_clip.training.checkpoints import AtomicCheckpointIO, ResumePoint
 from intrinsic_clip.training.progress import TrainingProgress
 from intrinsic_clip.training.throughput import Throughput
 
@@ -73,7 +74,7 @@ def fit_and_test(trainer: Trainer, training: Training, folder: Path) -> dict[str
         KeyboardInterrupt: the user pressed Ctrl-C.
     """
     module, data = training.module, training.data
-    checkpoint = folder / LAST
+    checkpoint = folder / CHECKPOINT
     resumed = checkpoint.exists()
     print(f"{'Resuming' if resumed else 'Training'}: {folder}", flush=True)
     started = time.perf_counter()

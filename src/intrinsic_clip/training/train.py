@@ -37,13 +37,11 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     with _denormals_flushed():
         parts = _parts(spec)
         # Built before anything is written: an impossible setting or unreadable data leaves no trace.
-        first = next(
-            (place for place, part in enumerate(parts) if results.read_completed(part[1]) is None), None
-        )
-        built = None if first is None else build(parts[first][0])
+        unfinished = [(part, folder) for part, folder in parts if results.read_completed(folder) is None]
+        built = {folder: build(part) for part, folder in unfinished[:1]}
         with held(spec.folder):
             (spec.folder / results.FAILED).unlink(missing_ok=True)
-            return results.read_completed(spec.folder) or _train_parts(spec, parts, first, built)
+            return results.read_completed(spec.folder) or _train_parts(spec, parts, built)
 
 
 def _parts(spec: RunSpec) -> list[tuple[RunSpec, Path]]:
@@ -56,7 +54,7 @@ def _parts(spec: RunSpec) -> list[tuple[RunSpec, Path]]:
 
 
 def _train_parts(
-    spec: RunSpec, parts: list[tuple[RunSpec, Path]], first: int | None, built: "Training | None"
+    spec: RunSpec, parts: list[tuple[RunSpec, Path]], built: dict[Path, "Training"]
 ) -> dict[str, Any]:
     """Write the run folder: train the unfinished parts, then join the chunks, if there are any."""
     from intrinsic_clip.training.finish import finish
@@ -65,13 +63,15 @@ def _train_parts(
         spec.folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(dict(spec.settings)))
     )
     if len(parts) == 1:
-        return _train_part(*parts[0], built)
+        part, folder = parts[0]
+        return _train_part(part, folder, built.pop(folder, None))
     print(f"Training {spec.replicates} in {len(parts)} chunks", flush=True)
     chunks.begin(spec.folder, [list(part.replicates.indices or ()) for part, _ in parts])
-    for place, (part, folder) in enumerate(parts):
+    for part, folder in parts:
         if results.read_completed(folder) is None:
-            _train_part(part, folder, built if place == first else None)
-            built = None  # its memory is needed by the next
+            _train_part(
+                part, folder, built.pop(folder, None)
+            )  # held by nobody else: the next needs its memory
     joined = chunks.join([folder for _, folder in parts], spec)
     finish(joined, spec.folder)
     return joined
