@@ -180,10 +180,6 @@ def test_configs_are_those_that_hydra_composes() -> None:
         compose = Composer(loader, master)
         for overrides in [*OVERRIDES, *OVERRIDES]:
             assert compose(overrides) == hydra.compose("train", overrides)
-        began = time.process_time()
-        for seed in range(100):
-            compose([*TINY, f"seed={seed}"])
-        assert time.process_time() - began < 2  # half a second, where Hydra takes six
 
 
 def test_experiments_that_sweep_by_themselves_beside_others(tmp_path, command_line) -> None:
