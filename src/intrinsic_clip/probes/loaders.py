@@ -1,0 +1,80 @@
+"""Tell the loaders of a validation, a test or a training apart, and the rows that a distributed sampler repeats."""
+
+from bisect import bisect_right
+from itertools import accumulate
+from typing import Any
+
+from pytorch_lightning import Trainer
+from torch.utils._pytree import keystr, tree_flatten_with_path
+from torch.utils.data import DistributedSampler
+
+Stage = str
+"""`train`, `validate` or `test`, and of several loaders the name of one behind: `validate/paintings`."""
+
+
+def evaluation_stages(trainer: Trainer, stage: Stage) -> list[Stage]:
+    """Return the stages of a validation or test, one per loader: its key in a dict, or `dataloader_idx_0` and so on."""
+    if not _in_sequence(
+        trainer._active_loop
+    ):  # every batch has a part of each loader, and the source chooses
+        return [stage]
+    return _stages(stage, trainer.test_dataloaders if stage == "test" else trainer.val_dataloaders)
+
+
+def training_stage(trainer: Trainer, batch_idx: int) -> Stage:
+    """Return the stage of a training batch: with several loaders one behind another, the loader's it comes from.
+
+    Raises:
+        ValueError: their lengths are not known.
+    """
+    loop = trainer.fit_loop
+    stages = _stages("train", trainer.train_dataloader)
+    if len(stages) == 1 or not _in_sequence(loop):
+        return "train"
+    try:
+        ends = list(accumulate(len(loader) for loader in loop._combined_loader.flattened))  # type: ignore[union-attr]
+    except TypeError as error:
+        raise ValueError(
+            "training batches come from several loaders of unknown length, one behind another"
+        ) from error
+    return stages[min(bisect_right(ends, batch_idx), len(stages) - 1)]
+
+
+def padding_rows(trainer: Trainer, rows: int) -> int | None:
+    """Return from which of this process's rows on a DistributedSampler repeated rows of others; None: from none.
+
+    It gives each process as many rows as the others, and repeats the first where the number cannot be divided.
+
+    Args:
+        rows: that this process has seen; with another number than the sampler's, as of limited batches, or a source
+            that gives several per sample, there is no telling.
+    """
+    if trainer.world_size == 1:
+        return None
+    same = [s for s in _samplers(trainer) if s.num_samples == rows and not s.drop_last]
+    own = {-(-(len(s.dataset) - s.rank) // s.num_replicas) for s in same}  # type: ignore[arg-type]
+    first = own.pop() if len(own) == 1 else rows
+    return first if first < rows else None
+
+
+def _samplers(trainer: Trainer) -> list[DistributedSampler]:
+    loop = trainer._active_loop
+    combined = getattr(loop, "_combined_loader", None)
+    loaders = combined.flattened if combined is not None else []
+    samplers = [getattr(loader, "sampler", None) for loader in loaders]
+    return [sampler for sampler in samplers if isinstance(sampler, DistributedSampler)]
+
+
+def _in_sequence(loop: Any) -> bool:
+    combined = getattr(loop, "_combined_loader", None)
+    return getattr(combined, "_mode", "sequential") == "sequential"
+
+
+def _stages(stage: Stage, loaders: Any) -> list[Stage]:
+    paths = [path for path, _ in tree_flatten_with_path(loaders)[0]]
+    if len(paths) < 2:
+        return [stage]
+    names = [keystr(path).replace("']['", ".").strip("[]'") for path in paths]
+    if any("[" in name or name.isdigit() for name in names) or len(set(names)) < len(names):
+        names = [f"dataloader_idx_{index}" for index in range(len(paths))]
+    return [f"{stage}/{name}" for name in names]
