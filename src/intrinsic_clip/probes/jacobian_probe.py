@@ -185,7 +185,7 @@ class JacobianProbe(Probe):
         """Return what keeps the maps of one batch: a validation's first, or a training's latest."""
         assert isinstance(self.source, by_function)
         maps, max_points = self.source.embed, self.max_points
-        kept = LatestBatch if stage.partition("/")[0] == "train" else FirstBatch
+        kept = LatestBatch if stage == "train" else FirstBatch
         key = (kept, self.source, stage, max_points, self.every_n_steps)
         return shared_collector(module, key, lambda: kept(maps, max_points))
 

@@ -1,7 +1,5 @@
-"""Tell the loaders of a validation, a test or a training apart, and the rows that a distributed sampler repeats."""
+"""Tell the loaders of a validation or test apart, and the rows that a distributed sampler repeats."""
 
-from bisect import bisect_right
-from itertools import accumulate
 from typing import Any
 
 from pytorch_lightning import Trainer
@@ -19,25 +17,6 @@ def evaluation_stages(trainer: Trainer, stage: Stage) -> list[Stage]:
     ):  # every batch has a part of each loader, and the source chooses
         return [stage]
     return _stages(stage, trainer.test_dataloaders if stage == "test" else trainer.val_dataloaders)
-
-
-def training_stage(trainer: Trainer, batch_idx: int) -> Stage:
-    """Return the stage of a training batch: with several loaders one behind another, the loader's it comes from.
-
-    Raises:
-        ValueError: their lengths are not known.
-    """
-    loop = trainer.fit_loop
-    stages = _stages("train", trainer.train_dataloader)
-    if len(stages) == 1 or not _in_sequence(loop):
-        return "train"
-    try:
-        ends = list(accumulate(len(loader) for loader in loop._combined_loader.flattened))  # type: ignore[union-attr]
-    except TypeError as error:
-        raise ValueError(
-            "training batches come from several loaders of unknown length, one behind another"
-        ) from error
-    return stages[min(bisect_right(ends, batch_idx), len(stages) - 1)]
 
 
 def padding_rows(trainer: Trainer, rows: int) -> int | None:

@@ -110,7 +110,7 @@ class Probe(Scheduled):
         source = self.source
         assert source is not None
         key: Hashable = (source, stage, self.max_samples, self.seed)
-        if stage.partition("/")[0] != "train":
+        if stage != "train":
             return shared_collector(module, key, lambda: RowCollector(source, self.max_samples, self.seed))
         by_steps = self.every_n_steps is not None
         return shared_collector(
@@ -123,9 +123,8 @@ class Probe(Scheduled):
         )
 
     def own_names(self) -> set[str]:
-        """Return the names that this probe logs for two modalities, or its class's where they depend on the data."""
-        names = self.names(("x", "y")) or [f"{type(self).__name__}'s numbers"]
-        return {self.prefix + name for name in names}
+        """Return the names that this probe logs for two modalities; its class's where they depend on the data."""
+        return {self.prefix + name for name in self.names(("x", "y")) or [f"{type(self).__name__}/…"]}
 
     def evaluate(
         self,
@@ -173,7 +172,9 @@ class Probe(Scheduled):
         if trainer.barebones:  # which takes nothing; `latest` has the numbers
             return
         if self._may_log:
-            module.log_dict(means, logger=as_results, sync_dist=trainer.world_size > 1)
+            module.log_dict(
+                means, logger=as_results, sync_dist=trainer.world_size > 1, add_dataloader_idx=False
+            )
         else:
             trainer.callback_metrics.update({name: torch.tensor(mean) for name, mean in means.items()})
         self._published = means

@@ -12,7 +12,7 @@ from intrinsic_clip.data.paired import Split
 from intrinsic_clip.probes.base import AnyProbe
 from intrinsic_clip.probes.collection import Collector, forget_collectors
 from intrinsic_clip.probes.embeddings import forget_embeddings
-from intrinsic_clip.probes.loaders import Stage, evaluation_stages, training_stage
+from intrinsic_clip.probes.loaders import Stage, evaluation_stages
 from intrinsic_clip.probes.one_name import disclaim, refuse_shared_names
 from intrinsic_clip.probes.sources import Embed, Source, as_source
 
@@ -39,7 +39,7 @@ class Scheduled(AnyProbe):
     def _forget_progress(self) -> None:
         """Begin a fit, validation or test."""
         self._measured_at, self._measured_epochs, self._measurements = 0, 0, 0
-        self._unseen: list[Stage] = []  # stages of training batches that came after the last measurement
+        self._has_news = False  # whether training batches came after the last measurement
         self._measures_validation = False
         self._may_log = True  # Lightning takes no numbers when training starts and ends
         self._published: dict[str, float] = {}
@@ -118,14 +118,14 @@ class Scheduled(AnyProbe):
         """Look for names that are logged twice, and begin a new window of batches if epochs are measured."""
         self.check_names(trainer)
         if self.every_n_steps is None:
-            self._unseen = []
+            self._has_news = False
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Measure if the epoch is due, and there is something new to measure."""
         if self.source is None:
             if self._epoch_is_due(trainer):
                 self._measure_splits(trainer, pl_module, self.in_sample and is_last_epoch(trainer))
-        elif self._from_training(trainer) and self._unseen:
+        elif self._from_training(trainer) and self._has_news:
             watched = self._measurements == 0 and self.is_watched(trainer)
             if watched or (self.every_n_steps is None and self._epoch_is_due(trainer)):
                 self._measure_training(trainer, pl_module)
@@ -138,7 +138,7 @@ class Scheduled(AnyProbe):
             if self._measured_at != trainer.global_step:
                 self._measure_splits(trainer, pl_module, self.in_sample)
         elif self._from_training(trainer):
-            if self._unseen and self.every_n_steps is None:
+            if self._has_news and self.every_n_steps is None:
                 self._measure_training(trainer, pl_module)
             elif self._measurements == 0 and self.every_n_steps is not None:
                 self.warn_once(
@@ -182,17 +182,16 @@ class Scheduled(AnyProbe):
     ) -> None:
         """Prepare to collect the batch, if training rows are measured."""
         if self._from_training(trainer):
-            self.collector(pl_module, self._training_stage(trainer, batch_idx)).listen()
+            self.collector(pl_module, "train").listen()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Collect the batch, and measure if the step is due."""
         if self._from_training(trainer):
-            stage, place = self._training_stage(trainer, batch_idx), (trainer.current_epoch, batch_idx)
-            self.collector(pl_module, stage).add(trainer, pl_module, outputs, batch, place)
-            if stage not in self._unseen:
-                self._unseen.append(stage)
+            place = (trainer.current_epoch, batch_idx)
+            self.collector(pl_module, "train").add(trainer, pl_module, outputs, batch, place)
+            self._has_news = True
         n, step = self.every_n_steps, trainer.global_step
         if n is None or step // n == self._measured_at // n:
             return
@@ -270,16 +269,9 @@ class Scheduled(AnyProbe):
 
     def _measure_training(self, trainer: Trainer, module: LightningModule) -> None:
         """Measure the latest training batches."""
-        stages, self._unseen = self._unseen, []
+        self._has_news = False
         self._measured_epochs = trainer.current_epoch + 1
-        self.evaluate(trainer, module, dict.fromkeys(stages, "in_sample/"))
-
-    def _training_stage(self, trainer: Trainer, batch_idx: int) -> Stage:
-        try:
-            return training_stage(trainer, batch_idx)
-        except ValueError as error:
-            self.warn_once(f"{error}: {type(self).__name__} measures them together")
-            return "train"
+        self.evaluate(trainer, module, {"train": "in_sample/"})
 
     def _epoch_is_due(self, trainer: Trainer) -> bool:
         last, epochs, n = is_last_epoch(trainer), trainer.current_epoch + 1, self.every_n_epochs

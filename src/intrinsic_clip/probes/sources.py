@@ -234,14 +234,9 @@ def as_source(source: Source | Embed | None) -> Source | None:
     if callable(source):
         _check_arguments(source)
         return by_function(source)
-    raise ValueError(
-        f"source must be a function, by_output(…) or by_module(…), got {kind(source)}"
-        + (
-            ": embeddings that exist already are measured by intrinsic_clip.dimension"
-            if hasattr(source, "shape")
-            else ""
-        )
-    )
+    exists = ": embeddings that exist already are measured by intrinsic_clip.dimension"
+    advice = exists if hasattr(source, "shape") else ""
+    raise ValueError(f"source must be a function, by_output(…) or by_module(…), got {kind(source)}{advice}")
 
 
 def _check_arguments(embed: Embed) -> None:

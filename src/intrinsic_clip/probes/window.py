@@ -135,8 +135,8 @@ class LatestRows(RowCollector):
     def _tell_cut(self) -> None:
         rows = sum(kept.size for kept in self._window)
         warn_at_user_line(
-            f"a probe measures the latest {rows} training rows and not max_samples={self.max_samples}, whose batches "
-            f"take more than {MAX_BYTES / 2**30:g} GiB; by_module(…) and by_output(…) keep embeddings instead of batches"
+            f"a probe measures the latest {rows} training rows: the batches of max_samples={self.max_samples} take "
+            f"more than {MAX_BYTES / 2**30:g} GiB; by_module(…) and by_output(…) keep embeddings instead of batches"
         )
         self._cut = False
 
