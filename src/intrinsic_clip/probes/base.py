@@ -1,6 +1,7 @@
 """Common base of the callbacks that a config lists under `probes`."""
 
 from collections.abc import Set
+from typing import Any
 
 from pytorch_lightning import Callback
 from torch import Tensor
@@ -20,6 +21,10 @@ class AnyProbe(Callback):
         self.latest: dict[str, Tensor] = {}
         self.reasons: dict[str, str] = {}
         self._warned: set[str] = set()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out `log` and `log_dict`, methods of the module, which Lightning lends to callbacks in a hook."""
+        return {name: value for name, value in vars(self).items() if name not in ("log", "log_dict")}
 
     def own_names(self) -> Set[str]:
         """Return the names that no other callback may log; none for a callback that gives no numbers."""

@@ -3,6 +3,7 @@
 from typing import Any
 
 from pytorch_lightning import Trainer
+from pytorch_lightning.utilities import CombinedLoader
 from torch.utils._pytree import keystr, tree_flatten_with_path
 from torch.utils.data import DistributedSampler
 
@@ -12,10 +13,9 @@ Stage = str
 
 def evaluation_stages(trainer: Trainer, stage: Stage) -> list[Stage]:
     """Return the stages of a validation or test, one per loader: its key in a dict, or `dataloader_idx_0` and so on."""
-    if not _in_sequence(
-        trainer._active_loop
-    ):  # every batch has a part of each loader, and the source chooses
-        return [stage]
+    combined = _combined(trainer)
+    if getattr(combined, "_mode", "sequential") != "sequential":
+        return [stage]  # every batch has a part of each loader, and the source chooses
     return _stages(stage, trainer.test_dataloaders if stage == "test" else trainer.val_dataloaders)
 
 
@@ -37,16 +37,16 @@ def padding_rows(trainer: Trainer, rows: int) -> int | None:
 
 
 def _samplers(trainer: Trainer) -> list[DistributedSampler]:
-    loop = trainer._active_loop
-    combined = getattr(loop, "_combined_loader", None)
+    combined = _combined(trainer)
     loaders = combined.flattened if combined is not None else []
     samplers = [getattr(loader, "sampler", None) for loader in loaders]
     return [sampler for sampler in samplers if isinstance(sampler, DistributedSampler)]
 
 
-def _in_sequence(loop: Any) -> bool:
-    combined = getattr(loop, "_combined_loader", None)
-    return getattr(combined, "_mode", "sequential") == "sequential"
+def _combined(trainer: Trainer) -> CombinedLoader | None:
+    """Return the loaders of the loop that runs now, which Lightning has no public name for."""
+    combined = getattr(getattr(trainer, "_active_loop", None), "_combined_loader", None)
+    return combined if isinstance(combined, CombinedLoader) else None
 
 
 def _stages(stage: Stage, loaders: Any) -> list[Stage]:

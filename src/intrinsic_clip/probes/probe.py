@@ -19,7 +19,7 @@ from intrinsic_clip.probes.embeddings import Embeddings, Side, take_embeddings
 from intrinsic_clip.probes.loaders import Stage
 from intrinsic_clip.probes.one_name import are_twins, claim, logged_by_others
 from intrinsic_clip.probes.schedule import Scheduled
-from intrinsic_clip.probes.user_line import warn_at_user_line
+from intrinsic_clip.probes.user_line import warn_at_user_line, warnings_at_user_line
 from intrinsic_clip.probes.window import LatestRows
 from intrinsic_clip.runs.replicates import Replicates
 
@@ -172,9 +172,9 @@ class Probe(Scheduled):
         if trainer.barebones:  # which takes nothing; `latest` has the numbers
             return
         if self._may_log:
-            module.log_dict(
-                means, logger=as_results, sync_dist=trainer.world_size > 1, add_dataloader_idx=False
-            )
+            logger = None if as_results else False  # None: results are logged too, where there is a logger
+            shared = trainer.world_size > 1
+            module.log_dict(means, logger=logger, sync_dist=shared, add_dataloader_idx=False, batch_size=1)
         else:
             trainer.callback_metrics.update({name: torch.tensor(mean) for name, mean in means.items()})
         self._published = means
@@ -238,7 +238,8 @@ class Probe(Scheduled):
             if subject is None:
                 return {}, {}
             sides = tuple(subject.sides())
-            with torch.no_grad(), torch.autocast(module.device.type, enabled=False):
+            no_autocast = torch.autocast(module.device.type, enabled=False)
+            with torch.no_grad(), no_autocast, warnings_at_user_line():
                 numbers, samples = self.measure(subject), self.histograms(subject)
             return {name: self._checked(module, name, number) for name, number in numbers.items()}, samples
         except Exception as error:  # a probe must not cost the training

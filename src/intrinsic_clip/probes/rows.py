@@ -1,10 +1,13 @@
 """Read what a source gives for a batch: tensors, arrays, data frames or lists become rows (n, d)."""
 
+import math
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import torch
+from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor
 
 PARTS = ("x", "y", "labels")
@@ -124,9 +127,18 @@ def _array(values: Any) -> np.ndarray:
     if hasattr(values, "toarray"):  # a sparse matrix of SciPy
         values = values.toarray()
     try:
-        return np.asarray(values.to_numpy() if hasattr(values, "to_numpy") else values)
+        array = np.asarray(values.to_numpy() if hasattr(values, "to_numpy") else values)
     except Exception:  # ragged lists, foreign arrays that cannot be converted
         return np.asarray(None)
+    return _numbers(array) if array.dtype.kind == "O" else array
+
+
+def _numbers(objects: np.ndarray) -> np.ndarray:
+    """Return an array of objects as one of numbers, as of a data frame with missing values, if all of them are some."""
+    values = [math.nan if value is None or str(value) == "<NA>" else value for value in objects.flat]
+    if not values or not all(isinstance(value, Real) for value in values):
+        return objects
+    return np.array(values, np.float64).reshape(objects.shape)
 
 
 def _classes(values: Any) -> Tensor:
@@ -149,6 +161,19 @@ def _classes(values: Any) -> Tensor:
             f"labels must be class numbers (n,), got shape {tuple(values.shape)}: of one-hot rows give .argmax(1)"
         )
     return values.detach()
+
+
+def tensors_of(batch: Any) -> list[Tensor]:
+    """Return all tensors of a batch that have memory."""
+    tensors: list[Tensor] = []
+
+    def note(tensor: Tensor) -> Tensor:
+        if not tensor.is_meta:
+            tensors.append(tensor)
+        return tensor
+
+    apply_to_collection(batch, Tensor, note, allow_frozen=True)
+    return tensors
 
 
 def kind(thing: Any) -> str:

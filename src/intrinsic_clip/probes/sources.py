@@ -3,6 +3,7 @@
 import inspect
 import re
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from intrinsic_clip.probes.embeddings import evaluating, is_probing
-from intrinsic_clip.probes.rows import kind
+from intrinsic_clip.probes.rows import kind, tensors_of
 from intrinsic_clip.probes.user_line import warn_at_user_line
 
 Embed = Callable[[LightningModule, Any], Any]
@@ -152,7 +153,7 @@ class by_module(Source):
                 raise ValueError(
                     f"there is no module {name!r}; at the top are {', '.join(_children(module))}"
                 )
-        self._handles = [parts[name].register_forward_hook(self._keep(side)) for side, name in names.items()]
+        self._handles = [parts[name].register_forward_hook(_Hook(self, side)) for side, name in names.items()]
 
     def detach(self) -> None:
         """Remove the hooks."""
@@ -171,6 +172,7 @@ class by_module(Source):
             ValueError: a submodule was not called, or returned something else than a tensor.
         """
         self._listening = False
+        self._warn_of_joined_views(batch)
         views = {side: self._views_of(side, name) for side, name in self.names.items()}
         if "y" not in views and len(views["x"]) > 1:
             return {"x": views["x"][0], "y": views["x"][1]}
@@ -180,7 +182,8 @@ class by_module(Source):
         calls = self._calls.get(side, [])
         if not calls:
             raise ValueError(
-                f"the module {name!r} was not called in the step (a graph that torch.compile made before runs no hooks)"
+                f"the module {name!r} was not called in the step (one that torch.compile compiled before the probe came "
+                "runs no hooks)"
             )
         for output in calls[: self.views]:
             if not isinstance(output, Tensor):
@@ -203,19 +206,45 @@ class by_module(Source):
             )
         return calls[: self.views]
 
-    def _keep(self, side: str) -> Callable[[nn.Module, Any, Any], None]:
-        def hook(module: nn.Module, args: Any, output: Any) -> None:
-            if not self._listening or is_probing():
-                return
-            calls = self._calls.setdefault(side, [])
-            if len(calls) >= self.views:
-                calls.append(None)  # counted, for the warning
-                return
-            first = output[0] if isinstance(output, tuple | list) and len(output) else output
-            # Cloned, since a layer behind may change it in place; an error here would end the training.
-            calls.append(first.detach().clone() if isinstance(first, Tensor) else kind(output))
+    def _warn_of_joined_views(self, batch: Any) -> None:
+        """Warn where one call gives the rows of several equal inputs of a batch, which look like views of it."""
+        if self.views > 1 or self._warned:
+            return
+        shapes = Counter(
+            tensor.shape for tensor in tensors_of(batch) if tensor.is_floating_point() and tensor.ndim
+        )
+        for side, name in self.names.items():
+            calls = self._calls.get(side, [None])
+            if len(calls) == 1 and isinstance(calls[0], Tensor):
+                n = next((n for shape, n in shapes.items() if n > 1 and n * shape[0] == len(calls[0])), None)
+                if n is not None:
+                    self._warned = True
+                    warn_at_user_line(
+                        f"the module {name!r} gives {len(calls[0])} rows for a batch of {len(calls[0]) // n}, and all "
+                        f"are measured together: if they are views of a batch, use by_module({name!r}, views={n})"
+                    )
 
-        return hook
+    def keep(self, side: str, output: Any) -> None:
+        """Keep what a submodule returned, if the step of a batch that will be taken called it."""
+        if not self._listening or is_probing():
+            return
+        calls = self._calls.setdefault(side, [])
+        if len(calls) >= self.views:
+            calls.append(None)  # counted, for the warning
+            return
+        first = output[0] if isinstance(output, tuple | list) and len(output) else output
+        # Cloned, since a layer behind may change it in place; an error here would end the training.
+        calls.append(first.detach().clone() if isinstance(first, Tensor) else kind(output))
+
+
+class _Hook:
+    """Forward hook that gives outputs to a source; no closure, so that a module with hooks can be pickled."""
+
+    def __init__(self, source: by_module, side: str) -> None:
+        self.source, self.side = source, side
+
+    def __call__(self, module: nn.Module, args: Any, output: Any) -> None:
+        self.source.keep(self.side, output)
 
 
 def as_source(source: Source | Embed | None) -> Source | None:

@@ -2,6 +2,8 @@
 
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 INTERNAL = {
@@ -18,6 +20,19 @@ INTERNAL = {
 def warn_at_user_line(message: str) -> None:
     """Warn with the file and line of the user's call, such as `trainer.fit(…)`, through which the code was reached."""
     warnings.warn(message, stacklevel=_depth(sys._getframe(1)))
+
+
+@contextmanager
+def warnings_at_user_line() -> Iterator[None]:
+    """Give the warnings of a calculation, which lie deep within this package, again at the user's line."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for warning in caught:
+        if issubclass(warning.category, UserWarning):
+            warn_at_user_line(str(warning.message))
+        else:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 
 
 def _depth(frame: FrameType) -> int:

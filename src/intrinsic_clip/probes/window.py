@@ -11,6 +11,7 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
 from intrinsic_clip.probes.collection import RowCollector
+from intrinsic_clip.probes.rows import tensors_of
 from intrinsic_clip.probes.sources import Source
 from intrinsic_clip.probes.user_line import warn_at_user_line
 
@@ -103,7 +104,7 @@ class LatestRows(RowCollector):
 
     def _waiting(self, trainer: Trainer, module: LightningModule, batch: Any) -> Kept:
         """Return a batch to be embedded later; the first one is embedded now, to learn how many rows it gives."""
-        tensors = _tensors(batch)
+        tensors = tensors_of(batch)
         addresses = frozenset(tensor.data_ptr() for tensor in tensors if tensor.layout == torch.strided) - {0}
         if not self._clones and any(kept.addresses & addresses for kept in self._window):
             self._clones = (
@@ -139,16 +140,3 @@ class LatestRows(RowCollector):
             f"more than {MAX_BYTES / 2**30:g} GiB; by_module(…) and by_output(…) keep embeddings instead of batches"
         )
         self._cut = False
-
-
-def _tensors(batch: Any) -> list[Tensor]:
-    """Return all tensors of a batch that have memory."""
-    tensors: list[Tensor] = []
-
-    def note(tensor: Tensor) -> Tensor:
-        if not tensor.is_meta:
-            tensors.append(tensor)
-        return tensor
-
-    apply_to_collection(batch, Tensor, note, allow_frozen=True)
-    return tensors
