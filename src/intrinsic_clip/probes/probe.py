@@ -247,7 +247,7 @@ class Probe(Scheduled):
 
     def _subject(self, trainer: Trainer, module: LightningModule, which: Split | Stage) -> Any:
         if self.source is not None:
-            return self.collector(module, which).collected(trainer, module)  # type: ignore[arg-type]
+            return self.collector(module, which).collected(trainer, module)
         return self.of_split(trainer, module, which) if trainer.is_global_zero else None  # type: ignore[arg-type]
 
     def _checked(self, module: LightningModule, name: str, number: Tensor | Measured) -> Measured:

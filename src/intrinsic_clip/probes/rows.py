@@ -123,7 +123,7 @@ def _as_tensor(part: str, values: Any) -> Tensor:
 def _array(values: Any) -> np.ndarray:
     """Return values as an array, of dtype object where they are no numbers; masked values are NaN."""
     if isinstance(values, np.ma.MaskedArray) and values.mask.any():
-        return np.asarray(values.astype(np.float64).filled(np.nan))
+        return np.where(values.mask, np.nan, values.data)
     if hasattr(values, "toarray"):  # a sparse matrix of SciPy
         values = values.toarray()
     try:

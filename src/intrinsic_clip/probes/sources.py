@@ -182,8 +182,8 @@ class by_module(Source):
         calls = self._calls.get(side, [])
         if not calls:
             raise ValueError(
-                f"the module {name!r} was not called in the step (one that torch.compile compiled before the probe came "
-                "runs no hooks)"
+                f"the module {name!r} was not called in the step (one that torch.compile compiled before the probe "
+                "came runs no hooks)"
             )
         for output in calls[: self.views]:
             if not isinstance(output, Tensor):
