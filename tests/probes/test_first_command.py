@@ -3,17 +3,24 @@
 import copy
 import math
 import pickle
+import sys
 import warnings
 
 import pandas as pd
 import pytest
 import torch
 from pytorch_lightning import Callback, Trainer
-from pytorch_lightning.callbacks import EMAWeightAveraging, StochasticWeightAveraging
+from pytorch_lightning.callbacks import (
+    BatchSizeFinder,
+    EMAWeightAveraging,
+    LearningRateFinder,
+    StochasticWeightAveraging,
+)
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.loggers.logger import DummyLogger
+from torch.utils.data import DataLoader
 
-from helpers.foreign_module import N_VAL, SmallClip, WithoutValidation, loader, rows, trainer
+from helpers.foreign_module import N_TRAIN, N_VAL, SmallClip, WithoutValidation, loader, rows, trainer
 from helpers.mean_norm_probe import MeanNormProbe
 from intrinsic_clip.data import SyntheticLinear
 from intrinsic_clip.loggers.metrics_file import MetricsFile
@@ -274,7 +281,9 @@ def test_warnings_point_at_the_line_of_the_user() -> None:
     ]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
+        line = sys._getframe().f_lineno + 1
         trainer(*probes, epochs=1).fit(SmallClip(), loader("train"), loader("val"))
+    assert {warning.lineno for warning in caught if "needs x and y" in str(warning.message)} == {line}
     texts = ("exact duplicates", "needs x and y", "logs nothing")
     for text in texts:
         places = {warning.filename for warning in caught if text in str(warning.message)}
@@ -313,3 +322,32 @@ def test_a_partial_or_a_bound_method_is_a_source() -> None:
         probe = AlignmentProbe(source)
         trainer(probe).validate(SmallClip(), loader("val"), verbose=False)
         assert not math.isnan(float(probe.latest["alignment/cosine"]))
+
+
+def test_warnings_of_a_users_own_probe_keep_their_place() -> None:
+    class Warns(MeanNormProbe):
+        def measure(self, embeddings):
+            warnings.warn("mine", stacklevel=1)
+            return super().measure(embeddings)
+
+    with pytest.warns(UserWarning, match="mine") as caught:
+        trainer(Warns(both)).validate(SmallClip(), loader("val"), verbose=False)
+    line = Warns.measure.__code__.co_firstlineno + 1
+    assert [warning.lineno for warning in caught if "mine" in str(warning.message)] == [line]
+
+
+@pytest.mark.parametrize("finder", [LearningRateFinder(num_training_steps=5), BatchSizeFinder(max_trials=1)])
+def test_beside_callbacks_that_fit_beforehand(tmp_path, finder) -> None:
+    class Tunable(SmallClip):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lr, self.batch_size = 1e-3, 16
+
+        def train_dataloader(self):
+            return DataLoader(rows(N_TRAIN, 0), batch_size=self.batch_size)
+
+    hook = AlignmentProbe(by_module("image"), every_n_steps=2, prefix="b/")
+    options = {"epochs": 1, "default_root_dir": tmp_path, "logger": CSVLogger(tmp_path)}
+    done = trainer(AlignmentProbe(both), TemperatureProbe(), hook, finder, **options)
+    done.fit(Tunable(), val_dataloaders=loader("val"))
+    assert {"alignment/cosine", "temperature", "b/in_sample/uniformity/x"} <= set(done.callback_metrics)

@@ -266,6 +266,14 @@ def test_joined_views_that_nobody_named_are_warned_of() -> None:
         trainer(MeanNormProbe(by_module("image")), epochs=1).fit(Pair(), twice)
 
 
+@pytest.mark.parametrize("y", ["image", "tied"])
+def test_one_module_is_not_two_modalities(y) -> None:
+    module = SmallClip()
+    module.tied = module.image
+    with pytest.raises(MisconfigurationException, match=r"are one module: by_module\('image', views=2\)"):
+        trainer(AlignmentProbe(by_module("image", y))).validate(module, loader("val"), verbose=False)
+
+
 def test_views_that_do_not_come_are_a_reason() -> None:
     probe = MeanNormProbe(by_module("image", views=3))
     with pytest.warns(UserWarning, match="32 rows of 'image' are not 3 views"):

@@ -141,11 +141,11 @@ class by_module(Source):
         """Place the hooks, in place of those that an earlier fit may have left on another module.
 
         Raises:
-            ValueError: there is no submodule of that name.
+            ValueError: there is no submodule of that name, or x and y are one.
         """
         self.detach()
         parts: dict[str, nn.Module] = {}
-        for name, part in module.named_modules():
+        for name, part in module.named_modules(remove_duplicate=False):
             parts.setdefault(WRAPPED.sub("", name), part)
         names = {side: WRAPPED.sub("", name) for side, name in self.names.items()}
         for name in names.values():
@@ -153,6 +153,11 @@ class by_module(Source):
                 raise ValueError(
                     f"there is no module {name!r}; at the top are {', '.join(_children(module))}"
                 )
+        if len({id(parts[name]) for name in names.values()}) < len(names):
+            raise ValueError(
+                f"{' and '.join(map(repr, names.values()))} are one module: "
+                f"by_module({names['x']!r}, views=2) gives its first call as x and its second as y"
+            )
         self._handles = [parts[name].register_forward_hook(_Hook(self, side)) for side, name in names.items()]
 
     def detach(self) -> None:

@@ -4,8 +4,10 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
+PACKAGE = Path(__file__).parents[1]
 INTERNAL = {
     "intrinsic_clip",
     "pytorch_lightning",
@@ -29,7 +31,7 @@ def warnings_at_user_line() -> Iterator[None]:
         warnings.simplefilter("always")
         yield
     for warning in caught:
-        if issubclass(warning.category, UserWarning):
+        if issubclass(warning.category, UserWarning) and Path(warning.filename).is_relative_to(PACKAGE):
             warn_at_user_line(str(warning.message))
         else:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
