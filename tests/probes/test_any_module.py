@@ -312,6 +312,9 @@ def test_two_processes_measure_the_rows_of_both(tmp_path) -> None:
     x, y = validation_embeddings(module)
     assert metrics["alignment/cosine"] == pytest.approx(float(alignment(x, y)), rel=1e-5)
     assert metrics["id/mle/x"] == pytest.approx(float(mle(x).value), rel=1e-5)
+    with torch.no_grad():
+        uneven = alignment(*module.embed(rows(N_VAL + 1, 1).tensors))
+    assert metrics["uneven"] == pytest.approx(float(uneven), rel=1e-6)
     assert metrics["failed"] == "RuntimeError: only here"
 
 
