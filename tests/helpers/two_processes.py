@@ -8,8 +8,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import pytest
 from pytorch_lightning.strategies import DDPStrategy
+from torch.utils.data import DataLoader
 
-from helpers.foreign_module import SmallClip, loader, trainer
+from helpers.foreign_module import BATCH, N_VAL, SmallClip, loader, rows, trainer
 from intrinsic_clip.probes import AlignmentProbe, IntrinsicDimensionProbe, by_module
 
 
@@ -31,7 +32,13 @@ if __name__ == "__main__":
     metrics = {name: float(value) for probe in probes[:2] for name, value in probe.latest.items()}
     logged = {name: float(ddp.callback_metrics[name]) for name in metrics}
     assert logged == pytest.approx(metrics, rel=1e-5), "a process did not receive the numbers"
+    uneven = DataLoader(
+        rows(N_VAL + 1, 1), batch_size=BATCH
+    )  # the sampler gives the other process a row twice
+    (results,) = ddp.validate(SmallClip(), uneven, verbose=False)
+    uneven_alignment = results["alignment/cosine"]
     ddp.fit(SmallClip(), loader("train"), loader("val"))
     if ddp.is_global_zero:
+        metrics["uneven"] = uneven_alignment
         metrics["failed"] = failing.reasons["failing/alignment/cosine"]
         Path(sys.argv[1]).write_text(json.dumps(metrics))

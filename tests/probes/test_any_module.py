@@ -154,9 +154,11 @@ def test_a_function_sees_the_module_as_in_evaluation_and_leaves_it_as_it_was() -
 
 
 def test_a_sample_of_more_rows_is_the_same_each_time() -> None:
-    values = [AlignmentProbe(both, max_samples=40, seed=seed) for seed in (3, 3, 4)]
+    values = [
+        AlignmentProbe(both, max_samples=40, seed=s, prefix=p) for s, p in ((3, ""), (3, "b/"), (4, "c/"))
+    ]
     fit(SmallClip(), *values)
-    first, again, other = (float(probe.latest["alignment/cosine"]) for probe in values)
+    first, again, other = (float(probe.latest[f"{probe.prefix}alignment/cosine"]) for probe in values)
     assert first == again != other
 
 
@@ -310,6 +312,9 @@ def test_two_processes_measure_the_rows_of_both(tmp_path) -> None:
     x, y = validation_embeddings(module)
     assert metrics["alignment/cosine"] == pytest.approx(float(alignment(x, y)), rel=1e-5)
     assert metrics["id/mle/x"] == pytest.approx(float(mle(x).value), rel=1e-5)
+    with torch.no_grad():
+        uneven = alignment(*module.embed(rows(N_VAL + 1, 1).tensors))
+    assert metrics["uneven"] == pytest.approx(float(uneven), rel=1e-6)
     assert metrics["failed"] == "RuntimeError: only here"
 
 
@@ -343,7 +348,10 @@ def test_clip_of_open_clip() -> None:
     def embed(module, batch):
         return module.clip.encode_image(batch[0]), module.clip.encode_text(batch[1])
 
-    by_call, by_hook = IntrinsicDimensionProbe(embed), IntrinsicDimensionProbe(by_module("clip.visual"))
+    by_call, by_hook = (
+        IntrinsicDimensionProbe(embed),
+        IntrinsicDimensionProbe(by_module("clip.visual"), prefix="hook/"),
+    )
     jacobian = JacobianProbe(
         lambda module, batch: (module.clip.encode_image, batch[0]), max_points=4, directions=8
     )
@@ -356,7 +364,7 @@ def test_clip_of_open_clip() -> None:
     with torch.no_grad():
         expected = float(mle(module.clip.encode_image(images)).value)
     assert float(by_call.latest["id/mle/x"]) == pytest.approx(expected, rel=1e-4)
-    assert float(by_hook.latest["id/mle/x"]) == pytest.approx(expected, rel=1e-4)
+    assert float(by_hook.latest["hook/id/mle/x"]) == pytest.approx(expected, rel=1e-4)
     assert 1 <= float(jacobian.latest["jacobian/rank/x"]) <= 8
     assert float(tau.latest["temperature"]) == pytest.approx(
         math.exp(-module.clip.logit_scale.item()), rel=1e-6

@@ -39,8 +39,7 @@ def log_steps(
     """
     replicates, epoch = replicates_of(module), trainer.current_epoch
     for logger in trainer.loggers:
-        in_file = isinstance(logger, MetricsFile)
-        every = len(replicates) if in_file else getattr(logger, "every_n_steps", 1)
+        every = len(replicates) if isinstance(logger, MetricsFile) else _every_n_steps(logger)
         due = [index for index, step in enumerate(steps) if step % every == 0]
         if not due:
             continue
@@ -55,7 +54,14 @@ def log_steps(
 
 def replicates_of(module: LightningModule) -> Replicates:
     """Return the replicates of a module; a LightningModule that does not declare any is a single run."""
-    return getattr(module, "replicates", Replicates())
+    replicates = getattr(module, "replicates", None)
+    return replicates if isinstance(replicates, Replicates) else Replicates()
+
+
+def _every_n_steps(logger: object) -> int:
+    """Return a logger's own cadence; loggers may invent attributes, as Lightning's DummyLogger does."""
+    every = getattr(logger, "every_n_steps", None)
+    return every if isinstance(every, int) and every > 0 else 1
 
 
 def summaries(metrics: Mapping[str, Tensor], replicates: Replicates) -> dict[str, float]:

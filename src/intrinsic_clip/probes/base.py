@@ -1,9 +1,12 @@
 """Common base of the callbacks that a config lists under `probes`."""
 
-import warnings
+from collections.abc import Set
+from typing import Any
 
 from pytorch_lightning import Callback
 from torch import Tensor
+
+from intrinsic_clip.probes.user_line import warn_at_user_line
 
 
 class AnyProbe(Callback):
@@ -19,8 +22,16 @@ class AnyProbe(Callback):
         self.reasons: dict[str, str] = {}
         self._warned: set[str] = set()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out `log` and `log_dict`, methods of the module, which Lightning lends to callbacks in a hook."""
+        return {name: value for name, value in vars(self).items() if name not in ("log", "log_dict")}
+
+    def own_names(self) -> Set[str]:
+        """Return the names that no other callback may log; none for a callback that gives no numbers."""
+        return set()
+
     def warn_once(self, message: str) -> None:
-        """Warn, unless this callback has given the same warning before."""
+        """Warn at the user's line, unless this callback has given the same warning before."""
         if message not in self._warned:
             self._warned.add(message)
-            warnings.warn(message, stacklevel=2)
+            warn_at_user_line(message)

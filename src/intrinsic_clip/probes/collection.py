@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable
-from typing import Any, Literal
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
@@ -10,20 +10,17 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
 from intrinsic_clip.probes.embeddings import Embeddings, temperature_of
-from intrinsic_clip.probes.sources import Source, as_rows
-
-Stage = Literal["train", "validate", "test"]
+from intrinsic_clip.probes.loaders import padding_rows
+from intrinsic_clip.probes.rows import as_rows
+from intrinsic_clip.probes.sources import Source
 
 
 class Collector(ABC):
     """Gathers what a probe measures from the batches of one pass.
 
-    Attributes:
-        rows_per_batch: rows of the last batch, from which a probe computes how many batches before it is due it must
-            begin to collect; None: it collects all.
+    In training, a pass goes on until a measurement is due, and nobody knows beforehand when that will be: a collector
+    is given every batch, and keeps no more than the latest.
     """
-
-    rows_per_batch: int | None = None
 
     @abstractmethod
     def listen(self) -> None:
@@ -66,6 +63,7 @@ class RowCollector(Collector):
     def clear(self) -> None:
         """Begin a new pass."""
         self._parts: list[dict[str, Tensor]] = []
+        self._rows = 0
         self._error: str | None = None
         self._place: tuple[int, ...] | None = None
         self._gathered: Embeddings | str | None = None
@@ -85,19 +83,33 @@ class RowCollector(Collector):
         if place == self._place or self._error is not None:
             return
         self._place = place
-        try:
-            with trainer.precision_plugin.forward_context():
-                rows = as_rows(self.source.take(module, outputs, batch))
-        except Exception as error:  # of the user's function: it must not cost the training
-            self._error = f"{error}" if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        rows = self._take(trainer, module, outputs, batch)
+        if isinstance(rows, str):
+            self._error = rows
             return
-        self.rows_per_batch = len(rows["x"])
-        if self._generator is None:
-            self._generator = torch.Generator().manual_seed(self.seed * 100_003 + trainer.global_rank)
-        order = torch.rand(len(rows["x"]), generator=self._generator, dtype=torch.float64)
-        self._parts.append({**rows, "order": order.to(rows["x"].device)})
+        self._parts.append(self._ordered(trainer, rows))
         if sum(len(part["order"]) for part in self._parts) > 2 * self.max_samples:
             self._parts = [_smallest(self._parts, self.max_samples)]
+
+    def _take(
+        self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any
+    ) -> dict[str, Tensor] | str:
+        """Return the rows of a batch, or the error of the user's function: it must not cost the training."""
+        try:
+            with trainer.precision_plugin.forward_context():
+                return as_rows(self.source.take(module, outputs, batch))
+        except Exception as error:
+            return f"{error}" if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+
+    def _ordered(self, trainer: Trainer, rows: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return rows with a random number each, and their place in the pass."""
+        if self._generator is None:
+            self._generator = torch.Generator().manual_seed(self.seed * 100_003 + trainer.global_rank)
+        n, device = len(rows["x"]), rows["x"].device
+        order = torch.rand(n, generator=self._generator, dtype=torch.float64)
+        index = torch.arange(self._rows, self._rows + n)
+        self._rows += n
+        return {**rows, "order": order.to(device), "index": index.to(device)}
 
     def collected(self, trainer: Trainer, module: LightningModule) -> Embeddings | None:
         """Return the rows of all processes as one evaluation on rank 0, and None elsewhere.
@@ -119,7 +131,7 @@ class RowCollector(Collector):
 
     def _gather(self, trainer: Trainer) -> tuple[dict[str, Tensor], list[str]]:
         """Return the kept rows of all processes, and the errors of all."""
-        rows = _smallest(self._parts, self.max_samples)
+        rows = _smallest(_without(self._parts, padding_rows(trainer, self._rows)), self.max_samples)
         shares: list[Any] = [(rows, self._error)]
         if trainer.world_size > 1:
             sent = {name: tensor.cpu() for name, tensor in rows.items()}
@@ -150,6 +162,13 @@ def shared_collector(module: LightningModule, key: Hashable, make: Callable[[], 
 def forget_collectors(module: LightningModule) -> None:
     """Drop a module's collectors, with their rows, when a fit, validation or test begins or ends."""
     _collectors.pop(module, None)
+
+
+def _without(parts: list[dict[str, Tensor]], padding: int | None) -> list[dict[str, Tensor]]:
+    """Return the rows whose place in the pass is before `padding`; all of them if it is None."""
+    if padding is None:
+        return parts
+    return [{name: tensor[part["index"] < padding] for name, tensor in part.items()} for part in parts]
 
 
 def _smallest(parts: list[dict[str, Tensor]], count: int) -> dict[str, Tensor]:

@@ -121,19 +121,45 @@ def sampled_rows(n: int, max_samples: int, seed: int) -> Tensor:
 def temperature_of(module: LightningModule) -> Tensor | None:
     """Return a module's τ: from `temperature()`, or from its one parameter `logit_scale` = log 1/τ; otherwise None."""
     temperature: Any = getattr(module, "temperature", None)
-    if callable(temperature):
-        return temperature().detach()
+    try:
+        tau = temperature() if callable(temperature) else None
+    except Exception:  # a method or a layer that wants arguments is no temperature
+        tau = None
+    if isinstance(tau, int | float) and not isinstance(tau, bool):
+        tau = torch.tensor(float(tau), device=module.device)
+    if isinstance(tau, Tensor):
+        return tau.detach()
     scales = [p for name, p in module.named_parameters() if name.rpartition(".")[2] == "logit_scale"]
     return (-scales[0].detach().float()).exp().squeeze() if len(scales) == 1 else None
 
 
+_probing = 0
+
+
+def is_probing() -> bool:
+    """Return whether the module runs for a probe now, and not in a step of its own."""
+    return _probing > 0
+
+
+@contextmanager
+def probing() -> Iterator[None]:
+    """Mark calls of the module as a probe's, which hooks for other probes must not take for the step's."""
+    global _probing
+    _probing += 1
+    try:
+        yield
+    finally:
+        _probing -= 1
+
+
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Put every part of a module in evaluation mode, and afterwards back in the mode that it was in."""
+    """Put every part of a module in evaluation mode for a probe, and afterwards back in the mode that it was in."""
     modes = [(part, part.training) for part in module.modules()]
     module.eval()
     try:
-        yield
+        with probing():
+            yield
     finally:
         for part, mode in modes:
             part.training = mode

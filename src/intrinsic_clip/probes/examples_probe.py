@@ -1,6 +1,5 @@
 """Show some held-out images, and the captions that the embeddings find for them."""
 
-import warnings
 from pathlib import Path
 
 import torch
@@ -58,7 +57,7 @@ class ExamplesProbe(AnyProbe):
                 _log_table(trainer, retrieved)
         except Exception as error:  # a picture must not cost the training
             reason = " ".join(str(error).split()) or type(error).__name__
-            warnings.warn(f"{type(self).__name__} failed, there are no examples: {reason}", stacklevel=2)
+            self.warn_once(f"{type(self).__name__} failed, there are no examples: {reason}")
 
     @torch.no_grad()
     def retrieve(self, trainer: Trainer, module: LightningModule, data: PairedData) -> list[Retrieved]:

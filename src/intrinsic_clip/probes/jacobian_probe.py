@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from intrinsic_clip.data.paired import Split
 from intrinsic_clip.dimension import jacobian_spectrum, latent_directions
 from intrinsic_clip.encoders.preprocessing import in_unit_range
-from intrinsic_clip.probes.collection import Collector, Stage, shared_collector
-from intrinsic_clip.probes.embeddings import Side, evaluating, sample
+from intrinsic_clip.probes.collection import Collector, shared_collector
+from intrinsic_clip.probes.embeddings import Side, evaluating, probing, sample
+from intrinsic_clip.probes.loaders import Stage
 from intrinsic_clip.probes.probe import Measured, Probe
 from intrinsic_clip.probes.sources import Embed, by_function
 
@@ -70,7 +71,8 @@ class FirstBatch(Collector):
         """Call the function, if this is the first batch."""
         if self._kept is None and trainer.is_global_zero:
             try:
-                self._kept = self._of_batch(module, batch)
+                with probing():
+                    self._kept = self._of_batch(module, batch)
             except Exception as error:  # of the user's function: it must not cost the training
                 self._kept = f"{type(error).__name__}: {error}"
 
@@ -97,6 +99,29 @@ class FirstBatch(Collector):
         return Maps(module, maps)
 
 
+class LatestBatch(FirstBatch):
+    """Keeps the latest training batch, and takes its maps when a measurement is due.
+
+    Args:
+        maps, max_points: as in FirstBatch.
+    """
+
+    _latest: Any = None
+
+    def add(
+        self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, place: tuple[int, ...]
+    ) -> None:
+        """Keep the batch in place of the one before."""
+        self._latest = batch
+
+    def collected(self, trainer: Trainer, module: LightningModule) -> Maps | None:
+        """Return the maps of the latest batch on rank 0, and None elsewhere."""
+        if self._latest is not None:
+            super().add(trainer, module, None, self._latest, ())
+            self._latest = None
+        return super().collected(trainer, module)
+
+
 class JacobianProbe(Probe):
     """Log the rank of the encoders' Jacobians.
 
@@ -107,8 +132,8 @@ class JacobianProbe(Probe):
 
     Args:
         maps: for a module other than ContrastiveModule, a function `(module, batch)` → (encoder, rows), or a dict of
-            such pairs with the keys x and y. It is called with the first batch of a validation run that is due, or of
-            the last training batches.
+            such pairs with the keys x and y. It is called with the first batch of a validation run that is due, or
+            with the latest training batch.
         max_points: rows at which the Jacobian is taken; a sixteenth of that where rows are no vectors, since their
             Jacobians are large.
         directions: random directions that the Jacobian is applied to, for large encoders; None: the whole Jacobian.
@@ -157,11 +182,12 @@ class JacobianProbe(Probe):
         return Maps(module, maps)
 
     def collector(self, module: LightningModule, stage: Stage) -> Collector:
-        """Return what keeps the maps of a pass's first batch."""
+        """Return what keeps the maps of one batch: a validation's first, or a training's latest."""
         assert isinstance(self.source, by_function)
         maps, max_points = self.source.embed, self.max_points
-        key = (FirstBatch, self.source, stage, max_points)
-        return shared_collector(module, key, lambda: FirstBatch(maps, max_points))
+        kept = LatestBatch if stage == "train" else FirstBatch
+        key = (kept, self.source, stage, max_points, self.every_n_steps)
+        return shared_collector(module, key, lambda: kept(maps, max_points))
 
     def _spectrum(self, side: Side, encoder_map: Map) -> dict[str, Tensor | Measured]:
         rows, z, input_dims = encoder_map.rows, encoder_map.z, encoder_map.input_dims

@@ -1,9 +1,8 @@
 """The contract of a probe: take embeddings at the right time, measure and log them, and never stop a training."""
 
 import math
-import warnings
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -13,10 +12,16 @@ from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
 from torch import Tensor
 
 from intrinsic_clip.data.paired import Split
+from intrinsic_clip.loggers.metrics_file import MetricsFile
 from intrinsic_clip.loggers.replicated import by_output_dim, log_replicates, replicates_of
-from intrinsic_clip.probes.collection import Collector, RowCollector, Stage, shared_collector
+from intrinsic_clip.probes.collection import Collector, RowCollector, shared_collector
 from intrinsic_clip.probes.embeddings import Embeddings, Side, take_embeddings
+from intrinsic_clip.probes.loaders import Stage
+from intrinsic_clip.probes.one_name import are_twins, claim, logged_by_others
 from intrinsic_clip.probes.schedule import Scheduled
+from intrinsic_clip.probes.user_line import warn_at_user_line, warnings_at_user_line
+from intrinsic_clip.probes.window import LatestRows
+from intrinsic_clip.runs.replicates import Replicates
 
 
 class Measured(NamedTuple):
@@ -60,12 +65,15 @@ class Probe(Scheduled):
 
     With a ContrastiveModule on PairedData it measures the held-out rows: before training, every n epochs, after the
     last one, and in `trainer.test`. With any other LightningModule it measures what `source` gives: for the rows of a
-    validation run; where there is none, or with `every_n_steps`, for the last training batches before it is due, under
-    names that start with `in_sample/`; in `trainer.test` for the test rows, as `test/…`.
+    validation run; where there is none, or with `every_n_steps`, for the latest training batches when it is due, under
+    names that start with `in_sample/`; in `trainer.test` for the test rows, as `test/…`. Several loaders are measured
+    one by one, as `id/mle/x/<loader>`: a dict's key, or `dataloader_idx_0` and so on.
 
-    Loggers get the numbers as `log_replicates` describes, `trainer.callback_metrics` gets the mean over replicates, and
-    `latest` keeps the value of every replicate. A failure is warned of once and logged as NaN, `reasons` says why, and
-    training continues. Several processes send their rows to rank 0, which measures.
+    Loggers get the numbers as `log_replicates` describes, `trainer.callback_metrics` gets the mean over replicates,
+    `trainer.validate` and `trainer.test` return it, and `latest` keeps the value of every replicate. If a
+    ModelCheckpoint, EarlyStopping or scheduler watches a number, the first epoch is measured too. A failure is warned
+    of once and logged as NaN, `reasons` says why, and training continues. Several processes send their rows to rank 0,
+    which measures.
 
     To measure something other than embeddings, also override `of_split` (for a ContrastiveModule) and `collector` (for
     any other module); JacobianProbe does so.
@@ -78,7 +86,7 @@ class Probe(Scheduled):
         in_sample: with a ContrastiveModule, measure the training rows too at the end, unless they are streamed.
         max_samples: measure a sample of that many rows where there are more.
         seed: of the sample.
-        prefix: start of all names, such as "layer4/", to tell two probes of one class apart.
+        prefix: start of all names, such as "layer4/", which two probes of one class need.
     """
 
     @abstractmethod
@@ -101,37 +109,113 @@ class Probe(Scheduled):
         """Return what gathers the batches of any other module for `measure`, the same object throughout a stage."""
         source = self.source
         assert source is not None
-        key = (source, stage, self.max_samples, self.seed)
-        return shared_collector(module, key, lambda: RowCollector(source, self.max_samples, self.seed))
+        key: Hashable = (source, stage, self.max_samples, self.seed)
+        if stage != "train":
+            return shared_collector(module, key, lambda: RowCollector(source, self.max_samples, self.seed))
+        by_steps = self.every_n_steps is not None
+        return shared_collector(
+            module,
+            (
+                key,
+                self.every_n_steps,
+            ),  # a measurement empties the window, so only those due together share it
+            lambda: LatestRows(source, self.max_samples, self.seed, spans_epochs=by_steps),
+        )
+
+    def own_names(self) -> set[str]:
+        """Return the names that this probe logs for two modalities; its class's where they depend on the data."""
+        return {self.prefix + name for name in self.names(("x", "y")) or [f"{type(self).__name__}/…"]}
 
     def evaluate(
         self,
         trainer: Trainer,
         module: LightningModule,
-        rows: Mapping[str, Split | Stage],
+        rows: Mapping[Split | Stage, str],
         to_loggers: bool = True,
     ) -> None:
         """Measure on rank 0, send the numbers to the other processes, and log them."""
+        self._measured_at, self._measurements = trainer.global_step, self._measurements + 1
         values: dict[str, Tensor] = {}
         samples: dict[str, Tensor] = {}
-        for kind, which in rows.items():
-            prefix = self.prefix + kind
+        for which, kind in rows.items():
             measured, drawn = self._measure(trainer, module, which)
+            loader = which.partition("/")[2]
+            prefix, suffix = self.prefix + kind, f"/{loader}" if loader else ""
             for name, number in measured.items():
-                values[prefix + name] = self._value(module, number)
-                self._note(prefix + name, number.reason)
-            samples |= {prefix + name: sample for name, sample in drawn.items()}
+                values[prefix + name + suffix] = self._value(module, number)
+                self._note(prefix + name + suffix, number.reason)
+            samples |= {prefix + name + suffix: sample for name, sample in drawn.items()}
         if trainer.world_size > 1:
             values = trainer.strategy.broadcast({name: value.cpu() for name, value in values.items()})
+        self._leave_out_claimed(trainer, module, values)
         self.latest |= values
+        as_results = self._are_results(trainer)
         if to_loggers:
-            log_replicates(trainer, module, values, trainer.global_step)
+            if not as_results:  # Lightning sends results to the loggers itself
+                log_replicates(trainer, module, values, trainer.global_step)
             _log_histograms(trainer, module, samples)
-        if not (
-            trainer.training and trainer.global_step == 0
-        ):  # Lightning logs nothing before the first step
-            means = {name: float(value.double().mean()) for name, value in values.items()}
-            module.log_dict(means, logger=False, sync_dist=trainer.world_size > 1)
+        self._publish(trainer, module, values, as_results)
+
+    def _are_results(self, trainer: Trainer) -> bool:
+        """Return whether `trainer.validate` or `trainer.test` is to return and print the numbers.
+
+        In this package's own runs the metrics file has them already, by replicate.
+        """
+        in_file = any(isinstance(logger, MetricsFile) for logger in trainer.loggers)
+        return trainer.state.fn in ("validate", "test") and not (self.source is None and in_file)
+
+    def _publish(
+        self, trainer: Trainer, module: LightningModule, values: Mapping[str, Tensor], as_results: bool
+    ) -> None:
+        """Give the means to Lightning, where other callbacks see them."""
+        means = {name: float(value.double().mean()) for name, value in values.items()}
+        if trainer.barebones:  # which takes nothing; `latest` has the numbers
+            return
+        if self._may_log:
+            logger = None if as_results else False  # None: results are logged too, where there is a logger
+            shared = trainer.world_size > 1
+            module.log_dict(means, logger=logger, sync_dist=shared, add_dataloader_idx=False, batch_size=1)
+        else:
+            trainer.callback_metrics.update({name: torch.tensor(mean) for name, mean in means.items()})
+        self._published = means
+
+    def check_names(self, trainer: Trainer) -> None:
+        """Warn where something else has logged under a name that this probe has just logged."""
+        means, self._published = self._published, {}
+        if not means:
+            return
+        for name in logged_by_others(trainer, means, self._are_results(trainer))[:1]:
+            self.warn_once(
+                f"{name} is logged by {type(self).__name__} and by something else, the module or another callback, so "
+                "what monitors and loggers get is not the probe's number: give the probe a prefix"
+            )
+
+    def is_watched(self, trainer: Trainer) -> bool:
+        """Return whether another callback or a scheduler waits for a number that the trainer does not have yet."""
+        monitors = {getattr(callback, "monitor", None) for callback in trainer.callbacks}  # type: ignore[attr-defined]
+        monitors |= {config.monitor for config in trainer.lr_scheduler_configs if config.reduce_on_plateau}
+        families = {name.partition("/")[0] for name in self.names(("x", "y"))}
+        for monitor in monitors:
+            if not isinstance(monitor, str) or not monitor.startswith(self.prefix):
+                continue
+            name = monitor.removeprefix(self.prefix).removeprefix("in_sample/")
+            family, _, parts = name.partition("/")
+            ours = family.removesuffix("_standard_error") in families if families else bool(parts)
+            if ours and monitor not in trainer.callback_metrics:
+                return True
+        return False
+
+    def _leave_out_claimed(
+        self, trainer: Trainer, module: LightningModule, values: dict[str, Tensor]
+    ) -> None:
+        """Drop numbers under names that another probe has logged, and warn: logged twice, they would be averaged."""
+        if any(isinstance(c, Scheduled) and are_twins(self, c) for c in trainer.callbacks):  # type: ignore[attr-defined]
+            return
+        for name in claim(module, self, values):
+            del values[name]
+            self.warn_once(
+                f"{name} is logged by another probe, and not by this {type(self).__name__}: give it a prefix"
+            )
 
     def failed(self, names: Iterable[str], error: Exception, label: str = "") -> dict[str, Measured]:
         """Warn of an error once, and return NaN with the error as reason under each name.
@@ -154,7 +238,8 @@ class Probe(Scheduled):
             if subject is None:
                 return {}, {}
             sides = tuple(subject.sides())
-            with torch.no_grad(), torch.autocast(module.device.type, enabled=False):
+            no_autocast = torch.autocast(module.device.type, enabled=False)
+            with torch.no_grad(), no_autocast, warnings_at_user_line():
                 numbers, samples = self.measure(subject), self.histograms(subject)
             return {name: self._checked(module, name, number) for name, number in numbers.items()}, samples
         except Exception as error:  # a probe must not cost the training
@@ -162,14 +247,14 @@ class Probe(Scheduled):
 
     def _subject(self, trainer: Trainer, module: LightningModule, which: Split | Stage) -> Any:
         if self.source is not None:
-            return self.collector(module, which).collected(trainer, module)  # type: ignore[arg-type]
+            return self.collector(module, which).collected(trainer, module)
         return self.of_split(trainer, module, which) if trainer.is_global_zero else None  # type: ignore[arg-type]
 
     def _checked(self, module: LightningModule, name: str, number: Tensor | Measured) -> Measured:
         """Check that a number has one value per replicate, as far as the replicates are known."""
         measured = number if isinstance(number, Measured) else Measured(torch.as_tensor(number))
         shape = () if self.source is not None else replicates_of(module).shape
-        is_known = self.source is not None or hasattr(module, "replicates")
+        is_known = self.source is not None or isinstance(getattr(module, "replicates", None), Replicates)
         if is_known and measured.value is not None and measured.value.shape != shape:
             raise ValueError(
                 f"{name} must have one value per replicate, shape {shape}, got {tuple(measured.value.shape)}"
@@ -177,7 +262,8 @@ class Probe(Scheduled):
         return measured
 
     def _value(self, module: LightningModule, number: Measured) -> Tensor:
-        return torch.full(replicates_of(module).shape, math.nan) if number.value is None else number.value
+        shape = () if self.source is not None else replicates_of(module).shape
+        return torch.full(shape, math.nan) if number.value is None else number.value
 
     def _note(self, name: str, reason: str | None) -> None:
         self.reasons.pop(name, None)
@@ -195,7 +281,7 @@ def _log_histograms(trainer: Trainer, module: LightningModule, samples: dict[str
 def _log_histogram(logger: object, name: str, values: Tensor, step: int) -> None:
     """Log a histogram to a logger that has them."""
     if not math.isfinite(float(values.double().sum())):
-        warnings.warn(f"{name}: not finite at step {step}, histogram left out", stacklevel=2)
+        warn_at_user_line(f"{name}: not finite at step {step}, histogram left out")
     elif isinstance(logger, WandbLogger):
         import wandb
 

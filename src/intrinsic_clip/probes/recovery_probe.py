@@ -76,6 +76,10 @@ class ClassificationProbe(Probe):
         """Return no names: they depend on the label sets."""
         return []
 
+    def own_names(self) -> set[str]:
+        """Return a name that stands for all."""
+        return {f"{self.prefix}classification/…"}
+
     def measure(self, embeddings: Embeddings) -> dict[str, Tensor | Measured]:
         """Return accuracies, in [0, 1]."""
         if not embeddings.labels:

@@ -1,6 +1,5 @@
 """Decide when a probe measures and which rows: a split of PairedData, or the batches of another module."""
 
-import math
 from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any
@@ -11,8 +10,10 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from intrinsic_clip.data.paired import Split
 from intrinsic_clip.probes.base import AnyProbe
-from intrinsic_clip.probes.collection import Collector, Stage, forget_collectors
+from intrinsic_clip.probes.collection import Collector, forget_collectors
 from intrinsic_clip.probes.embeddings import forget_embeddings
+from intrinsic_clip.probes.loaders import Stage, evaluation_stages
+from intrinsic_clip.probes.one_name import disclaim, refuse_shared_names
 from intrinsic_clip.probes.sources import Embed, Source, as_source
 
 
@@ -33,7 +34,15 @@ class Scheduled(AnyProbe):
         self.source = as_source(source)
         self.every_n_epochs, self.every_n_steps, self.in_sample = every_n_epochs, every_n_steps, in_sample
         self.max_samples, self.seed, self.prefix = max_samples, seed, prefix
-        self._measured_at, self._collects = 0, False
+        self._forget_progress()
+
+    def _forget_progress(self) -> None:
+        """Begin a fit, validation or test."""
+        self._measured_at, self._measured_epochs, self._measurements = 0, 0, 0
+        self._has_news = False  # whether training batches came after the last measurement
+        self._measures_validation = False
+        self._may_log = True  # Lightning takes no numbers when training starts and ends
+        self._published: dict[str, float] = {}
 
     @abstractmethod
     def collector(self, module: LightningModule, stage: Stage) -> Collector:
@@ -44,23 +53,36 @@ class Scheduled(AnyProbe):
         self,
         trainer: Trainer,
         module: LightningModule,
-        rows: Mapping[str, Split | Stage],
+        rows: Mapping[Split | Stage, str],
         to_loggers: bool = True,
     ) -> None:
-        """Measure, and log under names that start with the keys of `rows`.
+        """Measure, and log under names that start with the values of `rows`.
 
         Args:
-            rows: by key a split of a ContrastiveModule's data, or the stage whose batches were collected.
+            rows: splits of a ContrastiveModule's data, or stages whose batches were collected.
         """
+
+    @abstractmethod
+    def check_names(self, trainer: Trainer) -> None:
+        """Warn where something else has logged under a name that this probe has just logged."""
+
+    @abstractmethod
+    def is_watched(self, trainer: Trainer) -> bool:
+        """Return whether another callback or a scheduler waits for a number that the trainer does not have yet."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Forget what an earlier fit or test has seen, and check where the embeddings come from.
+        """Forget what an earlier fit or test has seen, and check names and where the embeddings come from.
 
         Raises:
-            MisconfigurationException: there is no source for this module, or it does not fit the module.
+            MisconfigurationException: another probe logs the same names, there is no source for this module, or it
+                does not fit the module.
         """
+        if stage == "predict":
+            return
         forget_embeddings(pl_module)
         forget_collectors(pl_module)
+        disclaim(pl_module)
+        self._forget_progress()
         if self.source is not None:
             try:
                 self.source.attach(pl_module)
@@ -71,65 +93,113 @@ class Scheduled(AnyProbe):
                 f"{type(self).__name__} needs to know where the embeddings of {type(pl_module).__name__} come from: "
                 "pass a function of (module, batch), by_output(…) or by_module(…)"
             )
+        refuse_shared_names(trainer, self)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Remove hooks and collected rows."""
         forget_collectors(pl_module)
+        disclaim(pl_module)
         if self.source is not None:
             self.source.detach()
 
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Remove hooks and collected rows, as Lightning calls no `teardown` after an error."""
+        self.teardown(trainer, pl_module, "")
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Measure an untrained ContrastiveModule, unless the run resumes from a checkpoint."""
-        self._measured_at = trainer.global_step
-        if self.source is None and trainer.global_step == 0:
-            self.evaluate(trainer, pl_module, {"": "test"})
+        """Measure an untrained ContrastiveModule; one that resumes only if another callback waits for its numbers."""
+        self._measured_at, self._measured_epochs = trainer.global_step, trainer.current_epoch
+        if self.source is None and (trainer.global_step == 0 or self.is_watched(trainer)):
+            self._may_log = False
+            self.evaluate(trainer, pl_module, {"test": ""}, to_loggers=trainer.global_step == 0)
+            self._may_log = True
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look for names that are logged twice, and begin a new window of batches if epochs are measured."""
+        self.check_names(trainer)
+        if self.every_n_steps is None:
+            self._has_news = False
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Measure if the epoch is due."""
-        if not self._epoch_is_due(trainer):
-            return
+        """Measure if the epoch is due, and there is something new to measure."""
         if self.source is None:
-            self.evaluate(
-                trainer, pl_module, self._splits(trainer, self.in_sample and is_last_epoch(trainer))
-            )
+            if self._epoch_is_due(trainer):
+                self._measure_splits(trainer, pl_module, self.in_sample and is_last_epoch(trainer))
+        elif self._from_training(trainer) and self._has_news:
+            watched = self._measurements == 0 and self.is_watched(trainer)
+            if watched or (self.every_n_steps is None and self._epoch_is_due(trainer)):
+                self._measure_training(trainer, pl_module)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Measure the last epoch if it came unforeseen, as after another callback has ended the training."""
+        self.check_names(trainer)
+        self._may_log = False
+        if self.source is None:
+            if self._measured_at != trainer.global_step:
+                self._measure_splits(trainer, pl_module, self.in_sample)
         elif self._from_training(trainer):
-            self.evaluate(trainer, pl_module, {"in_sample/": "train"})
+            if self._has_news and self.every_n_steps is None:
+                self._measure_training(trainer, pl_module)
+            elif self._measurements == 0 and self.every_n_steps is not None:
+                self.warn_once(
+                    f"{type(self).__name__} has measured nothing: training ended after {trainer.global_step} steps, "
+                    f"before every_n_steps={self.every_n_steps}"
+                )
+        elif self._measurements == 0:
+            self.warn_once(
+                f"{type(self).__name__} has measured nothing: no validation run took place before training ended; "
+                "validate earlier (val_check_interval), or measure training rows (every_n_steps)"
+            )
+        self._may_log = True
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Measure the final numbers; the loggers already have those of a ContrastiveModule."""
         if self.source is None:
-            self.evaluate(trainer, pl_module, self._splits(trainer, self.in_sample), to_loggers=False)
+            self._measure_splits(trainer, pl_module, self.in_sample, to_loggers=False)
         else:
-            self.evaluate(trainer, pl_module, {"test/": "test"})
+            self.evaluate(trainer, pl_module, dict.fromkeys(evaluation_stages(trainer, "test"), "test/"))
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look for names that are logged twice."""
+        self.check_names(trainer)
+
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Decide about the whole of this validation run."""
+        self._measures_validation = self._validation_is_due(trainer)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Measure the rows of a validation run."""
-        if self._validation_is_due(trainer):
-            self.evaluate(trainer, pl_module, {"": "validate"})
+        if self._measures_validation:
+            self._measured_epochs = trainer.current_epoch + 1
+            self.evaluate(trainer, pl_module, dict.fromkeys(evaluation_stages(trainer, "validate"), ""))
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look for names that are logged twice."""
+        self.check_names(trainer)
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Prepare to collect the batch, if training rows are measured soon."""
-        self._collects = self._from_training(trainer) and self._is_near(trainer, pl_module, batch_idx)
-        if self._collects:
+        """Prepare to collect the batch, if training rows are measured."""
+        if self._from_training(trainer):
             self.collector(pl_module, "train").listen()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Collect the batch, and measure if the step is due."""
-        if self._collects:
-            place = (trainer.global_step, batch_idx)
+        if self._from_training(trainer):
+            place = (trainer.current_epoch, batch_idx)
             self.collector(pl_module, "train").add(trainer, pl_module, outputs, batch, place)
+            self._has_news = True
         n, step = self.every_n_steps, trainer.global_step
         if n is None or step // n == self._measured_at // n:
             return
         self._measured_at = step
         if self.source is None:
-            self.evaluate(trainer, pl_module, {"": "test"})
+            self.evaluate(trainer, pl_module, {"test": ""})
         else:
-            self.evaluate(trainer, pl_module, {"in_sample/": "train"})
+            self._measure_training(trainer, pl_module)
 
     def on_validation_batch_start(
         self,
@@ -140,8 +210,8 @@ class Scheduled(AnyProbe):
         dataloader_idx: int = 0,
     ) -> None:
         """Prepare to collect the batch, if this validation run is measured."""
-        if self._validation_is_due(trainer):
-            self.collector(pl_module, "validate").listen()
+        if self._measures_validation:
+            self._of_loader(trainer, pl_module, "validate", dataloader_idx).listen()
 
     def on_validation_batch_end(
         self,
@@ -153,9 +223,10 @@ class Scheduled(AnyProbe):
         dataloader_idx: int = 0,
     ) -> None:
         """Collect the batch."""
-        if self._validation_is_due(trainer):
+        if self._measures_validation:
             place = (trainer.global_step, dataloader_idx, batch_idx)
-            self.collector(pl_module, "validate").add(trainer, pl_module, outputs, batch, place)
+            collector = self._of_loader(trainer, pl_module, "validate", dataloader_idx)
+            collector.add(trainer, pl_module, outputs, batch, place)
 
     def on_test_batch_start(
         self,
@@ -167,7 +238,7 @@ class Scheduled(AnyProbe):
     ) -> None:
         """Prepare to collect the batch."""
         if self.source is not None:
-            self.collector(pl_module, "test").listen()
+            self._of_loader(trainer, pl_module, "test", dataloader_idx).listen()
 
     def on_test_batch_end(
         self,
@@ -180,43 +251,52 @@ class Scheduled(AnyProbe):
     ) -> None:
         """Collect the batch."""
         if self.source is not None:
-            place = (dataloader_idx, batch_idx)
-            self.collector(pl_module, "test").add(trainer, pl_module, outputs, batch, place)
+            collector = self._of_loader(trainer, pl_module, "test", dataloader_idx)
+            collector.add(trainer, pl_module, outputs, batch, (dataloader_idx, batch_idx))
 
-    def _splits(self, trainer: Trainer, with_training_rows: bool) -> dict[str, Split | Stage]:
-        splits: dict[str, Split | Stage] = {"": "test"}
+    def _of_loader(self, trainer: Trainer, module: LightningModule, stage: Stage, loader: int) -> Collector:
+        stages = evaluation_stages(trainer, stage)
+        return self.collector(module, stages[loader] if loader < len(stages) else stage)
+
+    def _measure_splits(
+        self, trainer: Trainer, module: LightningModule, with_training_rows: bool, to_loggers: bool = True
+    ) -> None:
+        """Measure the held-out rows of PairedData, and the training rows if asked for and in memory."""
+        splits: dict[Split | Stage, str] = {"test": ""}
         if with_training_rows and _has_training_rows(trainer):
-            splits["in_sample/"] = "train"
-        return splits
+            splits["train"] = "in_sample/"
+        self.evaluate(trainer, module, splits, to_loggers)
+
+    def _measure_training(self, trainer: Trainer, module: LightningModule) -> None:
+        """Measure the latest training batches."""
+        self._has_news = False
+        self._measured_epochs = trainer.current_epoch + 1
+        self.evaluate(trainer, module, {"train": "in_sample/"})
 
     def _epoch_is_due(self, trainer: Trainer) -> bool:
-        last = is_last_epoch(trainer)
+        last, epochs, n = is_last_epoch(trainer), trainer.current_epoch + 1, self.every_n_epochs
         if self.every_n_steps is not None:
             return last and self.source is None and self._measured_at != trainer.global_step
-        return last or (trainer.current_epoch + 1) % self.every_n_epochs == 0
+        # Where epochs without a validation run lie between, the next one that has it is due.
+        missed = self.source is not None and epochs // n > self._measured_epochs // n
+        return last or epochs % n == 0 or missed
 
     def _validation_is_due(self, trainer: Trainer) -> bool:
         if self.source is None or trainer.sanity_checking:
             return False
-        return trainer.state.fn == "validate" or (self.every_n_steps is None and self._epoch_is_due(trainer))
+        if trainer.state.fn == "validate":
+            return True
+        watched = self._measurements == 0 and self.is_watched(trainer)
+        return self.every_n_steps is None and (watched or self._epoch_is_due(trainer))
 
     def _from_training(self, trainer: Trainer) -> bool:
         return self.source is not None and (self.every_n_steps is not None or not trainer.enable_validation)
 
-    def _is_near(self, trainer: Trainer, module: LightningModule, batch_idx: int) -> bool:
-        """Return whether the batch is among the last before a measurement that together hold `max_samples` rows."""
-        rows = self.collector(module, "train").rows_per_batch
-        if rows is None:
-            return True
-        batches = math.ceil(self.max_samples / max(1, rows * trainer.world_size))
-        if self.every_n_steps is not None:
-            return self.every_n_steps - trainer.global_step % self.every_n_steps <= batches
-        return self._epoch_is_due(trainer) and not trainer.num_training_batches - batch_idx > batches
-
 
 def is_last_epoch(trainer: Trainer) -> bool:
-    """Return whether training stops with the current epoch."""
-    return trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs
+    """Return whether training stops with the current epoch, as far as that can be known within it."""
+    steps_are_done = trainer.max_steps != -1 and trainer.global_step >= trainer.max_steps
+    return trainer.should_stop or steps_are_done or trainer.current_epoch + 1 == trainer.max_epochs
 
 
 def _has_training_rows(trainer: Trainer) -> bool:
