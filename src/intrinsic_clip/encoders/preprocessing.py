@@ -8,7 +8,6 @@ from torch import Tensor
 
 from intrinsic_clip.errors import ConfigError
 
-
 HIGHEST = {torch.uint8: 255, torch.uint16: 65535, torch.bool: 1}
 WANTED_RANGE = "wanted are floats in [0, 1] or uint8 from 0 to 255"
 ROUNDING = 0.01  # by which resized floats may leave [0, 1]
