@@ -49,6 +49,8 @@ def decode(name: str, members: Members, size: int, skipped: SkippedSamples) -> S
     """Return the decoded pair of a sample; None, and count it as skipped, without a readable image or a caption."""
     skipped.seen += 1
     try:
+        if all(isinstance(content, Unusable) for content in members.values()):
+            _content(next(iter(members.values())))
         image = _choose(members, IMAGES, "images")
         if image is None:
             raise _BadSample("missing image", _without_image(members))
