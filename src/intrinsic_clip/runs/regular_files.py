@@ -37,6 +37,11 @@ def problem_of(status: os.stat_result) -> str | None:
     return None
 
 
+def is_made_up(path: Path) -> bool:
+    """Return whether the kernel makes up a file while it is read."""
+    return path.stat().st_dev in _kernel_devices()
+
+
 @cache
 def _kernel_devices() -> frozenset[int]:
     """Return the numbers of the file systems whose files have no contents of a known size."""
