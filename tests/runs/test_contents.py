@@ -134,7 +134,7 @@ def test_what_has_no_end_is_no_file(tmp_path) -> None:
         "pipe.npy": "is a pipe, not a regular file",
         "zero.npy": "is a device, not a regular file",
         "socket": "is a socket, not a regular file",
-        ".": "is a folder where a file is wanted",
+        ".": "is a directory, not a regular file",
     }
     for name, reason in reasons.items():
         with pytest.raises(ConfigError, match=f"x=.*: {reason}$"):

@@ -30,7 +30,7 @@ def require_regular(path: Path) -> os.stat_result:
 def problem_of(status: os.stat_result) -> str | None:
     """Return why something on disk is not read as a file; None for a regular file."""
     if stat.S_ISDIR(status.st_mode):
-        return "is a folder where a file is wanted"
+        return "is a directory, not a regular file"
     kind = KINDS.get(stat.S_IFMT(status.st_mode))
     if kind or status.st_dev in _kernel_devices():
         return f"is {kind or 'made up by the kernel'}, not a regular file"

@@ -276,7 +276,7 @@ def test_what_is_no_file_is_not_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
     (tmp_path / "folder.png").mkdir()
     assert error_of(tmp_path / "pipe.jpg") == "image is a pipe, not a regular file"
-    assert error_of(tmp_path / "folder.png") == "image is a folder where a file is wanted"
+    assert error_of(tmp_path / "folder.png") == "image is a directory, not a regular file"
     assert error_of(Path("/dev/zero")) == "image is a device, not a regular file"
     (tmp_path / "loop.svg").symlink_to(tmp_path / "loop.svg")
     assert error_of(tmp_path / "loop.svg") == "image too many levels of symbolic links"

@@ -292,7 +292,7 @@ def test_shards_that_are_no_files(tmp_path: Path) -> None:
     (tmp_path / "packed.tar.zst").write_bytes(b"\x28\xb5\x2f\xfd" + bytes(100))
     reasons = {
         "pipe.tar": "shard is a pipe, not a regular file",
-        "folder.tar": "shard is a folder where a file is wanted",
+        "folder.tar": "shard is a directory, not a regular file",
         "absent.tar": "missing shard",
     }
     for name, reason in reasons.items():
