@@ -1,6 +1,7 @@
 """No reader waits for what has no end, or takes the memory that a small file claims."""
 
 import os
+import shlex
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -71,3 +72,27 @@ def test_nested_json_is_no_hang_and_no_traceback(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("[" * 200_000)
     with pytest.raises(ConfigError, match=r"a.json: damaged, or not JSON"):
         read_json(tmp_path / "a.json")
+
+
+COMMANDS = {
+    "measure x=pipe.npy": "x=pipe.npy: is a pipe, not a regular file",
+    "measure x=/dev/zero": "x=/dev/zero: is a device, not a regular file",
+    "train data=embeddings data.x=pipe.npy data.y=pipe.npy": "pipe.npy: is a pipe, not a regular file",
+    "train data=webdataset data.shards=pipe.tar": "1 of 1 are no regular files, the first pipe.tar; expected .tar",
+    "train data=webdataset 'data.shards=\"{0..99999999999}.tar\"'": "stands for more than 1,000,000 names",
+    "train data=captions_folder data.folder=photos": "photos: captions.csv is a pipe, not a regular file",
+    "train data=coco data.folder=photos data.annotations=pipe.json": "is a pipe, not a regular file",
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_that_are_given_no_end_of_input_end_in_one_line(
+    tmp_path: Path, command_line, capsys, command: str
+) -> None:
+    for name in ("pipe.npy", "pipe.tar", "pipe.json", "photos/captions.csv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        os.mkfifo(tmp_path / name)
+    assert command_line(*shlex.split(command)) == 2
+    error = capsys.readouterr().err
+    assert COMMANDS[command] in error
+    assert error.count("\n") == 1

@@ -117,9 +117,9 @@ def _opened(path: Path) -> Iterator[tuple[IO[bytes], int | None]]:
     with path.open("rb") as raw:
         start = raw.read(6)
         raw.seek(0)
-        opener = next((opener for magic, opener in COMPRESSED.items() if start.startswith(magic)), None)
+        opener: Any = next((opener for magic, opener in COMPRESSED.items() if start.startswith(magic)), None)
         if opener is not None:
-            with opener(raw, "rb") as packed, io.BufferedReader(packed, CHUNK) as file:  # type: ignore[type-var]
+            with opener(raw, "rb") as packed, io.BufferedReader(packed, CHUNK) as file:
                 yield file, limit
         elif start.startswith(ZSTD):
             with _zstd_opener()(raw) as packed, _decompressed(packed, limit) as file:
