@@ -123,8 +123,6 @@ def _padded(image: Image.Image, size: tuple[int, int], method: Image.Resampling)
     """Return the whole picture, scaled to fit, in the middle of a white one."""
     scale = min(size[0] / image.width, size[1] / image.height)
     if min(image.width, image.height) * scale < 0.5:  # a line, which would round to no pixels
-        image = image.resize(
-            tuple(max(1, round(length * scale)) for length in image.size),
-            method,  # type: ignore[arg-type]
-        )
+        width, height = (max(1, round(length * scale)) for length in image.size)
+        image = image.resize((width, height), method)
     return ImageOps.pad(image, size, method, color="white")
