@@ -8,7 +8,9 @@ from helpers.captioned_folder import make
 from helpers.tiny_runs import TINY, tiny_open_clip
 from intrinsic_clip import encoders
 from intrinsic_clip.encoders.open_clip import OpenClip
+from intrinsic_clip.encoders.preprocessing import check_images_and_tokens, in_unit_range
 from intrinsic_clip.encoders.replication import replicate
+from intrinsic_clip.errors import ConfigError
 
 BYTES = torch.randint(256, (6, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 TOKENS = tokenize(["a", "b", "c", "d", "e", "f"])
@@ -20,6 +22,22 @@ def test_open_clip(tmp_path) -> None:
     f, _ = OpenClip(str(tmp_path / "tiny"), trainable="all").encoders((3, 32, 32), (77,))
     for encode in (model.embed_images, lambda images: model.features(images, TOKENS)[0], f):
         assert torch.equal(encode(BYTES), encode(BYTES.float() / 255))
+
+
+def test_whole_numbers_of_every_type_and_images_of_another_range() -> None:
+    unit = BYTES.float() / 255
+    deep = (BYTES.int() * 257).to(torch.uint16)
+    for images in (BYTES.int(), BYTES.long(), deep):
+        assert torch.allclose(in_unit_range(images), unit, atol=1e-6)
+    assert torch.equal(in_unit_range(BYTES > 127), (BYTES > 127).float())
+    with pytest.raises(
+        ConfigError, match=r"torch.int32 from 0 to 65535; wanted are floats in \[0, 1\] or uint8"
+    ):
+        in_unit_range(BYTES.int() * 257)
+    check_images_and_tokens(unit + 0.005, TOKENS)
+    for wrong in (BYTES.float(), 2 * unit - 1, unit / 0):
+        with pytest.raises(ConfigError, match=r"images are floats from .* wanted are floats in \[0, 1\]"):
+            check_images_and_tokens(wrong, TOKENS)
 
 
 @pytest.mark.parametrize("copies", [(), (2,)])

@@ -1,6 +1,7 @@
 """Digests depend on what files hold, and change with it."""
 
 import os
+import socket
 import sqlite3
 import time
 from pathlib import Path
@@ -101,6 +102,61 @@ def test_a_pipe_is_no_content(tmp_path) -> None:
     os.mkfifo(tmp_path / "pipe")
     assert matching_paths(str(tmp_path / "pipe")) == []
     assert contents_digest("data.folder", [tmp_path]) == contents_digest("data.folder", [])
+
+
+def test_links_in_a_circle_are_followed_once(tmp_path, monkeypatch) -> None:
+    folder = _folder(tmp_path / "set", a="1")
+    first = contents_digest("data.folder", [folder])
+    (folder / "again").symlink_to(folder)
+    (folder / "above").symlink_to("/")
+    assert contents_digest("data.folder", [folder]) == first
+    for name, other in (("one", "other"), ("other", "one")):
+        _folder(folder / name, **{f"{name}.txt": "2"})
+        (folder / name / "link").symlink_to(folder / other)
+    assert contents_digest("data.folder", [folder]) != first
+    names = sorted(name for name, _ in contents._files(folder, None))
+    assert names == ["a", "one/link/other.txt", "one/one.txt", "other/link/one.txt", "other/other.txt"]
+    for i in range(6):
+        _folder(folder / f"{i}")
+        for j in range(6):
+            (folder / f"{i}" / f"to {j}").symlink_to(folder / f"{j}")
+    monkeypatch.setattr(contents, "MOST_WAYS", 20)
+    with pytest.raises(ConfigError, match=r"set: links lead to .* in more than 20 ways"):
+        contents_digest("data.folder", [folder])
+
+
+def test_what_has_no_end_is_no_file(tmp_path) -> None:
+    os.mkfifo(tmp_path / "pipe.npy")
+    (tmp_path / "zero.npy").symlink_to("/dev/zero")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "socket"))
+    reasons = {
+        "pipe.npy": "is a pipe, not a regular file",
+        "zero.npy": "is a device, not a regular file",
+        "socket": "is a socket, not a regular file",
+        ".": "is a directory, not a regular file",
+    }
+    for name, reason in reasons.items():
+        with pytest.raises(ConfigError, match=f"x=.*: {reason}$"):
+            file_digest("x", tmp_path / name)
+    with pytest.raises(ConfigError, match=r"x=/proc/kmsg: is made up by the kernel, not a regular file"):
+        file_digest("x", Path("/proc/kmsg"))
+
+
+ENDLESS = [
+    "{0..99999999999}",
+    "{0..9}{0..199999}",
+    "{{0..999},a}{0..2000}",
+    "{a,b}" * 21,
+    f"{{1..{'9' * 5000}}}",
+]
+
+
+@pytest.mark.parametrize("pattern", ENDLESS)
+def test_a_pattern_of_endless_names_is_refused(pattern: str) -> None:
+    with pytest.raises(ConfigError, match=r"more than 1,000,000 names"):
+        expand_pattern(f"s/{pattern}.tar")
+    assert matching_paths(f"a photo of {pattern}") == []
 
 
 def test_what_cannot_be_read_is_named(tmp_path) -> None:

@@ -8,10 +8,27 @@ from torch import Tensor
 
 from intrinsic_clip.errors import ConfigError
 
+HIGHEST = {torch.uint8: 255, torch.uint16: 65535, torch.bool: 1}
+WANTED_RANGE = "wanted are floats in [0, 1] or uint8 from 0 to 255"
+ROUNDING = 0.01  # by which resized floats may leave [0, 1]
+
 
 def in_unit_range(images: Tensor) -> Tensor:
-    """Return images in [0, 1]: floats as they are, whole numbers up to 255 (`data.pixels=uint8`) as float32."""
-    return images if images.is_floating_point() else images.float() / 255
+    """Return images in [0, 1]: floats as they are, whole numbers (`data.pixels=uint8`) as float32.
+
+    Whole numbers run up to 255, those of 16 bits without sign up to 65535.
+
+    Raises:
+        ConfigError: whole numbers of a larger type that are not all from 0 to 255.
+    """
+    if images.is_floating_point():
+        return images
+    if images.dtype in HIGHEST:
+        return images.float() / HIGHEST[images.dtype]
+    low, high = (int(bound) for bound in images.aminmax()) if images.numel() else (0, 0)
+    if low < 0 or high > 255:
+        raise ConfigError(f"encoder: images are {images.dtype} from {low} to {high}; {WANTED_RANGE}")
+    return images.float() / 255
 
 
 def prepare_images(images: Tensor, settings: Mapping[str, Any]) -> Tensor:
@@ -41,12 +58,20 @@ def are_images_and_tokens(images: Tensor, tokens: Tensor) -> bool:
 
 
 def check_images_and_tokens(images: Tensor, tokens: Tensor) -> None:
-    """Check that these are images and token ids; raise ConfigError with their shapes otherwise."""
+    """Check that these are images, floats in [0, 1] or whole numbers, and token ids.
+
+    Raises:
+        ConfigError: they are not; the message gives their shapes or range.
+    """
     if not are_images_and_tokens(images, tokens):
         shapes = f"{tuple(images.shape)} and {tuple(tokens.shape)} {tokens.dtype}"
         raise ConfigError(
             f"encoder: takes images (n, 3, h, w) and token ids (n, length), the data are {shapes}"
         )
+    if images.is_floating_point() and images.numel():
+        low, high = (float(bound) for bound in images.aminmax())
+        if not (low >= -ROUNDING and high <= 1 + ROUNDING):  # not a number is neither
+            raise ConfigError(f"encoder: images are floats from {low:g} to {high:g}; {WANTED_RANGE}")
 
 
 def fit_context_length(tokens: Tensor, length: int) -> Tensor:

@@ -11,6 +11,8 @@ from pydantic import PositiveFloat, PositiveInt
 from pytorch_lightning.loggers.logger import DummyExperiment, rank_zero_experiment
 from pytorch_lightning.utilities import rank_zero_only
 
+from intrinsic_clip.loggers.wandb_service import require_answer
+
 
 class WandbLogger(lightning_loggers.WandbLogger):
     """Lightning's W&B logger with this project's defaults; its failures never stop a training.
@@ -26,7 +28,8 @@ class WandbLogger(lightning_loggers.WandbLogger):
         mode: `offline` (needs no account and no network), `online` or `disabled`.
         every_n_steps: log the numbers of every n-th step: each costs W&B about a fifth of a small step, and its charts
             show 1,500 points at most. metrics.csv has them all.
-        timeout: seconds to wait for the service when an online run begins, and again when it ends.
+        timeout: seconds to wait for the service to answer when an online run begins, for it to accept the run, and
+            again when the run ends. W&B's own process takes a few seconds more to start and to give up.
         kinds: tags beside `tags`, cut to the 64 characters that W&B allows.
         project, entity, tags, job_type, name: as in `wandb.init`.
     """
@@ -61,7 +64,7 @@ class WandbLogger(lightning_loggers.WandbLogger):
         )
         self._wandb_init["mode"] = mode
         self._wandb_init.pop("anonymous", None)  # Lightning sets it, and W&B warns that it means nothing
-        self.every_n_steps = every_n_steps
+        self.every_n_steps, self.timeout = every_n_steps, timeout
         self._failed = False
 
     @property
@@ -95,6 +98,8 @@ class WandbLogger(lightning_loggers.WandbLogger):
         import wandb
 
         try:
+            if self._wandb_init["mode"] == "online" and self._experiment is None:
+                require_answer(wandb.setup().settings.base_url, self.timeout)
             return super().experiment
         except Exception as error:
             if self._wandb_init["mode"] != "online":

@@ -10,17 +10,26 @@ import os
 import re
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
-from glob import glob
+from glob import iglob
+from itertools import islice
+from math import prod
 from pathlib import Path
 from typing import Any
 
 from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.runs.regular_files import is_made_up, require_regular
 
-COUNTED = re.compile(r"(\d+)\.\.(\d+)")
+BRACES = re.compile(r"\{([^{}]*)\}")  # the innermost ones
+NUMBERED = re.compile("\0([0-9]+)\0")
+COUNTED = re.compile(r"([0-9]+)\.\.([0-9]+)")
 FILE_MANAGERS = {".DS_Store", "Thumbs.db"}  # written by file managers that show a folder
 LARGE = 2**26  # total bytes from which on digests are cached
+DIGITS = 18  # of a number in braces; Python refuses to read thousands
+MOST_NAMES = 1_000_000  # that a pattern may stand for
+MOST_WAYS = 1000  # in which links may lead to one folder
 SETTLED = 2.0  # seconds since the last change, after which equal times mean equal contents
 Stamp = tuple[int, int, int, int]  # size, inode, time of the last change of contents, and of the inode
 
@@ -66,7 +75,7 @@ def weights_digest(weights: str | None) -> str | None:
 def matching_paths(value: str) -> list[Path]:
     """Return the files or folder that a setting names, by its path or a pattern; empty if it names nothing on disk."""
     path = Path(value.removeprefix("local-dir:"))
-    with suppress(OSError, ValueError):  # too long for a path, or holds a NUL
+    with suppress(OSError, ValueError):  # too long for a path, holds a NUL, or stands for too many
         if path.is_file() or path.is_dir():
             return [path]
         if set(value) & set("{*?["):
@@ -75,41 +84,120 @@ def matching_paths(value: str) -> list[Path]:
 
 
 def expand_pattern(pattern: str) -> list[Path]:
-    """Return the paths that a pattern names: `{000..127}` counts, `{a,b}` lists, `*` and `?` match existing files."""
+    """Return the paths that a pattern names: `{000..127}` counts, `{a,b}` lists, `*` and `?` match existing files.
+
+    Raises:
+        ConfigError: it stands for more than a million names.
+    """
     paths: list[str] = []
     for name in _braces(pattern):
-        matches = sorted(glob(name))
+        matches = sorted(islice(iglob(name), MOST_NAMES + 1 - len(paths)))
         paths += matches if matches or set(name) & set("*?[") else [name]
+        if len(paths) > MOST_NAMES:
+            raise ConfigError(f"{pattern}: matches more than {MOST_NAMES:,} names")
     return [Path(name) for name in paths]
 
 
 def _braces(pattern: str) -> list[str]:
-    match = re.search(r"\{([^{}]*)\}", pattern)
+    """Return the names that the braces of a pattern stand for, in order and each once."""
+    if _count(pattern) > MOST_NAMES:
+        raise ConfigError(f"{pattern[:200]}: stands for more than {MOST_NAMES:,} names")
+    return list(dict.fromkeys(_expanded(pattern)))  # braces in braces name some of them twice
+
+
+def _expanded(pattern: str) -> Iterator[str]:
+    match = BRACES.search(pattern)
     if match is None:
-        return [pattern]
-    counted = COUNTED.fullmatch(match[1])
-    if counted:
-        first, last = counted.groups()
-        options = [str(i).zfill(len(first)) for i in range(int(first), int(last) + 1)]
-    else:
-        options = match[1].split(",")
+        yield pattern
+        return
     before, after = pattern[: match.start()], pattern[match.end() :]
-    expanded = [name for option in options for name in _braces(before + option + after)]
-    return list(dict.fromkeys(expanded))  # braces in braces name some of them twice
+    for option in _options(match[1]):
+        yield from _expanded(before + option + after)
+
+
+def _options(text: str) -> list[str]:
+    """Return the texts that stand between a pair of braces, or that a range there counts."""
+    counted = COUNTED.fullmatch(text)
+    if counted is None:
+        return text.split(",")
+    first, last = counted.groups()
+    return [str(i).zfill(len(first)) for i in range(int(first), int(last) + 1)]
+
+
+def _count(pattern: str) -> int:
+    """Return how many names the braces of a pattern stand for; any number beyond the limit may be too small."""
+
+    def number(match: re.Match[str]) -> str:
+        counted = COUNTED.fullmatch(match[1])
+        if counted is None:
+            total = sum(_product(option) for option in match[1].split(","))
+        else:
+            short = max(map(len, counted.groups())) <= DIGITS
+            total = max(0, int(counted[2]) - int(counted[1]) + 1) if short else MOST_NAMES + 1
+        return f"\0{min(total, MOST_NAMES + 1)}\0"
+
+    while BRACES.search(pattern):
+        pattern = BRACES.sub(number, pattern)
+    return _product(pattern)
+
+
+def _product(pattern: str) -> int:
+    """Return the product of the numbers that stand for braces."""
+    return prod(int(number) for number in NUMBERED.findall(pattern))
 
 
 def _files(path: Path, excluded: Path | None) -> Iterator[tuple[str, Path]]:
-    """Yield a file by its extension, or all files below a folder by their paths in it."""
+    """Yield a file by its extension, or all files below a folder by their paths in it.
+
+    Links to folders are followed, except back to a folder that they are in.
+    """
     if not path.is_dir():
         yield path.suffix.lower(), path
         return
     left_out = None if excluded is None else excluded.resolve()
+    entered: Counter[Path] = Counter()
     for folder, folders, names in os.walk(path, followlinks=True):
-        folders[:] = sorted(name for name in folders if (Path(folder) / name).resolve() != left_out)
+        inside = (
+            _resolved_to(path, Path(folder)) if any(map(os.path.islink, _joined(folder, folders))) else []
+        )
+        folders[:] = sorted(
+            name
+            for name in folders
+            if (target := (Path(folder) / name).resolve()) != left_out
+            and not (os.path.islink(Path(folder) / name) and _leads_back(target, inside, entered))
+        )
         for name in sorted(set(names) - FILE_MANAGERS):
             file = Path(folder) / name
-            if file.is_file():  # a pipe or a device has no contents to compare
+            if file.is_file() and not is_made_up(file):  # a pipe or a device has no contents to compare
                 yield file.relative_to(path).as_posix(), file
+
+
+def _leads_back(target: Path, inside: list[Path], entered: Counter[Path]) -> bool:
+    """Return whether a link's target is one of the folders that it is in, or holds one.
+
+    Args:
+        inside: the folders that the link is in.
+        entered: how often each folder was entered over a link.
+
+    Raises:
+        ConfigError: links lead to the folder in a thousand ways.
+    """
+    if any(target == parent or target in parent.parents for parent in inside):
+        return True
+    entered[target] += 1
+    if entered[target] > MOST_WAYS:
+        raise ConfigError(f"{inside[-1]}: links lead to {target} in more than {MOST_WAYS:,} ways")
+    return False
+
+
+def _resolved_to(root: Path, folder: Path) -> list[Path]:
+    """Return a folder and those that it is in, up to the root, with all links resolved."""
+    names = folder.relative_to(root).parts
+    return [root.joinpath(*names[:depth]).resolve() for depth in range(len(names), -1, -1)]
+
+
+def _joined(folder: str, names: list[str]) -> list[str]:
+    return [os.path.join(folder, name) for name in names]
 
 
 def _digests(setting: str, files: list[Path]) -> dict[Path, str]:
@@ -155,7 +243,7 @@ def _open_cache() -> sqlite3.Connection:
 
 
 def _stamp(file: Path) -> Stamp:
-    status = file.stat()
+    status = require_regular(file)
     return status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns
 
 

@@ -82,6 +82,27 @@ def test_an_epoch_holds_every_pair_once_and_none_held_out(shards: str, workers: 
     assert set(data.pairs("test").labels) == {"kind"}
 
 
+def test_labels_are_keys_of_the_json(shards: str) -> None:
+    with pytest.raises(
+        ConfigError, match=r"data.labels=kinds: no key of the samples' json, which has caption, kind$"
+    ):
+        load(shards, labels=["kind", "kinds"])
+
+
+def test_members_that_are_no_data_change_nothing(tmp_path: Path, capsys) -> None:
+    plain = write_members(tmp_path / "a.tar", {f"{i}": sample(i) for i in range(40)})
+    both = {f"{folder}{i}": sample(i) for i in range(40) for folder in ("._", "")}
+    mac = write_members(tmp_path / "b.tar", both)
+    seen = [set(rows(load(str(shard), split_seed=1).train_dataloader())) for shard in (plain, mac)]
+    held = [set(load(str(shard), split_seed=1)._held_out) for shard in (plain, mac)]
+    assert seen[0] == seen[1]
+    assert held[0] == held[1]
+    assert (
+        capsys.readouterr().err
+        == f"data.shards={mac}: 120 of 240 members are not read: 120 macOS's ._ files\n"
+    )
+
+
 def test_processes_share_the_pairs(shards: str) -> None:
     for pattern in (shards, shards.replace("{00000..00004}", "00002")):
         streams = [

@@ -13,6 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from intrinsic_clip.runs.atomic import naming, write_atomically
+from intrinsic_clip.runs.regular_files import require_regular
 
 SAVE_SECONDS = 5.0  # a kill loses at most as much work
 PROGRESS, LOCK = "progress.json", "lock"
@@ -73,14 +74,16 @@ def _compute_missing(folder: Path, rows: int, batch_size: int, compute: Compute,
 def _count_done(folder: Path, rows: int) -> int:
     """Return the number of rows saved; 0 where the files are not whole."""
     try:
+        require_regular(folder / PROGRESS)
         done = json.loads((folder / PROGRESS).read_text())["rows"]
         whole = all(len(_mapped(folder, name, "r")) == rows for name in ("x", "y"))
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return 0
     return done if whole and isinstance(done, int) and 0 <= done <= rows else 0
 
 
 def _mapped(folder: Path, name: str, mode: Literal["r", "r+", "c"]) -> np.memmap:
+    require_regular(folder / f"{name}.npy")
     array: np.memmap = np.load(folder / f"{name}.npy", mmap_mode=mode, allow_pickle=False)
     return array
 

@@ -4,7 +4,6 @@ Every reader returns a `(n, d)` tensor of float32, or of float64 where the file 
 ConfigError with one line that says what is wrong. Content that could run code is never loaded.
 """
 
-import io
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -16,7 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from intrinsic_clip.data.formats.npz_members import read_npz_member
 from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.runs.regular_files import require_regular
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,6 +74,7 @@ def read_array(path: Path, key: Key = Key()) -> tuple[Tensor, list[str]]:
     if key.value is not None and reader not in (_read_npz, _read_safetensors, _read_parquet):
         raise ConfigError(f"{key.option}={key.value}: {path.suffix} holds one array, so leave it out")
     try:
+        require_regular(path)
         array, notes = reader(path, key)
         return as_rows(array), notes
     except MemoryError as error:
@@ -128,9 +130,7 @@ def _read_npz(path: Path, key: Key) -> tuple[np.ndarray, list[str]]:
     try:
         with zipfile.ZipFile(path) as archive:
             names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
-            with archive.open(f"{key.choose(names, 'arrays')}.npy") as member:
-                content = io.BytesIO(member.read())
-        return np.lib.format.read_array(content, allow_pickle=False), []
+            return read_npz_member(archive, f"{key.choose(names, 'arrays')}.npy"), []
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
         raise ConfigError(f"damaged, or not an .npz file ({error})") from error
     except (ValueError, EOFError) as error:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from intrinsic_clip.data.formats.arrays import PARQUET_HINT, Key, read_array
 from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.runs.regular_files import require_regular
 
 TABLES = (".csv", ".tsv", ".txt", ".parquet")
 
@@ -24,6 +25,10 @@ def read_labels(path: Path, key: Key) -> Tensor:
     Raises:
         ConfigError: there is no such file, it is damaged, or it does not hold one class per row.
     """
+    try:
+        require_regular(path)
+    except OSError as error:
+        raise ConfigError((error.strerror or "cannot be read").lower()) from error
     if path.suffix.lower() in TABLES:
         return class_codes(_column(path, key))
     if path.suffix.lower() in (".npy", ".npz"):

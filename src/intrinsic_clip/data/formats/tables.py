@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from intrinsic_clip.data.formats.arrays import PARQUET_HINT
 from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.runs.regular_files import require_regular
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +26,7 @@ def read_table(path: Path, separator: str = ",", **options: Any) -> "pd.DataFram
     import pandas as pd
 
     try:
+        require_regular(path)
         if path.suffix.lower() == ".parquet":
             table = pd.read_parquet(path)
             return table.astype(object).where(table.notna(), "").astype(str)
@@ -42,8 +44,12 @@ def read_table(path: Path, separator: str = ",", **options: Any) -> "pd.DataFram
 
 def require_setting_file(setting: str, path: Path) -> None:
     """Check that the file that a setting names exists; raise ConfigError that names the setting."""
-    if not path.is_file():
-        raise ConfigError(f"data.{setting}={path}: no such file")
+    try:
+        require_regular(path)
+    except FileNotFoundError as error:
+        raise ConfigError(f"data.{setting}={path}: no such file") from error
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"data.{setting}={path}: {getattr(error, 'strerror', error)}".lower()) from error
 
 
 def require_columns(path: Path, table: "pd.DataFrame", *columns: str) -> None:
@@ -61,6 +67,7 @@ def read_json(path: Path) -> Any:
         ConfigError: there is no such file, or it is damaged.
     """
     try:
+        require_regular(path)
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: no such file") from error

@@ -24,6 +24,7 @@ from intrinsic_clip.data.paired import PairedData, Pairs, Split
 from intrinsic_clip.data.skipped_samples import Share, SkippedSamples
 from intrinsic_clip.data.splits import check_batch, requested_sizes, split_by_content
 from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.runs.regular_files import require_regular
 
 GIB = 2**30
 
@@ -200,8 +201,13 @@ def require_folder(folder: Path, expected: str) -> None:
 def require_file(folder: Path, *names: str) -> Path:
     """Return the path of the first of these files in the folder; raise ConfigError if it holds none of them."""
     for name in names:
-        if (folder / name).is_file():
-            return folder / name
+        try:
+            require_regular(folder / name)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise ConfigError(f"data.folder={folder}: {name} {error.strerror}") from error
+        return folder / name
     raise ConfigError(f"data.folder={folder}: holds no {' or '.join(names)}, which was expected there")
 
 

@@ -14,6 +14,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from intrinsic_clip.data.features.feature_transforms import standardised
+from intrinsic_clip.data.formats.pixels import read_pixels
 from intrinsic_clip.data.paired import Examples, PairedData, Pairs, Split
 from intrinsic_clip.errors import ConfigError
 
@@ -135,7 +136,5 @@ def read_images_and_tokens() -> tuple[Tensor, Tensor]:
 
 def _pixels(images: Iterable[bytes]) -> Tensor:
     """Decode WebP images to pixels `(n, 3, 64, 64)` float32 in [0, 1]."""
-    from PIL import Image
-
-    decoded = [np.asarray(Image.open(io.BytesIO(image)).convert("RGB")) for image in images]
+    decoded = [read_pixels(io.BytesIO(image), IMAGE_SHAPE[1]).transpose(1, 2, 0) for image in images]
     return torch.from_numpy(np.stack(decoded)).permute(0, 3, 1, 2).float() / 255

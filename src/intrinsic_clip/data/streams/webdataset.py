@@ -38,7 +38,8 @@ class WebDatasetShards(PairedData):
         split_seed: determines the held-out pairs and the order of each epoch.
 
     Raises:
-        ConfigError: from `read`: shards are missing, there are too few pairs, or too many that cannot be used.
+        ConfigError: from `read`: shards are missing, there are too few pairs, too many that cannot be used, or none
+            that has a label.
     """
 
     def __init__(
@@ -71,6 +72,12 @@ class WebDatasetShards(PairedData):
         """Find the shards and hold out the first pairs."""
         self.shards = expand(self.pattern)
         self._held_out = self._hold_out(self.sizes["append"] + self.sizes["test"])
+        keys = {key for sample in self._held_out.values() for key in sample.metadata}
+        for name in self.labels:
+            if name not in keys:
+                raise ConfigError(
+                    f"data.labels={name}: no key of the samples' json, which has {', '.join(sorted(keys)) or 'none'}"
+                )
 
     def _hold_out(self, wanted: int) -> dict[bytes, Sample]:
         """Return the first distinct pairs by digest.
