@@ -169,7 +169,8 @@ def _from_csv(rna: Path, protein: str, cells: str | None, labels: dict[str, str]
     tables = {"rna": _counts_of(rna, "rna"), "protein": _counts_of(Path(protein), "protein")}
     if labels and cells is not None:
         require_setting_file("cells", Path(cells))
-        tables["cells"] = read_table(Path(cells), index_col=0)
+        tables["cells"] = read_table(Path(cells))
+        tables["cells"] = tables["cells"].set_index(tables["cells"].columns[0])
         require_columns(Path(cells), tables["cells"], *labels.values())
     names = tables["rna"].index
     for name, table in tables.items():
