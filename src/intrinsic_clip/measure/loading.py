@@ -75,7 +75,7 @@ def load(cfg: DictConfig, settings: Mapping[str, Any]) -> LoadedEmbeddings:
 def _from_files(settings: Mapping[str, Any]) -> LoadedEmbeddings:
     from intrinsic_clip.data.formats.array_key import Key
     from intrinsic_clip.data.formats.arrays import read_array
-    from intrinsic_clip.data.formats.column_roles import ColumnChoice
+    from intrinsic_clip.data.formats.column_choice import ColumnChoice
 
     choice = ColumnChoice.of(settings["columns"], settings["drop"])
     embeddings = LoadedEmbeddings({})

@@ -15,7 +15,7 @@ from intrinsic_clip.data.features.feature_transforms import standardised, with_n
 from intrinsic_clip.data.formats.array_key import Key
 from intrinsic_clip.data.formats.arrays import read_array
 from intrinsic_clip.data.formats.class_labels import read_labels
-from intrinsic_clip.data.formats.column_roles import ColumnChoice, Entries
+from intrinsic_clip.data.formats.column_choice import ColumnChoice, Entries
 from intrinsic_clip.data.formats.decisions import print_decisions
 from intrinsic_clip.data.paired import PairedData, Pairs, Split
 from intrinsic_clip.data.splits import check_batch, requested_sizes, row_digests, split_by_content

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.data.formats.array_key import Key
-from intrinsic_clip.data.formats.column_roles import ColumnChoice
+from intrinsic_clip.data.formats.column_choice import ColumnChoice
 from intrinsic_clip.data.formats.table_arrays import TABLES, read_table_array
 from intrinsic_clip.errors import ConfigError
 

@@ -2,10 +2,9 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import date
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -82,66 +81,6 @@ SURE = 10  # rows from which on chance makes no column rise in every row
 LOOKED_AT = 1000  # rows, before all are
 
 
-Entries = str | int | list[str | int] | None  # how a setting names columns
-
-
-@dataclass
-class ColumnChoice:
-    """The columns of tables to read: names, places from 0, or patterns such as `emb_*`.
-
-    Attributes:
-        columns: to read, whatever they hold; empty: those that are dimensions.
-        drop: to leave out.
-        prefix: what the settings' names begin with, for messages: `data.`.
-        matched: entries that a table had; offered: the names of the tables so far.
-    """
-
-    columns: Sequence[str | int] = ()
-    drop: Sequence[str | int] = ()
-    prefix: str = ""
-    matched: set[str] = field(default_factory=set)
-    offered: list[str] = field(default_factory=list)
-
-    @classmethod
-    def of(cls, columns: Entries, drop: Entries, prefix: str = "") -> "ColumnChoice":
-        """Return the choice that two settings make."""
-        return cls(_listed(columns), _listed(drop), prefix)
-
-    def places(self, names: Sequence[str]) -> tuple[list[int], bool]:
-        """Return the places of the columns that remain, and whether they were chosen by name."""
-        self.offered += [name for name in names if name not in self.offered]
-        chosen = self._matching(self.columns, names)
-        dropped = set(self._matching(self.drop, names))
-        return [p for p in chosen or range(len(names)) if p not in dropped], bool(chosen)
-
-    def _matching(self, entries: Sequence[str | int], names: Sequence[str]) -> list[int]:
-        places: dict[int, None] = {}
-        for entry in entries:
-            matches = [p for p, name in enumerate(names) if name == str(entry)]
-            matches = matches or [p for p, name in enumerate(names) if fnmatchcase(name, str(entry))]
-            if not matches and str(entry).isdecimal() and int(entry) < len(names):
-                matches = [int(entry)]
-            if matches:
-                self.matched.add(str(entry))
-            places |= dict.fromkeys(matches)
-        return list(places)
-
-    def check_matched(self) -> None:
-        """Raise ConfigError that names the first entry that no table had, once all are read."""
-        for setting, entries in (("columns", self.columns), ("drop", self.drop)):
-            for entry in entries:
-                if str(entry) not in self.matched:
-                    some = ", ".join(self.offered[:20]) + (", …" if len(self.offered) > 20 else "")
-                    tables = f"its columns are {some}" if some else "the file is no table"
-                    raise ConfigError(f"{self.prefix}{setting}: no column {entry!r}; {tables}")
-
-
-def _listed(entries: Entries) -> list[str | int]:
-    if entries is None:
-        return []
-    return [entries] if isinstance(entries, str | int) else list(entries)
-
-
 def dimensions(
     table: "pd.DataFrame", names: Sequence[str], places: Sequence[int], headed: bool = True
 ) -> tuple[list[int], list[str]]:
@@ -159,22 +98,14 @@ def dimensions(
     if len(places) < 2:
         require_numbers(table, names, places)
         return list(places), []
-    whole = {p for p in places if _is_whole(table.iloc[:, p])}
-    series = _series(names, places)
-    flags = {p for p in places if table.iloc[:, p].dtype.kind == "b"}
+    columns = _Columns.of(table, names, places)
     kept, notes = [], []
     for p in places:
-        if p in flags and len(flags) < len(places):
-            reason: str | None = "holds True and False"
-        else:
-            reason = _reason(
-                table, p, names[p] or ("Unnamed: 0" if headed else ""), whole, len(places), p in series
-            )
+        reason = _reason(table.iloc[:, p], names[p] or (UNNAMED if headed else ""), p, columns)
         if reason is None:
             kept.append(p)
         else:
-            first = "the first column" if p == 0 else shown(names, p)
-            notes.append(f"{first} {reason} and is left out")
+            notes.append(f"{'the first column' if p == 0 else shown(names, p)} {reason} and is left out")
     require_numbers(table, names, kept)
     if not kept:
         raise ConfigError(f"no column of dimensions is left: {'; '.join(notes)}; columns=… chooses some")
@@ -204,25 +135,58 @@ def require_numbers(table: "pd.DataFrame", names: Sequence[str], places: Sequenc
         )
 
 
-def _reason(
-    table: "pd.DataFrame", place: int, name: str, whole: set[int], count: int, in_series: bool
-) -> str | None:
+@dataclass(frozen=True)
+class _Columns:
+    """What the columns of a table are beside one another.
+
+    Attributes:
+        count: number of columns.
+        whole: places of those that hold whole numbers only.
+        orders: of these, those that hold each number once, with what an index or id would show.
+        flags: places of those that hold True and False.
+        series: places of those that are named alike, `d0`, `d1`, …, where these are most of all.
+    """
+
+    count: int
+    whole: set[int]
+    orders: dict[int, str]
+    flags: set[int]
+    series: set[int]
+
+    @classmethod
+    def of(cls, table: "pd.DataFrame", names: Sequence[str], places: Sequence[int]) -> "_Columns":
+        """Look at the columns of a table at these places."""
+        whole = {p for p in places if _is_whole(table.iloc[:, p])}
+        orders = {
+            p: order
+            for p in whole
+            if (order := _order(table.iloc[:, p].dropna().to_numpy(), len(whole) < len(places)))
+        }
+        flags = {p for p in places if table.iloc[:, p].dtype.kind == "b"}
+        return cls(len(places), whole, orders, flags, _series(names, places))
+
+    def are_few(self, some: Collection[int]) -> bool:
+        """Return whether so few columns can be other things than dimensions."""
+        return len(some) <= max(2, self.count // 10)
+
+
+def _reason(column: "pd.Series", name: str, place: int, columns: _Columns) -> str | None:
     """Return why a column is no dimension, or None."""
-    column = table.iloc[:, place]
-    if column.dtype.kind not in "fiub":
+    if column.dtype.kind == "b":
+        return "holds True and False" if len(columns.flags) < columns.count else None
+    if column.dtype.kind not in "fiu":
         return _reason_of_text(column, name, place)
-    if place not in whole:
+    if place not in columns.whole:
         return _reason_of_numbers(column, name)
     values = column.dropna().to_numpy()
-    if len(values) < len(column) and not name:
-        return _reason_of_class(values, name, len(whole), count, in_series)
-    return _reason_of_index(values, name, place, len(whole) < count) or _reason_of_class(
-        values, name, len(whole), count, in_series
-    )
+    by_name = _reason_by_name(values, name, place, len(values) == len(column))
+    if by_name is None and place in columns.orders and columns.are_few(columns.orders):
+        return columns.orders[place]
+    return by_name or _reason_of_class(values, name, place, columns)
 
 
 def _reason_of_text(column: "pd.Series", name: str, place: int) -> str | None:
-    if not column.dropna().head(LOOKED_AT).map(lambda value: isinstance(value, str | date)).all():
+    if not column.dropna().head(LOOKED_AT).map(lambda value: isinstance(value, str | date | int)).all():
         return None
     texts = column.dropna().astype(str).str.strip()
     sample = texts.head(LOOKED_AT)
@@ -261,41 +225,43 @@ def _reason_of_numbers(column: "pd.Series", name: str) -> str | None:
     return "rises from row to row" if rises and _is_named(name, INDEX_NAMES) else None
 
 
-def _reason_of_index(values: np.ndarray, name: str, place: int, among_fractions: bool) -> str | None:
-    """Return why whole numbers are an index or an id, or None."""
-    count = len(values)
-    if not count:
-        return "is empty"
-    steps = np.diff(values)
-    if place == 0 and values[0] in (0, 1) and bool((steps == 1).all()):
+def _reason_by_name(values: np.ndarray, name: str, place: int, complete: bool) -> str | None:
+    """Return why whole numbers are an index or classes by their heading or by counting the rows, or None."""
+    if complete and place == 0 and values[0] in (0, 1) and bool((np.diff(values) == 1).all()):
         return "counts the rows"
     span = f"{int(values.min())} to {int(values.max())}"
     if _is_pandas_index(name):
         return f"is the index that pandas wrote ({span})"
-    once = len(np.unique(values[:LOOKED_AT])) == min(count, LOOKED_AT) and len(np.unique(values)) == count
     if _is_named(name, INDEX_NAMES) or ID_ENDINGS.fullmatch(name):
         return f"is an index by its name ({span})"
-    if count < SURE or not once:
+    if _is_named(name, CLASS_NAMES - WEAK_CLASS_NAMES) or CLASS_ENDINGS.fullmatch(name.lower()):
+        return f"holds classes by its name ({len(np.unique(values)):,} of them)"
+    return None
+
+
+def _order(values: np.ndarray, among_fractions: bool) -> str | None:
+    """Return how whole numbers show an index or id, each of them once, or None."""
+    count = len(values)
+    once = count >= SURE and len(np.unique(values[:LOOKED_AT])) == min(count, LOOKED_AT)
+    if not once or len(np.unique(values)) < count:
         return None
+    steps = np.diff(values.astype(np.float64))
+    span = f"{int(values.min())} to {int(values.max())}"
     if bool((steps > 0).all()) or bool((steps < 0).all()):
         return f"holds whole numbers from {span} in order, as an index does,"
     if values.max() - values.min() + 1 == count:
         return f"holds each whole number from {span} once, as a shuffled index does,"
-    if among_fractions:
-        return f"holds whole numbers from {span}, none of them twice, as an id does,"
-    return None
+    return f"holds whole numbers from {span}, none of them twice, as an id does," if among_fractions else None
 
 
-def _reason_of_class(values: np.ndarray, name: str, whole: int, count: int, in_series: bool) -> str | None:
-    """Return why whole numbers are classes, or None."""
+def _reason_of_class(values: np.ndarray, name: str, place: int, columns: _Columns) -> str | None:
+    """Return why whole numbers among fractions are classes, or None."""
     distinct = len(np.unique(values))
-    if _is_named(name, CLASS_NAMES - WEAK_CLASS_NAMES) or CLASS_ENDINGS.fullmatch(name.lower()):
-        return f"holds classes by its name ({distinct:,} of them)"
-    if whole == count or distinct < 2 or 2 * distinct > len(values):
+    if len(columns.whole) == columns.count or distinct < 2 or 2 * distinct > len(values):
         return None
     if _is_named(name, WEAK_CLASS_NAMES):
         return f"holds classes by its name ({distinct:,} of them)"
-    few = whole <= max(2, count // 10) and len(values) >= SURE and not in_series
+    few = columns.are_few(columns.whole) and len(values) >= SURE and place not in columns.series
     return f"holds {distinct:,} different whole numbers, as classes do," if few else None
 
 

@@ -32,7 +32,8 @@ def holds_lists(column: "pd.Series") -> bool:
 
 def _looks_written(cell: str) -> bool:
     text = cell.strip().removeprefix("np.").removeprefix("array(").removeprefix("tensor(").strip()
-    return text.startswith(("[", "(")) and any(character.isdigit() for character in text)
+    opens = text.startswith("[") or (text.startswith("(") and "," in text)
+    return opens and any(character.isdigit() for character in text)
 
 
 def stacked(rows: "pd.Series", name: str) -> tuple[np.ndarray, list[str]]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from intrinsic_clip.data.formats.array_key import Key
-from intrinsic_clip.data.formats.column_roles import ColumnChoice, dimensions, require_numbers
+from intrinsic_clip.data.formats.column_choice import ColumnChoice
+from intrinsic_clip.data.formats.column_roles import dimensions, require_numbers
 from intrinsic_clip.data.formats.list_columns import holds_lists, stacked
 from intrinsic_clip.data.formats.number_tables import read_number_table
 from intrinsic_clip.data.formats.packed_tables import PACKED, read_packed

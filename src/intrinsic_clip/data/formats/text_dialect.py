@@ -82,6 +82,8 @@ def sniff(lines: Sequence[str], quiet_delimiter: str = ",") -> Dialect:
     if len(rows) > 2 and _sizes_first(rows):
         rows = rows[1:]
         notes.append("the first line, number of rows and dimensions, is left out")
+    if not all(map(is_number, rows[0].fields)):  # a heading may be repeated
+        rows = [rows[0], *(row for row in rows[1:] if row.fields != rows[0].fields)]
     decimal = _decimal(rows, delimiter)
     headed = is_header(rows, decimal)
     if headed:
@@ -132,14 +134,15 @@ def _delimiter(lines: Sequence[str]) -> str:
         listed = delimiter == WHITESPACE and any("[" in value or "]" in value for value in fields)
         if delimiter == WHITESPACE and (numbers < 0.5 or listed):
             continue  # words of a text, or the numbers of lists
-        this = (count / sum(widths.values()) * (numbers or 0.01), width)
+        headings = 0 <= width - len(rows[0].fields) <= 1  # R's heading, or a delimiter too many in the body
+        this = (count / sum(widths.values()) * (numbers or 0.01) * (1 if headings else 0.5), width)
         if this > score:
             best, score = delimiter, this
     return best
 
 
 def _looks_numeric(value: str) -> bool:
-    return is_number(value, ".") or is_number(value, ",")
+    return is_number(value, ".") or is_number(value, ",") or GROUPED.fullmatch(value.strip()) is not None
 
 
 def is_number(value: str, decimal: str = ".") -> bool:
