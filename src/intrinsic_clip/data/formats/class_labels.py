@@ -53,7 +53,9 @@ def _column(path: Path, key: Key, rows: int | None) -> list[str]:
         if path.suffix.lower() in PACKED:
             table = read_packed(path)
             names = [str(name) for name in table.columns]
-            columns = [table.iloc[:, place].astype(object).tolist() for place in range(len(names))]
+            columns = [
+                column.astype(object).where(column.notna(), "").tolist() for _, column in table.items()
+            ]
         else:
             names, columns = _text_columns(path, key, rows)
     except FileNotFoundError as error:
@@ -63,7 +65,7 @@ def _column(path: Path, key: Key, rows: int | None) -> list[str]:
     offered = [name for name in names if name and not name.startswith("Unnamed: ")]  # pandas' own row numbers
     chosen = key.choose(names if key.value in names else offered, "columns")
     column = columns[names.index(chosen)]
-    missing = sum(value is None or value != value or value in MISSING for value in column)
+    missing = sum(isinstance(value, str) and value in MISSING for value in column)
     if missing:
         raise ConfigError(f"column {chosen!r} lacks a class in {missing:,} of {len(column):,} rows")
     return [str(value) for value in column]

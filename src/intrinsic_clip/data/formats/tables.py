@@ -63,7 +63,7 @@ def _as_text(value: Any) -> Any:
         return value
     if isinstance(value, list | dict | bytes) or hasattr(value, "shape"):
         return value.item() if getattr(value, "shape", None) == () else value
-    missing = value is None or value != value or type(value).__name__ in ("NAType", "NaTType")
+    missing = value is None or type(value).__name__ in ("NAType", "NaTType") or value != value
     return "" if missing else str(value)
 
 

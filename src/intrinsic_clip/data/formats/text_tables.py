@@ -84,9 +84,9 @@ def read_rows(
     rows = list(split_rows(lines, delimiter, quotes, skip_blank=skip_blank))
     literal = [row.line for row in rows if row.literal]
     if literal:
-        more = f" (and {len(literal) - 1:,} lines more)" if len(literal) > 1 else ""
+        more = f" (and {len(literal) - 1:,} more)" if len(literal) > 1 else ""
         notes.append(
-            f"line {literal[0]:,}{more} holds a quotation mark that encloses nothing, which is read as written"
+            f"line {literal[0]:,}{more} holds a quotation mark that encloses nothing and is read as written"
         )
     return rows, notes
 
