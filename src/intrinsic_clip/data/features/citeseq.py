@@ -13,7 +13,7 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from intrinsic_clip.data.features.cell_files import TEXT_SUFFIXES, read_cells
-from intrinsic_clip.data.features.counts import check_counts
+from intrinsic_clip.data.features.counts import require_counts
 from intrinsic_clip.data.features.feature_files import FeaturePairs, Features
 from intrinsic_clip.data.formats.decisions import print_decisions
 from intrinsic_clip.data.splits import row_digests
@@ -72,7 +72,7 @@ class CiteSeq(FeaturePairs):
             return Features(cells.rna, cells.protein, cells.labels)
         for setting, values in (("rna", cells.rna), ("protein", cells.protein)):
             source = self._source(setting)
-            remarks = check_counts(source, values, cells.elsewhere.get(setting, ""))
+            remarks = require_counts(source, values, cells.elsewhere.get(setting, ""))
             print_decisions(source, remarks)
         contents = row_digests(cells.rna)
         x = components(scaled(log_normalised(cells.rna)), self.rna_components, "rna")

@@ -11,12 +11,13 @@ from intrinsic_clip.errors import ConfigError
 
 ROUNDING = 1e-3  # a float that is so close to a whole number is one
 ALL_ALIKE = 1e-3  # relative spread of the cells' sums, below which they were made equal
+BLOCK = 1024  # rows
 SAMPLE = 1_000_000  # values
 OTHERWISE = "data.given=components takes components that are preprocessed already"
 
 
-def check_counts(source: str, counts: Tensor, elsewhere: str = "") -> list[str]:
-    """Return remarks on counts `(n, features)` that may be none.
+def require_counts(source: str, counts: Tensor, elsewhere: str = "") -> list[str]:
+    """Round counts `(n, features)` in place, which changes floats that are nearly whole, and return remarks on them.
 
     Args:
         source: the setting and the file, for the message.
@@ -27,17 +28,19 @@ def check_counts(source: str, counts: Tensor, elsewhere: str = "") -> list[str]:
         ConfigError: they hold NaN, numbers below 0, or fractions.
     """
     hint = f"{elsewhere}; {OTHERWISE}" if elsewhere else OTHERWISE
-    if not bool(torch.isfinite(counts).all()) or bool((counts < 0).any()):
-        raise ConfigError(f"{source} holds NaN or numbers below 0, so these are no counts; {hint}")
-    fractions = (counts - counts.round()).abs_() > ROUNDING
-    number = int(fractions.sum())
+    number, positive, example = 0, 0, 0.0
+    for rows in counts.split(BLOCK):  # a few at a time, since all take gigabytes
+        if not bool(torch.isfinite(rows).all()) or bool((rows < 0).any()):
+            raise ConfigError(f"{source} holds NaN or numbers below 0, so these are no counts; {hint}")
+        fractions = (rows - rows.round()).abs() > ROUNDING
+        example = example or float(rows[fractions][:1].sum())
+        number, positive = number + int(fractions.sum()), positive + int((rows > 0).sum())
     if number:
-        share = number / max(1, int((counts != 0).sum()))
-        example = float(counts[fractions][0])
         raise ConfigError(
-            f"{source} holds fractions ({share:.0%} of the values other than 0, for instance {example:.4g}), "
-            f"so these are no counts but normalised, logged or corrected; {hint}"
+            f"{source} holds fractions ({number / positive:.0%} of the values other than 0, for instance "
+            f"{example:.4g}), so these are no counts but normalised, logged or corrected; {hint}"
         )
+    counts.round_()
     return _remarks(counts)
 
 
