@@ -193,7 +193,7 @@ def _from_h5mu(path: Path, protein: str | None, labels: Mapping[str, str], layer
         raise ConfigError(f"data.rna={path}: damaged, or not an .h5mu file ({_first_line(error)})") from error
     rna = next((name for name in RNA_NAMES if name in cells.mod), None)
     prot = protein or next((name for name in PROTEIN_TYPES if name in cells.mod), None)
-    if rna is None or prot not in cells.mod:
+    if rna is None or prot is None or prot not in cells.mod:
         missing = "rna" if rna is None else (protein or "prot")
         raise ConfigError(f"data.rna={path}: has no modality {missing}; modalities: {', '.join(cells.mod)}")
     both, notes = _cells_of_both(path, cells, rna, prot)

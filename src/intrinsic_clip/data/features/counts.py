@@ -10,8 +10,9 @@ from torch import Tensor
 from intrinsic_clip.errors import ConfigError
 
 ROUNDING = 1e-3  # a float that is so close to a whole number is one
-ALL_ALIKE = 1e-3  # relative spread of the cells' sums, below which they were made equal
+ALL_ALIKE = 0.02  # relative spread of the cells' sums, below which they were made equal
 BLOCK = 1024  # rows
+ENOUGH = 10  # cells, to say that all are alike
 SAMPLE = 1_000_000  # values
 OTHERWISE = "data.given=components takes components that are preprocessed already"
 
@@ -46,11 +47,11 @@ def require_counts(source: str, counts: Tensor, elsewhere: str = "") -> list[str
 
 def _remarks(counts: Tensor) -> list[str]:
     sums = counts.sum(1, dtype=torch.float64)
-    if len(sums) > 1 and counts.shape[1] > 1 and float(sums.max()) > 0:
+    if len(sums) >= ENOUGH and counts.shape[1] > 1 and float(sums.max()) > 0:
         spread = float((sums.max() - sums.min()) / sums.max())
         if spread < ALL_ALIKE:
             return [
-                f"whole numbers that sum to {float(sums[0]):,.0f} in every cell, so they were rounded after "
+                f"whole numbers that sum to about {float(sums[0]):,.0f} in every cell, so they were rounded after "
                 "normalising, or drawn down to one depth; they are taken as counts"
             ]
     if float(counts.max()) <= 1:

@@ -42,7 +42,8 @@ class TextFile:
 
     def read_lines(self, count: int | None = None, characters: int | None = None) -> list[str]:
         """Return the lines without their ends: all, or the first until there are enough lines or characters."""
-        lines, size = [], 0
+        lines: list[str] = []
+        size = 0
         with self.path.open(encoding=self.encoding) as file:
             while line := file.readline(LONGEST_LINE):
                 if len(line) == LONGEST_LINE:
