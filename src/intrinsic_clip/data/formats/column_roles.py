@@ -137,7 +137,7 @@ def require_numbers(table: "pd.DataFrame", names: Sequence[str], places: Sequenc
 
 @dataclass(frozen=True)
 class _Columns:
-    """What the columns of a table are beside one another.
+    """Properties of the columns of a table, each judged beside the others.
 
     Attributes:
         count: number of columns.
