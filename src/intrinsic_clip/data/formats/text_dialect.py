@@ -43,7 +43,7 @@ BOOLEANS = {"true", "false"}
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a text table of numbers is written.
+    """Dialect of a text table of numbers.
 
     Attributes:
         delimiter: the character between fields; a space stands for any run of spaces and tabs.
