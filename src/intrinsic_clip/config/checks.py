@@ -78,7 +78,7 @@ def _check_source(config: Mapping[str, Any]) -> None:
     sources = [key for key in ("x", "data", "run") if config[key] is not None]
     if len(sources) > 1:
         raise ConfigError(f"{' and '.join(sources)}: give one of them, not {len(sources)}")
-    belongs = {"y": "x", "x_key": "x", "y_key": "y", "encoder": "data"}
+    belongs = {"y": "x", "x_key": "x", "y_key": "y", "columns": "x", "drop": "x", "encoder": "data"}
     for key, other in belongs.items():
         if config[key] is not None and config[other] is None:
             raise ConfigError(f"{key}: needs {other}=…, which is missing")

@@ -59,6 +59,8 @@ class MeasureConfig(BaseModel):
     y: str | None
     x_key: str | None
     y_key: str | None
+    columns: str | int | list[str | int] | None
+    drop: str | int | list[str | int] | None
     run: str | None
     split: Literal["all", "train", "test"]
     nan: Literal["refuse", "drop"]

@@ -73,18 +73,23 @@ def load(cfg: DictConfig, settings: Mapping[str, Any]) -> LoadedEmbeddings:
 
 
 def _from_files(settings: Mapping[str, Any]) -> LoadedEmbeddings:
-    from intrinsic_clip.data.formats.arrays import Key, read_array
+    from intrinsic_clip.data.formats.array_key import Key
+    from intrinsic_clip.data.formats.arrays import read_array
+    from intrinsic_clip.data.formats.column_choice import ColumnChoice
 
+    choice = ColumnChoice.of(settings["columns"], settings["drop"])
     embeddings = LoadedEmbeddings({})
     for name in FILES:
         if settings[name] is None:
             continue
         try:
-            rows, notes = read_array(Path(settings[name]), Key(settings[f"{name}_key"], option=f"{name}_key"))
+            key = Key(settings[f"{name}_key"], option=f"{name}_key")
+            rows, notes = read_array(Path(settings[name]), key, choice)
         except ConfigError as error:
             raise ConfigError(f"{name}={settings[name]}: {error}") from error
         embeddings.sides[name] = rows
         embeddings.notes += [f"{name}: {note}" for note in notes]
+    choice.check_matched()
     return embeddings
 
 

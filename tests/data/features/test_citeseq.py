@@ -179,3 +179,138 @@ def test_h5mu(csv, tmp_path: Path) -> None:
     Path(path).write_bytes(b"nothing")
     with pytest.raises(ConfigError, match=r"damaged, or not an .h5mu file"):
         load(rna=path)
+
+
+def log1p(rna: np.ndarray) -> np.ndarray:
+    return np.log1p(rna / rna.sum(1, keepdims=True).clip(1) * 1e4)
+
+
+NO_COUNTS = {
+    "logged": log1p(RNA),
+    "normalised": RNA / RNA.sum(1, keepdims=True).clip(1) * 1e4,
+    "corrected for ambient RNA": np.where(RNA > 0, RNA - 0.0625, 0),
+    "rounded to half": RNA / 2,
+}
+
+
+@pytest.mark.parametrize("way", NO_COUNTS)
+@pytest.mark.parametrize("side", ["rna", "protein"])
+def test_fractions_are_no_counts(csv, tmp_path: Path, way: str, side: str) -> None:
+    columns = GENE_NAMES if side == "rna" else PROTEIN_NAMES
+    values = NO_COUNTS[way][:, : len(columns)]
+    pd.DataFrame(values, NAMES, columns).to_csv(tmp_path / "no_counts.csv")
+    with pytest.raises(ConfigError) as caught:
+        load(**csv | {side: str(tmp_path / "no_counts.csv")})
+    message = str(caught.value)
+    assert message.startswith(f"data.{side}={tmp_path}/no_counts.csv holds fractions (")
+    assert "so these are no counts" in message
+    assert "data.given=components" in message
+    assert "\n" not in message
+
+
+def test_whole_numbers_written_as_fractions_are_counts(csv, tmp_path: Path) -> None:
+    pd.DataFrame(RNA + 1e-6, NAMES, GENE_NAMES).to_csv(tmp_path / "floats.csv")
+    pd.DataFrame(ADT, NAMES, PROTEIN_NAMES).to_csv(tmp_path / "floats.tsv", sep="\t", decimal=",")
+    same(
+        load(**csv),
+        load(**csv | {n: str(tmp_path / f"floats.{s}") for n, s in (("rna", "csv"), ("protein", "tsv"))}),
+    )
+
+
+def test_equal_sums_are_remarked(csv, tmp_path: Path, capsys) -> None:
+    equal = RNA.copy()
+    equal[:, 0] += 500 - equal.sum(1)
+    pd.DataFrame(equal.astype(int), NAMES, GENE_NAMES).to_csv(tmp_path / "equal.csv")
+    load(**csv | {"rna": str(tmp_path / "equal.csv")})
+    assert "whole numbers that sum to about 500 in every cell" in capsys.readouterr().err
+
+
+def test_names_of_cells_that_do_not_belong_together(csv, tmp_path: Path) -> None:
+    barcodes = [f"AAAC{i}" for i in range(N)]
+    names = {
+        "they are the same cells in another order": NAMES[::-1],
+        "0 names are in both, 'AAAC0' only here, 'AAAC0-1' only in data.rna; they differ in what is added": barcodes,
+        "118 names are in both, 'other' only here, 'AAAC118-1' only in data.rna": [
+            *NAMES[:118],
+            "other",
+            "another",
+        ],
+        "1 of 120 cells repeat the name of another, 'AAAC0-1' for instance stands 2 times": [
+            *NAMES[:-1],
+            NAMES[0],
+        ],
+        "2 of 120 cells have no name": [*NAMES[:-2], "", ""],
+    }
+    for message, own in names.items():
+        for setting, table in (
+            ("protein", pd.DataFrame(ADT, own, PROTEIN_NAMES)),
+            ("cells", CELLS.set_axis(own)),
+        ):
+            table.to_csv(tmp_path / "others.csv")
+            with pytest.raises(ConfigError) as caught:
+                load(**csv | {setting: str(tmp_path / "others.csv")})
+            assert str(caught.value).startswith(f"data.{setting}: ")
+            assert message in str(caught.value)
+    pd.DataFrame(RNA.astype(int)).to_csv(tmp_path / "nameless.csv", index=False)
+    with pytest.raises(ConfigError, match=r"data.rna: \d+ of 120 cells repeat the name of another"):
+        load(**csv | {"rna": str(tmp_path / "nameless.csv")})
+
+
+def test_a_column_per_cell_is_refused(csv, tmp_path: Path) -> None:
+    for name, values, columns in (("rna", RNA, GENE_NAMES), ("protein", ADT, PROTEIN_NAMES)):
+        pd.DataFrame(values.T, columns, NAMES).to_csv(tmp_path / f"{name}.csv")
+    with pytest.raises(ConfigError, match="each column holds a cell where each row must; transpose both"):
+        load(**csv)
+
+
+def test_layers_of_an_h5ad(csv, tmp_path: Path, capsys) -> None:
+    anndata = pytest.importorskip("anndata")
+    path = str(tmp_path / "cells.h5ad")
+    cells = anndata.AnnData(log1p(RNA), CELLS, pd.DataFrame(index=GENE_NAMES), layers={"umis": RNA})
+    cells.raw = anndata.AnnData(RNA, CELLS, pd.DataFrame(index=GENE_NAMES))
+    cells.obsm["protein"], cells.obsm["clr"] = ADT, centred_log_ratio(torch.from_numpy(ADT)).numpy()
+    cells.uns["log1p"] = {"base": None}
+    cells.write_h5ad(path)
+    with pytest.raises(ConfigError) as caught:
+        load(rna=path, protein="protein")
+    assert "X of the rna, holds fractions" in str(caught.value)
+    assert "layers['umis'] holds counts: data.layer=umis takes them; raw holds counts" in str(caught.value)
+    assert "uns['log1p'] says that it was logged once" in capsys.readouterr().err
+    for layer in ("umis", "raw"):
+        same(load(**csv), load(rna=path, protein="protein", layer=layer))
+        assert " is read, as data.layer says" in capsys.readouterr().err
+    with pytest.raises(
+        ConfigError, match=r"data.protein=clr holds fractions .*obsm\['protein'\] holds counts"
+    ):
+        load(rna=path, protein="clr", layer="umis")
+    with pytest.raises(ConfigError, match=r"there is no such layer; layers: umis, raw$"):
+        load(rna=path, protein="protein", layer="counts")
+    with pytest.raises(ConfigError, match=r"data.layer=umis: .csv has no layers"):
+        load(**csv, layer="umis")
+
+
+def test_cells_of_an_h5mu(csv, tmp_path: Path, capsys) -> None:
+    anndata, mudata = pytest.importorskip("anndata"), pytest.importorskip("mudata")
+    path = str(tmp_path / "cells.h5mu")
+
+    def write(names: list[str], rows: slice = slice(None), values: np.ndarray = RNA) -> None:
+        rna = anndata.AnnData(values, CELLS, pd.DataFrame(index=GENE_NAMES), layers={"counts": RNA})
+        proteins = pd.DataFrame(index=PROTEIN_NAMES)
+        prot = anndata.AnnData(ADT, pd.DataFrame(index=names), proteins)[rows].copy()
+        mudata.MuData({"rna": rna, "prot": prot}).write(path)
+
+    write(NAMES, slice(None, None, -1))
+    same(load(**csv), load(rna=path))
+    assert "joined by their names" in capsys.readouterr().err
+    write(NAMES, slice(100))
+    assert sum(load(rna=path).sizes.values()) == 100
+    assert "100 cells are in both modalities (rna has 120, prot has 100)" in capsys.readouterr().err
+    write([name.removesuffix("-1") for name in NAMES])
+    with pytest.raises(
+        ConfigError, match=r"no cell of modality prot is one of rna: .*what is added at the end"
+    ):
+        load(rna=path)
+    write(NAMES, values=log1p(RNA))
+    with pytest.raises(ConfigError, match=r"layers\['counts'\] holds counts: data.layer=counts takes them"):
+        load(rna=path)
+    same(load(**csv), load(rna=path, layer="counts"))

@@ -12,8 +12,11 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor
 
 from intrinsic_clip.data.features.feature_transforms import standardised, with_noise
-from intrinsic_clip.data.formats.arrays import Key, read_array
+from intrinsic_clip.data.formats.array_key import Key
+from intrinsic_clip.data.formats.arrays import read_array
 from intrinsic_clip.data.formats.class_labels import read_labels
+from intrinsic_clip.data.formats.column_choice import ColumnChoice, Entries
+from intrinsic_clip.data.formats.decisions import print_decisions
 from intrinsic_clip.data.paired import PairedData, Pairs, Split
 from intrinsic_clip.data.splits import check_batch, requested_sizes, row_digests, split_by_content
 from intrinsic_clip.errors import ConfigError
@@ -101,13 +104,18 @@ class FeaturePairs(PairedData):
 
 
 class EmbeddingFiles(FeaturePairs):
-    """`FeaturePairs` from .npy, .npz, .safetensors, .parquet or .csv files; row i of each is a pair.
+    """`FeaturePairs` from a pair of files: .npy, .npz, .safetensors, .parquet, .feather, .csv, .tsv or .txt.
+
+    Row i of x and row i of y are a pair.
 
     Args:
         x, y: the files; one file may hold both.
         x_key, y_key: name of the array or column of lists, where a file holds several.
         labels: for each label set a file with one class, number or name, per row.
         label_keys: for each label set the array or column of its file, where that holds several.
+        columns: columns of the tables to read: names, places from 0, or patterns such as `emb_*`; None: those that are
+            dimensions, without an index, names and classes.
+        drop: columns to leave out, likewise.
         options: see `FeaturePairs`.
 
     Raises:
@@ -123,9 +131,12 @@ class EmbeddingFiles(FeaturePairs):
         y_key: str | None = None,
         labels: dict[str, str] | None = None,
         label_keys: dict[str, str] | None = None,
+        columns: Entries = None,
+        drop: Entries = None,
         **options: Any,
     ) -> None:
         self.x, self.y = (x, x_key), (y, y_key)
+        self.columns, self.drop = columns, drop
         self.label_files, self.label_keys = dict(labels or {}), dict(label_keys or {})
         unknown = self.label_keys.keys() - self.label_files.keys()
         if unknown:
@@ -134,7 +145,8 @@ class EmbeddingFiles(FeaturePairs):
 
     def read_rows(self) -> Features:
         """Read all files."""
-        return read_files(self.x, self.y, self.label_files, self.label_keys)
+        choice = ColumnChoice.of(self.columns, self.drop, prefix="data.")
+        return read_files(self.x, self.y, self.label_files, self.label_keys, choice)
 
 
 def read_files(
@@ -142,15 +154,19 @@ def read_files(
     y: tuple[str, str | None],
     labels: Mapping[str, str],
     label_keys: Mapping[str, str] = MappingProxyType({}),
+    choice: ColumnChoice | None = None,
 ) -> Features:
     """Read both modalities and their label sets from files, and check that all have the same number of rows.
 
     Args:
         x, y: file and key of each, see `EmbeddingFiles`.
         labels, label_keys: file and key of each label set.
+        choice: columns of tables to read; None: those that are dimensions.
     """
-    rows = {"x": _read_matrix("x", *x), "y": _read_matrix("y", *y)}
-    label_sets = _read_label_sets(labels, label_keys)
+    choice = choice or ColumnChoice()
+    rows = {"x": _read_matrix("x", *x, choice), "y": _read_matrix("y", *y, choice)}
+    choice.check_matched()
+    label_sets = _read_label_sets(labels, label_keys, len(rows["x"]))
     columns = rows | {f"labels.{name}": classes for name, classes in label_sets.items()}
     counts = {name: len(column) for name, column in columns.items()}
     if len(set(counts.values())) > 1:
@@ -159,23 +175,24 @@ def read_files(
     return Features(rows["x"], rows["y"], label_sets)
 
 
-def _read_matrix(side: str, file: str, key: str | None) -> Tensor:
+def _read_matrix(side: str, file: str, key: str | None, choice: ColumnChoice) -> Tensor:
     try:
-        rows, _ = read_array(Path(file), Key(key, option=f"data.{side}_key"))
+        rows, notes = read_array(Path(file), Key(key, option=f"data.{side}_key"), choice)
     except ConfigError as error:
         raise ConfigError(f"data.{side}={file}: {error}") from error
+    print_decisions(f"data.{side}={file}", notes)
     broken = int((~rows.isfinite().all(1)).sum())
     if broken:
         raise ConfigError(f"data.{side}={file}: {broken:,} of {len(rows):,} rows hold NaN or infinity")
     return rows
 
 
-def _read_label_sets(files: Mapping[str, str], keys: Mapping[str, str]) -> dict[str, Tensor]:
+def _read_label_sets(files: Mapping[str, str], keys: Mapping[str, str], rows: int) -> dict[str, Tensor]:
     label_sets = {}
     for name, file in files.items():
         try:
             key = Key(keys.get(name), option=f"+data.label_keys.{name}")
-            label_sets[name] = read_labels(Path(file), key)
+            label_sets[name] = read_labels(Path(file), key, rows)
         except ConfigError as error:
             raise ConfigError(f"data.labels.{name}={file}: {error}") from error
     return label_sets

@@ -1,4 +1,4 @@
-"""Read embeddings from .npy, .npz, .safetensors, .parquet and .csv files, one row per item.
+"""Read embeddings from .npy, .npz, .safetensors, .parquet, .feather, .csv, .tsv and .txt files, one row per item.
 
 Every reader returns a `(n, d)` tensor of float32, or of float64 where the file holds more digits than that, or raises
 ConfigError with one line that says what is wrong. Content that could run code is never loaded.
@@ -7,21 +7,21 @@ ConfigError with one line that says what is wrong. Content that could run code i
 import zipfile
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from intrinsic_clip.data.formats.array_key import Key
+from intrinsic_clip.data.formats.column_choice import ColumnChoice
 from intrinsic_clip.data.formats.npz_members import read_npz_member
+from intrinsic_clip.data.formats.table_arrays import TABLES, read_table_array
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.runs.regular_files import require_regular
 
-if TYPE_CHECKING:
-    import pandas as pd
-
+SPARSE = {"data", "shape", "format"}  # members of what scipy.sparse.save_npz writes
+ONLY = Key()
 NPY_MAGIC = b"\x93NUMPY"
 SMALL = (
     torch.float16,
@@ -31,51 +31,33 @@ SMALL = (
     torch.int8,
     torch.int16,
 )  # float32 holds them
-PARQUET_HINT = "reading .parquet needs pyarrow: pip install pyarrow"
 
 
-@dataclass(frozen=True)
-class Key:
-    """The name of an array in an .npz or .safetensors, or of a column of lists in a .parquet.
-
-    Attributes:
-        value: the name; None if the file holds only one.
-        option: name of the setting, for messages.
-    """
-
-    value: str | None = None
-    option: str = "key"
-
-    def choose(self, names: list[str], kind: str) -> str:
-        """Return the requested name, or the only one; `kind` is the plural used in messages.
-
-        Raises:
-            ConfigError: there is no such name, or several and none requested.
-        """
-        if self.value is None and len(names) == 1:
-            return names[0]
-        offer = f"{kind}: {', '.join(sorted(names)) or 'none'}"
-        if self.value is None:
-            raise ConfigError(f"holds {len(names)} {offer}; {self.option}=… says which")
-        if self.value not in names:
-            raise ConfigError(f"holds no {self.value!r} ({self.option}); {offer}")
-        return self.value
-
-
-def read_array(path: Path, key: Key = Key()) -> tuple[Tensor, list[str]]:
+def read_array(path: Path, key: Key = ONLY, choice: ColumnChoice | None = None) -> tuple[Tensor, list[str]]:
     """Return the array in a file as `(n, d)`, and notes for the user on how the file was interpreted.
+
+    Args:
+        path: the file; its extension says how it is read.
+        key: the array of a file that holds several, or the column of lists of a table.
+        choice: the columns of a table to read; None: those that are dimensions.
 
     Raises:
         ConfigError: there is no such file, it is damaged, or it does not hold one matrix of numbers.
     """
-    reader = READERS.get(path.suffix.lower())
-    if reader is None:
-        raise ConfigError(f"{path.suffix or 'no'} extension, which is not read; {', '.join(READERS)} are")
-    if key.value is not None and reader not in (_read_npz, _read_safetensors, _read_parquet):
+    suffix = path.suffix.lower()
+    if suffix not in READERS and suffix not in TABLES:
+        raise ConfigError(
+            f"{path.suffix or 'no'} extension, which is not read; {', '.join([*READERS, *TABLES])} are"
+        )
+    if key.value is not None and suffix == ".npy":
         raise ConfigError(f"{key.option}={key.value}: {path.suffix} holds one array, so leave it out")
+    array: np.ndarray | Tensor
     try:
         require_regular(path)
-        array, notes = reader(path, key)
+        if suffix in TABLES:
+            array, notes = read_table_array(path, key, choice or ColumnChoice())
+        else:
+            array, notes = READERS[suffix](path, key)
         return as_rows(array), notes
     except MemoryError as error:
         raise ConfigError(f"more than fits into memory ({error})") from error
@@ -130,6 +112,8 @@ def _read_npz(path: Path, key: Key) -> tuple[np.ndarray, list[str]]:
     try:
         with zipfile.ZipFile(path) as archive:
             names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+            if set(names) >= SPARSE:
+                raise ConfigError("holds a sparse matrix of SciPy; numpy.save its .toarray()")
             return read_npz_member(archive, f"{key.choose(names, 'arrays')}.npy"), []
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
         raise ConfigError(f"damaged, or not an .npz file ({error})") from error
@@ -155,110 +139,9 @@ def _read_safetensors(path: Path, key: Key) -> tuple[Tensor, list[str]]:
         raise ConfigError(f"damaged, or not a .safetensors file ({error})") from error
 
 
-def _read_parquet(path: Path, key: Key) -> tuple[np.ndarray, list[str]]:
-    import pandas as pd
-
-    try:
-        table = pd.read_parquet(path)
-    except ImportError as error:
-        raise ConfigError(PARQUET_HINT) from error
-    except (ValueError, OSError) as error:  # pyarrow's errors are of these types
-        raise ConfigError(f"damaged, or not a .parquet file ({_first_line(error)})") from error
-    names = [str(name) for name in table.columns]
-    lists = [place for place in range(len(names)) if _holds_lists(table.iloc[:, place])]
-    if key.value is None and not lists:
-        return _numeric_columns(table), []
-    chosen = key.choose([names[place] for place in lists], "columns of lists")
-    rows = table.iloc[:, names.index(chosen)]
-    left_out = [name for name in names if name != chosen]
-    notes = [f"column {chosen!r} is read, {', '.join(left_out)} left out"] if left_out else []
-    return _stacked(rows, chosen), notes
-
-
-def _holds_lists(column: "pd.Series") -> bool:
-    return bool(len(column)) and any(isinstance(value, list | np.ndarray) for value in column.iloc[:100])
-
-
-def _stacked(rows: "pd.Series", name: str) -> np.ndarray:
-    lengths = [len(row) if isinstance(row, list | np.ndarray) else 0 for row in rows]
-    if len(set(lengths)) > 1:
-        raise ConfigError(
-            f"column {name!r} holds lists of {min(lengths)} to {max(lengths)} numbers; all must be of one length"
-        )
-    return np.stack([np.asarray(row) for row in rows])
-
-
-def _read_csv(path: Path, key: Key) -> tuple[np.ndarray, list[str]]:
-    import pandas as pd
-
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            header = _is_header(file.readline().strip().split(","))
-        table = pd.read_csv(path, header=0 if header else None, low_memory=False)
-    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise ConfigError(f"not a table of comma-separated numbers ({_first_line(error)})") from error
-    if not len(table):
-        raise ConfigError("holds no rows")
-    notes = ["the first line is read as a header"] if header else []
-    if table.shape[1] > 1 and _names_rows(table.iloc[:, 0]):
-        table = table.iloc[:, 1:]
-        notes.append("the first column names the rows and is left out")
-    elif table.shape[1] > 1 and _counts_rows(table.iloc[:, 0]):
-        table = table.iloc[:, 1:]
-        notes.append("the first column counts the rows and is left out")
-    return _numeric_columns(table), notes
-
-
-def _is_header(fields: list[str]) -> bool:
-    """Return whether a first line names columns: a field is no number, or they count 0, 1, 2, … as pandas does."""
-    names = [field.strip().strip('"') for field in fields]
-    named = names[1:] if names[0] == "" else names
-    counts = len(named) > 1 and named == [str(place) for place in range(len(named))]
-    return counts or not all(map(_is_number, names))
-
-
-def _is_number(text: str) -> bool:
-    """Return whether a field is a number or empty, which stands for a missing number."""
-    try:
-        float(text or "nan")
-    except ValueError:
-        return False
-    return True
-
-
-def _names_rows(column: "pd.Series") -> bool:
-    """Return whether a column holds the row names that R and pandas write: text under an empty heading."""
-    return str(column.name).startswith("Unnamed: ") and column.dtype.kind not in "fiub"
-
-
-def _counts_rows(column: "pd.Series") -> bool:
-    """Return whether a column holds row numbers, as pandas and spreadsheets write them, from 0 or 1."""
-    if column.dtype.kind != "i" or column.iloc[:1].tolist() not in ([0], [1]):
-        return False
-    return bool((column.to_numpy() == np.arange(len(column)) + column.iloc[0]).all())
-
-
-def _numeric_columns(table: "pd.DataFrame") -> np.ndarray:
-    for place, name in enumerate(table.columns):
-        column = table.iloc[:, place]
-        if column.dtype.kind not in "fiub":
-            texts = (str(value) for value in column.head(1000) if isinstance(value, str))
-            example = next((text for text in texts if not _is_number(text)), None)
-            detail = f"for instance {example[:40]!r}" if example else str(column.dtype)
-            raise ConfigError(f"column {str(name)!r} holds other things than numbers ({detail})")
-    array = table.to_numpy()
-    return table.to_numpy(np.float64, na_value=np.nan) if array.dtype == object else array
-
-
 def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 Reader = Callable[[Path, Key], tuple[np.ndarray | Tensor, list[str]]]
-READERS: dict[str, Reader] = {
-    ".npy": _read_npy,
-    ".npz": _read_npz,
-    ".safetensors": _read_safetensors,
-    ".parquet": _read_parquet,
-    ".csv": _read_csv,
-}
+READERS: dict[str, Reader] = {".npy": _read_npy, ".npz": _read_npz, ".safetensors": _read_safetensors}

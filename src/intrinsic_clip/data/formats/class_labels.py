@@ -7,11 +7,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from intrinsic_clip.data.formats.arrays import PARQUET_HINT, Key, read_array
+from intrinsic_clip.data.formats.array_key import Key
+from intrinsic_clip.data.formats.arrays import read_array
+from intrinsic_clip.data.formats.column_roles import CLASS_NAMES, INDEX_NAMES, TEXT_NAMES
+from intrinsic_clip.data.formats.number_tables import check_widths
+from intrinsic_clip.data.formats.packed_tables import PACKED, read_packed
+from intrinsic_clip.data.formats.table_arrays import TABLES
+from intrinsic_clip.data.formats.text_dialect import MISSING, is_header, is_number
+from intrinsic_clip.data.formats.text_lines import Row
+from intrinsic_clip.data.formats.text_tables import read_rows
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.runs.regular_files import require_regular
 
-TABLES = (".csv", ".tsv", ".txt", ".parquet")
+NO_DELIMITER = "\0"  # no text holds it: each line is one field
 
 
 def class_codes(names: Sequence[object] | np.ndarray) -> Tensor:
@@ -19,8 +27,13 @@ def class_codes(names: Sequence[object] | np.ndarray) -> Tensor:
     return torch.from_numpy(np.unique(np.asarray(names), return_inverse=True)[1].astype(np.int64).reshape(-1))
 
 
-def read_labels(path: Path, key: Key) -> Tensor:
+def read_labels(path: Path, key: Key, rows: int | None = None) -> Tensor:
     """Read classes `(n,)` int64 from a column of a table, or from an array `(n,)` or `(n, 1)` of numbers or names.
+
+    Args:
+        path: the file; its extension says how it is read.
+        key: the array or column of a file that holds several.
+        rows: the number of classes that belong to the data, which tells a heading from a class; None: unknown.
 
     Raises:
         ConfigError: there is no such file, it is damaged, or it does not hold one class per row.
@@ -30,37 +43,69 @@ def read_labels(path: Path, key: Key) -> Tensor:
     except OSError as error:
         raise ConfigError((error.strerror or "cannot be read").lower()) from error
     if path.suffix.lower() in TABLES:
-        return class_codes(_column(path, key))
+        return class_codes(_column(path, key, rows))
     if path.suffix.lower() in (".npy", ".npz"):
         return class_codes(_array(path, key))
-    rows, _ = read_array(path, key)
-    if rows.shape[1] != 1:
-        raise ConfigError(f"holds {rows.shape[1]} columns; must hold one, of classes")
-    return class_codes(rows[:, 0].tolist())
+    array, _ = read_array(path, key)
+    if array.shape[1] != 1:
+        raise ConfigError(f"holds {array.shape[1]} columns; must hold one, of classes")
+    return class_codes(array[:, 0].tolist())
 
 
-def _column(path: Path, key: Key) -> list[str]:
-    import pandas as pd
-
+def _column(path: Path, key: Key, rows: int | None) -> list[str]:
+    """Return the class of each row as text."""
     try:
-        if path.suffix.lower() == ".parquet":
-            table = pd.read_parquet(path)
+        if path.suffix.lower() in PACKED:
+            table = read_packed(path)
+            names = [str(name) for name in table.columns]
+            columns = [
+                column.astype(object).where(column.notna(), "").tolist() for _, column in table.items()
+            ]
         else:
-            table = pd.read_csv(path, sep="\t" if path.suffix.lower() == ".tsv" else ",", dtype=str)
-    except ImportError as error:
-        raise ConfigError(PARQUET_HINT) from error
+            names, columns = _text_columns(path, key, rows)
     except FileNotFoundError as error:
         raise ConfigError("no such file or directory") from error
-    except (ValueError, OSError) as error:
-        raise ConfigError(f"damaged, or not a table ({str(error).splitlines()[0]})") from error
-    names = [str(name) for name in table.columns]
-    offered = [name for name in names if not name.startswith("Unnamed: ")]  # pandas' own row numbers
+    except OSError as error:
+        raise ConfigError((error.strerror or "damaged, or not a table").lower()) from error
+    offered = [name for name in names if name and not name.startswith("Unnamed: ")]  # pandas' own row numbers
     chosen = key.choose(names if key.value in names else offered, "columns")
-    column = table.iloc[:, names.index(chosen)]
-    missing = int(column.isna().sum())
+    column = columns[names.index(chosen)]
+    missing = sum(isinstance(value, str) and value in MISSING for value in column)
     if missing:
         raise ConfigError(f"column {chosen!r} lacks a class in {missing:,} of {len(column):,} rows")
     return [str(value) for value in column]
+
+
+def _text_columns(path: Path, key: Key, rows: int | None) -> tuple[list[str], list[list[str]]]:
+    """Return the names and the columns of a text table; without a heading the names are 1, 2, …."""
+    lines, _ = read_rows(path, skip_blank=False)
+    if path.suffix.lower() == ".txt" and len({len(row.fields) for row in lines}) > 1:
+        lines, _ = read_rows(path, NO_DELIMITER, quotes=False, skip_blank=False)  # names with commas in them
+    width = len(lines[0].fields)
+    if width > 1:
+        lines = [row for row in lines if row.fields != [""]]
+    check_widths(lines[1:], width, "the header")
+    names = [value.strip() for value in lines[0].fields]
+    if _is_headed(lines, names, key, rows):
+        lines = lines[1:]
+    else:
+        names = [str(place + 1) for place in range(width)]
+    return names, [[row.fields[place].strip() for row in lines] for place in range(width)]
+
+
+def _is_headed(lines: list[Row], names: list[str], key: Key, rows: int | None) -> bool:
+    """Return whether the first line names the columns; where it may be a class, the number of lines decides."""
+    known = CLASS_NAMES | INDEX_NAMES | TEXT_NAMES
+    if key.value in names or any(name.lower() in known for name in names):
+        return True
+    headed = is_header(lines[:1000], ".")
+    if len(names) > 1 or rows is None or is_number(names[0]) != all(map(is_number, _firsts(lines[1:1000]))):
+        return headed
+    return rows == len(lines) - 1 or (headed and rows != len(lines))
+
+
+def _firsts(lines: list[Row]) -> list[str]:
+    return [row.fields[0].strip() for row in lines]
 
 
 def _array(path: Path, key: Key) -> np.ndarray:

@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from intrinsic_clip.data.formats.arrays import PARQUET_HINT
+from intrinsic_clip.data.formats.decisions import print_decisions
+from intrinsic_clip.data.formats.packed_tables import PACKED, read_packed
+from intrinsic_clip.data.formats.text_tables import read_text_table
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.runs.regular_files import require_regular
 
@@ -12,34 +14,59 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def read_table(path: Path, separator: str = ",", **options: Any) -> "pd.DataFrame":
-    """Read a table whose cells are all text, empty where a value is missing.
+def read_table(path: Path, separator: str | None = None, **options: Any) -> "pd.DataFrame":
+    """Read a table whose cells are all text, empty where a value is missing; print what was decided about it.
 
     Args:
-        path: a .parquet file, or one of separated values.
-        separator: between values.
-        options: see pandas.read_csv.
+        path: a .parquet or .feather file, or one of separated values.
+        separator: between values; None: found from the lines.
+        options: see `read_text_table`.
 
     Raises:
         ConfigError: there is no such file, or it is damaged.
     """
-    import pandas as pd
-
     try:
         require_regular(path)
-        if path.suffix.lower() == ".parquet":
-            table = pd.read_parquet(path)
-            return table.astype(object).where(table.notna(), "").astype(str)
-        return pd.read_csv(
-            path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig", **options
-        )
-    except ImportError as error:
-        raise ConfigError(PARQUET_HINT) from error
+        if path.suffix.lower() in PACKED:
+            return _as_texts(read_packed(path))
+        table, notes = read_text_table(path, separator, **options)
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: no such file") from error
-    except (ValueError, OSError) as error:  # pandas' and pyarrow's errors are of these types
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    except ConfigError as error:
+        reason = str(error)
+        damaged = "" if reason.startswith(("line ", "reading ", "damaged")) else "damaged, or not a table: "
+        raise ConfigError(f"{path}: {damaged}{reason}") from error
+    except OSError as error:
+        reason = (str(error.strerror or error).strip() or type(error).__name__).splitlines()[0]
         raise ConfigError(f"{path}: damaged, or not a {path.suffix} table ({reason})") from error
+    print_decisions(str(path), notes)
+    return table
+
+
+def _as_texts(table: "pd.DataFrame") -> "pd.DataFrame":
+    """Write the cells of a table as text; lists and the like stay, so that `require_columns` can refuse them."""
+    import pandas as pd
+
+    columns = {}
+    for place in range(table.shape[1]):
+        column = table.iloc[:, place]
+        if column.dtype.kind == "f":  # whole numbers beside missing ones, which pandas takes as fractions
+            known = column.dropna()
+            if bool((known == known.round()).all()):
+                column = column.astype("Int64")
+        columns[place] = pd.Series([_as_text(value) for value in column.astype(object)], dtype=object)
+    texts = pd.DataFrame(columns)
+    texts.columns = pd.Index([str(name) for name in table.columns])
+    return texts
+
+
+def _as_text(value: Any) -> Any:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list | dict | bytes) or hasattr(value, "shape"):
+        return value.item() if getattr(value, "shape", None) == () else value
+    missing = value is None or type(value).__name__ in ("NAType", "NaTType") or value != value
+    return "" if missing else str(value)
 
 
 def require_setting_file(setting: str, path: Path) -> None:
@@ -53,11 +80,18 @@ def require_setting_file(setting: str, path: Path) -> None:
 
 
 def require_columns(path: Path, table: "pd.DataFrame", *columns: str) -> None:
-    """Check that a table has these columns; raise ConfigError that names the first missing one."""
+    """Check that a table has these columns once, of texts; raise ConfigError that names the first that it has not."""
+    names = [str(name) for name in table.columns]
     for column in columns:
-        if column not in table.columns:
-            names = ", ".join(map(str, table.columns))
-            raise ConfigError(f"{path}: has no column {column!r}; its columns are {names}")
+        if column not in names:
+            hint = "" if set(columns) & set(names) else "; the first line must name the columns"
+            raise ConfigError(f"{path}: has no column {column!r}; its columns are {', '.join(names)}{hint}")
+        if names.count(column) > 1:
+            raise ConfigError(f"{path}: has {names.count(column)} columns {column!r}; must have one")
+        other = next((value for value in table[column] if not isinstance(value, str)), None)
+        if other is not None:
+            kind = {"dict": "structs", "bytes": "bytes"}.get(type(other).__name__, "lists")
+            raise ConfigError(f"{path}: column {column!r} holds {kind} where texts are wanted")
 
 
 def read_json(path: Path) -> Any:

@@ -9,7 +9,10 @@ from intrinsic_clip.data.images.image_captions import CaptionedImages, ImageCapt
 from intrinsic_clip.errors import ConfigError
 
 FORMS = (".token", ".csv", ".json")
-QUOTE_NONE = 3  # csv.QUOTE_NONE: quotation marks are part of the captions
+AS_PUBLISHED = {
+    "quotes": False,
+    "fill_short": True,
+}  # quotes are part of the captions, and a line lacks its last field
 
 
 class Flickr30k(CaptionedImages):
@@ -39,16 +42,15 @@ class Flickr30k(CaptionedImages):
 
     def _token(self) -> Iterator[tuple[str, str]]:
         """Read lines of `1000092795.jpg#0`, tab, caption."""
-        table = read_table(self.captions, "\t", names=["image", "caption"], quoting=QUOTE_NONE)
+        table = read_table(self.captions, "\t", names=["image", "caption"], **AS_PUBLISHED)
         for image, caption in table.itertuples(index=False):
             yield image.partition("#")[0], caption
 
     def _csv(self) -> Iterator[tuple[str, str]]:
         """Read columns image_name, comment_number, comment, separated by `| ` or a comma."""
-        table = read_table(self.captions, "|", quoting=QUOTE_NONE)
+        table = read_table(self.captions, "|", **AS_PUBLISHED)
         if len(table.columns) == 1:
             table = read_table(self.captions)
-        table.columns = table.columns.str.strip()
         require_columns(self.captions, table, "image_name", "comment")
         for image, caption in zip(table["image_name"], table["comment"], strict=True):
             yield image.strip(), caption

@@ -40,7 +40,7 @@ class Yfcc(CaptionedImages):
         """Yield the rows of the table."""
         require_folder(self.folder, f"the images, <{self.image}>{self.extension}")
         require_setting_file("table", self.table)
-        table = read_table(self.table, "\t" if self.table.suffix.lower() == ".tsv" else ",")
+        table = read_table(self.table)
         require_columns(self.table, table, self.image, *self.captions, *self.labels)
         for row in table.to_dict("records"):
             texts = [unquote_plus(row[name]) if self.url_encoded else row[name] for name in self.captions]

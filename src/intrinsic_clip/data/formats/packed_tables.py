@@ -1,0 +1,48 @@
+"""Read .parquet and .feather files into columns of plain types."""
+
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from intrinsic_clip.errors import ConfigError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PACKED = (".parquet", ".feather")
+LOOKED_AT = 100
+
+
+def read_packed(path: Path) -> "pd.DataFrame":
+    """Return the columns of a .parquet or .feather file, without the index that pandas stored in it.
+
+    Raises:
+        ConfigError: it is damaged, or pyarrow is not installed.
+        FileNotFoundError: there is no such file.
+    """
+    import pandas as pd
+
+    try:
+        table = pd.read_feather(path) if path.suffix.lower() == ".feather" else pd.read_parquet(path)
+    except ImportError as error:
+        raise ConfigError(f"reading {path.suffix.lower()} needs pyarrow: pip install pyarrow") from error
+    except FileNotFoundError:
+        raise
+    except (ValueError, OSError) as error:  # pyarrow's errors are of these types
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ConfigError(f"damaged, or not a {path.suffix} file ({reason})") from error
+    columns = [_plain(table.iloc[:, place]) for place in range(table.shape[1])]
+    return pd.concat(columns, axis=1) if columns else table
+
+
+def _plain(column: "pd.Series") -> "pd.Series":
+    """Return a column of categories or of decimals as the numbers or texts that these are."""
+    import pandas as pd
+
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        kind = column.cat.categories.dtype
+        return column.astype("float64" if kind.kind in "fiub" and column.isna().any() else kind)
+    head = column.dropna().head(LOOKED_AT) if column.dtype == object else []
+    if len(head) and all(isinstance(value, Decimal) for value in head):
+        return pd.to_numeric(column.map(lambda value: None if value is None else float(value)))
+    return column

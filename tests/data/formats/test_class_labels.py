@@ -1,0 +1,67 @@
+"""Label files: one class per row, with and without a heading."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from intrinsic_clip.data.formats.array_key import Key
+from intrinsic_clip.data.formats.class_labels import read_labels
+from intrinsic_clip.errors import ConfigError
+
+CAT_DOG = [0, 1, 1, 0]
+
+
+def labels(text: str, key: str | None = None, rows: int | None = None, name: str = "labels.csv") -> list[int]:
+    Path(name).write_text(text)
+    return read_labels(Path(name), Key(key, "label_key"), rows).tolist()
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "rows"),
+    [
+        ("label\ncat\ndog\ndog\ncat\n", None, None),
+        ("cat\ndog\ndog\ncat\n", None, None),
+        ("cat\ndog\ndog\ncat\n", None, 4),
+        ("what\ncat\ndog\ndog\ncat\n", None, 4),
+        ("0\n5\n7\n7\n5\n", None, 4),  # pandas' heading of a series without a name
+        ("5\n7\n7\n5\n", None, 4),
+        ("5\n7\n7\n5\n", None, None),
+        (",label\n3,cat\n1,dog\n2,dog\n0,cat\n", None, None),
+        ("image,label\na.png,cat\nb.png,dog\nc.png,dog\nd.png,cat\n", "label", None),
+        ("image;label\na.png;cat\nb.png;dog\nc.png;dog\nd.png;cat\n", "label", 4),
+        ("a.png,cat\nb.png,dog\nc.png,dog\nd.png,cat\n", "2", 4),
+        ("label,\ncat,\ndog,\ndog,\ncat,\n", None, None),
+        ("label\ncat\ndog\ndog\ncat\n\n\n", None, 4),
+    ],
+)
+def test_one_class_per_row(text: str, key: str | None, rows: int | None) -> None:
+    assert labels(text, key, rows) == CAT_DOG
+
+
+def test_names_with_commas_in_a_list() -> None:
+    assert labels("tench, Tinca tinca\nhen\nhen\ntench, Tinca tinca\n", rows=4, name="x.txt") == [1, 0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("label\ncat\n\ndog\n", "column 'label' lacks a class in 1 of 3 rows"),
+        ("image,label\na.png,cat\nb.png,a, dog\n", "line 3 has 3 fields where the header has 2"),
+        ("image,label\na.png,cat\nb.png,dog\n", "holds 2 columns: image, label; label_key=… says which"),
+    ],
+)
+def test_refused_in_one_line(text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        labels(text)
+    assert message in str(caught.value)
+
+
+def test_a_heading_does_not_make_up_for_a_missing_row() -> None:
+    assert len(labels("label\ncat\ndog\ndog\n", rows=4)) == 3  # the caller reports 3 classes for 4 rows
+
+
+def test_categories_of_a_parquet() -> None:
+    pytest.importorskip("pyarrow")
+    pd.DataFrame({"label": pd.Categorical(["cat", "dog", "dog", "cat"])}).to_parquet("x.parquet")
+    assert read_labels(Path("x.parquet"), Key()).tolist() == CAT_DOG
