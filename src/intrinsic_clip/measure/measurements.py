@@ -30,6 +30,7 @@ from intrinsic_clip.measure.record import Record, numbers
 from intrinsic_clip.runs.vocabulary import estimator_title
 
 SHARES = (0.9, 0.95, 0.99)  # of the variance
+DUPLICATES = r"\d+ of \d+ points are exact duplicates of others and were counted once$"
 Stage = tuple[str, Callable[[], object]]  # the label shown while the stage runs, and its work
 
 
@@ -150,7 +151,9 @@ class Modality:
         """Record the intrinsic dimension as a function of scale and of sample size."""
         self.record.add_curve(f"scale/{self.side}", gride_scales(self.neighbours_in_sample))
         smallest = max(100, 2 * self.k)
-        sizes = sample_size_curve(self.sample, mle, k=self.k, min_size=smallest, seed=self.seed)
+        with warnings.catch_warnings():  # the search among all rows has told of them
+            warnings.filterwarnings("ignore", DUPLICATES)
+            sizes = sample_size_curve(self.sample, mle, k=self.k, min_size=smallest, seed=self.seed)
         self.record.add_curve(f"sample_size/{self.side}", sizes)
 
 

@@ -135,9 +135,13 @@ def _retrieval(measurement: Mapping[str, Any]) -> Table:
         rows.append(
             (f"recall@{k}", *(_recall(measurement, f"retrieval/top_{k}/{way}") for way in DIRECTIONS))
         )
-    n = measurement["metrics"].get("retrieval/candidates")
-    chance = f"; chance {1 / n:.2g} at 1" if n else ""
-    return Table(f"retrieval by cosine among {n or 0:,.0f} pairs{chance}", ("", *DIRECTIONS.values()), rows)
+    n = measurement["metrics"].get("retrieval/candidates") or 0
+    searched = measurement.get("retrieval") or {"x": n, "y": n, "chance": 1 / n if n else 0}
+    among = f"{n:,.0f} pairs"
+    if searched["x"] != searched["y"] or searched["chance"] * n > 1.0001:
+        among = f"{searched['x']:,} distinct rows of x and {searched['y']:,} of y"
+    chance = f"; chance {searched['chance']:.2g} at 1" if n else ""
+    return Table(f"retrieval by cosine among {among}{chance}", ("", *DIRECTIONS.values()), rows)
 
 
 def _recall(measurement: Mapping[str, Any], name: str) -> str:
