@@ -39,7 +39,8 @@ class Counterparts:
 
     def to(self, device: torch.device) -> "Counterparts":
         """Return a copy on a device."""
-        return Counterparts(*(t.to(device) for t in (self.x, self.y, self.of_x, self.of_y)), self.n)
+        x, y, of_x, of_y = (part.to(device) for part in (self.x, self.y, self.of_x, self.of_y))
+        return Counterparts(x, y, of_x, of_y, self.n)
 
     def describe(self) -> str:
         """Return one sentence on what repeats and what recall makes of it."""
