@@ -44,6 +44,7 @@ def measure_embeddings(
     max_points: int = 10_000,
     seed: int = 0,
     watch: Callable[[Sequence[Stage]], Iterable[Stage]] = iter,
+    report: Callable[[int, int], object] | None = None,
 ) -> dict[str, Any]:
     """Measure embeddings: intrinsic dimension, spectrum and, for pairs, alignment and retrieval.
 
@@ -56,6 +57,7 @@ def measure_embeddings(
         max_points: sample size for estimators that are too expensive for all rows; x, y and z share the sample.
         seed: seed of the sample and of the choice of held-out pairs.
         watch: wraps the sequence of stages, to show progress.
+        report: called during a search for neighbours, with the rows that have just been done and all rows.
 
     Returns:
         Plain numbers, lists and strings, None for a number that does not exist:
@@ -68,7 +70,7 @@ def measure_embeddings(
     stages: list[Stage] = []
     for name, rows in sides.items():
         sample = rows if max_points >= len(rows) else rows[order[:max_points]]
-        stages += Modality(record, name, rows, sample, k, seed).stages(estimators)
+        stages += Modality(record, name, rows, sample, k, seed, report).stages(estimators)
     if y is not None:
         stages += pair_stages(record, x, y, order, max_points, seed)
     for label, work in watch(stages):
@@ -91,6 +93,7 @@ class Modality:
         sample: rows for the expensive estimators; the same tensor as `rows` where all of them serve.
         k: neighbours of mle, mada and tle.
         seed: of the subsets that the curve over sample sizes draws.
+        report: called during a search.
     """
 
     record: Record
@@ -99,6 +102,7 @@ class Modality:
     sample: Tensor
     k: int
     seed: int
+    report: Callable[[int, int], object] | None = None
 
     def stages(self, estimators: Sequence[str]) -> list[Stage]:
         """Return the stages that measure this modality."""
@@ -118,12 +122,27 @@ class Modality:
     @cached_property
     def neighbours(self) -> Neighbours:
         """Nearest neighbours among all rows."""
-        return self.neighbours_in_sample if self.sample is self.rows else _search(self.rows, self.k)
+        return self.neighbours_in_sample if self.sample is self.rows else self._search(self.rows, self.k)
 
     @cached_property
     def neighbours_in_sample(self) -> Neighbours:
         """Nearest neighbours in the sample, as many as any estimator uses."""
-        return _search(self.sample, max(registry.WIDE, self.k))
+        with warnings.catch_warnings():
+            if "neighbours" in vars(self):  # the search among all rows has told of them
+                warnings.filterwarnings("ignore", DUPLICATES)
+            return self._search(self.sample, max(registry.WIDE, self.k))
+
+    def _search(self, rows: Tensor, k: int) -> Neighbours:
+        """Search the k nearest neighbours, or as many as there are where duplicates leave fewer."""
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            neighbours = nearest_neighbours(rows, min(k, len(rows) - 1), report=self.report)
+        if neighbours.reason is not None:
+            distinct = len(torch.unique(rows, dim=0))
+            return nearest_neighbours(rows, max(2, min(k, distinct - 1)))  # warns of the duplicates too
+        for warning in caught:
+            warnings.warn(warning.message, stacklevel=2)
+        return neighbours
 
     def estimate(self, name: str) -> None:
         """Record the intrinsic dimension by one estimator."""
@@ -163,14 +182,3 @@ def _run(side: str, work: Callable[[], object]) -> list[str]:
         warnings.simplefilter("always")
         work()
     return [f"{side}: {warning.message}" for warning in caught if issubclass(warning.category, UserWarning)]
-
-
-def _search(rows: Tensor, k: int) -> Neighbours:
-    """Search the k nearest neighbours, or as many as there are where duplicates leave fewer."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        neighbours = nearest_neighbours(rows, min(k, len(rows) - 1))
-    if neighbours.reason is None and bool(neighbours.valid.all()):
-        return neighbours
-    distinct = len(torch.unique(rows, dim=0))
-    return nearest_neighbours(rows, max(2, min(k, distinct - 1)))  # again, to warn of the duplicates too
