@@ -43,7 +43,7 @@ def test_a_long_search_is_announced_once_with_what_would_shorten_it() -> None:
         "mle, twonn and gride, which search all rows; subsample=20000 measures that many rows, drawn at random"
     )
     assert sum("about as long" in line for line in lines) == 1
-    assert lines[-1] == "x: neighbours: 2.0 % of 1,000,000 rows, about 3 h left"
+    assert lines[-1] == "x: neighbours: 1.9 % of 1,000,000 rows, about 3 h left"
 
 
 def test_lines_come_now_and_then_and_no_carriage_return() -> None:
