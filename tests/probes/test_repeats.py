@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from helpers.manifolds import gaussian
-from intrinsic_clip.probes import MatchingProbe
+from intrinsic_clip.probes import IntrinsicDimensionProbe, MatchingProbe
 from intrinsic_clip.probes.embeddings import Embeddings
 
 
@@ -28,3 +28,14 @@ def test_the_data_decide_what_repeats_where_they_are_known() -> None:
     assert float(collapsed["matching/top_1/x_to_y"]) < 0.2
     assert Embeddings(x, x, things=apart).counterparts() is None
     assert Embeddings(x, x).counterparts() is not None
+
+
+def test_too_few_rows_and_near_duplicates_warn_once_in_a_training() -> None:
+    probe = IntrinsicDimensionProbe(lambda module, batch: batch)
+    with pytest.warns(UserWarning, match=r"id/…/x: 64 rows are too few for such a dimension") as record:
+        _ = [probe.measure(Embeddings(gaussian(64, 50))) for _ in range(2)]
+    assert len(record) == 1
+    x = gaussian(400, 4)
+    with pytest.warns(UserWarning, match=r"id/…/x: rows are near-duplicates of others") as record:
+        probe.measure(Embeddings(torch.cat([x, x + 1e-8])))
+    assert len(record) == 1

@@ -145,7 +145,10 @@ def _check_rows(embeddings: LoadedEmbeddings) -> None:
     counts = {name: len(rows) for name, rows in embeddings.sides.items()}
     if len(set(counts.values())) > 1:
         listed = ", ".join(f"{name} has {count:,} rows" for name, count in counts.items())
-        raise ConfigError(f"{listed}; row i of each must belong together")
+        sides = embeddings.sides.items()
+        turned = [name for name, rows in sides if {rows.shape[1]} == set(counts.values()) - {len(rows)}]
+        hint = f"; is {turned[0]} transposed?" if turned else ""
+        raise ConfigError(f"{listed}; row i of each must belong together{hint}")
 
 
 def _drop_or_refuse(embeddings: LoadedEmbeddings, nan: str) -> None:

@@ -24,6 +24,8 @@ from intrinsic_clip.dimension import (
     sample_size_curve,
     spectrum,
 )
+from intrinsic_clip.dimension.doubts import doubted_distances, too_few_rows
+from intrinsic_clip.measure import doubts
 from intrinsic_clip.measure.advice import advise
 from intrinsic_clip.measure.pairs import pair_stages
 from intrinsic_clip.measure.record import Record, numbers
@@ -68,15 +70,22 @@ def measure_embeddings(
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))
     record = Record(len(x), {name: rows.shape[1] for name, rows in sides.items()})
     stages: list[Stage] = []
+    modalities: list[Modality] = []
     for name, rows in sides.items():
         sample = rows if max_points >= len(rows) else rows[order[:max_points]]
-        stages += Modality(record, name, rows, sample, k, seed, report).stages(estimators)
+        modalities.append(Modality(record, name, rows, sample, k, seed, report))
+        stages += modalities[-1].stages(estimators)
+        record.notes += doubts.said(name, doubts.doubted_array(rows))
     if y is not None:
         stages += pair_stages(record, x, y, order, max_points, seed)
+        record.notes += doubts.said("pairs", doubts.doubted_pair(x, y))
     for label, work in watch(stages):
         started = time.perf_counter()
         record.notes += _run(label.partition(":")[0], work)
         record.seconds[label] = time.perf_counter() - started
+    for modality in modalities:
+        record.notes += doubts.said(modality.side, modality.doubts())
+    record.notes += doubts.said("pairs", [doubts.not_paired(record.curves, len(x))])
     record.notes = list(dict.fromkeys(record.notes))
     measurement = record.as_dict()
     return measurement | {"advice": advise(measurement)}
@@ -153,6 +162,24 @@ class Modality:
             nan = torch.tensor(math.nan)
             estimate = DimensionEstimate(nan, nan, None, neighbours.n, neighbours.k, str(error))
         self.record.add_estimate(f"id/{name}", self.side, estimate)
+
+    def doubts(self) -> list[str | None]:
+        """Return why numbers that look right may not be, once all stages are done."""
+        neighbours = vars(self).get("neighbours", self.neighbours_in_sample)
+        rows = self.rows if "neighbours" in vars(self) else self.sample
+        distinct = {True: self._distinct("neighbours"), False: self._distinct("neighbours_in_sample")}
+        estimates = {}
+        for row in self.record.estimates:
+            kind, _, name = row["name"].partition("/")
+            near = row["k"] is not None and row["k"] <= self.k
+            if kind == "id" and row["side"] == self.side and row["value"] is not None and near:
+                n = distinct[registry.runs_on_all_rows(name)]
+                estimates[estimator_title(name)] = (row["value"], n, row["k"])
+        return [doubted_distances(rows, neighbours), too_few_rows(estimates)]
+
+    def _distinct(self, which: str) -> int:
+        """Return the number of rows that a search has compared; 1 if there was no such search."""
+        return int(vars(self)[which].valid.sum()) if which in vars(self) else 1
 
     def measure_spectrum(self) -> None:
         """Record linear dimensions, and the share of the variance along each principal component."""

@@ -30,8 +30,9 @@ class Progress:
         self.bar: Any = None
         self.label = ""
         self.others: list[str] = []
-        self.begun = self.last_line = clock()
-        self._begin("", [])
+        self.begun = self.last_line = self.first = clock()
+        self.announced, self.reports = False, 0
+        self.done = self.before = 0  # rows of this search, and those of its first report
 
     def watch(self, stages: Sequence["Stage"]) -> Iterator["Stage"]:
         """Yield the stages beside a bar that names the one at work."""
@@ -95,7 +96,8 @@ class Progress:
 
     def _begin(self, label: str, others: list[str]) -> None:
         self.label, self.others = label, others
-        self.announced, self.done, self.before, self.reports = False, 0, 0, 0
+        self.announced, self.reports = False, 0
+        self.done = self.before = 0
         self.first = self.clock()
 
     def _line(self, text: str) -> None:

@@ -10,6 +10,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
 from intrinsic_clip.loggers.replicated import log_steps
+from intrinsic_clip.metrics.temperatures import doubted_temperature
 from intrinsic_clip.probes.base import AnyProbe
 from intrinsic_clip.probes.embeddings import temperature_of
 
@@ -43,6 +44,11 @@ class TemperatureProbe(AnyProbe):
         Raises:
             MisconfigurationException: it has none, and there is no `tau`.
         """
+        if self.tau is not None or not hasattr(pl_module, "replicates"):  # of another's module
+            tau = temperature_of(pl_module) if self.tau is None else self.tau(pl_module)
+            doubt = None if tau is None else doubted_temperature(tau)
+            if doubt is not None:
+                self.warn_once(f"TemperatureProbe: {doubt}")
         if self.tau is None and temperature_of(pl_module) is None:
             raise MisconfigurationException(
                 f"TemperatureProbe finds neither temperature() nor one logit_scale in {type(pl_module).__name__}: "

@@ -8,6 +8,7 @@ from typing import Any
 from intrinsic_clip.runs.vocabulary import estimator_title
 
 SPECTRUM = {"participation_ratio": "participation ratio", "effective_rank": "effective rank"}
+SAMPLING = "± is sampling noise alone: curvature, noise, boundaries and too few rows add errors that it does not show"
 DIRECTIONS = {"x_to_y": "x → y", "y_to_x": "y → x"}
 
 
@@ -57,7 +58,9 @@ def _estimates(measurement: Mapping[str, Any]) -> Table:
         cells = [plus_minus(by_side[side]["value"], by_side[side]["standard_error"]) for side in sides]
         k = "" if first["k"] is None else str(first["k"])
         rows.append((_label(name), *cells, f"{first['n']:,}", k))
-    return Table("dimension ± standard error", ("", *sides, "n", "k"), rows, _reasons(by_name, sides))
+    return Table(
+        "dimension ± standard error", ("", *sides, "n", "k"), rows, (*_reasons(by_name, sides), SAMPLING)
+    )
 
 
 def _reasons(by_name: Mapping[str, Mapping[str, Any]], sides: list[str]) -> tuple[str, ...]:
