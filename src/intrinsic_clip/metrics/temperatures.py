@@ -7,11 +7,15 @@ import torch
 from torch import Tensor
 
 HIGHEST = 2.0  # CLIP's logit_scale begins at log(1 / 0.07) = 2.66 and ends near log 100 = 4.6, its exponential at 100
-LOWEST = 1e-4  # e to the power of −9.2; CLIP's temperature is at least 0.01
+LOWEST = 5e-5  # e to the power of −9.9; CLIP's temperature is at least 0.01
 
 
-def doubted_temperature(tau: Tensor | float) -> str | None:
+def doubted_temperature(tau: Tensor | float, of_module: bool = False) -> str | None:
     """Return one line that says what a temperature looks like, if not like one; otherwise None.
+
+    Args:
+        tau: one or more temperatures.
+        of_module: whether it may stem from a parameter `logit_scale`, taken as log(1 / τ).
 
     Example:
         >>> from intrinsic_clip.metrics.temperatures import doubted_temperature
@@ -28,7 +32,7 @@ def doubted_temperature(tau: Tensor | float) -> str | None:
             f"if it is log(1 / τ), τ = exp(−{highest:.4g})"
             + (f" = {math.exp(-highest):.2g}" if highest < 20 else "")
         )
-    if 0 <= lowest < LOWEST:
+    if of_module and 0 <= lowest < LOWEST:
         return (
             f"tau = {lowest:.2g} is below any that is learned: if a parameter logit_scale holds the scale itself "
             "rather than its logarithm, pass tau=lambda module: 1 / module.logit_scale"

@@ -46,7 +46,7 @@ class TemperatureProbe(AnyProbe):
         """
         if self.tau is not None or not hasattr(pl_module, "replicates"):  # of another's module
             tau = temperature_of(pl_module) if self.tau is None else self.tau(pl_module)
-            doubt = None if tau is None else doubted_temperature(tau)
+            doubt = None if tau is None else doubted_temperature(tau, of_module=True)
             if doubt is not None:
                 self.warn_once(f"TemperatureProbe: {doubt}")
         if self.tau is None and temperature_of(pl_module) is None:
