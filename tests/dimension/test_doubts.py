@@ -10,6 +10,7 @@ from helpers.manifolds import gaussian
 from intrinsic_clip.dimension import mle, nearest_neighbours, twonn
 from intrinsic_clip.dimension.doubts import (
     doubted_distances,
+    grouped,
     near_duplicates,
     reach,
     rounded,
@@ -123,3 +124,18 @@ def test_codes_and_counts_are_tied() -> None:
         assert tied(neighbours) is not None
         assert doubted_distances(points, neighbours) == tied(neighbours)
     assert tied(nearest_neighbours(gaussian(500, 40), 20)) is None
+
+
+@pytest.mark.parametrize("size", [2, 3, 5, 10])
+def test_rows_in_small_groups(size: int) -> None:
+    points = gaussian(150, 8).repeat_interleave(size, 0)
+    points = points + 0.1 * gaussian(150 * size, 8, seed=1)
+    neighbours = nearest_neighbours(points, 20)
+    assert float(mle(neighbours).value) < 5  # of 8 dimensions
+    assert str(doubted_distances(points, neighbours)).startswith(f"rows come in groups of {size}: the next")
+
+
+@pytest.mark.parametrize(("n", "d"), [(2000, 2), (500, 2), (500, 20)])
+def test_no_groups(n: int, d: int) -> None:
+    assert grouped(nearest_neighbours(gaussian(n, d), 20)) is None
+    assert grouped(nearest_neighbours(gaussian(n, d).sign() * 50 + gaussian(n, d, seed=1), 20)) is None

@@ -82,7 +82,11 @@ def test_captions_have_one_note_on_duplicates_and_one_on_recall() -> None:
         "x: 400 of 500 points are exact duplicates of others and were counted once",
         "pairs: 400 of 500 rows of x repeat others, so recall counts every distinct row once (100 of x, 500 of y) and "
         "any of its partners as right, as published for several captions per image",
+        measurement["notes"][2],
     ]
+    assert measurement["notes"][2].startswith(
+        "y: rows come in groups of 5: the next neighbour beyond is typically"
+    )
     metrics = measurement["metrics"]
     assert [metrics[f"retrieval/top_1/{way}"] for way in ("x_to_y", "y_to_x")] == [1.0, 1.0]
     assert measurement["retrieval"] == {"x": 100, "y": 500, "chance": 0.01}

@@ -36,6 +36,6 @@ def test_too_few_rows_and_near_duplicates_warn_once_in_a_training() -> None:
         _ = [probe.measure(Embeddings(gaussian(64, 50))) for _ in range(2)]
     assert len(record) == 1
     x = gaussian(400, 4)
-    with pytest.warns(UserWarning, match=r"id/…/x: rows are near-duplicates of others") as record:
+    with pytest.warns(UserWarning, match=r"id/…/x: rows are near-duplicates or come in small") as record:
         probe.measure(Embeddings(torch.cat([x, x + 1e-8])))
     assert len(record) == 1

@@ -14,6 +14,9 @@ from intrinsic_clip.dimension.neighbours import Neighbours
 
 REACH = 0.75  # of a neighbourhood, as a share of the cloud's radius; see `too_few_rows`
 LEAP = 1000.0  # from one neighbour's distance to the next: its probability in m dimensions is 1000^-m
+GROUPED = (
+    4.0  # growth at one place, as a multiple of that at most places; 1 but for chance, edges and curvature
+)
 SHARE = 0.005  # of the rows, from which on near-duplicates or ties decide an estimate
 MOST_ROWS = 1e8
 WHOLE = "whole numbers"
@@ -67,13 +70,15 @@ def too_few_rows(estimates: Mapping[str, tuple[float, int, int]]) -> str | None:
 
 
 def doubted_distances(points: Tensor, neighbours: Neighbours) -> str | None:
-    """Return the first doubt about distances that applies: near-duplicates, ties of codes or counts, or rounding.
+    """Return the first doubt about distances that applies: near-duplicates, rounding, ties of codes or counts, groups.
 
     Args:
         points: `(n, d)`, as they were given.
         neighbours: those of these points, or of a sample of them.
     """
-    return near_duplicates(neighbours) or rounded(points, neighbours) or tied(neighbours)
+    return (
+        near_duplicates(neighbours) or rounded(points, neighbours) or tied(neighbours) or grouped(neighbours)
+    )
 
 
 def near_duplicates(neighbours: Neighbours) -> str | None:
@@ -88,6 +93,32 @@ def near_duplicates(neighbours: Neighbours) -> str | None:
         f"{leaping:,} of {rows:,} rows are near-duplicates: some of their neighbours are over {LEAP:,.0f} times closer "
         "than the next, as copies that differ by noise or rounding are. TwoNN, GRIDE and MLE then measure the noise, "
         "and are far too low; keep one row of each such group"
+    )
+
+
+def grouped(neighbours: Neighbours) -> str | None:
+    """Doubt distances that grow far more from one neighbour to the next than at all other places: rows come in groups.
+
+    In m dimensions j · log(R_(j+1) / R_j) has the mean 1 / m for every j.
+    """
+    distances = _valid(neighbours)
+    k = min(neighbours.k, 20, len(distances) // 4)
+    if k < 5:
+        return None
+    places = torch.arange(1, k, dtype=torch.float64, device=distances.device)
+    growth = (
+        sum(block[:, :k].log().diff(dim=1).sum(0) for block in distances.split(BLOCK))
+        / len(distances)
+        * places
+    )
+    largest, place = growth.max(0)
+    if not largest > GROUPED * growth.median():
+        return None
+    size = int(place) + 2  # the row itself, and its neighbours before the leap
+    times = math.exp(float(largest) / (size - 1))
+    return (
+        f"rows come in groups of {size}: the next neighbour beyond is typically {times:.2g} times farther. Estimators "
+        "mix distances within and between groups (MLE and TLE are then far too low); measure one row of each group"
     )
 
 

@@ -7,7 +7,7 @@ from annotated_types import Ge
 from torch import Tensor
 
 from intrinsic_clip.dimension import DimensionEstimate, registry
-from intrinsic_clip.dimension.doubts import near_duplicates, too_few_rows
+from intrinsic_clip.dimension.doubts import grouped, near_duplicates, too_few_rows
 from intrinsic_clip.probes.embeddings import Embeddings, Side
 from intrinsic_clip.probes.probe import Measured, Probe
 
@@ -71,10 +71,10 @@ class IntrinsicDimensionProbe(Probe):
                 f"id/…/{side}: {rows:,} rows are too few for such a dimension, so that estimates are lower bounds and "
                 "± is sampling noise only; measure more rows (max_samples=…, or a larger validation set)"
             )
-        if near_duplicates(neighbours) is not None:
+        if (near_duplicates(neighbours) or grouped(neighbours)) is not None:
             self.warn_once(
-                f"id/…/{side}: rows are near-duplicates of others, by copies that differ by rounding, so that TwoNN, "
-                "GRIDE and MLE are far too low; keep one of each in the validation set"
+                f"id/…/{side}: rows are near-duplicates or come in small groups, as copies or captions of one image "
+                "do, so that estimates are far too low; keep one of each in the validation set"
             )
 
     def _needed(self, name: str) -> int:
