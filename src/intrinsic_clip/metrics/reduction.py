@@ -51,7 +51,7 @@ class RetrievalByDimension:
         standard_error: binomial, √(p (1 − p) / n), `(*R, D, K)` each.
         full: recall of the whole representations by cosine, or of all canonical dimensions where the two widths
             differ, `(*R, K)` each.
-        n: rows that are queries and candidates; the larger number where that of distinct x and y differs.
+        n: rows that are queries and candidates; of x and y the larger number of distinct ones.
         chance: recall@1 by guessing.
 
     Example:
@@ -202,8 +202,7 @@ def retrieval_by_dimension(
         ridge: passed to `canonical_directions`.
         max_rows: if the measuring half has more rows, this many are drawn; time grows with their square.
         seed: seed of the draw, which all replicates share.
-        things: where rows repeat, the number of the thing that each row of x and of y shows, int64 `(n,)` each:
-            distinct things are then searched, any partner of a thing is right, and its rows are in one half.
+        things: where rows repeat, from `distinct_rows` of x and of y: any partner of a distinct row is then right.
 
     Returns:
         Recall and its standard error for each of the dims and ks, and recall of the whole representations.
@@ -236,8 +235,7 @@ def retrieval_by_dimension(
         )
     if not dims or min(dims) < 1 or max(dims) > min(widths):
         raise ValueError(f"dims must lie between 1 and {min(widths)}, got {list(dims)}")
-    fitted, measured, both = _halves(x.shape[-2], max_rows, seed, things)
-    fitted, measured = fitted.to(x.device), measured.to(x.device)
+    fitted, measured, both = _halves(x, max_rows, seed, things)
     queries = (len(measured), len(measured)) if both is None else (len(both.x), len(both.y))
     n = max(queries)
     if not ks or min(ks) < 1 or max(ks) > n:
@@ -319,15 +317,15 @@ def smallest_sufficient(
 
 
 def _halves(
-    n: int, max_rows: int, seed: int, things: tuple[Tensor, Tensor] | None
+    x: Tensor, max_rows: int, seed: int, things: tuple[Tensor, Tensor] | None
 ) -> tuple[Tensor, Tensor, Counterparts | None]:
     """Draw the rows to fit on and, at most `max_rows`, those to measure on, with the latter's right answers."""
     if things is None or counterparts_of(*things) is None:
-        order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
-        return order[: n // 2], order[n // 2 :][: max(1, max_rows)], None
+        order = torch.randperm(x.shape[-2], generator=torch.Generator().manual_seed(seed)).to(x.device)
+        return order[: len(order) // 2], order[len(order) // 2 :][: max(1, max_rows)], None
     fitted, measured = halves_of_things(*things, seed)
     measured = measured[: max(1, max_rows)]
-    return fitted, measured, counterparts_of(things[0][measured], things[1][measured])
+    return fitted.to(x.device), measured.to(x.device), counterparts_of(*(side[measured] for side in things))
 
 
 def _recall(x: Tensor, y: Tensor, ks: Sequence[int], both: Counterparts | None) -> Tensor:
