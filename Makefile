@@ -33,6 +33,7 @@ docs: .venv/installed
 benchmark: .venv/installed
 	$(BIN)/python benchmarks/training_speed.py
 	$(BIN)/python benchmarks/dimension_speed.py
+	$(BIN)/python benchmarks/busy_machine.py
 	$(BIN)/python benchmarks/pixels_speed.py
 
 # The wheel and the source distribution, in dist/.

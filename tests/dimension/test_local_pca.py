@@ -1,5 +1,7 @@
 """Test local PCA and its criteria against scikit-dimension, and degenerate spectra."""
 
+import warnings
+
 import numpy as np
 import pytest
 import skdim
@@ -8,7 +10,10 @@ import torch
 from helpers.manifolds import MANIFOLDS, gaussian, manifold
 from intrinsic_clip.dimension import criteria, local_pca, nearest_neighbours
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*encountered in divide:RuntimeWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*encountered in divide:RuntimeWarning"),
+    pytest.mark.filterwarnings("ignore:the points lie in:UserWarning"),
+]
 
 CRITERIA = ["FO", "Fan", "maxgap", "ratio", "participation_ratio", "Kaiser", "broken_stick"]
 OF_LOWER_RANK = [
@@ -151,3 +156,27 @@ def test_blocks_and_sharing_do_not_change_the_result() -> None:
 def test_wrong_arguments(options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         local_pca(gaussian(150, 2), **options)
+
+
+@pytest.mark.parametrize("criterion", ["FO", "ratio", "participation_ratio"])
+def test_a_rotation_out_of_empty_columns_changes_nothing(criterion: str) -> None:
+    turn = torch.linalg.qr(gaussian(16, 16, seed=3)).Q
+    flat = torch.nn.functional.pad(torch.cat([gaussian(300, 3), gaussian(300, 3) ** 2], 1), (0, 10)).float()
+    turned = (flat.double() @ turn).float()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for k in (40, None):
+            values = [float(local_pca(points, k, criterion).value) for points in (flat, turned)]
+            assert values[0] == pytest.approx(values[1], rel=1e-4)
+
+
+@pytest.mark.parametrize("criterion", ["Fan", "maxgap", "Kaiser", "broken_stick"])
+def test_criteria_that_count_columns_say_so_before_and_after_a_rotation(criterion: str) -> None:
+    turn = torch.linalg.qr(gaussian(16, 16, seed=3)).Q
+    flat = torch.nn.functional.pad(gaussian(300, 4), (0, 12)).float()
+    for points in (flat, (flat.double() @ turn).float()):
+        with pytest.warns(UserWarning, match="the points lie in 4 of 16 dimensions.* a rotation changes it"):
+            local_pca(points, 40, criterion)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        local_pca(gaussian(300, 4), 40, criterion)

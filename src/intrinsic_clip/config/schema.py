@@ -69,6 +69,7 @@ class MeasureConfig(BaseModel):
     ]  # names are checked before measuring: it takes PyTorch
     k: Annotated[int, Field(ge=2)]
     max_points: Annotated[int, Field(ge=200)]
+    subsample: Annotated[int, Field(ge=200)] | None
     seed: NonNegativeInt
     output_dir: Annotated[str, Field(min_length=1)]
     threads: PositiveInt | None

@@ -6,19 +6,22 @@ the proposal is certain. Rows where it is not are searched again with more digit
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from intrinsic_clip.dimension.row_workers import by_workers
 from intrinsic_clip.dimension.scaling import exponent_of
 
 SPARE = 6  # candidates beyond k: rounding must stay below the gap between the k-th and the last of them
 TIE = 1e-9  # relative: which of two points whose squared distances are this close is k-th does not matter
 CACHE_BYTES = 2**21  # of a core
+FEW = 32  # rows: matrix products with fewer are slow
 NEGLIGIBLE = 1e-130  # next to a largest component of 1: squared differences of such numbers would vanish
 
 
@@ -65,22 +68,24 @@ def _scaled(points: Tensor) -> _Scaled:
     return _Scaled(copy, 2.0**exponent)
 
 
-def search(points: Tensor, k: int, block_bytes: int) -> SearchResult:
+Report = Callable[[int, int], object]  # called with the rows that are done, and all rows
+
+
+def search(points: Tensor, k: int, block_bytes: int, report: Report | None = None) -> SearchResult:
     """Search the k nearest neighbours among the distinct rows of finite points `(n, d)`.
 
     Args:
         points: finite, of any floating-point type.
         k: neighbours per point, the point itself not counted.
-        block_bytes: about the most memory for one block of query rows.
+        block_bytes: about the most memory for the blocks of query rows worked on at a time.
+        report: called after every block.
     """
     scaled = _scaled(points)
     points = scaled.points
-    rows = torch.arange(len(points), device=points.device)
-    nearest = _nearest(points, k, block_bytes)
-    if nearest is None:
-        rows = _first_occurrences(points)
+    rows = _first_occurrences(points)  # first: a search that meets a duplicate late would have been in vain
+    if len(rows) < len(points):
         points = points[rows]
-        nearest = _nearest(points, k, block_bytes)
+    nearest = _nearest(points, k, block_bytes, report)
     if nearest is None:
         return SearchResult(rows, None, None, 0)
     distances, indices = nearest
@@ -109,7 +114,7 @@ def _hash(points: Tensor) -> Tensor:
     return ((words ^ (words >> 32)) * (weights[1] | 1)).sum(1)
 
 
-def _nearest(points: Tensor, k: int, block_bytes: int) -> tuple[Tensor, Tensor] | None:
+def _nearest(points: Tensor, k: int, block_bytes: int, report: Report | None) -> tuple[Tensor, Tensor] | None:
     """Return ascending distances and indices, `(n, k)`; None if two points coincide or there are no k others."""
     n = len(points)
     if n <= k:
@@ -117,17 +122,34 @@ def _nearest(points: Tensor, k: int, block_bytes: int) -> tuple[Tensor, Tensor] 
     distances = points.new_empty(n, k)
     indices = torch.empty(n, k, dtype=torch.int64, device=points.device)
     pending = torch.arange(n, device=points.device)
-    for method in _methods(points, k, block_bytes):
-        uncertain = []
-        for rows in pending.split(method.rows_per_block):
-            distances[rows], indices[rows], certain = method(rows)
-            if (distances[rows, 0] == 0).any():
+    workers = _workers(points, block_bytes)
+    for method in _methods(points, k, block_bytes // workers):
+        at_once = min(
+            method.rows_per_block, max(FEW, len(pending) // (4 * workers))
+        )  # a share for every worker
+        blocks = pending.split(at_once if workers > 1 else method.rows_per_block)
+        uncertain: list[Tensor] = [pending[:0]] * len(blocks)
+        for index, (nearest, others, certain) in by_workers(method, blocks, workers):
+            rows = blocks[index]
+            distances[rows], indices[rows] = nearest, others
+            if (nearest[:, 0] == 0).any():
                 return None
-            uncertain.append(rows[~certain])
+            uncertain[index] = rows[~certain]
+            if report is not None:
+                report(len(rows), n)
         pending = torch.cat(uncertain)
         if not len(pending):
             break
     return distances, indices
+
+
+def _workers(points: Tensor, block_bytes: int) -> int:
+    """Return how many threads search at a time: as many as PyTorch has, if memory for a block each is left."""
+    if points.device.type != "cpu":
+        return 1
+    smallest = 6 * FEW * len(points)
+    most = max(block_bytes, 12 * points.numel()) // max(1, smallest)  # the copies of the points take as much
+    return max(1, min(torch.get_num_threads(), most))
 
 
 class _Method(Protocol):
@@ -175,11 +197,22 @@ class _ByProducts:
         self.rows_per_block = max(1, block_bytes // ((dtype.itemsize + 2) * n))
         self.rows_in_cache = max(1, (CACHE_BYTES if on_cpu else block_bytes) // (16 * self.count * d))
         if on_cpu:
-            self.rows_per_block = min(self.rows_per_block, 1000)  # more gains nothing
-        self.scores = torch.empty(self.rows_per_block, n, dtype=dtype, device=points.device)
+            self.rows_per_block = max(FEW, min(self.rows_per_block, 1000))  # more gains nothing
+        self.buffers: SimpleQueue[Tensor] = SimpleQueue()  # one for each worker, since fresh memory is slow
 
     def __call__(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        scores = torch.mm(self.centred[rows] * -2, self.centred.T, out=self.scores[: len(rows)])
+        try:
+            buffer = self.buffers.get_nowait()
+        except Empty:
+            size = self.rows_per_block, len(self.points)
+            buffer = torch.empty(size, dtype=self.centred.dtype, device=rows.device)
+        try:
+            return self._search(rows, buffer[: len(rows)])
+        finally:
+            self.buffers.put(buffer)
+
+    def _search(self, rows: Tensor, buffer: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        scores = torch.mm(self.centred[rows] * -2, self.centred.T, out=buffer)
         scores.add_(self.addends)  # ‖a‖² is the same along a row
         scores[torch.arange(len(rows), device=rows.device), rows] = math.inf
         candidates = _smallest(scores, self.count)

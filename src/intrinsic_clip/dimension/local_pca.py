@@ -1,6 +1,7 @@
 """Local principal component analysis: of neighbourhoods, or of all points at once."""
 
 import math
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -18,6 +19,13 @@ from intrinsic_clip.dimension.registry import estimator
 
 Criterion = Literal["FO", "Fan", "maxgap", "ratio", "participation_ratio", "Kaiser", "broken_stick"]
 
+EMPTY = 1e-12  # share of the largest eigenvalue: what float32 leaves of a direction without variance
+COUNT_COLUMNS = (
+    "Fan",
+    "maxgap",
+    "Kaiser",
+    "broken_stick",
+)  # compare with directions that hold no variance too
 NO_COMPONENTS = "the eigenvalues are not finite"  # never so for finite points
 
 
@@ -106,6 +114,8 @@ def local_pca(
         return count[criterion](eigenvalues)
 
     neighbours = as_neighbours(points, 1 if k is None else k)
+    if criterion in COUNT_COLUMNS:
+        _warn_of_empty_directions(neighbours, criterion)
     if k is None:
         value = torch.full_like(neighbours.dims, math.nan, dtype=torch.float64)
         for distinct in distinct_points(neighbours):
@@ -133,6 +143,21 @@ def _eigenvalues(products: Tensor, terms: int) -> Tensor:
         eigenvalues = torch.linalg.eigvalsh(products).flip(-1)
     rounding = 8 * math.sqrt(terms) * torch.finfo(torch.float64).eps * eigenvalues[..., :1]
     return eigenvalues.where(eigenvalues > rounding, 0.0)
+
+
+def _warn_of_empty_directions(neighbours: Neighbours, criterion: str) -> None:
+    """Warn where a rotation would change the count: empty columns do not count, empty directions between them do."""
+    if not bool(neighbours.valid.any()) or not bool((neighbours.dims > 1).any()):
+        return
+    columns = neighbours.points.shape[-1]
+    first = next(distinct_points(neighbours)).points
+    rank = int(torch.linalg.matrix_rank(_products(first), hermitian=True, rtol=EMPTY))
+    if rank < min(columns, len(first) - 1):
+        warnings.warn(
+            f"the points lie in {rank} of {columns} dimensions, and criterion={criterion!r} counts by how many columns "
+            "there are beside these, so that a rotation changes it; FO, ratio and participation_ratio depend on none",
+            stacklevel=3,
+        )
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from intrinsic_clip.dimension.exact_search import search
+from intrinsic_clip.dimension.exact_search import Report, search
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,9 @@ class Neighbours:
 
 
 @torch.no_grad()
-def nearest_neighbours(points: Tensor, k: int, *, block_bytes: int = 2**28) -> Neighbours:
+def nearest_neighbours(
+    points: Tensor, k: int, *, block_bytes: int = 2**28, report: Report | None = None
+) -> Neighbours:
     """Find the k nearest other points of every point.
 
     A point that equals an earlier one is counted once, and a row with NaN or infinity not at all: neither is
@@ -59,8 +61,11 @@ def nearest_neighbours(points: Tensor, k: int, *, block_bytes: int = 2**28) -> N
     Args:
         points: `(*R, n, d)`, any floating-point type; each replicate is searched separately.
         k: neighbours per point, the point itself not counted.
-        block_bytes: about the most memory for one block of query rows. A float64 and a float32 copy of one
-            replicate and the result come on top, and one more float64 copy where float32 has too few digits.
+        block_bytes: about the most memory for the blocks of query rows worked on at a time. A float64 and a float32
+            copy of one replicate and the result come on top, and one more float64 copy where float32 has too few
+            digits.
+        report: called after every block with the number of rows that it held, and of all rows of its replicate; rows
+            that are searched again with more digits are reported again.
 
     Returns:
         Distances right to a relative 1e-9. A replicate with fewer than k + 1 distinct finite points has NaN
@@ -96,7 +101,7 @@ def nearest_neighbours(points: Tensor, k: int, *, block_bytes: int = 2**28) -> N
         for r, replicate in enumerate(flat):
             rows = replicate.isfinite().all(-1).nonzero().squeeze(-1)
             finite = replicate if len(rows) == n else replicate[rows]
-            result = search(finite, k, block_bytes)
+            result = search(finite, k, block_bytes, report)
             not_finite += n - len(rows)
             if result.dims != 1:  # in one column repetitions are usual and change nothing: the dimension is 1
                 repeated += len(rows) - len(result.rows)

@@ -7,10 +7,12 @@ NeurIPS 2025, section 2. Tensors have leading replicate axes R: independent trai
 outputs of encoders are widened: similarities, logits and τ are float32 under autocast too.
 """
 
+import torch
 from torch import Tensor
 
 from intrinsic_clip.loss import chunked
 from intrinsic_clip.loss.precision import widened, without_autocast
+from intrinsic_clip.metrics.temperatures import warn_of_temperature
 
 
 def info_nce(x: Tensor, y: Tensor, tau: Tensor, chunk: int | None = None) -> Tensor:
@@ -32,6 +34,13 @@ def info_nce(x: Tensor, y: Tensor, tau: Tensor, chunk: int | None = None) -> Ten
         [0.0, 0.744]
     """
     x, y, tau = widened(x), widened(y), widened(tau)
+    if (
+        tau.ndim == 0
+        and not tau.requires_grad
+        and tau.device.type == "cpu"
+        and not torch.compiler.is_compiling()
+    ):
+        warn_of_temperature(tau)  # elsewhere a look at the number would stall or break the training step
     with without_autocast(x.device):
         x = x / tau[..., None, None]  # τ divides n·d numbers here instead of n²
         if chunk is not None and chunk < x.shape[-2]:

@@ -4,6 +4,8 @@ import torch
 from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor, nn
 
+from intrinsic_clip.metrics.temperatures import warn_of_temperature
+
 
 class LearnedTemperature(nn.Module):
     """Learned temperature τ = exp(scale · s) + minimum, with a learned scalar s per replicate.
@@ -53,6 +55,7 @@ class FixedTemperature(nn.Module):
 
     def __init__(self, tau: PositiveFloat = 0.1, replicates: tuple[int, ...] = ()) -> None:
         super().__init__()
+        warn_of_temperature(tau)
         self.register_buffer("value", torch.full(replicates, float(tau)))
 
     def forward(self) -> Tensor:

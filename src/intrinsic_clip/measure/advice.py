@@ -30,7 +30,7 @@ def _from_retrieval(measurement: Mapping[str, Any], bases: list[str]) -> dict[st
     width, n = curve["at"][-1], curve["n"]
     full = plus_minus(curve["full"], curve["full_standard_error"])
     advice = {"dims": curve["sufficient"], "of": width, "basis": bases[0]}
-    if curve["full"] - 3 * curve["full_standard_error"] <= 1 / n:
+    if curve["full"] - 3 * curve["full_standard_error"] <= curve["chance"]:
         text = (
             f"the pairs are matched no better than by guessing (recall@1 {full} among {n:,}), so retrieval does "
             f"not show how many dimensions are needed; {_along_canonical(measurement)}{_intrinsic(measurement)}"
@@ -59,7 +59,7 @@ def _along_canonical(measurement: Mapping[str, Any]) -> str:
     """Describe what a linear map of each modality would retrieve beyond cosines; empty if little."""
     curve = measurement["curves"]["retrieval/canonical"]
     full = curve["value"][-1]
-    if full <= 10 / curve["n"]:
+    if full <= 10 * curve["chance"]:
         return ""
     enough = next(m for m, recall in zip(curve["at"], curve["value"], strict=True) if recall >= 0.99 * full)
     return (

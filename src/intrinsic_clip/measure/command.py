@@ -1,23 +1,18 @@
 """Run the verb `measure`: check the config, load embeddings, measure them, write and print the numbers."""
 
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from os import W_OK, access
 from pathlib import Path
-from threading import Event, Thread
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from omegaconf import DictConfig
 
 from intrinsic_clip import config
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.measure import loading
+from intrinsic_clip.measure.progress import Progress
 from intrinsic_clip.reports.measurement_printout import PAGE, PICTURE, RESULTS, printout
 from intrinsic_clip.runs import atomic, results, versions
-
-if TYPE_CHECKING:  # PyTorch takes seconds to import, and a finished measurement does without
-    from intrinsic_clip.measure.measurements import Stage
 
 
 def measure(cfg: DictConfig) -> dict[str, Any]:
@@ -57,44 +52,19 @@ def _load_and_measure(cfg: DictConfig, settings: Mapping[str, Any]) -> dict[str,
     if settings["threads"] is not None:
         torch.set_num_threads(settings["threads"])
     embeddings = loading.load(cfg, settings)
+    loading.subsample(embeddings, settings["subsample"], settings["seed"])
+    progress = Progress() if settings["progress"] else None
     numbers = measure_embeddings(
         **embeddings.sides,
         estimators=settings["estimators"],
         k=settings["k"],
         max_points=settings["max_points"],
         seed=settings["seed"],
-        watch=_with_progress if settings["progress"] else iter,
+        watch=iter if progress is None else progress.watch,
+        report=None if progress is None else progress.report,
     )
     numbers["notes"] = [*embeddings.notes, *numbers["notes"]]
     return {"status": "completed", "config": settings, "versions": versions.versions(), **numbers}
-
-
-def _with_progress(stages: Sequence["Stage"]) -> Iterator["Stage"]:
-    """Yield the stages beside a progress bar that names the one at work."""
-    from tqdm import tqdm
-
-    width = max(len(name) for name, _ in stages)
-    with tqdm(stages, unit="stage", dynamic_ncols=True, file=sys.stderr) as bar, _ticking(bar.refresh):
-        for name, work in bar:
-            bar.set_description_str(name.ljust(width))
-            yield name, work
-
-
-@contextmanager
-def _ticking(refresh: Callable[[], object]) -> Iterator[None]:
-    """Refresh every second on a terminal, since a stage can take minutes and a frozen clock looks like a crash."""
-    done = Event()
-
-    def tick() -> None:
-        while not done.wait(1):
-            refresh()
-
-    if sys.stderr.isatty():
-        Thread(target=tick, daemon=True).start()
-    try:
-        yield
-    finally:
-        done.set()
 
 
 def _check_estimators(names: Sequence[str]) -> None:

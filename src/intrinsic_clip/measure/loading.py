@@ -40,6 +40,8 @@ def folder_of(settings: Mapping[str, Any]) -> Path:
         ConfigError: a file or a run does not exist.
     """
     content = {key: value for key, value in settings.items() if key not in NOT_CONTENT}
+    if settings.get("subsample") is None:  # measurements from before there was this setting stay valid
+        content.pop("subsample", None)
     for key in FILES:
         if settings[key] is not None:
             content[key] = [Path(settings[key]).suffix, file_digest(key, Path(settings[key]))]
@@ -148,7 +150,10 @@ def _check_rows(embeddings: LoadedEmbeddings) -> None:
     counts = {name: len(rows) for name, rows in embeddings.sides.items()}
     if len(set(counts.values())) > 1:
         listed = ", ".join(f"{name} has {count:,} rows" for name, count in counts.items())
-        raise ConfigError(f"{listed}; row i of each must belong together")
+        sides = embeddings.sides.items()
+        turned = [name for name, rows in sides if {rows.shape[1]} == set(counts.values()) - {len(rows)}]
+        hint = f"; is {turned[0]} transposed?" if turned else ""
+        raise ConfigError(f"{listed}; row i of each must belong together{hint}")
 
 
 def _drop_or_refuse(embeddings: LoadedEmbeddings, nan: str) -> None:
@@ -175,3 +180,15 @@ def _check_size(embeddings: LoadedEmbeddings, k: int) -> None:
     n = len(embeddings.sides["x"])
     if n < k + 1:
         raise ConfigError(f"{n:,} rows are too few for k={k} neighbours; there must be at least {k + 1}")
+
+
+def subsample(embeddings: LoadedEmbeddings, rows: int | None, seed: int) -> None:
+    """Keep that many rows, drawn at random and with their partners, in their order; None keeps all."""
+    import torch
+
+    n = len(embeddings.sides["x"])
+    if rows is None or rows >= n:
+        return
+    chosen = torch.randperm(n, generator=torch.Generator().manual_seed(seed))[:rows].sort().values
+    embeddings.sides = {name: side[chosen] for name, side in embeddings.sides.items()}
+    embeddings.notes.append(f"subsample={rows}: {rows:,} of {n:,} rows are measured, drawn with seed={seed}")

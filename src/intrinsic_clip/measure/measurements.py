@@ -24,12 +24,15 @@ from intrinsic_clip.dimension import (
     sample_size_curve,
     spectrum,
 )
+from intrinsic_clip.dimension.doubts import doubted_distances, too_few_rows
+from intrinsic_clip.measure import doubts
 from intrinsic_clip.measure.advice import advise
 from intrinsic_clip.measure.pairs import pair_stages
 from intrinsic_clip.measure.record import Record, numbers
 from intrinsic_clip.runs.vocabulary import estimator_title
 
 SHARES = (0.9, 0.95, 0.99)  # of the variance
+DUPLICATES = r"\d+ of \d+ points are exact duplicates of others and were counted once$"
 Stage = tuple[str, Callable[[], object]]  # the label shown while the stage runs, and its work
 
 
@@ -43,6 +46,7 @@ def measure_embeddings(
     max_points: int = 10_000,
     seed: int = 0,
     watch: Callable[[Sequence[Stage]], Iterable[Stage]] = iter,
+    report: Callable[[int, int], object] | None = None,
 ) -> dict[str, Any]:
     """Measure embeddings: intrinsic dimension, spectrum and, for pairs, alignment and retrieval.
 
@@ -55,6 +59,7 @@ def measure_embeddings(
         max_points: sample size for estimators that are too expensive for all rows; x, y and z share the sample.
         seed: seed of the sample and of the choice of held-out pairs.
         watch: wraps the sequence of stages, to show progress.
+        report: called during a search for neighbours, with the rows that have just been done and all rows.
 
     Returns:
         Plain numbers, lists and strings, None for a number that does not exist:
@@ -65,15 +70,22 @@ def measure_embeddings(
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))
     record = Record(len(x), {name: rows.shape[1] for name, rows in sides.items()})
     stages: list[Stage] = []
+    modalities: list[Modality] = []
     for name, rows in sides.items():
         sample = rows if max_points >= len(rows) else rows[order[:max_points]]
-        stages += Modality(record, name, rows, sample, k, seed).stages(estimators)
+        modalities.append(Modality(record, name, rows, sample, k, seed, report))
+        stages += modalities[-1].stages(estimators)
+        record.notes += doubts.said(name, doubts.doubted_array(rows))
     if y is not None:
         stages += pair_stages(record, x, y, order, max_points, seed)
+        record.notes += doubts.said("pairs", doubts.doubted_pair(x, y))
     for label, work in watch(stages):
         started = time.perf_counter()
         record.notes += _run(label.partition(":")[0], work)
         record.seconds[label] = time.perf_counter() - started
+    for modality in modalities:
+        record.notes += doubts.said(modality.side, modality.doubts())
+    record.notes += doubts.said("pairs", [doubts.not_paired(record.curves, len(x))])
     record.notes = list(dict.fromkeys(record.notes))
     measurement = record.as_dict()
     return measurement | {"advice": advise(measurement)}
@@ -90,6 +102,7 @@ class Modality:
         sample: rows for the expensive estimators; the same tensor as `rows` where all of them serve.
         k: neighbours of mle, mada and tle.
         seed: of the subsets that the curve over sample sizes draws.
+        report: called during a search.
     """
 
     record: Record
@@ -98,6 +111,7 @@ class Modality:
     sample: Tensor
     k: int
     seed: int
+    report: Callable[[int, int], object] | None = None
 
     def stages(self, estimators: Sequence[str]) -> list[Stage]:
         """Return the stages that measure this modality."""
@@ -117,12 +131,27 @@ class Modality:
     @cached_property
     def neighbours(self) -> Neighbours:
         """Nearest neighbours among all rows."""
-        return self.neighbours_in_sample if self.sample is self.rows else _search(self.rows, self.k)
+        return self.neighbours_in_sample if self.sample is self.rows else self._search(self.rows, self.k)
 
     @cached_property
     def neighbours_in_sample(self) -> Neighbours:
         """Nearest neighbours in the sample, as many as any estimator uses."""
-        return _search(self.sample, max(registry.WIDE, self.k))
+        with warnings.catch_warnings():
+            if "neighbours" in vars(self):  # the search among all rows has told of them
+                warnings.filterwarnings("ignore", DUPLICATES)
+            return self._search(self.sample, max(registry.WIDE, self.k))
+
+    def _search(self, rows: Tensor, k: int) -> Neighbours:
+        """Search the k nearest neighbours, or as many as there are where duplicates leave fewer."""
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            neighbours = nearest_neighbours(rows, min(k, len(rows) - 1), report=self.report)
+        if neighbours.reason is not None:
+            distinct = len(torch.unique(rows, dim=0))
+            return nearest_neighbours(rows, max(2, min(k, distinct - 1)))  # warns of the duplicates too
+        for warning in caught:
+            warnings.warn(warning.message, stacklevel=2)
+        return neighbours
 
     def estimate(self, name: str) -> None:
         """Record the intrinsic dimension by one estimator."""
@@ -133,6 +162,24 @@ class Modality:
             nan = torch.tensor(math.nan)
             estimate = DimensionEstimate(nan, nan, None, neighbours.n, neighbours.k, str(error))
         self.record.add_estimate(f"id/{name}", self.side, estimate)
+
+    def doubts(self) -> list[str | None]:
+        """Return why numbers that look right may not be, once all stages are done."""
+        neighbours = vars(self).get("neighbours", self.neighbours_in_sample)
+        rows = self.rows if "neighbours" in vars(self) else self.sample
+        distinct = {True: self._distinct("neighbours"), False: self._distinct("neighbours_in_sample")}
+        estimates = {}
+        for row in self.record.estimates:
+            kind, _, name = row["name"].partition("/")
+            near = row["k"] is not None and row["k"] <= self.k
+            if kind == "id" and row["side"] == self.side and row["value"] is not None and near:
+                n = distinct[registry.runs_on_all_rows(name)]
+                estimates[estimator_title(name)] = (row["value"], n, row["k"])
+        return [doubted_distances(rows, neighbours), too_few_rows(estimates)]
+
+    def _distinct(self, which: str) -> int:
+        """Return the number of rows that a search has compared; 1 if there was no such search."""
+        return int(vars(self)[which].valid.sum()) if which in vars(self) else 1
 
     def measure_spectrum(self) -> None:
         """Record linear dimensions, and the share of the variance along each principal component."""
@@ -150,7 +197,9 @@ class Modality:
         """Record the intrinsic dimension as a function of scale and of sample size."""
         self.record.add_curve(f"scale/{self.side}", gride_scales(self.neighbours_in_sample))
         smallest = max(100, 2 * self.k)
-        sizes = sample_size_curve(self.sample, mle, k=self.k, min_size=smallest, seed=self.seed)
+        with warnings.catch_warnings():  # the search among all rows has told of them
+            warnings.filterwarnings("ignore", DUPLICATES)
+            sizes = sample_size_curve(self.sample, mle, k=self.k, min_size=smallest, seed=self.seed)
         self.record.add_curve(f"sample_size/{self.side}", sizes)
 
 
@@ -160,14 +209,3 @@ def _run(side: str, work: Callable[[], object]) -> list[str]:
         warnings.simplefilter("always")
         work()
     return [f"{side}: {warning.message}" for warning in caught if issubclass(warning.category, UserWarning)]
-
-
-def _search(rows: Tensor, k: int) -> Neighbours:
-    """Search the k nearest neighbours, or as many as there are where duplicates leave fewer."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        neighbours = nearest_neighbours(rows, min(k, len(rows) - 1))
-    if neighbours.reason is None and bool(neighbours.valid.all()):
-        return neighbours
-    distinct = len(torch.unique(rows, dim=0))
-    return nearest_neighbours(rows, max(2, min(k, distinct - 1)))  # again, to warn of the duplicates too

@@ -19,6 +19,7 @@ from intrinsic_clip.metrics import (
     uniformity,
 )
 from intrinsic_clip.metrics.alignment import directions
+from intrinsic_clip.metrics.counterparts import counterparts_of, distinct_rows
 
 RECALLS = (1, 5, 10)
 FITTED = 20_000  # pairs, at most, that directions are fitted on
@@ -67,16 +68,22 @@ def _measure_uniformity(record: Record, x: Tensor, y: Tensor, chosen: Tensor) ->
 
 
 def _measure_retrieval(record: Record, x: Tensor, y: Tensor) -> None:
-    """Record recall by cosine with all dimensions, each row searched for among all n."""
+    """Record recall by cosine with all dimensions, each distinct row searched for among all of them."""
     n = len(x)
-    ranks = partner_ranks(directions(x), directions(y))
-    record.metrics["retrieval/candidates"] = n
+    both = counterparts_of(distinct_rows(x), distinct_rows(y))
+    ranks = partner_ranks(directions(x), directions(y), both)
+    distinct = (n, n) if both is None else (len(both.x), len(both.y))
+    record.metrics["retrieval/candidates"] = max(distinct)
+    record.retrieval = {"x": distinct[0], "y": distinct[1], "chance": 1 / n if both is None else both.chance}
+    if both is not None:
+        record.notes.append(f"pairs: {both.describe()}")
     for k in RECALLS:
         matching = top_matching(ranks, min(k, n))
         for way in WAYS:
             share = float(getattr(matching, way))
+            queries = getattr(ranks, way).greater.shape[-1]
             record.metrics[f"retrieval/top_{k}/{way}"] = share
-            record.metrics[f"retrieval_standard_error/top_{k}/{way}"] = _binomial(share, n)
+            record.metrics[f"retrieval_standard_error/top_{k}/{way}"] = _binomial(share, queries)
 
 
 def _measure_by_dimension(
@@ -85,7 +92,9 @@ def _measure_by_dimension(
     """Record recall@1 along the leading directions alone, mean of both ways, and how many are enough."""
     dims = steps(min(x.shape[1], y.shape[1]))
     chosen = order[: 2 * FITTED]  # directions are fitted on one half
-    retrieval = retrieval_by_dimension(x[chosen], y[chosen], dims, basis, max_rows=HELD_OUT, seed=seed)
+    x, y = x[chosen], y[chosen]
+    things = (distinct_rows(x), distinct_rows(y))
+    retrieval = retrieval_by_dimension(x, y, dims, basis, max_rows=HELD_OUT, seed=seed, things=things)
     enough = smallest_sufficient(retrieval, KEPT)
     sufficient = int(enough.dims) if int(enough.dims) > 0 else None
     record.metrics[f"sufficient_dimension/{basis}"] = sufficient
@@ -96,6 +105,7 @@ def _measure_by_dimension(
         "standard_error": torch.stack(tuple(retrieval.standard_error)).mean(0)[:, 0].tolist(),
         **{way: getattr(retrieval.recall, way)[:, 0].tolist() for way in WAYS},
         "n": retrieval.n,
+        "chance": retrieval.chance,
         "full": float(enough.full),
         "full_standard_error": _binomial(float(enough.full), retrieval.n),
         "sufficient": sufficient,

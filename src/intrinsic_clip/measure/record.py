@@ -20,6 +20,7 @@ class Record:
         metrics: a number by name (`id/mle/x`, `retrieval/top_1/x_to_y`, …); None where it does not exist.
         estimates: a row for each estimator and modality, with its standard error, n, k and the reason for a None.
         curves: columns by name of the curve (`spectrum/x`, `scale/x`, `sample_size/x`, `retrieval/canonical`, …).
+        retrieval: distinct rows of x and of y that are searched, and recall@1 by guessing; empty without pairs.
         notes: warnings of the stages, a sentence each.
         seconds: duration by stage.
     """
@@ -29,6 +30,7 @@ class Record:
     metrics: dict[str, float | None] = field(default_factory=dict)
     estimates: list[dict[str, Any]] = field(default_factory=list)
     curves: dict[str, dict[str, Any]] = field(default_factory=dict)
+    retrieval: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
 

@@ -5,6 +5,7 @@ Some measure how well two representations match, row by row, others how good one
 
 from intrinsic_clip.metrics.alignment import PairSimilarities, alignment, modality_gap, pair_similarities
 from intrinsic_clip.metrics.classification import knn_accuracy, linear_accuracy, zero_shot_accuracy
+from intrinsic_clip.metrics.counterparts import Counterparts, counterparts
 from intrinsic_clip.metrics.information import InformationBound, infonce_bound
 from intrinsic_clip.metrics.matching import (
     Matching,
@@ -30,6 +31,7 @@ from intrinsic_clip.metrics.uniformity import uniformity
 
 __all__ = [
     "CanonicalDirections",
+    "Counterparts",
     "InformationBound",
     "Matching",
     "PairSimilarities",
@@ -39,6 +41,7 @@ __all__ = [
     "SufficientDimension",
     "alignment",
     "canonical_directions",
+    "counterparts",
     "infonce_bound",
     "kernel_recovery",
     "knn_accuracy",

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from intrinsic_clip.metrics.alignment import check_pairs
 from intrinsic_clip.metrics.row_blocks import row_blocks
+from intrinsic_clip.metrics.temperatures import HIGHEST, warn_of_temperature
 
 VANISHING = -80.0  # exp of less is negligible next to 1, and takes processors fifty times as long
 
@@ -59,6 +60,8 @@ def infonce_bound(x: Tensor, y: Tensor, tau: Tensor | float) -> InformationBound
         raise ValueError(f"tau must be a number or {tuple(replicates)}, got shape {tuple(tau.shape)}")
     if bool((tau <= 0).any()):
         raise ValueError(f"the temperature must be positive, got {tau.min().item():g}")
+    if bool((tau > HIGHEST).any()):
+        warn_of_temperature(tau)
     flat = math.prod(replicates)
     pairs = zip(
         x.reshape(flat, n, d), y.reshape(flat, n, d), tau.expand(replicates).reshape(flat), strict=True

@@ -3,6 +3,9 @@
 The functions compare S = x yᵀ, inner products of the representations as given: the caller decides how to
 normalise. Scores that differ by less than the rounding of S count as equal, and equal scores share the credit, as
 if the order among them were drawn at random. A representation collapsed to a point thus scores like guessing.
+
+Row i is the right answer to row i alone, unless `Counterparts` say that rows repeat, as with five captions per image.
+Distinct rows are then the queries and the candidates, and any right answer counts: the protocol of published recalls.
 """
 
 import math
@@ -12,6 +15,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.metrics.alignment import check_pairs
+from intrinsic_clip.metrics.counterparts import Counterparts
 from intrinsic_clip.metrics.row_blocks import row_blocks
 
 
@@ -33,11 +37,12 @@ class Matching(NamedTuple):
 
 
 class Ranks(NamedTuple):
-    """The place of every row's partner among all candidates, `(*R, n)` int64.
+    """The place of every query's best right answer among all candidates, `(*R, n)` int64.
 
     Attributes:
         greater: candidates that score higher than the partner.
         ties: candidates that score the same, the partner included; 0 where scores are not finite.
+        right: how many of the ties are right; None: one, the partner.
 
     Example:
         >>> import torch
@@ -49,6 +54,7 @@ class Ranks(NamedTuple):
 
     greater: Tensor
     ties: Tensor
+    right: Tensor | None = None
 
 
 class PartnerRanks(NamedTuple):
@@ -67,11 +73,15 @@ class PartnerRanks(NamedTuple):
 
 
 @torch.no_grad()
-def partner_ranks(x: Tensor, y: Tensor) -> PartnerRanks:
+def partner_ranks(x: Tensor, y: Tensor, counterparts: Counterparts | None = None) -> PartnerRanks:
     """Rank every true partner among all candidates, once for every k of `top_matching`.
 
     Args:
         x, y: representations, `(*R, n, d)`; row i of x and row i of y are a pair.
+        counterparts: the right answers where rows repeat, from `counterparts(…)`; None: row i for row i.
+
+    Returns:
+        Ranks `(*R, n)`; with counterparts `(*R, m_x)` and `(*R, m_y)`, of the distinct rows among the distinct rows.
 
     Raises:
         ValueError: x and y differ in shape or hold no row.
@@ -86,20 +96,49 @@ def partner_ranks(x: Tensor, y: Tensor) -> PartnerRanks:
         ([0, 0], [1, 0])
     """
     check_pairs(x, y)
+    if counterparts is not None:
+        return _ranks_among_distinct(x, y, counterparts.to(x.device))
     *replicates, n, d = x.shape
     flat = math.prod(replicates)
     counts = torch.zeros(4, flat, n, dtype=torch.int64, device=x.device)
     for r, (x_r, y_r) in enumerate(zip(x.reshape(flat, n, d), y.reshape(flat, n, d), strict=True)):
-        _count(x_r.double(), y_r.double(), *counts[:, r].unbind())
+        x_r, y_r = x_r.double(), y_r.double()
+        partner = (x_r * y_r).sum(-1)
+        around = _resolution(x_r, y_r), _resolution(y_r, x_r)
+        _count(x_r, y_r, (partner, partner), around, *counts[:, r].unbind())
     greater_x, ties_x, greater_y, ties_y = counts.reshape(4, *replicates, n)
     return PartnerRanks(Ranks(greater_x, ties_x), Ranks(greater_y, ties_y))
+
+
+def _ranks_among_distinct(x: Tensor, y: Tensor, both: Counterparts) -> PartnerRanks:
+    """Rank the best right answer of each distinct row among the distinct rows of the other modality."""
+    *replicates, _, d = x.shape
+    flat, m_x, m_y = math.prod(replicates), len(both.x), len(both.y)
+    x, y = x[..., both.x, :].reshape(flat, m_x, d), y[..., both.y, :].reshape(flat, m_y, d)
+    counts_x, counts_y = (torch.zeros(3, flat, m, dtype=torch.int64, device=x.device) for m in (m_x, m_y))
+    for r, (x_r, y_r) in enumerate(zip(x.double(), y.double(), strict=True)):
+        scores = (x_r[both.of_x] * y_r[both.of_y]).sum(-1)
+        around = _resolution(x_r, y_r), _resolution(y_r, x_r)
+        best = tuple(
+            scores.new_full((m,), -math.inf).scatter_reduce(0, of, scores, "amax")
+            for m, of in ((m_x, both.of_x), (m_y, both.of_y))
+        )
+        _count(x_r, y_r, (best[0], best[1]), around, *counts_x[:2, r].unbind(), *counts_y[:2, r].unbind())
+        for counts, of, top, near in zip(
+            (counts_x, counts_y), (both.of_x, both.of_y), best, around, strict=True
+        ):
+            counts[2, r] = of.bincount((scores >= (top - near)[of]).double(), minlength=len(top)).long()
+    x_to_y, y_to_x = (
+        Ranks(*counts.reshape(3, *replicates, counts.shape[-1]).unbind()) for counts in (counts_x, counts_y)
+    )
+    return PartnerRanks(x_to_y, y_to_x)
 
 
 def top_matching(ranks: PartnerRanks, k: int) -> Matching:
     """Return the share of rows whose true partner is among the k best, expected over the order of ties.
 
     Raises:
-        ValueError: k is not in 1 … n.
+        ValueError: k is not in 1 … n, the larger number of rows where that of x and y differs.
 
     Example:
         >>> import torch
@@ -111,7 +150,7 @@ def top_matching(ranks: PartnerRanks, k: int) -> Matching:
         >>> [round(float(top_matching(ranks, k).x_to_y), 1) for k in (1, 10, 200)]
         [0.3, 0.8, 1.0]
     """
-    n = ranks.x_to_y.greater.shape[-1]
+    n = max(direction.greater.shape[-1] for direction in ranks)
     if not 1 <= k <= n:
         raise ValueError(f"k must lie between 1 and the {n} rows, got {k}")
     x_to_y, y_to_x = (_expected_share(direction, k) for direction in ranks)
@@ -183,13 +222,31 @@ def label_matching(x: Tensor, y: Tensor, labels: Tensor) -> Matching:
 
 
 def _median_place(ranks: Ranks) -> Tensor:
-    places = ranks.greater + (ranks.ties + 1) / 2
+    places = ranks.greater + (ranks.ties + 1) / (2 if ranks.right is None else ranks.right + 1)
     return places.double().where(ranks.ties > 0, math.nan).quantile(0.5, dim=-1)
 
 
 def _expected_share(ranks: Ranks, k: int) -> Tensor:
     places_left = (k - ranks.greater).double()
-    return (places_left / ranks.ties).clamp(0, 1).where(ranks.ties > 0, math.nan).mean(-1)
+    if ranks.right is None:
+        shares = (places_left / ranks.ties).clamp(0, 1)
+    else:
+        shares = _at_least_one(places_left, ranks.ties.double(), ranks.right.double())
+    return shares.where(ranks.ties > 0, math.nan).mean(-1)
+
+
+def _at_least_one(places: Tensor, ties: Tensor, right: Tensor) -> Tensor:
+    """Return the probability that one of `right` among `ties` is in the first `places` of a random order."""
+    drawn = places.clamp(0).minimum(ties)
+    wrong = ties - right
+    log_missed = (
+        torch.lgamma(wrong + 1)
+        - torch.lgamma((wrong - drawn).clamp(0) + 1)
+        - torch.lgamma(ties + 1)
+        + torch.lgamma(ties - drawn + 1)
+    )
+    shares = torch.where(right == 1, drawn / ties, 1 - log_missed.exp())  # of one exactly, without rounding
+    return torch.where(drawn > wrong, 1.0, shares)
 
 
 def _resolution(queries: Tensor, keys: Tensor) -> Tensor:
@@ -204,13 +261,25 @@ def _resolution(queries: Tensor, keys: Tensor) -> Tensor:
 
 
 def _count(
-    x: Tensor, y: Tensor, greater_x: Tensor, ties_x: Tensor, greater_y: Tensor, ties_y: Tensor
+    x: Tensor,
+    y: Tensor,
+    best: tuple[Tensor, Tensor],
+    around: tuple[Tensor, Tensor],
+    greater_x: Tensor,
+    ties_x: Tensor,
+    greater_y: Tensor,
+    ties_y: Tensor,
 ) -> None:
-    """Fill in the ranks of one replicate, `(n,)` each, with every score computed once for both directions."""
-    partner = (x * y).sum(-1)
-    around_x, around_y = _resolution(x, y), _resolution(y, x)
+    """Fill in the ranks of one replicate, with every score computed once for both directions.
+
+    Args:
+        x, y: rows of both modalities, which are queries and candidates.
+        best: the score of the best right answer of each row of x and of y.
+        around: the rounding of the scores of each row of x and of y.
+        greater_x, ties_x, greater_y, ties_y: counts to fill in, a number for each row.
+    """
     above_x, below_x, above_y, below_y = (
-        bound for around in (around_x, around_y) for bound in (partner + around, partner - around)
+        bound for top, near in zip(best, around, strict=True) for bound in (top + near, top - near)
     )
     for rows in row_blocks(len(x), len(y), x.device):
         scores = x[rows] @ y.T

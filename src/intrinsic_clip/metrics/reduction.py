@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.metrics.alignment import directions
+from intrinsic_clip.metrics.counterparts import Counterparts, counterparts_of, halves_of_things
 from intrinsic_clip.metrics.matching import Matching, partner_ranks, top_matching
 
 
@@ -50,7 +51,8 @@ class RetrievalByDimension:
         standard_error: binomial, √(p (1 − p) / n), `(*R, D, K)` each.
         full: recall of the whole representations by cosine, or of all canonical dimensions where the two widths
             differ, `(*R, K)` each.
-        n: rows that are queries and candidates.
+        n: rows that are queries and candidates; of x and y the larger number of distinct ones.
+        chance: recall@1 by guessing.
 
     Example:
         >>> import torch
@@ -69,6 +71,7 @@ class RetrievalByDimension:
     standard_error: Matching
     full: Matching
     n: int
+    chance: float = math.nan
 
 
 class SufficientDimension(NamedTuple):
@@ -177,6 +180,7 @@ def retrieval_by_dimension(
     ridge: float = 1e-3,
     max_rows: int = 5000,
     seed: int = 0,
+    things: tuple[Tensor, Tensor] | None = None,
 ) -> RetrievalByDimension:
     """Measure recall at k by cosine, in both directions, with only the leading dimensions of a basis kept.
 
@@ -198,6 +202,7 @@ def retrieval_by_dimension(
         ridge: passed to `canonical_directions`.
         max_rows: if the measuring half has more rows, this many are drawn; time grows with their square.
         seed: seed of the draw, which all replicates share.
+        things: where rows repeat, from `distinct_rows` of x and of y: any partner of a distinct row is then right.
 
     Returns:
         Recall and its standard error for each of the dims and ks, and recall of the whole representations.
@@ -230,8 +235,9 @@ def retrieval_by_dimension(
         )
     if not dims or min(dims) < 1 or max(dims) > min(widths):
         raise ValueError(f"dims must lie between 1 and {min(widths)}, got {list(dims)}")
-    fitted, measured = _halves(x.shape[-2], max_rows, seed, x.device)
-    n = len(measured)
+    fitted, measured, both = _halves(x, max_rows, seed, things)
+    queries = (len(measured), len(measured)) if both is None else (len(both.x), len(both.y))
+    n = max(queries)
     if not ks or min(ks) < 1 or max(ks) > n:
         raise ValueError(f"ks must lie between 1 and the {n} rows recall is measured on, got {list(ks)}")
 
@@ -253,17 +259,18 @@ def retrieval_by_dimension(
                 (whole[1] - canonical.mean_y) @ canonical.y * weights,
             )
         for place, m in enumerate(dims):
-            curves[:, r, place] = _recall(turned[0][:, :m], turned[1][:, :m], ks)
-        curves[:, r, -1] = _recall(*(whole if alike else turned), ks)
+            curves[:, r, place] = _recall(turned[0][:, :m], turned[1][:, :m], ks, both)
+        curves[:, r, -1] = _recall(*(whole if alike else turned), ks, both)
     x_to_y, y_to_x = curves.reshape(2, *x.shape[:-2], len(dims) + 1, len(ks))
     recall = Matching(x_to_y[..., :-1, :], y_to_x[..., :-1, :])
     return RetrievalByDimension(
         dims=tuple(dims),
         ks=tuple(ks),
         recall=recall,
-        standard_error=Matching(*((share * (1 - share) / n).sqrt() for share in recall)),
+        standard_error=Matching(*((p * (1 - p) / m).sqrt() for p, m in zip(recall, queries, strict=True))),
         full=Matching(x_to_y[..., -1, :], y_to_x[..., -1, :]),
         n=n,
+        chance=1 / n if both is None else both.chance,
     )
 
 
@@ -309,15 +316,21 @@ def smallest_sufficient(
     return SufficientDimension(dims[first].where(exists, -1), at_first.where(exists, math.nan), full)
 
 
-def _halves(n: int, max_rows: int, seed: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Draw the rows to fit on and, at most `max_rows`, those to measure on."""
-    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed)).to(device)
-    return order[: n // 2], order[n // 2 :][: max(1, max_rows)]
+def _halves(
+    x: Tensor, max_rows: int, seed: int, things: tuple[Tensor, Tensor] | None
+) -> tuple[Tensor, Tensor, Counterparts | None]:
+    """Draw the rows to fit on and, at most `max_rows`, those to measure on, with the latter's right answers."""
+    if things is None or counterparts_of(*things) is None:
+        order = torch.randperm(x.shape[-2], generator=torch.Generator().manual_seed(seed)).to(x.device)
+        return order[: len(order) // 2], order[len(order) // 2 :][: max(1, max_rows)], None
+    fitted, measured = halves_of_things(*things, seed)
+    measured = measured[: max(1, max_rows)]
+    return fitted.to(x.device), measured.to(x.device), counterparts_of(*(side[measured] for side in things))
 
 
-def _recall(x: Tensor, y: Tensor, ks: Sequence[int]) -> Tensor:
+def _recall(x: Tensor, y: Tensor, ks: Sequence[int], both: Counterparts | None) -> Tensor:
     """Return the recall of one replicate by cosine, `(2, K)`."""
-    ranks = partner_ranks(directions(x), directions(y))
+    ranks = partner_ranks(directions(x), directions(y), both)
     return torch.stack([torch.stack(tuple(top_matching(ranks, k))) for k in ks], -1)
 
 

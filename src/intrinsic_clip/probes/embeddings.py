@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from intrinsic_clip.data.paired import Pairs, Split
 from intrinsic_clip.dimension import Neighbours, nearest_neighbours
+from intrinsic_clip.metrics.counterparts import Counterparts, counterparts_of, distinct_rows
 
 Side = Literal["x", "y"]
 
@@ -26,6 +27,8 @@ class Embeddings:
         tau: the temperature, `(*R,)`, where it is known.
         z: the true latent, `(*R, n, k*)`, where it is known.
         labels: label sets by name, `(n,)` each.
+        things: the number of the thing that each row of x and of y shows, `(n,)` each, so that rows of one thing have
+            equal numbers; None: rows of x or of y that are equal show one thing.
     """
 
     x: Tensor
@@ -35,6 +38,7 @@ class Embeddings:
     tau: Tensor | None = None
     z: Tensor | None = None
     labels: dict[str, Tensor] = field(default_factory=dict)
+    things: tuple[Tensor, Tensor] | None = None
     _neighbours: dict[Side, Neighbours] = field(default_factory=dict, repr=False)
 
     def sides(self) -> dict[Side, Tensor]:
@@ -52,6 +56,17 @@ class Embeddings:
         if raw and self.x_raw is not None and self.y_raw is not None:
             return self.x_raw, self.y_raw
         return self.x, self.y
+
+    def counterparts(self) -> Counterparts | None:
+        """Return the right answers of retrieval where rows repeat, such as an image with five captions; else None.
+
+        Raises:
+            ValueError: there is no y.
+        """
+        if self.things is None:
+            x, y = self.pair(raw=True)
+            self.things = distinct_rows(x), distinct_rows(y)
+        return counterparts_of(*self.things)
 
     def neighbours(self, side: Side, k: int) -> Neighbours:
         """Return at least k nearest neighbours of each row of x or y; one search serves all that need no more."""
@@ -81,13 +96,31 @@ def take_embeddings(
     cache = _latest.setdefault(module, {})
     key = (split, max_samples, seed) if len(pairs) > max_samples else (split, 0, 0)  # all rows are all rows
     if key not in cache or cache[key][0] != trainer.global_step:
-        cache[key] = (trainer.global_step, _embed(module, sample(pairs, max_samples, seed)))
+        embeddings = _embed(module, sample(pairs, max_samples, seed))
+        embeddings.things = _things(pairs, max_samples, seed, module)
+        cache[key] = (trainer.global_step, embeddings)
     return cache[key][1]
+
+
+_compared: WeakKeyDictionary[LightningModule, dict[tuple[Any, ...], tuple[Tensor, Tensor]]] = (
+    WeakKeyDictionary()
+)
+
+
+def _things(pairs: Pairs, max_samples: int, seed: int, module: LightningModule) -> tuple[Tensor, Tensor]:
+    """Return which rows of the data repeat, compared once for a training: outputs repeat by collapse too."""
+    known = _compared.setdefault(module, {})
+    key = (pairs.x.data_ptr(), pairs.y.data_ptr(), len(pairs), max_samples, seed)
+    if key not in known:
+        chosen = sample(pairs, max_samples, seed)
+        known[key] = distinct_rows(chosen.x, chosen.row_axis), distinct_rows(chosen.y, chosen.row_axis)
+    return known[key]
 
 
 def forget_embeddings(module: LightningModule) -> None:
     """Drop a module's embeddings: when a fit or test begins, weights may have changed without a step."""
     _latest.pop(module, None)
+    _compared.pop(module, None)
 
 
 def _embed(module: Any, pairs: Pairs) -> Embeddings:

@@ -41,6 +41,9 @@ class MatchingProbe(Probe):
     Under the population norm, the loss's similarity ranks exactly as the inner product of the encoders' own outputs,
     since it divides all of an encoder's outputs by one number; under the cosine loss it ranks as the cosine.
 
+    Where rows of the data repeat, as an image with five captions does, each distinct row is searched for once, and any
+    of its partners is right, as in published recalls. A warning says so.
+
     Args:
         args, kwargs: `source` first, and the other arguments of `Probe`.
         ks: a pair counts as matched if the partner is among the k most similar.
@@ -71,10 +74,13 @@ class MatchingProbe(Probe):
         x, y = embeddings.pair(raw=True)
         if self.similarity == "cosine":
             x, y = CosineSimilarity()(x), CosineSimilarity()(y)
-        n = x.shape[-2]
+        both = embeddings.counterparts()
+        n = x.shape[-2] if both is None else max(len(both.x), len(both.y))
+        if both is not None:
+            self.warn_once(f"{NAMES[self.similarity]}: {both.describe()}")
         counts = {f"top_{k}": k for k in self.ks}
         counts |= {_percent(alpha): top_count(alpha, n) for alpha in self.alphas}
-        ranks = partner_ranks(x, y)
+        ranks = partner_ranks(x, y, both)
         matchings = {name: top_matching(ranks, k) for name, k in counts.items()}
         matchings["median_rank"] = median_rank(ranks)
         matchings |= {

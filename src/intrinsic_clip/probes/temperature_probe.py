@@ -10,6 +10,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
 from intrinsic_clip.loggers.replicated import log_steps
+from intrinsic_clip.metrics.temperatures import doubted_temperature
 from intrinsic_clip.probes.base import AnyProbe
 from intrinsic_clip.probes.embeddings import temperature_of
 from intrinsic_clip.probes.one_name import refuse_shared_names
@@ -61,6 +62,11 @@ class TemperatureProbe(AnyProbe):
         if stage == "predict":
             return
         refuse_shared_names(trainer, self)
+        if self.tau is not None or not hasattr(pl_module, "replicates"):  # of another's module
+            tau = temperature_of(pl_module) if self.tau is None else self.tau(pl_module)
+            doubt = None if tau is None else doubted_temperature(tau, of_module=True)
+            if doubt is not None:
+                self.warn_once(f"TemperatureProbe: {doubt}")
         if self.tau is None and temperature_of(pl_module) is None:
             raise MisconfigurationException(
                 f"TemperatureProbe finds neither temperature() nor one logit_scale in {type(pl_module).__name__}: "

@@ -8,6 +8,7 @@ from typing import Any
 from intrinsic_clip.runs.vocabulary import estimator_title
 
 SPECTRUM = {"participation_ratio": "participation ratio", "effective_rank": "effective rank"}
+SAMPLING = "± is sampling noise alone: curvature, noise, boundaries and too few rows add errors that it does not show"
 DIRECTIONS = {"x_to_y": "x → y", "y_to_x": "y → x"}
 
 
@@ -57,7 +58,9 @@ def _estimates(measurement: Mapping[str, Any]) -> Table:
         cells = [plus_minus(by_side[side]["value"], by_side[side]["standard_error"]) for side in sides]
         k = "" if first["k"] is None else str(first["k"])
         rows.append((_label(name), *cells, f"{first['n']:,}", k))
-    return Table("dimension ± standard error", ("", *sides, "n", "k"), rows, _reasons(by_name, sides))
+    return Table(
+        "dimension ± standard error", ("", *sides, "n", "k"), rows, (*_reasons(by_name, sides), SAMPLING)
+    )
 
 
 def _reasons(by_name: Mapping[str, Mapping[str, Any]], sides: list[str]) -> tuple[str, ...]:
@@ -135,9 +138,13 @@ def _retrieval(measurement: Mapping[str, Any]) -> Table:
         rows.append(
             (f"recall@{k}", *(_recall(measurement, f"retrieval/top_{k}/{way}") for way in DIRECTIONS))
         )
-    n = measurement["metrics"].get("retrieval/candidates")
-    chance = f"; chance {1 / n:.2g} at 1" if n else ""
-    return Table(f"retrieval by cosine among {n or 0:,.0f} pairs{chance}", ("", *DIRECTIONS.values()), rows)
+    n = measurement["metrics"].get("retrieval/candidates") or 0
+    searched = measurement.get("retrieval") or {"x": n, "y": n, "chance": 1 / n if n else 0}
+    among = f"{n:,.0f} pairs"
+    if searched["x"] != searched["y"] or searched["chance"] * n > 1.0001:
+        among = f"{searched['x']:,} distinct rows of x and {searched['y']:,} of y"
+    chance = f"; chance {searched['chance']:.2g} at 1" if n else ""
+    return Table(f"retrieval by cosine among {among}{chance}", ("", *DIRECTIONS.values()), rows)
 
 
 def _recall(measurement: Mapping[str, Any], name: str) -> str:

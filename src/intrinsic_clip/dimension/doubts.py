@@ -1,0 +1,181 @@
+"""Reasons to doubt an estimate that looks right: too few rows for it, near-duplicates, or values that were rounded.
+
+Each function returns one sentence that says what is wrong and what to do, or None.
+"""
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from intrinsic_clip.dimension.estimate import RESOLUTION
+from intrinsic_clip.dimension.neighbours import Neighbours
+
+REACH = 0.75  # of a neighbourhood, as a share of the cloud's radius; see `too_few_rows`
+LEAP = 1000.0  # from one neighbour's distance to the next: its probability in m dimensions is 1000^-m
+GROUPED = (
+    4.0  # growth at one place, as a multiple of that at most places; 1 but for chance, edges and curvature
+)
+SHARE = 0.005  # of the rows, from which on near-duplicates or ties decide an estimate
+MOST_ROWS = 1e8
+WHOLE = "whole numbers"
+BLOCK = 4096  # rows
+
+
+def reach(value: float, n: int, k: int) -> float:
+    """Return the radius of a neighbourhood of k points, as a share of the radius of n points in so many dimensions.
+
+    A ball of k of n uniform points has the share (k / n)^(1 / value) of the radius of all.
+
+    Example:
+        >>> from intrinsic_clip.dimension.doubts import reach
+        >>> round(reach(5, 10_000, 20), 2), round(reach(100, 64, 20), 2)
+        (0.29, 0.99)
+    """
+    return min(1.0, (k / n) ** (1 / value)) if value > 0 else 0.0
+
+
+def too_few_rows(estimates: Mapping[str, tuple[float, int, int]]) -> str | None:
+    """Doubt estimates whose neighbourhoods are nearly as wide as the whole cloud, and thus not local.
+
+    The rule is that of Eckmann and Ruelle (*Fundamental limitations for estimating dimensions and Lyapunov exponents in
+    dynamical systems*, Physica D 56, 1992): n points show no more dimensions than scales that their neighbourhoods can
+    tell from the cloud. On Gaussian and uniform samples of 64 to 4,000 rows in 3 to 50 dimensions the
+    maximum-likelihood estimates with a reach above 0.75 lacked a fifth to two thirds of the dimensions, those below 0.5
+    at most an eighth.
+
+    Args:
+        estimates: the value, the rows n and the neighbours k of each estimator, by title.
+    """
+    wide = {
+        title: (value, n, k)
+        for title, (value, n, k) in estimates.items()
+        if math.isfinite(value) and value > 1 and reach(value, n, k) > REACH
+    }
+    if not wide:
+        return None
+    title, (value, n, k) = max(wide.items(), key=lambda item: reach(*item[1]))
+    enough = k * 0.65 ** -min(value, 1000)
+    remedy = (
+        f"at least {float(f'{enough:.1g}'):,.0f} rows" if enough < MOST_ROWS else "more rows than anyone has"
+    )
+    listed = ", ".join(f"{name} {number:.3g}" for name, (number, _, _) in wide.items())
+    return (
+        f"{n:,} rows are too few for {listed}: the {k} nearest neighbours of a row reach across "
+        f"{100 * reach(value, n, k):.0f} % of the cloud ({title}), so these are lower bounds that lack a fifth or "
+        f"more, and ± is sampling noise only; {remedy} would be needed, and the curve against sample size shows "
+        "whether the values still rise"
+    )
+
+
+def doubted_distances(points: Tensor, neighbours: Neighbours) -> str | None:
+    """Return the first doubt about distances that applies: near-duplicates, rounding, ties of codes or counts, groups.
+
+    Args:
+        points: `(n, d)`, as they were given.
+        neighbours: those of these points, or of a sample of them.
+    """
+    return (
+        near_duplicates(neighbours) or rounded(points, neighbours) or tied(neighbours) or grouped(neighbours)
+    )
+
+
+def near_duplicates(neighbours: Neighbours) -> str | None:
+    """Doubt distances that leap a thousandfold from one neighbour to the next, as those of copies with noise do."""
+    leaping, rows = 0, 0
+    for distances in _valid(neighbours).split(BLOCK):
+        rows += len(distances)
+        leaping += int((distances[:, 1:] > LEAP * distances[:, :-1]).any(1).sum())
+    if neighbours.k < 2 or leaping < max(2, SHARE * rows):
+        return None
+    return (
+        f"{leaping:,} of {rows:,} rows are near-duplicates: some of their neighbours are over {LEAP:,.0f} times closer "
+        "than the next, as copies that differ by noise or rounding are. TwoNN, GRIDE and MLE then measure the noise, "
+        "and are far too low; keep one row of each such group"
+    )
+
+
+def grouped(neighbours: Neighbours) -> str | None:
+    """Doubt distances that grow far more from one neighbour to the next than at all other places: rows come in groups.
+
+    In m dimensions j · log(R_(j+1) / R_j) has the mean 1 / m for every j.
+    """
+    distances = _valid(neighbours)
+    k = min(neighbours.k, 20, len(distances) // 4)
+    if k < 5:
+        return None
+    places = torch.arange(1, k, dtype=torch.float64, device=distances.device)
+    growth = (
+        sum(block[:, :k].log().diff(dim=1).sum(0) for block in distances.split(BLOCK))
+        / len(distances)
+        * places
+    )
+    largest, place = growth.max(0)
+    if not largest > GROUPED * growth.median():
+        return None
+    size = int(place) + 2  # the row itself, and its neighbours before the leap
+    times = math.exp(float(largest) / (size - 1))
+    return (
+        f"rows come in groups of {size}: the next neighbour beyond is typically {times:.2g} times farther. Estimators "
+        "mix distances within and between groups (MLE and TLE are then far too low); measure one row of each group"
+    )
+
+
+def tied(neighbours: Neighbours) -> str | None:
+    """Doubt neighbours at equal distances, which continuous coordinates never have."""
+    ties, rows = 0, 0
+    for distances in _valid(neighbours).split(BLOCK):
+        rows += len(distances)
+        closest = distances[:, : min(8, neighbours.k)]
+        ties += int((closest[:, 1:] <= closest[:, :-1] * (1 + RESOLUTION)).any(1).sum())
+    if neighbours.k < 2 or ties < max(2, 0.1 * rows):
+        return None
+    return (
+        f"{ties:,} of {rows:,} rows have neighbours at exactly equal distances, as points of a grid, codes, counts or "
+        "rounded numbers do; the estimators of dimension assume continuous coordinates, and ± does not cover this"
+    )
+
+
+def rounded(points: Tensor, neighbours: Neighbours) -> str | None:
+    """Doubt values whose rounding moves a point by a good part of the distance to its nearest neighbour.
+
+    Args:
+        points: `(n, d)`, as they were given.
+        neighbours: those of these points, or of a sample of them.
+    """
+    valid = _valid(neighbours)
+    sample = points[:: max(1, len(points) // 1000)].double()
+    found = _rounding(sample)
+    if found is None or not len(valid):
+        return None
+    kind, moved = found
+    nearest = float(valid[:, 0].median())
+    if moved < 0.2 * nearest or (kind == WHOLE and tied(neighbours)):  # whole numbers may be codes or counts
+        return None
+    return (
+        f"the values are {kind}, which moves a row by about {moved:.2g} where its nearest neighbour is at "
+        f"{nearest:.2g}: the dimension at that scale is that of the rounding; take the numbers before they were "
+        "rounded, or larger scales (gride, the curve against scale)"
+    )
+
+
+def _rounding(sample: Tensor) -> tuple[str, float] | None:
+    """Return how values are rounded, and by how much that moves a row and its neighbour apart, root mean square."""
+    for decimals in (0, 1, 2, 3):
+        scaled = sample * 10**decimals
+        if bool(((scaled - scaled.round()).abs() <= 1e-6 * scaled.abs().clamp_min(1)).all()):
+            columns = int((sample != sample[0]).any(0).sum())
+            kind = WHOLE if decimals == 0 else f"rounded to {decimals} decimal{'s' * (decimals > 1)}"
+            return kind, math.sqrt(columns / 6) * 10.0**-decimals
+    for dtype in (torch.bfloat16, torch.float16):
+        if torch.equal(sample.to(dtype).double(), sample):
+            spacing = torch.finfo(dtype).eps * 2.0 ** sample.abs().clamp_min(1e-30).log2().floor()
+            moved = (spacing.square().where(sample != 0, 0.0).sum(1) / 6).mean().sqrt()
+            return f"rounded to {str(dtype).removeprefix('torch.')}", float(moved)
+    return None
+
+
+def _valid(neighbours: Neighbours) -> Tensor:
+    """Return the distances of the valid points of all replicates, `(m, k)`, ascending."""
+    return neighbours.distances[neighbours.valid]

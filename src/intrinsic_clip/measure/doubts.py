@@ -1,0 +1,142 @@
+"""Signs that arrays are not what they are taken for: transposed, ruled by a column or a row, or not paired.
+
+Each function returns one sentence that says what is wrong and what to do, or None.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+MOST_VARIANCE = 0.9  # of one column among three or more
+FEW_ROWS = 0.001  # share of the rows that should not hold most of the variance
+SAME = 1e-6  # cosine distance of two rows that point the same way
+BLOCK = 65_536  # rows
+
+
+def doubted_array(rows: Tensor) -> list[str]:
+    """Return the doubts about one array of rows `(n, d)`."""
+    doubts = [transposed(rows), ruling_rows(rows)]
+    if doubts[1] is None:  # such rows can make a column rule too
+        doubts.append(ruling_column(rows))
+    return [doubt for doubt in doubts if doubt is not None]
+
+
+def doubted_pair(x: Tensor, y: Tensor) -> list[str]:
+    """Return the doubts about two arrays whose rows belong together."""
+    zeros = [f"{count:,} of {name}" for name, rows in (("x", x), ("y", y)) if (count := _zeros(rows))]
+    doubts = []
+    if zeros:
+        doubts.append(
+            f"rows of zeros ({', '.join(zeros)}) have no direction: they match nothing and count as cosine 0; leave "
+            "out what an encoder failed to embed"
+        )
+    if x.shape == y.shape and len(x) > 1 and _same_directions(x, y):
+        doubts.append(
+            "x and y point the same way in every row, so that each finds its partner whatever it holds; "
+            "was one file given twice?"
+        )
+    return doubts
+
+
+def transposed(rows: Tensor) -> str | None:
+    """Doubt an array with fewer rows than columns."""
+    n, d = rows.shape
+    if n >= d:
+        return None
+    return f"{n:,} rows of {d:,} columns: is the array transposed? Each row is one item; np.save('x.npy', x.T) turns it"
+
+
+def ruling_column(rows: Tensor) -> str | None:
+    """Doubt a column that has nearly all variance, as an id or an unscaled number beside embeddings has."""
+    n, d = rows.shape
+    if d < 3 or n < 3:
+        return None
+    counting = (rows[:100].diff(dim=0) == 1).all(0).nonzero().squeeze(-1).tolist()
+    for column in counting if n > 10 else ():
+        if bool((rows[:, column].diff() == 1).all()):
+            return (
+                f"column {column} (of 0 … {d - 1}) counts the rows: an index is no coordinate, and distances and "
+                "dimensions include it; leave it out"
+            )
+    mean = rows.mean(0, dtype=torch.float64)
+    variances = torch.stack([(block.double() - mean).square().sum(0) for block in rows.split(BLOCK)]).sum(0)
+    column = int(variances.argmax())
+    share = float(variances[column] / variances.sum())
+    if not share > MOST_VARIANCE:
+        return None
+    steps = rows[:, column].diff()
+    kind = (
+        "and it rises from row to row like an index"
+        if bool((steps > 0).all())
+        else "an id, or on another scale?"
+    )
+    return (
+        f"column {column} (of 0 … {d - 1}) holds {_percent(share)} of the variance, {kind}: distances and dimensions "
+        "are those of this column; leave it out, or bring the columns to one scale"
+    )
+
+
+def ruling_rows(rows: Tensor) -> str | None:
+    """Doubt a few rows that are so far out that they have most of the variance."""
+    n = len(rows)
+    few = max(1, int(FEW_ROWS * n))
+    if n < 50:
+        return None
+    centre = rows[:: max(1, n // 1000)].double().median(0).values
+    far = torch.cat([(block.double() - centre).square().sum(1) for block in rows.split(BLOCK)])
+    largest = far.topk(few)
+    share = float(largest.values.sum() / far.sum())
+    if not share > 0.5:
+        return None
+    times = float((largest.values[0] / far.median()).sqrt())
+    which = (
+        f"row {int(largest.indices[0])}"
+        if few == 1
+        else f"{few:,} rows, row {int(largest.indices[0])} among them"
+    )
+    holds = "holds" if few == 1 else "hold"
+    return (
+        f"{which}, up to {times:.2g} times as far out as the median row, {holds} {_percent(share)} of the variance: "
+        "the spectrum shows little else; leave out what was not embedded properly"
+    )
+
+
+def not_paired(curves: Mapping[str, Mapping[str, Any]], n: int) -> str | None:
+    """Doubt pairs that no direction retrieves better than by guessing.
+
+    Args:
+        curves: of a measurement.
+        n: pairs.
+    """
+    curve = curves.get("retrieval/canonical")
+    if curve is None or n < 200:
+        return None
+    best, chance = max(curve["value"]), curve["chance"]
+    error = (chance / curve["n"]) ** 0.5
+    aligned = curves.get("retrieval/principal")
+    if best > max(3 * chance, chance + 4 * error) or (aligned and aligned["full"] > 3 * chance + 4 * error):
+        return None
+    return (
+        f"rows of x and y match no better than by guessing ({chance:.2g}), even after a linear map of each: do row i "
+        "of x and row i of y belong together, in the same order?"
+    )
+
+
+def said(side: str, doubts: Sequence[str | None]) -> list[str]:
+    """Return the doubts that exist as notes about a side."""
+    return [f"{side}: {doubt}" for doubt in doubts if doubt is not None]
+
+
+def _zeros(rows: Tensor) -> int:
+    return int((rows == 0).all(1).sum())
+
+
+def _same_directions(x: Tensor, y: Tensor) -> bool:
+    blocks = zip(x.split(BLOCK), y.split(BLOCK), strict=True)
+    return all(bool((torch.cosine_similarity(a.double(), b.double()) > 1 - SAME).all()) for a, b in blocks)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %" if share < 0.9995 else "nearly all"

@@ -1,0 +1,155 @@
+"""Right answers of retrieval where rows repeat: an image with five captions has five, and each caption one image."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Counterparts:
+    """Distinct rows of x and y, and which of them belong together: those that share a row of the table of pairs.
+
+    Attributes:
+        x, y: row numbers of the distinct rows of each modality, ascending, `(m_x,)` and `(m_y,)`.
+        of_x, of_y: the distinct pairs, `(e,)` each, as positions in x and in y.
+        n: rows of the table of pairs.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.metrics import counterparts
+        >>> images = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])  # the first has two captions
+        >>> captions = torch.tensor([[1.0, 0.1], [0.9, 0.0], [0.1, 1.0]])
+        >>> both = counterparts(images, captions)
+        >>> both.x.tolist(), both.y.tolist(), both.of_x.tolist(), both.of_y.tolist()
+        ([0, 2], [0, 1, 2], [0, 0, 1], [0, 1, 2])
+    """
+
+    x: Tensor
+    y: Tensor
+    of_x: Tensor
+    of_y: Tensor
+    n: int
+
+    @property
+    def chance(self) -> float:
+        """Return recall@1 by guessing, the same both ways: the share of all pairs of distinct rows that are right."""
+        return len(self.of_x) / (len(self.x) * len(self.y))
+
+    def to(self, device: torch.device) -> "Counterparts":
+        """Return a copy on a device."""
+        x, y, of_x, of_y = (part.to(device) for part in (self.x, self.y, self.of_x, self.of_y))
+        return Counterparts(x, y, of_x, of_y, self.n)
+
+    def describe(self) -> str:
+        """Return one sentence on what repeats and what recall makes of it."""
+        sides = {"x": (len(self.x), "y"), "y": (len(self.y), "x")}
+        repeated = [
+            f"{self.n - m:,} of {self.n:,} rows of {side} repeat others"
+            for side, (m, _) in sides.items()
+            if m < self.n
+        ]
+        return (
+            f"{' and '.join(repeated)}, so recall counts every distinct row once ({len(self.x):,} of x, "
+            f"{len(self.y):,} of y) and any of its partners as right, as published for several captions per image"
+        )
+
+
+def counterparts(x: Tensor, y: Tensor) -> Counterparts | None:
+    """Find the right answers where rows of one modality repeat exactly.
+
+    Rows i and j answer each other if x_i = x_j or y_i = y_j, all numbers the same. Look in the data, or in embeddings
+    of full width: embeddings that coincide because an encoder has collapsed are no repetitions (see `distinct_rows`).
+
+    Args:
+        x, y: `(*R, n, …)`; row i of x and row i of y are a pair. Rows repeat where they do so in every replicate.
+
+    Returns:
+        None where no row repeats: each row has one right answer.
+
+    Raises:
+        ValueError: x and y differ in the number of rows.
+    """
+    return counterparts_of(distinct_rows(x), distinct_rows(y))
+
+
+def counterparts_of(x: Tensor, y: Tensor) -> Counterparts | None:
+    """Find the right answers from the number of the thing that each row shows.
+
+    Args:
+        x, y: int64 `(n,)`; equal numbers are the same thing.
+    """
+    if len(x) != len(y):
+        raise ValueError(f"x and y must have as many rows, got {len(x)} and {len(y)}")
+    n = len(x)
+    x, first_x = _numbered(x)
+    y, first_y = _numbered(y)
+    if len(first_x) == n and len(first_y) == n:
+        return None
+    pairs = torch.unique(torch.stack([x, y], 1), dim=0)
+    return Counterparts(first_x, first_y, pairs[:, 0].contiguous(), pairs[:, 1].contiguous(), n)
+
+
+def distinct_rows(rows: Tensor, row_axis: int = -2) -> Tensor:
+    """Return for each row the number of the first row that equals it, `(n,)` int64 on the CPU.
+
+    Rows of zeros, and those of a matrix with one distinct row or one column that varies, count as distinct: a collapsed
+    encoder gives such rows, and so does one whose single output is normalised.
+
+    Args:
+        rows: `(*R, n, …)`.
+        row_axis: the axis n.
+    """
+    n = rows.shape[row_axis]
+    table = rows.detach().movedim(row_axis, 0).reshape(n, -1).cpu()
+    if table.is_floating_point():
+        table = (table if table.dtype != torch.bfloat16 else table.float()) + 0.0  # no −0
+    words = np.ascontiguousarray(table.numpy())
+    own = np.arange(n)
+    if n < 2 or int((words != words[:1]).any(0).sum()) < 2:
+        return torch.from_numpy(own)
+    whole = words.view(np.dtype((np.void, words.itemsize * words.shape[1]))).ravel()
+    _, first, group = np.unique(whole, return_index=True, return_inverse=True)
+    if len(first) == n:
+        return torch.from_numpy(own)
+    same = first[group.ravel()]
+    return torch.from_numpy(np.where((words != 0).any(1), same, own))
+
+
+def halves_of_things(x: Tensor, y: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    """Cut the rows in two halves at random, with all rows of a thing on one side, as far as that is possible.
+
+    Args:
+        x, y: int64 `(n,)`; equal numbers are the same thing.
+        seed: seed of the draw.
+
+    Returns:
+        Row numbers of each half. Where nearly all rows hang together, as those of two classes do, rows are drawn alone.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    n = len(x)
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    (x, first_x), (y, first_y) = _numbered(x), _numbered(y)
+    size = len(first_x) + len(first_y)
+    edges = coo_array((np.ones(n), (x.numpy(), (y + len(first_x)).numpy())), shape=(size, size))
+    group = torch.from_numpy(connected_components(edges, directed=False)[1]).long()[x]
+    drawn = torch.randperm(size, generator=torch.Generator().manual_seed(seed))[group[order]]
+    by_group = order[drawn.argsort(stable=True)]
+    sizes = group[by_group].unique_consecutive(return_counts=True)[1]
+    cut = int(sizes.cumsum(0)[(sizes.cumsum(0) - n / 2).abs().argmin()])
+    return (
+        (by_group[:cut], by_group[cut:]) if n / 4 <= cut <= 3 * n / 4 else (order[: n // 2], order[n // 2 :])
+    )
+
+
+def _numbered(things: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the rank of each row's thing by first occurrence, `(n,)`, and the first row of each thing."""
+    order = torch.arange(len(things))
+    _, group = torch.unique(things, return_inverse=True)
+    first = order.new_full((int(group.max()) + 1 if len(things) else 0,), len(things))
+    first = first.scatter_reduce(0, group, order, "amin")
+    place = first.argsort().argsort()
+    return place[group], first.sort().values
