@@ -147,6 +147,18 @@ def write_results(
     return content
 
 
+def lacking(results: Mapping[str, Any]) -> str | None:
+    """Return what a page cannot show results without, of version 0, which had no checksum; None if all is there."""
+    if "address" in results:
+        return None
+    try:
+        _check_summaries(results)
+        results["timings"]["fit_seconds"], results["versions"].items()
+    except (LookupError, TypeError, AttributeError) as error:
+        return repr(error)
+    return None
+
+
 def damaged_files(folder: Path, results: Mapping[str, Any]) -> list[str]:
     """Return a sentence for each file beside results.json that is no longer what it was; a deleted one has none.
 
