@@ -7,6 +7,7 @@ import pytest
 
 from helpers.tiny_runs import LONGER, files_below, start, wait_for
 from intrinsic_clip.errors import InUse
+from intrinsic_clip.runs import locks
 from intrinsic_clip.runs.locks import clear_left_behind, held, left_behind
 
 
@@ -53,12 +54,10 @@ def test_a_lock_left_after_the_last_write_is_cleared_and_a_held_one_is_not(tmp_p
     "text", [b"", b"\xff\xfe\n\0", b"line\nline", b"x" * 10_000, "lösung \x1b[31m".encode()]
 )
 def test_whatever_a_lock_says_the_message_is_one_printable_line(tmp_path, text) -> None:
-    with held(tmp_path):
-        (tmp_path / "lock").write_bytes(text)
-        with pytest.raises(InUse) as raised:
-            held(tmp_path).__enter__()
-    assert str(raised.value).isprintable()
-    assert len(str(raised.value)) < 400
+    (tmp_path / "lock").write_bytes(text)
+    said = locks._holder(tmp_path / "lock")
+    assert said.isprintable()
+    assert 0 < len(said) <= 200
 
 
 @pytest.mark.slow

@@ -85,19 +85,28 @@ def command(folder: Path, arguments: Sequence[str], before: Callable[[], object]
 
 def child(folder: Path, work: Callable[[], object], after: float | None = None) -> Ended:
     """Call a function in a child, in this folder; `after` so many seconds the child is killed."""
+    return started(folder, work)(after)
+
+
+def started(folder: Path, work: Callable[[], object]) -> Callable[..., Ended]:
+    """Start a child that calls a function in this folder; return the function that waits for its end."""
     sys.stdout.flush()
     sys.stderr.flush()
     logs = [os.memfd_create(name) for name in ("out", "err")]
     pid = os.fork()
     if not pid:
         _be_child(folder, work, logs)
-    code = _wait(pid, after)
-    texts = []
-    for log in logs:
-        os.lseek(log, 0, os.SEEK_SET)
-        with os.fdopen(log, "rb") as file:
-            texts.append(file.read().decode(errors="replace"))
-    return Ended(code, *texts)
+
+    def wait(after: float | None = None) -> Ended:
+        code = _wait(pid, after)
+        texts = []
+        for log in logs:
+            os.lseek(log, 0, os.SEEK_SET)
+            with os.fdopen(log, "rb") as file:
+                texts.append(file.read().decode(errors="replace"))
+        return Ended(code, *texts)
+
+    return wait
 
 
 def _be_child(folder: Path, work: Callable[[], object], logs: Sequence[int]) -> None:
