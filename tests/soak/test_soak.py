@@ -52,5 +52,5 @@ def test_the_campaign_would_notice_rows_that_count_before_they_are_written(monke
 
     monkeypatch.setattr(row_cache, "_save", save_early)
     points = crash_points.CrashPoints(scenarios()["features"])
-    faults = [points.check(point, None) for point in range(points.operations - 4, points.operations)]
-    assert any("other features were returned than were computed" in str(fault) for fault in faults)
+    fault = points.check(points.operations * 2 // 3, None)
+    assert "other features were returned than were computed" in str(fault)

@@ -1,7 +1,6 @@
 """A sweep repeats nothing, survives failures and kills, and reports the outcome of each run."""
 
 import os
-import random
 import re
 import shutil
 import signal
@@ -22,6 +21,9 @@ from intrinsic_clip.runs import addresses, results, tidy_table
 from intrinsic_clip.runs.locks import held
 from intrinsic_clip.sweeps.compose import Composer
 from intrinsic_clip.training import composed
+from soak.crash_points import Observer
+from soak.scenarios import RUN, sweeping
+from soak.warm_children import child, warm_up
 
 pytestmark = pytest.mark.slow
 
@@ -55,25 +57,28 @@ def _metrics_files(folder: Path) -> dict[str, bytes]:
     return {path.parent.name: path.read_bytes() for path in folder.glob("*/*/metrics.csv")}
 
 
-def test_killed_twice_it_ends_as_if_undisturbed(tmp_path, command_line) -> None:
-    """Kill a sweep of four runs in its first, and then in a later one; `make soak` does it hundreds of times."""
-    short = [*LONGER, "trainer.max_epochs=20", "--multirun", "encoder.output_dim=3,6", "seed=0,1"]
-    moments = random.Random(0)
-    for begun in (1, 2):
-        process = start(tmp_path, *short)
-        starts = (line for line in process.stdout if re.match("(Training|Resuming): ", line))
-        assert [next(starts, None) is not None for _ in range(begun)] == [True] * begun
-        time.sleep(moments.uniform(0, 0.3))
-        process.kill()
-        process.communicate()
-        assert process.returncode == -signal.SIGKILL
-    assert command_line("train", *short) == 0
-    assert command_line("train", *short, "output_dir=undisturbed") == 0
+def test_killed_twice_it_ends_as_if_undisturbed(tmp_path) -> None:
+    """Kill a sweep in its first run, and then in a later one; `make soak` does it hundreds of times."""
+    warm_up()
+    short = [*RUN, "--multirun", "encoder.output_dim=3,6", "seed=0"]
+
+    def killed(operation: int) -> None:
+        Observer(tmp_path, operation).start()
+        sweeping(*short)()
+
+    assert child(tmp_path, lambda: killed(20)).code == -signal.SIGKILL
+    assert len(list(tmp_path.glob("outputs/custom/*"))) == 1
+    assert child(tmp_path, lambda: killed(60)).code == -signal.SIGKILL
+    assert len(list(tmp_path.glob("outputs/custom/*"))) == 2
+    ended = child(tmp_path, sweeping(*short))
+    assert "2 runs: 1 finished, 1 to resume, 0 to begin" in ended.out
+    assert "2 runs: 1 resumed, 1 skipped" in ended.out
+    assert child(tmp_path, sweeping(*short, "output_dir=undisturbed")).code == 0
     pd.testing.assert_frame_equal(
         _table(tmp_path / "outputs"), _table(tmp_path / "undisturbed"), check_exact=True
     )
     files = _metrics_files(tmp_path / "outputs")
-    assert len(files) == 4
+    assert len(files) == 2
     assert files == _metrics_files(tmp_path / "undisturbed")
 
 
