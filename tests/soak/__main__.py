@@ -18,9 +18,9 @@ from soak.warm_children import warm_up
 
 CAMPAIGNS: dict[str, tuple[Callable[[int, int], Counter[str]], int, str, int]] = {
     # by name: the campaign, how much of it is a part, the figure that is counted, and how much is wanted of it
-    "crash_points": (crash_points.campaign, 20, "crash points", 1200),
-    "kills": (kills.campaign, 25, "kills", 1000),
-    "damaged_files": (damaged_files.campaign, 100, "damaged files", 1000),
+    "crash_points": (crash_points.campaign, 3, "crash points", 1200),
+    "kills": (kills.campaign, 10, "kills", 1000),
+    "damaged_files": (damaged_files.campaign, 25, "damaged files", 1000),
     "concurrent_writers": (concurrent_writers.campaign, 800, "concurrent writes", 8000),
 }
 

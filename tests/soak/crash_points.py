@@ -12,6 +12,7 @@ import stat
 import sys
 import tempfile
 from collections import Counter
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,11 @@ class CrashPoints:
         print(f"operations: {observer.count}")
 
 
+@cache
+def _crash_points(name: str) -> CrashPoints:
+    return CrashPoints(scenarios()[name])
+
+
 def campaign(n: int, seed: int, names: tuple[str, ...] = ()) -> Counter[str]:
     """Visit crash points drawn at random, or every one where n is large enough; return counts of what happened.
 
@@ -173,10 +179,8 @@ def campaign(n: int, seed: int, names: tuple[str, ...] = ()) -> Counter[str]:
         names: of the scenarios; empty: all.
     """
     counts: Counter[str] = Counter()
-    for name, scenario in scenarios().items():
-        if names and name not in names:
-            continue
-        points = CrashPoints(scenario)
+    for name in names or scenarios():
+        points = _crash_points(name)
         every = [(point, cut) for cut in (None, seed) for point in range(points.operations)]
         for point, cut in sorted(random.Random(seed).sample(every, min(n, len(every))), key=str):
             fault = points.check(point, cut)

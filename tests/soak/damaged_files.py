@@ -12,6 +12,7 @@ import signal
 import tempfile
 from collections import Counter
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,7 @@ class Target:
     """
 
     def __init__(self, scenario: Scenario, point: int | None) -> None:
-        self.scenario = scenario
+        self.scenario, self.finished = scenario, point is None
         self.root = Path(tempfile.mkdtemp())
         self.folder, whole = self.root / "damaged", self.root / "whole"
         for folder in (self.folder, whole):
@@ -144,7 +145,9 @@ class Target:
         ]
 
     def _is_ours(self, path: Path) -> bool:
-        return path.parent != self.folder  # what lies there is the input
+        """Return whether a file is read back: not the input, nor the parts of a run that is joined."""
+        relative = path.relative_to(self.folder)
+        return len(relative.parts) > 1 and not (self.finished and "chunks" in relative.parts)
 
     def check(self, file: Path, damage: Damage, seed: int, reader: str) -> str | None:
         """Damage one file of a copy, read it, and return what went wrong, if anything did."""
@@ -246,6 +249,7 @@ def _refused_well(ended: Ended, before: dict[str, bytes], after: dict[str, bytes
     return f"refused ({ended.lines[0]}), but wrote {changed}" if changed else None
 
 
+@cache
 def targets() -> list[Target]:
     """Return finished and half-done folders of every kind."""
     every = scenarios()

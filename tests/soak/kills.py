@@ -5,6 +5,7 @@ import signal
 import tempfile
 import time
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 from soak.scenarios import Scenario, left_over, numbers, scenarios
@@ -50,12 +51,16 @@ class Killed:
             return kills, f"left {left}" if left else None
 
 
+@cache
+def _every() -> list[Killed]:
+    return [Killed(scenario) for scenario in scenarios().values()]
+
+
 def campaign(n: int, seed: int) -> Counter[str]:
     """Kill until there were `n` kills, the scenarios in turn; return counts of what happened."""
     draw, counts = random.Random(seed), Counter[str]()
-    every = [Killed(scenario) for scenario in scenarios().values()]
     while counts["kills"] < n:
-        for killed in every:
+        for killed in _every():
             kills, fault = killed.kill_until_done(draw)
             counts["kills"] += kills
             counts["ends compared"] += 1

@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ RUN = [
     *TINY, "data.n_train=128", "data.n_append=32", "data.n_test=40", "trainer.max_epochs=2", *FEW_PROBES,
 ]  # fmt: skip
 STREAM = [
-    "data=webdataset", 'data.shards="set/{00..01}.tar"', "data.n_append=4", "data.n_test=16", "data.batch_size=4",
+    "data=webdataset", 'data.shards="set/{00000..00001}.tar"', "data.n_append=4", "data.n_test=16", "data.batch_size=4",
     "data.image_size=16", "data.shuffle=6", "data.workers=0", "encoder=pixels_and_tokens", "encoder.image_width=8",
     "encoder.image_stages=2", "encoder.text_width=32", "encoder.text_layers=1", "encoder.output_dim=4",
     "trainer.max_epochs=2", "logger=csv", "progress=false", "threads=1", "checkpoint_seconds=0",
@@ -51,6 +52,7 @@ class Scenario:
     spoil: Callable[[Path], object] = field(default=lambda folder: None)
 
 
+@cache
 def scenarios() -> dict[str, Scenario]:
     """Return all scenarios by name; configs are composed now, since that takes longer than the work."""
     listed = [
