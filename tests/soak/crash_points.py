@@ -171,24 +171,27 @@ def _crash_points(name: str) -> CrashPoints:
 
 
 def campaign(n: int, seed: int, names: tuple[str, ...] = ()) -> Counter[str]:
-    """Visit crash points drawn at random, or every one where n is large enough; return counts of what happened.
+    """Visit the next `n` crash points of each scenario, in a fixed random order; return counts of what happened.
 
     Args:
-        n: how many of each scenario, with and without a power cut.
-        seed: of the draw.
+        n: how many; each file operation is visited twice, once with a power cut.
+        seed: number of the part, which says where to continue; after every point, other cuts are drawn.
         names: of the scenarios; empty: all.
     """
     counts: Counter[str] = Counter()
     for name in names or scenarios():
         points = _crash_points(name)
-        every = [(point, cut) for cut in (None, seed) for point in range(points.operations)]
-        for point, cut in sorted(random.Random(seed).sample(every, min(n, len(every))), key=str):
-            fault = points.check(point, cut)
+        every = [(point, cut) for cut in (False, True) for point in range(points.operations)]
+        random.Random(name).shuffle(every)
+        for place in range(n * seed, n * seed + n):
+            point, cut = every[place % len(every)]
+            fault = points.check(point, place if cut else None)
             counts["crash points"] += 1
+            if place == len(every) - 1:
+                counts[f"scenarios ({name}: {len(every)} points) visited whole"] += 1
             if fault:
                 counts["faults"] += 1
-                print(f"{name}, before operation {point}, cut={cut}: {fault}", flush=True)
-        print(f"{name}: {min(n, len(every))} of {len(every)} crash points", flush=True)
+                print(f"{name}, before operation {point}, cut={place if cut else None}: {fault}", flush=True)
     return counts
 
 

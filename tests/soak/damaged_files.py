@@ -269,8 +269,8 @@ def campaign(n: int, seed: int, chosen: list[Target] | None = None) -> Counter[s
     """Damage `n` files, drawn at random with the damage and the reader; return counts of what happened."""
     draw, counts = random.Random(seed), Counter[str]()
     chosen = chosen or targets()
-    for number in range(n):
-        target = draw.choice(chosen)
+    for _ in range(n):
+        target, number = draw.choice(chosen), draw.randrange(2**32)
         file, damage, reader = (
             draw.choice(target.files()),
             draw.choice(DAMAGES),
