@@ -5,7 +5,7 @@ PYTHON ?= python3
 CONSTRAINTS ?= constraints.txt
 BIN := .venv/bin
 
-.PHONY: demo test test-fast lint format docs benchmark package lock clean
+.PHONY: demo test soak test-fast lint format docs benchmark package lock clean
 
 demo: .venv/installed
 	$(BIN)/intrinsic-clip train experiment=demo
@@ -16,6 +16,10 @@ test: lint
 # An answer in about a minute: no linting, and without the tests marked slow.
 test-fast: .venv/installed
 	$(BIN)/python -m pytest -n auto --dist loadfile -m 'not slow'
+
+# Hours of kills, crash points and damaged files; it adds its figures up in outputs/soak.json, and continues from there.
+soak: .venv/installed
+	$(BIN)/python tests/soak
 
 lint: .venv/installed
 	$(BIN)/ruff check .

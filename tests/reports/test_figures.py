@@ -23,6 +23,7 @@ from intrinsic_clip.data import SyntheticNonlinear
 from intrinsic_clip.paper_figures import FIGURES, published_code, sweeps, synthetic_linear
 from intrinsic_clip.paper_figures.finished_runs import FinishedRuns, read_runs
 from intrinsic_clip.runs import tidy_table
+from intrinsic_clip.runs.sealed import read_sealed, write_sealed
 
 pytestmark = pytest.mark.slow
 
@@ -265,9 +266,9 @@ def test_the_size_is_that_of_most_of_a_figure(tmp_path, finished, command_line, 
     (smoke,) = (tmp_path / "outputs" / "synthetic_linear").iterdir()
     paper = smoke.with_name("0123456789ab")
     shutil.copytree(smoke, paper)
-    text = (paper / "results.json").read_text()
-    assert text.count('"size": "smoke"') == 1
-    (paper / "results.json").write_text(text.replace('"size": "smoke"', '"size": "paper"'))
+    results = read_sealed(paper / "results.json")
+    assert results["config"]["size"] == "smoke"
+    write_sealed(paper / "results.json", results | {"config": results["config"] | {"size": "paper"}})
     assert command_line("figures", "temperatures", "synthetic_linear") == 0
     said = capsys.readouterr().out
     assert "temperatures.png (smoke)" in said

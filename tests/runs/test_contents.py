@@ -75,7 +75,40 @@ def test_a_file_that_changed_just_now_is_not_remembered(tmp_path, monkeypatch) -
     file.write_text("1234")
     file_digest("x", file)
     with sqlite3.connect(tmp_path / "cache" / "intrinsic-clip" / "digests.sqlite") as cache:
-        assert cache.execute("SELECT count(*) FROM files").fetchone() == (0,)
+        assert cache.execute("SELECT count(*) FROM digests").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("damage", ["digest", "stamp", "type", "text", "empty", "cut", "folder"])
+def test_a_damaged_cache_of_digests_is_not_believed(tmp_path, monkeypatch, damage) -> None:
+    monkeypatch.setattr(contents, "LARGE", 0)
+    monkeypatch.setattr(contents, "SETTLED", 0)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    file, path = tmp_path / "x.npy", tmp_path / "cache" / "intrinsic-clip" / "digests.sqlite"
+    file.write_text("1234")
+    time.sleep(0.01)
+    first = file_digest("x", file)
+    changes = {
+        "digest": "sha256 = 'a' || substr(sha256, 2)",
+        "stamp": "stamp = 3",
+        "type": "sha256 = x'00ff'",
+    }
+    if damage in changes:
+        with sqlite3.connect(path) as cache:
+            assert cache.execute("SELECT count(*) FROM digests").fetchone() == (1,)
+            cache.execute(f"UPDATE digests SET {changes[damage]}")
+    elif damage == "folder":
+        path.unlink()
+        path.mkdir()
+    else:
+        whole = path.read_bytes()
+        path.write_bytes(
+            {"text": b"no database at all, but text" * 9, "empty": b"", "cut": whole[:5000]}[damage]
+        )
+    assert file_digest("x", file) == first
+    assert file_digest("x", file) == first
+    if damage != "folder":
+        monkeypatch.setattr(contents, "_sha256", lambda path: pytest.fail("is remembered again"))
+        assert file_digest("x", file) == first
 
 
 def test_without_a_place_for_the_cache_files_are_hashed_anew(tmp_path, monkeypatch) -> None:

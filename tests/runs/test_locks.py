@@ -7,7 +7,8 @@ import pytest
 
 from helpers.tiny_runs import LONGER, files_below, start, wait_for
 from intrinsic_clip.errors import InUse
-from intrinsic_clip.runs.locks import held, left_behind
+from intrinsic_clip.runs import locks
+from intrinsic_clip.runs.locks import clear_left_behind, held, left_behind
 
 
 def test_a_folder_is_held_once_and_left_clean(tmp_path) -> None:
@@ -31,6 +32,32 @@ def test_the_text_of_a_dead_process_does_not_lock(tmp_path) -> None:
     with held(tmp_path):
         assert f"process {os.getpid()} on" in (tmp_path / "lock").read_text()
     assert not left_behind(tmp_path)
+
+
+def test_a_lock_left_after_the_last_write_is_cleared_and_a_held_one_is_not(tmp_path) -> None:
+    clear_left_behind(tmp_path)
+    (tmp_path / "lock").write_bytes(b"process 1 \xff\n")
+    clear_left_behind(tmp_path)
+    assert files_below(tmp_path) == []
+    with held(tmp_path):
+        clear_left_behind(tmp_path)
+        assert left_behind(tmp_path)
+        with pytest.raises(InUse):
+            held(tmp_path).__enter__()
+    (tmp_path / "lock").mkdir()
+    clear_left_behind(tmp_path)
+    with pytest.raises(IsADirectoryError), held(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"\xff\xfe\n\0", b"line\nline", b"x" * 10_000, "lösung \x1b[31m".encode()]
+)
+def test_whatever_a_lock_says_the_message_is_one_printable_line(tmp_path, text) -> None:
+    (tmp_path / "lock").write_bytes(text)
+    said = locks._holder(tmp_path / "lock")
+    assert said.isprintable()
+    assert 0 < len(said) <= 200
 
 
 @pytest.mark.slow

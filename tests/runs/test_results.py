@@ -49,7 +49,11 @@ def test_what_a_run_leaves(tmp_path, compose) -> None:
         "config.yaml", "results.json", "metrics.csv", "embeddings.safetensors", "last.ckpt", "run.png", "wandb",
     }  # fmt: skip
     written = json.loads((folder / "results.json").read_text())
+    seal = {key: written.pop(key) for key in ("format", "checksum")}
+    assert seal["format"] == 1
+    assert len(seal["checksum"]) == 64
     assert written == results.read_completed(folder) == json.loads(json.dumps(returned))
+    assert set(written["files"]) == {"metrics.csv", "embeddings.safetensors"}
     assert written["versions"]["torch"] == torch.__version__.partition("+")[0] or written["versions"]["torch"]
     for name in (
         "id/mle/x",

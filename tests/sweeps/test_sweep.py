@@ -1,7 +1,6 @@
 """A sweep repeats nothing, survives failures and kills, and reports the outcome of each run."""
 
 import os
-import random
 import re
 import shutil
 import signal
@@ -22,6 +21,9 @@ from intrinsic_clip.runs import addresses, results, tidy_table
 from intrinsic_clip.runs.locks import held
 from intrinsic_clip.sweeps.compose import Composer
 from intrinsic_clip.training import composed
+from soak.crash_points import Observer
+from soak.scenarios import RUN, sweeping
+from soak.warm_children import child, warm_up
 
 pytestmark = pytest.mark.slow
 
@@ -55,22 +57,28 @@ def _metrics_files(folder: Path) -> dict[str, bytes]:
     return {path.parent.name: path.read_bytes() for path in folder.glob("*/*/metrics.csv")}
 
 
-def test_killed_three_times_it_ends_as_if_undisturbed(tmp_path, command_line) -> None:
-    moments = random.Random(0)
-    for _ in range(3):
-        process = start(tmp_path, *LONGER, *SIX)
-        assert any(re.match("(Training|Going on): ", line) for line in process.stdout)
-        time.sleep(moments.uniform(0, 2))
-        process.kill()
-        process.communicate()
-        assert process.returncode == -signal.SIGKILL
-    assert command_line("train", *LONGER, *SIX) == 0
-    assert command_line("train", *LONGER, *SIX, "output_dir=undisturbed") == 0
+def test_killed_twice_it_ends_as_if_undisturbed(tmp_path) -> None:
+    """Kill a sweep in its first run, and then in a later one; `make soak` does it hundreds of times."""
+    warm_up()
+    short = [*RUN, "--multirun", "encoder.output_dim=3,6", "seed=0"]
+
+    def killed(operation: int) -> None:
+        Observer(tmp_path, operation).start()
+        sweeping(*short)()
+
+    assert child(tmp_path, lambda: killed(20)).code == -signal.SIGKILL
+    assert len(list(tmp_path.glob("outputs/custom/*"))) == 1
+    assert child(tmp_path, lambda: killed(60)).code == -signal.SIGKILL
+    assert len(list(tmp_path.glob("outputs/custom/*"))) == 2
+    ended = child(tmp_path, sweeping(*short))
+    assert "2 runs: 1 finished, 1 to resume, 0 to begin" in ended.out
+    assert "2 runs: 1 resumed, 1 skipped" in ended.out
+    assert child(tmp_path, sweeping(*short, "output_dir=undisturbed")).code == 0
     pd.testing.assert_frame_equal(
         _table(tmp_path / "outputs"), _table(tmp_path / "undisturbed"), check_exact=True
     )
     files = _metrics_files(tmp_path / "outputs")
-    assert len(files) == 6
+    assert len(files) == 2
     assert files == _metrics_files(tmp_path / "undisturbed")
 
 

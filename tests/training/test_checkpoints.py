@@ -1,10 +1,12 @@
 """A killed run, started again with the same command, ends as if nothing had happened."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -82,3 +84,74 @@ def test_a_damaged_checkpoint_is_named(tmp_path, command_line, capsys) -> None:
     error = capsys.readouterr().err.splitlines()[-1]
     assert "last.ckpt" in error
     assert "delete it" in error
+
+
+def _flip(path: Path, place: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+def test_what_is_damaged_is_said_and_mended_or_refused_in_one_line(tmp_path, command_line, capsys) -> None:
+    def again(code: int, *overrides: str) -> str:
+        """Give the command again; return what it said."""
+        capsys.readouterr()
+        assert command_line("train", *TINY, *overrides) == code
+        said = capsys.readouterr()
+        assert "Traceback" not in said.err
+        return (said.out if code == 0 else said.err).strip()
+
+    again(0)
+    (folder,) = tmp_path.glob("outputs/custom/*")
+    whole = {path: path.read_bytes() for path in folder.iterdir()}
+    metrics = results.read_completed(folder)["metrics"]
+
+    def restore(*without: str) -> dict[str, bytes]:
+        for path, content in whole.items():
+            path.write_bytes(content)
+        for name in without:
+            (folder / name).unlink()
+        return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    (folder / "lock").write_text("process 1 trains this run")
+    _flip(folder / "metrics.csv", -3)
+    said = again(0)
+    assert said.startswith("Done already")
+    assert (
+        f"{folder.relative_to(tmp_path)}/metrics.csv: damaged since the run was finished; delete the folder"
+        in said
+    )
+    assert not (folder / "lock").exists()
+
+    restore()
+    _flip(folder / "results.json", 300)
+    assert "results.json: damaged (its checksum differs); its numbers are trained anew" in again(0)
+    assert results.read_completed(folder)["metrics"] == metrics
+
+    restore()
+    content = json.loads(whole[folder / "results.json"])
+    (folder / "results.json").write_text(json.dumps(content | {"format": 2}))
+    assert "results.json: format 2 is of a newer version" in again(2)
+
+    restore("results.json")
+    with (folder / "last.ckpt").open("r+b") as file:
+        file.truncate(len(whole[folder / "last.ckpt"]) // 2)
+    assert "last.ckpt: damaged (BadZipFile" in again(2)
+
+    for spoilt in (
+        whole[folder / "metrics.csv"][:-5],
+        b"",
+        whole[folder / "metrics.csv"].replace(b"1.", b"2.", 1),
+    ):
+        before = restore("results.json")
+        (folder / "metrics.csv").write_bytes(spoilt)
+        said = again(2)
+        assert "metrics.csv: damaged (" in said
+        assert said.endswith("; delete it and last.ckpt to train the run anew")
+        assert said.count("\n") == 0
+        after = {path.name: path.read_bytes() for path in folder.iterdir()}
+        assert after == before | {"metrics.csv": spoilt}
+
+    restore("results.json", "run.png")
+    (folder / "run.png").mkdir()
+    assert "run.png: is no regular file, and the run writes one of this name; move it away" in again(2)

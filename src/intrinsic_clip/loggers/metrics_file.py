@@ -1,8 +1,12 @@
 """Write every number of a run to metrics.csv."""
 
+import csv
+import hashlib
+import io
 import os
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +16,47 @@ from torch import Tensor
 
 from intrinsic_clip.runs.atomic import naming
 from intrinsic_clip.runs.replicates import Replicates
-from intrinsic_clip.runs.results import METRICS
+from intrinsic_clip.runs.results import CHECKPOINT, COLUMNS, METRICS
+from intrinsic_clip.runs.sealed import CHANGED, Damaged
 
-HEADER = "step,epoch,metric,output_dim,replicate,value\n"
+HEADER = ",".join(COLUMNS) + "\n"
+
+
+def check_beginning(path: Path, size: int, sha256: str | None) -> None:
+    """Require that a metrics file begins with what it held at a checkpoint.
+
+    Args:
+        path: of the file.
+        size: in bytes, at the checkpoint.
+        sha256: of these bytes; None: the checkpoint is of a version that did not keep it.
+
+    Raises:
+        Damaged: it is missing, shorter or begins otherwise.
+    """
+    length, digest = _beginning(path, size) if path.exists() else (0, hashlib.sha256())
+    remedy = f"delete it and {CHECKPOINT} to train the run anew"
+    if length < size:
+        raise Damaged(path, f"{size - length:,} bytes shorter than at the last checkpoint", remedy)
+    if sha256 is not None and digest.hexdigest() != sha256:
+        raise Damaged(path, f"{CHANGED} from that at the last checkpoint", remedy)
+
+
+def _beginning(path: Path, size: int) -> tuple[int, "hashlib._Hash"]:
+    """Return how many of the first `size` bytes there are, and their digest."""
+    length, digest = 0, hashlib.sha256()
+    with naming(path), path.open("rb") as file:
+        while block := file.read(min(size - length, 2**20)):
+            length += len(block)
+            digest.update(block)
+    return length, digest
+
+
+@cache
+def _quoted(name: str) -> str:
+    """Return a metric's name as a field of the file: quoted where a comma, a quote or a new line is in it."""
+    row = io.StringIO()
+    csv.writer(row, lineterminator="\n").writerow([name])
+    return row.getvalue().removesuffix("\n")
 
 
 class MetricsFile(Logger):
@@ -32,6 +74,7 @@ class MetricsFile(Logger):
         super().__init__()
         self.path, self.buffer = Path(folder) / METRICS, buffer
         self._rows: list[str] = []
+        self._size, self._digest = 0, hashlib.sha256()  # of what is in the file
 
     @property
     def name(self) -> str:
@@ -46,10 +89,10 @@ class MetricsFile(Logger):
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         """Add one row per number; other values are ignored."""
-        epoch = metrics.get("epoch", "")
+        epoch, at = metrics.get("epoch", ""), "" if step is None else step
         for name, value in metrics.items():
             if name != "epoch" and isinstance(value, int | float):
-                self._rows.append(f"{step},{epoch},{name},,,{value!r}\n")
+                self._rows.append(f"{at},{epoch},{_quoted(name)},,,{value!r}\n")
         self._flush_if_full()
 
     @rank_zero_only
@@ -64,7 +107,10 @@ class MetricsFile(Logger):
         labels = [
             ",".join("" if axis is None else str(axis) for axis in label) for label in replicates.labels()
         ]
-        columns = [(name, value.double().reshape(len(steps), -1).tolist()) for name, value in metrics.items()]
+        columns = [
+            (_quoted(name), value.double().reshape(len(steps), -1).tolist())
+            for name, value in metrics.items()
+        ]
         for index, step in enumerate(steps):
             for name, rows in columns:
                 if len(rows[index]) != len(labels):  # a user's module, which may have axes of its own
@@ -84,19 +130,37 @@ class MetricsFile(Logger):
     def flush(self) -> int:
         """Write the rows that wait, and return the file's size in bytes."""
         rows, self._rows = self._rows, []
-        with naming(self.path), self.path.open("a") as file:
-            if file.tell() == 0:
-                file.write(HEADER)
-            file.writelines(rows)
+        with naming(self.path), self.path.open("ab") as file:
+            if file.tell() != self._size:
+                self._size, self._digest = _beginning(self.path, file.tell())
+            text = "".join([*([] if self._size else [HEADER]), *rows]).encode(errors="backslashreplace")
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
-            return file.tell()
+        self._size += len(text)
+        self._digest.update(text)
+        return self._size
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the file after the last `flush`."""
+        return self._digest.hexdigest()
 
     @rank_zero_only
-    def truncate(self, size: int) -> None:
-        """Cut the file back to `size` bytes; rows that wait are kept, since they belong to the run that begins."""
+    def truncate(self, size: int, sha256: str | None = None) -> None:
+        """Cut the file back to `size` bytes; rows that wait are kept, since they belong to the run that begins.
+
+        Args:
+            size: in bytes, at the checkpoint.
+            sha256: of these bytes, where the checkpoint keeps it.
+
+        Raises:
+            Damaged: it does not begin with these bytes.
+        """
+        check_beginning(self.path, size, sha256)
         if self.path.exists():
-            os.truncate(self.path, size)
+            with naming(self.path):
+                os.truncate(self.path, size)
 
     @rank_zero_only
     def save(self) -> None:

@@ -30,17 +30,29 @@ def measure(cfg: DictConfig) -> dict[str, Any]:
     settings = config.resolve(cfg)
     config.check_measure(settings)
     folder = loading.folder_of(settings)
-    measurement = results.read_completed(folder, RESULTS)
+    measurement = _measured_already(folder)
     if measurement is None:
         _check_estimators(settings["estimators"])
         _check_writable(folder)
-        measurement = _load_and_measure(cfg, settings)
-        _write(measurement, folder)
+        measurement = _write(_load_and_measure(cfg, settings), folder)
     else:
         print("Measured already.\n")
     print(printout(measurement, folder), flush=True)
     if settings["logger"] is not None:
         _log(cfg, measurement, folder)
+    return measurement
+
+
+def _measured_already(folder: Path) -> dict[str, Any] | None:
+    """Return the content of measure.json; None if there is none, or it is damaged, which is said."""
+    measurement, reason = results.read_completed(folder, RESULTS), results.damage(folder, RESULTS)
+    if measurement is not None and "address" not in measurement:  # version 0 had no checksum
+        try:
+            printout(measurement, folder)
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            measurement, reason = None, repr(error)
+    if reason is not None:
+        print(f"{folder / RESULTS}: damaged ({reason}); measured anew\n", flush=True)
     return measurement
 
 
@@ -81,19 +93,20 @@ def _check_writable(folder: Path) -> None:
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
     if not existing.is_dir() or not access(existing, W_OK):
         raise ConfigError(f"{existing}: not a folder that can be written to; output_dir=… names another")
+    results.check_replaceable(folder, (PICTURE, PAGE, RESULTS))
 
 
-def _write(measurement: Mapping[str, Any], folder: Path) -> None:
-    """Write picture and page, and the numbers last: a folder that has them is complete."""
+def _write(measurement: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Write picture and page, and the numbers last: a folder that has them is complete; return measure.json."""
     from intrinsic_clip.reports.measurement_page import page
     from intrinsic_clip.reports.measurement_picture import draw
 
     picture = draw(measurement)
     html = page(measurement, picture)
-    folder.mkdir(parents=True, exist_ok=True)
+    atomic.make_folder(folder)
     atomic.write_atomically(folder / PICTURE, picture)
     atomic.write_atomically(folder / PAGE, html)
-    results.write_results(folder, measurement, RESULTS)
+    return results.write_results(folder, measurement, RESULTS)
 
 
 def _log(cfg: DictConfig, measurement: Mapping[str, Any], folder: Path) -> None:

@@ -1,5 +1,6 @@
 """Draw the shared kinds of panels in one style."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
 from intrinsic_clip.paper_figures.finished_runs import D, FinishedRuns, all_similarities
-from intrinsic_clip.runs.atomic import naming
+from intrinsic_clip.runs.atomic import write_atomically
 from intrinsic_clip.runs.stored_embeddings import StoredEmbeddings
 from intrinsic_clip.runs.vocabulary import PAIRS, SIDES, describe
 
@@ -142,8 +143,12 @@ def foot(figure: Figure, runs: FinishedRuns) -> None:
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     """Write PDF and PNG; nothing in them depends on the time."""
     paths = [folder / f"{name}.pdf", folder / f"{name}.png"]
-    with naming(paths[0]):
-        figure.savefig(paths[0], metadata={"CreationDate": None})
-    with naming(paths[1]):
-        figure.savefig(paths[1], dpi=160)
+    formats: list[dict[str, Any]] = [
+        {"format": "pdf", "metadata": {"CreationDate": None}},
+        {"format": "png", "dpi": 160},
+    ]
+    for path, options in zip(paths, formats, strict=True):
+        content = io.BytesIO()
+        figure.savefig(content, **options)
+        write_atomically(path, content.getvalue())
     return paths

@@ -1,5 +1,6 @@
 """Draw the picture of a run: loss, temperature, intrinsic dimension and matching over training, or over d."""
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from intrinsic_clip.paper_figures.style import logarithmic
-from intrinsic_clip.runs.atomic import naming
+from intrinsic_clip.runs.atomic import write_atomically
 from intrinsic_clip.runs.replicates import Replicates
 from intrinsic_clip.runs.vocabulary import DIRECTIONS, SIDES, describe, estimator_title
 
@@ -32,8 +33,9 @@ def draw_run(metrics: pd.DataFrame, results: dict[str, Any], path: Path) -> None
         path: of the PNG.
     """
     figure = run_figure(metrics, results)
-    with naming(path):
-        figure.savefig(path, format="png", dpi=120)
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=120)
+    write_atomically(path, content.getvalue())
 
 
 def run_figure(metrics: pd.DataFrame, results: dict[str, Any]) -> Figure:

@@ -8,9 +8,10 @@ from intrinsic_clip.runs.replicates import Replicates
 from intrinsic_clip.runs.results import EXAMPLES, METRICS, RESULTS
 from intrinsic_clip.runs.vocabulary import DIRECTIONS, SIDES, Metric, describe
 
+PICTURE = "run.png"
 FILES = (
     ("results", RESULTS),
-    ("picture", "run.png"),
+    ("picture", PICTURE),
     ("examples", EXAMPLES),
     ("metrics", METRICS),
     ("W&B files", "wandb"),

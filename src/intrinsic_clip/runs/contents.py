@@ -216,29 +216,42 @@ def _cached_digests(stamps: dict[Path, Stamp]) -> dict[Path, str]:
     remembered: dict[Path, str] = {}
     with suppress(sqlite3.Error, OSError), closing(_open_cache()) as cache:
         for file, stamp in stamps.items():
-            row = cache.execute(
-                "SELECT stamp, sha256 FROM files WHERE path = ?", [str(file.resolve())]
-            ).fetchone()
-            if row and row[0] == repr(stamp):
+            name = str(file.resolve())
+            row = cache.execute("SELECT stamp, sha256, seal FROM digests WHERE path = ?", [name]).fetchone()
+            if row and row[0] == repr(stamp) and row[2] == _seal(name, *row[:2]):
                 remembered[file] = row[1]
     hashed = {file: _sha256(file) for file in stamps if file not in remembered}
     settled = (time.time() - SETTLED) * 1e9
     rows = [
-        (str(file.resolve()), repr(stamps[file]), sha256)
+        (name := str(file.resolve()), repr(stamps[file]), sha256, _seal(name, repr(stamps[file]), sha256))
         for file, sha256 in hashed.items()
         if max(stamps[file][2:]) < settled and _stamp(file) == stamps[file]
     ]
     with suppress(sqlite3.Error, OSError), closing(_open_cache()) as cache, cache:
-        cache.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", rows)
+        cache.executemany("INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?)", rows)
     return remembered | hashed
 
 
+def _seal(name: str, stamp: str, sha256: str) -> str:
+    """Return a checksum of a row of the cache: one flipped bit in a digest would be another address."""
+    return digest([name, stamp, str(sha256)])
+
+
 def _open_cache() -> sqlite3.Connection:
+    """Open the cache of digests; one that is no database any more is started again."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     folder = Path(base) / "intrinsic-clip"
     folder.mkdir(parents=True, exist_ok=True)
     cache = sqlite3.connect(folder / "digests.sqlite", timeout=10)
-    cache.execute("CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, stamp TEXT, sha256 TEXT)")
+    try:
+        cache.execute(
+            "CREATE TABLE IF NOT EXISTS digests (path TEXT PRIMARY KEY, stamp TEXT, sha256 TEXT, seal TEXT)"
+        )
+    except sqlite3.OperationalError:  # busy, or the disk is full or cannot be written
+        raise
+    except sqlite3.DatabaseError:
+        (folder / "digests.sqlite").unlink(missing_ok=True)
+        raise
     return cache
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from intrinsic_clip.errors import InUse
-from intrinsic_clip.runs.atomic import naming
+from intrinsic_clip.runs.atomic import make_folder, naming
 
 LOCK = "lock"
+LONGEST = 200  # characters of a lock's text that a message repeats
 
 
 @contextmanager
@@ -31,7 +32,7 @@ def held(folder: Path) -> Iterator[None]:
     if getattr(rank_zero_only, "rank", 0):
         yield
         return
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     path = folder / LOCK
     lock = FileLock(path, timeout=0.5)  # for a process that is just ending
     try:
@@ -52,11 +53,21 @@ def left_behind(folder: Path) -> bool:
     return (folder / LOCK).exists()
 
 
+def clear_left_behind(folder: Path) -> None:
+    """Remove the lock of a process that died after its last write; one that is held, or cannot be removed, stays."""
+    path = folder / LOCK
+    if not path.is_file():
+        return
+    with suppress(OSError, Timeout), FileLock(path, timeout=0):
+        path.unlink(missing_ok=True)
+
+
 def _holder(path: Path) -> str:
     text = ""
     with suppress(OSError):
-        text = path.read_text()
-    return text or "another process trains this run"
+        text = path.read_text(errors="replace")
+    plain = "".join(letter for letter in " ".join(text.split()) if letter.isprintable())
+    return plain[:LONGEST] or "another process trains this run"
 
 
 def _now() -> str:

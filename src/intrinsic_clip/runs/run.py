@@ -10,7 +10,7 @@ import pandas as pd
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.runs import results
 from intrinsic_clip.runs.replicates import Replicates
-from intrinsic_clip.runs.stored_embeddings import StoredEmbeddings, read_embeddings
+from intrinsic_clip.runs.stored_embeddings import EMBEDDINGS, StoredEmbeddings, read_embeddings
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Run:
         Raises:
             ConfigError: metrics.csv is missing or damaged.
         """
-        return results.read_metrics(self.folder)
+        return results.read_metrics(self.folder, self._fingerprint(results.METRICS))
 
     def embeddings(self, d: int | None = None, replicate: int | None = None) -> StoredEmbeddings:
         """Return the held-out embeddings of one training; by default the first that was kept.
@@ -93,4 +93,8 @@ class Run:
 
         The keys are those of `Replicates.labels()`: all of them, or the first replicate's if all were large.
         """
-        return read_embeddings(self.folder, self.replicates)
+        return read_embeddings(self.folder, self.replicates, self._fingerprint(EMBEDDINGS))
+
+    def _fingerprint(self, name: str) -> Mapping[str, Any] | None:
+        """Return the fingerprint that results.json keeps of another file of the run; version 0 kept none."""
+        return self.results.get("files", {}).get(name)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +13,13 @@ from safetensors.numpy import load, save
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.runs.atomic import write_atomically
 from intrinsic_clip.runs.replicates import Replicates
+from intrinsic_clip.runs.results import REMEDY
+from intrinsic_clip.runs.sealed import Damaged, check_bytes
 
 EMBEDDINGS = "embeddings.safetensors"
 MAX_BYTES = 2**28  # of all replicates together; if they are larger, only the first replicate's are kept
 LABEL = "label_"
+SIDES = ("x", "y", "x_raw", "y_raw")
 
 
 @dataclass(frozen=True)
@@ -54,18 +58,25 @@ def write_embeddings(folder: Path, arrays: Mapping[str, np.ndarray], replicated:
 
 
 def read_embeddings(
-    folder: Path, replicates: Replicates
+    folder: Path, replicates: Replicates, expected: Mapping[str, Any] | None = None
 ) -> dict[tuple[int | None, int | None], StoredEmbeddings]:
     """Return the embeddings that a run kept, by (output dimension, replicate index) as in `Replicates.labels()`.
 
     The zeros that fill narrow representations up to the widest are cut off.
 
+    Args:
+        folder: the run folder.
+        replicates: of the run.
+        expected: the fingerprint of the file in results.json; None: the run is of version 0.
+
     Raises:
         ConfigError: the file is missing, damaged, or of another run.
     """
-    arrays = _load(folder)
+    arrays = _load(folder, expected)
     labels = replicates.labels()
     try:
+        if len({arrays[name].shape[-2] for name in SIDES}) > 1:
+            raise ValueError("the sides differ in their numbers of rows")
         count = int(np.prod(arrays["x"].shape[:-2], dtype=int))
         first = labels[0][1]
         kept = labels if count == len(labels) else [label for label in labels if label[1] == first]
@@ -74,9 +85,20 @@ def read_embeddings(
         raise ConfigError(f"{folder / EMBEDDINGS}: damaged, or of another run ({error})") from error
 
 
-def join_embeddings(folders: Sequence[Path], folder: Path) -> None:
-    """Write the embeddings of a run from those of its chunks, in the order of their replicates."""
-    parts = [_load(part) for part in folders]
+def join_embeddings(
+    folders: Sequence[Path], folder: Path, expected: Sequence[Mapping[str, Any] | None] | None = None
+) -> None:
+    """Write the embeddings of a run from those of its chunks, in the order of their replicates.
+
+    Args:
+        folders: of the chunks.
+        folder: the run folder.
+        expected: the fingerprint of each chunk's embeddings; None: of version 0.
+
+    Raises:
+        ConfigError: the embeddings of a chunk are missing or damaged.
+    """
+    parts = [_load(*part) for part in zip(folders, expected or [None] * len(folders), strict=True)]
     joined = {
         name: array
         if name.startswith(LABEL) or array.ndim < 3
@@ -86,14 +108,18 @@ def join_embeddings(folders: Sequence[Path], folder: Path) -> None:
     write_atomically(folder / EMBEDDINGS, save(joined))
 
 
-def _load(folder: Path) -> dict[str, np.ndarray]:
+def _load(folder: Path, expected: Mapping[str, Any] | None) -> dict[str, np.ndarray]:
     path = folder / EMBEDDINGS
     try:
-        return load(path.read_bytes())
+        data = path.read_bytes()
+        check_bytes(path, data, expected, REMEDY)
+        return load(data)
     except OSError as error:
         raise ConfigError(f"{path}: {(error.strerror or str(error)).lower()}") from error
-    except (SafetensorError, ValueError) as error:
-        raise ConfigError(f"{path}: damaged ({error}); delete the run folder to train again") from error
+    except Damaged:
+        raise
+    except (SafetensorError, ValueError, LookupError, TypeError) as error:
+        raise Damaged(path, " ".join(str(error).split()), REMEDY) from error
 
 
 def _training(arrays: Mapping[str, np.ndarray], place: int, count: int, d: int | None) -> StoredEmbeddings:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from intrinsic_clip.errors import Unfinished
+from intrinsic_clip.errors import ConfigError, Unfinished
 from intrinsic_clip.runs.results import FAILED, RESULTS
 from intrinsic_clip.runs.run import Run
 
@@ -25,7 +25,8 @@ def collect(folder: str | Path) -> pd.DataFrame:
         try:
             rows += _rows(run_folder)
         except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
-            reason = str(error) if isinstance(error, Unfinished) else f"{RESULTS} is damaged ({error!r})"
+            known = isinstance(error, Unfinished | ConfigError)
+            reason = str(error) if known else f"{RESULTS} is damaged ({error!r})"
             warnings.warn(f"{run_folder} is left out: {reason}", stacklevel=2)
     return pd.DataFrame(
         rows, columns=None if rows else ["run", "name", "seed", "replicate", "metric", "value"]

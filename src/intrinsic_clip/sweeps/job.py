@@ -63,5 +63,5 @@ def _own_ranks() -> Iterator[None]:
 
 
 def _leave_reason(folder: Path, reason: str) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+    atomic.make_folder(folder)
     atomic.write_atomically(folder / results.FAILED, reason + "\n")

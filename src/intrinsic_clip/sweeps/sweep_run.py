@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.runs import results
-from intrinsic_clip.runs.locks import left_behind
+from intrinsic_clip.runs.locks import clear_left_behind, left_behind
 from intrinsic_clip.sweeps.job import failure
 
 STATUSES = ("done", "resumed", "skipped", "failed", "interrupted", "not started")
@@ -32,6 +33,8 @@ class SweepRun:
     def __init__(self, overrides: Sequence[str], folder: Path) -> None:
         self.overrides, self.folder = list(overrides), folder
         self.finished_before = self._results() is not None
+        if self.finished_before:
+            clear_left_behind(folder)
         self.begun_before = any(folder.glob(f"**/{results.CHECKPOINT}"))
         self._noted_reason: str | None = None
 
@@ -64,9 +67,9 @@ class SweepRun:
         return Outcome("interrupted" if (self.folder / "config.yaml").exists() else "not started")
 
     def _results(self) -> dict[str, Any] | None:
-        return results.read_completed(self.folder)
+        with contextlib.suppress(ConfigError):  # of a newer version: the job that is to train the run says so
+            return results.read_completed(self.folder)
+        return None
 
     def _reason(self) -> str | None:
-        with contextlib.suppress(OSError):
-            return self._noted_reason or (self.folder / results.FAILED).read_text().strip()
-        return None
+        return self._noted_reason or results.read_failure(self.folder)

@@ -49,7 +49,7 @@ def _line(run: SweepRun, outcome: Outcome, common: set[str]) -> tuple[str, str, 
 def _numbers(run_results: Mapping[str, Any]) -> list[str]:
     """Return the means of the main numbers, an en dash where one was not measured."""
     metrics = run_results["metrics"]
-    means = [metrics[name]["mean"] if name else None for name in main_numbers(metrics).values()]
+    means = [metrics[name].get("mean") if name else None for name in main_numbers(metrics).values()]
     return [f"{mean:.3g}" if isinstance(mean, int | float) else "–" for mean in means]
 
 

@@ -7,10 +7,12 @@ from pathlib import Path
 from statistics import harmonic_mean
 from typing import Any
 
+from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.runs import atomic, results
 from intrinsic_clip.runs.replicates import Replicates
+from intrinsic_clip.runs.sealed import Damaged, read_sealed, write_sealed
 from intrinsic_clip.runs.spec import RunSpec
-from intrinsic_clip.runs.stored_embeddings import join_embeddings
+from intrinsic_clip.runs.stored_embeddings import EMBEDDINGS, join_embeddings
 
 PLAN = "chunks.json"
 
@@ -36,10 +38,26 @@ def _begun_with(folder: Path, indices: list[int]) -> list[list[int]] | None:
     if (folder / results.CHECKPOINT).exists():
         return [indices]
     try:
-        begun = json.loads((folder / PLAN).read_text())
-    except (OSError, ValueError):
+        sealed = read_sealed(folder / PLAN, ("chunks",))
+    except Damaged as error:
+        begun = _version_0(folder / PLAN)
+        if begun is None:
+            print(f"{error.without_remedy}; the chunks are planned anew", flush=True)
+    else:
+        begun = None if sealed is None else sealed.get("chunks")
+    return begun if begun and list(chain(*begun)) == indices else None
+
+
+def _version_0(path: Path) -> list[list[int]] | None:
+    """Return the plan as version 0 wrote it, a list of lists of replicate indices; None if it is no such list."""
+    try:
+        plain = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
         return None
-    return begun if list(chain(*begun)) == indices else None
+    is_plan = isinstance(plain, list) and all(
+        isinstance(part, list) and part and all(type(index) is int for index in part) for part in plain
+    )
+    return plain if is_plan else None
 
 
 def chunk_folders(folder: Path, chunks: Sequence[Sequence[int]]) -> list[Path]:
@@ -49,9 +67,9 @@ def chunk_folders(folder: Path, chunks: Sequence[Sequence[int]]) -> list[Path]:
 
 def begin(folder: Path, chunks: Sequence[Sequence[int]]) -> None:
     """Make the chunks' folders, and note in the run folder which replicates they hold."""
-    atomic.write_atomically(folder / PLAN, json.dumps(chunks))
+    write_sealed(folder / PLAN, {"chunks": chunks})
     for part in chunk_folders(folder, chunks):
-        part.mkdir(parents=True, exist_ok=True)
+        atomic.make_folder(part)
 
 
 def join(folders: Sequence[Path], spec: RunSpec) -> dict[str, Any]:
@@ -60,14 +78,19 @@ def join(folders: Sequence[Path], spec: RunSpec) -> dict[str, Any]:
     Args:
         folders: of the chunks, in the order of their replicates, each with results.json.
         spec: the run.
+
+    Raises:
+        ConfigError: a file of a chunk is missing or damaged.
     """
-    parts = [results.read(part) for part in folders]
-    header, rows = "", []
-    for part in folders:
-        header, *lines = (part / results.METRICS).read_text().splitlines(keepends=True)
-        rows += lines
-    atomic.write_atomically(spec.folder / results.METRICS, "".join([header, *rows]))
-    join_embeddings(folders, spec.folder)
+    parts = [_finished(part) for part in folders]
+    files = [part.get("files", {}) for part in parts]
+    tables = [
+        _metrics(folder, known.get(results.METRICS)) for folder, known in zip(folders, files, strict=True)
+    ]
+    header = tables[0].partition(b"\n")[0]
+    rows = [table.partition(b"\n")[2] for table in tables]
+    atomic.write_atomically(spec.folder / results.METRICS, b"".join([header, b"\n", *rows]))
+    join_embeddings(folders, spec.folder, [known.get(EMBEDDINGS) for known in files])
     if (folders[0] / results.EXAMPLES).exists():  # those of the first replicate
         examples = (folders[0] / results.EXAMPLES).read_bytes()
         atomic.write_atomically(spec.folder / results.EXAMPLES, examples)
@@ -83,6 +106,19 @@ def join(folders: Sequence[Path], spec: RunSpec) -> dict[str, Any]:
         "metrics": metrics,
         "reasons": {name: reason for part in parts for name, reason in part["reasons"].items()},
     }
+
+
+def _finished(folder: Path) -> dict[str, Any]:
+    part = results.read_completed(folder)
+    if part is None:
+        raise ConfigError(f"{folder / results.RESULTS}: damaged; {results.REMEDY}")
+    return part
+
+
+def _metrics(folder: Path, expected: Mapping[str, Any] | None) -> bytes:
+    """Return the metrics file of a chunk, if it is what was written."""
+    results.read_metrics(folder, expected)
+    return (folder / results.METRICS).read_bytes()
 
 
 def _joined(parts: list[list[Any]]) -> list[Any]:

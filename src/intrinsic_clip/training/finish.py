@@ -7,10 +7,10 @@ from pytorch_lightning import Trainer
 
 from intrinsic_clip.probes import take_embeddings
 from intrinsic_clip.reports.run_picture import draw_run
-from intrinsic_clip.reports.run_printout import report
+from intrinsic_clip.reports.run_printout import PICTURE, report
 from intrinsic_clip.runs import results, versions
 from intrinsic_clip.runs.spec import RunSpec
-from intrinsic_clip.runs.stored_embeddings import write_embeddings
+from intrinsic_clip.runs.stored_embeddings import EMBEDDINGS, write_embeddings
 from intrinsic_clip.training.build import Training
 from intrinsic_clip.training.module import ContrastiveModule
 
@@ -44,8 +44,13 @@ def save_embeddings(trainer: Trainer, module: ContrastiveModule, folder: Path) -
     write_embeddings(folder, arrays, replicated=bool(module.replicates.shape))
 
 
-def finish(run_results: dict[str, Any], folder: Path) -> None:
-    """Draw the picture, write results.json last, as the mark of a finished run, and print the numbers."""
-    draw_run(results.read_metrics(folder), run_results, folder / "run.png")
-    results.write_results(folder, run_results)
-    print(f"\n{report(run_results, folder)}", flush=True)
+def finish(run_results: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Draw the picture, write results.json last, as the mark of a finished run, and print the numbers.
+
+    Returns:
+        The content of results.json.
+    """
+    draw_run(results.read_metrics(folder), run_results, folder / PICTURE)
+    written = results.write_results(folder, run_results, files=(results.METRICS, EMBEDDINGS))
+    print(f"\n{report(written, folder)}", flush=True)
+    return written

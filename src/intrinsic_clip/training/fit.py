@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 from hydra.utils import instantiate
@@ -85,10 +84,10 @@ def fit_and_test(trainer: Trainer, training: Training, folder: Path) -> dict[str
         fitted = time.perf_counter()
         trainer.test(module, datamodule=data, verbose=False, weights_only=True)
         _log_final_table(trainer, training)
-    except (UnpicklingError, EOFError) as error:
-        raise ConfigError(
-            f"{checkpoint}: damaged ({type(error).__name__}); delete it to start again"
-        ) from error
+    except RuntimeError as error:
+        if not resumed or not str(error).startswith("Error(s) in loading state_dict"):
+            raise
+        raise ConfigError(f"{checkpoint}: of another model; delete it to start again") from error
     except MisconfigurationException as error:
         raise ConfigError(" ".join(str(error).split())) from error
     except SystemExit:

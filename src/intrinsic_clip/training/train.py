@@ -9,15 +9,22 @@ from omegaconf import DictConfig, OmegaConf
 
 from intrinsic_clip import config
 from intrinsic_clip.errors import ConfigError
-from intrinsic_clip.reports.run_printout import report
+from intrinsic_clip.reports.run_printout import PICTURE, report
 from intrinsic_clip.runs import atomic, results
-from intrinsic_clip.runs.locks import held
+from intrinsic_clip.runs.locks import clear_left_behind, held
 from intrinsic_clip.runs.spec import RunSpec
+from intrinsic_clip.runs.stored_embeddings import EMBEDDINGS
 from intrinsic_clip.training import chunks
 from intrinsic_clip.training.build import build
 
 if TYPE_CHECKING:
     from intrinsic_clip.training.build import Training
+
+CONFIG = "config.yaml"
+WRITTEN = (
+    CONFIG, PICTURE, EMBEDDINGS, chunks.PLAN,
+    results.RESULTS, results.METRICS, results.EXAMPLES, results.CHECKPOINT, results.FAILED,
+)  # fmt: skip
 
 
 def train(cfg: DictConfig) -> dict[str, Any]:
@@ -29,19 +36,48 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         OSError: the run folder cannot be written.
     """
     spec = RunSpec.of(cfg)
-    completed = results.read_completed(spec.folder)
+    completed = _done_already(spec.folder)
     if completed is not None:
-        print(f"Done already: nothing to train.\n\n{report(completed, spec.folder)}")
         return completed
     config.check(spec.settings)
     with _denormals_flushed():
         parts = _parts(spec)
         # Built before anything is written: an impossible setting or unreadable data leaves no trace.
         unfinished = [(part, folder) for part, folder in parts if results.read_completed(folder) is None]
+        _check_folders(spec.folder, [folder for _, folder in unfinished])
         built = {folder: build(part) for part, folder in unfinished[:1]}
         with held(spec.folder):
             (spec.folder / results.FAILED).unlink(missing_ok=True)
             return results.read_completed(spec.folder) or _train_parts(spec, parts, built)
+
+
+def _done_already(folder: Path) -> dict[str, Any] | None:
+    """Return the results of a finished run, and print them; None if it is unfinished, or its results are damaged."""
+    completed = results.read_completed(folder)
+    if completed is None:
+        return None
+    clear_left_behind(folder)
+    notes = results.damaged_files(folder, completed)
+    print("\n".join(["Done already: nothing to train.", *notes, "", report(completed, folder)]))
+    return completed
+
+
+def _check_folders(folder: Path, parts: list[Path]) -> None:
+    """Check what earlier starts left, and say which results do not count.
+
+    Raises:
+        ConfigError: a checkpoint or its metrics are damaged, or the run could not write its files.
+        OSError: a file cannot be read.
+    """
+    from intrinsic_clip.training.checkpoints import check_resumable
+
+    for each in dict.fromkeys([folder, *parts]):
+        results.check_replaceable(each, WRITTEN)
+        reason = results.damage(each)
+        if reason is not None:
+            print(f"{each / results.RESULTS}: damaged ({reason}); its numbers are trained anew", flush=True)
+    for part in parts:
+        check_resumable(part)
 
 
 def _parts(spec: RunSpec) -> list[tuple[RunSpec, Path]]:
@@ -59,9 +95,7 @@ def _train_parts(
     """Write the run folder: train the unfinished parts, then join the chunks, if there are any."""
     from intrinsic_clip.training.finish import finish
 
-    atomic.write_atomically(
-        spec.folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(dict(spec.settings)))
-    )
+    atomic.write_atomically(spec.folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(dict(spec.settings))))
     if len(parts) == 1:
         part, folder = parts[0]
         return _train_part(part, folder, built.pop(folder, None))
@@ -73,8 +107,7 @@ def _train_parts(
                 part, folder, built.pop(folder, None)
             )  # held by nobody else: the next needs its memory
     joined = chunks.join([folder for _, folder in parts], spec)
-    finish(joined, spec.folder)
-    return joined
+    return finish(joined, spec.folder)
 
 
 def _train_part(spec: RunSpec, folder: Path, built: "Training | None") -> dict[str, Any]:
@@ -88,7 +121,7 @@ def _train_part(spec: RunSpec, folder: Path, built: "Training | None") -> dict[s
     run_results = gather_results(spec, training, timings)
     if trainer.is_global_zero:
         save_embeddings(trainer, training.module, folder)
-        finish(run_results, folder)
+        return finish(run_results, folder)
     return run_results
 
 

@@ -16,6 +16,8 @@ from safetensors.torch import load_file
 from intrinsic_clip.reports.page import trajectories
 from intrinsic_clip.reports.page.document import document
 from intrinsic_clip.reports.page.write import report
+from intrinsic_clip.runs.results import write_results
+from intrinsic_clip.runs.sealed import read_sealed
 
 pytestmark = pytest.mark.slow
 
@@ -63,8 +65,9 @@ def copied(lone, tmp_path) -> Path:
 
 
 def edit(folder: Path, **changes: Any) -> None:
-    results = json.loads((folder / "results.json").read_text())
-    (folder / "results.json").write_text(json.dumps(results | changes))
+    """Write other results, with the checksums of what is there now."""
+    results = read_sealed(folder / "results.json") or {}
+    write_results(folder, results | changes, files=("metrics.csv", "embeddings.safetensors"))
 
 
 def test_every_final_number_of_every_run_is_in_the_page(sweep, tmp_path) -> None:
@@ -171,10 +174,10 @@ def test_a_hostile_name_is_text(copied, tmp_path) -> None:
 def test_what_could_not_be_measured_is_null(copied) -> None:
     results = json.loads((copied / "results.json").read_text())
     results["metrics"]["id/mle/x"] = {"mean": None, "std": None, "values": [None]}
-    edit(copied, metrics=results["metrics"])
     metrics = pd.read_csv(copied / "metrics.csv")
     metrics.loc[metrics.metric == "id/mle/x", "value"] = [math.nan, math.inf] * 2
     metrics.to_csv(copied / "metrics.csv", index=False)
+    edit(copied, metrics=results["metrics"])
     data = embedded(report(copied))
     assert data["metrics"]["id/mle/x"] == [None]
     assert data["trajectories"]["curves"]["id/mle/x"][0][1] == [None] * 4

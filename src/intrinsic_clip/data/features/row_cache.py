@@ -1,10 +1,11 @@
 """Compute arrays of rows once: batch by batch into memory-mapped files, resumable after a kill."""
 
-import json
+import hashlib
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from filelock import FileLock
@@ -12,11 +13,13 @@ from numpy.lib.format import open_memmap
 from torch import Tensor
 from tqdm import tqdm
 
-from intrinsic_clip.runs.atomic import naming, write_atomically
-from intrinsic_clip.runs.regular_files import require_regular
+from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.runs.atomic import make_folder, naming
+from intrinsic_clip.runs.locks import LOCK, clear_left_behind
+from intrinsic_clip.runs.sealed import CHANGED, Damaged, read_sealed, write_sealed
 
 SAVE_SECONDS = 5.0  # a kill loses at most as much work
-PROGRESS, LOCK = "progress.json", "lock"
+PROGRESS, NAMES = "progress.json", ("x", "y")
 
 Compute = Callable[[int, int], tuple[Tensor, Tensor]]
 
@@ -27,7 +30,7 @@ def load_or_compute_rows(
     """Return two float32 arrays with `rows` rows, mapped from x.npy and y.npy; changes to them stay in memory.
 
     Rows that are not on disk yet are computed. After a kill the next process resumes from the last save; a process
-    that starts while another computes waits for it.
+    that starts while another computes waits for it. Files that are not what was saved are computed anew.
 
     Args:
         folder: folder of the files, whose name identifies their content; created if missing.
@@ -42,17 +45,19 @@ def load_or_compute_rows(
     """
     if _count_done(folder, rows) < rows:
         compute = prepare()  # first, so that a model that cannot be loaded leaves no files
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         with FileLock(folder / LOCK):
             if _count_done(folder, rows) < rows:
                 _compute_missing(folder, rows, batch_size, compute, title)
-    x, y = (_mapped(folder, name, "c") for name in ("x", "y"))
+    clear_left_behind(folder)
+    x, y = (_mapped(folder, name, "c") for name in NAMES)
     return x, y
 
 
 def _compute_missing(folder: Path, rows: int, batch_size: int, compute: Compute, title: str) -> None:
-    done = _count_done(folder, rows)
-    arrays = [_mapped(folder, name, "r+") for name in ("x", "y")] if done else []
+    done = _count_done(folder, rows, aloud=True)
+    arrays = [_mapped(folder, name, "r+") for name in NAMES] if done else []
+    digests = [_digest(array, done) for array in arrays]
     saved_at = time.monotonic()
     # Shown on a terminal only: in a log file a bar is noise.
     with tqdm(total=rows, initial=done, desc=title, unit="rows", dynamic_ncols=True, disable=None) as bar:
@@ -60,26 +65,64 @@ def _compute_missing(folder: Path, rows: int, batch_size: int, compute: Compute,
             stop = min(start + batch_size, rows)
             batch = compute(start, stop)
             if not arrays:
-                arrays = [
-                    _create(folder, name, rows, part) for name, part in zip(("x", "y"), batch, strict=True)
-                ]
-            for array, part in zip(arrays, batch, strict=True):
+                (folder / PROGRESS).unlink(missing_ok=True)  # of other arrays
+                arrays = [_create(folder, name, rows, part) for name, part in zip(NAMES, batch, strict=True)]
+                digests = [_digest(array, 0) for array in arrays]
+            for array, digest, part in zip(arrays, digests, batch, strict=True):
                 array[start:stop] = part.numpy()
+                digest.update(np.ascontiguousarray(array[start:stop]).data)
             if stop == rows or time.monotonic() - saved_at >= SAVE_SECONDS:
-                _save(folder, arrays, stop)
+                _save(folder, arrays, digests, stop)
                 saved_at = time.monotonic()
             bar.update(stop - start)
 
 
-def _count_done(folder: Path, rows: int) -> int:
-    """Return the number of rows saved; 0 where the files are not whole."""
-    try:
-        require_regular(folder / PROGRESS)
-        done = json.loads((folder / PROGRESS).read_text())["rows"]
-        whole = all(len(_mapped(folder, name, "r")) == rows for name in ("x", "y"))
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+def _count_done(folder: Path, rows: int, aloud: bool = False) -> int:
+    """Return the number of rows saved; 0 where the files are not what was saved, which is printed if `aloud`.
+
+    Raises:
+        ConfigError: a newer version of this package wrote them.
+        OSError: they cannot be read.
+    """
+    if not (folder / PROGRESS).exists():
         return 0
-    return done if whole and isinstance(done, int) and 0 <= done <= rows else 0
+    try:
+        return _check_saved(folder, rows, read_sealed(folder / PROGRESS, ("sha256",), remedy="") or {})
+    except Exception as error:  # NumPy's reader has any number of them
+        newer = isinstance(error, ConfigError) and not isinstance(error, Damaged)
+        if newer or (isinstance(error, OSError) and not isinstance(error, FileNotFoundError)):
+            raise
+        if aloud:
+            reason = str(error) if isinstance(error, Damaged) else f"{folder}: damaged ({error!r})"
+            print(f"{reason}; it is computed anew", flush=True)
+        return 0
+
+
+def _check_saved(folder: Path, rows: int, progress: Mapping[str, Any]) -> int:
+    """Return the number of rows saved, after a look at every one of them; version 0 kept no checksums of them.
+
+    Raises:
+        Damaged: rows are not what was saved.
+        Exception: of any kind, where the files have another form.
+    """
+    done = progress["rows"]
+    if type(done) is not int or not 0 <= done <= rows:
+        raise Damaged(folder / PROGRESS, f"{done} of {rows} rows")
+    for name in NAMES:
+        array = _mapped(folder, name, "r")
+        whole = array.offset + array.nbytes == (folder / f"{name}.npy").stat().st_size
+        if len(array) != rows or array.dtype != np.float32 or not array.flags.c_contiguous or not whole:
+            raise Damaged(folder / f"{name}.npy", f"not {rows} rows of float32")
+        if "sha256" in progress and _digest(array, done).hexdigest() != progress["sha256"][name]:
+            raise Damaged(folder / f"{name}.npy", CHANGED)
+    return done
+
+
+def _digest(array: np.memmap, done: int) -> "hashlib._Hash":
+    """Return the digest of the first rows of an array, to which those of further rows can be added."""
+    digest = hashlib.sha256(str(array.shape).encode())
+    digest.update(array[:done].data)
+    return digest
 
 
 def _mapped(folder: Path, name: str, mode: Literal["r", "r+", "c"]) -> np.memmap:
@@ -91,11 +134,17 @@ def _mapped(folder: Path, name: str, mode: Literal["r", "r+", "c"]) -> np.memmap
 def _create(folder: Path, name: str, rows: int, like: Tensor) -> np.memmap:
     path = folder / f"{name}.npy"
     with naming(path):
-        return open_memmap(path, "w+", np.float32, (rows, *like.shape[1:]))
+        array: np.memmap = open_memmap(path, "w+", np.float32, (rows, *like.shape[1:]))
+        with path.open("r+b") as file:  # room for all, since a full disk would end the process without a word
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array
 
 
-def _save(folder: Path, arrays: list[np.memmap], done: int) -> None:
+def _save(folder: Path, arrays: list[np.memmap], digests: "list[hashlib._Hash]", done: int) -> None:
     """Save the rows before their number, so that no row counts that is not on disk."""
-    for array in arrays:
+    for name, array in zip(NAMES, arrays, strict=True):
         array.flush()
-    write_atomically(folder / PROGRESS, json.dumps({"rows": done}))
+        with (folder / f"{name}.npy").open("rb") as file:
+            os.fsync(file.fileno())
+    sums = {name: digest.hexdigest() for name, digest in zip(NAMES, digests, strict=True)}
+    write_sealed(folder / PROGRESS, {"rows": done, "sha256": sums})

@@ -21,7 +21,7 @@ from intrinsic_clip.reports.page.settings import (
     trainings_of,
 )
 from intrinsic_clip.reports.page.trajectories import trajectories
-from intrinsic_clip.runs.results import RESULTS
+from intrinsic_clip.runs.results import RESULTS, lacking
 from intrinsic_clip.runs.run import Run
 from intrinsic_clip.runs.tidy_table import collect, flatten
 
@@ -37,7 +37,9 @@ def contents(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no such folder")
     table, left_out = _collected(folder)
-    runs = {Path(path): Run.load(path) for path in table["run"].unique()}
+    runs, without = _shown(table)
+    left_out += without
+    table = table[table["run"].isin([str(path) for path in runs])]
     if not runs:
         raise ConfigError(f"{folder}: no finished run in it" + "".join(f"; {reason}" for reason in left_out))
     every_training = [training for run in runs.values() for training in trainings_of(run)]
@@ -95,6 +97,20 @@ def _collected(folder: Path) -> tuple[pd.DataFrame, list[str]]:
         warnings.simplefilter("always")
         table = collect(folder)
     return table, [str(warning.message) for warning in caught if " is left out: " in str(warning.message)]
+
+
+def _shown(table: pd.DataFrame) -> tuple[dict[Path, Run], list[str]]:
+    """Return the runs that can be shown, and which cannot and why."""
+    runs = {Path(path): Run.load(path) for path in table["run"].unique()}
+    reasons = {path: lacking(run.results) for path, run in runs.items()}
+    return (
+        {path: run for path, run in runs.items() if reasons[path] is None},
+        [
+            f"{path} is left out: {RESULTS} is damaged ({reason})"
+            for path, reason in reasons.items()
+            if reason
+        ],
+    )
 
 
 def _values(table: pd.DataFrame, trainings: Sequence[Training]) -> dict[str, list[float | None]]:

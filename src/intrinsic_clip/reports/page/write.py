@@ -29,7 +29,7 @@ def report(folder: Path, output: Path | None = None) -> Path:
     from intrinsic_clip.reports.page.document import asset, document
 
     data = contents(folder)
-    for reason in data["left_out"]:
+    for reason in [*data["left_out"], *data["notes"]]:
         print(reason, file=sys.stderr)
     page = document(
         f"{data['name']} – intrinsic-clip report",

@@ -1,0 +1,144 @@
+"""Run command lines in children of a process that has imported everything already: no seconds of import each."""
+
+import contextlib
+import gc
+import importlib
+import io
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+LIMIT = 120.0  # seconds that a child may take
+IMPORTED = (
+    "torch",
+    "torch._dynamo",
+    "torchmetrics",
+    "pytorch_lightning",
+    "sklearn",
+    "matplotlib.backends.backend_agg",
+    "intrinsic_clip.cli.program",
+    "intrinsic_clip.measure.measurements",
+    "intrinsic_clip.reports.measurement_page",
+    "intrinsic_clip.reports.measurement_picture",
+    "intrinsic_clip.reports.page.write",
+    "intrinsic_clip.training.finish",
+    "intrinsic_clip.training.fit",
+)
+CRASHED = 70  # exit code of a child with a traceback
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a child ended.
+
+    Attributes:
+        code: its exit code, or minus the signal that killed it.
+        out, err: all that it wrote to stdout and stderr.
+    """
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[str]:
+        """Lines on stderr, without warnings."""
+        return [line for line in self.err.splitlines() if line.startswith("intrinsic-clip: ")]
+
+    @property
+    def has_traceback(self) -> bool:
+        """Whether an error was not reported in one line."""
+        return self.code == CRASHED or "Traceback (most recent call last)" in self.out + self.err
+
+
+def warm_up() -> None:
+    """Import what the verbs import, before the first child; nothing is computed, so that no threads are running."""
+    for module in IMPORTED:
+        importlib.import_module(module)
+    importlib.import_module("torch").set_num_threads(1)
+    gc.freeze()  # else each child copies all that its garbage collector visits
+
+
+def command(folder: Path, arguments: Sequence[str], before: Callable[[], object] = lambda: None) -> Ended:
+    """Run `intrinsic-clip …` in a child, in this folder.
+
+    Args:
+        folder: working folder.
+        arguments: verb and arguments.
+        before: called in the child first, to prepare its end.
+    """
+
+    def work() -> None:
+        from intrinsic_clip.cli import program
+
+        sys.argv = ["intrinsic-clip", *arguments]
+        before()
+        program.main()
+
+    return child(folder, work)
+
+
+def child(folder: Path, work: Callable[[], object], after: float | None = None) -> Ended:
+    """Call a function in a child, in this folder; `after` so many seconds the child is killed."""
+    return started(folder, work)(after)
+
+
+def started(folder: Path, work: Callable[[], object]) -> Callable[..., Ended]:
+    """Start a child that calls a function in this folder; return the function that waits for its end."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    logs = [os.memfd_create(name) for name in ("out", "err")]
+    pid = os.fork()
+    if not pid:
+        _be_child(folder, work, logs)
+
+    def wait(after: float | None = None) -> Ended:
+        code = _wait(pid, after)
+        texts = []
+        for log in logs:
+            os.lseek(log, 0, os.SEEK_SET)
+            with os.fdopen(log, "rb") as file:
+                texts.append(file.read().decode(errors="replace"))
+        return Ended(code, *texts)
+
+    return wait
+
+
+def _be_child(folder: Path, work: Callable[[], object], logs: Sequence[int]) -> None:
+    code = CRASHED
+    try:
+        os.dup2(logs[0], 1)
+        os.dup2(logs[1], 2)
+        sys.stdout = io.TextIOWrapper(os.fdopen(1, "wb", closefd=False), encoding="utf-8")
+        sys.stderr = io.TextIOWrapper(
+            os.fdopen(2, "wb", closefd=False), encoding="utf-8", line_buffering=True
+        )
+        os.chdir(folder)
+        work()
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(bool(end.code))
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):
+                stream.flush()
+        os._exit(code)
+
+
+def _wait(pid: int, after: float | None) -> int:
+    """Return the exit code of a child, which is killed after so many seconds."""
+    deadline = time.monotonic() + (LIMIT if after is None else after)
+    while time.monotonic() < deadline:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.005)
+    os.kill(pid, signal.SIGKILL)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
