@@ -52,7 +52,7 @@ def _settings(verb: str) -> list[str]:
     """Return the lines of a verb's config that explain a setting."""
     path = conf_folder() / f"{verb}.yaml"
     keys = {str(key) for key in OmegaConf.load(path)}
-    return [line for line in path.read_text().splitlines() if "#" in line and line.partition(":")[0] in keys]
+    return [line for line in path.read_text("utf-8").splitlines() if "#" in line and line.partition(":")[0] in keys]
 
 
 def _suits(verb: str, path: Path) -> bool:
@@ -62,5 +62,5 @@ def _suits(verb: str, path: Path) -> bool:
 
 def _purpose(path: Path) -> str:
     """Return the first comment of a config file, after the @package line that Hydra requires first."""
-    comments = (line.lstrip("# ") for line in path.read_text().splitlines() if line.startswith("#"))
+    comments = (line.lstrip("# ") for line in path.read_text("utf-8").splitlines() if line.startswith("#"))
     return next(comment for comment in comments if not comment.startswith("@"))

@@ -14,7 +14,7 @@ TRACEBACK_WANTED = os.environ.get("HYDRA_FULL_ERROR") == "1" and os.environ.get(
 
 def fail(message: str) -> NoReturn:
     """Print the reason on stderr, and exit with code 2."""
-    print(f"{PROGRAM}: {message}", file=sys.stderr)
+    print(f"{PROGRAM}: {' '.join(message.splitlines())}", file=sys.stderr)
     sys.exit(2)
 
 

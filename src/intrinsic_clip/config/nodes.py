@@ -61,9 +61,13 @@ def is_pretrained(encoder: Mapping[str, Any]) -> bool:
 def _locate(path: str, name: str) -> Callable[..., Any]:
     module, _, attribute = name.rpartition(".")
     try:
-        return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"{path}._target_: there is no {name} to import ({error})") from error
+        target = getattr(importlib.import_module(module), attribute)
+    except Exception as error:  # importing a module may raise anything
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ConfigError(f"{path}._target_: there is no {name} to import ({reason})") from error
+    if not callable(target):
+        raise ConfigError(f"{path}._target_: {name} is not a class or function")
+    return target
 
 
 def _parameters(target: Callable[..., Any]) -> dict[str, Any]:
@@ -75,7 +79,10 @@ def _parameters(target: Callable[..., Any]) -> dict[str, Any]:
         if function is None:
             continue
         hints = _hints(function)
-        signature = inspect.signature(function).parameters.values()
+        try:
+            signature = inspect.signature(function).parameters.values()
+        except (ValueError, TypeError):  # built in, and without a signature
+            break
         for parameter in signature:
             named = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
             if named and parameter.name != "self":

@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from os import W_OK, access
 from pathlib import Path
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from intrinsic_clip import config
+from intrinsic_clip.config.paths import check_writable
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.measure import loading
 from intrinsic_clip.reports.measurement_printout import PAGE, PICTURE, RESULTS, printout
@@ -30,7 +30,8 @@ def measure(cfg: DictConfig) -> dict[str, Any]:
         ConfigError: the config cannot be measured; nothing has been written then.
         OSError: the folder cannot be written to.
     """
-    if cfg.encoder is not None and cfg.data is not None and "images" in cfg.data:
+    cfg = config.with_home(cfg)
+    if cfg.get("encoder") is not None and cfg.get("data") is not None and "images" in cfg.data:
         cfg.data.images = True  # a model of images and captions wants these, not features
     settings = config.resolve(cfg)
     config.check_measure(settings)
@@ -38,7 +39,7 @@ def measure(cfg: DictConfig) -> dict[str, Any]:
     measurement = results.read_completed(folder, RESULTS)
     if measurement is None:
         _check_estimators(settings["estimators"])
-        _check_writable(folder)
+        check_writable(folder)
         measurement = _load_and_measure(cfg, settings)
         _write(measurement, folder)
     else:
@@ -104,13 +105,6 @@ def _check_estimators(names: Sequence[str]) -> None:
         registry.check_names(names)
     except ValueError as error:
         raise ConfigError(f"estimators: {error}") from error
-
-
-def _check_writable(folder: Path) -> None:
-    """Check, before minutes of work, that the folder can be made and written to."""
-    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
-    if not existing.is_dir() or not access(existing, W_OK):
-        raise ConfigError(f"{existing}: not a folder that can be written to; output_dir=… names another")
 
 
 def _write(measurement: Mapping[str, Any], folder: Path) -> None:

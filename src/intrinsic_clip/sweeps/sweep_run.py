@@ -68,5 +68,5 @@ class SweepRun:
 
     def _reason(self) -> str | None:
         with contextlib.suppress(OSError):
-            return self._noted_reason or (self.folder / results.FAILED).read_text().strip()
+            return self._noted_reason or (self.folder / results.FAILED).read_text("utf-8", "replace").strip()
         return None

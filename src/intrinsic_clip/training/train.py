@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from intrinsic_clip import config
+from intrinsic_clip.config.paths import check_writable
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.reports.run_printout import report
 from intrinsic_clip.runs import atomic, results
 from intrinsic_clip.runs.locks import held
 from intrinsic_clip.runs.spec import RunSpec
 from intrinsic_clip.training import chunks
-from intrinsic_clip.training.build import build
+from intrinsic_clip.training.build import build, check_buildable
 
 if TYPE_CHECKING:
     from intrinsic_clip.training.build import Training
@@ -34,6 +35,8 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         print(f"Done already: nothing to train.\n\n{report(completed, spec.folder)}")
         return completed
     config.check(spec.settings)
+    check_writable(spec.folder)
+    check_buildable(spec)
     with _denormals_flushed():
         parts = _parts(spec)
         # Built before anything is written: an impossible setting or unreadable data leaves no trace.
