@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from intrinsic_clip.config.nodes import check_node, is_pretrained, short_name, target_nodes
+from intrinsic_clip.config.nodes import as_json, check_node, is_pretrained, short_name, target_nodes
 from intrinsic_clip.config.reasons import first_reason
 from intrinsic_clip.config.schema import DashboardConfig, LossConfig, MeasureConfig, TrainConfig
 from intrinsic_clip.config.trainer import check_trainer
@@ -68,7 +68,7 @@ def check_dashboard(config: Mapping[str, Any]) -> None:
 
 def _check_keys(path: str, schema: type[BaseModel], node: Mapping[str, Any]) -> None:
     try:
-        schema.model_validate_json(json.dumps(node))
+        schema.model_validate_json(as_json(node))
     except ValidationError as error:
         raise ConfigError(first_reason(path, error, list(schema.model_fields))) from error
 

@@ -102,11 +102,16 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
 def _check_type(path: str, value: Any, annotation: Any) -> None:
     try:
         adapter = TypeAdapter(annotation, config=_adapter_config(annotation))
-        adapter.validate_json(json.dumps(value), strict=True)
+        adapter.validate_json(as_json(value), strict=True)
     except ValidationError as error:
         raise ConfigError(f"{path}={json.dumps(value)}: {reason_of(error.errors())}") from error
     except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation):
         return  # a type that pydantic does not know: the class itself must check it
+
+
+def as_json(value: Any) -> bytes:
+    """Return a value as JSON to validate; bytes of a file's name that are no text stand as question marks."""
+    return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
 
 
 def _adapter_config(annotation: Any) -> ConfigDict | None:

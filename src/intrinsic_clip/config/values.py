@@ -17,6 +17,8 @@ def check_values(path: str, value: Any) -> None:
     """
     if isinstance(value, Mapping):
         for key, part in value.items():
+            if key == "_target_" and not (isinstance(part, str) and part):
+                raise ConfigError(f"{path}._target_={part}: must name a class or function")
             check_values(f"{path}.{key}".lstrip("."), part)
     elif isinstance(value, list | tuple):
         for part in value:
