@@ -36,7 +36,13 @@ CHOICES = {
         [*SMALL, "encoder=transformer", "loss/similarity=cosine", "logger=both"],
         ["data=embeddings", "data.x=x.npy", "data.y=y.npy", "logger=csv"],
         ["data=captions_folder", "data.folder=photos", "encoder=pixels_and_tokens"],
-        ["data=webdataset", "data.shards=s.tar", "encoder=pixels_and_tokens", "trainer=ddp", "trainer.accelerator=cpu"],
+        [
+            "data=webdataset",
+            "data.shards=s.tar",
+            "encoder=pixels_and_tokens",
+            "trainer=ddp",
+            "trainer.accelerator=cpu",
+        ],
         ["experiment=demo", "size=smoke"],
     ],
     "measure": [["x=x.npy"], ["x=x.npy", "y=y.npy", "logger=csv"], ["data=openclipart"], ["run=outputs/a/b"]],
@@ -169,12 +175,16 @@ def _wrong(rng: random.Random, keys: list[str]) -> str:
     if kind < 0.85:
         return f"{key}={value}"
     prefix = rng.choice(["+", "++", "~", "-", "--", " ", ""])
-    mangled = rng.choice([key, key.upper(), f"{key}.x", f"{key}[0]", key[:-1], f"{key}.", key.replace(".", "/")])
+    mangled = rng.choice(
+        [key, key.upper(), f"{key}.x", f"{key}[0]", key[:-1], f"{key}.", key.replace(".", "/")]
+    )
     return f"{prefix}{mangled}{rng.choice(['=', '', '==', ':', ' = '])}{value}"
 
 
 def _misspelt(rng: random.Random, verb: str) -> str:
-    return verb if rng.random() < 0.98 else rng.choice([verb[:-1], verb.upper(), "", "-x", "--cfg", f"{verb}=1"])
+    return (
+        verb if rng.random() < 0.98 else rng.choice([verb[:-1], verb.upper(), "", "-x", "--cfg", f"{verb}=1"])
+    )
 
 
 def _keys(verb: str, choices: Sequence[str]) -> list[str]:

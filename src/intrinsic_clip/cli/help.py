@@ -52,7 +52,11 @@ def _settings(verb: str) -> list[str]:
     """Return the lines of a verb's config that explain a setting."""
     path = conf_folder() / f"{verb}.yaml"
     keys = {str(key) for key in OmegaConf.load(path)}
-    return [line for line in path.read_text("utf-8").splitlines() if "#" in line and line.partition(":")[0] in keys]
+    return [
+        line
+        for line in path.read_text("utf-8").splitlines()
+        if "#" in line and line.partition(":")[0] in keys
+    ]
 
 
 def _suits(verb: str, path: Path) -> bool:

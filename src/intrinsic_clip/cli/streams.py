@@ -22,7 +22,11 @@ def make_tolerant() -> None:
         stream, original = getattr(sys, name), getattr(sys, f"__{name}__")
         if stream is None:
             setattr(sys, name, _tolerant(NAMES.index(name), "utf-8", False))
-        elif stream is original and isinstance(stream, io.TextIOWrapper) and isinstance(_raw(stream), io.FileIO):
+        elif (
+            stream is original
+            and isinstance(stream, io.TextIOWrapper)
+            and isinstance(_raw(stream), io.FileIO)
+        ):
             setattr(sys, name, _tolerant(stream.fileno(), stream.encoding, stream.line_buffering))
 
 

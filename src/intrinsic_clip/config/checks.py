@@ -84,7 +84,9 @@ def _check_targets(config: Mapping[str, Any]) -> None:
             if isinstance(node, Mapping):
                 required[f"{group}.{key}"] = node
             elif node is not None and (group, key) != ("probes", "every_n_epochs"):
-                raise ConfigError(f"{group}.{key}={json.dumps(node)}: must be settings with a _target_, or null")
+                raise ConfigError(
+                    f"{group}.{key}={json.dumps(node)}: must be settings with a _target_, or null"
+                )
     for path, node in required.items():
         if not isinstance(node.get("_target_"), str):
             raise ConfigError(f"{path}._target_: is missing; {path} must name the class that it configures")
@@ -161,7 +163,9 @@ def _check_sizes(config: Mapping[str, Any]) -> None:
             "data.n_append=0: the population norm needs at least 1 row (or loss/similarity=cosine)"
         )
     if isinstance(batch_size, int) and batch_size < 2:
-        raise ConfigError(f"data.batch_size={batch_size}: must be at least 2, since a pair needs another to differ from")
+        raise ConfigError(
+            f"data.batch_size={batch_size}: must be at least 2, since a pair needs another to differ from"
+        )
     devices = trainer.get("devices")
     if isinstance(devices, int) and devices > 1 and batch_size is not None and batch_size % devices:
         raise ConfigError(

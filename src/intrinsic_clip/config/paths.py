@@ -50,11 +50,32 @@ def with_home(cfg: DictConfig) -> DictConfig:
             if not isinstance(path, str):
                 continue
             setting = key if member is None else f"{key}.{member}"
-            home = _home_expanded(setting, path)
+            home = home_expanded(setting, path)
             if home != path:
                 expanded = copy.deepcopy(cfg) if expanded is None else expanded
                 OmegaConf.update(expanded, key if member is None else f"{key}[{member}]", home)
     return cfg if expanded is None else expanded
+
+
+def home_expanded(setting: str, path: str) -> str:
+    """Return a path with the home folder in place of a leading `~`.
+
+    Args:
+        setting: what names the path, for the message of an error.
+        path: as the user wrote it.
+
+    Raises:
+        ConfigError: there is no home folder, or the path is empty or holds a NUL.
+    """
+    if not path:
+        raise ConfigError(f"{setting}=: must name a file or folder")
+    if "\0" in path:
+        raise ConfigError(f"{setting}={path!r}: holds a NUL, which no path can")
+    prefix = MODEL_FOLDER if path.startswith(MODEL_FOLDER) else ""
+    home = os.path.expanduser(path.removeprefix(prefix))
+    if home == "~" or home.startswith("~/"):
+        raise ConfigError(f"{setting}={path}: there is no home folder (HOME is not set); give the whole path")
+    return prefix + home
 
 
 def check_writable(folder: Path) -> None:
@@ -83,15 +104,3 @@ def _selected(cfg: DictConfig, key: str) -> Any:
         return OmegaConf.to_container(value, resolve=True) if isinstance(value, DictConfig) else value
     except OmegaConfBaseException:
         return None
-
-
-def _home_expanded(setting: str, path: str) -> str:
-    if not path:
-        raise ConfigError(f"{setting}=: must name a file or folder")
-    if "\0" in path:
-        raise ConfigError(f"{setting}={path!r}: holds a NUL, which no path can")
-    prefix = MODEL_FOLDER if path.startswith(MODEL_FOLDER) else ""
-    home = os.path.expanduser(path.removeprefix(prefix))
-    if home == "~" or home.startswith("~/"):
-        raise ConfigError(f"{setting}={path}: there is no home folder (HOME is not set); give the whole path")
-    return prefix + home

@@ -31,7 +31,9 @@ RunName = Annotated[
     str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100), AfterValidator(_check_name)
 ]
 Replicate = Annotated[int, Field(ge=0, lt=2**32)]
-Threads = Annotated[int, Field(gt=0, le=1024)]  # OpenMP ends the process where it cannot start as many as it is told
+Threads = Annotated[
+    int, Field(gt=0, le=1024)
+]  # OpenMP ends the process where it cannot start as many as it is told
 
 
 class TrainConfig(BaseModel):

@@ -36,7 +36,9 @@ def check_trainer(trainer: Mapping[str, Any]) -> None:
             raise ConfigError(f"trainer.{key}: is set by intrinsic-clip; {instead}")
     for key, neutral in NOT_OFFERED.items():
         if trainer.get(key) not in neutral:
-            quick = "size=smoke is the quick trial" if key == "fast_dev_run" else "the module takes its own steps"
+            quick = (
+                "size=smoke is the quick trial" if key == "fast_dev_run" else "the module takes its own steps"
+            )
             raise ConfigError(f"trainer.{key}={trainer[key]}: is not offered; {quick}")
     _check_length(trainer)
     devices = trainer.get("devices")
@@ -51,7 +53,9 @@ def _check_length(trainer: Mapping[str, Any]) -> None:
     if epochs == 0 or (isinstance(epochs, int) and epochs < -1):
         raise ConfigError(f"trainer.max_epochs={epochs}: must be at least 1")
     if epochs == -1 and not bounded:
-        raise ConfigError("trainer.max_epochs=-1: never ends without max_steps or max_time; must be at least 1")
+        raise ConfigError(
+            "trainer.max_epochs=-1: never ends without max_steps or max_time; must be at least 1"
+        )
     for key in ("limit_train_batches", "overfit_batches", "max_steps"):
         value = trainer.get(key)
         if key != "overfit_batches" and value == 0 and value is not False:

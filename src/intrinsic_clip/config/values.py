@@ -28,4 +28,6 @@ def check_values(path: str, value: Any) -> None:
     elif isinstance(value, int) and abs(value) > LARGEST:
         raise ConfigError(f"{path}={str(value)[:20]}…: must be less than 2^63")
     elif value is not None and not isinstance(value, str | int | float):
-        raise ConfigError(f"{path}: a {type(value).__name__} is not a setting; give text, a number, true or false")
+        raise ConfigError(
+            f"{path}: a {type(value).__name__} is not a setting; give text, a number, true or false"
+        )

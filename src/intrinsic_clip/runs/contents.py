@@ -146,8 +146,8 @@ def _cached_digests(stamps: dict[Path, Stamp]) -> dict[Path, str]:
 
 
 def _open_cache() -> sqlite3.Connection:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(base) / "intrinsic-clip"
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    folder = Path(os.path.expanduser(base)) / "intrinsic-clip"
     folder.mkdir(parents=True, exist_ok=True)
     cache = sqlite3.connect(folder / "digests.sqlite", timeout=10)
     cache.execute("CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, stamp TEXT, sha256 TEXT)")

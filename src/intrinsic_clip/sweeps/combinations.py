@@ -35,5 +35,7 @@ def _count(override: Override) -> int:
             return 0
         return max(0, math.ceil((values.stop - values.start) / values.step))
     if isinstance(values, IntervalSweep):
-        raise ConfigError(f"{override.input_line}: interval(…) needs a sweeper that draws from it; range(…) counts")
+        raise ConfigError(
+            f"{override.input_line}: interval(…) needs a sweeper that draws from it; range(…) counts"
+        )
     return len(values.list) if isinstance(values, ChoiceSweep) else 1

@@ -110,7 +110,9 @@ def _probes(cfg: DictConfig) -> list["AnyProbe"]:
     return [instantiate(probe) for probe in cfg.probes.values() if isinstance(probe, DictConfig)]
 
 
-def encoder_on_meta(spec: RunSpec, output_dim: int, input_dims: tuple[InputDim, InputDim]) -> list["nn.Module"]:
+def encoder_on_meta(
+    spec: RunSpec, output_dim: int, input_dims: tuple[InputDim, InputDim]
+) -> list["nn.Module"]:
     """Return both encoders of one replicate without memory for their weights."""
     import torch
 

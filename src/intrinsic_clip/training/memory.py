@@ -45,7 +45,9 @@ def _parts(spec: RunSpec, input_dims: "tuple[InputDim, InputDim] | None") -> dic
         parts["encoder: its weights"] = _weights(spec, input_dims) * at_once * COPIES
     batch = data.get("batch_size")
     if isinstance(batch, int):
-        parts[f"data.batch_size={batch}: the logits"] = batch * min(batch, loss.get("chunk") or batch) * at_once
+        parts[f"data.batch_size={batch}: the logits"] = (
+            batch * min(batch, loss.get("chunk") or batch) * at_once
+        )
     return parts
 
 

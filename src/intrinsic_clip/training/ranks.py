@@ -15,8 +15,23 @@ from omegaconf.errors import OmegaConfBaseException
 
 from intrinsic_clip.errors import ConfigError
 
-RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID", "SLURM_LOCALID", "JSM_NAMESPACE_RANK")
-SIZES = ("WORLD_SIZE", "LOCAL_WORLD_SIZE", "SLURM_NTASKS", "SLURM_NPROCS", "SLURM_NTASKS_PER_NODE", "JSM_NAMESPACE_SIZE")
+RANKS = (
+    "RANK",
+    "LOCAL_RANK",
+    "NODE_RANK",
+    "GROUP_RANK",
+    "SLURM_PROCID",
+    "SLURM_LOCALID",
+    "JSM_NAMESPACE_RANK",
+)
+SIZES = (
+    "WORLD_SIZE",
+    "LOCAL_WORLD_SIZE",
+    "SLURM_NTASKS",
+    "SLURM_NPROCS",
+    "SLURM_NTASKS_PER_NODE",
+    "JSM_NAMESPACE_SIZE",
+)
 ADDRESSES = ("MASTER_ADDR", "MASTER_PORT")
 STARTED_BY = "INTRINSIC_CLIP_STARTED_BY"  # the process that starts the others of a training
 TORCHRUN = "TORCHELASTIC_RUN_ID"
@@ -42,9 +57,14 @@ def only_own_ranks(cfg: DictConfig | None = None) -> Iterator[None]:
     alone = cfg is None or _is_alone(cfg)
     if alone and TORCHRUN in os.environ and os.environ.get("WORLD_SIZE", "1") != "1":
         size = os.environ["WORLD_SIZE"]
-        raise ConfigError(f"trainer.devices: torchrun started {size} processes; trainer=ddp trainer.devices={size}")
+        raise ConfigError(
+            f"trainer.devices: torchrun started {size} processes; trainer=ddp trainer.devices={size}"
+        )
     if alone or not _belongs_to_a_group(cfg):
-        _drop(list(before), "trainer.devices=1 is one process" if alone else "they name no processes of this run")
+        _drop(
+            list(before),
+            "trainer.devices=1 is one process" if alone else "they name no processes of this run",
+        )
     starter = os.environ.get(STARTED_BY)
     os.environ[STARTED_BY] = str(os.getpid())
     try:

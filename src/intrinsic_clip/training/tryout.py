@@ -57,7 +57,9 @@ def _try_optimizer(node: DictConfig, takes_step: bool) -> None:
 def _try_temperature(node: DictConfig) -> None:
     tau = instantiate(node)().detach()
     if not bool((tau > 0).all() & tau.isfinite().all()):
-        raise ConfigError(f"loss.temperature: starts at τ = {float(tau):g}, which must be positive and finite")
+        raise ConfigError(
+            f"loss.temperature: starts at τ = {float(tau):g}, which must be positive and finite"
+        )
 
 
 def _try_loggers(spec: RunSpec) -> None:
@@ -84,9 +86,15 @@ def _try_trainer(settings: str) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             trainer = instantiate(
-                node, logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False
+                node,
+                logger=False,
+                enable_checkpointing=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
             )
-    except Exception as error:  # MisconfigurationException, assertions, TypeErrors and others about single settings
+    except (
+        Exception
+    ) as error:  # MisconfigurationException, assertions, TypeErrors and others about single settings
         raise ConfigError(f"trainer: {_reason(error)}") from error
     finally:
         lightning.setLevel(level)
