@@ -6,9 +6,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from intrinsic_clip.cli.overrides import for_hydra
 
 AS_TYPED = [
-    "runs/epoch=9-step=1.npy", "~/emb.npy", "été.npy", "out é", "a (1).npy", "cc3m/{0..3}.tar", "cc3m/{a,b}.tar", "it's.npy",
-    'say "so".npy', "a$b.npy", "$HOME", "[1].npy", "(a.npy", "a)", "}{", "#a%@!;&.npy", " lead", "trail ", "true", "3", "1e5",
-    "a:b", "日本.npy", "a\tb", "'open.npy", "back\\", "tag(a,b)", "-", "*", "a*b?.npy", "=", "null.npy", "\udce9.npy", "a\nb",
+    "runs/epoch=9-step=1.npy", "~/emb.npy", "été.npy", "out é", "a (1).npy", "cc3m/{0..3}.tar", "cc3m/{a,b}.tar",
+    "it's.npy", 'say "so".npy', "a$b.npy", "$HOME", "[1].npy", "(a.npy", "a)", "}{", "#a%@!;&.npy", " lead", "trail ",
+    "true", "3", "1e5", "a:b", "日本.npy", "a\tb", "'open.npy", "back\\", "tag(a,b)", "-", "*", "a*b?.npy", "=",
+    "null.npy", "\udce9.npy", "a\nb",
 ]  # fmt: skip
 
 

@@ -54,7 +54,7 @@ WRONG = {
     "optimizer._target_=math.pi": "math.pi is not a class or function",
     "optimizer._target_=print": "there is no print to import",
     "~data._target_": "data._target_: is missing; data must name the class that it configures",
-    "~trainer": "trainer: is missing; trainer=… sets it",
+    "data.n_test={_target_: os.system}": "data.n_test=",
     "~loss": "loss: is missing",
     "~name": "name: is missing",
     "probes.dimension=3": "probes.dimension=3: must be settings with a _target_, or null",

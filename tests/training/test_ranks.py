@@ -90,7 +90,7 @@ def test_several_nodes_are_started_by_hand(monkeypatch) -> None:
 def test_torchrun_with_a_run_in_one_process_is_refused(monkeypatch) -> None:
     monkeypatch.setenv(ranks.TORCHRUN, "none")
     monkeypatch.setenv("WORLD_SIZE", "4")
-    with pytest.raises(ConfigError, match="torchrun started 4 processes; trainer=ddp trainer.devices=4"):
+    with pytest.raises(ConfigError, match=r"torchrun started 4 processes; trainer=ddp trainer\.devices=4"):
         _kept(ONE)
 
 

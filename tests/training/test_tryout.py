@@ -70,6 +70,6 @@ def test_replicates_in_chunks_need_the_memory_of_a_chunk(compose, monkeypatch) -
     from intrinsic_clip.training import memory
 
     monkeypatch.setattr(memory, "_memory", lambda spec: (30_000_000, "a small machine"))
-    with pytest.raises(ConfigError, match="more than the 0.0 GiB of a small machine"):
+    with pytest.raises(ConfigError, match=r"more than the 0\.0 GiB of a small machine"):
         check_memory(RunSpec.of(compose("replicates=1000")), (20, 20))
     check_memory(RunSpec.of(compose("replicates=1000", "replicates_per_chunk=10")), (20, 20))

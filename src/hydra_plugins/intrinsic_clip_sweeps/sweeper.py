@@ -95,6 +95,7 @@ class ResumingSweeper(BasicSweeper):
                 runs[spec.folder] = SweepRun(overrides, spec.folder)
                 if not runs[spec.folder].finished_before:
                     unfinished.append(spec)
+        assert self.config is not None
         here = not str(self.config.hydra.launcher.get("_target_")).endswith(ELSEWHERE)
         for spec in unfinished:
             config.check(spec.settings)

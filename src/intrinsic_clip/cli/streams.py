@@ -7,7 +7,7 @@ import io
 import os
 import select
 import sys
-from typing import IO, Any
+from typing import Any
 
 NAMES = ("stdin", "stdout", "stderr")
 
@@ -82,7 +82,7 @@ def _tolerant(descriptor: int, encoding: str, line_buffering: bool) -> io.TextIO
     )
 
 
-def _raw(stream: io.TextIOWrapper) -> IO[bytes] | io.RawIOBase:
+def _raw(stream: io.TextIOWrapper) -> Any:
     return getattr(stream.buffer, "raw", stream.buffer)
 
 

@@ -164,7 +164,7 @@ def _check_sizes(config: Mapping[str, Any]) -> None:
         )
     if isinstance(batch_size, int) and batch_size < 2:
         raise ConfigError(
-            f"data.batch_size={batch_size}: must be at least 2, since a pair needs another to differ from"
+            f"data.batch_size={batch_size}: must be at least 2, so that a pair differs from another"
         )
     devices = trainer.get("devices")
     if isinstance(devices, int) and devices > 1 and batch_size is not None and batch_size % devices:

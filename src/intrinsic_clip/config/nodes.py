@@ -30,7 +30,8 @@ def check_node(path: str, node: Mapping[str, Any]) -> None:
         if key not in parameters:
             offer = f"{short_name(node)} takes {', '.join(parameters)}"
             raise ConfigError(f"{path}.{key}: unknown key{suggestion(key, parameters)}; {offer}")
-        if not (isinstance(value, Mapping) and "_target_" in value):
+        makes_object = isinstance(value, Mapping) and "_target_" in value
+        if not makes_object or _is_json(parameters[key]):
             _check_type(f"{path}.{key}", value, parameters[key])
 
 
@@ -107,6 +108,15 @@ def _check_type(path: str, value: Any, annotation: Any) -> None:
         raise ConfigError(f"{path}={json.dumps(value)}: {reason_of(error.errors())}") from error
     except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation):
         return  # a type that pydantic does not know: the class itself must check it
+
+
+def _is_json(annotation: Any) -> bool:
+    """Return whether a parameter takes numbers, text, or lists and maps of them, and no object that a node makes."""
+    try:
+        TypeAdapter(annotation)
+    except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation):
+        return False
+    return annotation is not Any
 
 
 def as_json(value: Any) -> bytes:

@@ -43,7 +43,7 @@ def with_home(cfg: DictConfig) -> DictConfig:
     """
     expanded = None
     for name in sorted(PATHS):
-        key, _, each = name.partition(".*")
+        key = name.removesuffix(".*")
         value = _selected(cfg, key)
         members = value if isinstance(value, Mapping) and name != key else {None: value}
         for member, path in members.items():

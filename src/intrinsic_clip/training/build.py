@@ -69,10 +69,12 @@ def check_buildable(spec: RunSpec, here: bool = True) -> None:
     first = spec if indices is None else spec.with_replicates(indices[:1])
     with _errors_of_classes(Exception):
         data = build_data(first.cfg)
-        known = data.d_x is not None and data.d_y is not None and not config.is_pretrained(first.cfg.encoder)
+        input_dims = None
+        if data.d_x is not None and data.d_y is not None and not config.is_pretrained(first.cfg.encoder):
+            input_dims = data.d_x, data.d_y
         if here:
-            check_memory(spec, (data.d_x, data.d_y) if known else None)
-        if known:
+            check_memory(spec, input_dims)
+        if input_dims is not None:
             _module(first, data)
         try_out(first, here)
         _probes(first.cfg)
@@ -98,7 +100,9 @@ def _errors_of_classes(*more: type[Exception]) -> Iterator[None]:
         yield
     except (ConfigError, OSError):
         raise
-    except (InstantiationException, ValueError, *more) as error:
+    except Exception as error:
+        if not isinstance(error, (InstantiationException, ValueError, *more)):
+            raise
         cause = (error.__cause__ if isinstance(error, InstantiationException) else None) or error
         if isinstance(cause, OSError | ConfigError):
             raise cause from error

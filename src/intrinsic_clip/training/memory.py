@@ -1,6 +1,7 @@
 """Estimate the least memory that a training takes, so that impossible sizes are refused before they are tried."""
 
 import math
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,10 +88,8 @@ def _memory(spec: RunSpec) -> tuple[int, str]:
     if spec.settings["trainer"].get("accelerator") in ("gpu", "cuda") and torch.cuda.is_available():
         return torch.cuda.get_device_properties(0).total_memory, "a GPU"
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    try:
+    with suppress(OSError, ValueError):  # there may be no limit
         memory = min(memory, int(LIMIT.read_text("ascii")))
-    except (OSError, ValueError):  # no limit
-        pass
     return memory, "this machine"
 
 
