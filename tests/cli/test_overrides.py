@@ -43,6 +43,14 @@ def test_what_hydra_understands_keeps_its_meaning(typed, text) -> None:
     assert _read(f"data.x={typed}") == [text]
 
 
+def test_a_choice_of_a_group_is_text() -> None:
+    assert for_hydra(["experiment=3", "data=synthetic_linear,coco", "logger=[csv,wandb]"], True) == [
+        "experiment='3'",
+        "data=synthetic_linear,coco",
+        "logger=[csv,wandb]",
+    ]
+
+
 def test_values_that_need_no_quotes_get_none() -> None:
     plain = ["data.x=runs/x.npy", "name=demo", "seed=1,2", "optimizer={lr: 1}", "~data", "nonsense"]
     assert for_hydra(plain, sweeps=True) == plain

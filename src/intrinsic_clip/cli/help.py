@@ -37,7 +37,8 @@ def help_of(verb: str) -> str:
         + "\n\n".join([f"{title}:", *groups, ""] if groups else [])
         + "Settings, each of which can be given as key=value:\n\n"
         + "".join(f"  {line}\n" for line in _settings(verb))
-        + f"\n{end}`{PROGRAM} {verb} … --cfg job` prints the whole config."
+        + "\nPaths are taken as they are typed, with ~ as the home folder.\n"
+        + f"{end}`{PROGRAM} {verb} … --cfg job` prints the whole config."
     )
 
 

@@ -9,6 +9,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException
 
+from intrinsic_clip.config.folders import conf_folder
 from intrinsic_clip.config.paths import MAPS, is_text
 
 ASSIGNMENT = re.compile(r"(\+{0,2})([^=~+][^=]*)=(.*)", re.DOTALL)
@@ -32,9 +33,14 @@ def _translated(override: str, sweeps: bool) -> list[str]:
     prefix, key, value = match.groups()
     if key in MAPS and not prefix and value.startswith("{"):
         return [f"~{key}", f"+{override}"]  # Hydra itself would merge it into the map that is set
-    if not is_text(key):
+    if not (is_text(key) or _is_choice(key, value)):
         return [override]
     return [f"{prefix}{key}={_choices(key, value) if sweeps else as_text(key, value)}"]
+
+
+def _is_choice(group: str, value: str) -> bool:
+    """Return whether a value names a choice of a group, which is text even if it is a number."""
+    return value[:1] not in ("", "[", "{") and (conf_folder() / group).is_dir()
 
 
 def _choices(key: str, value: str) -> str:
