@@ -37,6 +37,42 @@ def test_bad_input_is_one_line_exit_2_and_nothing_written(
     assert files_below(tmp_path) == []
 
 
+ALONE = {
+    "~trainer": "trainer: is missing; trainer=… sets it",
+    "~data": "data: is missing",
+    "~probes": "probes: is missing",
+    "~seed": "Interpolation key 'seed' not found",
+    "data=[]": "data: is missing",
+    "--nonsense": "--nonsense: no such option",
+    "experiment=3": "Could not find 'experiment/3'",
+    "+foo=1": "foo: unknown key",
+    "++a.b.c=1": "a: unknown key",
+    "name=figures": "figures is the name of a file or folder",
+    "seed=range(0,5,0)": "seed=range(0,5,0)",
+    "encoder.width=a (b": "'encoder.width=\"a (b\"'",
+    "trainer.accelerator=tpu": "trainer: ",
+    "optimizer.lr=-1": "optimizer: Invalid learning rate",
+    "data.n_train=1000000000000": "would take",
+    "output_dir=/dev/null": "/dev/null: not a folder that can be written to",
+}
+
+
+@pytest.mark.parametrize("argument", ALONE)
+def test_one_argument_that_cannot_be(command_line, capsys, tmp_path, argument) -> None:
+    assert command_line("train", argument) == 2
+    error = capsys.readouterr().err
+    assert ALONE[argument] in error
+    assert error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("argument", ["seed=range(0,5,0)", "seed=choice()", "seed=range(0,1000000000)"])
+def test_sweeps_over_nothing_or_too_much(command_line, capsys, tmp_path, argument) -> None:
+    assert command_line("train", "--multirun", argument) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.slow
 def test_a_sweep_with_one_bad_run_starts_none(command_line, capsys, tmp_path) -> None:
     assert command_line("train", *TINY, "--multirun", "encoder.output_dim=4,0") == 2

@@ -36,6 +36,40 @@ WRONG = {
     "optimizer.lr=fast": 'optimizer.lr="fast": input should be a valid number',
     "trainer.max_epochs=forever": 'trainer.max_epochs="forever": input should be a valid integer',
     "trainer.max_epochs=0": "trainer.max_epochs=0: must be at least 1",
+    "trainer.max_epochs=-1": "trainer.max_epochs=-1: never ends without max_steps or max_time",
+    "trainer.max_epochs=-2": "trainer.max_epochs=-2: must be at least 1",
+    "trainer.max_epochs=1.5": "trainer.max_epochs=1.5: input should be a valid integer",
+    "trainer.devices=1000": "trainer.devices=1000: must be at most",
+    "+trainer.callbacks=[]": "trainer.callbacks: is set by intrinsic-clip; probes=… adds probes",
+    "+trainer.logger=true": "trainer.logger: is set by intrinsic-clip; logger=… chooses it",
+    "+trainer.fast_dev_run=true": "size=smoke is the quick trial",
+    "+trainer.gradient_clip_val=1.0": "trainer.gradient_clip_val=1.0: is not offered",
+    "+trainer.limit_train_batches=0": "trainer.limit_train_batches=0: would train nothing",
+    "optimizer.lr=inf": "optimizer.lr=inf: must be a finite number",
+    "optimizer.lr=nan": "optimizer.lr=nan: must be a finite number",
+    "probes.matching.alphas=[nan]": "probes.matching.alphas=nan: must be a finite number",
+    "checkpoint_seconds=inf": "checkpoint_seconds=inf: must be a finite number",
+    "seed=99999999999999999999999": "seed=99999999999999999999…: must be less than 2^63",
+    "optimizer._target_=null": "optimizer._target_=None: must name a class or function",
+    "optimizer._target_=math.pi": "math.pi is not a class or function",
+    "optimizer._target_=print": "there is no print to import",
+    "~data._target_": "data._target_: is missing; data must name the class that it configures",
+    "data.n_test={_target_: os.system}": "data.n_test=",
+    "~loss": "loss: is missing",
+    "~name": "name: is missing",
+    "probes.dimension=3": "probes.dimension=3: must be settings with a _target_, or null",
+    "+probes.mine={k: 3}": "probes.mine._target_: is missing",
+    "+logger.mine=true": "logger.mine=true: must be settings with a _target_, or null",
+    "name=chunks": "name: chunks is the name of a file or folder that intrinsic-clip writes",
+    "name=measure": "name: measure is the name of a file or folder",
+    "name=results.json": "name: results.json is the name of a file or folder",
+    f"name={'x' * 101}": "name: string should have at most 100 characters",
+    "name='a '": "name: string should match pattern",
+    "name=a/b": "name: string should match pattern",
+    "output_dir=''": "output_dir=: must name a file or folder",
+    "threads=100000": "threads: input should be less than or equal to 1024",
+    "replicates=1000000000": "replicates: input should be less than or equal to 100000",
+    "data.batch_size=1": "data.batch_size=1: must be at least 2",
     "+trainer.max_epoch=3": "trainer.max_epoch: unknown key, did you mean max_epochs?",
     "loss.chunk=0": "loss.chunk: input should be greater than 0",
     "+loss.chnk=8": "loss.chnk: unknown key, did you mean chunk?; loss holds temperature, similarity, chunk",
@@ -51,7 +85,7 @@ WRONG = {
 @pytest.mark.parametrize("override", WRONG)
 def test_wrong_values_are_named(compose, override: str) -> None:
     with pytest.raises(ConfigError) as error:
-        config.check(config.resolve(compose(override)))
+        config.check(RunSpec.of(compose(override)).settings)
     assert WRONG[override] in str(error.value)
     assert "\n" not in str(error.value)
 

@@ -10,11 +10,16 @@ from typing import TYPE_CHECKING
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper, BasicSweeperConf
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 if TYPE_CHECKING:
     from intrinsic_clip.sweeps.sweep_run import SweepRun
+
+
+ELSEWHERE = ("SlurmLauncher", "RayLauncher")  # launchers whose runs may have other devices and more memory
+MOST_RUNS = 100_000
 
 
 @dataclass
@@ -50,8 +55,10 @@ class ResumingSweeper(BasicSweeper):
     def sweep(self, arguments: list[str]) -> None:
         """Plan, launch what is not finished, and report."""
         from intrinsic_clip.sweeps.table import announce, report
+        from intrinsic_clip.training.ranks import only_own_ranks
 
-        runs = self._plan(arguments)
+        with only_own_ranks(self.config):
+            runs = self._plan(arguments)
         print(announce(runs), flush=True)
         unfinished = [run for run in runs if not run.finished_before]
         interrupted = False
@@ -75,6 +82,7 @@ class ResumingSweeper(BasicSweeper):
             ConfigError: an unfinished run has an impossible config.
         """
         from intrinsic_clip import config
+        from intrinsic_clip.config.paths import check_writable
         from intrinsic_clip.runs.spec import RunSpec
         from intrinsic_clip.sweeps.sweep_run import SweepRun
         from intrinsic_clip.training.build import check_buildable
@@ -87,21 +95,31 @@ class ResumingSweeper(BasicSweeper):
                 runs[spec.folder] = SweepRun(overrides, spec.folder)
                 if not runs[spec.folder].finished_before:
                     unfinished.append(spec)
+        assert self.config is not None
+        here = not str(self.config.hydra.launcher.get("_target_")).endswith(ELSEWHERE)
         for spec in unfinished:
             config.check(spec.settings)
-            check_buildable(spec)
+            check_writable(spec.folder)
+            check_buildable(spec, here)
         return list(runs.values())
 
     def _each(self, arguments: list[str]) -> Iterator[list[str]]:
         """Yield the overrides of every run: the user's, and the experiment's own `hydra.sweeper.params`."""
-        for overrides in self.split_arguments(self._parse(arguments), None)[0]:
+        for overrides in self._split(self._parse(arguments)):
             params = self._parse(self._compose.params(overrides))
             keys = {override.key_or_group for override in self._parse(list(overrides))} if params else ()
             missing = [str(override.input_line) for override in params if override.key_or_group not in keys]
             if missing:
-                yield from self.split_arguments(self._parse([*missing, *overrides]), None)[0]
+                yield from self._split(self._parse([*missing, *overrides]))
             else:
                 yield list(overrides)
+
+    def _split(self, overrides: list[Override]) -> Sequence[list[str]]:
+        """Return the overrides of each combination, unless there are more than anybody waits for."""
+        from intrinsic_clip.sweeps.combinations import check_count
+
+        check_count(overrides, MOST_RUNS)
+        return self.split_arguments(overrides, None)[0]
 
     def _launch(self, runs: Sequence["SweepRun"]) -> None:
         """Launch the runs; if a killed run ended the launcher too, launch the others again."""

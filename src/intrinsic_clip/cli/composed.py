@@ -2,40 +2,68 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import hydra
 from omegaconf import DictConfig
 
 from intrinsic_clip import config
+from intrinsic_clip.cli.options import parse
+from intrinsic_clip.cli.overrides import for_hydra
+from intrinsic_clip.config.messages import EXPECTED, one_line
 from intrinsic_clip.errors import ConfigError
 
 
-def run_composed(verb: str, overrides: list[str], task: Callable[[DictConfig], None]) -> None:
-    """Compose the config of a verb from the overrides, as `hydra.main` does, and run a task with it.
+def run_composed(
+    verb: str, arguments: Sequence[str], task: Callable[[DictConfig], None], sweeps: bool = False
+) -> None:
+    """Compose the config of a verb from the arguments, as `hydra.main` does, and run a task with it.
+
+    Args:
+        verb: the verb, whose config file has its name.
+        arguments: options of Hydra and overrides, as the user typed them.
+        task: gets the config.
+        sweeps: whether the verb takes several values of a setting.
 
     Raises:
-        ConfigError: an override sets a group to null.
+        ConfigError: Hydra cannot read the arguments, or an override sets a group to null.
     """
+    options, overrides = parse(arguments)
     for override in overrides:
         group, _, choice = override.partition("=")
         if choice == "null" and (config.conf_folder() / group).is_dir():  # Hydra's own message does not help
             raise ConfigError(f"{override}: {group} is a group; ~{group} leaves it out, if it is optional")
-    with _hydra_arguments(overrides):
-        hydra.main(version_base="1.3", config_path=str(config.conf_folder()), config_name=verb)(task)()
+        if group in ("hydra.mode", "hydra/sweeper") and not sweeps:
+            raise ConfigError(f"{override}: {verb} does one thing at a time; give a command for each")
+    composed = False
+
+    def begin(cfg: DictConfig) -> None:
+        nonlocal composed
+        composed = True
+        task(cfg)
+
+    with _hydra_arguments([*options, *for_hydra(overrides, sweeps)]):
+        try:
+            hydra.main(version_base="1.3", config_path=str(config.conf_folder()), config_name=verb)(begin)()
+        except EXPECTED:
+            raise
+        except Exception as error:  # of Hydra's many kinds, about arguments that it cannot make sense of
+            if composed:
+                raise
+            raise ConfigError(one_line(error, verb) or type(error).__name__) from error
 
 
 @contextmanager
-def _hydra_arguments(overrides: list[str]) -> Iterator[None]:
-    """Give Hydra the overrides without the verb, and have it raise errors instead of printing a page."""
-    arguments, sys.argv = sys.argv, [*sys.argv[:1], *overrides]
+def _hydra_arguments(arguments: list[str]) -> Iterator[None]:
+    """Give Hydra its arguments without the verb, and have it raise errors instead of printing a page."""
+    previous, sys.argv = sys.argv, [*sys.argv[:1], *arguments]
     setting = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         yield
     finally:
-        sys.argv = arguments
+        sys.argv = previous
         os.environ.pop("HYDRA_FULL_ERROR")
         if setting is not None:
             os.environ["HYDRA_FULL_ERROR"] = setting

@@ -19,4 +19,4 @@ def main(overrides: list[str]) -> None:
 
 def _task(cfg: DictConfig) -> None:
     with in_one_line("dashboard"):
-        print(f"Dashboard: {dashboard(config.resolve(cfg))}")
+        print(f"Dashboard: {dashboard(config.resolve(config.with_home(cfg)))}")

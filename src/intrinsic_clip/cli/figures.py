@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
+from intrinsic_clip.config.paths import check_writable, home_expanded
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.paper_figures import FIGURES
 from intrinsic_clip.reports.figures import draw_figures
@@ -31,6 +32,7 @@ def main(arguments: list[str]) -> None:
     from intrinsic_clip.paper_figures.finished_runs import SIZES
 
     names, settings = _parse(arguments, FIGURES, SIZES)
+    check_writable(Path(settings["to"]))
     draw_figures(names, Path(settings["output_dir"]), Path(settings["to"]), settings["size"])
 
 
@@ -49,7 +51,7 @@ def _parse(
                 f"{key}: no such {'setting' if equals else 'figure'}{hint}; choose from {', '.join(choices)}"
             )
         if equals:
-            settings[key] = value
+            settings[key] = value if key == "size" else home_expanded(key, value)
         else:
             names.append(key)
     if settings["size"] and settings["size"] not in sizes:

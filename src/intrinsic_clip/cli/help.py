@@ -37,7 +37,8 @@ def help_of(verb: str) -> str:
         + "\n\n".join([f"{title}:", *groups, ""] if groups else [])
         + "Settings, each of which can be given as key=value:\n\n"
         + "".join(f"  {line}\n" for line in _settings(verb))
-        + f"\n{end}`{PROGRAM} {verb} … --cfg job` prints the whole config."
+        + "\nPaths are taken as they are typed, with ~ as the home folder.\n"
+        + f"{end}`{PROGRAM} {verb} … --cfg job` prints the whole config."
     )
 
 
@@ -52,7 +53,11 @@ def _settings(verb: str) -> list[str]:
     """Return the lines of a verb's config that explain a setting."""
     path = conf_folder() / f"{verb}.yaml"
     keys = {str(key) for key in OmegaConf.load(path)}
-    return [line for line in path.read_text().splitlines() if "#" in line and line.partition(":")[0] in keys]
+    return [
+        line
+        for line in path.read_text("utf-8").splitlines()
+        if "#" in line and line.partition(":")[0] in keys
+    ]
 
 
 def _suits(verb: str, path: Path) -> bool:
@@ -62,5 +67,5 @@ def _suits(verb: str, path: Path) -> bool:
 
 def _purpose(path: Path) -> str:
     """Return the first comment of a config file, after the @package line that Hydra requires first."""
-    comments = (line.lstrip("# ") for line in path.read_text().splitlines() if line.startswith("#"))
+    comments = (line.lstrip("# ") for line in path.read_text("utf-8").splitlines() if line.startswith("#"))
     return next(comment for comment in comments if not comment.startswith("@"))

@@ -11,11 +11,18 @@ from intrinsic_clip.config.messages import EXPECTED, PROGRAM, one_line
 # Read once, at import: the program sets it for Hydra, and the processes that Lightning starts inherit that.
 TRACEBACK_WANTED = os.environ.get("HYDRA_FULL_ERROR") == "1" and os.environ.get("LOCAL_RANK", "0") == "0"
 
+LONGEST = 1500  # characters of a message
+
 
 def fail(message: str) -> NoReturn:
     """Print the reason on stderr, and exit with code 2."""
-    print(f"{PROGRAM}: {message}", file=sys.stderr)
+    print(f"{PROGRAM}: {_shortened(' '.join(message.split()))}", file=sys.stderr)
     sys.exit(2)
+
+
+def _shortened(message: str) -> str:
+    """Leave out the middle of a message that quotes a value of thousands of characters."""
+    return message if len(message) <= LONGEST else f"{message[: LONGEST // 2]} … {message[-LONGEST // 2 :]}"
 
 
 @contextmanager

@@ -3,13 +3,17 @@
 import importlib
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from intrinsic_clip import __version__
 from intrinsic_clip.cli.help import help_of, overview
 from intrinsic_clip.cli.one_line import fail, in_one_line
+from intrinsic_clip.cli.streams import make_tolerant
 from intrinsic_clip.cli.verbs import FORMER_NAMES, VERBS
 from intrinsic_clip.config.messages import PROGRAM
+from intrinsic_clip.training.ranks import drop_unreadable_ranks, only_own_ranks
 
 INTERRUPTED = 130  # the exit code that shells report after Ctrl-C
 _usual_format = warnings.formatwarning
@@ -17,16 +21,17 @@ _usual_format = warnings.formatwarning
 
 def main() -> None:
     """Run a verb; bad input ends in one line on stderr and exit code 2, Ctrl-C in exit code 130."""
+    make_tolerant()
     verb, *arguments = sys.argv[1:] or ["--help"]
     if verb in FORMER_NAMES:
         print(f"{PROGRAM}: {verb} is now called {FORMER_NAMES[verb]}", file=sys.stderr)
         verb = FORMER_NAMES[verb]
     if verb in ("-h", "--help", "help"):
         print(overview())
-    elif verb == "--version":
+    elif verb == "--version" or (verb in VERBS and "--version" in arguments):
         print(__version__)
     elif verb not in VERBS:
-        fail(f"{verb}: no such verb; choose from {', '.join(VERBS)}")
+        fail(f"{' '.join(verb.split())}: no such verb; choose from {', '.join(VERBS)}")
     elif {"-h", "--help"} & set(arguments):
         print(help_of(verb))
     else:
@@ -36,11 +41,19 @@ def main() -> None:
 def _run(verb: str, arguments: list[str]) -> None:
     warnings.formatwarning = _format_warning  # before Lightning is imported, which wraps the current one
     try:
-        with in_one_line(verb):
+        with in_one_line(verb), _without_stray_ranks(verb):
             importlib.import_module(f"intrinsic_clip.cli.{verb}").main(arguments)
     except KeyboardInterrupt:
         print(f"\nInterrupted; {VERBS[verb].after_ctrl_c}.", file=sys.stderr)
         sys.exit(INTERRUPTED)
+
+
+@contextmanager
+def _without_stray_ranks(verb: str) -> Iterator[None]:
+    """Keep ranks in the environment from Lightning, which every verb imports; `train` decides by its config."""
+    drop_unreadable_ranks()
+    with nullcontext() if verb == "train" else only_own_ranks():
+        yield
 
 
 def _format_warning(

@@ -5,6 +5,7 @@ import webbrowser
 from pathlib import Path
 from typing import Any
 
+from intrinsic_clip.config.paths import check_writable, home_expanded
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.reports.page.write import PAGE, report
 
@@ -25,7 +26,10 @@ HELP = (
 def main(arguments: list[str]) -> None:
     """Write the page that the arguments ask for, and print its path."""
     folder, options = _parse(arguments)
-    path = report(folder, Path(options["output"]) if "output" in options else None)
+    output = Path(home_expanded("output", options["output"])) if "output" in options else None
+    if output is not None:
+        check_writable(output.parent)
+    path = report(folder, output)
     print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
     if options.get("open") == "true":
         webbrowser.open(path.resolve().as_uri())
@@ -37,12 +41,13 @@ def _parse(arguments: list[str]) -> tuple[Path, dict[str, Any]]:
     folders = []
     for argument in arguments:
         key, equals, value = argument.partition("=")
-        if not equals or Path(argument).exists():
-            folders.append(Path(argument))
+        if not equals or _exists(argument):
+            folders.append(Path(home_expanded("FOLDER", argument)))
         elif key not in OPTIONS:
             close = difflib.get_close_matches(key, OPTIONS, n=1)
             raise ConfigError(
-                f"{key}: unknown option, " + (f"did you mean {close[0]}?" if close else choices)
+                f"{key}: unknown option, "
+                + (f"did you mean {close[0]}?" if close else f"{choices}; and there is no folder {argument}")
             )
         else:
             options[key] = value
@@ -55,3 +60,11 @@ def _parse(arguments: list[str]) -> tuple[Path, dict[str, Any]]:
     if "output" in options and not options["output"]:
         raise ConfigError("output= must name a file")
     return folders[0], options
+
+
+def _exists(argument: str) -> bool:
+    """Return whether an argument is a folder, such as one whose name has an equals sign."""
+    try:
+        return Path(argument).expanduser().exists()
+    except (OSError, ValueError, RuntimeError):  # too long, with a NUL, or of an unknown user
+        return False

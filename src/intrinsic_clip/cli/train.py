@@ -7,14 +7,9 @@ from intrinsic_clip.cli.one_line import in_one_line
 from intrinsic_clip.training.composed import train_composed
 
 
-def main(overrides: list[str]) -> None:
-    """Train the run that the overrides ask for, or with --multirun a sweep of them."""
-    if {"-m", "--multirun"} & set(overrides):
-        overrides = [
-            "--multirun",
-            *(o for o in overrides if o not in ("-m", "--multirun")),
-        ]  # Hydra wants it first
-    run_composed("train", overrides, _task)
+def main(arguments: list[str]) -> None:
+    """Train the run that the arguments ask for, or with --multirun a sweep of them."""
+    run_composed("train", arguments, _task, sweeps=True)
 
 
 def _task(cfg: DictConfig) -> None:

@@ -5,6 +5,7 @@ from omegaconf import OmegaConf
 from intrinsic_clip.config.checks import check, check_dashboard, check_measure
 from intrinsic_clip.config.folders import conf_folder, group_folders
 from intrinsic_clip.config.nodes import is_pretrained, takes
+from intrinsic_clip.config.paths import with_home
 from intrinsic_clip.config.resolve import resolve
 
 # Arithmetic for conf/: a quotient that counts something, so it is at least 1.
@@ -19,4 +20,5 @@ __all__ = [
     "is_pretrained",
     "resolve",
     "takes",
+    "with_home",
 ]

@@ -6,10 +6,24 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from intrinsic_clip.config.nodes import check_node, is_pretrained, short_name, target_nodes
+from intrinsic_clip.config.nodes import as_json, check_node, is_pretrained, short_name, target_nodes
 from intrinsic_clip.config.reasons import first_reason
 from intrinsic_clip.config.schema import DashboardConfig, LossConfig, MeasureConfig, TrainConfig
+from intrinsic_clip.config.trainer import check_trainer
+from intrinsic_clip.config.values import check_values
 from intrinsic_clip.errors import ConfigError
+
+
+def check_top(config: Mapping[str, Any]) -> None:
+    """Check the top level of the resolved config of a training run, which needs no import of its classes.
+
+    Raises:
+        ConfigError: as of `check`.
+    """
+    check_values("", config)
+    _check_keys("", TrainConfig, config)
+    _check_keys("loss", LossConfig, config["loss"])
+    _check_axes(config)
 
 
 def check(config: Mapping[str, Any]) -> None:
@@ -18,12 +32,13 @@ def check(config: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: a key is unknown, a value has a wrong type or is impossible, or two settings contradict each other.
     """
-    _check_keys("", TrainConfig, config)
-    _check_keys("loss", LossConfig, config["loss"])
+    check_top(config)
+    _check_targets(config)
     _check_pretrained(config)
-    _check_axes(config)
     for path, node in target_nodes("", _narrowest(config)):
         check_node(path, node)
+    _check_output_dims(config)
+    check_trainer(config["trainer"])
     _check_sizes(config)
     _check_neighbours(config)
 
@@ -34,6 +49,7 @@ def check_measure(config: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: as of `check`.
     """
+    check_values("", config)
     _check_keys("", MeasureConfig, config)
     _check_source(config)
     for path, node in target_nodes("", config):
@@ -46,14 +62,34 @@ def check_dashboard(config: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: as of `check`.
     """
+    check_values("", config)
     _check_keys("", DashboardConfig, config)
 
 
 def _check_keys(path: str, schema: type[BaseModel], node: Mapping[str, Any]) -> None:
     try:
-        schema.model_validate_json(json.dumps(node))
+        schema.model_validate_json(as_json(node))
     except ValidationError as error:
         raise ConfigError(first_reason(path, error, list(schema.model_fields))) from error
+
+
+def _check_targets(config: Mapping[str, Any]) -> None:
+    """Require a class in every node that makes an object, and nothing but such nodes among probes and loggers."""
+    required = {key: config[key] for key in ("data", "encoder", "optimizer", "trainer")}
+    required |= {f"loss.{key}": config["loss"][key] for key in ("temperature", "similarity")}
+    if config.get("features") is not None:
+        required["features"] = config["features"]
+    for group in ("probes", "logger"):
+        for key, node in config[group].items():
+            if isinstance(node, Mapping):
+                required[f"{group}.{key}"] = node
+            elif node is not None and (group, key) != ("probes", "every_n_epochs"):
+                raise ConfigError(
+                    f"{group}.{key}={json.dumps(node)}: must be settings with a _target_, or null"
+                )
+    for path, node in required.items():
+        if not isinstance(node.get("_target_"), str):
+            raise ConfigError(f"{path}._target_: is missing; {path} must name the class that it configures")
 
 
 def _check_pretrained(config: Mapping[str, Any]) -> None:
@@ -99,9 +135,13 @@ def _check_axes(config: Mapping[str, Any]) -> None:
             not values or len({json.dumps(value) for value in values}) < len(values)
         ):
             raise ConfigError(f"{path}={json.dumps(values)}: must name at least one, and each once")
-    if isinstance(output_dim, list):
-        for d in output_dim:
-            check_node("encoder", {**config["encoder"], "output_dim": d})
+
+
+def _check_output_dims(config: Mapping[str, Any]) -> None:
+    """Require that the encoder takes each of a list of output dimensions."""
+    output_dim = config["encoder"].get("output_dim")
+    for d in output_dim if isinstance(output_dim, list) else ():
+        check_node("encoder", {**config["encoder"], "output_dim": d})
 
 
 def _narrowest(config: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -122,8 +162,10 @@ def _check_sizes(config: Mapping[str, Any]) -> None:
         raise ConfigError(
             "data.n_append=0: the population norm needs at least 1 row (or loss/similarity=cosine)"
         )
-    if trainer.get("max_epochs") == 0:
-        raise ConfigError("trainer.max_epochs=0: must be at least 1")
+    if isinstance(batch_size, int) and batch_size < 2:
+        raise ConfigError(
+            f"data.batch_size={batch_size}: must be at least 2, so that a pair differs from another"
+        )
     devices = trainer.get("devices")
     if isinstance(devices, int) and devices > 1 and batch_size is not None and batch_size % devices:
         raise ConfigError(

@@ -1,9 +1,11 @@
 """Format errors as one line: what is wrong with a command and what would be right."""
 
 import re
+import shlex
 from difflib import get_close_matches
 
-from hydra.errors import HydraException
+from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -33,8 +35,27 @@ def one_line(error: BaseException, verb: str = "train") -> str:
     launcher = re.search(r"Could not find 'hydra/launcher/((joblib|submitit|ray)\w*)'", text)
     if launcher:
         return f"{launcher[1]}: not installed; pip install {LAUNCHERS[launcher[2]]} brings it"
-    override = re.match(r"Could not override '([^']+)'", text)
+    if isinstance(error, OverrideParseException):
+        return _unreadable(error.override, text)
+    override = re.match(r"Could not (?:override|append to config|delete from config)[. ]*'([^']+)'", text)
+    ambiguous = re.match(r"Ambiguous value for argument '([^=]+)=(.*?)' 1\. To use it", text)
+    if ambiguous:
+        key, value = ambiguous.groups()
+        quoted = _quoted(key, value)
+        return f"{key}={value}: --multirun sweeps over several values, {key}=[{value}] is a list, {quoted} one text"
     return f"{override[1]}: unknown key{_suggestion(override[1], verb)}" if override else text
+
+
+def _unreadable(override: str, reason: str) -> str:
+    """Return why Hydra cannot read an override, and how it can be told to take the value as text."""
+    key, equals, value = override.partition("=")
+    advice = f"as text it is {_quoted(key, value)}" if equals and key else "settings are given as key=value"
+    return f"Error parsing override '{' '.join(override.split())}'; {advice}"
+
+
+def _quoted(key: str, value: str) -> str:
+    """Return an override with its value quoted for Hydra, and the whole for the shell."""
+    return shlex.quote(f"{key}={QuotedString(text=value, quote=Quote.double).with_quotes()}")
 
 
 def _suggestion(key: str, verb: str) -> str:
@@ -46,7 +67,7 @@ def _suggestion(key: str, verb: str) -> str:
             ""
         )
         for path in [*files, folder / f"{verb}.yaml"]
-        if not path.read_text().startswith("# @package")  # its keys are not the group's
+        if not path.read_text("utf-8").startswith("# @package")  # its keys are not the group's
         for name in OmegaConf.load(path)
         if name != "defaults"
     }

@@ -30,7 +30,8 @@ def check_node(path: str, node: Mapping[str, Any]) -> None:
         if key not in parameters:
             offer = f"{short_name(node)} takes {', '.join(parameters)}"
             raise ConfigError(f"{path}.{key}: unknown key{suggestion(key, parameters)}; {offer}")
-        if not (isinstance(value, Mapping) and "_target_" in value):
+        makes_object = isinstance(value, Mapping) and "_target_" in value
+        if not makes_object or _is_json(parameters[key]):
             _check_type(f"{path}.{key}", value, parameters[key])
 
 
@@ -61,9 +62,13 @@ def is_pretrained(encoder: Mapping[str, Any]) -> bool:
 def _locate(path: str, name: str) -> Callable[..., Any]:
     module, _, attribute = name.rpartition(".")
     try:
-        return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"{path}._target_: there is no {name} to import ({error})") from error
+        target = getattr(importlib.import_module(module), attribute)
+    except Exception as error:  # importing a module may raise anything
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ConfigError(f"{path}._target_: there is no {name} to import ({reason})") from error
+    if not callable(target):
+        raise ConfigError(f"{path}._target_: {name} is not a class or function")
+    return target
 
 
 def _parameters(target: Callable[..., Any]) -> dict[str, Any]:
@@ -75,7 +80,10 @@ def _parameters(target: Callable[..., Any]) -> dict[str, Any]:
         if function is None:
             continue
         hints = _hints(function)
-        signature = inspect.signature(function).parameters.values()
+        try:
+            signature = inspect.signature(function).parameters.values()
+        except (ValueError, TypeError):  # built in, and without a signature
+            break
         for parameter in signature:
             named = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
             if named and parameter.name != "self":
@@ -95,11 +103,25 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
 def _check_type(path: str, value: Any, annotation: Any) -> None:
     try:
         adapter = TypeAdapter(annotation, config=_adapter_config(annotation))
-        adapter.validate_json(json.dumps(value), strict=True)
+        adapter.validate_json(as_json(value), strict=True)
     except ValidationError as error:
         raise ConfigError(f"{path}={json.dumps(value)}: {reason_of(error.errors())}") from error
     except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation):
         return  # a type that pydantic does not know: the class itself must check it
+
+
+def _is_json(annotation: Any) -> bool:
+    """Return whether a parameter takes numbers, text, or lists and maps of them, and no object that a node makes."""
+    try:
+        TypeAdapter(annotation)
+    except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation):
+        return False
+    return annotation is not Any
+
+
+def as_json(value: Any) -> bytes:
+    """Return a value as JSON to validate; bytes of a file's name that are no text stand as question marks."""
+    return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
 
 
 def _adapter_config(annotation: Any) -> ConfigDict | None:

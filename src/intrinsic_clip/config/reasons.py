@@ -16,8 +16,12 @@ def first_reason(path: str, error: ValidationError, keys: list[str]) -> str:
         keys: keys that the node may hold.
     """
     details = error.errors()[0]
+    if not details["loc"]:
+        return f"{path or 'the config'}: {reason_of(error.errors())}"
     key = str(details["loc"][0])  # later parts name a member of a union or a list
     name = f"{path}.{key}".lstrip(".")
+    if details["type"] == "missing":
+        return f"{name}: is missing; {name}=… sets it"
     if details["type"] == "extra_forbidden":
         return (
             f"{name}: unknown key{suggestion(key, keys)}; {path or 'the top level'} holds {', '.join(keys)}"

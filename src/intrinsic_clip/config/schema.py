@@ -3,6 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -13,18 +14,43 @@ from pydantic import (
 
 Node = dict[str, Any]
 
+# Names in a folder that runs write to: below it, and in the folder of a run.
+OURS = frozenset({
+    "measure", "shared", "figures", "features", "chunks", "wandb", "multirun", "lock", "report.html",
+    "results.json", "config.yaml", "metrics.csv", "failed.txt", "last.ckpt", "run.png", "examples.png",
+})  # fmt: skip
+
+
+def _check_name(name: str) -> str:
+    if name in OURS:
+        raise ValueError(f"{name} is the name of a file or folder that intrinsic-clip writes; choose another")
+    return name
+
+
+RunName = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100), AfterValidator(_check_name)
+]
+Replicate = Annotated[int, Field(ge=0, lt=2**32)]
+Threads = Annotated[
+    int, Field(gt=0, le=1024)
+]  # OpenMP ends the process where it cannot start as many as it is told
+
 
 class TrainConfig(BaseModel):
     """Top level of a training run's config."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    name: RunName
     size: Literal["smoke", "laptop", "paper"] | None
     seed: NonNegativeInt
-    replicates: PositiveInt | Annotated[list[NonNegativeInt], Field(min_length=1)] | None
+    replicates: (
+        Annotated[int, Field(gt=0, le=100_000)]
+        | Annotated[list[Replicate], Field(min_length=1, max_length=100_000)]
+        | None
+    )
     output_dir: Annotated[str, Field(min_length=1)]
-    threads: PositiveInt | None
+    threads: Threads | None
     compile: bool | None
     replicates_per_chunk: PositiveInt | None
     checkpoint_seconds: NonNegativeFloat
@@ -72,7 +98,7 @@ class MeasureConfig(BaseModel):
     subsample: Annotated[int, Field(ge=200)] | None
     seed: NonNegativeInt
     output_dir: Annotated[str, Field(min_length=1)]
-    threads: PositiveInt | None
+    threads: Threads | None
     progress: bool
     data: Node | None
     encoder: Node | None

@@ -21,4 +21,5 @@ def build_loggers(cfg: DictConfig, folder: str, identity: Mapping[str, Any]) -> 
     return [
         instantiate(node, **{key: value for key, value in arguments.items() if config.takes(node, key)})
         for node in cfg.logger.values()
+        if node is not None
     ]

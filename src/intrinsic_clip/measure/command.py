@@ -1,13 +1,13 @@
 """Run the verb `measure`: check the config, load embeddings, measure them, write and print the numbers."""
 
 from collections.abc import Mapping, Sequence
-from os import W_OK, access
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
 from intrinsic_clip import config
+from intrinsic_clip.config.paths import check_writable
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.measure import loading
 from intrinsic_clip.measure.progress import Progress
@@ -25,7 +25,8 @@ def measure(cfg: DictConfig) -> dict[str, Any]:
         ConfigError: the config cannot be measured; nothing has been written then.
         OSError: the folder cannot be written to.
     """
-    if cfg.encoder is not None and cfg.data is not None and "images" in cfg.data:
+    cfg = config.with_home(cfg)
+    if cfg.get("encoder") is not None and cfg.get("data") is not None and "images" in cfg.data:
         cfg.data.images = True  # a model of images and captions wants these, not features
     settings = config.resolve(cfg)
     config.check_measure(settings)
@@ -33,7 +34,8 @@ def measure(cfg: DictConfig) -> dict[str, Any]:
     measurement = _measured_already(folder)
     if measurement is None:
         _check_estimators(settings["estimators"])
-        _check_writable(folder)
+        check_writable(folder)
+        results.check_replaceable(folder, (PICTURE, PAGE, RESULTS))
         measurement = _write(_load_and_measure(cfg, settings), folder)
     else:
         print("Measured already.\n")
@@ -86,14 +88,6 @@ def _check_estimators(names: Sequence[str]) -> None:
         registry.check_names(names)
     except ValueError as error:
         raise ConfigError(f"estimators: {error}") from error
-
-
-def _check_writable(folder: Path) -> None:
-    """Check, before minutes of work, that the folder can be made and written to."""
-    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
-    if not existing.is_dir() or not access(existing, W_OK):
-        raise ConfigError(f"{existing}: not a folder that can be written to; output_dir=… names another")
-    results.check_replaceable(folder, (PICTURE, PAGE, RESULTS))
 
 
 def _write(measurement: Mapping[str, Any], folder: Path) -> dict[str, Any]:

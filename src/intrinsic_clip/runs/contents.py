@@ -239,8 +239,8 @@ def _seal(name: str, stamp: str, sha256: str) -> str:
 
 def _open_cache() -> sqlite3.Connection:
     """Open the cache of digests; one that is no database any more is started again."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(base) / "intrinsic-clip"
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    folder = Path(os.path.expanduser(base)) / "intrinsic-clip"
     folder.mkdir(parents=True, exist_ok=True)
     cache = sqlite3.connect(folder / "digests.sqlite", timeout=10)
     try:

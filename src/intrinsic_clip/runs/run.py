@@ -37,7 +37,7 @@ class Run:
         Raises:
             Unfinished: the run has failed, is unfinished, or its results are damaged; the message says which.
         """
-        folder = Path(folder)
+        folder = Path(folder).expanduser()
         return cls(folder, results.read(folder))
 
     @property

@@ -9,6 +9,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from intrinsic_clip.config.checks import check_top
+from intrinsic_clip.config.paths import with_home
 from intrinsic_clip.config.resolve import resolve
 from intrinsic_clip.runs.addresses import run_folder
 from intrinsic_clip.runs.replicates import Replicates
@@ -28,12 +30,15 @@ class RunSpec:
 
     @classmethod
     def of(cls, cfg: DictConfig) -> "RunSpec":
-        """Resolve a config.
+        """Resolve a config, `~` in paths included, and check its top level, on which the address depends.
 
         Raises:
-            ConfigError: a mandatory value or an interpolation is missing.
+            ConfigError: a mandatory value or an interpolation is missing, or a setting of the top level is impossible.
         """
-        return cls(cfg, resolve(cfg))
+        cfg = with_home(cfg)
+        settings = resolve(cfg)
+        check_top(settings)
+        return cls(cfg, settings)
 
     @cached_property
     def folder(self) -> Path:

@@ -21,7 +21,7 @@ def collect(folder: str | Path) -> pd.DataFrame:
     empty folder gives an empty table with the columns that every table has.
     """
     rows: list[dict[str, Any]] = []
-    for run_folder in _run_folders(Path(folder)):
+    for run_folder in _run_folders(Path(folder).expanduser()):
         try:
             rows += _rows(run_folder)
         except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:

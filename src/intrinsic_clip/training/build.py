@@ -52,18 +52,31 @@ def build(spec: RunSpec) -> Training:
         return Training(data, _module(spec, data), _probes(spec.cfg))
 
 
-def check_buildable(spec: RunSpec) -> None:
+def check_buildable(spec: RunSpec, here: bool = True) -> None:
     """Check that the classes accept their settings, by building everything that needs no data.
+
+    Args:
+        spec: the run.
+        here: whether this machine will train it, so that its devices and memory must do.
 
     Raises:
         ConfigError: a value that only its class can judge is impossible.
     """
+    from intrinsic_clip.training.memory import check_memory
+    from intrinsic_clip.training.tryout import try_out
+
     indices = spec.replicates.indices
     first = spec if indices is None else spec.with_replicates(indices[:1])
-    with _errors_of_classes():
+    with _errors_of_classes(Exception):
         data = build_data(first.cfg)
+        input_dims = None
         if data.d_x is not None and data.d_y is not None and not config.is_pretrained(first.cfg.encoder):
+            input_dims = data.d_x, data.d_y
+        if here:
+            check_memory(spec, input_dims)
+        if input_dims is not None:
             _module(first, data)
+        try_out(first, here)
         _probes(first.cfg)
 
 
@@ -77,19 +90,46 @@ def build_data(cfg: DictConfig) -> "PairedData":
 
 
 @contextmanager
-def _errors_of_classes() -> Iterator[None]:
-    """Turn a class's error about its settings into a one-line ConfigError."""
+def _errors_of_classes(*more: type[Exception]) -> Iterator[None]:
+    """Turn a class's error about its settings into a one-line ConfigError.
+
+    Args:
+        more: errors beside those that a class raises on purpose; before anything is read all are about settings.
+    """
     try:
         yield
-    except ConfigError:
+    except (ConfigError, OSError):
         raise
-    except (InstantiationException, ValueError) as error:
-        cause = error.__cause__ if isinstance(error, InstantiationException) else None
-        raise ConfigError(str(cause or error).splitlines()[0]) from error
+    except Exception as error:
+        if not isinstance(error, (InstantiationException, ValueError, *more)):
+            raise
+        cause = (error.__cause__ if isinstance(error, InstantiationException) else None) or error
+        if isinstance(cause, OSError | ConfigError):
+            raise cause from error
+        text = " ".join(str(cause).partition("\nfull_key:")[0].split()) or type(cause).__name__
+        raise ConfigError(text) from error
 
 
 def _probes(cfg: DictConfig) -> list["AnyProbe"]:
     return [instantiate(probe) for probe in cfg.probes.values() if isinstance(probe, DictConfig)]
+
+
+def encoder_on_meta(
+    spec: RunSpec, output_dim: int, input_dims: tuple[InputDim, InputDim]
+) -> list["nn.Module"]:
+    """Return both encoders of one replicate without memory for their weights."""
+    import torch
+
+    with torch.device("meta"):
+        return [
+            instantiate(spec.cfg.encoder, output_dim=output_dim)(input_dim=own, **_partner(spec, other))
+            for own, other in (input_dims, input_dims[::-1])
+        ]
+
+
+def _partner(spec: RunSpec, dim: InputDim) -> dict[str, InputDim]:
+    """Return the other modality's input size as an argument, for an encoder that takes it."""
+    return {"partner_dim": dim} if config.takes(spec.cfg.encoder, "partner_dim") else {}
 
 
 def _module(spec: RunSpec, data: "PairedData") -> "ContrastiveModule":
@@ -135,7 +175,7 @@ def _encoder(
     encoder, replicates = spec.cfg.encoder, spec.replicates
     seeds = [stream_seed(spec.settings["seed"], index, stream) for index in replicates.indices or (0,)]
     output_dims = replicates.output_dims or (spec.settings["encoder"]["output_dim"],)
-    partner = {"partner_dim": partner_dim} if config.takes(encoder, "partner_dim") else {}
+    partner = _partner(spec, partner_dim)
     return replicate(
         lambda d: instantiate(encoder, output_dim=d)(input_dim=input_dim, **partner),
         input_dim,

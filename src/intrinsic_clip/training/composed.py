@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from intrinsic_clip.training.ranks import only_own_ranks
 from intrinsic_clip.training.train import train
 
 
@@ -18,4 +19,5 @@ def train_composed(cfg: DictConfig) -> None:
     # Lightning starts the other processes of a DDP run by this command line: that of one run, also in a sweep.
     sys.modules["__main__"].__spec__ = find_spec("intrinsic_clip.__main__")
     sys.argv = [sys.argv[0], "train", *HydraConfig.get().overrides.task]
-    train(cfg)
+    with only_own_ranks(cfg):
+        train(cfg)

@@ -1,6 +1,9 @@
 """Show one progress bar for the whole training: epoch, loss, τ and the last intrinsic dimension."""
 
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from pytorch_lightning import LightningModule, Trainer
@@ -28,22 +31,26 @@ class TrainingProgress(ProgressBar):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start at the epoch that the run resumes from."""
+        if sys.stderr is None:  # closed
+            return
         interval = 0.2 if sys.stderr.isatty() else 10.0  # a log file wants few lines
-        self._bar = tqdm(
-            total=trainer.max_epochs,
-            initial=trainer.current_epoch,
-            desc="epoch",
-            unit="epoch",
-            mininterval=interval,
-            dynamic_ncols=True,
-            disable=not self._enabled,
-        )
+        with self._drawing():
+            self._bar = tqdm(
+                total=trainer.max_epochs if (trainer.max_epochs or 0) > 0 else None,
+                initial=trainer.current_epoch,
+                desc="epoch",
+                unit="epoch",
+                mininterval=interval,
+                dynamic_ncols=True,
+                disable=not self._enabled,
+            )
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Advance by one epoch."""
         if self._bar is not None:
-            self._bar.set_postfix_str(_postfix(trainer.callback_metrics), refresh=False)
-            self._bar.update()
+            with self._drawing():
+                self._bar.set_postfix_str(_postfix(trainer.callback_metrics), refresh=False)
+                self._bar.update()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Leave the last state on screen."""
@@ -55,8 +62,18 @@ class TrainingProgress(ProgressBar):
 
     def _close(self) -> None:
         if self._bar is not None:
-            self._bar.close()
+            with self._drawing():
+                self._bar.close()
             self._bar = None
+
+    @contextmanager
+    def _drawing(self) -> Iterator[None]:
+        """Draw no more where it fails: a bar is not worth a training."""
+        try:
+            yield
+        except (OSError, ValueError) as error:  # a stream that is closed, full, or cannot encode it
+            self._bar = None
+            warnings.warn(f"no progress bar: {error}", stacklevel=2)
 
 
 def _postfix(metrics: Any) -> str:

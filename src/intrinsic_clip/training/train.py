@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from intrinsic_clip import config
+from intrinsic_clip.config.paths import check_writable
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.reports.run_printout import PICTURE, report
 from intrinsic_clip.runs import atomic, results
@@ -15,7 +16,7 @@ from intrinsic_clip.runs.locks import clear_left_behind, held
 from intrinsic_clip.runs.spec import RunSpec
 from intrinsic_clip.runs.stored_embeddings import EMBEDDINGS
 from intrinsic_clip.training import chunks
-from intrinsic_clip.training.build import build
+from intrinsic_clip.training.build import build, check_buildable
 
 if TYPE_CHECKING:
     from intrinsic_clip.training.build import Training
@@ -40,6 +41,8 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     if completed is not None:
         return completed
     config.check(spec.settings)
+    check_writable(spec.folder)
+    check_buildable(spec)
     with _denormals_flushed():
         parts = _parts(spec)
         # Built before anything is written: an impossible setting or unreadable data leaves no trace.

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.runs.atomic import make_folder, naming
 from intrinsic_clip.runs.locks import LOCK, clear_left_behind
+from intrinsic_clip.runs.regular_files import require_regular
 from intrinsic_clip.runs.sealed import CHANGED, Damaged, read_sealed, write_sealed
 
 SAVE_SECONDS = 5.0  # a kill loses at most as much work

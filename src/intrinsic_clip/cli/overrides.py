@@ -1,0 +1,92 @@
+"""Give Hydra the user's `key=value` arguments such that paths and other text arrive as they were typed."""
+
+import os
+import re
+from collections.abc import Sequence
+from functools import cache
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, Quote, QuotedString
+from hydra.errors import HydraException
+
+from intrinsic_clip.config.folders import conf_folder
+from intrinsic_clip.config.paths import MAPS, is_text
+
+ASSIGNMENT = re.compile(r"(\+{0,2})([^=~+][^=]*)=(.*)", re.DOTALL)
+CLOSING = {"(": ")", "[": "]", "{": "}"}
+
+
+def for_hydra(overrides: Sequence[str], sweeps: bool) -> list[str]:
+    """Return overrides with text quoted where Hydra's grammar would refuse or change it, and maps that replace.
+
+    Args:
+        overrides: as the user typed them.
+        sweeps: whether the verb takes several values, as in `data.x=a.npy,b.npy`; if not, commas are text.
+    """
+    return [part for override in overrides for part in _translated(override, sweeps)]
+
+
+def _translated(override: str, sweeps: bool) -> list[str]:
+    match = ASSIGNMENT.fullmatch(override)
+    if match is None:
+        return [override]
+    prefix, key, value = match.groups()
+    if key in MAPS and not prefix and value.startswith("{"):
+        return [f"~{key}", f"+{override}"]  # Hydra itself would merge it into the map that is set
+    if not (is_text(key) or _is_choice(key, value)):
+        return [override]
+    return [f"{prefix}{key}={_choices(key, value) if sweeps else as_text(key, value)}"]
+
+
+def _is_choice(group: str, value: str) -> bool:
+    """Return whether a value names a choice of a group, which is text even if it is a number."""
+    return value[:1] not in ("", "[", "{") and (conf_folder() / group).is_dir()
+
+
+def _choices(key: str, value: str) -> str:
+    """Return one text, or the texts of a sweep, each quoted if need be."""
+    parts = _top_level_parts(value)
+    parsed = _parsed(key, value)
+    if len(parts) == 1 and parsed is not None and parsed.is_sweep_override():
+        return value  # choice(…), range(…), …
+    if len(parts) == 1 or os.path.lexists(os.path.expanduser(value)):
+        return as_text(key, value)
+    return ",".join(as_text(key, part.strip()) for part in parts)
+
+
+def as_text(key: str, value: str) -> str:
+    """Return the value, quoted unless Hydra would read it as the text it is, or as null, or it is quoted already."""
+    parsed = _parsed(key, value)
+    if parsed is not None and not parsed.is_sweep_override():
+        read = parsed.value()
+        quoted = isinstance(parsed._value, QuotedString)
+        escaped = isinstance(read, str) and "\\" in value
+        if read is None or read == value or quoted or escaped:
+            return value
+    return QuotedString(text=value, quote=Quote.single).with_quotes()
+
+
+@cache
+def _parsed(key: str, value: str) -> Override | None:
+    try:
+        return OverridesParser.create().parse_override(f"{key}={value}")
+    except (HydraException, ValueError):
+        return None
+
+
+def _top_level_parts(value: str) -> list[str]:
+    """Split at commas outside quotes, brackets, braces and parentheses; unbalanced text stays whole."""
+    parts, awaited, start = [], "", 0
+    for i, character in enumerate(value):
+        if awaited and character == awaited[-1]:
+            awaited = awaited[:-1]
+        elif awaited and awaited[-1] in "'\"":
+            continue
+        elif character in CLOSING:
+            awaited += CLOSING[character]
+        elif character in "'\"" and (i == start):
+            awaited += character
+        elif character == "," and not awaited:
+            parts.append(value[start:i])
+            start = i + 1
+    return [value] if awaited else [*parts, value[start:]]

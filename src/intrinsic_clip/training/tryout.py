@@ -1,0 +1,109 @@
+"""Try out what a run will train with, on two numbers instead of its encoders, before anything is written."""
+
+import json
+import logging
+import warnings
+from functools import lru_cache
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning import Trainer
+from pytorch_lightning.loggers import Logger
+
+from intrinsic_clip import config
+from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.runs.spec import RunSpec
+
+OWN = "intrinsic_clip."
+
+
+def try_out(spec: RunSpec, here: bool) -> None:
+    """Construct trainer and foreign loggers, take a step of the optimizer, and compute the temperature.
+
+    Args:
+        spec: the run.
+        here: whether this machine will train it; if not, its trainer is not constructed here.
+
+    Raises:
+        ConfigError: one of them refuses its settings.
+    """
+    settings = spec.settings
+    _try_optimizer(spec.cfg.optimizer, settings["trainer"].get("accelerator") in ("cpu", "auto"))
+    _try_temperature(spec.cfg.loss.temperature)
+    _try_loggers(spec)
+    if here:
+        _try_trainer(json.dumps(settings["trainer"], sort_keys=True))
+
+
+def _try_optimizer(node: DictConfig, takes_step: bool) -> None:
+    parameter = torch.nn.Parameter(torch.zeros(2))
+    name = str(node.get("_target_"))
+    try:
+        make = instantiate(node)
+        optimizer = make([parameter])
+        if not isinstance(optimizer, torch.optim.Optimizer):
+            raise ConfigError(f"optimizer._target_={name}: is not an optimizer")
+        if takes_step:
+            parameter.grad = torch.ones(2)
+            optimizer.step()
+    except ConfigError:
+        raise
+    except Exception as error:  # of as many kinds as there are optimizers
+        raise ConfigError(f"optimizer: {_reason(error)}") from error
+
+
+def _try_temperature(node: DictConfig) -> None:
+    tau = instantiate(node)().detach()
+    if not bool((tau > 0).all() & tau.isfinite().all()):
+        raise ConfigError(
+            f"loss.temperature: starts at τ = {float(tau):g}, which must be positive and finite"
+        )
+
+
+def _try_loggers(spec: RunSpec) -> None:
+    for key, node in spec.cfg.logger.items():
+        if node is None or str(node.get("_target_")).startswith(OWN):
+            continue
+        folder = {"folder": str(spec.folder)} if config.takes(node, "folder") else {}
+        try:
+            logger = instantiate(node, **folder)
+        except Exception as error:  # such as a package that is not installed
+            raise ConfigError(f"logger.{key}: {_reason(error)}") from error
+        if not isinstance(logger, Logger):
+            raise ConfigError(f"logger.{key}._target_={node._target_}: is not a logger of Lightning")
+
+
+@lru_cache(maxsize=64)
+def _try_trainer(settings: str) -> None:
+    """Construct a trainer; those of a sweep mostly share its settings."""
+    node: Any = OmegaConf.create(json.loads(settings))
+    lightning = logging.getLogger("pytorch_lightning")
+    level = lightning.level
+    lightning.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            trainer = instantiate(
+                node,
+                logger=False,
+                enable_checkpointing=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+            )
+    except (
+        Exception
+    ) as error:  # MisconfigurationException, assertions, TypeErrors and others about single settings
+        raise ConfigError(f"trainer: {_reason(error)}") from error
+    finally:
+        lightning.setLevel(level)
+    if not isinstance(trainer, Trainer):
+        raise ConfigError(f"trainer._target_={node._target_}: is not a trainer of Lightning")
+
+
+def _reason(error: BaseException) -> str:
+    """Return the innermost message in one line; Hydra wraps what it instantiates."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return " ".join(str(error).split()) or type(error).__name__

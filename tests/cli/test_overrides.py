@@ -1,0 +1,84 @@
+"""Paths and names arrive as they were typed, sweeps still sweep, and maps replace."""
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from intrinsic_clip.cli.overrides import for_hydra
+
+AS_TYPED = [
+    "runs/epoch=9-step=1.npy", "~/emb.npy", "été.npy", "out é", "a (1).npy", "cc3m/{0..3}.tar", "cc3m/{a,b}.tar",
+    "it's.npy", 'say "so".npy', "a$b.npy", "$HOME", "[1].npy", "(a.npy", "a)", "}{", "#a%@!;&.npy", " lead", "trail ",
+    "true", "3", "1e5", "a:b", "日本.npy", "a\tb", "'open.npy", "back\\", "tag(a,b)", "-", "*", "a*b?.npy", "=",
+    "null.npy", "\udce9.npy", "a\nb",
+]  # fmt: skip
+
+
+def _read(*overrides: str, sweeps: bool = True) -> list:
+    parsed = OverridesParser.create().parse_overrides(for_hydra(overrides, sweeps))
+    return [
+        [getattr(value, "text", value) for value in override.sweep_iterator()]
+        if override.is_sweep_override()
+        else override.value()
+        for override in parsed
+    ]
+
+
+@pytest.mark.parametrize("text", AS_TYPED)
+@pytest.mark.parametrize("key", ["data.x", "output_dir", "+data.labels.coarse", "encoder.pretrained"])
+def test_text_arrives_as_it_was_typed(key, text) -> None:
+    assert _read(f"{key}={text}") == [text]
+
+
+@pytest.mark.parametrize(
+    ("typed", "text"),
+    [
+        ("'a (1).npy'", "a (1).npy"),  # quoted for Hydra already, as its documentation says
+        ('"epoch=9.npy"', "epoch=9.npy"),
+        (r"a\=b\,c.npy", "a=b,c.npy"),
+        ("null", None),
+        ("${oc.env:HOME}/x.npy", "${oc.env:HOME}/x.npy"),  # OmegaConf fills it in
+    ],
+)
+def test_what_hydra_understands_keeps_its_meaning(typed, text) -> None:
+    assert _read(f"data.x={typed}") == [text]
+
+
+def test_a_choice_of_a_group_is_text() -> None:
+    assert for_hydra(["experiment=3", "data=synthetic_linear,coco", "logger=[csv,wandb]"], True) == [
+        "experiment='3'",
+        "data=synthetic_linear,coco",
+        "logger=[csv,wandb]",
+    ]
+
+
+def test_values_that_need_no_quotes_get_none() -> None:
+    plain = ["data.x=runs/x.npy", "name=demo", "seed=1,2", "optimizer={lr: 1}", "~data", "nonsense"]
+    assert for_hydra(plain, sweeps=True) == plain
+
+
+def test_paths_can_be_swept_over() -> None:
+    assert _read("data.x=a.npy,b=1.npy, c d.npy") == [["a.npy", "b=1.npy", "c d.npy"]]
+    assert _read("data.shards=cc3m/{a,b}.tar,cc12m/{0..4}.tar") == [["cc3m/{a,b}.tar", "cc12m/{0..4}.tar"]]
+    assert _read("data.x=choice(a.npy,b.npy)") == [["a.npy", "b.npy"]]
+
+
+def test_commas_are_text_where_a_file_has_them_or_nothing_is_swept_over(tmp_path) -> None:
+    assert _read("x=a,b.npy", sweeps=False) == ["a,b.npy"]
+    (tmp_path / "a,b.npy").touch()
+    assert _read("data.x=a,b.npy") == ["a,b.npy"]
+
+
+def test_a_map_replaces_the_one_that_is_set() -> None:
+    assert for_hydra(["data.labels={}"], True) == ["~data.labels", "+data.labels={}"]
+    assert for_hydra(["+data.labels={a: b.csv}"], True) == [
+        "+data.labels={a: b.csv}"
+    ]  # as Hydra says: merged
+
+
+def test_the_map_is_replaced_in_the_config(compose) -> None:
+    mine = "data.labels={coarse: mine}"
+    merged = compose("data=citeseq", mine).data.labels
+    replaced = compose("data=citeseq", *for_hydra([mine], True)).data.labels
+    emptied = compose("data=citeseq", *for_hydra(["data.labels={}"], True)).data.labels
+    assert merged == {"coarse": "mine", "fine": "celltype.l2"}
+    assert (replaced, emptied) == ({"coarse": "mine"}, {})
