@@ -4,6 +4,7 @@ import warnings
 
 import pytest
 import torch
+from pytorch_lightning import Trainer
 from torch import nn
 
 from helpers.manifolds import gaussian
@@ -56,10 +57,11 @@ class Scaled(nn.Module):
 
 
 def test_the_probe_warns_of_a_scale_that_is_no_logarithm_and_of_a_tau_that_is_no_temperature() -> None:
+    trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
     with pytest.warns(UserWarning, match=r"pass tau=lambda module: 1 / module\.logit_scale"):
-        TemperatureProbe().setup(None, Scaled(14.3), "fit")
+        TemperatureProbe().setup(trainer, Scaled(14.3), "fit")
     with pytest.warns(UserWarning, match="TemperatureProbe: tau = 14.29 looks like a logit scale"):
-        TemperatureProbe(tau=lambda module: module.logit_scale.exp()).setup(None, Scaled(2.6593), "fit")
+        TemperatureProbe(tau=lambda module: module.logit_scale.exp()).setup(trainer, Scaled(2.6593), "fit")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        TemperatureProbe().setup(None, Scaled(2.6593), "fit")
+        TemperatureProbe().setup(trainer, Scaled(2.6593), "fit")

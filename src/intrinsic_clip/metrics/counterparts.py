@@ -70,6 +70,16 @@ def counterparts(x: Tensor, y: Tensor) -> Counterparts | None:
 
     Raises:
         ValueError: x and y differ in the number of rows.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.metrics import counterparts
+        >>> images = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+        >>> captions = torch.tensor([[1.0, 0.1], [0.9, 0.0], [0.1, 1.0]])
+        >>> counterparts(captions, captions) is None  # no row repeats
+        True
+        >>> round(counterparts(images, captions).chance, 2)  # 3 right pairs of 2 × 3
+        0.5
     """
     return counterparts_of(distinct_rows(x), distinct_rows(y))
 
