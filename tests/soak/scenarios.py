@@ -171,17 +171,17 @@ def spoil_features(folder: Path) -> None:
 
 def numbers(folder: Path) -> dict[str, Any]:
     """Return all that must be the same after any disturbance, by file."""
-    found: dict[str, Any] = {}
+    by_file: dict[str, Any] = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.name in ("results.json", "measure.json"):
             completed = read_completed(path.parent, path.name)
             assert completed is not None, path
             left_out = ("config", "seconds")  # `output_dir` may differ, and so may times
-            found[name] = {k: v for k, v in without_time(completed).items() if k not in left_out}
+            by_file[name] = {k: v for k, v in without_time(completed).items() if k not in left_out}
         elif path.name in ("metrics.csv", "embeddings.safetensors", "x.npy", "y.npy"):
-            found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
-    return found
+            by_file[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return by_file
 
 
 def left_over(folder: Path) -> list[str]:

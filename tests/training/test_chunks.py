@@ -5,8 +5,9 @@ from itertools import chain
 import pytest
 
 from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.runs import results
 from intrinsic_clip.training import fit
-from intrinsic_clip.training.chunks import groups
+from intrinsic_clip.training.chunks import check_finished, groups
 from intrinsic_clip.training.train import train
 
 
@@ -17,6 +18,21 @@ def test_groups(most: int | None, expected: list[int]) -> None:
     chunks = groups([3, 4, 5, 8, 9], most)
     assert [len(chunk) for chunk in chunks] == expected
     assert list(chain(*chunks)) == [3, 4, 5, 8, 9]
+
+
+def test_a_chunk_that_is_done_is_checked_before_the_others_are_trained(tmp_path) -> None:
+    for name in ("metrics.csv", "embeddings.safetensors"):
+        (tmp_path / name).write_bytes(b"as it was written")
+    results.write_results(tmp_path, {"status": "completed"}, files=("metrics.csv", "embeddings.safetensors"))
+    check_finished(tmp_path)
+    (tmp_path / "metrics.csv").write_bytes(b"as it was wrItten")
+    with pytest.raises(
+        ConfigError, match=r"metrics.csv: damaged .*; delete the folder to train the run anew"
+    ):
+        check_finished(tmp_path)
+    (tmp_path / "metrics.csv").unlink()
+    with pytest.raises(ConfigError, match=r"metrics.csv: missing; delete the folder to train the run anew"):
+        check_finished(tmp_path)
 
 
 @pytest.mark.slow

@@ -250,6 +250,7 @@ def _open_cache() -> sqlite3.Connection:
     except sqlite3.OperationalError:  # busy, or the disk is full or cannot be written
         raise
     except sqlite3.DatabaseError:
+        cache.close()
         (folder / "digests.sqlite").unlink(missing_ok=True)
         raise
     return cache

@@ -72,6 +72,19 @@ def begin(folder: Path, chunks: Sequence[Sequence[int]]) -> None:
         atomic.make_folder(part)
 
 
+def check_finished(folder: Path) -> None:
+    """Check the files of a chunk that is done, before hours are spent on those that will be joined with it.
+
+    Raises:
+        ConfigError: one is missing or damaged.
+    """
+    completed = _finished(folder)
+    damaged = results.damaged_files(folder, completed)
+    gone = [name for name in completed.get("files", {}) if not (folder / name).exists()]
+    if damaged or gone:
+        raise ConfigError(damaged[0] if damaged else f"{folder / gone[0]}: missing; {results.REMEDY}")
+
+
 def join(folders: Sequence[Path], spec: RunSpec) -> dict[str, Any]:
     """Write the run's metrics over time and embeddings from those of its chunks; return its results.
 

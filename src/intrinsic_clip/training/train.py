@@ -47,7 +47,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         parts = _parts(spec)
         # Built before anything is written: an impossible setting or unreadable data leaves no trace.
         unfinished = [(part, folder) for part, folder in parts if results.read_completed(folder) is None]
-        _check_folders(spec.folder, [folder for _, folder in unfinished])
+        _check_folders(spec.folder, [folder for _, folder in parts])
         built = {folder: build(part) for part, folder in unfinished[:1]}
         with held(spec.folder):
             (spec.folder / results.FAILED).unlink(missing_ok=True)
@@ -69,7 +69,8 @@ def _check_folders(folder: Path, parts: list[Path]) -> None:
     """Check what earlier starts left, and say which results do not count.
 
     Raises:
-        ConfigError: a checkpoint or its metrics are damaged, or the run could not write its files.
+        ConfigError: a checkpoint or its metrics are damaged, or the files of a chunk that is done, or the run could
+            not write its files.
         OSError: a file cannot be read.
     """
     from intrinsic_clip.training.checkpoints import check_resumable
@@ -80,7 +81,10 @@ def _check_folders(folder: Path, parts: list[Path]) -> None:
         if reason is not None:
             print(f"{each / results.RESULTS}: damaged ({reason}); its numbers are trained anew", flush=True)
     for part in parts:
-        check_resumable(part)
+        if results.read_completed(part) is None:
+            check_resumable(part)
+        else:
+            chunks.check_finished(part)
 
 
 def _parts(spec: RunSpec) -> list[tuple[RunSpec, Path]]:
