@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 
 from helpers.tiny_runs import TINY, files_below
+from intrinsic_clip.cli import program
 
 WRONG = {
     "loss.temperature.tau=0.1": "tau: unknown key with the choices made; loss/temperature=fixed has it",
     "size.replicates=3": "size.replicates: unknown key, did you mean replicates?",
     "defaults=3": "defaults: unknown key; see intrinsic-clip train --help",
+    "trainer.profiler=simple": "trainer.profiler: unknown key; +trainer.profiler=… adds it",
+    "optimizer.amsgrad=true": "optimizer.amsgrad: unknown key; +optimizer.amsgrad=… adds it",
     "encoder.outputdim=3": "encoder.outputdim: unknown key, did you mean encoder.output_dim?",
     "size=null": "size=null: size is a group; ~size leaves it out",
     "experiment=lineer": "Could not find 'experiment/lineer' Available options in 'experiment': citeseq",
@@ -156,3 +159,40 @@ def test_module_and_console_script_are_the_same(tmp_path: Path) -> None:
 
 def _script() -> str:
     return str(Path(sys.executable).with_name("intrinsic-clip"))
+
+
+def test_a_working_folder_that_was_deleted_is_named(command_line, capsys, tmp_path, monkeypatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    for arguments in (["train", "seed=1"], ["measure", "x=x.npy"], ["report", "."]):
+        assert command_line(*arguments) == 2
+        assert capsys.readouterr().err.startswith("intrinsic-clip: the working folder has been deleted;")
+
+
+@pytest.mark.slow
+def test_a_probe_of_the_program_warns_in_one_line(command_line) -> None:
+    with pytest.warns(UserWarning, match="ClassificationProbe logs nothing") as caught:
+        assert (
+            command_line("train", *TINY, "probes=full", "probes.dimension=null", "trainer.max_epochs=1") == 0
+        )
+    own = [warning for warning in caught if "ClassificationProbe" in str(warning.message)]
+    shown = program._format_warning(own[0].message, own[0].category, own[0].filename, own[0].lineno)
+    assert shown == "intrinsic-clip: warning: ClassificationProbe logs nothing: these data have no labels\n"
+
+
+@pytest.mark.slow
+def test_modules_in_the_working_folder_do_not_take_the_place_of_installed_ones(tmp_path: Path) -> None:
+    for name in ("queue.py", "yaml.py"):
+        (tmp_path / name).write_text("raise SystemExit('the wrong module')\n")
+    ddp = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.max_epochs=1"]
+    trained = subprocess.run(
+        [_script(), "train", *TINY, *ddp],
+        cwd=tmp_path,
+        env={**os.environ, "MPLBACKEND": "nonsense"},  # left by a notebook
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert trained.returncode == 0, trained.stderr

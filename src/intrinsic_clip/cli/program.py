@@ -1,6 +1,7 @@
 """Run the command line: `intrinsic-clip <verb> [arguments]`."""
 
 import importlib
+import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from intrinsic_clip.cli.one_line import fail, in_one_line
 from intrinsic_clip.cli.streams import make_tolerant
 from intrinsic_clip.cli.verbs import FORMER_NAMES, VERBS
 from intrinsic_clip.config.messages import PROGRAM
+from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.training.ranks import drop_unreadable_ranks, only_own_ranks
 
 INTERRUPTED = 130  # the exit code that shells report after Ctrl-C
@@ -39,13 +41,27 @@ def main() -> None:
 
 
 def _run(verb: str, arguments: list[str]) -> None:
+    os.environ["MPLBACKEND"] = "agg"  # one that a notebook or a shell has set may not be there
     warnings.formatwarning = _format_warning  # before Lightning is imported, which wraps the current one
     try:
         with in_one_line(verb), _without_stray_ranks(verb):
+            _check_working_folder()
             importlib.import_module(f"intrinsic_clip.cli.{verb}").main(arguments)
     except KeyboardInterrupt:
         print(f"\nInterrupted; {VERBS[verb].after_ctrl_c}.", file=sys.stderr)
         sys.exit(INTERRUPTED)
+
+
+def _check_working_folder() -> None:
+    """Check that the folder exists to which relative paths belong.
+
+    Raises:
+        ConfigError: it was deleted after the shell had changed to it.
+    """
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise ConfigError("the working folder has been deleted; change to another (cd)") from None
 
 
 @contextmanager

@@ -18,6 +18,7 @@ INTERNAL = {
     "contextlib",
     "runpy",
 }
+PROGRAM = "intrinsic_clip.cli.program"  # what calls it is a script that pip made
 
 
 def warn_at_user_line(message: str) -> None:
@@ -41,7 +42,7 @@ def warnings_at_user_line() -> Iterator[None]:
 def _depth(frame: FrameType) -> int:
     """Return the `stacklevel` of the nearest frame of the user's; that of the caller if there is none."""
     depth, current = 2, frame.f_back
-    while current is not None:
+    while current is not None and current.f_globals.get("__name__") != PROGRAM:
         depth += 1
         if not _is_internal(current):
             return depth

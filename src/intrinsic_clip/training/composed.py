@@ -1,5 +1,6 @@
 """Train a run that Hydra has composed, with what Lightning needs to start further processes."""
 
+import os
 import sys
 from importlib.util import find_spec
 
@@ -19,5 +20,7 @@ def train_composed(cfg: DictConfig) -> None:
     # Lightning starts the other processes of a DDP run by this command line: that of one run, also in a sweep.
     sys.modules["__main__"].__spec__ = find_spec("intrinsic_clip.__main__")
     sys.argv = [sys.argv[0], "train", *HydraConfig.get().overrides.task]
+    if not {"", os.getcwd()} & set(sys.path):  # then theirs must not hold it either: -m puts it first
+        os.environ["PYTHONSAFEPATH"] = "1"
     with only_own_ranks(cfg):
         train(cfg)

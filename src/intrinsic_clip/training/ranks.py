@@ -63,7 +63,7 @@ def only_own_ranks(cfg: DictConfig | None = None) -> Iterator[None]:
     if alone or not _belongs_to_a_group(cfg):
         _drop(
             list(before),
-            "trainer.devices=1 is one process" if alone else "they name no processes of this run",
+            "this is one process" if alone else "they name no processes of this run",
         )
     starter = os.environ.get(STARTED_BY)
     os.environ[STARTED_BY] = str(os.getpid())
