@@ -158,3 +158,9 @@ def test_shallow_is_as_wide_as_the_protocol_says(compose) -> None:
 def test_a_value_without_default_is_asked_for(compose) -> None:
     with pytest.raises(ConfigError, match=r"data\.folder: has no default and must be given"):
         config.resolve(compose("data=captions_folder"))
+
+
+def test_a_class_in_the_working_folder_is_told_how_it_is_found(compose, tmp_path) -> None:
+    (tmp_path / "my_probes.py").write_text("")
+    with pytest.raises(ConfigError, match=r"PYTHONPATH=\. has this folder searched"):
+        config.check(RunSpec.of(compose("+probes.mine._target_=my_probes.Probe")).settings)

@@ -2,14 +2,16 @@
 
 import re
 import shlex
+from contextlib import suppress
 from difflib import get_close_matches
 
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException, OverrideParseException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from intrinsic_clip.config.folders import conf_folder, group_folders
+from intrinsic_clip.config.nodes import takes
 from intrinsic_clip.errors import ConfigError
 
 PROGRAM = "intrinsic-clip"
@@ -79,5 +81,18 @@ def _suggestion(key: str, verb: str) -> str:
     }
     if key in choices:  # another choice of a group has it
         return f" with the choices made; {choices[key].parent.as_posix()}={choices[key].name} has it"
+    if _is_taken(key):
+        return f"; +{key}=… adds it"
     close = get_close_matches(key, sorted(choices), n=1)
     return f", did you mean {close[0]}?" if close else f"; see {PROGRAM} {verb} --help"
+
+
+def _is_taken(key: str) -> bool:
+    """Return whether the class that a group's choices configure takes a setting that they leave out."""
+    group, _, name = key.rpartition(".")
+    nodes = [OmegaConf.load(path) for path in (conf_folder() / group).glob("*.yaml")] if group else []
+    with suppress(ConfigError):  # a class that cannot be imported
+        return any(
+            isinstance(node, DictConfig) and "_target_" in node and takes(node, name) for node in nodes
+        )  # type: ignore[arg-type]
+    return False

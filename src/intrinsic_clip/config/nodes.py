@@ -8,6 +8,7 @@ import importlib
 import inspect
 import json
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -65,7 +66,12 @@ def _locate(path: str, name: str) -> Callable[..., Any]:
         target = getattr(importlib.import_module(module), attribute)
     except Exception as error:  # importing a module may raise anything
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise ConfigError(f"{path}._target_: there is no {name} to import ({reason})") from error
+        package = Path(module.partition(".")[0] or name)
+        is_here = isinstance(error, ModuleNotFoundError) and (
+            package.with_suffix(".py").exists() or package.is_dir()
+        )
+        advice = "; PYTHONPATH=. has this folder searched" if is_here else ""
+        raise ConfigError(f"{path}._target_: there is no {name} to import ({reason}){advice}") from error
     if not callable(target):
         raise ConfigError(f"{path}._target_: {name} is not a class or function")
     return target
