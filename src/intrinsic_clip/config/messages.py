@@ -94,5 +94,5 @@ def _is_taken(key: str) -> bool:
     with suppress(ConfigError):  # a class that cannot be imported
         return any(
             isinstance(node, DictConfig) and "_target_" in node and takes(node, name) for node in nodes
-        )  # type: ignore[arg-type]
+        )
     return False
