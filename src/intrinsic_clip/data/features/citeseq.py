@@ -83,9 +83,7 @@ class CiteSeq(FeaturePairs):
         """Return what holds the values of a modality, for messages."""
         if setting == "protein" and self.protein is not None:
             return f"data.protein={self.protein}"
-        within = (
-            "" if self.rna.suffix.lower() in TEXT_SUFFIXES else f", {self.layer or 'X'} of the {setting},"
-        )
+        within = "" if self.rna.suffix.lower() in TEXT_SUFFIXES else f", {self.layer or 'X'} of the {setting}"
         return f"data.rna={self.rna}{within}"
 
 
