@@ -151,7 +151,7 @@ def _from_h5ad(path: Path, protein: str | None, labels: Mapping[str, str], layer
     else:
         types = next((features[c].astype(str) for c in ("feature_types", "modality") if c in features), None)
         is_protein = None if types is None else types.isin(PROTEIN_TYPES).to_numpy()
-        if is_protein is None or not is_protein.any():
+        if types is None or is_protein is None or not is_protein.any():
             offer = ", ".join(cells.obsm) or "none"
             raise ConfigError(f"data.protein: must name the obsm of {path.name} that holds proteins: {offer}")
         hints = {"rna": elsewhere, "protein": elsewhere}
