@@ -73,7 +73,7 @@ class CiteSeq(FeaturePairs):
         for setting, values in (("rna", cells.rna), ("protein", cells.protein)):
             source = self._source(setting)
             remarks = require_counts(source, values, cells.elsewhere.get(setting, ""))
-            print_decisions(source, remarks)
+            print_decisions(source.removesuffix(","), remarks)
         contents = row_digests(cells.rna)
         x = components(scaled(log_normalised(cells.rna)), self.rna_components, "rna")
         y = components(scaled(centred_log_ratio(cells.protein)), self.protein_components, "protein")
@@ -83,7 +83,9 @@ class CiteSeq(FeaturePairs):
         """Return what holds the values of a modality, for messages."""
         if setting == "protein" and self.protein is not None:
             return f"data.protein={self.protein}"
-        within = "" if self.rna.suffix.lower() in TEXT_SUFFIXES else f", {self.layer or 'X'} of the {setting}"
+        within = (
+            "" if self.rna.suffix.lower() in TEXT_SUFFIXES else f", {self.layer or 'X'} of the {setting},"
+        )
         return f"data.rna={self.rna}{within}"
 
 
