@@ -18,6 +18,7 @@ PROGRAMS = ("EPS", "WMF")  # they would be run, rather than decoded, for as long
 UNREAD = {  # how a file begins, and what it is
     b"II*\0": "corrupt TIFF, or one of a depth that is not read",
     b"MM\0*": "corrupt TIFF, or one of a depth that is not read",
+    b"version https://git-lfs": "pointer of Git LFS, not the image",
     b"%PDF": "PDF, which is not read",
     b"<svg": "SVG drawing, which is not read",
     b"\xff\x0a": "JPEG XL, which is not read",
