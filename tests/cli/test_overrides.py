@@ -1,9 +1,12 @@
 """Paths and names arrive as they were typed, sweeps still sweep, and maps replace."""
 
+import shlex
+
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from intrinsic_clip.cli.overrides import for_hydra
+from intrinsic_clip.cli.overrides import Commas, for_hydra
+from intrinsic_clip.errors import ConfigError
 
 AS_TYPED = [
     "runs/epoch=9-step=1.npy", "~/emb.npy", "été.npy", "out é", "a (1).npy", "cc3m/{0..3}.tar", "cc3m/{a,b}.tar",
@@ -13,8 +16,8 @@ AS_TYPED = [
 ]  # fmt: skip
 
 
-def _read(*overrides: str, sweeps: bool = True) -> list:
-    parsed = OverridesParser.create().parse_overrides(for_hydra(overrides, sweeps))
+def _read(*overrides: str, commas: Commas = Commas.SWEEP) -> list:
+    parsed = OverridesParser.create().parse_overrides(for_hydra(overrides, commas))
     return [
         [getattr(value, "text", value) for value in override.sweep_iterator()]
         if override.is_sweep_override()
@@ -44,7 +47,7 @@ def test_what_hydra_understands_keeps_its_meaning(typed, text) -> None:
 
 
 def test_a_choice_of_a_group_is_text() -> None:
-    assert for_hydra(["experiment=3", "data=synthetic_linear,coco", "logger=[csv,wandb]"], True) == [
+    assert for_hydra(["experiment=3", "data=synthetic_linear,coco", "logger=[csv,wandb]"], Commas.SWEEP) == [
         "experiment='3'",
         "data=synthetic_linear,coco",
         "logger=[csv,wandb]",
@@ -53,7 +56,7 @@ def test_a_choice_of_a_group_is_text() -> None:
 
 def test_values_that_need_no_quotes_get_none() -> None:
     plain = ["data.x=runs/x.npy", "name=demo", "seed=1,2", "optimizer={lr: 1}", "~data", "nonsense"]
-    assert for_hydra(plain, sweeps=True) == plain
+    assert for_hydra(plain, Commas.SWEEP) == plain
 
 
 def test_paths_can_be_swept_over() -> None:
@@ -63,14 +66,14 @@ def test_paths_can_be_swept_over() -> None:
 
 
 def test_commas_are_text_where_a_file_has_them_or_nothing_is_swept_over(tmp_path) -> None:
-    assert _read("x=a,b.npy", sweeps=False) == ["a,b.npy"]
+    assert _read("x=a,b.npy", commas=Commas.TEXT) == ["a,b.npy"]
     (tmp_path / "a,b.npy").touch()
     assert _read("data.x=a,b.npy") == ["a,b.npy"]
 
 
 def test_a_map_replaces_the_one_that_is_set() -> None:
-    assert for_hydra(["data.labels={}"], True) == ["~data.labels", "+data.labels={}"]
-    assert for_hydra(["+data.labels={a: b.csv}"], True) == [
+    assert for_hydra(["data.labels={}"], Commas.SWEEP) == ["~data.labels", "+data.labels={}"]
+    assert for_hydra(["+data.labels={a: b.csv}"], Commas.SWEEP) == [
         "+data.labels={a: b.csv}"
     ]  # as Hydra says: merged
 
@@ -78,7 +81,15 @@ def test_a_map_replaces_the_one_that_is_set() -> None:
 def test_the_map_is_replaced_in_the_config(compose) -> None:
     mine = "data.labels={coarse: mine}"
     merged = compose("data=citeseq", mine).data.labels
-    replaced = compose("data=citeseq", *for_hydra([mine], True)).data.labels
-    emptied = compose("data=citeseq", *for_hydra(["data.labels={}"], True)).data.labels
+    replaced = compose("data=citeseq", *for_hydra([mine], Commas.SWEEP)).data.labels
+    emptied = compose("data=citeseq", *for_hydra(["data.labels={}"], Commas.SWEEP)).data.labels
     assert merged == {"coarse": "mine", "fine": "celltype.l2"}
     assert (replaced, emptied) == ({"coarse": "mine"}, {})
+
+
+@pytest.mark.parametrize("text", ["a,b.npy", "a b (c) {x},é=1", "it's,b", 'say "a,b"', "{0..3},a$"])
+def test_text_with_commas_is_refused_with_the_quoting_that_works(text) -> None:
+    with pytest.raises(ConfigError) as error:
+        for_hydra([f"output_dir={text}"], Commas.REFUSED)
+    advice = str(error.value).partition(f"output_dir=[{text}] is a list, ")[2].removesuffix(" one text")
+    assert _read(*shlex.split(advice), commas=Commas.REFUSED) == [text]

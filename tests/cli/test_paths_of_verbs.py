@@ -30,9 +30,10 @@ EMBEDDINGS = ["train", "data=embeddings", "data.y=y.npy"]
         (["dashboard", "--dry-run", "file=", "name=a (b"], "file=: must name a file or folder"),
     ],
 )  # fmt: skip
-def test_the_path_is_named_as_it_is(command_line, capsys, tmp_path, monkeypatch, arguments, named) -> None:
-    home = tmp_path / "home"
-    home.mkdir()
+def test_the_path_is_named_as_it_is(
+    command_line, capsys, tmp_path, tmp_path_factory, monkeypatch, arguments, named
+) -> None:
+    home = tmp_path_factory.mktemp("home")  # matplotlib caches its fonts there
     monkeypatch.setenv("HOME", str(home))
     assert command_line(*arguments) == 2
     error = capsys.readouterr().err

@@ -29,13 +29,14 @@ def _module(
     return ContrastiveModule(f, g, similarity, temperature or LearnedTemperature(), adam, chunk=chunk)
 
 
-def _fit(module: ContrastiveModule, data: PairedData, epochs: int = 5) -> Trainer:
+def _fit(module: ContrastiveModule, data: PairedData, epochs: int = 5, **limits: float) -> Trainer:
     trainer = Trainer(
         max_epochs=epochs,
         accelerator="cpu",
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
+        **limits,
     )
     trainer.fit(module, datamodule=data)
     return trainer
@@ -176,3 +177,21 @@ def test_training_at_the_floor_of_tau_stays_finite() -> None:
     _fit(module, SyntheticNonlinear(**SIZES), epochs=3)
     assert all(torch.isfinite(parameter).all() for parameter in module.parameters())
     assert float(temperature().detach()) == pytest.approx(1e-4, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("limits", "steps"),
+    [
+        ({}, 12),
+        ({"max_steps": 6}, 6),  # in the middle of the second epoch
+        ({"max_steps": 100}, 12),
+        ({"limit_train_batches": 3}, 9),
+        ({"limit_train_batches": 0.5}, 6),
+        ({"limit_train_batches": 1}, 3),
+        ({"limit_train_batches": 1.0}, 12),
+        ({"overfit_batches": 2}, 6),
+    ],
+)
+def test_a_trainer_that_counts_batches_takes_as_many_steps(limits, steps) -> None:
+    trainer = _fit(_module(CosineSimilarity()), SyntheticNonlinear(**SIZES), epochs=3, **limits)
+    assert trainer.global_step == steps

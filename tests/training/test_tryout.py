@@ -42,7 +42,11 @@ def test_a_trainer_for_another_machine_is_not_constructed_here(compose) -> None:
 
 
 def test_what_trains_passes(compose, tmp_path) -> None:
-    for overrides in (["seed=0"], ["trainer=ddp", "trainer.accelerator=cpu"], ["+optimizer.amsgrad=true"]):
+    for overrides in (
+        ["seed=0"],
+        ["trainer=ddp", "trainer.accelerator=cpu"],
+        ["+trainer.max_time={hours: 1}"],
+    ):
         try_out(RunSpec.of(compose(*overrides)), here=True)
     assert list(tmp_path.iterdir()) == []
 

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from intrinsic_clip import config
 from intrinsic_clip.cli.options import parse
-from intrinsic_clip.cli.overrides import for_hydra
+from intrinsic_clip.cli.overrides import Commas, for_hydra
 from intrinsic_clip.config.messages import EXPECTED, one_line
 from intrinsic_clip.errors import ConfigError
 
@@ -43,7 +43,11 @@ def run_composed(
         composed = True
         task(cfg)
 
-    with _hydra_arguments([*options, *for_hydra(overrides, sweeps)]):
+    commas = Commas.TEXT
+    if sweeps:
+        multirun = "--multirun" in options or "hydra.mode=MULTIRUN" in overrides
+        commas = Commas.SWEEP if multirun else Commas.REFUSED
+    with _hydra_arguments([*options, *for_hydra(overrides, commas)]):
         try:
             hydra.main(version_base="1.3", config_path=str(config.conf_folder()), config_name=verb)(begin)()
         except EXPECTED:

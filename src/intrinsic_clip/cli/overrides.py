@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Sequence
+from enum import Enum
 from functools import cache
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -10,23 +11,37 @@ from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException
 
 from intrinsic_clip.config.folders import conf_folder
+from intrinsic_clip.config.messages import several_values
 from intrinsic_clip.config.paths import MAPS, is_text
+from intrinsic_clip.errors import ConfigError
 
 ASSIGNMENT = re.compile(r"(\+{0,2})([^=~+][^=]*)=(.*)", re.DOTALL)
+QUOTES = ("'", '"')
 CLOSING = {"(": ")", "[": "]", "{": "}"}
 
 
-def for_hydra(overrides: Sequence[str], sweeps: bool) -> list[str]:
+class Commas(Enum):
+    """Meaning of commas between texts, as in `data.x=a.npy,b.npy`."""
+
+    TEXT = "part of one text"
+    SWEEP = "a run for each"
+    REFUSED = "a run for each, if there were --multirun"
+
+
+def for_hydra(overrides: Sequence[str], commas: Commas) -> list[str]:
     """Return overrides with text quoted where Hydra's grammar would refuse or change it, and maps that replace.
 
     Args:
         overrides: as the user typed them.
-        sweeps: whether the verb takes several values, as in `data.x=a.npy,b.npy`; if not, commas are text.
+        commas: their meaning, unless the whole text with its commas is the path of a file or folder.
+
+    Raises:
+        ConfigError: several texts are given without --multirun.
     """
-    return [part for override in overrides for part in _translated(override, sweeps)]
+    return [part for override in overrides for part in _translated(override, commas)]
 
 
-def _translated(override: str, sweeps: bool) -> list[str]:
+def _translated(override: str, commas: Commas) -> list[str]:
     match = ASSIGNMENT.fullmatch(override)
     if match is None:
         return [override]
@@ -35,7 +50,8 @@ def _translated(override: str, sweeps: bool) -> list[str]:
         return [f"~{key}", f"+{override}"]  # Hydra itself would merge it into the map that is set
     if not (is_text(key) or _is_choice(key, value)):
         return [override]
-    return [f"{prefix}{key}={_choices(key, value) if sweeps else as_text(key, value)}"]
+    text = as_text(key, value) if commas is Commas.TEXT else _choices(key, value, commas)
+    return [f"{prefix}{key}={text}"]
 
 
 def _is_choice(group: str, value: str) -> bool:
@@ -43,7 +59,7 @@ def _is_choice(group: str, value: str) -> bool:
     return value[:1] not in ("", "[", "{") and (conf_folder() / group).is_dir()
 
 
-def _choices(key: str, value: str) -> str:
+def _choices(key: str, value: str, commas: Commas) -> str:
     """Return one text, or the texts of a sweep, each quoted if need be."""
     parts = _top_level_parts(value)
     parsed = _parsed(key, value)
@@ -51,6 +67,8 @@ def _choices(key: str, value: str) -> str:
         return value  # choice(…), range(…), …
     if len(parts) == 1 or os.path.lexists(os.path.expanduser(value)):
         return as_text(key, value)
+    if commas is Commas.REFUSED:
+        raise ConfigError(several_values(key, value))
     return ",".join(as_text(key, part.strip()) for part in parts)
 
 
@@ -78,13 +96,15 @@ def _top_level_parts(value: str) -> list[str]:
     """Split at commas outside quotes, brackets, braces and parentheses; unbalanced text stays whole."""
     parts, awaited, start = [], "", 0
     for i, character in enumerate(value):
+        if i and value[i - 1] == "\\" and awaited[-1:] in QUOTES:
+            continue  # escaped
         if awaited and character == awaited[-1]:
             awaited = awaited[:-1]
-        elif awaited and awaited[-1] in "'\"":
+        elif awaited[-1:] in QUOTES:
             continue
         elif character in CLOSING:
             awaited += CLOSING[character]
-        elif character in "'\"" and (i == start):
+        elif character in QUOTES and i == start:
             awaited += character
         elif character == "," and not awaited:
             parts.append(value[start:i])

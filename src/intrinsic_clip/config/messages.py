@@ -40,10 +40,16 @@ def one_line(error: BaseException, verb: str = "train") -> str:
     override = re.match(r"Could not (?:override|append to config|delete from config)[. ]*'([^']+)'", text)
     ambiguous = re.match(r"Ambiguous value for argument '([^=]+)=(.*?)' 1\. To use it", text)
     if ambiguous:
-        key, value = ambiguous.groups()
-        quoted = _quoted(key, value)
-        return f"{key}={value}: --multirun sweeps over several values, {key}=[{value}] is a list, {quoted} one text"
+        return several_values(*ambiguous.groups())
     return f"{override[1]}: unknown key{_suggestion(override[1], verb)}" if override else text
+
+
+def several_values(key: str, value: str) -> str:
+    """Return the ways to give several values, or one text with commas."""
+    quoted = _quoted(key, value)
+    return (
+        f"{key}={value}: --multirun sweeps over several values, {key}=[{value}] is a list, {quoted} one text"
+    )
 
 
 def _unreadable(override: str, reason: str) -> str:

@@ -15,13 +15,20 @@ SET_BY_US = {
     "enable_checkpointing": "checkpoint_seconds=… sets how often one is written",
     "default_root_dir": "output_dir=… sets it",
 }
-NOT_OFFERED = {
-    "accumulate_grad_batches": (None, 1),
-    "gradient_clip_val": (None, 0, 0.0),
-    "gradient_clip_algorithm": (None,),
-    "fast_dev_run": (None, False, 0),
-    "barebones": (None, False),
+OWN_STEPS = "the module takes its own steps"
+NOT_OFFERED = {  # with the values that change nothing, and the reason
+    "accumulate_grad_batches": ((None, 1), OWN_STEPS),
+    "gradient_clip_val": ((None, 0), OWN_STEPS),
+    "gradient_clip_algorithm": ((None,), OWN_STEPS),
+    "fast_dev_run": ((None, False), "size=smoke is the quick trial"),
+    "barebones": ((None, False), OWN_STEPS),
+    "limit_test_batches": ((None, 1), "the probes measure all test rows at once"),
+    "val_check_interval": (
+        (None, 1),
+        "nothing is validated; every_n_epochs of a probe sets when it measures",
+    ),
 }
+PRECISIONS = (None, 32, "32", "32-true", 16, "16", "16-mixed", "bf16", "bf16-mixed")  # mixed for short
 ENDLESS = ("max_steps", "max_time")
 
 
@@ -34,12 +41,14 @@ def check_trainer(trainer: Mapping[str, Any]) -> None:
     for key, instead in SET_BY_US.items():
         if key in trainer:
             raise ConfigError(f"trainer.{key}: is set by intrinsic-clip; {instead}")
-    for key, neutral in NOT_OFFERED.items():
+    for key, (neutral, reason) in NOT_OFFERED.items():
         if trainer.get(key) not in neutral:
-            quick = (
-                "size=smoke is the quick trial" if key == "fast_dev_run" else "the module takes its own steps"
-            )
-            raise ConfigError(f"trainer.{key}={trainer[key]}: is not offered; {quick}")
+            raise ConfigError(f"trainer.{key}={trainer[key]}: is not offered; {reason}")
+    if trainer.get("precision") not in PRECISIONS:
+        raise ConfigError(
+            f"trainer.precision={trainer['precision']}: must be 32-true, bf16-mixed or 16-mixed; data, logits and τ "
+            "are float32"
+        )
     _check_length(trainer)
     devices = trainer.get("devices")
     processes = max(cpu_count() or 1, 8)

@@ -173,12 +173,21 @@ class PairedData(LightningDataModule):
     def train_dataloader(self) -> Batches | EpochAtOnce:
         """Return the training rows in fixed order (paper: no reshuffling, last incomplete batch dropped).
 
-        A single process gets the batches of an epoch at once, see `ContrastiveModule.training_step`; several processes,
-        which exchange gradients at each step, get them one by one.
+        A single process gets the batches of an epoch at once, see `ContrastiveModule.training_step`. Several processes,
+        which exchange gradients at each step, get them one by one, and so does a trainer that counts batches or steps.
         """
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         batches = Batches(self.pairs("train"), self.batch_size, rank, world_size)
-        return EpochAtOnce(batches) if world_size == 1 else batches
+        return batches if world_size > 1 or self._ends_within_epoch() else EpochAtOnce(batches)
+
+    def _ends_within_epoch(self) -> bool:
+        """Return whether the trainer may stop before an epoch's last batch (`max_steps`, `limit_train_batches`)."""
+        if self.trainer is None:
+            return False
+        limit = (
+            self.trainer.limit_train_batches
+        )  # as a float it is a share, as an integer a number of batches
+        return self.trainer.max_steps != -1 or not (isinstance(limit, float) and limit == 1)
 
     def test_dataloader(self) -> Batches:
         """Return the test rows as one batch."""

@@ -14,6 +14,7 @@ INTERNAL = {
     "lightning",
     "lightning_fabric",
     "torch",
+    "hydra",
     "contextlib",
     "runpy",
 }

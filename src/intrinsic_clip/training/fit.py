@@ -53,6 +53,7 @@ def make_trainer(spec: RunSpec, training: Training, folder: Path) -> Trainer:
         callbacks.append(TrainingProgress())
     trainer: Trainer = instantiate(
         spec.cfg.trainer,
+        _convert_="all",
         logger=loggers,
         callbacks=callbacks,
         plugins=[AtomicCheckpointIO()],

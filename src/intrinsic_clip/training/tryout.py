@@ -87,6 +87,7 @@ def _try_trainer(settings: str) -> None:
             warnings.simplefilter("ignore")
             trainer = instantiate(
                 node,
+                _convert_="all",
                 logger=False,
                 enable_checkpointing=False,
                 enable_progress_bar=False,
