@@ -26,7 +26,7 @@ def make(folder: Path) -> Path:
     icons = {
         f"thing{i}{style}": {"body": body(i)} for i in range(N) for style in ("", "-outline", "-16-filled")
     }
-    for place, (name, icon) in enumerate(icons.items()):
+    for place, icon in enumerate(icons.values()):
         icon["body"] += f"<!-- {place} -->"
     icons |= {"traffic-light": {"body": body(90)}, "old": {"body": body(91), "hidden": True}}
     for prefix, licence, listed in (("one", "MIT", icons), ("two", "GPL-3.0", {"gnu": {"body": body(92)}})):
@@ -51,6 +51,8 @@ def make(folder: Path) -> Path:
         ("home-two-tone", "home"),
         ("home-outline-rounded", "home"),
         ("arrow-2", "arrow-2"),
+        ("twotone-qr-code-2", "qr-code-2"),
+        ("round-wheelchair-pickup", "wheelchair-pickup"),
         ("outline", "outline"),
         ("light-bulb", "light-bulb"),
         ("man-medium-dark-skin-tone", "man"),

@@ -86,7 +86,7 @@ def _data_path(folder: Path, name: str) -> tuple[Path, str]:
 
 def _settings(file: Path) -> tuple[str, dict[str, str]]:
     """Return the name of a module and its settings."""
-    module, settings = file.stem, {}
+    module, settings = file.stem, dict[str, str]()
     for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
         if line.startswith("["):
             module = line.strip().strip("[]")

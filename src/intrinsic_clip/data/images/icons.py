@@ -24,9 +24,9 @@ from intrinsic_clip.errors import ConfigError
 
 INSTALL = "npm install @iconify/json"
 LICENCES = ("Apache-2.0", "BSD-3-Clause", "CC0-1.0", "ISC", "MIT", "Unlicense")
-# Last words of a name that say how a thing is drawn, not which thing it is.
+# First words, as in Google's collection, and last words that say how a thing is drawn, not which thing it is.
 STYLE = re.compile(
-    r"[-_](outlined?|fill(ed)?|bold|light|thin|regular|medium|solid|duotone|duo|two-?tone|tone|sharp|round(ed)?|"
+    r"^(baseline|outline|round|sharp|twotone)[-_]|[-_](outlined?|fill(ed)?|bold|light|thin|regular|medium|solid|duotone|duo|two-?tone|tone|sharp|round(ed)?|"
     r"line(ar)?|broken|flat|alt|baseline|skin|dark|negative|background|(8|10|12|16|20|24|28|32|48)(px)?)$"
 )
 
@@ -67,6 +67,7 @@ class Icons(CaptionedImages):
 
     def _read(self) -> None:
         """List the icons, split them by base name, and draw those of the splits."""
+        require_folder(self.folder, f"the package @iconify/json: {INSTALL}")
         if not renders_svg():
             raise ConfigError(f"data=icons: {SVG_HINT}")
         listed = list(self.list_icons())
@@ -158,7 +159,7 @@ class Icons(CaptionedImages):
 
 
 def base_name(name: str) -> str:
-    """Return the name of an icon without the words at its end that say how it is drawn."""
+    """Return the name of an icon without the words at its ends that say how it is drawn."""
     base = name
     while (shorter := STYLE.sub("", base)) != base:
         base = shorter
