@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from intrinsic_clip.errors import ConfigError, Unfinished
 from intrinsic_clip.runs import stored_embeddings
-from intrinsic_clip.runs.addresses import with_contents, without_places
+from intrinsic_clip.runs.addresses import with_contents, without_places, without_storage
 from intrinsic_clip.runs.contents import digest, file_digest, weights_digest
 from intrinsic_clip.runs.run import Run
 
@@ -48,7 +48,8 @@ def folder_of(settings: Mapping[str, Any]) -> Path:
     if settings["run"] is not None:
         content["run"] = file_digest("run", Path(settings["run"]) / stored_embeddings.EMBEDDINGS)
     if settings["data"] is not None:
-        content["data"] = with_contents(settings["data"], "data", Path(settings["output_dir"]))
+        data = without_storage(settings["data"])
+        content["data"] = with_contents(data, "data", Path(settings["output_dir"]))
     if settings["encoder"] is not None:
         local = {key: weights_digest(settings["encoder"].get(key)) for key in ("model", "pretrained")}
         ignored = {"batch_size": None, "device": None, "trainable": None, "output_dim": None}
