@@ -1,0 +1,76 @@
+"""Views, consensus metrics, gaps and the permutation test, each against a value known otherwise."""
+
+import pytest
+import torch
+from torch.func import jacrev
+
+from intrinsic_clip.encoders.feedforward import mlp
+from intrinsic_clip.encoders.replication import replicate
+from intrinsic_clip.shared_dimension import gaps
+from intrinsic_clip.shared_dimension.consensus import metrics, normalised_jacobian, ratios, spectra
+from intrinsic_clip.shared_dimension.matching import held_out
+from intrinsic_clip.shared_dimension.views import prepared
+
+
+def test_jacobian_is_that_of_the_normalised_embedding() -> None:
+    encoder = replicate(lambda d: mlp(5, d, 16, 2), 5, [0, 1], [4], (2,))
+    points = torch.randn(3, 5, generator=torch.Generator().manual_seed(0))
+    jacobian = normalised_jacobian(encoder, points)
+    for i, point in enumerate(points):
+        expected = jacrev(lambda row: torch.nn.functional.normalize(encoder(row[None]), dim=-1)[:, 0])(point)
+        torch.testing.assert_close(jacobian[..., i], expected, rtol=1e-4, atol=1e-5)
+    local = metrics(encoder, points)
+    torch.testing.assert_close(local.diagonal(dim1=-2, dim2=-1).sum(-1), torch.ones(2, 3))
+
+
+def test_spectrum_is_of_the_mean_over_replicates() -> None:
+    local = torch.stack([torch.diag(torch.tensor([1.0, 0.0])), torch.diag(torch.tensor([0.5, 0.5]))])[:, None]
+    torch.testing.assert_close(spectra(local), torch.tensor([[0.75, 0.25]]).double().sqrt())
+
+
+def test_ratios_end_where_the_sphere_has_no_more_dimensions() -> None:
+    spectrum = torch.tensor([4.0, 2.0, 1.0, 0.0, 0.0]).double()
+    assert ratios(spectrum, 4).tolist() == [2.0, 2.0]
+
+
+def test_the_last_gap_counts() -> None:
+    values = torch.tensor([3.0, 1.1, 1.5, 1.1, 1.05])
+    assert gaps.last_gap(values, 1.4) == gaps.Gap(3, 1.5, pytest.approx(1.1))
+    assert gaps.last_gap(values, 2.0) == gaps.Gap(1, 3.0, 1.5)
+    assert gaps.last_gap(torch.tensor([1.1, 1.2]), 1.4).dimension is None
+
+
+def test_effective_number_holds_the_weight() -> None:
+    assert gaps.effective_number(torch.tensor([0.9, 0.11, 0.01]).sqrt()) == 2
+    assert gaps.effective_number(torch.ones(20)) == 18
+
+
+def test_constant_columns_are_left_out_and_others_standardised() -> None:
+    rows = torch.randn(500, 40, generator=torch.Generator().manual_seed(0)) * torch.linspace(1, 1e4, 40) + 1e6
+    rows[:, 3] = 7.0
+    view = prepared(rows, narrowest=24)
+    assert view.inputs == 39
+    torch.testing.assert_close(view.rows.std(0), torch.ones(39), rtol=1e-3, atol=0)
+    assert view.notes("x") == ["x: 1 of 40 columns are constant and left out"]
+
+
+def test_wide_views_become_principal_inputs() -> None:
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randn(300, 5, generator=generator) @ torch.randn(5, 200, generator=generator)
+    view = prepared(rows, narrowest=4, widest=10)
+    assert (view.inputs, view.decoys) == (10, 0)
+    assert view.kept == pytest.approx(1)
+    assert float(view.rows.square().mean()) == pytest.approx(1)
+
+
+def test_permutation_test_has_its_size_and_power() -> None:
+    generator = torch.Generator().manual_seed(0)
+    p_values = []
+    for seed in range(20):
+        x, y = torch.nn.functional.normalize(torch.randn(2, 2, 60, 5, generator=generator), dim=-1)
+        p_values.append(held_out(x, y, seed).p_value)
+    assert 0.25 < sum(p_values) / 20 < 0.75
+    paired = held_out(x, x, 0)
+    assert paired.p_value == pytest.approx(1e-4)
+    assert paired.top_1 == 1
+    assert paired.chance == pytest.approx(1 / 60)
