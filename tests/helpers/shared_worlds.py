@@ -4,7 +4,9 @@ import torch
 from torch import Tensor
 
 
-def tanh_world(k: int, n: int = 1500, private: int = 2, width: int = 12, seed: int = 0) -> tuple[Tensor, Tensor]:
+def tanh_world(
+    k: int, n: int = 1500, private: int = 2, width: int = 12, seed: int = 0
+) -> tuple[Tensor, Tensor]:
     """Return two views of k shared and some private Gaussian latents, each through a random tanh layer."""
     generator = torch.Generator().manual_seed(seed)
     z = torch.randn(n, k, generator=generator)

@@ -35,9 +35,17 @@ def test_ratios_end_where_the_sphere_has_no_more_dimensions() -> None:
 
 def test_the_last_gap_counts() -> None:
     values = torch.tensor([3.0, 1.1, 1.5, 1.1, 1.05])
-    assert gaps.last_gap(values, 1.4) == gaps.Gap(3, 1.5, pytest.approx(1.1))
-    assert gaps.last_gap(values, 2.0) == gaps.Gap(1, 3.0, 1.5)
-    assert gaps.last_gap(torch.tensor([1.1, 1.2]), 1.4).dimension is None
+    gap = gaps.last_gap(values, gaps.thresholds(1.08))
+    assert (gap.dimension, gap.ratio, gap.later) == (3, 1.5, pytest.approx(1.1))
+    between = gaps.last_gap(torch.tensor([3.0, 1.18, 1.1]), gaps.thresholds(1.08))
+    assert (between.place, between.dimension) == (1, None)  # 1.18 may be a gap or not
+    decay = gaps.last_gap(torch.tensor([1.08, 1.16, 1.13]), gaps.thresholds(1.08))
+    assert (decay.place, decay.dimension) == (2, None)
+
+
+def test_uneven_shuffled_pairs_raise_the_threshold() -> None:
+    assert gaps.thresholds(1.05).least == 1.2
+    assert gaps.thresholds(1.3).least == pytest.approx(1.69)
 
 
 def test_effective_number_holds_the_weight() -> None:
@@ -66,11 +74,11 @@ def test_wide_views_become_principal_inputs() -> None:
 def test_permutation_test_has_its_size_and_power() -> None:
     generator = torch.Generator().manual_seed(0)
     p_values = []
-    for seed in range(20):
+    for seed in range(12):
         x, y = torch.nn.functional.normalize(torch.randn(2, 2, 60, 5, generator=generator), dim=-1)
         p_values.append(held_out(x, y, seed).p_value)
-    assert 0.25 < sum(p_values) / 20 < 0.75
+    assert 0.25 < sum(p_values) / 12 < 0.75
     paired = held_out(x, x, 0)
-    assert paired.p_value == pytest.approx(1e-4)
+    assert paired.p_value == pytest.approx(5e-4)
     assert paired.top_1 == 1
     assert paired.chance == pytest.approx(1 / 60)

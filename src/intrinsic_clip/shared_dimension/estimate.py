@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -46,6 +47,7 @@ class SharedDimension:
         n: pairs.
         notes: what was decided or cut short, a sentence each.
         seconds: duration by stage.
+        representations: normalised outputs for held-out pairs of x and of y, `(S, n, d)` each.
     """
 
     dimension: int | None
@@ -62,12 +64,18 @@ class SharedDimension:
     null_spectrum: dict[str, list[float]]
     ratios: dict[str, list[float]]
     matching: HeldOut
+    representations: tuple[Tensor, Tensor]
     n: int
     notes: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return self.text
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the numbers by name as plain values, without the representations."""
+        numbers = {key: value for key, value in vars(self).items() if key != "representations"}
+        return {**numbers, "interval": list(self.interval), "matching": asdict(self.matching)}
 
 
 def shared(
@@ -162,6 +170,8 @@ def check(x: Tensor, y: Tensor) -> None:
     for name, side in zip(SIDES, (x, y), strict=True):
         if not bool(side.isfinite().all()):
             raise ValueError(f"{name}: some rows hold NaN or infinity")
+        if bool((side == side[0]).all()):
+            raise ValueError(f"{name}: every column is constant")
 
 
 def _labelled(report: Report, label: str) -> Callable[[int, int], None]:
@@ -180,15 +190,16 @@ def _read(pairs: Trained, null: Trained, points: list[Tensor], output_dim: int, 
     null_spectrum = [spectra(metrics(f, side)).mean(0) for f, side in zip((null.f, null.g), few, strict=True)]
     steps = [ratios(values, output_dim) for values in spectrum]
     null_steps = torch.stack([ratios(values, output_dim) for values in null_spectrum])
-    both, least = gaps.combined(*steps), gaps.threshold(null_steps)
-    gap = gaps.last_gap(both, least)
+    both, null_gap = gaps.combined(*steps), float(null_steps.max())
+    sizes = gaps.thresholds(null_gap)
+    gap = gaps.last_gap(both, sizes)
     effective = max(gaps.effective_number(values) for values in spectrum)
-    draws = _bootstrap(local, output_dim, least, gap.dimension is None, seed)
-    decided = verdict.decide(gap, effective, matching, float(null_steps.max()), draws)
+    draws = _bootstrap(local, output_dim, sizes, gap.dimension is None, seed)
+    decided = verdict.decide(gap, effective, matching, null_gap, draws)
     return SharedDimension(
         dimension=decided.dimension,
         sides={
-            name: 0 if decided.dimension == 0 else gaps.last_gap(side, least).dimension
+            name: 0 if decided.dimension == 0 else gaps.last_gap(side, sizes).dimension
             for name, side in zip(SIDES, steps, strict=True)
         },
         interval=decided.interval,
@@ -197,23 +208,26 @@ def _read(pairs: Trained, null: Trained, points: list[Tensor], output_dim: int, 
         effective=effective,
         gap=gap.ratio,
         later_gap=gap.later,
-        null_gap=float(null_steps.max()),
-        threshold=least,
+        null_gap=null_gap,
+        threshold=sizes.least,
         spectrum={name: side.tolist() for name, side in zip(SIDES, spectrum, strict=True)},
         null_spectrum={name: side.tolist() for name, side in zip(SIDES, null_spectrum, strict=True)},
         ratios={name: s.tolist() for name, s in zip((*SIDES, "both"), (*steps, both), strict=True)},
         matching=matching,
+        representations=(embedded[0], embedded[1]),
         n=0,
     )
 
 
-def _bootstrap(local: list[Tensor], output_dim: int, least: float, soft: bool, seed: int) -> list[int]:
+def _bootstrap(
+    local: list[Tensor], output_dim: int, sizes: gaps.Thresholds, soft: bool, seed: int
+) -> list[int]:
     """Return the estimate on replicates and points drawn with replacement, sorted.
 
     Args:
         local: metrics of replicates at points by view.
         output_dim: d of the encoders.
-        least: ratio that counts as a gap.
+        sizes: what counts as a gap.
         soft: whether the effective number is estimated; if not, the place of the gap, or of the largest ratio.
         seed: of the draws.
     """
@@ -228,5 +242,5 @@ def _bootstrap(local: list[Tensor], output_dim: int, least: float, soft: bool, s
             estimates.append(max(gaps.effective_number(values) for values in drawn))
         else:
             both = gaps.combined(*(ratios(values, output_dim) for values in drawn))
-            estimates.append(gaps.last_gap(both, least).dimension or int(both.argmax()) + 1)
+            estimates.append(gaps.last_gap(both, sizes).place)
     return sorted(estimates)

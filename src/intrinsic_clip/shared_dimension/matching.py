@@ -8,7 +8,7 @@ from torch import Tensor
 
 from intrinsic_clip.metrics import infonce_bound, partner_ranks, top_matching
 
-PERMUTATIONS = 9999
+PERMUTATIONS = 1999
 COMPARED = 2000  # held-out pairs, at most, that are compared all with all
 TEMPERATURES = 16
 

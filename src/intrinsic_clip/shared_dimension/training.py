@@ -13,8 +13,8 @@ from intrinsic_clip.encoders.replication import ReplicatedFeedForward, replicate
 from intrinsic_clip.loss import CosineSimilarity, LearnedTemperature, info_nce
 
 PART = 0.8  # of the training pairs, which a replicate learns from; it stops by the others
-VALIDATED = 2000  # pairs, at most, that a replicate is validated on
-ROUNDS = 60  # validations
+VALIDATED = 1000  # pairs, at most, that a replicate is validated on
+ROUNDS = 24  # validations; more would take longer than the training
 FIRST_TAU = 0.2
 TAU_SCALE = 4.0
 

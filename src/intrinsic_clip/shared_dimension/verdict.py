@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from intrinsic_clip.shared_dimension.gaps import WEIGHT, Gap
 from intrinsic_clip.shared_dimension.matching import HeldOut
 
-SIGNIFICANT = 0.01  # largest p-value of held-out matching that counts as sharing
+SIGNIFICANT = 0.005  # largest p-value of held-out matching that counts as sharing
 COVERAGE = 0.95  # of the interval
 
 
@@ -44,7 +44,7 @@ def decide(gap: Gap, effective: int, matching: HeldOut, null_gap: float, draws: 
     if gap.dimension is None:
         text = (
             f"no clear gap: the spectrum decays; {100 * WEIGHT:.0f} % of its weight in {effective} "
-            f"(largest ratio {gap.ratio:.2f}; shuffled pairs {null_gap:.2f})"
+            f"(ratio {gap.ratio:.2f} at {gap.place}; later {gap.later:.2f}; shuffled pairs {null_gap:.2f})"
         )
         return Verdict(None, interval, draws.count(effective) / len(draws), text)
     text = f"{gap.dimension} (gap {gap.ratio:.1f}; the next {gap.later:.1f}; shuffled pairs {null_gap:.1f})"
