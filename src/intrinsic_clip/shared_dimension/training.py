@@ -17,6 +17,7 @@ VALIDATED = 1000  # pairs, at most, that a replicate is validated on
 ROUNDS = 24  # validations; more would take longer than the training
 FIRST_TAU = 0.2
 TAU_SCALE = 4.0
+HIDDEN_LAYERS = 2
 
 
 @dataclass(frozen=True)
@@ -77,19 +78,26 @@ class Pair(nn.Module):
 
     def __init__(self, inputs: tuple[int, int], recipe: Recipe, seed: int) -> None:
         super().__init__()
-        shape, d = (recipe.replicates,), recipe.output_dim
         seeds = torch.randint(2**31, (2, recipe.replicates), generator=torch.Generator().manual_seed(seed))
-        self.f, self.g = (
-            replicate(lambda d, p=p: mlp(p, d, recipe.width, 2), p, row.tolist(), [d], shape)
-            for p, row in zip(inputs, seeds, strict=True)
-        )
+        self.f, self.g = (_encoders(p, recipe, row.tolist()) for p, row in zip(inputs, seeds, strict=True))
         start = math.log(FIRST_TAU) / TAU_SCALE
-        self.temperature = LearnedTemperature(TAU_SCALE, initial=start, replicates=shape)
+        self.temperature = LearnedTemperature(TAU_SCALE, initial=start, replicates=(recipe.replicates,))
         self.similarity = CosineSimilarity()
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """Return the loss per replicate of pairs `(S, n, p)`, or `(n, p)` for all."""
         return info_nce(self.similarity(self.f(x)), self.similarity(self.g(y)), self.temperature())
+
+
+def _encoders(inputs: int, recipe: Recipe, seeds: list[int]) -> ReplicatedFeedForward:
+    """Build the replicates of one side."""
+
+    def build(output_dim: int) -> nn.Module:
+        return mlp(inputs, output_dim, recipe.width, HIDDEN_LAYERS)
+
+    encoders = replicate(build, inputs, seeds, [recipe.output_dim], (recipe.replicates,))
+    assert isinstance(encoders, ReplicatedFeedForward)
+    return encoders
 
 
 def train(
