@@ -8,7 +8,9 @@ from intrinsic_clip.encoders.feedforward import mlp
 from intrinsic_clip.encoders.replication import replicate
 from intrinsic_clip.shared_dimension import gaps
 from intrinsic_clip.shared_dimension.consensus import metrics, normalised_jacobian, ratios, spectra
-from intrinsic_clip.shared_dimension.matching import held_out
+from intrinsic_clip.shared_dimension.estimate import without_repeats
+from intrinsic_clip.shared_dimension.matching import HeldOut, held_out
+from intrinsic_clip.shared_dimension.verdict import decide
 from intrinsic_clip.shared_dimension.views import prepared
 
 
@@ -82,3 +84,33 @@ def test_permutation_test_has_its_size_and_power() -> None:
     assert paired.p_value == pytest.approx(5e-4)
     assert paired.top_1 == 1
     assert paired.chance == pytest.approx(1 / 60)
+
+
+def test_repeated_pairs_are_left_out() -> None:
+    """A pair that is learned from and held out at once would look shared."""
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randn(2, 150, 3, generator=generator)
+    left, right, notes = without_repeats(torch.cat([x, x[:50], x[:1]]), torch.cat([y, y[:50], y[5:6]]))
+    assert torch.equal(left, torch.cat([x, x[:1]]))
+    assert torch.equal(right, torch.cat([y, y[5:6]]))
+    assert notes == ["50 of 201 pairs repeat an earlier one and are left out"]
+    with pytest.raises(ValueError, match="50 distinct pairs are too few"):
+        without_repeats(x[:50].repeat(4, 1), y[:50].repeat(4, 1))
+
+
+MATCHED = HeldOut(pairs=400, top_1=0.2, chance=0.0025, p_value=0.0005, z=20.0, information=2.0, tau=0.1)
+
+
+def test_the_interval_of_the_effective_number_holds_it() -> None:
+    decay = gaps.Gap(1, 1.09, 1.07, clear=False)
+    verdict = decide(decay, 39, MATCHED, 1.06, sorted(range(22, 36)))
+    assert verdict.dimension is None
+    assert verdict.interval[0] < 39 < verdict.interval[1]
+    assert "90 % of its weight in 39" in verdict.text
+
+
+def test_matching_at_chance_outweighs_any_gap() -> None:
+    gap = gaps.Gap(3, 5.0, 1.1, clear=True)
+    chance = HeldOut(400, 0.002, 0.0025, p_value=0.3, z=0.5, information=0.0, tau=1.0)
+    assert decide(gap, 3, chance, 1.06, [3] * 40).dimension == 0
+    assert decide(gap, 3, MATCHED, 1.06, [3] * 40).dimension == 3

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from intrinsic_clip.metrics.counterparts import distinct_rows
 from intrinsic_clip.shared_dimension import gaps, verdict
 from intrinsic_clip.shared_dimension.consensus import metrics, ratios, spectra
 from intrinsic_clip.shared_dimension.matching import HeldOut, held_out
@@ -123,8 +124,9 @@ def shared(
     begun = time.monotonic()
     x, y = (torch.as_tensor(side) for side in (x, y))
     check(x, y)
+    x, y, notes = without_repeats(x, y)
     views = [prepared(side, output_dim, widest, seed + place) for place, side in enumerate((x, y))]
-    notes = [note for side, view in zip(SIDES, views, strict=True) for note in view.notes(side)]
+    notes += [note for side, view in zip(SIDES, views, strict=True) for note in view.notes(side)]
     left, right = (view.rows for view in views)
     order = torch.randperm(len(left), generator=torch.Generator().manual_seed(seed))
     count = max(2, round(HELD_OUT * len(order)))
@@ -172,6 +174,24 @@ def check(x: Tensor, y: Tensor) -> None:
             raise ValueError(f"{name}: some rows hold NaN or infinity")
         if bool((side == side[0]).all()):
             raise ValueError(f"{name}: every column is constant")
+
+
+def without_repeats(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, list[str]]:
+    """Leave out pairs that equal an earlier one, which would be held out and learned from at once; say how many.
+
+    Raises:
+        ValueError: too few are left.
+    """
+    first_x, first_y = distinct_rows(x), distinct_rows(y)
+    codes = first_x * len(x) + first_y
+    _, group = codes.unique(return_inverse=True)
+    seen = torch.full((int(group.max()) + 1,), len(x)).scatter_reduce(0, group, torch.arange(len(x)), "amin")
+    kept = seen.sort().values
+    repeats = len(x) - len(kept)
+    if len(kept) < FEWEST:
+        raise ValueError(f"{len(kept):,} distinct pairs are too few; there must be at least {FEWEST}")
+    notes = [f"{repeats:,} of {len(x):,} pairs repeat an earlier one and are left out"] if repeats else []
+    return x[kept], y[kept], notes
 
 
 def _labelled(report: Report, label: str) -> Callable[[int, int], None]:
@@ -223,6 +243,8 @@ def _bootstrap(
     local: list[Tensor], output_dim: int, sizes: gaps.Thresholds, soft: bool, seed: int
 ) -> list[int]:
     """Return the estimate on replicates and points drawn with replacement, sorted.
+
+    Replicates that are drawn twice average less away, which lowers the effective number: `verdict.decide` centres it.
 
     Args:
         local: metrics of replicates at points by view.

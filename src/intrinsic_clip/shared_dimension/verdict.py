@@ -42,11 +42,13 @@ def decide(gap: Gap, effective: int, matching: HeldOut, null_gap: float, draws: 
         return Verdict(0, (0, 0), 1.0, text)
     interval = _interval(draws)
     if gap.dimension is None:
+        centred = [max(1, draw + effective - draws[len(draws) // 2]) for draw in draws]
+        interval = _interval(centred)
         text = (
             f"no clear gap: the spectrum decays; {100 * WEIGHT:.0f} % of its weight in {effective} "
             f"(ratio {gap.ratio:.2f} at {gap.place}; later {gap.later:.2f}; shuffled pairs {null_gap:.2f})"
         )
-        return Verdict(None, interval, draws.count(effective) / len(draws), text)
+        return Verdict(None, interval, centred.count(effective) / len(draws), text)
     text = f"{gap.dimension} (gap {gap.ratio:.1f}; the next {gap.later:.1f}; shuffled pairs {null_gap:.1f})"
     return Verdict(gap.dimension, interval, draws.count(gap.dimension) / len(draws), text)
 
