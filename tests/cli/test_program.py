@@ -83,7 +83,7 @@ def test_a_sweep_with_one_bad_run_starts_none(command_line, capsys, tmp_path) ->
 
 def test_unknown_verb(command_line, capsys) -> None:
     assert command_line("trian") == 2
-    verbs = "train, measure, figures, dashboard, report"
+    verbs = "train, measure, shared, figures, dashboard, report"
     assert capsys.readouterr().err == f"intrinsic-clip: trian: no such verb; choose from {verbs}\n"
 
 

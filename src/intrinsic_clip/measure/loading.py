@@ -33,8 +33,8 @@ class LoadedEmbeddings:
     notes: list[str] = field(default_factory=list)
 
 
-def folder_of(settings: Mapping[str, Any]) -> Path:
-    """Return `<output_dir>/measure/<hash>`; the hash is of the settings and of the files' contents, not their names.
+def folder_of(settings: Mapping[str, Any], verb: str = "measure") -> Path:
+    """Return `<output_dir>/<verb>/<hash>`; the hash is of the settings and of the files' contents, not their names.
 
     Raises:
         ConfigError: a file or a run does not exist.
@@ -54,7 +54,7 @@ def folder_of(settings: Mapping[str, Any]) -> Path:
         local = {key: weights_digest(settings["encoder"].get(key)) for key in ("model", "pretrained")}
         ignored = {"batch_size": None, "device": None, "trainable": None, "output_dim": None}
         content["encoder"] = {**settings["encoder"], **ignored, **local}
-    return Path(settings["output_dir"]) / "measure" / digest(without_places(content))
+    return Path(settings["output_dir"]) / verb / digest(without_places(content))
 
 
 def load(cfg: DictConfig, settings: Mapping[str, Any]) -> LoadedEmbeddings:
