@@ -16,6 +16,7 @@ ROOMS = {
     "data": "Data",
     "runs": "Runs",
     "measure": "Measure",
+    "shared_dimension": "Shared dimension",
     "paper_figures": "Paper figures",
 }
 # Modules that a room's users need beside its public names.
@@ -26,6 +27,7 @@ BESIDE = {
         "intrinsic_clip.data.streams.webdataset",
     ],
     "measure": ["intrinsic_clip.measure.measurements"],
+    "shared_dimension": ["intrinsic_clip.shared_dimension.estimate"],
 }
 
 
@@ -66,7 +68,7 @@ def configuration_page() -> str:
         "`group.key=value`. `intrinsic-clip train … --cfg job` prints the whole config of a run. This page shows the "
         "files of `conf/` as they are.",
     ]
-    for verb in ("train", "measure", "dashboard"):
+    for verb in ("train", "measure", "shared", "dashboard"):
         parts += [f"## `intrinsic-clip {verb}`", _listing(conf_folder() / f"{verb}.yaml")]
     for group in sorted(folder for folder in conf_folder().glob("**/") if list(folder.glob("*.yaml"))):
         name = str(group.relative_to(conf_folder()))

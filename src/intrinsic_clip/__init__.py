@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         TemperatureProbe,
     )
     from intrinsic_clip.runs import Run, collect
+    from intrinsic_clip.shared_dimension.estimate import SharedDimension, shared
 
 __version__ = "0.1.0"
 
@@ -61,6 +62,7 @@ _ROOMS = {
         "TemperatureProbe",
     ),
     "runs": ("Run", "collect"),
+    "shared_dimension.estimate": ("SharedDimension", "shared"),
 }  # fmt: skip
 _HOME = {name: room for room, names in _ROOMS.items() for name in names}
 
@@ -76,6 +78,7 @@ __all__ = [
     "PopulationSimilarity",
     "Probe",
     "Run",
+    "SharedDimension",
     "SpectrumProbe",
     "TemperatureProbe",
     "collect",
@@ -91,6 +94,7 @@ __all__ = [
     "mle",
     "nearest_neighbours",
     "participation_ratio",
+    "shared",
     "tle",
     "twonn",
 ]

@@ -1,5 +1,6 @@
 """The command line as a user meets it: help, one-line errors with exit code 2, nothing written."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -85,7 +86,7 @@ def test_a_sweep_with_one_bad_run_starts_none(command_line, capsys, tmp_path) ->
 
 def test_unknown_verb(command_line, capsys) -> None:
     assert command_line("trian") == 2
-    verbs = "train, measure, figures, dashboard, report"
+    verbs = "train, measure, shared, figures, dashboard, report"
     assert capsys.readouterr().err == f"intrinsic-clip: trian: no such verb; choose from {verbs}\n"
 
 
@@ -125,7 +126,7 @@ def test_a_folder_that_cannot_be_written(command_line, capsys, tmp_path) -> None
 
 @pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
-def test_a_full_disk_is_one_line(command_line, capsys, tmp_path) -> None:
+def test_a_full_disk_is_one_line(command_line, capsys, tmp_path, monkeypatch) -> None:
     from intrinsic_clip.runs import results
 
     assert command_line("train", *TINY, "--cfg", "job") == 0
@@ -136,13 +137,25 @@ def test_a_full_disk_is_one_line(command_line, capsys, tmp_path) -> None:
     folder = next(tmp_path.glob("outputs/*/*"))
     for path in folder.iterdir():
         path.unlink()
-    (folder / "metrics.csv").symlink_to("/dev/full")
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
     capsys.readouterr()
-    assert command_line("train", *TINY) == 2
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        assert command_line("train", *TINY) == 2
     error = capsys.readouterr().err
     assert "No space left on device" in error
     assert error.count("\n") == 1
     assert results.read_completed(folder) is None
+
+    (folder / "metrics.csv").unlink(missing_ok=True)
+    (folder / "metrics.csv").symlink_to("/dev/full")
+    assert command_line("train", *TINY) == 2
+    error = capsys.readouterr().err
+    assert "metrics.csv: is no regular file" in error
+    assert error.count("\n") == 1
 
 
 @pytest.mark.slow

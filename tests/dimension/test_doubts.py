@@ -139,3 +139,9 @@ def test_rows_in_small_groups(size: int) -> None:
 def test_no_groups(n: int, d: int) -> None:
     assert grouped(nearest_neighbours(gaussian(n, d), 20)) is None
     assert grouped(nearest_neighbours(gaussian(n, d).sign() * 50 + gaussian(n, d, seed=1), 20)) is None
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(1e-20, 0), (1e-9, 0), (1e-3, 1e4), (1e20, 0)])
+def test_the_scale_and_place_of_the_points_raise_no_doubt(scale: float, offset: float) -> None:
+    points = embedded(500, 3, 12).double() * scale + offset
+    assert doubted_distances(points, nearest_neighbours(points, 20)) is None

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from helpers.shared_latent import QUICK, measurement_below
+from intrinsic_clip.measure import measure_embeddings
 
 pytestmark = pytest.mark.slow
 
@@ -115,3 +116,16 @@ def test_progress_sees_every_stage_once(pair) -> None:
         *(f"pairs: {label}" for label in pairs),
     ]
     assert list(measurement["seconds"]) == labels
+
+
+def test_notes_on_repeated_rows_agree_with_one_another() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, classes = torch.randn(400, 8, generator=generator), torch.randn(10, 8, generator=generator)
+    notes = measure_embeddings(x, classes.repeat(40, 1), estimators=["mle"])["notes"]
+    assert {note for note in notes if "duplicates" in note} == {
+        "y: 390 of 400 points are exact duplicates of others and were counted once"
+    }
+    line = torch.linspace(0, 1, 500).outer(torch.tensor([1.0, 2.0]))
+    notes = measure_embeddings(line, estimators=["mle", "gride"])["notes"]
+    assert any("exactly equal distances" in note for note in notes)
+    assert not any("too few" in note for note in notes)

@@ -17,7 +17,13 @@ from intrinsic_clip.metrics import (
     top_matching,
 )
 from intrinsic_clip.metrics.alignment import directions
-from intrinsic_clip.metrics.counterparts import Counterparts, counterparts_of, distinct_rows, halves_of_things
+from intrinsic_clip.metrics.counterparts import (
+    Counterparts,
+    counterparts_of,
+    distinct_rows,
+    halves_of_things,
+    with_copies,
+)
 
 
 def captioned(images: int, captions: int, d: int, noise: float) -> tuple[Tensor, Tensor]:
@@ -159,3 +165,28 @@ def test_recall_of_leading_dimensions_counts_any_right_caption() -> None:
 def test_wrong_numbers_of_rows() -> None:
     with pytest.raises(ValueError, match="as many rows"):
         counterparts_of(torch.arange(3), torch.arange(4))
+
+
+def test_copies_that_differ_by_rounding_are_the_same_thing() -> None:
+    x, y = captioned(100, 5, 16, noise=0.1)
+    noisy = x * (1 + 1e-7 * gaussian(*x.shape, seed=2))
+    things = with_copies(noisy, distinct_rows(noisy))
+    assert things.tolist() == [5 * (row // 5) for row in range(500)]
+    both = counterparts_of(things, distinct_rows(y))
+    recall = top_matching(partner_ranks(directions(noisy), directions(y), both), 1)
+    assert (float(recall.x_to_y), float(recall.y_to_x)) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        gaussian(1000, 16),
+        torch.zeros(1000, 4),
+        torch.linspace(0, 1, 2000).outer(torch.ones(3)),
+        gaussian(1000, 2) * 1e-9,
+        gaussian(1000, 4).double() * 1e-3 + 1e4,
+        gaussian(1, 4),
+    ],
+)
+def test_close_rows_are_no_copies(rows: Tensor) -> None:
+    assert torch.equal(with_copies(rows, distinct_rows(rows)), torch.arange(len(rows)))

@@ -68,6 +68,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a shell runs in the background
     for failure in (full, lambda _: signal.raise_signal(signal.SIGINT)):
         with monkeypatch.context() as patch:
             patch.setattr(os, "fsync", failure)

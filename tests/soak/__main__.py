@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from soak import concurrent_writers, crash_points, damaged_files, kills
+from soak import command_lines, concurrent_writers, crash_points, damaged_files, kills
 from soak.warm_children import warm_up
 
 CAMPAIGNS: dict[str, tuple[Callable[[int, int], Counter[str]], int, str, int]] = {
@@ -21,13 +21,16 @@ CAMPAIGNS: dict[str, tuple[Callable[[int, int], Counter[str]], int, str, int]] =
     "crash_points": (crash_points.campaign, 3, "crash points", 1200),
     "kills": (kills.campaign, 10, "kills", 1000),
     "damaged_files": (damaged_files.campaign, 25, "damaged files", 1000),
+    "command_lines": (command_lines.campaign, 50, "command lines", 1000),
     "concurrent_writers": (concurrent_writers.campaign, 800, "concurrent writes", 8000),
 }
 
 
 def main() -> int:
     """Run what is asked for; return 1 if there was a fault."""
-    parser = argparse.ArgumentParser(description="Kills, crash points, damaged files and concurrent writers.")
+    parser = argparse.ArgumentParser(
+        description="Kills, crash points, damaged files, malformed command lines and concurrent writers."
+    )
     parser.add_argument("campaigns", nargs="*", help=f"of {', '.join(CAMPAIGNS)}; by default all")
     parser.add_argument(
         "--figures", type=Path, default=Path("outputs/soak.json"), help="file of the figures so far"

@@ -11,6 +11,7 @@ import random
 import signal
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,6 @@ from omegaconf import OmegaConf
 
 from intrinsic_clip import config
 from intrinsic_clip.cli import program
-from intrinsic_clip.cli.verbs import VERBS
 from intrinsic_clip.measure import command
 from intrinsic_clip.runs.tidy_table import flatten
 from intrinsic_clip.sweeps import table
@@ -96,19 +96,19 @@ class Accepted(BaseException):
     """Line that passed all checks; raised where data would be read."""
 
 
-def campaign(n: int, seed: int) -> dict[str, Any]:
-    """Try n command lines, and return how many were accepted, refused and faulty, with the faults themselves."""
-    rng = random.Random(seed)
-    figures: dict[str, Any] = {"lines": n, "accepted": 0, "refused": 0, "shown": 0, "faults": []}
+def campaign(n: int, seed: int) -> Counter[str]:
+    """Try `n` command lines; return how many were accepted, refused, shown and faulty, and print the faulty ones."""
+    rng, counts = random.Random(seed), Counter[str]()
     with _stopping_before_data(), tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         make = line_maker(rng)
         for _ in range(n):
             arguments = make()
             outcome, fault = try_line(arguments)
-            figures[outcome] += 1
+            counts.update(["command lines", outcome])
             if fault:
-                figures["faults"].append((arguments, fault))
-    return figures
+                counts["faults"] += 1
+                print(f"command line {arguments!r:.300} (seed {seed}): {fault}", flush=True)
+    return counts
 
 
 def line_maker(rng: random.Random) -> Callable[[], list[str]]:
@@ -229,11 +229,3 @@ def _time_limit() -> Iterator[None]:
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, previous)
-
-
-if __name__ == "__main__":
-    count, start = (int(argument) for argument in [*sys.argv[1:], "1000", "0"][:2])
-    measured = campaign(count, start)
-    for line, reason in measured.pop("faults"):
-        print(repr(line)[:300], "->", reason)
-    print(measured, sorted(VERBS))

@@ -1,7 +1,6 @@
 """A killed run, started again with the same command, ends as if nothing had happened."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -17,8 +16,8 @@ from intrinsic_clip.training.train import train
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize(("signal_number", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
-def test_killed_and_started_again_ends_with_the_same_numbers(tmp_path, compose, signal_number, code) -> None:
+def test_interrupted_and_started_again_ends_with_the_same_numbers(tmp_path, compose) -> None:
+    """Press Ctrl-C; tests/soak kills at every moment."""
     overrides = [
         *LONGER,
         "trainer.max_epochs=150",
@@ -26,13 +25,12 @@ def test_killed_and_started_again_ends_with_the_same_numbers(tmp_path, compose, 
     process = start(tmp_path, *overrides)
     folder = wait_for(tmp_path, "outputs/custom/*/last.ckpt").parent
     time.sleep(0.4)  # somewhere in a later epoch
-    os.kill(process.pid, signal_number)
+    process.send_signal(signal.SIGINT)
     said = process.communicate()[0]
-    assert process.returncode == code, said
+    assert process.returncode == 130, said
     assert results.read_completed(folder) is None
-    if signal_number == signal.SIGINT:
-        assert "Interrupted; the same command resumes from the last checkpoint." in said
-        assert "Traceback" not in said
+    assert "Interrupted; the same command resumes from the last checkpoint." in said
+    assert "Traceback" not in said
 
     resumed = train(compose(*overrides))
     whole = train(compose(*overrides, "output_dir=uninterrupted"))

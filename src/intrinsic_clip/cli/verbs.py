@@ -28,6 +28,11 @@ VERBS = {
         "x=FILE [y=FILE] | data=CHOICE [encoder=open_clip] | run=FOLDER [key=value …]",
         "nothing was written",
     ),
+    "shared": Verb(
+        "estimate how many dimensions two views of the same things share",
+        "x=FILE y=FILE | data=CHOICE [encoder=open_clip] [key=value …]",
+        "nothing was written",
+    ),
     "figures": Verb(
         "draw the paper's figures from the runs that are finished",
         "[NAME …] [output_dir=outputs] [to=outputs/figures] [size=smoke|laptop|paper]",

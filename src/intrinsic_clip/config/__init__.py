@@ -2,7 +2,7 @@
 
 from omegaconf import OmegaConf
 
-from intrinsic_clip.config.checks import check, check_dashboard, check_measure
+from intrinsic_clip.config.checks import check, check_dashboard, check_measure, check_shared
 from intrinsic_clip.config.folders import conf_folder, group_folders
 from intrinsic_clip.config.nodes import is_pretrained, takes
 from intrinsic_clip.config.paths import with_home
@@ -15,6 +15,7 @@ __all__ = [
     "check",
     "check_dashboard",
     "check_measure",
+    "check_shared",
     "conf_folder",
     "group_folders",
     "is_pretrained",

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from intrinsic_clip.config.nodes import as_json, check_node, is_pretrained, short_name, target_nodes
 from intrinsic_clip.config.reasons import first_reason
-from intrinsic_clip.config.schema import DashboardConfig, LossConfig, MeasureConfig, TrainConfig
+from intrinsic_clip.config.schema import DashboardConfig, LossConfig, MeasureConfig, SharedConfig, TrainConfig
 from intrinsic_clip.config.trainer import check_trainer
 from intrinsic_clip.config.values import check_values
 from intrinsic_clip.errors import ConfigError
@@ -52,6 +52,23 @@ def check_measure(config: Mapping[str, Any]) -> None:
     check_values("", config)
     _check_keys("", MeasureConfig, config)
     _check_source(config)
+    for path, node in target_nodes("", config):
+        check_node(path, node)
+
+
+def check_shared(config: Mapping[str, Any]) -> None:
+    """Check the resolved config of `intrinsic-clip shared`.
+
+    Raises:
+        ConfigError: as of `check`.
+    """
+    check_values("", config)
+    _check_keys("", SharedConfig, config)
+    if config["x"] is None and config["y"] is None and config["data"] is None:
+        raise ConfigError("nothing to compare: give x=FILE y=FILE, or data=…")
+    _check_source({**config, "run": None})
+    if config["x"] is not None and config["y"] is None:
+        raise ConfigError("x: needs y=…, its partners, which is missing")
     for path, node in target_nodes("", config):
         check_node(path, node)
 

@@ -15,7 +15,7 @@ from intrinsic_clip.errors import ConfigError
 PATHS = frozenset({
     "x", "y", "run", "output_dir", "file",
     "data.x", "data.y", "data.folder", "data.shards", "data.table", "data.annotations", "data.captions",
-    "data.rna", "data.protein", "data.cells", "data.labels.*",
+    "data.rna", "data.protein", "data.cells", "data.labels.*", "data.features_folder",
     "features.folder", "features.model", "features.pretrained",
     "encoder.model", "encoder.pretrained",
 })  # fmt: skip

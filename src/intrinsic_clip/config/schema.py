@@ -106,6 +106,35 @@ class MeasureConfig(BaseModel):
     replicates: None
 
 
+class SharedConfig(BaseModel):
+    """Top level of the config of `intrinsic-clip shared`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    x: str | None
+    y: str | None
+    x_key: str | None
+    y_key: str | None
+    columns: str | int | list[str | int] | None
+    drop: str | int | list[str | int] | None
+    split: Literal["all", "train", "test"]
+    nan: Literal["refuse", "drop"]
+    subsample: Annotated[int, Field(ge=200)] | None
+    output_dim: Annotated[int, Field(ge=4, le=512)]
+    trainings: Annotated[int, Field(ge=1, le=100)]
+    steps: Annotated[int, Field(ge=20)]
+    widest: Annotated[int, Field(ge=2, le=1000)]
+    alternatives: bool
+    budget: Annotated[float, Field(gt=0)] | None
+    seed: NonNegativeInt
+    output_dir: Annotated[str, Field(min_length=1)]
+    threads: Threads | None
+    progress: bool
+    data: Node | None
+    encoder: Node | None
+    replicates: None
+
+
 class DashboardConfig(BaseModel):
     """Top level of the config of `intrinsic-clip dashboard`."""
 

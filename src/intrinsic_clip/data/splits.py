@@ -1,7 +1,7 @@
 """Split rows into train, append and test by seed and content, so that equal rows are never in two splits."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -16,6 +16,36 @@ def row_digests(rows: Tensor) -> list[bytes]:
     """Return a digest of the content of each row of `(n, …)`; equal rows have equal digests."""
     array = rows.contiguous().numpy()
     return [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in array]
+
+
+def linked_digests(*keys: Sequence[Hashable]) -> list[bytes]:
+    """Return a digest per row, equal for rows that share a key, directly or over other rows.
+
+    Rows of equal text or of equal colour, for example, are then on the same side of a split.
+
+    Args:
+        keys: lists with a key per row; keys of different lists are never equal.
+    """
+    parents: dict[tuple[int, Hashable], tuple[int, Hashable]] = {}
+
+    def root(key: tuple[int, Hashable]) -> tuple[int, Hashable]:
+        parents.setdefault(key, key)
+        while parents[key] != key:
+            parents[key] = parents[parents[key]]
+            key = parents[key]
+        return key
+
+    firsts = [(0, key) for key in keys[0]]
+    for place, column in enumerate(keys[1:], 1):
+        for first, key in zip(firsts, column, strict=True):
+            parents[root((place, key))] = root(first)
+    smallest: dict[
+        tuple[int, Hashable], bytes
+    ] = {}  # so that the digest does not depend on the order of the rows
+    for key in dict.fromkeys(firsts):
+        own = hashlib.blake2b(repr(key[1]).encode(), digest_size=16).digest()
+        smallest[root(key)] = min(own, smallest.get(root(key), own))
+    return [smallest[root(key)] for key in firsts]
 
 
 def split_by_content(

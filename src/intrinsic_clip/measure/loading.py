@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from intrinsic_clip.errors import ConfigError, Unfinished
 from intrinsic_clip.runs import stored_embeddings
-from intrinsic_clip.runs.addresses import with_contents, without_places
+from intrinsic_clip.runs.addresses import with_contents, without_places, without_storage
 from intrinsic_clip.runs.contents import digest, file_digest, weights_digest
 from intrinsic_clip.runs.run import Run
 
@@ -33,8 +33,8 @@ class LoadedEmbeddings:
     notes: list[str] = field(default_factory=list)
 
 
-def folder_of(settings: Mapping[str, Any]) -> Path:
-    """Return `<output_dir>/measure/<hash>`; the hash is of the settings and of the files' contents, not their names.
+def folder_of(settings: Mapping[str, Any], verb: str = "measure") -> Path:
+    """Return `<output_dir>/<verb>/<hash>`; the hash is of the settings and of the files' contents, not their names.
 
     Raises:
         ConfigError: a file or a run does not exist.
@@ -48,12 +48,13 @@ def folder_of(settings: Mapping[str, Any]) -> Path:
     if settings["run"] is not None:
         content["run"] = file_digest("run", Path(settings["run"]) / stored_embeddings.EMBEDDINGS)
     if settings["data"] is not None:
-        content["data"] = with_contents(settings["data"], "data", Path(settings["output_dir"]))
+        data = without_storage(settings["data"])
+        content["data"] = with_contents(data, "data", Path(settings["output_dir"]))
     if settings["encoder"] is not None:
         local = {key: weights_digest(settings["encoder"].get(key)) for key in ("model", "pretrained")}
         ignored = {"batch_size": None, "device": None, "trainable": None, "output_dim": None}
         content["encoder"] = {**settings["encoder"], **ignored, **local}
-    return Path(settings["output_dir"]) / "measure" / digest(without_places(content))
+    return Path(settings["output_dir"]) / verb / digest(without_places(content))
 
 
 def load(cfg: DictConfig, settings: Mapping[str, Any]) -> LoadedEmbeddings:

@@ -24,7 +24,7 @@ from intrinsic_clip.dimension import (
     sample_size_curve,
     spectrum,
 )
-from intrinsic_clip.dimension.doubts import doubted_distances, too_few_rows
+from intrinsic_clip.dimension.doubts import doubted_distances, tied, too_few_rows
 from intrinsic_clip.measure import doubts
 from intrinsic_clip.measure.advice import advise
 from intrinsic_clip.measure.pairs import pair_stages
@@ -175,7 +175,10 @@ class Modality:
             if kind == "id" and row["side"] == self.side and row["value"] is not None and near:
                 n = distinct[registry.runs_on_all_rows(name)]
                 estimates[estimator_title(name)] = (row["value"], n, row["k"])
-        return [doubted_distances(rows, neighbours), too_few_rows(estimates)]
+        distances = doubted_distances(rows, neighbours)
+        if distances is not None and distances == tied(neighbours):  # counts or codes are no lower bounds
+            return [distances]
+        return [distances, too_few_rows(estimates)]
 
     def _distinct(self, which: str) -> int:
         """Return the number of rows that a search has compared; 1 if there was no such search."""
@@ -198,7 +201,7 @@ class Modality:
         self.record.add_curve(f"scale/{self.side}", gride_scales(self.neighbours_in_sample))
         smallest = max(100, 2 * self.k)
         with warnings.catch_warnings():  # the search among all rows has told of them
-            warnings.filterwarnings("ignore", DUPLICATES)
+            warnings.filterwarnings("ignore", DUPLICATES.removesuffix("$"))
             sizes = sample_size_curve(self.sample, mle, k=self.k, min_size=smallest, seed=self.seed)
         self.record.add_curve(f"sample_size/{self.side}", sizes)
 

@@ -19,7 +19,7 @@ from intrinsic_clip.metrics import (
     uniformity,
 )
 from intrinsic_clip.metrics.alignment import directions
-from intrinsic_clip.metrics.counterparts import counterparts_of, distinct_rows
+from intrinsic_clip.metrics.counterparts import counterparts_of, distinct_rows, with_copies
 
 RECALLS = (1, 5, 10)
 FITTED = 20_000  # pairs, at most, that directions are fitted on
@@ -70,7 +70,7 @@ def _measure_uniformity(record: Record, x: Tensor, y: Tensor, chosen: Tensor) ->
 def _measure_retrieval(record: Record, x: Tensor, y: Tensor) -> None:
     """Record recall by cosine with all dimensions, each distinct row searched for among all of them."""
     n = len(x)
-    both = counterparts_of(distinct_rows(x), distinct_rows(y))
+    both = counterparts_of(_things(x), _things(y))
     ranks = partner_ranks(directions(x), directions(y), both)
     distinct = (n, n) if both is None else (len(both.x), len(both.y))
     record.metrics["retrieval/candidates"] = max(distinct)
@@ -93,7 +93,7 @@ def _measure_by_dimension(
     dims = steps(min(x.shape[1], y.shape[1]))
     chosen = order[: 2 * FITTED]  # directions are fitted on one half
     x, y = x[chosen], y[chosen]
-    things = (distinct_rows(x), distinct_rows(y))
+    things = (_things(x), _things(y))
     retrieval = retrieval_by_dimension(x, y, dims, basis, max_rows=HELD_OUT, seed=seed, things=things)
     enough = smallest_sufficient(retrieval, KEPT)
     sufficient = int(enough.dims) if int(enough.dims) > 0 else None
@@ -110,6 +110,11 @@ def _measure_by_dimension(
         "full_standard_error": _binomial(float(enough.full), retrieval.n),
         "sufficient": sufficient,
     }
+
+
+def _things(rows: Tensor) -> Tensor:
+    """Return the number of the thing that each row shows; copies that differ by rounding show the same."""
+    return with_copies(rows, distinct_rows(rows))
 
 
 def steps(d: int) -> list[int]:

@@ -6,6 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+COPY = 1e-5  # distance of copies, as a share of the rows' median distance from their centre
+COPIES = 0.2  # share of the rows that have copies
+
 
 @dataclass(frozen=True)
 class Counterparts:
@@ -125,6 +128,42 @@ def distinct_rows(rows: Tensor, row_axis: int = -2) -> Tensor:
         return torch.from_numpy(own)
     same = first[group.ravel()]
     return torch.from_numpy(np.where((words != 0).any(1), same, own))
+
+
+def with_copies(rows: Tensor, things: Tensor) -> Tensor:
+    """Merge things whose rows differ by rounding alone, as one image does that was embedded in several batches.
+
+    They are merged where a good part of the rows has such copies; on a curve a few rows are as close by chance.
+
+    Args:
+        rows: `(n, d)`.
+        things: int64 `(n,)`, as `distinct_rows` gives them.
+
+    Returns:
+        The number of the first row of each thing, `(n,)` int64.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    first = things.unique()
+    points = rows[first].double()
+    centre = points[:: max(1, len(points) // 1000)].mean(0)
+    reach = COPY * float((points - centre).norm(dim=1).median())
+    direction = torch.randn(points.shape[1], generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    along, order = (points @ (direction / direction.norm())).sort()
+    pairs = []
+    for step in range(1, min(5, len(order))):  # the next few along a line, where copies lie side by side
+        place = (along[step:] - along[:-step] <= reach).nonzero()[:, 0]
+        pair = torch.stack([order[place], order[place + step]])
+        apart = (points[pair[0]] - points[pair[1]]).norm(dim=1)
+        pairs.append(pair[:, (apart > 0) & (apart <= reach)])
+    edges = torch.cat(pairs, 1) if pairs else order.new_zeros(2, 0)
+    if len(edges.unique()) < COPIES * len(first):
+        return things
+    graph = coo_array((np.ones(edges.shape[1]), tuple(edges.numpy())), shape=(len(first), len(first)))
+    group = torch.from_numpy(connected_components(graph, directed=False)[1]).long()
+    leader = first.new_full((int(group.max()) + 1,), len(things)).scatter_reduce(0, group, first, "amin")
+    return leader[group][torch.searchsorted(first, things)]
 
 
 def halves_of_things(x: Tensor, y: Tensor, seed: int) -> tuple[Tensor, Tensor]:

@@ -26,11 +26,12 @@ def headline(measurement: Mapping[str, Any]) -> str:
     settings, dims = measurement["config"], measurement["dims"]
     unit = "rows" if len(dims) == 1 else "pairs"
     return f"{measurement['n']:,} {unit}: " + ", ".join(
-        f"{side} {d:,}-d{_origin(settings, side)}" for side, d in dims.items()
+        f"{side} {d:,}-d{origin(settings, side)}" for side, d in dims.items()
     )
 
 
-def _origin(settings: Mapping[str, Any], side: str) -> str:
+def origin(settings: Mapping[str, Any], side: str) -> str:
+    """Return where a side comes from, in parentheses after a space."""
     if settings["run"] is not None:
         return f" ({settings['run']})"
     if settings["data"] is not None:

@@ -12,6 +12,7 @@ NOT_CONTENT = {
 }  # fmt: skip
 HARDWARE = {"accelerator", "devices", "num_nodes", "strategy"}
 STORAGE = {"folder", "batch_size", "device"}  # of cached features
+DATA_STORAGE = {"features_folder", "features_device"}  # of cached features of a source's texts
 BLOCKS = {"chunk", "local_block"}  # of the logits: how much is computed at a time and where
 READING = ("data", "features", "encoder")  # nodes whose settings may name files
 PACKAGE = "intrinsic_clip."
@@ -42,8 +43,15 @@ def content_of(config: Mapping[str, Any]) -> dict[str, Any]:
     content["trainer"] = {key: value for key, value in config["trainer"].items() if key not in HARDWARE}
     if content.get("features"):
         content["features"] = {key: v for key, v in content["features"].items() if key not in STORAGE}
+    if content.get("data"):
+        content["data"] = without_storage(content["data"])
     content["loss"] = {key: value for key, value in config["loss"].items() if key not in BLOCKS}
     return without_places(content)
+
+
+def without_storage(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a source without those that say where its features are computed and kept."""
+    return {key: value for key, value in data.items() if key not in DATA_STORAGE}
 
 
 def without_places(value: Any) -> Any:

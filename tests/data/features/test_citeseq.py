@@ -125,6 +125,27 @@ def test_bad_csv_in_one_line(csv, tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
 
 
+def test_cells_without_a_class_are_counted(csv, tmp_path: Path, capsys) -> None:
+    table = pd.read_csv(csv["cells"], index_col=0)
+    table.iloc[:3, table.columns.get_loc("celltype.l1")] = None
+    table.to_csv(tmp_path / "cells.csv")
+    load(**csv | {"cells": str(tmp_path / "cells.csv")})
+    assert "3 of 120 cells have no class in the label set 'coarse'" in "".join(capsys.readouterr())
+
+
+def test_features_that_are_neither_genes_nor_proteins_are_left_out(tmp_path: Path, capsys) -> None:
+    anndata = pytest.importorskip("anndata")
+    types = ["Gene Expression"] * GENES + ["Antibody Capture"] * PROTEINS
+    counts, path = np.hstack([RNA, ADT]), str(tmp_path / "cells.h5ad")
+    anndata.AnnData(counts, var=pd.DataFrame({"feature_types": types})).write_h5ad(path)
+    wanted = load(rna=path, labels={})
+    guides = np.hstack([counts, np.ones((len(RNA), 2), np.float32)])
+    types += ["CRISPR Guide Capture"] * 2
+    anndata.AnnData(guides, var=pd.DataFrame({"feature_types": types})).write_h5ad(path)
+    assert torch.equal(load(rna=path, labels={}).pairs("test").x, wanted.pairs("test").x)
+    assert "are left out: 2 of type 'CRISPR Guide Capture'" in "".join(capsys.readouterr())
+
+
 def test_a_missing_package_is_named(tmp_path: Path, monkeypatch) -> None:
     for suffix, package in ((".h5ad", "anndata"), (".h5mu", "mudata")):
         monkeypatch.setitem(__import__("sys").modules, package, None)

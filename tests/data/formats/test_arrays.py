@@ -185,3 +185,11 @@ def test_a_key_where_there_is_nothing_to_choose() -> None:
 def test_missing_numbers_in_a_csv_are_nan() -> None:
     Path("gaps.csv").write_text("1,2\n,4\n")
     assert read_array(Path("gaps.csv"))[0].isnan().tolist() == [[False, False], [True, False]]
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".parquet", ".csv", ".safetensors"])
+def test_a_pointer_of_git_lfs_is_named(suffix: str) -> None:
+    path = Path(f"x{suffix}")
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n")
+    with pytest.raises(ConfigError, match="a pointer of Git LFS, not the file itself; git lfs pull"):
+        read_array(path)

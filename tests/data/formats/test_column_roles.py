@@ -149,3 +149,31 @@ def test_a_table_without_dimensions_is_refused() -> None:
         ConfigError, match=r"no column of dimensions is left: the first column counts the rows"
     ):
         read(pd.DataFrame({"id": range(20), "label": CLASSES[:20]}))
+
+
+def test_the_indices_of_a_table_that_was_written_three_times() -> None:
+    TABLE.to_csv("x.csv")
+    for _ in range(2):
+        pd.read_csv("x.csv").to_csv("x.csv")
+    points, notes = read_array(Path("x.csv"))
+    assert np.allclose(points.numpy(), X, atol=1e-6)
+    assert "column 'Unnamed: 0.1' is the index that pandas wrote" in "; ".join(notes)
+
+
+def test_one_hot_codes_of_pandas_are_dimensions() -> None:
+    codes = pd.get_dummies(pd.Series(CLASSES % 4), prefix="colour")
+    rows, notes = read(TABLE.join(codes))
+    assert rows.shape == (N, 16)
+    assert np.allclose(rows[:, 12:], codes)
+    assert notes == []
+
+
+def test_numbers_written_as_text_are_named_so() -> None:
+    TABLE.assign(d3=[f"{value:.6f}" for value in X[:, 3]]).to_parquet("x.parquet")
+    with pytest.raises(ConfigError, match=r"column 'd3' .*\(numbers written as text, for instance '"):
+        read_array(Path("x.parquet"))
+
+
+def test_a_table_of_one_column_of_text_names_the_delimiters() -> None:
+    with pytest.raises(ConfigError, match=r"the only column 'd0\^d1.* are told apart by commas, semi"):
+        read(TABLE, sep="^")

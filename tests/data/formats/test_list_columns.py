@@ -127,3 +127,10 @@ def test_a_sparse_matrix_is_named() -> None:
     np.savez("x.npz", format=np.array("csr"), **names)
     with pytest.raises(ConfigError, match="holds a sparse matrix of SciPy"):
         read_array(Path("x.npz"))
+
+
+def test_lists_of_numpy_scalars_as_numpy_2_prints_them() -> None:
+    cells = [f"[{', '.join(f'np.float32({value})' for value in row)}]" for row in LISTS]
+    pd.DataFrame({"embedding": cells}).to_csv("x.csv", index=False)
+    rows, _ = read_array(Path("x.csv"))
+    assert np.allclose(rows.numpy(), X)

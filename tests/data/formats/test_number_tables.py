@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from intrinsic_clip.data.formats.arrays import read_array
+from intrinsic_clip.data.formats.number_tables import read_number_table
 from intrinsic_clip.dimension import mle, twonn
 from intrinsic_clip.errors import ConfigError
 
@@ -168,3 +169,33 @@ def test_blank_cells_of_a_single_column_are_missing_numbers() -> None:
 
 def test_empty_cells_at_the_end_of_lines_are_missing_numbers() -> None:
     check(written("a,b\n1.5,\n2.5,3.5\n,\n"), np.array([[1.5, np.nan], [2.5, 3.5], [np.nan, np.nan]]))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [400 + 2.5 * n for n in range(12)],
+        [1.5 * 2**-n for n in range(12)],
+        ["0", *(f"0.{n}" for n in range(1, 12))],
+    ],
+)
+def test_wavelengths_and_repeated_names_are_headings(names: list[float | str], tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(size=(50, 12))
+    pd.DataFrame(values, columns=names).to_csv(tmp_path / "x.csv", index=False)
+    table, headed, _ = read_number_table(tmp_path / "x.csv")
+    assert headed
+    assert np.allclose(table.to_numpy(), values)
+
+
+def test_a_rising_first_row_among_others_that_rise_is_no_heading(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).random((50, 12)).cumsum(1)
+    np.savetxt(tmp_path / "x.csv", values, delimiter=",")
+    table, headed, _ = read_number_table(tmp_path / "x.csv")
+    assert not headed
+    assert np.allclose(table.to_numpy(), values)
+
+
+def test_a_heading_alone_is_quoted(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text('[{"a": 0.5, "b": 1.5}]\n')
+    with pytest.raises(ConfigError, match=r"""holds no rows below its header, which begins '\[\{"a": 0.5"""):
+        read_number_table(tmp_path / "x.csv")

@@ -186,6 +186,10 @@ def test_what_was_seen_instead_of_an_image_is_said(tmp_path: Path) -> None:
     ]
     skipped = check(tmp_path / "a.tar", tar([("a.mp4", b""), ("a.txt", b"text")]), [], of_skipped_samples=2)
     assert skipped.examples[0].startswith("a (missing image: no image among mp4, txt; jpg, jpeg, png, ")
+    entries: list[Entry] = [("a.jpg", PICTURES[0]), ("a.json", b'{"text": "b"}')]
+    skipped = check(tmp_path / "a.tar", tar(entries), [], of_skipped_samples=2)
+    assert skipped.reasons == {"missing caption": 1}
+    assert skipped.examples[0].endswith("its json has no text 'caption' but the keys text)")
     several: list[Entry] = [("a.jpg", PICTURES[0]), ("a.en.txt", b"text"), ("a.de.txt", b"Text")]
     skipped = check(tmp_path / "a.tar", tar(several), [], of_skipped_samples=3)
     assert skipped.reasons == {"several captions": 1}

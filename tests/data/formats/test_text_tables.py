@@ -126,3 +126,9 @@ def test_rows_know_their_lines() -> None:
 def test_many_open_quotation_marks_take_no_time() -> None:
     lines = [f'{i}.png,"a {i}' for i in range(20_000)]
     assert sum(row.literal for row in split_rows(lines, ",")) == 20_000
+
+
+def test_the_line_that_tells_excel_the_delimiter_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    path = written(["sep=;", "image;caption", "0.png;a cat, red", "1.png;a dog"])
+    assert captions(path) == ["a cat, red", "a dog"]
+    assert "the line 'sep=;' is left out" in "".join(capsys.readouterr())

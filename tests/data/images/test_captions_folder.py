@@ -87,7 +87,9 @@ def test_too_many_bad_samples_stop_the_run(tmp_path: Path, command_line, capsys)
     for way in range(24):
         spoil(tmp_path / "photos" / "images" / f"{2 * way}.jpg", way)
     before = files_below(tmp_path)
-    assert command_line("train", "data=captions_folder", "data.folder=photos") == 2
+    assert (
+        command_line("train", "data=captions_folder", "data.folder=photos", "encoder=pixels_and_tokens") == 2
+    )
     message = capsys.readouterr().err
     assert (
         "data.folder=photos: 24 of 60 samples cannot be used, more than data.max_bad=0.01 allows" in message

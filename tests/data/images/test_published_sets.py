@@ -166,6 +166,7 @@ def test_corrupt_files_by_the_dozen(tmp_path: Path, capsys) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("source", ["coco", "flickr30k", "imagenetv2", "yfcc", "captions_folder"])
 def test_a_missing_folder_is_named_on_the_command_line(source: str, command_line, tmp_path, capsys) -> None:
-    assert command_line("train", f"data={source}", "data.folder=absent") == 2
+    towers = "encoder=pixels_and_tokens"
+    assert command_line("train", f"data={source}", "data.folder=absent", towers) == 2
     assert "data.folder=absent: there is no such folder; expected" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

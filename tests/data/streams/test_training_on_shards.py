@@ -53,6 +53,7 @@ def test_the_default_probes_measure_what_is_held_out(tmp_path: Path, command_lin
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", module="pytorch_lightning|torch")
+        warnings.filterwarnings("ignore", "id/.*: 30 rows are too few")
         assert command_line("train", *train_on(shards, "data.workers=0", "trainer.max_epochs=1")) == 0
     completed = finished(next(tmp_path.glob("outputs/custom/*")))
     assert not [name for name in completed["metrics"] if "in_sample" in name]

@@ -250,7 +250,8 @@ def test_too_few_pairs_and_rows_in_sample(shards: str) -> None:
 
 @pytest.mark.slow
 def test_a_pattern_from_the_command_line(command_line, tmp_path: Path, capsys) -> None:
-    assert command_line("train", "data=webdataset", 'data.shards="cc3m/{00..03}.tar"') == 2
+    pattern = 'data.shards="cc3m/{00..03}.tar"'
+    assert command_line("train", "data=webdataset", "encoder=pixels_and_tokens", pattern) == 2
     assert "4 of 4 are missing, the first cc3m/00.tar; expected .tar files" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 

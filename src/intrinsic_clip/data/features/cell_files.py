@@ -14,6 +14,7 @@ from intrinsic_clip.data.features.counts import names_with_counts, places_of_cou
 from intrinsic_clip.data.formats.class_labels import class_codes
 from intrinsic_clip.data.formats.number_tables import read_number_table
 from intrinsic_clip.data.formats.tables import read_table, require_columns, require_setting_file
+from intrinsic_clip.data.formats.text_dialect import MISSING
 from intrinsic_clip.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 ANNDATA_HINT = "reading .h5ad needs anndata: pip install anndata"
 MUDATA_HINT = "reading .h5mu needs mudata: pip install anndata mudata"
 RNA_NAMES = ("rna", "RNA", "gex", "GEX")
+RNA_TYPES = ("Gene Expression", "RNA", "rna", "gex", "GEX")
 PROTEIN_TYPES = ("ADT", "Antibody Capture", "protein", "prot")
 TEXT_SUFFIXES = (".csv", ".tsv")
 RAW = "raw"  # as a layer: AnnData's .raw
@@ -79,11 +81,10 @@ def _from_tables(rna: Path, protein: str, cells: str | None, labels: Mapping[str
         require_unique(f"data.{setting}", own)
         require_same(f"data.{setting}", own, names["rna"])
     matrices = {setting: torch.from_numpy(table.to_numpy(np.float32)) for setting, table in tables.items()}
-    label_sets = (
-        {name: class_codes(classes[column].tolist()) for name, column in labels.items()}
-        if classes is not None
-        else {}
-    )
+    label_sets: dict[str, Tensor] = {}
+    if classes is not None:
+        label_sets, more = _classes(Path(str(cells)), classes, labels)
+        notes += more
     return Cells(matrices["rna"], matrices["protein"], label_sets, notes=notes)
 
 
@@ -150,12 +151,19 @@ def _from_h5ad(path: Path, protein: str | None, labels: Mapping[str, str], layer
     else:
         types = next((features[c].astype(str) for c in ("feature_types", "modality") if c in features), None)
         is_protein = None if types is None else types.isin(PROTEIN_TYPES).to_numpy()
-        if is_protein is None or not is_protein.any():
+        if types is None or is_protein is None or not is_protein.any():
             offer = ", ".join(cells.obsm) or "none"
             raise ConfigError(f"data.protein: must name the obsm of {path.name} that holds proteins: {offer}")
         hints = {"rna": elsewhere, "protein": elsewhere}
-        rna, proteins = values[:, np.flatnonzero(~is_protein)], values[:, np.flatnonzero(is_protein)]
-    return Cells(_dense(rna), _dense(proteins), _classes(path, cells.obs, labels), hints, notes)
+        is_rna = types.isin(RNA_TYPES).to_numpy()
+        others = types[~is_protein & ~is_rna].value_counts()
+        if is_rna.any() and len(others):
+            listed = ", ".join(f"{count:,} of type {name!r}" for name, count in others.items())
+            notes.append(f"features that are neither genes nor proteins are left out: {listed}")
+        is_rna = is_rna if is_rna.any() else ~is_protein
+        rna, proteins = values[:, np.flatnonzero(is_rna)], values[:, np.flatnonzero(is_protein)]
+    classes, more = _classes(path, cells.obs, labels)
+    return Cells(_dense(rna), _dense(proteins), classes, hints, [*notes, *more])
 
 
 def _layer(source: str, cells: Any, layer: str | None) -> tuple[Any, "pd.DataFrame", list[str]]:
@@ -209,8 +217,8 @@ def _from_h5mu(path: Path, protein: str | None, labels: Mapping[str, str], layer
         matrices[setting] = _dense(values[cells[name].obs_names.get_indexer(both)])
         hints[setting] = places_of_counts(cells[name].layers, cells[name].raw)
         notes += [f"modality {name}: {note}" for note in more]
-    classes = _classes(path, _joined(cells, rna, both), labels)
-    return Cells(matrices["rna"], matrices["protein"], classes, hints, notes)
+    classes, more = _classes(path, _joined(cells, rna, both), labels)
+    return Cells(matrices["rna"], matrices["protein"], classes, hints, [*notes, *more])
 
 
 def _cells_of_both(path: Path, cells: Any, rna: str, prot: str) -> tuple["pd.Index", list[str]]:
@@ -240,10 +248,24 @@ def _joined(cells: Any, rna: str, names: Any) -> "pd.DataFrame":
     return whole.join(part[[column for column in part.columns if column not in whole.columns]])
 
 
-def _classes(path: Path, annotations: "pd.DataFrame", labels: Mapping[str, str]) -> dict[str, Tensor]:
+def _classes(
+    path: Path, annotations: "pd.DataFrame", labels: Mapping[str, str]
+) -> tuple[dict[str, Tensor], list[str]]:
+    """Return the classes of each label set, and notes on cells without one."""
     texts = annotations.astype(str)
     require_columns(path, texts, *labels.values())
-    return {name: class_codes(texts[column].tolist()) for name, column in labels.items()}
+    names = {name: texts[column].tolist() for name, column in labels.items()}
+    return {name: class_codes(classes) for name, classes in names.items()}, _without_class(names)
+
+
+def _without_class(labels: Mapping[str, list[str]]) -> list[str]:
+    """Return a note on each label set in which cells have no class."""
+    missing = {name: sum(text in MISSING for text in classes) for name, classes in labels.items()}
+    return [
+        f"{count:,} of {len(labels[name]):,} cells have no class in the label set {name!r}; they count as one class"
+        for name, count in missing.items()
+        if count
+    ]
 
 
 def _dense(matrix: Any) -> Tensor:

@@ -73,7 +73,7 @@ class CiteSeq(FeaturePairs):
         for setting, values in (("rna", cells.rna), ("protein", cells.protein)):
             source = self._source(setting)
             remarks = require_counts(source, values, cells.elsewhere.get(setting, ""))
-            print_decisions(source, remarks)
+            print_decisions(source.removesuffix(","), remarks)
         contents = row_digests(cells.rna)
         x = components(scaled(log_normalised(cells.rna)), self.rna_components, "rna")
         y = components(scaled(centred_log_ratio(cells.protein)), self.protein_components, "protein")

@@ -20,6 +20,7 @@ from intrinsic_clip.data.formats.table_arrays import TABLES, read_table_array
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.runs.regular_files import require_regular
 
+POINTER = b"version https://git-lfs"
 SPARSE = {"data", "shape", "format"}  # members of what scipy.sparse.save_npz writes
 ONLY = Key()
 NPY_MAGIC = b"\x93NUMPY"
@@ -54,6 +55,7 @@ def read_array(path: Path, key: Key = ONLY, choice: ColumnChoice | None = None) 
     array: np.ndarray | Tensor
     try:
         require_regular(path)
+        _refuse_pointer(path)
         if suffix in TABLES:
             array, notes = read_table_array(path, key, choice or ColumnChoice())
         else:
@@ -63,6 +65,13 @@ def read_array(path: Path, key: Key = ONLY, choice: ColumnChoice | None = None) 
         raise ConfigError(f"more than fits into memory ({error})") from error
     except OSError as error:
         raise ConfigError((error.strerror or _first_line(error)).lower()) from error
+
+
+def _refuse_pointer(path: Path) -> None:
+    """Refuse what Git leaves in the place of a large file that has not been fetched."""
+    with path.open("rb") as file:
+        if file.read(len(POINTER)) == POINTER:
+            raise ConfigError("a pointer of Git LFS, not the file itself; git lfs pull fetches it")
 
 
 def as_rows(array: np.ndarray | Tensor) -> Tensor:

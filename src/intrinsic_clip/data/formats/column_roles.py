@@ -29,7 +29,7 @@ INDEX_NAMES = {
     "guid",
 }
 INDEX_NAMES |= {"level_0", "rowname", "key", "no", "nr", "num", "timestamp", "time", "date", "datetime"}
-ID_ENDINGS = re.compile(r".*(_id|_idx|_index|[a-z]Id|[a-z]ID|_uuid)|__index_level_\d+__|Unnamed: \d+")
+ID_ENDINGS = re.compile(r".*(_id|_idx|_index|[a-z]Id|[a-z]ID|_uuid)|__index_level_\d+__|Unnamed: \d+(\.\d+)*")
 CLASS_NAMES = {
     "label",
     "labels",
@@ -79,6 +79,7 @@ RESEMBLES_NUMBER = re.compile(
 UNNAMED = "Unnamed: 0"  # pandas' heading of a column whose heading is empty
 SURE = 10  # rows from which on chance makes no column rise in every row
 LOOKED_AT = 1000  # rows, before all are
+SHOWN = 40  # characters of a name in a message
 
 
 def dimensions(
@@ -124,14 +125,23 @@ def require_numbers(table: "pd.DataFrame", names: Sequence[str], places: Sequenc
         column = table.iloc[:, p]
         if column.dtype.kind in "fiub":
             continue
-        texts = (str(value) for value in column.head(100_000) if isinstance(value, str))
+        texts = [value for value in column.head(100_000) if isinstance(value, str)]
         example = next((text for text in texts if not is_number(text)), None)
         detail = f"for instance {example[:40]!r}" if example else str(column.dtype)
         if example and GROUPED.fullmatch(example.strip()):
             detail += ", which groups thousands"
-        name = repr(names[p]) if names[p] else str(p + 1)
+        if texts and example is None:
+            spaced = next((text for text in texts if text != text.strip()), texts[0])
+            detail = f"numbers written as text, for instance {spaced[:40]!r}"
+        name = repr(names[p][:SHOWN]) if names[p] else str(p + 1)
+        if table.shape[1] == 1:
+            raise ConfigError(
+                f"the only column{f' {name}' if names[p] else ''} holds other things than numbers ({detail}); fields "
+                "are told apart by commas, semicolons, tabs, vertical bars or spaces"
+            )
+        left_out = names[p] if 0 < len(names[p]) <= SHOWN else p
         raise ConfigError(
-            f"column {name} holds other things than numbers ({detail}); drop={names[p] or p} leaves it out"
+            f"column {name} holds other things than numbers ({detail}); drop={left_out} leaves it out"
         )
 
 
@@ -173,7 +183,8 @@ class _Columns:
 def _reason(column: "pd.Series", name: str, place: int, columns: _Columns) -> str | None:
     """Return why a column is no dimension, or None."""
     if column.dtype.kind == "b":
-        return "holds True and False" if len(columns.flags) < columns.count else None
+        few = len(columns.flags) < columns.count and columns.are_few(columns.flags)  # many are one-hot codes
+        return "holds True and False" if few else None
     if column.dtype.kind not in "fiu":
         return _reason_of_text(column, name, place)
     if place not in columns.whole:
@@ -282,7 +293,7 @@ def _remarks(table: "pd.DataFrame", names: Sequence[str], kept: Sequence[int]) -
 
 
 def _is_pandas_index(name: str) -> bool:
-    return re.fullmatch(r"Unnamed: \d+|__index_level_\d+__", name) is not None
+    return re.fullmatch(r"Unnamed: \d+(\.\d+)*|__index_level_\d+__", name) is not None
 
 
 def _is_named(name: str, names: set[str]) -> bool:

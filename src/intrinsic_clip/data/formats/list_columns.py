@@ -16,6 +16,7 @@ LOOKED_AT = 100
 WRITTEN = re.compile(
     r"\s*(?:(?:np\.)?array\(|tensor\()?\s*[\[(](?P<numbers>[^\[\]()]*)[\])]\s*(?:,?\s*\w+=[^)]*)*\)?\s*"
 )
+SCALAR = re.compile(r"(?:np|numpy)\.(?:float|int|uint)\d+\(([^()]*)\)")  # as NumPy 2 prints numbers in a list
 
 
 def holds_lists(column: "pd.Series") -> bool:
@@ -83,7 +84,7 @@ def _written_numbers(cell: str, name: str, place: int) -> np.ndarray:
             f"column {name!r} holds lists that were shortened when they were written (row {place + 1}: '...'); "
             "write the numbers in columns, or a .npy file"
         )
-    match = WRITTEN.fullmatch(cell)
+    match = WRITTEN.fullmatch(SCALAR.sub(r"\1", cell))
     try:
         texts = re.split(r"[,;\s]+", match["numbers"].strip(" ,;\n\t")) if match else ["no list"]
         return np.array([np.nan if t in MISSING else float(t) for t in texts if t], np.float64)

@@ -32,7 +32,7 @@ def read_number_table(path: Path) -> tuple["pd.DataFrame", bool, list[str]]:
         dialect = sniff(lines, "\t" if path.suffix.lower() == ".tsv" else ",")
         table, notes = _read(file, dialect)
     except ConfigError as error:
-        if str(error) == "holds no rows":
+        if str(error).startswith("holds no rows"):
             raise
         raise ConfigError(f"not a table of comma-separated numbers ({error})") from error
     if not len(table):
@@ -120,7 +120,8 @@ def _by_lines(file: TextFile, dialect: Dialect) -> tuple["pd.DataFrame", list[st
     check_widths(rows, dialect.width, "the header" if dialect.header else f"line {dialect.begin + 1}")
     body = [row for row in rows if [value.strip() for value in row.fields] != dialect.header]
     if not body:
-        raise ConfigError("holds no rows")
+        start = next((line.strip()[:40] for line in lines if line.strip()), "")
+        raise ConfigError(f"holds no rows below its header, which begins {start!r}")
     table = _by_pandas(io.StringIO(_rewritten(body, dialect.delimiter)), "utf-8", dialect, 0)
     notes = [f"{blank:,} blank lines are skipped"] if blank and not one_column else []
     if len(body) < len(rows):

@@ -11,13 +11,14 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from intrinsic_clip.data.formats.colours import BadImage, correct_transparency, on_white
 from intrinsic_clip.runs.regular_files import require_regular
 
-__all__ = ["SVG_HINT", "BadImage", "Fit", "read_pixels", "renders_svg"]
+__all__ = ["SVG_HINT", "BadImage", "Fit", "read_drawing", "read_pixels", "renders_svg"]
 
 SVG_HINT = "rendering .svg needs resvg_py: pip install resvg-py"
 PROGRAMS = ("EPS", "WMF")  # they would be run, rather than decoded, for as long as they like
 UNREAD = {  # how a file begins, and what it is
     b"II*\0": "corrupt TIFF, or one of a depth that is not read",
     b"MM\0*": "corrupt TIFF, or one of a depth that is not read",
+    b"version https://git-lfs": "pointer of Git LFS, not the image",
     b"%PDF": "PDF, which is not read",
     b"<svg": "SVG drawing, which is not read",
     b"\xff\x0a": "JPEG XL, which is not read",
@@ -45,7 +46,7 @@ def read_pixels(source: Path | BinaryIO, size: int, fit: Fit = "crop") -> np.nda
         if isinstance(source, Path):
             require_regular(source)
             if source.suffix.lower() == ".svg":
-                source = _rendered(source, size)
+                source = _rendered(source.read_text(encoding="utf-8"), size)
         picture = _decoded(source, size)
         fitted = ImageOps.fit if fit == "crop" else _padded
         return np.asarray(fitted(picture, (size, size), Image.Resampling.BICUBIC)).transpose(2, 0, 1)
@@ -64,6 +65,19 @@ def read_pixels(source: Path | BinaryIO, size: int, fit: Fit = "crop") -> np.nda
             isinstance(error, OSError) and error.strerror
         )  # the system's errors have one, Pillow's do not
         raise BadImage(f"image {system}".lower() if system else "corrupt image") from error
+
+
+def read_drawing(drawing: str, size: int) -> np.ndarray:
+    """Return pixels `(3, size, size)` uint8 RGB of the text of an SVG drawing, all of it, on white.
+
+    Raises:
+        BadImage: the drawing is damaged.
+    """
+    try:
+        rendered = _rendered(drawing, size)
+    except Exception as error:  # of the renderer, which has types of its own
+        raise BadImage("corrupt image") from error
+    return read_pixels(rendered, size, "pad")
 
 
 def renders_svg() -> bool:
@@ -109,13 +123,12 @@ def _kind_of(source: Path | BinaryIO) -> str:
     return next((kind for begin, kind in UNREAD.items() if start.startswith(begin)), "corrupt image")
 
 
-def _rendered(drawing: Path, size: int) -> BinaryIO:
+def _rendered(drawing: str, size: int) -> BinaryIO:
     """Render a drawing as a PNG of twice the requested width."""
     import resvg_py
 
     # Passed as text, the drawing has no folder from which it could read other files.
-    text = drawing.read_text(encoding="utf-8")
-    rendered = resvg_py.svg_to_bytes(svg_string=text, width=2 * size, dpi=96, skip_system_fonts=True)
+    rendered = resvg_py.svg_to_bytes(svg_string=drawing, width=2 * size, dpi=96, skip_system_fonts=True)
     return io.BytesIO(bytes(rendered))
 
 

@@ -101,6 +101,15 @@ def _without_image(members: Members) -> str:
     return f"no image among {_listed(members)}; {', '.join(IMAGES)} are read"
 
 
+def _without_caption(members: Members, metadata: dict[str, Any]) -> str:
+    """Return in what one may see a caption: other extensions, or keys of the json."""
+    others = set(members) - {*IMAGES, "json"}
+    if not others and not metadata:
+        return ""
+    keys = f", and its json has no text 'caption' but the keys {_listed(metadata)}" if metadata else ""
+    return f"no .{', .'.join(CAPTIONS)} among {_listed(members)}{keys}"
+
+
 def _listed(members: Mapping[str, object]) -> str:
     extensions = sorted(members)
     return ", ".join(
@@ -132,7 +141,7 @@ def _caption(members: Members, metadata: dict[str, Any]) -> tuple[str, str]:
         texts.append((metadata["caption"], "json"))
     captions = [(" ".join(text.split()), extension) for text, extension in texts]
     if not captions:
-        raise _BadSample("missing caption")
+        raise _BadSample("missing caption", _without_caption(members, metadata))
     chosen = next((caption for caption in captions if caption[0]), None)
     if chosen is None:
         raise _BadSample("empty caption")

@@ -236,9 +236,11 @@ def _has_text_heading(first: Sequence[str], body: Sequence[Sequence[str]], decim
 
 
 def _counts_columns(names: Sequence[str], body: Sequence[Sequence[str]]) -> bool:
-    """Return whether a row of numbers is a heading 0, 1, 2, … or the numbers of chosen columns."""
+    """Return whether a row of numbers is a heading: 0, 1, 2, …, the numbers of chosen columns, or wavelengths."""
     numbers = _whole_numbers(names)
-    if numbers is None or len(set(numbers)) < len(numbers):
+    if numbers is None:
+        return _names_repeated(names) or _rises_alone(names, body)
+    if len(set(numbers)) < len(numbers):
         return False
     if body and not any(WHOLE.fullmatch(value) for row in body for value in row):
         return any(value not in MISSING for row in body for value in row)
@@ -246,6 +248,25 @@ def _counts_columns(names: Sequence[str], body: Sequence[Sequence[str]]) -> bool
     if len(numbers) < 2 or not consecutive or (numbers[0] != 0 and len(numbers) < 3):
         return False
     return not any(_consecutive(row) for row in body)
+
+
+def _names_repeated(names: Sequence[str]) -> bool:
+    """Return whether names are one name as pandas tells repetitions of it apart: 0, 0.1, 0.2, …, 0.10, …."""
+    return len(names) > 11 and all(name == f"{names[0]}.{n}" for n, name in enumerate(names[1:], 1))
+
+
+def _rises_alone(names: Sequence[str], body: Sequence[Sequence[str]]) -> bool:
+    """Return whether numbers rise or fall all along the first row, as wavelengths and times do, and along no other."""
+    if len(names) < 8 or len(body) < 3:  # of 8 numbers that chance orders one in 20,000 rows rises or falls
+        return False
+    return _is_monotonic(names) and not any(map(_is_monotonic, body))
+
+
+def _is_monotonic(values: Sequence[str]) -> bool:
+    if not all(POINT.fullmatch(value) or COMMA.fullmatch(value) for value in values):
+        return False
+    numbers = [float(value.replace(",", ".")) for value in values]
+    return all(a < b for a, b in pairwise(numbers)) or all(a > b for a, b in pairwise(numbers))
 
 
 def _whole_numbers(values: Sequence[str]) -> list[int] | None:

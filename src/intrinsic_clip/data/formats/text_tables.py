@@ -1,5 +1,6 @@
 """Read text tables of texts into columns: captions, file names, classes."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -76,12 +77,16 @@ def read_rows(
     while not lines[-1].strip():
         lines.pop()
     notes = list(file.notes)
+    first = 1
+    if delimiter is None and re.fullmatch(r"sep=\S", lines[0].strip(), re.IGNORECASE):
+        notes.append(f"the line {lines[0].strip()!r} is left out")
+        lines, first = lines[1:], 2
     if delimiter is None:
         usual = "\t" if path.suffix.lower() == ".tsv" else ","
         delimiter = text_delimiter(lines[:SAMPLE], usual)
         if delimiter != usual:
             notes.append(f"the fields are separated by {NAMES[delimiter]}")
-    rows = list(split_rows(lines, delimiter, quotes, skip_blank=skip_blank))
+    rows = list(split_rows(lines, delimiter, quotes, first, skip_blank))
     literal = [row.line for row in rows if row.literal]
     if literal:
         more = f" (and {len(literal) - 1:,} more)" if len(literal) > 1 else ""

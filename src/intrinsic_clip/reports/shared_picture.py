@@ -1,0 +1,65 @@
+"""Draw an estimate of the shared dimension: consensus spectra beside those of shuffled pairs, and their ratios."""
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+from intrinsic_clip.reports.run_picture import BLUE, GREY, ORANGE
+from intrinsic_clip.reports.shared_printout import headline
+
+SIDES = {"x": (BLUE, "o", "-"), "y": (ORANGE, "s", "--")}
+
+
+def draw(estimated: Mapping[str, Any]) -> bytes:
+    """Return a PNG of two panels."""
+    figure = Figure(figsize=(10.5, 4.2), layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1))
+    left, right = figure.subplots(1, 2)
+    _draw_spectra(left, estimated)
+    _draw_ratios(right, estimated)
+    for ax in (left, right):
+        ax.grid(alpha=0.25)
+        ax.spines[["top", "right"]].set_visible(False)
+        if estimated["dimension"]:
+            ax.axvline(estimated["dimension"] + 0.5, color=GREY, ls=":", lw=1.5)
+        ax.legend(frameon=False)
+    figure.suptitle(f"{headline(estimated)}\n{estimated['text']}", fontsize="medium")
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=120)
+    return content.getvalue()
+
+
+def _draw_spectra(ax: Axes, estimated: Mapping[str, Any]) -> None:
+    shown = len(estimated["ratios"]["both"]) + 1
+    for side, (colour, marker, line) in SIDES.items():
+        for spectrum, label, strength in (
+            (estimated["spectrum"][side], side, 1.0),
+            (estimated["null_spectrum"][side], f"{side}, shuffled pairs", 0.35),
+        ):
+            values = spectrum[:shown]
+            ax.plot(
+                range(1, len(values) + 1), values, color=colour, marker=marker, ls=line, ms=3.5, lw=1.5,
+                alpha=strength, label=label,
+            )  # fmt: skip
+    ax.set(title="consensus of the trainings", xlabel="direction", ylabel="root eigenvalue")
+    ax.set_ylim(bottom=0)
+
+
+def _draw_ratios(ax: Axes, estimated: Mapping[str, Any]) -> None:
+    for side, (colour, marker, line) in SIDES.items():
+        values = estimated["ratios"][side]
+        ax.plot(
+            range(1, len(values) + 1),
+            values,
+            color=colour,
+            marker=marker,
+            ls=line,
+            ms=3.5,
+            lw=1.5,
+            label=side,
+        )
+    ax.axhline(estimated["threshold"], color=GREY, lw=1, label="least gap")
+    ax.set(title="ratio to the next", xlabel="dimensions", ylabel="ratio", yscale="log")

@@ -1,0 +1,83 @@
+"""The consensus of replicates: eigenvalues of the metric that normalised embeddings pull back to the inputs.
+
+G(x) = J(x)ᵀ J(x) / tr, with J the Jacobian of f(x) / ‖f(x)‖. What overfitting adds to it differs from replicate to
+replicate, and what both views share does not: the mean over the replicates has a gap after the shared dimensions.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from intrinsic_clip.encoders.replication import ReplicatedFeedForward, ReplicatedLinear
+from intrinsic_clip.loss.similarity import SMALLEST_NORM
+
+BLOCK = 2**25  # numbers in the Jacobians of one block of points
+
+
+@torch.no_grad()
+def metrics(encoder: ReplicatedFeedForward, points: Tensor) -> Tensor:
+    """Return the pulled-back metric of every replicate at every point, `(S, n, p, p)`, each of trace 1.
+
+    A replicate that is constant at a point has the zero metric there.
+    """
+    (replicates,), p = encoder.shape, points.shape[1]
+    widest = max(layer.weight.shape[1] for layer in encoder.layers if isinstance(layer, ReplicatedLinear))
+    block = max(1, BLOCK // (replicates * widest * p))
+    return torch.cat([_metrics(encoder, points[i : i + block]) for i in range(0, len(points), block)], 1)
+
+
+def _metrics(encoder: ReplicatedFeedForward, points: Tensor) -> Tensor:
+    jacobian = normalised_jacobian(encoder, points)
+    gram = torch.einsum("sopn,soqn->snpq", jacobian, jacobian)
+    trace = gram.diagonal(dim1=-2, dim2=-1).sum(-1)
+    return gram / trace.clamp_min(torch.finfo(gram.dtype).tiny)[..., None, None]
+
+
+@torch.no_grad()
+def normalised_jacobian(encoder: ReplicatedFeedForward, points: Tensor) -> Tensor:
+    """Return ∂(f / ‖f‖) / ∂x of every replicate at every point, `(S, d, p, n)`, for layers with ReLU.
+
+    Raises:
+        TypeError: an activation other than ReLU.
+    """
+    (replicates,), (n, p) = encoder.shape, points.shape
+    hidden = points.T.expand(replicates, p, n)
+    jacobian: Tensor | None = None
+    for layer in encoder.layers:
+        if isinstance(layer, ReplicatedLinear):
+            hidden = layer(hidden)
+            if jacobian is None:
+                jacobian = layer.weight[..., None].expand(-1, -1, -1, n)
+            else:
+                flat = torch.bmm(layer.weight, jacobian.reshape(replicates, jacobian.shape[1], p * n))
+                jacobian = flat.reshape(replicates, -1, p, n)
+        elif isinstance(layer, nn.ReLU) and jacobian is not None:
+            jacobian = jacobian * (hidden > 0).to(jacobian.dtype)[:, :, None]
+            hidden = hidden.relu()
+        else:
+            raise TypeError(f"no derivative of {type(layer).__name__} is known here")
+    assert jacobian is not None
+    norm = torch.linalg.vector_norm(hidden, dim=1, keepdim=True).clamp_min(SMALLEST_NORM)
+    unit = hidden / norm
+    jacobian = jacobian / norm[:, :, None]
+    return jacobian - unit[:, :, None] * torch.einsum("son,sopn->spn", unit, jacobian)[:, None]
+
+
+def spectra(metrics: Tensor) -> Tensor:
+    """Return the root eigenvalues of the mean metric at every point, largest first, `(n, p)` float64.
+
+    Args:
+        metrics: of replicates at points, `(S, n, p, p)`.
+    """
+    values = torch.linalg.eigvalsh(metrics.mean(0).double())
+    return values.clamp_min(0).sqrt().flip(-1)
+
+
+def ratios(spectrum: Tensor, output_dim: int) -> Tensor:
+    """Return the ratio of each value to the next, `(…, m)`, as far as the outputs can tell directions apart.
+
+    The tangent space of the sphere has d − 1 dimensions, and a view of p inputs has p: the ratio behind the last of
+    them says nothing, so m = min(p, d − 1) − 1.
+    """
+    count = min(spectrum.shape[-1], output_dim - 1)
+    values = spectrum[..., :count].clamp_min(torch.finfo(spectrum.dtype).eps)
+    return values[..., :-1] / values[..., 1:]

@@ -1,0 +1,89 @@
+"""Prepare one view for training: standardised columns, or the leading principal inputs where it is wide."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+WIDEST = 100  # inputs: the Jacobians' metrics hold its square in numbers for every point and replicate
+FITTED = 20_000  # rows, at most, that principal inputs are fitted on
+
+
+@dataclass(frozen=True)
+class View:
+    """One side of the pairs as the encoders take it.
+
+    Attributes:
+        rows: inputs, `(n, p)` float32, of variance 1 on average over the columns.
+        width: columns that were given.
+        constant: columns left out since they hold one value.
+        kept: share of the standardised columns' variance that the inputs hold; 1 where all are kept.
+        decoys: columns of noise at the end of the inputs, so that a narrow view has something unshared.
+    """
+
+    rows: Tensor
+    width: int
+    constant: int
+    kept: float
+    decoys: int
+
+    @property
+    def inputs(self) -> int:
+        """Number of inputs of an encoder."""
+        return self.rows.shape[1]
+
+    def notes(self, side: str) -> list[str]:
+        """Return what was decided about this side, a sentence each."""
+        sentences = []
+        if self.constant:
+            sentences.append(f"{side}: {self.constant:,} of {self.width:,} columns are constant and left out")
+        own = self.inputs - self.decoys
+        if own < self.width - self.constant:
+            sentences.append(
+                f"{side}: the {own} leading principal components of {self.width - self.constant:,} columns "
+                f"are the inputs; they hold {100 * self.kept:.1f} % of the variance"
+            )
+        if self.decoys:
+            sentences.append(
+                f"{side}: {self.decoys} columns of noise stand beside its {own}, "
+                "so that a gap behind the last of them shows"
+            )
+        return sentences
+
+
+def prepared(rows: Tensor, narrowest: int, widest: int = WIDEST, seed: int = 0) -> View:
+    """Standardise the columns of a view, leave out the constant ones, and reduce a wide view to principal inputs.
+
+    Args:
+        rows: `(n, width)`, finite.
+        narrowest: inputs, at least; columns of noise are added to fewer.
+        widest: inputs, at most.
+        seed: of the noise and of the choice of rows that principal inputs are fitted on.
+
+    Raises:
+        ValueError: every column is constant.
+    """
+    values = rows.double()
+    spread = values.std(0)
+    varies = spread > 1e-12 * values.abs().amax(0).clamp_min(1e-300)
+    width, constant = values.shape[1], int((~varies).sum())
+    if constant == width:
+        raise ValueError("every column is constant")
+    values = (values[:, varies] - values[:, varies].mean(0)) / spread[varies]
+    kept = 1.0
+    if values.shape[1] > widest:
+        values, kept = _principal(values, widest, seed)
+    decoys = max(0, narrowest - values.shape[1])
+    noise = torch.randn(len(values), decoys, generator=torch.Generator().manual_seed(seed))
+    return View(torch.cat([values.float(), noise], 1), width, constant, kept, decoys)
+
+
+def _principal(values: Tensor, widest: int, seed: int) -> tuple[Tensor, float]:
+    """Return the leading principal components, scaled by one number to variance 1 on average, and their share."""
+    chosen = torch.randperm(len(values), generator=torch.Generator().manual_seed(seed))[:FITTED]
+    sample = values[chosen]
+    # The signs of singular vectors are arbitrary, which only permutes equally likely initial weights.
+    _, strengths, directions = torch.linalg.svd(sample, full_matrices=False)
+    components = values @ directions[:widest].T
+    share = float(strengths[:widest].square().sum() / strengths.square().sum())
+    return components / components.square().mean().sqrt(), share

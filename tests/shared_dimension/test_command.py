@@ -1,0 +1,107 @@
+"""`intrinsic-clip shared` as a user meets it: written once, read the second time, and one line for bad input."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from helpers.shared_worlds import tanh_world
+from helpers.tiny_runs import files_below
+from intrinsic_clip.reports.shared_printout import printout
+
+FAST = ["steps=40", "trainings=2", "threads=1", "progress=false"]
+
+
+@pytest.fixture
+def views() -> None:
+    """Write x.npy and y.npy with 300 pairs of different widths."""
+    x, y = tanh_world(2, n=300)
+    np.save("x.npy", x.numpy())
+    np.save("y.npy", y.numpy()[:, :9])
+
+
+def test_the_second_time_it_is_read(command_line, capsys, monkeypatch, tmp_path, views) -> None:
+    assert command_line("shared", "x=x.npy", "y=y.npy", *FAST) == 0
+    first = capsys.readouterr().out
+    assert "300 pairs: x 12-d (x.npy), y 9-d (y.npy)" in first
+    for line in (
+        "shared dimensions: ",
+        "  held-out matching ",
+        "  rank of CCA, permutation test ",
+        "advice: ",
+    ):
+        assert line in first
+    (folder,) = tmp_path.glob("outputs/shared/*")
+    assert sorted(path.name for path in folder.iterdir()) == ["shared.json", "shared.png"]
+    content = json.loads((folder / "shared.json").read_text())
+    assert content["status"] == "completed"
+    assert len(content["ratios"]["both"]) == 22
+    monkeypatch.setattr("intrinsic_clip.shared_dimension.estimate.shared", None)
+    assert command_line("shared", "x=x.npy", "y=y.npy", *FAST, "threads=2") == 0
+    assert capsys.readouterr().out == f"Done already.\n\n{first}"
+    damaged = (folder / "shared.json").read_text().replace('"seed": 0', '"seed": 1')
+    (folder / "shared.json").write_text(damaged)
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    assert command_line("shared", "x=x.npy", "y=y.npy", *FAST) == 0
+    assert "damaged (its checksum differs); estimated anew" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "nothing to compare: give x=FILE y=FILE, or data=…"),
+        (["x=x.npy"], "x: needs y=…, its partners, which is missing"),
+        (["y=y.npy"], "y: needs x=…, which is missing"),
+        (["x=x.npy", "y=y.npy", "data=openclipart"], "x and data: give one of them, not 2"),
+        (["x=x.npy", "y=few.npy"], "x has 300 rows, y has 50 rows; row i of each must belong together"),
+        (["x=few.npy", "y=few.npy"], "50 rows are too few"),
+        (["x=x.npy", "y=ones.npy"], "y: every column is constant"),
+        (["x=x.npy", "y=y.npy", "budget=0"], "budget: input should be greater than 0"),
+        (["x=x.npy", "y=y.npy", "step=7"], "step: unknown key, did you mean steps?"),
+        (["x=x.npy", "y=y.npy", "-m"], "--multirun: shared estimates one thing at a time"),
+    ],
+)
+def test_bad_input_is_one_line_and_writes_nothing(
+    command_line, capsys, tmp_path, views, arguments, message
+) -> None:
+    np.save("few.npy", np.random.default_rng(0).normal(size=(50, 3)))
+    np.save("ones.npy", np.ones((300, 3)))
+    before = files_below(tmp_path)
+    assert command_line("shared", *arguments, *FAST) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.splitlines()) == 1
+    assert files_below(tmp_path) == before
+
+
+ESTIMATED = {
+    "config": {"data": None, "x": "a.npy", "y": "b.npy"},
+    "dims": {"x": 40, "y": 30},
+    "n": 8000,
+    "interval": [3, 4],
+    "agreement": 0.9,
+    "sides": {"x": 3, "y": None},
+    "effective": 11,
+    "matching": {"top_1": 0.18, "chance": 0.000625, "pairs": 1600, "p_value": 0.0005, "information": 4.0, "tau": 0.02},
+    "threshold": 1.2,
+    "null_gap": 1.07,
+    "seconds": {"pairs": 40.0},
+    "alternatives": [],
+    "notes": [],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("dimension", "text", "advice"),
+    [
+        (3, "3 (gap 2.8; the next 1.1; shuffled pairs 1.1)", "d = 4 holds 3 shared dimensions"),
+        (None, "no clear gap: the spectrum decays; 90 % of its weight in 11", "no single d is right"),
+        (0, "nothing is shared: held-out matching is at chance (p = 0.4)", "no d helps"),
+    ],
+)
+def test_printout_says_the_verdict_and_its_advice(dimension, text, advice) -> None:
+    shown = printout({**ESTIMATED, "dimension": dimension, "text": text}, Path())
+    assert f"shared dimensions: {text}" in shown
+    assert f"advice: {advice}" in shown

@@ -1,0 +1,90 @@
+"""Estimates on worlds with known k*, refusals, determinism and the time limit."""
+
+import time
+
+import pytest
+import torch
+
+import intrinsic_clip as ic
+from helpers.shared_worlds import tanh_world
+
+
+@pytest.mark.parametrize("k", [pytest.param(1, marks=pytest.mark.slow), 3])
+def test_known_dimension_is_named(k) -> None:
+    estimate = ic.shared(*tanh_world(k, n=1000), steps=400, replicates=4)
+    assert estimate.dimension == k
+    assert estimate.sides == {"x": k, "y": k}
+    low, high = estimate.interval
+    assert low <= k <= high
+    assert estimate.gap > 1.3 > estimate.null_gap
+    assert estimate.text.startswith(f"{k} (gap ")
+    assert estimate.matching.p_value < 0.001
+
+
+def test_shuffled_pairs_share_nothing() -> None:
+    x, y = tanh_world(3, n=1000)
+    shuffled = y[torch.randperm(len(y), generator=torch.Generator().manual_seed(1))]
+    estimate = ic.shared(x, shuffled, steps=200, replicates=4)
+    assert estimate.dimension == 0
+    assert estimate.text.startswith("nothing is shared: held-out matching is at chance (p = ")
+    assert estimate.matching.information < 0.02
+
+
+def test_same_seed_gives_the_same_numbers() -> None:
+    x, y = tanh_world(2, n=400)
+    first, again, other = (ic.shared(x, y, steps=40, replicates=3, seed=seed) for seed in (3, 3, 4))
+    assert first.spectrum == again.spectrum
+    assert first.matching == again.matching
+    assert first.spectrum != other.spectrum
+
+
+def test_random_state_of_the_caller_is_neither_read_nor_changed() -> None:
+    x, y = tanh_world(2, n=200)
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    ic.shared(x, y, steps=20, replicates=2)
+    assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.mark.slow
+def test_everything_shared_is_seen_beside_noise() -> None:
+    """Two columns that are both shared leave no unshared direction in that view."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(1000, 2, generator=generator)
+    y = torch.tanh(x @ torch.randn(2, 30, generator=generator))
+    estimate = ic.shared(x, y, steps=400, replicates=4)
+    assert estimate.dimension == 2
+    assert "x: 22 columns of noise stand beside its 2, so that a gap behind the last of them shows" in (
+        estimate.notes
+    )
+
+
+@pytest.mark.slow
+def test_budget_shortens_the_training_and_says_so() -> None:
+    x, y = tanh_world(2, n=1000)
+    begun = time.monotonic()
+    estimate = ic.shared(x, y, steps=100_000, replicates=2, budget=2)
+    assert time.monotonic() - begun < 25  # a busy machine
+    assert any(note.startswith("budget: ") for note in estimate.notes)
+
+
+def test_progress_is_reported() -> None:
+    seen: list[tuple[str, int, int]] = []
+    ic.shared(*tanh_world(2, n=200), steps=20, replicates=2, report=lambda *state: seen.append(state))
+    assert {label for label, _, _ in seen} >= {"shuffled pairs", "pairs, short"}
+    assert all(done <= steps for _, done, steps in seen)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        (torch.randn(200, 3), torch.randn(199, 3), "one n"),
+        (torch.randn(50, 3), torch.randn(50, 3), "too few"),
+        (torch.full((200, 3), torch.nan), torch.randn(200, 3), "NaN or infinity"),
+        (torch.ones(200, 3), torch.randn(200, 3), "every column is constant"),
+    ],
+)
+def test_bad_views_are_refused(x, y, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        ic.shared(x, y)

@@ -1,0 +1,116 @@
+"""Views, consensus metrics, gaps and the permutation test, each against a value known otherwise."""
+
+import pytest
+import torch
+from torch.func import jacrev
+
+from intrinsic_clip.encoders.feedforward import mlp
+from intrinsic_clip.encoders.replication import replicate
+from intrinsic_clip.shared_dimension import gaps
+from intrinsic_clip.shared_dimension.consensus import metrics, normalised_jacobian, ratios, spectra
+from intrinsic_clip.shared_dimension.estimate import without_repeats
+from intrinsic_clip.shared_dimension.matching import HeldOut, held_out
+from intrinsic_clip.shared_dimension.verdict import decide
+from intrinsic_clip.shared_dimension.views import prepared
+
+
+def test_jacobian_is_that_of_the_normalised_embedding() -> None:
+    encoder = replicate(lambda d: mlp(5, d, 16, 2), 5, [0, 1], [4], (2,))
+    points = torch.randn(3, 5, generator=torch.Generator().manual_seed(0))
+    jacobian = normalised_jacobian(encoder, points)
+    for i, point in enumerate(points):
+        expected = jacrev(lambda row: torch.nn.functional.normalize(encoder(row[None]), dim=-1)[:, 0])(point)
+        torch.testing.assert_close(jacobian[..., i], expected, rtol=1e-4, atol=1e-5)
+    local = metrics(encoder, points)
+    torch.testing.assert_close(local.diagonal(dim1=-2, dim2=-1).sum(-1), torch.ones(2, 3))
+
+
+def test_spectrum_is_of_the_mean_over_replicates() -> None:
+    local = torch.stack([torch.diag(torch.tensor([1.0, 0.0])), torch.diag(torch.tensor([0.5, 0.5]))])[:, None]
+    torch.testing.assert_close(spectra(local), torch.tensor([[0.75, 0.25]]).double().sqrt())
+
+
+def test_ratios_end_where_the_sphere_has_no_more_dimensions() -> None:
+    spectrum = torch.tensor([4.0, 2.0, 1.0, 0.0, 0.0]).double()
+    assert ratios(spectrum, 4).tolist() == [2.0, 2.0]
+
+
+def test_the_last_gap_counts() -> None:
+    values = torch.tensor([3.0, 1.1, 1.5, 1.1, 1.05])
+    gap = gaps.last_gap(values, gaps.thresholds(1.08))
+    assert (gap.dimension, gap.ratio, gap.later) == (3, 1.5, pytest.approx(1.1))
+    between = gaps.last_gap(torch.tensor([3.0, 1.18, 1.1]), gaps.thresholds(1.08))
+    assert (between.place, between.dimension) == (1, None)  # 1.18 may be a gap or not
+    decay = gaps.last_gap(torch.tensor([1.08, 1.16, 1.13]), gaps.thresholds(1.08))
+    assert (decay.place, decay.dimension) == (2, None)
+
+
+def test_uneven_shuffled_pairs_raise_the_threshold() -> None:
+    assert gaps.thresholds(1.05).least == 1.2
+    assert gaps.thresholds(1.3).least == pytest.approx(1.69)
+
+
+def test_effective_number_holds_the_weight() -> None:
+    assert gaps.effective_number(torch.tensor([0.9, 0.11, 0.01]).sqrt()) == 2
+    assert gaps.effective_number(torch.ones(20)) == 18
+
+
+def test_constant_columns_are_left_out_and_others_standardised() -> None:
+    rows = torch.randn(500, 40, generator=torch.Generator().manual_seed(0)) * torch.linspace(1, 1e4, 40) + 1e6
+    rows[:, 3] = 7.0
+    view = prepared(rows, narrowest=24)
+    assert view.inputs == 39
+    torch.testing.assert_close(view.rows.std(0), torch.ones(39), rtol=1e-3, atol=0)
+    assert view.notes("x") == ["x: 1 of 40 columns are constant and left out"]
+
+
+def test_wide_views_become_principal_inputs() -> None:
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randn(300, 5, generator=generator) @ torch.randn(5, 200, generator=generator)
+    view = prepared(rows, narrowest=4, widest=10)
+    assert (view.inputs, view.decoys) == (10, 0)
+    assert view.kept == pytest.approx(1)
+    assert float(view.rows.square().mean()) == pytest.approx(1)
+
+
+def test_permutation_test_has_its_size_and_power() -> None:
+    generator = torch.Generator().manual_seed(0)
+    p_values = []
+    for seed in range(12):
+        x, y = torch.nn.functional.normalize(torch.randn(2, 2, 60, 5, generator=generator), dim=-1)
+        p_values.append(held_out(x, y, seed).p_value)
+    assert 0.25 < sum(p_values) / 12 < 0.75
+    paired = held_out(x, x, 0)
+    assert paired.p_value == pytest.approx(5e-4)
+    assert paired.top_1 == 1
+    assert paired.chance == pytest.approx(1 / 60)
+
+
+def test_repeated_pairs_are_left_out() -> None:
+    """A pair that is learned from and held out at once would look shared."""
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randn(2, 150, 3, generator=generator)
+    left, right, notes = without_repeats(torch.cat([x, x[:50], x[:1]]), torch.cat([y, y[:50], y[5:6]]))
+    assert torch.equal(left, torch.cat([x, x[:1]]))
+    assert torch.equal(right, torch.cat([y, y[5:6]]))
+    assert notes == ["50 of 201 pairs repeat an earlier one and are left out"]
+    with pytest.raises(ValueError, match="50 distinct pairs are too few"):
+        without_repeats(x[:50].repeat(4, 1), y[:50].repeat(4, 1))
+
+
+MATCHED = HeldOut(pairs=400, top_1=0.2, chance=0.0025, p_value=0.0005, z=20.0, information=2.0, tau=0.1)
+
+
+def test_the_interval_of_the_effective_number_holds_it() -> None:
+    decay = gaps.Gap(1, 1.09, 1.07, clear=False)
+    verdict = decide(decay, 39, MATCHED, 1.06, sorted(range(22, 36)))
+    assert verdict.dimension is None
+    assert verdict.interval[0] < 39 < verdict.interval[1]
+    assert "90 % of its weight in 39" in verdict.text
+
+
+def test_matching_at_chance_outweighs_any_gap() -> None:
+    gap = gaps.Gap(3, 5.0, 1.1, clear=True)
+    chance = HeldOut(400, 0.002, 0.0025, p_value=0.3, z=0.5, information=0.0, tau=1.0)
+    assert decide(gap, 3, chance, 1.06, [3] * 40).dimension == 0
+    assert decide(gap, 3, MATCHED, 1.06, [3] * 40).dimension == 3
