@@ -12,7 +12,7 @@ from pathlib import Path
 import hydra
 import pytest
 
-from intrinsic_clip.cli.overrides import for_hydra
+from intrinsic_clip.cli.overrides import Commas, for_hydra
 from intrinsic_clip.cli.verbs import VERBS
 from intrinsic_clip.config.folders import conf_folder
 from intrinsic_clip.dimension import registry
@@ -96,7 +96,7 @@ def test_trainings_compose(page: str, command: str) -> None:
     """Groups, choices and keys of a command exist; Hydra refuses any other."""
     overrides = [first_value(part) for part in arguments(command)[1] if "=" in part and "glob(" not in part]
     with hydra.initialize_config_dir(str(conf_folder()), version_base="1.3"):
-        hydra.compose("train", overrides=for_hydra(overrides, sweeps=False))
+        hydra.compose("train", overrides=for_hydra(overrides, Commas.TEXT))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
