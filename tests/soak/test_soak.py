@@ -47,7 +47,7 @@ def test_eight_processes_write_at_once(tmp_path: Path) -> None:
 
 
 def test_the_campaign_would_notice_rows_that_count_before_they_are_written(monkeypatch) -> None:
-    def save_early(folder: Path, arrays: object, digests: object, done: int) -> None:
+    def save_early(folder: Path, names: object, arrays: object, digests: object, done: int) -> None:
         (folder / "progress.json").write_text(json.dumps({"rows": min(done + 2 * BATCH, ROWS)}))
 
     monkeypatch.setattr(row_cache, "_save", save_early)
