@@ -160,7 +160,9 @@ def test_bad_samples_are_called_what_they_are(tmp_path: Path, damage: str, capsy
     members, reason = BAD[damage]
     good = {f"{i:03d}": sample(i) for i in range(2, 40)}
     shard = write_members(tmp_path / "a.tar", {"bad/one": members, **good})
-    with pytest.raises(ConfigError, match=rf"1 of 39 samples .* the first: bad/one \({reason}(: no \.txt, .*)?\)$"):
+    with pytest.raises(
+        ConfigError, match=rf"1 of 39 samples .* the first: bad/one \({reason}(: no \.txt, .*)?\)$"
+    ):
         load(str(shard))
     seen = rows(load(str(shard), max_bad=0.1).train_dataloader())
     assert len(seen) == 24  # of 26 that are not held out
