@@ -1,4 +1,4 @@
-"""Exceptions of the project; each message is one line for the user."""
+"""Exceptions of the project, whose messages are one line for the user, and the messages of others in one line."""
 
 
 class ConfigError(ValueError):
@@ -11,3 +11,13 @@ class InUse(BlockingIOError):
 
 class Unfinished(ValueError):
     """Run folder without results; the message says why."""
+
+
+def joined_lines(error: BaseException) -> str:
+    """Return the whole message of an error in one line, or its class where it has none."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or its class where it has none."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

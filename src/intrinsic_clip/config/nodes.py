@@ -15,7 +15,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation
 
 from intrinsic_clip.config.reasons import reason_of, suggestion
-from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.errors import ConfigError, joined_lines
 
 
 def check_node(path: str, node: Mapping[str, Any]) -> None:
@@ -65,7 +65,7 @@ def _locate(path: str, name: str) -> Callable[..., Any]:
     try:
         target = getattr(importlib.import_module(module), attribute)
     except Exception as error:  # importing a module may raise anything
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = joined_lines(error)
         package = Path(module.partition(".")[0] or name)
         is_here = isinstance(error, ModuleNotFoundError) and (
             package.with_suffix(".py").exists() or package.is_dir()

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from intrinsic_clip.encoders.fine_tuning import Trainable, fine_tuned
 from intrinsic_clip.encoders.preprocessing import check_images_and_tokens, fit_context_length, prepare_images
 from intrinsic_clip.encoders.projections import FeatureLayer, take_projections
-from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.errors import ConfigError, first_line
 
 VOCABULARY = 49408  # of open_clip's own tokenizer
 LOCAL, HUB = "local-dir:", "hf-hub:"
@@ -195,8 +195,7 @@ def _check_tokenizer(name: str, config: dict[str, Any]) -> None:
 
 def _unavailable(name: str, pretrained: str | None, error: Exception) -> str:
     """Return the message for a model that could not be loaded: the cause, and the settings to use instead."""
-    text = (str(error).strip() or type(error).__name__).splitlines()[0]
-    reason = text.partition(". Last error")[0].rpartition(": ")[2]
+    reason = first_line(error).partition(". Last error")[0].rpartition(": ")[2]
     if pretrained is not None and Path(pretrained).is_file():
         return f"encoder.pretrained={pretrained}: these are no weights of {name} ({reason})"
     if name.startswith(LOCAL):

@@ -11,6 +11,7 @@ from pydantic import PositiveFloat, PositiveInt
 from pytorch_lightning.loggers.logger import DummyExperiment, rank_zero_experiment
 from pytorch_lightning.utilities import rank_zero_only
 
+from intrinsic_clip.errors import joined_lines
 from intrinsic_clip.loggers.wandb_service import require_answer
 
 
@@ -105,7 +106,7 @@ class WandbLogger(lightning_loggers.WandbLogger):
             if self._wandb_init["mode"] != "online":
                 raise
             warnings.warn(
-                f"W&B: this run is logged offline, since it cannot begin online ({_one_line(error)}); "
+                f"W&B: this run is logged offline, since it cannot begin online ({joined_lines(error)}); "
                 f"wandb sync {self.save_dir}/wandb/offline-run-* uploads it later",
                 stacklevel=4,
             )
@@ -126,7 +127,9 @@ class WandbLogger(lightning_loggers.WandbLogger):
     def _give_up(self, error: Exception) -> None:
         """Warn once and log no more; later errors follow from the first."""
         if not self._failed:
-            warnings.warn(f"W&B failed and is off for the rest of this run: {_one_line(error)}", stacklevel=4)
+            warnings.warn(
+                f"W&B failed and is off for the rest of this run: {joined_lines(error)}", stacklevel=4
+            )
         self._failed = True
 
 
@@ -137,7 +140,3 @@ def _timeouts(mode: str, timeout: float) -> dict[str, Any]:
         if mode == "online"
         else {}
     )
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

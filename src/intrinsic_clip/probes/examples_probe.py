@@ -9,6 +9,7 @@ from pytorch_lightning.loggers import WandbLogger
 from torch import Tensor
 
 from intrinsic_clip.data.paired import PairedData
+from intrinsic_clip.errors import joined_lines
 from intrinsic_clip.probes.base import AnyProbe
 from intrinsic_clip.probes.contact_sheet import Retrieved, contact_sheet, mark
 from intrinsic_clip.probes.embeddings import forget_embeddings, sampled_rows, take_embeddings
@@ -56,8 +57,7 @@ class ExamplesProbe(AnyProbe):
                 write_atomically(Path(trainer.default_root_dir) / EXAMPLES, contact_sheet(retrieved))
                 _log_table(trainer, retrieved)
         except Exception as error:  # a picture must not cost the training
-            reason = " ".join(str(error).split()) or type(error).__name__
-            self.warn_once(f"{type(self).__name__} failed, there are no examples: {reason}")
+            self.warn_once(f"{type(self).__name__} failed, there are no examples: {joined_lines(error)}")
 
     @torch.no_grad()
     def retrieve(self, trainer: Trainer, module: LightningModule, data: PairedData) -> list[Retrieved]:

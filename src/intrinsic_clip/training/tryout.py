@@ -13,7 +13,7 @@ from pytorch_lightning import Trainer
 from pytorch_lightning.loggers import Logger
 
 from intrinsic_clip import config
-from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.errors import ConfigError, joined_lines
 from intrinsic_clip.runs.spec import RunSpec
 
 OWN = "intrinsic_clip."
@@ -107,4 +107,4 @@ def _reason(error: BaseException) -> str:
     """Return the innermost message in one line; Hydra wraps what it instantiates."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return " ".join(str(error).split()) or type(error).__name__
+    return joined_lines(error)

@@ -15,7 +15,7 @@ from intrinsic_clip.data.formats.class_labels import class_codes
 from intrinsic_clip.data.formats.number_tables import read_number_table
 from intrinsic_clip.data.formats.tables import read_table, require_columns, require_setting_file
 from intrinsic_clip.data.formats.text_dialect import MISSING
-from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.errors import ConfigError, first_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,7 +97,7 @@ def _numbers_of(path: Path, setting: str) -> tuple[list[str], "pd.DataFrame", li
     except ConfigError as error:
         raise ConfigError(f"data.{setting}={path}: damaged, or no table ({error})") from error
     except OSError as error:
-        raise ConfigError(f"data.{setting}={path}: {error.strerror or _first_line(error)}") from error
+        raise ConfigError(f"data.{setting}={path}: {error.strerror or first_line(error)}") from error
     wanted = f"data.{setting}={path}: must hold numbers, a row per cell, its name first"
     if not headed:
         raise ConfigError(f"{wanted}; the first line must name the columns")
@@ -131,7 +131,7 @@ def _from_h5ad(path: Path, protein: str | None, labels: Mapping[str, str], layer
     try:
         cells = anndata.read_h5ad(path)
     except Exception as error:  # h5py's and anndata's are of many types
-        raise ConfigError(f"data.rna={path}: damaged, or not an .h5ad file ({_first_line(error)})") from error
+        raise ConfigError(f"data.rna={path}: damaged, or not an .h5ad file ({first_line(error)})") from error
     source = f"data.rna={path}"
     values, features, notes = _layer(source, cells, layer)
     repeated = cells.n_obs - cells.obs_names.nunique()
@@ -198,7 +198,7 @@ def _from_h5mu(path: Path, protein: str | None, labels: Mapping[str, str], layer
     try:
         cells = mudata.read_h5mu(path)
     except Exception as error:  # h5py's and mudata's are of many types
-        raise ConfigError(f"data.rna={path}: damaged, or not an .h5mu file ({_first_line(error)})") from error
+        raise ConfigError(f"data.rna={path}: damaged, or not an .h5mu file ({first_line(error)})") from error
     rna = next((name for name in RNA_NAMES if name in cells.mod), None)
     prot = protein or next((name for name in PROTEIN_TYPES if name in cells.mod), None)
     if rna is None or prot is None or prot not in cells.mod:
@@ -271,7 +271,3 @@ def _without_class(labels: Mapping[str, list[str]]) -> list[str]:
 def _dense(matrix: Any) -> Tensor:
     array = matrix.toarray() if hasattr(matrix, "toarray") else np.asarray(matrix)
     return torch.from_numpy(np.ascontiguousarray(array, np.float32))
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -17,7 +17,7 @@ from intrinsic_clip.data.formats.array_key import Key
 from intrinsic_clip.data.formats.column_choice import ColumnChoice
 from intrinsic_clip.data.formats.npz_members import read_npz_member
 from intrinsic_clip.data.formats.table_arrays import TABLES, read_table_array
-from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.errors import ConfigError, first_line
 from intrinsic_clip.runs.regular_files import require_regular
 
 POINTER = b"version https://git-lfs"
@@ -64,7 +64,7 @@ def read_array(path: Path, key: Key = ONLY, choice: ColumnChoice | None = None) 
     except MemoryError as error:
         raise ConfigError(f"more than fits into memory ({error})") from error
     except OSError as error:
-        raise ConfigError((error.strerror or _first_line(error)).lower()) from error
+        raise ConfigError((error.strerror or first_line(error)).lower()) from error
 
 
 def _refuse_pointer(path: Path) -> None:
@@ -146,10 +146,6 @@ def _read_safetensors(path: Path, key: Key) -> tuple[Tensor, list[str]]:
             return file.get_tensor(key.choose(list(file.keys()), "tensors")), []
     except SafetensorError as error:
         raise ConfigError(f"damaged, or not a .safetensors file ({error})") from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 Reader = Callable[[Path, Key], tuple[np.ndarray | Tensor, list[str]]]

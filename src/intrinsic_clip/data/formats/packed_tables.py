@@ -4,7 +4,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.errors import ConfigError, first_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,8 +29,7 @@ def read_packed(path: Path) -> "pd.DataFrame":
     except FileNotFoundError:
         raise
     except (ValueError, OSError) as error:  # pyarrow's errors are of these types
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ConfigError(f"damaged, or not a {path.suffix} file ({reason})") from error
+        raise ConfigError(f"damaged, or not a {path.suffix} file ({first_line(error)})") from error
     columns = [_plain(table.iloc[:, place]) for place in range(table.shape[1])]
     return pd.concat(columns, axis=1) if columns else table
 
