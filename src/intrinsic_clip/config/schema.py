@@ -76,8 +76,8 @@ class LossConfig(BaseModel):
     local_block: bool = False
 
 
-class MeasureConfig(BaseModel):
-    """Top level of the config of `intrinsic-clip measure`."""
+class PairsConfig(BaseModel):
+    """Settings of the verbs that read embeddings: their source, the rows taken, and the folder of results."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -87,14 +87,8 @@ class MeasureConfig(BaseModel):
     y_key: str | None
     columns: str | int | list[str | int] | None
     drop: str | int | list[str | int] | None
-    run: str | None
     split: Literal["all", "train", "test"]
     nan: Literal["refuse", "drop"]
-    estimators: Annotated[
-        list[str], Field(min_length=1)
-    ]  # names are checked before measuring: it takes PyTorch
-    k: Annotated[int, Field(ge=2)]
-    max_points: Annotated[int, Field(ge=200)]
     subsample: Annotated[int, Field(ge=200)] | None
     seed: NonNegativeInt
     output_dir: Annotated[str, Field(min_length=1)]
@@ -102,37 +96,30 @@ class MeasureConfig(BaseModel):
     progress: bool
     data: Node | None
     encoder: Node | None
-    logger: Node | None
     replicates: None
 
 
-class SharedConfig(BaseModel):
+class MeasureConfig(PairsConfig):
+    """Top level of the config of `intrinsic-clip measure`."""
+
+    run: str | None
+    estimators: Annotated[
+        list[str], Field(min_length=1)
+    ]  # names are checked before measuring: it takes PyTorch
+    k: Annotated[int, Field(ge=2)]
+    max_points: Annotated[int, Field(ge=200)]
+    logger: Node | None
+
+
+class SharedConfig(PairsConfig):
     """Top level of the config of `intrinsic-clip shared`."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    x: str | None
-    y: str | None
-    x_key: str | None
-    y_key: str | None
-    columns: str | int | list[str | int] | None
-    drop: str | int | list[str | int] | None
-    split: Literal["all", "train", "test"]
-    nan: Literal["refuse", "drop"]
-    subsample: Annotated[int, Field(ge=200)] | None
     output_dim: Annotated[int, Field(ge=4, le=512)]
     trainings: Annotated[int, Field(ge=1, le=100)]
     steps: Annotated[int, Field(ge=20)]
     widest: Annotated[int, Field(ge=2, le=1000)]
     alternatives: bool
     budget: Annotated[float, Field(gt=0)] | None
-    seed: NonNegativeInt
-    output_dir: Annotated[str, Field(min_length=1)]
-    threads: Threads | None
-    progress: bool
-    data: Node | None
-    encoder: Node | None
-    replicates: None
 
 
 class DashboardConfig(BaseModel):

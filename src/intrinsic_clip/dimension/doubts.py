@@ -4,7 +4,7 @@ Each function returns one sentence that says what is wrong and what to do, or No
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -83,10 +83,7 @@ def doubted_distances(points: Tensor, neighbours: Neighbours) -> str | None:
 
 def near_duplicates(neighbours: Neighbours) -> str | None:
     """Doubt distances that leap a thousandfold from one neighbour to the next, as those of copies with noise do."""
-    leaping, rows = 0, 0
-    for distances in _valid(neighbours).split(BLOCK):
-        rows += len(distances)
-        leaping += int((distances[:, 1:] > LEAP * distances[:, :-1]).any(1).sum())
+    leaping, rows = _count(neighbours, neighbours.k, lambda nearer, farther: farther > LEAP * nearer)
     if neighbours.k < 2 or leaping < max(2, SHARE * rows):
         return None
     return (
@@ -124,11 +121,7 @@ def grouped(neighbours: Neighbours) -> str | None:
 
 def tied(neighbours: Neighbours) -> str | None:
     """Doubt neighbours at equal distances, which continuous coordinates never have."""
-    ties, rows = 0, 0
-    for distances in _valid(neighbours).split(BLOCK):
-        rows += len(distances)
-        closest = distances[:, : min(8, neighbours.k)]
-        ties += int((closest[:, 1:] <= closest[:, :-1] * (1 + RESOLUTION)).any(1).sum())
+    ties, rows = _count(neighbours, 8, lambda nearer, farther: farther <= nearer * (1 + RESOLUTION))
     if neighbours.k < 2 or ties < max(2, 0.1 * rows):
         return None
     return (
@@ -181,6 +174,13 @@ def _rounding(sample: Tensor) -> tuple[str, float] | None:
 def _stay_apart(rows: Tensor, rounded_rows: Tensor) -> bool:
     """Return whether most distinct rows stay distinct when they are rounded, as those do that have been before."""
     return 2 * len(torch.unique(rounded_rows, dim=0)) > len(torch.unique(rows, dim=0))
+
+
+def _count(neighbours: Neighbours, k: int, applies: Callable[[Tensor, Tensor], Tensor]) -> tuple[int, int]:
+    """Return for how many rows something applies to one of the k nearest and the next, and the number of all rows."""
+    distances = _valid(neighbours)[:, :k]
+    counts = [int(applies(block[:, :-1], block[:, 1:]).any(1).sum()) for block in distances.split(BLOCK)]
+    return sum(counts), len(distances)
 
 
 def _valid(neighbours: Neighbours) -> Tensor:

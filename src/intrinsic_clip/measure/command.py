@@ -25,9 +25,7 @@ def measure(cfg: DictConfig) -> dict[str, Any]:
         ConfigError: the config cannot be measured; nothing has been written then.
         OSError: the folder cannot be written to.
     """
-    cfg = config.with_home(cfg)
-    if cfg.get("encoder") is not None and cfg.get("data") is not None and "images" in cfg.data:
-        cfg.data.images = True  # a model of images and captions wants these, not features
+    cfg = loading.with_images(config.with_home(cfg))
     settings = config.resolve(cfg)
     config.check_measure(settings)
     folder = loading.folder_of(settings)
@@ -47,7 +45,7 @@ def measure(cfg: DictConfig) -> dict[str, Any]:
 
 def _measured_already(folder: Path) -> dict[str, Any] | None:
     """Return the content of measure.json; None if there is none, or it is damaged, which is said."""
-    measurement, reason = results.read_completed(folder, RESULTS), results.damage(folder, RESULTS)
+    measurement, reason = results.completed_or_damage(folder, RESULTS)
     if measurement is not None and "address" not in measurement:  # version 0 had no checksum
         try:
             printout(measurement, folder)

@@ -57,6 +57,13 @@ def folder_of(settings: Mapping[str, Any], verb: str = "measure") -> Path:
     return Path(settings["output_dir"]) / verb / digest(without_places(content))
 
 
+def with_images(cfg: DictConfig) -> DictConfig:
+    """Return the config with images in place of features where a model of images and captions embeds the data."""
+    if cfg.get("encoder") is not None and cfg.get("data") is not None and "images" in cfg.data:
+        cfg.data.images = True
+    return cfg
+
+
 def load(cfg: DictConfig, settings: Mapping[str, Any]) -> LoadedEmbeddings:
     """Load the embeddings that the settings name, and check them.
 

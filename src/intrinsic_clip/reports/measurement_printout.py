@@ -1,6 +1,6 @@
 """Print a measurement: tables, advice, and the files that hold it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,14 @@ def printout(measurement: Mapping[str, Any], folder: Path) -> str:
     """Return the tables, notes and advice of a measurement, and its files in the folder, as text."""
     parts = [headline(measurement)]
     parts += ["\n".join([f"{table.title}:", *aligned(table)]) for table in tables(measurement)]
-    if measurement["notes"]:
-        parts.append("\n".join(f"note: {note}" for note in measurement["notes"]))
-    parts.append(f"advice: {measurement['advice']['text']}")
-    files = [f"  {label:<10} {folder / name}" for label, name in FILES if (folder / name).exists()]
-    return "\n\n".join([*parts, "\n".join(files)])
+    return "\n\n".join([*parts, *closing(measurement["notes"], measurement["advice"]["text"], folder, FILES)])
+
+
+def closing(notes: Sequence[str], advice: str, folder: Path, files: Sequence[tuple[str, str]]) -> list[str]:
+    """Return the last parts of a printout: notes, if there are any, the advice, and the files that exist."""
+    noted = ["\n".join(f"note: {note}" for note in notes)] if notes else []
+    written = [f"  {label:<10} {folder / name}" for label, name in files if (folder / name).exists()]
+    return [*noted, f"advice: {advice}", "\n".join(written)]
 
 
 def headline(measurement: Mapping[str, Any]) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from intrinsic_clip.reports.measurement_printout import origin
+from intrinsic_clip.reports.measurement_printout import closing, origin
 
 RESULTS, PICTURE = "shared.json", "shared.png"
 FILES = (("results", RESULTS), ("picture", PICTURE))
@@ -17,11 +17,7 @@ def printout(estimated: Mapping[str, Any], folder: Path) -> str:
     if estimated["alternatives"]:
         others = {each["title"]: _number(each["value"]) for each in estimated["alternatives"]}
         parts.append("\n".join(["other methods:", *_aligned(others)]))
-    if estimated["notes"]:
-        parts.append("\n".join(f"note: {note}" for note in estimated["notes"]))
-    parts.append(f"advice: {advice(estimated)}")
-    files = [f"  {label:<10} {folder / name}" for label, name in FILES if (folder / name).exists()]
-    return "\n\n".join([*parts, "\n".join(files)])
+    return "\n\n".join([*parts, *closing(estimated["notes"], advice(estimated), folder, FILES)])
 
 
 def headline(estimated: Mapping[str, Any]) -> str:

@@ -67,15 +67,16 @@ def read_completed(folder: Path, name: str = RESULTS) -> dict[str, Any] | None:
     Raises:
         ConfigError: a newer version of this package wrote it.
     """
-    return _completed(folder, name)[0]
+    return completed_or_damage(folder, name)[0]
 
 
 def damage(folder: Path, name: str = RESULTS) -> str | None:
     """Return the reason why a file of results does not count; None if it does, or there is none."""
-    return _completed(folder, name)[1]
+    return completed_or_damage(folder, name)[1]
 
 
-def _completed(folder: Path, name: str) -> tuple[dict[str, Any] | None, str | None]:
+def completed_or_damage(folder: Path, name: str = RESULTS) -> tuple[dict[str, Any] | None, str | None]:
+    """Return what `read_completed` and `damage` do, from one look at the file."""
     try:
         results = read_sealed(folder / name, NEW_KEYS)
         if results is None or results["status"] != "completed":

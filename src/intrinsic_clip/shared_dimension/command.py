@@ -26,15 +26,12 @@ def estimate(cfg: DictConfig) -> dict[str, Any]:
         ConfigError: the views cannot be read or compared; nothing has been written then.
         OSError: the folder cannot be written to.
     """
-    cfg = config.with_home(cfg)
-    if cfg.get("encoder") is not None and cfg.get("data") is not None and "images" in cfg.data:
-        cfg.data.images = True  # a model of images and captions wants these, not features
+    cfg = loading.with_images(config.with_home(cfg))
     settings = config.resolve(cfg)
     config.check_shared(settings)
     reading = {**settings, "run": None, "k": LEAST_PAIRS - 1}
     folder = loading.folder_of(reading, "shared")
-    estimated = results.read_completed(folder, RESULTS)
-    reason = results.damage(folder, RESULTS)
+    estimated, reason = results.completed_or_damage(folder, RESULTS)
     if reason is not None:
         print(f"{folder / RESULTS}: damaged ({reason}); estimated anew\n", flush=True)
     if estimated is None:

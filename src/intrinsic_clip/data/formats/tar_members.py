@@ -226,6 +226,7 @@ class _Headers:
         self.file, self.tell, self.seek = file, file.tell, file.seek
 
     def read(self, size: int = -1) -> bytes:
+        """Return the next bytes, none where their number is not given."""
         return self.file.read(min(size, LARGEST_HEADER)) if size >= 0 else b""
 
 
