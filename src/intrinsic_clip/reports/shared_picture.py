@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from intrinsic_clip.paper_figures.style import logarithmic
 from intrinsic_clip.reports.run_picture import BLUE, GREY, ORANGE
 from intrinsic_clip.reports.shared_printout import headline
 
@@ -62,4 +63,5 @@ def _draw_ratios(ax: Axes, estimated: Mapping[str, Any]) -> None:
             label=side,
         )
     ax.axhline(estimated["threshold"], color=GREY, lw=1, label="least gap")
-    ax.set(title="ratio to the next", xlabel="dimensions", ylabel="ratio", yscale="log")
+    ax.set(title="ratio to the next", xlabel="dimensions", ylabel="ratio")
+    logarithmic(ax.yaxis)
