@@ -65,6 +65,10 @@ def test_the_choice_belongs_to_the_address() -> None:
     unset = dict.fromkeys(("y", "run", "data", "encoder", "columns"))
     folders = {folder_of(unset | {"x": "x.csv", "output_dir": ".", "drop": drop}) for drop in (None, ["d0"])}
     assert len(folders) == 2
+    before = {key: value for key, value in unset.items() if key not in ("columns", "drop", "subsample")}
+    assert (
+        folder_of(before | {"x": "x.csv", "output_dir": "."}) in folders
+    )  # made before there were these settings
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # PyTorch takes seconds to import, and a finished measurement
     from torch import Tensor
 
 NOT_CONTENT = {"output_dir", "logger", "threads", "progress"}  # settings that cannot change the numbers
+LATER = {"subsample", "columns", "drop"}  # unset, they leave measurements valid that were made without them
 FILES = ("x", "y")
 
 
@@ -39,9 +40,8 @@ def folder_of(settings: Mapping[str, Any], verb: str = "measure") -> Path:
     Raises:
         ConfigError: a file or a run does not exist.
     """
-    content = {key: value for key, value in settings.items() if key not in NOT_CONTENT}
-    if settings.get("subsample") is None:  # measurements from before there was this setting stay valid
-        content.pop("subsample", None)
+    unset = {key for key in LATER if settings.get(key) is None}
+    content = {key: value for key, value in settings.items() if key not in NOT_CONTENT | unset}
     for key in FILES:
         if settings[key] is not None:
             content[key] = [Path(settings[key]).suffix, file_digest(key, Path(settings[key]))]
