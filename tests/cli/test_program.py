@@ -84,6 +84,14 @@ def test_a_sweep_with_one_bad_run_starts_none(command_line, capsys, tmp_path) ->
     assert files_below(tmp_path) == []
 
 
+@pytest.mark.parametrize("verb", ["train", "measure", "shared", "figures", "dashboard", "report"])
+def test_a_name_that_is_not_text_is_named(command_line, capsys, tmp_path, verb) -> None:
+    assert command_line(verb, "output_dir=caf\udce9") == 2
+    error = capsys.readouterr().err
+    assert error == "intrinsic-clip: output_dir=caf\\udce9: not UTF-8 text; rename the file or the folder\n"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_unknown_verb(command_line, capsys) -> None:
     assert command_line("trian") == 2
     verbs = "train, measure, shared, figures, dashboard, report"
