@@ -2,10 +2,12 @@
 
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from intrinsic_clip.shared_dimension.kept import KeptTrainings
 from intrinsic_clip.shared_dimension.pairs import prepare
 from intrinsic_clip.shared_dimension.reading import evidence, read
 from intrinsic_clip.shared_dimension.result import SharedDimension
@@ -27,6 +29,8 @@ def shared(
     seed: int = 0,
     budget: float | None = None,
     report: Report | None = None,
+    keep_in: Path | None = None,
+    threads: int = 1,
 ) -> SharedDimension:
     """Estimate how many dimensions two paired data sets share.
 
@@ -45,6 +49,8 @@ def shared(
         seed: of all that is drawn: the same seed gives the same numbers.
         budget: seconds, about; the training is shortened to end in time. None: no limit.
         report: is told the stage, the steps done and their number.
+        keep_in: a folder in which finished trainings are kept, so that an estimate that is killed continues.
+        threads: CPU threads of a training: its matrices are small, and wait for one another on busy cores.
 
     Raises:
         ValueError: shapes that do not fit, rows that are not finite, too few pairs, or a view without variance.
@@ -61,7 +67,8 @@ def shared(
     begun = time.monotonic()
     pairs = prepare(torch.as_tensor(x), torch.as_tensor(y), output_dim, widest, seed)
     recipe = Recipe(output_dim=output_dim, replicates=replicates, steps=steps)
-    stages = Stages(budget, report, begun)
+    kept = None if keep_in is None else KeptTrainings(keep_in)
+    stages = Stages(budget, report, begun, kept, threads)
     trained, null = stages.train(pairs, recipe, seed)
     started = time.monotonic()
     result = read(evidence(trained, null, pairs.held_out(), output_dim), seed)

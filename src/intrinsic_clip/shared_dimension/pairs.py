@@ -79,13 +79,17 @@ def without_repeats(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, list[str]]:
     Raises:
         ValueError: too few are left.
     """
-    first_x, first_y = distinct_rows(x), distinct_rows(y)
-    codes = first_x * len(x) + first_y
-    _, group = codes.unique(return_inverse=True)
-    seen = torch.full((int(group.max()) + 1,), len(x)).scatter_reduce(0, group, torch.arange(len(x)), "amin")
-    kept = seen.sort().values
-    repeats = len(x) - len(kept)
+    kept, notes = repeats(x, y)
     if len(kept) < FEWEST:
         raise ValueError(f"{len(kept):,} distinct pairs are too few; there must be at least {FEWEST}")
-    notes = [f"{repeats:,} of {len(x):,} pairs repeat an earlier one and are left out"] if repeats else []
     return x[kept], y[kept], notes
+
+
+def repeats(x: Tensor, y: Tensor) -> tuple[Tensor, list[str]]:
+    """Return the row numbers of the first of equal pairs, and a sentence about the others, if there are any."""
+    codes = distinct_rows(x) * len(x) + distinct_rows(y)
+    _, group = codes.unique(return_inverse=True)
+    first = torch.full((int(group.max()) + 1,), len(x)).scatter_reduce(0, group, torch.arange(len(x)), "amin")
+    kept = first.sort().values
+    count = len(x) - len(kept)
+    return kept, [f"{count:,} of {len(x):,} pairs repeat an earlier one and are left out"] if count else []

@@ -24,9 +24,9 @@ class Evidence:
 
     Attributes:
         representations: normalised outputs for held-out pairs of x and of y, `(S, n, d)` each.
-        metrics: of the replicates at some held-out points by side, `(S, m, p, p)`.
-        null_spectrum: mean root eigenvalues of the consensus metric on shuffled pairs by side.
-        output_dim: d of the encoders.
+        metrics: of the replicates at some held-out points by side, `(S, m, p, p)`; of one side at least.
+        null_spectrum: mean root eigenvalues of the consensus metric on shuffled pairs by side; {} without them.
+        output_dim: d of the encoders; one more where the length of outputs counts.
     """
 
     representations: tuple[Tensor, Tensor]
@@ -67,12 +67,14 @@ def read(of: Evidence, seed: int) -> SharedDimension:
     spectrum = {name: spectra(side).mean(0) for name, side in of.metrics.items()}
     steps = {name: ratios(values, of.output_dim) for name, values in spectrum.items()}
     both = gaps.combined(*steps.values())
-    null_gap = max(float(ratios(values, of.output_dim).max()) for values in of.null_spectrum.values())
-    sizes = gaps.thresholds(null_gap)
+    null = [float(ratios(values, of.output_dim).max()) for values in of.null_spectrum.values()]
+    null_gap = max(null, default=None)
+    sizes = gaps.thresholds(1.0 if null_gap is None else null_gap)
     gap = gaps.last_gap(both, sizes)
     effective = max(gaps.effective_number(values) for values in spectrum.values())
     draws = _bootstrap(of, sizes, gap.dimension is None, seed)
-    decided = verdict.decide(gap, effective, matching, null_gap, draws)
+    trainings = len(of.representations[0])
+    decided = verdict.decide(gap, effective, matching, null_gap, draws, trainings)
     return SharedDimension(
         dimension=decided.dimension,
         sides={
@@ -93,6 +95,7 @@ def read(of: Evidence, seed: int) -> SharedDimension:
         matching=matching,
         representations=of.representations,
         n=0,
+        trainings=trainings,
     )
 
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from intrinsic_clip.shared_dimension.kept import KeptTrainings
 from intrinsic_clip.shared_dimension.pairs import PreparedPairs
+from intrinsic_clip.shared_dimension.threads import computing_with
 from intrinsic_clip.shared_dimension.training import Recipe, Trained, train
 
 SHORT = 0.25  # of the steps: the length of a first training, and of that on shuffled pairs
@@ -25,6 +27,8 @@ class Stages:
         budget: seconds for all, about; None: no limit.
         report: is told the stage, the steps done and their number.
         begun: when the estimate began, on the monotonic clock.
+        kept: where finished trainings are kept; None: nowhere.
+        threads: of a training, whose matrices are small.
 
     Attributes:
         notes: what was cut short, a sentence each.
@@ -34,6 +38,8 @@ class Stages:
     budget: float | None
     report: Report | None
     begun: float
+    kept: KeptTrainings | None = None
+    threads: int = 1
     notes: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -56,13 +62,21 @@ class Stages:
         return trained, null
 
     def _stage(self, label: str, x: Tensor, y: Tensor, recipe: Recipe, seed: int) -> Trained:
-        started = time.monotonic()
-        limit = self.budget and max(1.0, BUDGETS[label] * (self.budget - (started - self.begun)))
-        trained = train(x, y, recipe, seed, limit, self.report and _labelled(self.report, label))
-        self.seconds[label] = time.monotonic() - started
+        earlier = None if self.kept is None else self.kept.load(label, x, y, recipe, seed)
+        trained, self.seconds[label] = earlier or self._train(label, x, y, recipe, seed)
+        if earlier is None and self.kept is not None:
+            self.kept.save(label, trained, self.seconds[label], x, y, recipe, seed)
         if trained.shortened:
             self.notes.append(f"budget: {trained.steps:,} of {recipe.steps:,} steps of training on {label}")
         return trained
+
+    def _train(self, label: str, x: Tensor, y: Tensor, recipe: Recipe, seed: int) -> tuple[Trained, float]:
+        """Return a new training and the seconds it took."""
+        started = time.monotonic()
+        limit = self.budget and max(1.0, BUDGETS[label] * (self.budget - (started - self.begun)))
+        with computing_with(self.threads):
+            trained = train(x, y, recipe, seed, limit, self.report and _labelled(self.report, label))
+        return trained, time.monotonic() - started
 
 
 def _labelled(report: Report, label: str) -> Callable[[int, int], None]:
