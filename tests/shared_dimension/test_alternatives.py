@@ -1,5 +1,6 @@
 """The answers of other methods: complete, honest about doubts, and right where the world is easy."""
 
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -7,11 +8,17 @@ import torch
 
 from intrinsic_clip.shared_dimension import alternatives as module
 from intrinsic_clip.shared_dimension.alternatives import alternatives
+from intrinsic_clip.shared_dimension.matching import held_out
 
 NAMES = (
     "cca kernel_cca joint_mle joint_twonn id_correlation id_correlation_p imbalance_x_to_y imbalance_y_to_x "
     "mle_x mle_y twonn_x twonn_y sufficient"
 )
+
+
+@pytest.fixture(autouse=True)
+def fewer_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FEW", 250)
 
 
 def answers(x: torch.Tensor, y: torch.Tensor) -> dict[str, dict]:
@@ -32,9 +39,9 @@ def test_every_method_answers_on_an_easy_world() -> None:
     assert said["kernel_cca"]["value"] >= 1
     assert said["joint_mle"]["value"] == pytest.approx(1, abs=0.4)
     assert said["joint_twonn"]["value"] == pytest.approx(1, abs=0.4)
-    assert said["id_correlation"]["value"] == pytest.approx(0.5, abs=0.2)
+    assert said["id_correlation"]["value"] == pytest.approx(0.5, abs=0.25)
     assert said["id_correlation_p"]["value"] == pytest.approx(0.01)
-    assert "1,000 of 1,500 pairs" in said["id_correlation"]["title"]
+    assert "250 of 1,500 pairs" in said["id_correlation"]["title"]
     assert 0 < said["imbalance_x_to_y"]["value"] < 0.9
     assert all(answer["note"] is None for answer in said.values() if answer["value"] is not None)
 
@@ -73,3 +80,17 @@ def test_linear_rank_is_that_of_the_function(monkeypatch: pytest.MonkeyPatch) ->
     assert said["cca"]["value"] == 2
     assert "300 of 400 pairs" in said["joint_twonn"]["title"]
     assert "300 of 400 pairs" not in said["cca"]["title"]
+
+
+def test_information_is_not_negative_and_knows_its_ceiling() -> None:
+    generator = torch.Generator().manual_seed(0)
+    for seed in range(3):
+        x, y = torch.nn.functional.normalize(torch.randn(2, 1, 61, 5, generator=generator), dim=-1)
+        independent = held_out(x, y, seed)
+        assert 0 <= independent.information < 0.2
+        assert not independent.saturates
+    same = torch.nn.functional.normalize(torch.randn(1, 61, 30, generator=generator), dim=-1)
+    paired = held_out(same, same, 0)
+    assert paired.ceiling == pytest.approx((math.log(30) + math.log(31)) / 2)
+    assert paired.information <= paired.ceiling
+    assert paired.saturates

@@ -15,7 +15,7 @@ def printout(estimated: Mapping[str, Any], folder: Path) -> str:
     parts = [headline(estimated), f"shared dimensions: {estimated['text']}"]
     parts.append("\n".join(_aligned(controls(estimated))))
     if estimated["alternatives"]:
-        others = {each["title"]: _number(each["value"]) for each in estimated["alternatives"]}
+        others = {each["title"]: _answer(each) for each in estimated["alternatives"]}
         parts.append("\n".join(["other methods:", *_aligned(others)]))
     return "\n\n".join([*parts, *closing(estimated["notes"], advice(estimated), folder, FILES)])
 
@@ -41,7 +41,7 @@ def controls(estimated: Mapping[str, Any]) -> dict[str, str]:
             f"top 1 {matching['top_1']:.2%}, chance {matching['chance']:.2%} "
             f"({matching['pairs']:,} pairs, p = {matching['p_value']:.2g})"
         ),
-        "mutual information": f"at least {matching['information']:.2f} nats (InfoNCE at τ = {matching['tau']:.2g})",
+        "mutual information": _information(matching),
         "least gap": f"{estimated['threshold']:.2f} (shuffled pairs {estimated['null_gap']:.2f})",
         "seconds": f"{sum(estimated['seconds'].values()):.0f}",
     }
@@ -70,6 +70,20 @@ def _aligned(texts: Mapping[str, str]) -> list[str]:
 
 def _side(dimension: int | None) -> str:
     return "no clear gap" if dimension is None else str(dimension)
+
+
+def _information(matching: Mapping[str, Any]) -> str:
+    """Return the bound, and that it says no more where the number of pairs caps it."""
+    bound = f"at least {matching['information']:.2f} nats (InfoNCE at τ = {matching['tau']:.2g}"
+    if not matching.get("saturates", False):
+        return f"{bound})"
+    return f"{bound}; saturates at {matching['ceiling']:.2f}, the log of the pairs compared)"
+
+
+def _answer(answer: Mapping[str, Any]) -> str:
+    """Return a value with the note on it; results of before there were notes have none."""
+    value, note = _number(answer["value"]), answer.get("note")
+    return value if note is None else f"{value} ({note})"
 
 
 def _number(value: float | None) -> str:
