@@ -34,7 +34,7 @@ FEW = 1000  # pairs, at most, that are shuffled a hundred times and searched ane
 NEIGHBOURS = 20  # of the MLE
 KEPT = 0.99  # share of the full matching that counts as enough
 # What shuffled pairs may seem to share for an answer to count, in dimensions and as a correlation.
-MOST_DIMENSIONS, MOST_CORRELATION = 0.5, 0.2
+MOST_DIMENSIONS, MOST_CORRELATION = 0.5, 0.1
 ESTIMATORS: Mapping[str, tuple[str, Callable[[Tensor | Neighbours], DimensionEstimate]]] = {
     "mle": ("MLE", mle),
     "twonn": ("TwoNN", twonn),
