@@ -17,10 +17,10 @@ from intrinsic_clip.shared_dimension.given_encoders import shared_of_encoders
 from intrinsic_clip.shared_dimension.pulled_back import directions, metrics
 from intrinsic_clip.training.finished import load_pair
 
-WEIGHT = torch.eye(6)[:, :5] * torch.tensor([1.0, 1.0, 1.0, 0.1, 0.1])
+WEIGHT = torch.eye(9)[:, :9] * torch.tensor([1.0, 1.0, 1.0, *[0.1] * 6])
 
 
-def rows(n: int = 200, p: int = 6, seed: int = 0) -> torch.Tensor:
+def rows(n: int = 200, p: int = 9, seed: int = 0) -> torch.Tensor:
     """Return normal rows."""
     return torch.randn(n, p, generator=torch.Generator().manual_seed(seed))
 
@@ -39,11 +39,11 @@ def test_eigenvalues_are_those_of_the_mean_of_whole_metrics(p) -> None:
 
 
 def test_columns_of_any_scale_count_alike() -> None:
-    scaled = rows() * torch.tensor([1e3, 1, 1, 1, 1, 1e-3])
+    scaled = rows() * torch.tensor([1e3, 1, 1, 1, 1, 1, 1, 1, 1e-3])
     assert torch.allclose(directions(scaled, 100, 0).columns.diagonal(), scaled.std(0))
     few = directions(scaled, 3, 0)
-    assert few.columns.shape == (6, 3)
-    assert "the 3 leading principal components of 6 columns" in few.note
+    assert few.columns.shape == (9, 3)
+    assert "the 3 leading principal components of 9 columns" in few.note
 
 
 def test_one_training_is_marked_and_lacks_shuffled_pairs() -> None:
@@ -54,7 +54,17 @@ def test_one_training_is_marked_and_lacks_shuffled_pairs() -> None:
     assert shares.text.endswith("; no shuffled pairs)")
     assert "one training alone" in shares.advice
     assert any("not averaged away" in note for note in shares.notes)
-    assert any("cannot be trained on shuffled pairs" in note for note in shares.notes)
+    assert any("nothing was trained on shuffled pairs" in note for note in shares.notes)
+
+
+def test_last_values_of_one_training_are_no_gap() -> None:
+    """A random projection has a hard edge: its smallest singular values fall steeply."""
+    x = rows(200, 20)
+    weight = torch.linalg.qr(rows(20, 20, seed=3)).Q * torch.linspace(1, 0.5, 20)
+    weight[:, -1] *= 0.01
+    shares = shared_of_encoders(lambda r: r @ weight, lambda r: r @ weight, x, x, on_sphere=False)
+    assert shares.dimension is None
+    assert "no clear gap: the spectrum of one training alone decays" in shares.text
 
 
 def test_unrelated_pairs_share_nothing() -> None:
@@ -70,7 +80,7 @@ def test_of_token_ids_the_other_side_is_read() -> None:
     assert any(note.startswith("y: rows are token ids") for note in shares.notes)
     with pytest.raises(ValueError, match="neither x nor y has a derivative"):
         shared_of_encoders(
-            lambda ids: WEIGHT[ids[:, 0] % 6], lambda ids: WEIGHT[ids[:, 0] % 6], tokens, tokens
+            lambda ids: WEIGHT[ids[:, 0] % 9], lambda ids: WEIGHT[ids[:, 0] % 9], tokens, tokens
         )
 
 
@@ -89,7 +99,7 @@ def test_finished_run_is_read_whole_or_in_chunks(command_line, capsys, tmp_path)
     capsys.readouterr()
     assert command_line("shared", f"run={folders[0]}", "progress=false", "alternatives=false") == 0
     shown = capsys.readouterr().out
-    assert f"150 pairs: x 6-d ({folders[0]})" in shown
+    assert f"150 pairs: x 9-d ({folders[0]})" in shown
     content = json.loads(next(Path("outputs/shared").glob("*/shared.json")).read_text())
     assert content["trainings"] == 3
     assert content["null_gap"] is None

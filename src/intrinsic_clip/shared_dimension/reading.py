@@ -34,6 +34,12 @@ class Evidence:
     null_spectrum: dict[str, Tensor]
     output_dim: int
 
+    def ratios(self, spectrum: Tensor) -> Tensor:
+        """Return the ratios of consecutive values; without shuffled pairs those alone that mean something."""
+        all_ratios = ratios(spectrum, self.output_dim)
+        few = len(self.representations[0])
+        return all_ratios if self.null_spectrum else gaps.readable(all_ratios, few)
+
 
 @torch.no_grad()
 def evidence(pairs: Trained, null: Trained, points: Sequence[Tensor], output_dim: int) -> Evidence:
@@ -65,15 +71,14 @@ def read(of: Evidence, seed: int) -> SharedDimension:
     """
     matching = held_out(*of.representations, seed)
     spectrum = {name: spectra(side).mean(0) for name, side in of.metrics.items()}
-    steps = {name: ratios(values, of.output_dim) for name, values in spectrum.items()}
+    trainings = len(of.representations[0])
+    steps = {name: of.ratios(values) for name, values in spectrum.items()}
     both = gaps.combined(*steps.values())
-    null = [float(ratios(values, of.output_dim).max()) for values in of.null_spectrum.values()]
-    null_gap = max(null, default=None)
-    sizes = gaps.thresholds(1.0 if null_gap is None else null_gap)
+    null_gap = max((float(of.ratios(values).max()) for values in of.null_spectrum.values()), default=None)
+    sizes = gaps.thresholds(gaps.presumed_gap(trainings) if null_gap is None else null_gap)
     gap = gaps.last_gap(both, sizes)
     effective = max(gaps.effective_number(values) for values in spectrum.values())
     draws = _bootstrap(of, sizes, gap.dimension is None, seed)
-    trainings = len(of.representations[0])
     decided = verdict.decide(gap, effective, matching, null_gap, draws, trainings)
     return SharedDimension(
         dimension=decided.dimension,
@@ -124,6 +129,6 @@ def _bootstrap(of: Evidence, sizes: gaps.Thresholds, soft: bool, seed: int) -> l
         if soft:
             estimates.append(max(gaps.effective_number(values) for values in drawn))
         else:
-            both = gaps.combined(*(ratios(values, of.output_dim) for values in drawn))
+            both = gaps.combined(*(of.ratios(values) for values in drawn))
             estimates.append(gaps.last_gap(both, sizes).place)
     return sorted(estimates)
