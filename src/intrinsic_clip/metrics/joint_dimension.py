@@ -74,7 +74,7 @@ class DimensionCorrelation(NamedTuple):
         >>> from intrinsic_clip.metrics import dimension_correlation
         >>> x = torch.randn(200, 2, generator=torch.Generator().manual_seed(0))
         >>> [round(float(number), 2) for number in dimension_correlation(x, x.exp())]
-        [1.01, 0.01, -0.0]
+        [1.01, 0.01, 0.23]
     """
 
     value: Tensor
