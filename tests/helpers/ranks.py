@@ -1,4 +1,4 @@
-"""Start the processes of one training as children of this one, which has imported everything: no seconds of import each."""
+"""Start the processes of one training as children of this one, which has imported everything already."""
 
 import os
 import socket

@@ -73,7 +73,6 @@ def command(folder: Path, arguments: Sequence[str], before: Callable[[], object]
         before: called in the child first, to prepare its end.
     """
 
-
     def work() -> None:
         before()
         command_line(arguments)
@@ -83,8 +82,11 @@ def command(folder: Path, arguments: Sequence[str], before: Callable[[], object]
 
 def command_line(arguments: Sequence[str]) -> None:
     """Run `intrinsic-clip …` in this process, which must be a child."""
+    from hydra.core.global_hydra import GlobalHydra
+
     from intrinsic_clip.cli import program
 
+    GlobalHydra.instance().clear()  # the parent may be composing a config
     sys.argv = ["intrinsic-clip", *arguments]
     program.main()
 
@@ -137,9 +139,9 @@ def _be_child(folder: Path, work: Callable[[], object], logs: Sequence[int]) -> 
     try:
         os.dup2(logs[0], 1)
         os.dup2(logs[1], 2)
-        sys.stdout = io.TextIOWrapper(os.fdopen(1, "wb", closefd=False), encoding="utf-8")
-        sys.stderr = io.TextIOWrapper(
-            os.fdopen(2, "wb", closefd=False), encoding="utf-8", line_buffering=True
+        sys.stdout, sys.stderr = (
+            io.TextIOWrapper(os.fdopen(number, "wb", closefd=False), encoding="utf-8", line_buffering=True)
+            for number in (1, 2)
         )
         signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the parent ignores it
         os.chdir(folder)
