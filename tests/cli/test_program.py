@@ -201,19 +201,3 @@ def test_a_probe_of_the_program_warns_in_one_line(command_line) -> None:
     own = [warning for warning in caught if "ClassificationProbe" in str(warning.message)]
     shown = program._format_warning(own[0].message, own[0].category, own[0].filename, own[0].lineno)
     assert shown == "intrinsic-clip: warning: ClassificationProbe logs nothing: these data have no labels\n"
-
-
-@pytest.mark.slow
-def test_modules_in_the_working_folder_do_not_take_the_place_of_installed_ones(tmp_path: Path) -> None:
-    for name in ("queue.py", "yaml.py"):
-        (tmp_path / name).write_text("raise SystemExit('the wrong module')\n")
-    ddp = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.max_epochs=1"]
-    trained = subprocess.run(
-        [_script(), "train", *TINY, *ddp],
-        cwd=tmp_path,
-        env={**os.environ, "MPLBACKEND": "nonsense"},  # left by a notebook
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert trained.returncode == 0, trained.stderr

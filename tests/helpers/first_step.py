@@ -1,11 +1,5 @@
-"""The loss and all gradients of a training's first step, computed by one or several processes.
+"""The loss and all gradients of a training's first step, computed by one or several processes."""
 
-    python tests/helpers/first_step.py PROCESSES FILE
-
-runs every case in PROCESSES processes, which Lightning starts by the same command, and saves the results of rank 0.
-"""
-
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -81,8 +75,8 @@ def first_step(processes: int, similarity: str, form: str) -> dict[str, Tensor]:
     return gradients.tensors
 
 
-def main(processes: int, file: Path) -> None:
-    """Run every case and save the results of rank 0."""
+def every_case(processes: int, file: Path) -> None:
+    """Run every case as one of so many processes, and save the results of rank 0."""
     torch.set_num_threads(1)
     results = {
         similarity: {form: first_step(processes, similarity, form) for form in FORMS}
@@ -90,7 +84,3 @@ def main(processes: int, file: Path) -> None:
     }
     if torch.distributed.get_rank() == 0:
         torch.save(results, file)
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]))
