@@ -59,7 +59,7 @@ def test_all_numbers_are_declared_under_titles_of_their_own() -> None:
     assert len({describe(name).full_title for name in NUMBERS}) == len(NUMBERS)
 
 
-def test_it_is_the_estimate_of_all_rows_beside_the_first_repetitions() -> None:
+def test_it_is_the_estimate_of_all_rows_beside_the_first_repetitions(capsys) -> None:
     x, y = views()
     probe = after_test(
         SharedDimensionProbe(**QUICK, repeats=2, seed=5), Rows(x, y), Replicates((0, 1, 2), (3, 4))
@@ -73,6 +73,7 @@ def test_it_is_the_estimate_of_all_rows_beside_the_first_repetitions() -> None:
             assert probe.latest[name][:, 2].isnan().all()
         if own.dimension is None:
             assert own.text in probe.reasons["shared/dimension"]
+    assert f"Shared dimension of the data: {own.text}\n  x: " in capsys.readouterr().out
     first = after_test(SharedDimensionProbe(**QUICK, rows=110), Rows(x, y), Replicates())
     assert first.latest["shared/gap"].shape == ()
     other = after_test(SharedDimensionProbe(**QUICK), Rows(x, y), Replicates((7,)))

@@ -94,6 +94,8 @@ class SharedDimensionProbe(AnyProbe):
             self.warn_once(f"{type(self).__name__} failed and is logged as NaN: {reason}")
             self._note(NUMBERS, reason)
             return {}
+        said = "".join(f"\n  {note}" for note in estimate.notes)
+        print(f"\nShared dimension of the data: {estimate.text}{said}", flush=True)
         numbers = numbers_of(estimate)
         self._note([name for name, number in numbers.items() if math.isnan(number)], estimate.text)
         return numbers
