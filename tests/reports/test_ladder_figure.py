@@ -68,7 +68,9 @@ def test_panels_are_labelled_and_show_the_estimates(icons: bool, panels: int) ->
         assert ax.get_xlabel()
         assert ax.get_ylabel()
         assert ax.has_data()
-        assert ax.get_legend() is not None
+    (legend,) = figure.legends
+    named = {text.get_text() for text in legend.get_texts()}
+    assert named == {*(name for *_, name in ladder.IDS.values()), ladder.GAP, ladder.DECAY, "known: at most"}
     left = figure.axes[0]
     assert [tick.get_text() for tick in left.get_xticklabels()][:2] == ["colours", "cities"]
     drawn = {container.get_label(): container.lines[0] for container in left.containers}

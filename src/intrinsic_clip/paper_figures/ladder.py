@@ -67,8 +67,11 @@ def draw(runs: FinishedRuns) -> Figure:
     _draw_matching(axes[1], runs, rungs)
     if over_n:
         _draw_over_n(axes[2], axes[3], runs)
-    for ax in axes:
-        ax.legend(fontsize=7)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(
+        handles, labels, loc="outside upper center", ncols=4, title="(a) and (c)" if over_n else "(a)"
+    )
+    axes[1].legend()
     style.foot(figure, runs)
     return figure
 
@@ -162,8 +165,9 @@ def _draw_over_n(left: Axes, right: Axes, runs: FinishedRuns) -> None:
     right.set_ylabel("matching accuracy (top 0.5 %)")
     left.set(ylabel="dimensions", ylim=(0, None))
     for ax in (left, right):
-        ax.set_xlabel("training pairs n")
-        style.logarithmic(ax.xaxis)
+        ax.set(xlabel="training pairs n", xscale="log")
+        ax.set_xticks(sizes, [f"{n:,.0f}" for n in sizes])
+        ax.minorticks_off()
 
 
 def _points(
@@ -211,6 +215,7 @@ def _shared_points(
             marker=marker,
             markerfacecolor=colour if clear else "none",
             label=label,
+            clip_on=False,
         )
 
 
