@@ -23,6 +23,7 @@ IDS = {  # metric → colour, marker, place beside the tick, name
     "id/twonn/y": (style.FOURTH, "v", 0.14, "TwoNN of g(Y)"),
 }
 SHARED = ("#000000", "D", 0.3)
+TICKS = (0, 1, 2, 3, 5, 10, 20, 50)
 GAP, DECAY = "k̂* at a clear gap", "no clear gap: 90 % of the spectrum"
 
 
@@ -61,7 +62,7 @@ def draw(runs: FinishedRuns) -> Figure:
     titles += ["dimensions on icons, over n", "matching on icons, over n"] if over_n else []
     figure, axes = style.panels(len(titles), titles, rows=2 if over_n else 1)
     rows, columns = (2, 2) if over_n else (1, 2)
-    figure.set_size_inches(4.6 * columns + 0.3, 3.3 * rows + 0.15)
+    figure.set_size_inches(4.6 * columns + 0.3, 3.4 * rows + 0.6)
     rungs = rungs_of(runs)
     _draw_dimensions(axes[0], runs, rungs)
     _draw_matching(axes[1], runs, rungs)
@@ -137,7 +138,7 @@ def _draw_dimensions(
         label = "known: at most" if not first else None
         ax.plot([place - 0.42, place + 0.42], [bound, bound], color=style.TRUTH, ls="--", lw=1.4, label=label)
     _name_rungs(ax, rungs)
-    ax.set(ylabel="dimensions", ylim=(0, None))
+    _dimensions_axis(ax)
 
 
 def _draw_matching(ax: Axes, runs: FinishedRuns, rungs: Mapping[tuple[str, Source], dict[str, Any]]) -> None:
@@ -163,7 +164,7 @@ def _draw_over_n(left: Axes, right: Axes, runs: FinishedRuns) -> None:
     right.axhline(CHANCE, color=style.TRUTH, ls="--", lw=1, label=f"chance, {CHANCE}")
     style.y_axis(right, MATCHING)
     right.set_ylabel("matching accuracy (top 0.5 %)")
-    left.set(ylabel="dimensions", ylim=(0, None))
+    _dimensions_axis(left)
     for ax in (left, right):
         ax.set(xlabel="training pairs n", xscale="log")
         ax.set_xticks(sizes, [f"{n:,.0f}" for n in sizes])
@@ -217,6 +218,15 @@ def _shared_points(
             label=label,
             clip_on=False,
         )
+
+
+def _dimensions_axis(ax: Axes) -> None:
+    """Scale the axis so that 2 and 3 stand apart beside 40, and 0 has a place."""
+    ax.set_yscale("symlog", linthresh=1, linscale=0.25)
+    ax.set_ylabel("dimensions (logarithmic from 1)")
+    ax.set_yticks(TICKS, [str(tick) for tick in TICKS])
+    ax.minorticks_off()
+    ax.set_ylim(0, None)
 
 
 def _name_rungs(ax: Axes, rungs: Mapping[tuple[str, Source], dict[str, Any]]) -> None:

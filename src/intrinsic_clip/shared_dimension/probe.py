@@ -97,7 +97,9 @@ class SharedDimensionProbe(AnyProbe):
         said = "".join(f"\n  {note}" for note in estimate.notes)
         print(f"\nShared dimension of the data: {estimate.text}{said}", flush=True)
         numbers = numbers_of(estimate)
-        self._note([name for name, number in numbers.items() if math.isnan(number)], estimate.text)
+        missing = [name for name, number in numbers.items() if math.isnan(number)]
+        one_sided = "no clear gap in this side's spectrum alone"  # where both together show one
+        self._note(missing, estimate.text if estimate.dimension is None else one_sided)
         return numbers
 
     def _note(self, names: Iterable[str], reason: str) -> None:
