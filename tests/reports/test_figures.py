@@ -90,6 +90,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         commands += [["--multirun", f"experiment={name}", values] for name, values in SHORTENED.items()]
         commands += [[f"experiment={name}", *FEW, *cells] for name in ("citeseq", "citeseq_transformer")]
         commands += [["experiment=imagenetv2", *TOWERS, classes], ["experiment=yfcc", *TOWERS, table]]
+        commands += [
+            ["experiment=ladder", "data=openclipart", "probes.shared.trainings=2", "probes.shared.rows=200"]
+        ]
         for command in commands:
             patch.setattr("sys.argv", ["intrinsic-clip", "train", *SMOKE, *command])
             program.main()

@@ -16,5 +16,6 @@ BEYOND = (
     "information",
     "shared_dim",
     "recovery",
+    "ladder",
 )
 FIGURES = (*PAPER, *APPENDIX, *BESIDE, *BEYOND)
