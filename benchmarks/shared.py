@@ -27,7 +27,7 @@ from intrinsic_clip.shared_dimension.views import WIDEST, prepared
 from shared_tables import write
 from shared_worlds import SEED_OF_SET, World, views, world
 
-QUICK = {"replicates": 3, "steps": 400}  # for many worlds of which only the p-value matters
+QUICK = (3, 400)  # replicates and steps for many worlds of which only the p-value matters
 TRAINED = 0.8  # of the pairs, which the lone run learns from
 POINTS = 200  # where its Jacobian is taken
 RANK_LEVEL = 1e-3  # of the largest singular value: those above it count for the rank
@@ -43,7 +43,9 @@ def measured(of: World, seed: int, quick: bool = False) -> dict[str, Any]:
     """
     x, y = views(of)
     begun = time.monotonic()
-    estimate = shared(x, y, seed=seed, **(QUICK if quick else {}))
+    estimate = (
+        shared(x, y, seed=seed, replicates=QUICK[0], steps=QUICK[1]) if quick else shared(x, y, seed=seed)
+    )
     seconds = time.monotonic() - begun
     begun = time.monotonic()
     others = {} if quick else asked(x, y, estimate, seed)
