@@ -9,6 +9,7 @@ import pytest
 from helpers.shared_worlds import tanh_world
 from helpers.tiny_runs import files_below
 from intrinsic_clip.reports.shared_printout import printout
+from intrinsic_clip.shared_dimension import verdict
 
 FAST = ["steps=40", "trainings=2", "threads=1", "progress=false"]
 
@@ -33,7 +34,7 @@ def test_the_second_time_it_is_read(command_line, capsys, monkeypatch, tmp_path,
     ):
         assert line in first
     (folder,) = tmp_path.glob("outputs/shared/*")
-    assert sorted(path.name for path in folder.iterdir()) == ["shared.json", "shared.png"]
+    assert sorted(path.name for path in folder.iterdir()) == ["shared.html", "shared.json", "shared.png"]
     content = json.loads((folder / "shared.json").read_text())
     assert content["status"] == "completed"
     assert len(content["ratios"]["both"]) == 22
@@ -88,6 +89,7 @@ ESTIMATED = {
     "threshold": 1.2,
     "null_gap": 1.07,
     "seconds": {"pairs": 40.0},
+    "trainings": 6,
     "alternatives": [],
     "notes": [],
 }  # fmt: skip
@@ -102,6 +104,8 @@ ESTIMATED = {
     ],
 )
 def test_printout_says_the_verdict_and_its_advice(dimension, text, advice) -> None:
-    shown = printout({**ESTIMATED, "dimension": dimension, "text": text}, Path())
+    estimated = {**ESTIMATED, "dimension": dimension, "text": text}
+    shown = printout({**estimated, "advice": verdict.advice(estimated)}, Path())
     assert f"shared dimensions: {text}" in shown
     assert f"advice: {advice}" in shown
+    assert "8,000 pairs" in shown.partition("advice: ")[2]

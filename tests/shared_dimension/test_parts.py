@@ -8,8 +8,8 @@ from intrinsic_clip.encoders.feedforward import mlp
 from intrinsic_clip.encoders.replication import replicate
 from intrinsic_clip.shared_dimension import gaps
 from intrinsic_clip.shared_dimension.consensus import metrics, normalised_jacobian, ratios, spectra
-from intrinsic_clip.shared_dimension.estimate import without_repeats
 from intrinsic_clip.shared_dimension.matching import HeldOut, held_out
+from intrinsic_clip.shared_dimension.pairs import without_repeats
 from intrinsic_clip.shared_dimension.verdict import decide
 from intrinsic_clip.shared_dimension.views import prepared
 

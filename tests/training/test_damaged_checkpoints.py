@@ -132,10 +132,10 @@ def test_what_is_no_file_is_an_error_of_the_system(tmp_path) -> None:
 def test_a_damaged_plan_of_chunks_is_made_anew(tmp_path, text) -> None:
     (tmp_path / "chunks.json").write_text(text)
     expected = [[0, 1]] if text == "[[0, 1]]" else None  # the plan of version 0
-    assert chunks._begun_with(tmp_path, [0, 1]) == expected
+    assert chunks.begun_with(tmp_path, [0, 1]) == expected
     write_sealed(tmp_path / "chunks.json", {"chunks": [[0], [1]]})
-    assert chunks._begun_with(tmp_path, [0, 1]) == [[0], [1]]
-    assert chunks._begun_with(tmp_path, [0, 1, 2]) is None
+    assert chunks.begun_with(tmp_path, [0, 1]) == [[0], [1]]
+    assert chunks.begun_with(tmp_path, [0, 1, 2]) is None
     plan = (tmp_path / "chunks.json").read_text()
     (tmp_path / "chunks.json").write_text(plan.replace("0", "2", 1))
-    assert chunks._begun_with(tmp_path, [0, 1]) is None
+    assert chunks.begun_with(tmp_path, [0, 1]) is None

@@ -64,9 +64,14 @@ def check_shared(config: Mapping[str, Any]) -> None:
     """
     check_values("", config)
     _check_keys("", SharedConfig, config)
-    if config["x"] is None and config["y"] is None and config["data"] is None:
-        raise ConfigError("nothing to compare: give x=FILE y=FILE, or data=…")
-    _check_source({**config, "run": None})
+    if all(config[key] is None for key in ("x", "y", "data", "run")):
+        raise ConfigError("nothing to compare: give x=FILE y=FILE, or data=…, or run=FOLDER")
+    if config["run"] is not None and config["data"] is not None:
+        raise ConfigError("data and run: give one of them; a run reads its own data, or x=FILE y=FILE")
+    if config["run"] is None or config["x"] is not None or config["y"] is not None:
+        _check_source({**config, "run": None})
+    elif config["encoder"] is not None:
+        raise ConfigError("encoder: needs data=…, which is missing; a run has encoders of its own")
     if config["x"] is not None and config["y"] is None:
         raise ConfigError("x: needs y=…, its partners, which is missing")
     for path, node in target_nodes("", config):

@@ -114,6 +114,8 @@ class MeasureConfig(PairsConfig):
 class SharedConfig(PairsConfig):
     """Top level of the config of `intrinsic-clip shared`."""
 
+    run: str | None
+    read_encoder: bool
     output_dim: Annotated[int, Field(ge=4, le=512)]
     trainings: Annotated[int, Field(ge=1, le=100)]
     steps: Annotated[int, Field(ge=20)]

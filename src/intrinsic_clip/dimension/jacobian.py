@@ -7,21 +7,16 @@ input the encoder reads.
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor
-from torch.func import jvp, vjp
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from intrinsic_clip.dimension.derivatives import Encoder, Jacobians
 from intrinsic_clip.dimension.latent import orthonormal
 
 ROUNDING = 16  # units in the last place, times the longer side of the Jacobian: the rounding of a zero
-
-Encoder = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -134,107 +129,24 @@ def jacobian_spectrum(
     if not min_gap >= 1:
         raise ValueError(f"min_gap must be at least 1, got {min_gap}")
     n, *row = x.shape[-input_dims - 1 :]
-    d_in = math.prod(row)
-    with _plain_derivatives(x.device):
-        *replicates, d = _output_shape(encoder, x, input_dims)
-        m = min(d, d_in, directions or d)
-        basis = None if latent is None else orthonormal(latent.to(x.device), replicates, d_in, m)
-        omega = None if m in (d, d_in) else _random_directions(m, row, seed, x)
-        rows = x.expand(*replicates, n, *row)
-        flat = math.prod(replicates)
-        per_point = flat * (d * d_in if omega is None else m * (d + d_in)) * (x.element_size() + 16)
-        k = 0 if basis is None else basis.shape[-1]
-        pointwise = x.new_empty(flat, n, m, dtype=torch.float64)
-        shares = x.new_zeros(flat, n, k, dtype=torch.float64)
-        used = torch.zeros(flat, d, dtype=torch.bool, device=x.device)
-        for points in torch.arange(n, device=x.device).split(max(1, block_bytes // max(1, per_point))):
-            block = rows.index_select(len(replicates), points)
-            f = partial(_flat_output, encoder, block.shape)
-            block = block.reshape(flat, len(points), d_in)
-            jacobian, used_here = _jacobian(f, block, d) if omega is None else _compressed(f, block, omega)
-            used |= used_here
-            finite = jacobian.isfinite().all(-1).all(-1)
-            jacobian = jacobian.double().where(finite[..., None, None], 0.0)
+    jacobians = Jacobians(encoder, x, input_dims, directions, seed, block_bytes)
+    replicates, d, m = jacobians.replicates, jacobians.d, jacobians.m
+    basis = None if latent is None else orthonormal(latent.to(x.device), replicates, math.prod(row), m)
+    flat, k = math.prod(replicates), 0 if basis is None else basis.shape[-1]
+    pointwise = x.new_empty(flat, n, m, dtype=torch.float64)
+    shares = x.new_zeros(flat, n, k, dtype=torch.float64)
+    used = torch.zeros(flat, d, dtype=torch.bool, device=x.device)
+    for points, jacobian, used_here in jacobians:
+        used |= used_here
+        finite = jacobian.isfinite().all(-1).all(-1)
+        jacobian = jacobian.double().where(finite[..., None, None], 0.0)
+        with torch.no_grad():
             _, values, right = torch.linalg.svd(jacobian, full_matrices=False)
             pointwise[:, points] = values.where(finite[..., None], math.nan)
             if basis is not None:
                 shares[:, points] = (right[..., :k, :] @ basis[:, None]).square().sum(-1)
     unit = ROUNDING * torch.finfo(x.dtype).eps
-    return _conclude(pointwise, shares, used.sum(-1), unit, d_in, min_gap, replicates)
-
-
-@contextmanager
-def _plain_derivatives(device: torch.device) -> Iterator[None]:
-    """Record no gradients of the weights, and use only operations that can be differentiated twice."""
-    fused = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        with (
-            torch.inference_mode(False),  # Lightning validates in it, and it would forbid derivatives
-            torch.no_grad(),
-            torch.autocast(device.type, enabled=False),
-            sdpa_kernel(SDPBackend.MATH),
-        ):
-            yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fused)
-
-
-def _output_shape(encoder: Encoder, x: Tensor, input_dims: int) -> tuple[int, ...]:
-    """Return R and d, read off the output for the first row."""
-    first = x.narrow(-input_dims - 1, 0, 1).clone()
-    shape = encoder(first).shape
-    replicates = x.shape[: -input_dims - 1]
-    fits = len(shape) >= 2 and shape[-2] == 1 and shape[-1] >= 1
-    if not fits or replicates != shape[len(shape) - 2 - len(replicates) : -2]:
-        raise ValueError(
-            f"the encoder must map (*R, n, *input) to (*R, n, d), but maps {tuple(first.shape)} to {tuple(shape)}"
-        )
-    return (*shape[:-2], shape[-1])
-
-
-def _flat_output(encoder: Encoder, shape: torch.Size, rows: Tensor) -> Tensor:
-    """Apply the encoder to rows flattened from the given shape; return its output with R as one axis."""
-    outputs = encoder(rows.reshape(shape))
-    return outputs.reshape(*rows.shape[:2], outputs.shape[-1])
-
-
-def _random_directions(m: int, row: list[int], seed: int, like: Tensor) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(m, math.prod(row), generator=generator, dtype=torch.float64).to(like)
-
-
-def _jacobian(f: Encoder, x: Tensor, d: int) -> tuple[Tensor, Tensor]:
-    """Return the Jacobians `(B, n, d, d_in)` at the points `(B, n, d_in)` and the outputs in use, `(B, d)`."""
-    d_in = x.shape[-1]
-    if d <= d_in:
-        pullback = vjp(f, x)[1]
-        cotangents = torch.eye(d, dtype=x.dtype, device=x.device)
-        jacobian = torch.stack([pullback(row.expand(*x.shape[:2], d))[0] for row in cotangents], -2)
-    else:
-        jacobian = _pushed(f, x, torch.eye(d_in, dtype=x.dtype, device=x.device))
-    return jacobian, (jacobian != 0).any(-1).any(1)
-
-
-def _compressed(f: Encoder, x: Tensor, omega: Tensor) -> tuple[Tensor, Tensor]:
-    """Return Qᵀ times the Jacobians, `(B, n, m, d_in)`, Q spanning the images of omega, and the outputs in use."""
-    images = _pushed(f, x, omega)
-    q = torch.linalg.qr(images.double()).Q.to(x.dtype)
-    pullback = vjp(f, x)[1]
-    return torch.stack([pullback(column)[0] for column in q.unbind(-1)], -2), (images != 0).any(-1).any(1)
-
-
-def _pushed(f: Encoder, x: Tensor, directions: Tensor) -> Tensor:
-    """Multiply the Jacobian at every point by each of the directions `(m, d_in)`, giving `(B, n, d, m)`."""
-    tangents = [direction.expand_as(x) for direction in directions]
-    try:
-        return torch.stack([jvp(f, (x,), (tangent,))[1] for tangent in tangents], -1)
-    except (NotImplementedError, RuntimeError):  # some operation has no forward derivative
-        # The pullback is linear in its cotangent, so pulling back through it pushes forward.
-        pullback = vjp(f, x)[1]
-        anywhere = torch.zeros_like(f(x))
-        push = vjp(lambda cotangent: pullback(cotangent)[0], anywhere)[1]
-        return torch.stack([push(tangent)[0] for tangent in tangents], -1)
+    return _conclude(pointwise, shares, used.sum(-1), unit, math.prod(row), min_gap, replicates)
 
 
 def _conclude(

@@ -101,6 +101,13 @@ class OpenClip:
             )
         return fine_tuned(self.model, self.name, self.layer, self.trainable, self.output_dim, self.batch_size)
 
+    def functions(self) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
+        """Return functions of images and of token ids to outputs `(n, d)` on the CPU, which can be differentiated."""
+        return (
+            lambda images: self.model.encode_image(self._prepared(images.to(self.device))).float().cpu(),
+            lambda tokens: self.model.encode_text(self._fitted(tokens).to(self.device)).float().cpu(),
+        )
+
     @torch.inference_mode()
     def features(self, images: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Return features `(n, d_x)` and `(n, d_y)` of one batch, float32 on the CPU, never normalised."""

@@ -103,22 +103,36 @@ def _from_files(settings: Mapping[str, Any]) -> LoadedEmbeddings:
     return embeddings
 
 
-def _from_data(cfg: DictConfig, settings: Mapping[str, Any]) -> LoadedEmbeddings:
+def source_rows(cfg: DictConfig, split: str) -> tuple[Any, "Tensor", "Tensor"]:
+    """Return the model that `encoder` names, loaded, and the rows of the data source on both sides.
+
+    Args:
+        cfg: the config, from which both are instantiated.
+        split: all, train or test.
+
+    Raises:
+        ConfigError: one of them cannot be built or read.
+    """
     import torch
     from hydra.errors import InstantiationException
     from hydra.utils import instantiate
 
     try:
         data = instantiate(cfg.data)
-        encoder = instantiate(cfg.encoder) if settings["encoder"] is not None else None
+        encoder = instantiate(cfg.encoder) if cfg.get("encoder") is not None else None
         if encoder is not None:
             encoder.load()  # before the data, which may take longer to read
         data.read()
     except (InstantiationException, ValueError) as error:
         raise ConfigError(str(error.__cause__ or error).splitlines()[0]) from error
-    splits = ("train", "append", "test") if settings["split"] == "all" else (settings["split"],)
-    pairs = [data.pairs(split) for split in splits]
+    splits = ("train", "append", "test") if split == "all" else (split,)
+    pairs = [data.pairs(part) for part in splits]
     x, y = (torch.cat([getattr(part, side) for part in pairs], pairs[0].row_axis) for side in FILES)
+    return encoder, x, y
+
+
+def _from_data(cfg: DictConfig, settings: Mapping[str, Any]) -> LoadedEmbeddings:
+    encoder, x, y = source_rows(cfg, settings["split"])
     if encoder is not None:
         x, y = encoder.embed(x, y, settings["progress"])
     if x.ndim != 2 or y.ndim != 2:

@@ -1,10 +1,11 @@
-"""Show how far a measurement is: a bar on a terminal, a line now and then elsewhere, and long searches beforehand."""
+"""Show how far a measurement or a training is: a bar on a terminal, a line now and then elsewhere."""
 
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from threading import Event, Thread
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
@@ -16,8 +17,8 @@ BETWEEN_LINES = 10.0  # seconds, at first; a line in ten of the time that has pa
 SEARCH = ": neighbours"  # how the labels of searches among all rows end
 
 
-class Progress:
-    """Follows the stages of a measurement, and the rows done within a search.
+class Display:
+    """A bar on a terminal; elsewhere lines, of which few come, since carriage returns would fill a file.
 
     Args:
         stream: where to show it.
@@ -28,21 +29,94 @@ class Progress:
         self.stream = sys.stderr if stream is None else stream
         self.clock = clock
         self.bar: Any = None
+        self.begun = self.last_line = clock()
+
+    def open_bar(self, unit: str, total: int | None = None) -> Any:
+        """Return a bar if someone watches, None elsewhere."""
+        if not self.stream.isatty():
+            return None
+        from tqdm import tqdm
+
+        return tqdm(total=total, unit=unit, dynamic_ncols=True, file=self.stream)
+
+    def line(self, text: str) -> None:
+        """Print a line, unless the last one was printed a short while ago."""
+        now = self.clock()
+        if now - self.last_line >= max(BETWEEN_LINES, (now - self.begun) / 10):
+            self.last_line = now
+            print(text, file=self.stream, flush=True)
+
+
+class TrainingProgress(Display):
+    """Follows trainings one after the other, and other work whose parts are counted.
+
+    Args:
+        shown: whether anything is shown.
+        stream, clock: as of Display.
+    """
+
+    def __init__(
+        self, shown: bool, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        super().__init__(stream, clock)
+        self.shown, self.label = shown, ""
+        self.stage_begun = self.begun
+
+    def __enter__(self) -> "TrainingProgress":
+        self.bar = self.open_bar("") if self.shown else None
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+    def report(self, label: str, done: int, total: int) -> None:
+        """Show that so many parts of a stage are done."""
+        if label != self.label:
+            self.label, self.stage_begun = label, self.clock()
+            if self.bar is not None:
+                self.bar.reset(total)
+                self.bar.set_description_str(label)
+        if self.bar is not None:
+            self.bar.update(done - self.bar.n)
+        elif self.shown:
+            left = (self.clock() - self.stage_begun) / done * (total - done)
+            self.line(f"{label}: {done:,} of {total:,}, about {duration(left)} left")
+
+    def say(self, stage: str) -> None:
+        """Name a stage that is not counted."""
+        if self.bar is not None:
+            self.bar.set_description_str(stage)
+        elif self.shown:
+            self.line(stage)
+
+
+class Progress(Display):
+    """Follows the stages of a measurement, and the rows done within a search; announces long searches.
+
+    Args:
+        stream, clock: as of Display.
+    """
+
+    def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(stream, clock)
         self.label = ""
         self.others: list[str] = []
-        self.begun = self.last_line = self.first = clock()
+        self.first = self.begun
         self.announced, self.reports = False, 0
         self.done = self.before = 0  # rows of this search, and those of its first report
 
     def watch(self, stages: Sequence["Stage"]) -> Iterator["Stage"]:
         """Yield the stages beside a bar that names the one at work."""
         labels = [label for label, _ in stages]
-        with self._bar(stages) as bar, _ticking(bar.refresh) if bar is not None else nullcontext():
-            self.bar = bar
+        bar = self.bar = self.open_bar("stage", len(stages))
+        with nullcontext() if bar is None else bar, nullcontext() if bar is None else _ticking(bar.refresh):
             for index, (label, work) in enumerate(stages):
                 self._begin(label, labels[index + 1 :])
                 if bar is None:
-                    self._line(f"{label} (stage {index + 1} of {len(stages)})")
+                    self.line(f"{label} (stage {index + 1} of {len(stages)})")
                 else:
                     bar.set_description_str(label.ljust(max(map(len, labels))))
                     bar.set_postfix_str("")
@@ -69,7 +143,7 @@ class Progress:
         if self.bar is not None:
             self.bar.set_postfix_str(state)
         elif sure:
-            self._line(f"{self.label}: {state}")
+            self.line(f"{self.label}: {state}")
 
     def _announce(self, seconds: float, total: int) -> None:
         """Say once, when a search has begun, how long it will take, and what would make it shorter."""
@@ -99,24 +173,6 @@ class Progress:
         self.announced, self.reports = False, 0
         self.done = self.before = 0
         self.first = self.clock()
-
-    def _line(self, text: str) -> None:
-        """Print a line, unless the last one was printed a short while ago."""
-        now = self.clock()
-        if now - self.last_line >= max(BETWEEN_LINES, (now - self.begun) / 10):
-            self.last_line = now
-            print(text, file=self.stream, flush=True)
-
-    @contextmanager
-    def _bar(self, stages: Sequence["Stage"]) -> Iterator[Any]:
-        """Open a bar if someone watches; carriage returns would fill a file."""
-        if not self.stream.isatty():
-            yield None
-            return
-        from tqdm import tqdm
-
-        with tqdm(total=len(stages), unit="stage", dynamic_ncols=True, file=self.stream) as bar:
-            yield bar
 
 
 def duration(seconds: float) -> str:

@@ -24,7 +24,7 @@ def page(measurement: Mapping[str, Any], picture: bytes) -> str:
         f"<h1>How many dimensions do they use?</h1>\n<p>{escape(headline(measurement))}</p>\n"
         f'<p class="advice">{escape(measurement["advice"]["text"])}</p>\n'
         f'<img alt="{escape(_description(measurement))}" src="data:image/png;base64,{encoded}">\n'
-        + "\n".join(_table(table) for table in tables(measurement))
+        + "\n".join(table_of(table) for table in tables(measurement))
         + f'\n{notes}\n<p class="remark">{escape(versions)}</p>'
     )
     return document("intrinsic-clip measure", body)
@@ -36,7 +36,9 @@ def _description(measurement: Mapping[str, Any]) -> str:
     return f"Four panels: spectrum, intrinsic dimension against scale and against sample size, {last}"
 
 
-def _table(table: Table) -> str:
+def table_of(table: Table) -> str:
+    """Return a table with its title and remarks as HTML."""
+
     def line(cells: tuple[str, ...], tag: str) -> str:
         return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
 

@@ -36,22 +36,30 @@ def draw(estimated: Mapping[str, Any]) -> bytes:
 def _draw_spectra(ax: Axes, estimated: Mapping[str, Any]) -> None:
     shown = len(estimated["ratios"]["both"]) + 1
     for side, (colour, marker, line) in SIDES.items():
-        for spectrum, label, strength in (
-            (estimated["spectrum"][side], side, 1.0),
-            (estimated["null_spectrum"][side], f"{side}, shuffled pairs", 0.35),
+        for kind, label, strength in (
+            ("spectrum", side, 1.0),
+            ("null_spectrum", f"{side}, shuffled pairs", 0.35),
         ):
-            values = spectrum[:shown]
+            values = estimated[kind].get(side, [])[:shown]
+            if not values:
+                continue
             ax.plot(
                 range(1, len(values) + 1), values, color=colour, marker=marker, ls=line, ms=3.5, lw=1.5,
                 alpha=strength, label=label,
             )  # fmt: skip
-    ax.set(title="consensus of the trainings", xlabel="direction", ylabel="root eigenvalue")
+    ax.set(
+        title=f"consensus of {estimated.get('trainings', 'the')} training{'s' * (estimated.get('trainings') != 1)}",
+        xlabel="direction",
+        ylabel="root eigenvalue",
+    )
     ax.set_ylim(bottom=0)
 
 
 def _draw_ratios(ax: Axes, estimated: Mapping[str, Any]) -> None:
     for side, (colour, marker, line) in SIDES.items():
-        values = estimated["ratios"][side]
+        values = estimated["ratios"].get(side, [])
+        if not values:
+            continue
         ax.plot(
             range(1, len(values) + 1),
             values,

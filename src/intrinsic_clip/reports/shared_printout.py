@@ -6,8 +6,9 @@ from typing import Any
 
 from intrinsic_clip.reports.measurement_printout import closing, origin
 
-RESULTS, PICTURE = "shared.json", "shared.png"
-FILES = (("results", RESULTS), ("picture", PICTURE))
+RESULTS, PICTURE, PAGE = "shared.json", "shared.png", "shared.html"
+FILES = (("results", RESULTS), ("picture", PICTURE), ("page", PAGE))
+NO_ADVICE = f"none, since an earlier version made this estimate; delete {RESULTS} to make it anew"
 
 
 def printout(estimated: Mapping[str, Any], folder: Path) -> str:
@@ -15,14 +16,13 @@ def printout(estimated: Mapping[str, Any], folder: Path) -> str:
     parts = [headline(estimated), f"shared dimensions: {estimated['text']}"]
     parts.append("\n".join(_aligned(controls(estimated))))
     if estimated["alternatives"]:
-        others = {each["title"]: _number(each["value"]) for each in estimated["alternatives"]}
-        parts.append("\n".join(["other methods:", *_aligned(others)]))
+        parts.append("\n".join(["other methods:", *_aligned(others(estimated))]))
     return "\n\n".join([*parts, *closing(estimated["notes"], advice(estimated), folder, FILES)])
 
 
 def headline(estimated: Mapping[str, Any]) -> str:
     """Return the size and origin of the views, e.g. `5,000 pairs: x 40-d (rna.npy), y 30-d (protein.npy)`."""
-    settings = {**estimated["config"], "run": None}
+    settings = {"run": None, **estimated["config"]}
     sides = (f"{side} {d:,}-d{origin(settings, side)}" for side, d in estimated["dims"].items())
     return f"{estimated['n']:,} pairs: " + ", ".join(sides)
 
@@ -34,32 +34,28 @@ def controls(estimated: Mapping[str, Any]) -> dict[str, str]:
     of = "dimension" if estimated["dimension"] is not None else "effective number"
     lines = {
         f"95 % of draws, {of}": f"{low} to {high} ({100 * estimated['agreement']:.0f} % agree)",
-        "from x alone": _side(estimated["sides"]["x"]),
-        "from y alone": _side(estimated["sides"]["y"]),
+        "from x alone": _side(estimated["sides"], "x"),
+        "from y alone": _side(estimated["sides"], "y"),
         "effective number": f"{estimated['effective']} hold 90 % of the spectrum",
         "held-out matching": (
             f"top 1 {matching['top_1']:.2%}, chance {matching['chance']:.2%} "
             f"({matching['pairs']:,} pairs, p = {matching['p_value']:.2g})"
         ),
         "mutual information": f"at least {matching['information']:.2f} nats (InfoNCE at τ = {matching['tau']:.2g})",
-        "least gap": f"{estimated['threshold']:.2f} (shuffled pairs {estimated['null_gap']:.2f})",
+        "least gap": f"{estimated['threshold']:.2f} ({_shuffled(estimated['null_gap'])})",
         "seconds": f"{sum(estimated['seconds'].values()):.0f}",
     }
     return lines
 
 
+def others(estimated: Mapping[str, Any]) -> dict[str, str]:
+    """Return what other methods say, a number by title."""
+    return {each["title"]: _number(each["value"]) for each in estimated["alternatives"]}
+
+
 def advice(estimated: Mapping[str, Any]) -> str:
     """Return which d to give a contrastive model on such pairs."""
-    dimension = estimated["dimension"]
-    if dimension == 0:
-        return "no d helps: held-out pairs cannot be told from others with this many pairs"
-    if dimension is None:
-        low, high = estimated["interval"]
-        return f"no single d is right; {estimated['effective']} ({low} to {high}) hold 90 % of what the model uses"
-    return (
-        f"d = {dimension + 1} holds {dimension} shared dimensions on the sphere of unit vectors; "
-        "a larger d does no harm, since what is learned keeps to them"
-    )
+    return str(estimated.get("advice", NO_ADVICE))
 
 
 def _aligned(texts: Mapping[str, str]) -> list[str]:
@@ -68,8 +64,14 @@ def _aligned(texts: Mapping[str, str]) -> list[str]:
     return [f"  {name.ljust(width)}  {text}" for name, text in texts.items()]
 
 
-def _side(dimension: int | None) -> str:
-    return "no clear gap" if dimension is None else str(dimension)
+def _side(sides: Mapping[str, int | None], side: str) -> str:
+    if side not in sides:
+        return "not read, see the notes"
+    return "no clear gap" if sides[side] is None else str(sides[side])
+
+
+def _shuffled(null_gap: float | None) -> str:
+    return "no shuffled pairs: the default" if null_gap is None else f"shuffled pairs {null_gap:.2f}"
 
 
 def _number(value: float | None) -> str:

@@ -1,8 +1,8 @@
-"""Run the verb `shared`: check the config, load both views, estimate, write and print."""
+"""Run the verb `shared`: check the config, find what to read, estimate, write and print."""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
@@ -10,10 +10,20 @@ from intrinsic_clip import config
 from intrinsic_clip.config.paths import check_writable
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.measure import loading
-from intrinsic_clip.reports.shared_printout import PICTURE, RESULTS, printout
+from intrinsic_clip.reports.shared_printout import PAGE, PICTURE, RESULTS, printout
 from intrinsic_clip.runs import atomic, results, versions
 
+if TYPE_CHECKING:
+    from intrinsic_clip.measure.progress import TrainingProgress
+    from intrinsic_clip.shared_dimension.inputs import Estimated
+
 LEAST_PAIRS = 100
+OF_TRAINING = (
+    "output_dim",
+    "trainings",
+    "steps",
+    "budget",
+)  # settings that trained encoders do not depend on
 
 
 def estimate(cfg: DictConfig) -> dict[str, Any]:
@@ -29,69 +39,92 @@ def estimate(cfg: DictConfig) -> dict[str, Any]:
     cfg = loading.with_images(config.with_home(cfg))
     settings = config.resolve(cfg)
     config.check_shared(settings)
-    reading = {**settings, "run": None, "k": LEAST_PAIRS - 1}
-    folder = loading.folder_of(reading, "shared")
+    folder = loading.folder_of(_content(settings), "shared")
     estimated, reason = results.completed_or_damage(folder, RESULTS)
     if reason is not None:
         print(f"{folder / RESULTS}: damaged ({reason}); estimated anew\n", flush=True)
     if estimated is None:
         check_writable(folder)
-        results.check_replaceable(folder, (PICTURE, RESULTS))
-        estimated = _write(_load_and_estimate(cfg, reading, settings), folder)
+        results.check_replaceable(folder, (PICTURE, PAGE, RESULTS))
+        estimated = _write(_load_and_estimate(cfg, settings, folder), folder)
     else:
         print("Done already.\n")
+        _write_companions(estimated, folder, only_missing=True)
+    _remove_kept(folder)
     print(printout(estimated, folder), flush=True)
     return estimated
 
 
-def _load_and_estimate(
-    cfg: DictConfig, reading: Mapping[str, Any], settings: Mapping[str, Any]
-) -> dict[str, Any]:
+def _content(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that the address depends on."""
+    content = {**settings, "k": LEAST_PAIRS - 1}
+    if settings["encoder"] is None or not settings["read_encoder"]:
+        del content["read_encoder"]
+    if settings["run"] is not None or "read_encoder" in content:
+        content |= dict.fromkeys(OF_TRAINING)
+    return content
+
+
+def _load_and_estimate(cfg: DictConfig, settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     import torch
 
-    from intrinsic_clip.shared_dimension.alternatives import alternatives
-    from intrinsic_clip.shared_dimension.estimate import shared
-    from intrinsic_clip.shared_dimension.progress import Progress
+    from intrinsic_clip.measure.progress import TrainingProgress
+    from intrinsic_clip.shared_dimension.inputs import estimated_from
 
     if settings["threads"] is not None:
         torch.set_num_threads(settings["threads"])
-    pairs = loading.load(cfg, reading)
-    loading.subsample(pairs, settings["subsample"], settings["seed"])
-    x, y = pairs.sides["x"], pairs.sides["y"]
-    with Progress(settings["progress"]) as progress:
+    with TrainingProgress(settings["progress"]) as progress:
         try:
-            shares = shared(
-                x,
-                y,
-                output_dim=settings["output_dim"],
-                replicates=settings["trainings"],
-                steps=settings["steps"],
-                widest=settings["widest"],
-                seed=settings["seed"],
-                budget=settings["budget"],
-                report=progress.report,
-            )
+            found = estimated_from(cfg, {**settings, "k": LEAST_PAIRS - 1}, folder, progress.report)
         except ValueError as error:
             raise ConfigError(str(error)) from error
-        progress.say("other methods")
-        others = alternatives(x, y, shares, settings["seed"]) if settings["alternatives"] else []
-    numbers = shares.as_dict()
-    numbers["notes"] = [*pairs.notes, *numbers["notes"]]
+        others = _alternatives(found, settings, progress)
     return {
         "status": "completed",
         "config": settings,
         "versions": versions.versions(),
-        "dims": {"x": x.shape[1], "y": y.shape[1]},
-        **numbers,
+        "dims": found.dims,
+        **found.shares.as_dict(),
+        "advice": found.shares.advice,
         "alternatives": others,
     }
 
 
+def _alternatives(
+    found: "Estimated", settings: Mapping[str, Any], progress: "TrainingProgress"
+) -> list[dict[str, Any]]:
+    """Return what other methods say of the same views, where those are vectors."""
+    from intrinsic_clip.shared_dimension.alternatives import alternatives
+
+    if not settings["alternatives"] or found.views is None:
+        return []
+    progress.say("other methods")
+    return alternatives(*found.views, found.shares, settings["seed"])
+
+
 def _write(estimated: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Write the picture, and the numbers last: a folder that has them is complete; return shared.json."""
+    """Write picture and page, and the numbers last: a folder that has them is complete; return shared.json."""
+    atomic.make_folder(folder)
+    _write_companions(estimated, folder)
+    return results.write_results(folder, estimated, RESULTS)
+
+
+def _write_companions(estimated: Mapping[str, Any], folder: Path, only_missing: bool = False) -> None:
+    """Write picture and page, or those that are missing."""
+    if only_missing and all((folder / name).exists() for name in (PICTURE, PAGE)):
+        return
+    from intrinsic_clip.reports.shared_page import page
     from intrinsic_clip.reports.shared_picture import draw
 
     picture = draw(estimated)
-    atomic.make_folder(folder)
-    atomic.write_atomically(folder / PICTURE, picture)
-    return results.write_results(folder, estimated, RESULTS)
+    for name, content in ((PICTURE, picture), (PAGE, page(estimated, picture))):
+        if not (only_missing and (folder / name).exists()):
+            atomic.write_atomically(folder / name, content)
+
+
+def _remove_kept(folder: Path) -> None:
+    """Remove the trainings that an estimate left which was killed; they are in the numbers now."""
+    if any(folder.glob("*.training.json")):
+        from intrinsic_clip.shared_dimension.kept import KeptTrainings
+
+        KeptTrainings(folder).remove()

@@ -64,8 +64,10 @@ def last_gap(ratios: Tensor, sizes: Thresholds) -> Gap:
     return Gap(place + 1, float(ratios[place]), later, len(places) > 0 and later <= sizes.behind)
 
 
-def combined(x: Tensor, y: Tensor) -> Tensor:
-    """Return the geometric means of two views' ratios, `(…, m)`, as far as both go."""
+def combined(x: Tensor, y: Tensor | None = None) -> Tensor:
+    """Return the geometric means of two views' ratios, `(…, m)`, as far as both go; those of x where it is alone."""
+    if y is None:
+        return x
     count = min(x.shape[-1], y.shape[-1])
     return (x[..., :count] * y[..., :count]).sqrt()
 

@@ -1,8 +1,10 @@
 """Say what spectra and held-out matching show: a number, none, or that nothing is shared."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from intrinsic_clip.measure.progress import duration
 from intrinsic_clip.shared_dimension.gaps import WEIGHT, Gap
 from intrinsic_clip.shared_dimension.matching import HeldOut
 
@@ -27,29 +29,38 @@ class Verdict:
     text: str
 
 
-def decide(gap: Gap, effective: int, matching: HeldOut, null_gap: float, draws: Sequence[int]) -> Verdict:
+def decide(
+    gap: Gap,
+    effective: int,
+    matching: HeldOut,
+    null_gap: float | None,
+    draws: Sequence[int],
+    trainings: int = 6,
+) -> Verdict:
     """Decide between a number, an effective number, and nothing.
 
     Args:
         gap: of the combined spectrum.
         effective: how many values hold most of its weight.
         matching: of held-out pairs.
-        null_gap: largest ratio on shuffled pairs.
+        null_gap: largest ratio on shuffled pairs; None where there is none, which the sentence says.
         draws: estimates of the bootstrap, sorted.
+        trainings: replicates behind the spectrum; the sentence says where there is only one.
     """
-    if matching.p_value > SIGNIFICANT:
+    if matching.p_value > SIGNIFICANT:  # the encoders, one training or six, know nothing of the pairs
         text = f"nothing is shared: held-out matching is at chance (p = {matching.p_value:.2g})"
         return Verdict(0, (0, 0), 1.0, text)
+    alone = " of one training alone" if trainings == 1 else ""
     interval = _interval(draws)
     if gap.dimension is None:
         centred = [max(1, draw + effective - draws[len(draws) // 2]) for draw in draws]
         interval = _interval(centred)
         text = (
-            f"no clear gap: the spectrum decays; {100 * WEIGHT:.0f} % of its weight in {effective} "
-            f"(ratio {gap.ratio:.2f} at {gap.place}; later {gap.later:.2f}; shuffled pairs {null_gap:.2f})"
+            f"no clear gap: the spectrum{alone} decays; {100 * WEIGHT:.0f} % of its weight in {effective} "
+            f"(ratio {gap.ratio:.2f} at {gap.place}; later {gap.later:.2f}; {_shuffled(null_gap, 2)})"
         )
         return Verdict(None, interval, centred.count(effective) / len(draws), text)
-    text = f"{gap.dimension} (gap {gap.ratio:.1f}; the next {gap.later:.1f}; shuffled pairs {null_gap:.1f})"
+    text = f"{gap.dimension}{alone} (gap {gap.ratio:.1f}; the next {gap.later:.1f}; {_shuffled(null_gap, 1)})"
     return Verdict(gap.dimension, interval, draws.count(gap.dimension) / len(draws), text)
 
 
@@ -57,3 +68,29 @@ def _interval(draws: Sequence[int]) -> tuple[int, int]:
     """Return the central part of sorted draws."""
     cut = int((1 - COVERAGE) / 2 * len(draws))
     return draws[cut], draws[len(draws) - 1 - cut]
+
+
+def _shuffled(null_gap: float | None, decimals: int) -> str:
+    return "no shuffled pairs" if null_gap is None else f"shuffled pairs {null_gap:.{decimals}f}"
+
+
+def advice(estimated: Mapping[str, Any]) -> str:
+    """Return which d to give a contrastive model on such pairs, with the pairs and the time that it rests on.
+
+    Args:
+        estimated: the numbers of an estimate by name.
+    """
+    dimension, n = estimated["dimension"], estimated["n"]
+    if dimension == 0:
+        return f"no d helps: held-out pairs cannot be told from others with {n:,} pairs"
+    rests = f"; from {n:,} pairs in {duration(sum(estimated['seconds'].values()))}"
+    if estimated.get("trainings") == 1:
+        rests += " and one training alone: `shared` on the data themselves trains several"
+    if dimension is None:
+        low, high = estimated["interval"]
+        held = f"{estimated['effective']} ({low} to {high})"
+        return f"no single d is right; {held} hold {100 * WEIGHT:.0f} % of what the model uses{rests}"
+    return (
+        f"d = {dimension + 1} holds {dimension} shared dimension{'s' * (dimension > 1)} on the sphere of unit vectors; "
+        f"a larger d does no harm, since what is learned keeps to them{rests}"
+    )

@@ -23,7 +23,7 @@ def plan(spec: RunSpec) -> list[list[int]]:
     A run that has begun resumes with the chunks it began with, even if `replicates_per_chunk` has changed.
     """
     indices = list(spec.replicates.indices or (0,))
-    return _begun_with(spec.folder, indices) or groups(indices, spec.settings["replicates_per_chunk"])
+    return begun_with(spec.folder, indices) or groups(indices, spec.settings["replicates_per_chunk"])
 
 
 def groups(indices: Sequence[int], most: int | None) -> list[list[int]]:
@@ -34,7 +34,8 @@ def groups(indices: Sequence[int], most: int | None) -> list[list[int]]:
     return [list(indices[a:b]) for a, b in pairwise(starts)]
 
 
-def _begun_with(folder: Path, indices: list[int]) -> list[list[int]] | None:
+def begun_with(folder: Path, indices: list[int]) -> list[list[int]] | None:
+    """Return the replicate indices of each chunk that a run began with; None if it has not begun."""
     if (folder / results.CHECKPOINT).exists():
         return [indices]
     try:

@@ -1,0 +1,69 @@
+"""The result of an estimate: the number of shared dimensions, and all that it rests on."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from intrinsic_clip.shared_dimension.matching import HeldOut
+from intrinsic_clip.shared_dimension.verdict import advice
+
+
+@dataclass(frozen=True)
+class SharedDimension:
+    """Number of dimensions that two views share, and all that it rests on.
+
+    Attributes:
+        dimension: the number; None where the spectrum has no clear gap; 0 where nothing is shared.
+        sides: read off each view's spectrum alone.
+        interval: of the dimension, or of the effective number where there is no gap; 95 % of bootstrap draws.
+        agreement: share of the bootstrap draws that name the same dimension.
+        text: the verdict in one sentence.
+        effective: how many values hold 90 % of the weight of the spectrum, the larger of both views.
+        gap: ratio at the gap, geometric mean of both views; the largest ratio where there is none.
+        later_gap: the largest ratio behind it.
+        null_gap: the largest ratio on shuffled pairs; None where nothing was trained on them.
+        threshold: least ratio that counts as a gap.
+        spectrum: mean root eigenvalues of the consensus metric by view; a view without derivatives has none.
+        null_spectrum: likewise on shuffled pairs, where there was a training on them.
+        ratios: of consecutive values by view, and `both`, their geometric mean.
+        matching: numbers about held-out pairs.
+        n: pairs.
+        trainings: replicates that the consensus is taken over.
+        notes: what was decided or cut short, a sentence each.
+        seconds: duration by stage.
+        representations: normalised outputs for held-out pairs of x and of y, `(S, n, d)` each.
+    """
+
+    dimension: int | None
+    sides: dict[str, int | None]
+    interval: tuple[int, int]
+    agreement: float
+    text: str
+    effective: int
+    gap: float
+    later_gap: float
+    null_gap: float | None
+    threshold: float
+    spectrum: dict[str, list[float]]
+    null_spectrum: dict[str, list[float]]
+    ratios: dict[str, list[float]]
+    matching: HeldOut
+    representations: tuple[Tensor, Tensor]
+    n: int
+    trainings: int
+    notes: list[str] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.text
+
+    @property
+    def advice(self) -> str:
+        """Which d to give a contrastive model on such pairs, and the pairs and seconds that the advice rests on."""
+        return advice(self.as_dict())
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the numbers by name as plain values, without the representations."""
+        numbers = {key: value for key, value in vars(self).items() if key != "representations"}
+        return {**numbers, "interval": list(self.interval), "matching": asdict(self.matching)}
