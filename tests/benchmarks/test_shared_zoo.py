@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import shared_picture
 import shared_tables
 from shared_worlds import KINDS, MIXINGS, SEED_OF_SET, World, views, world
 
@@ -148,3 +149,9 @@ def test_tables_count_exact_near_and_refused(tmp_path: Path) -> None:
     assert [row["seed"] for row in shared_tables.failures(rows)] == [4, 5, 9]
     assert len((tmp_path / "shared_x.csv").read_text().splitlines()) == 5
     assert (tmp_path / "shared_x_groups.csv").read_text().startswith("group,worlds,exact")
+
+
+def test_picture_has_a_panel_for_each_method_that_answers() -> None:
+    figure = shared_picture.drawn([_row(3, 3), _row(4, None)])
+    titles = [ax.get_title() for ax in figure.axes if ax.get_visible()]
+    assert titles == ["shared (1)", "cca (2)"]
