@@ -7,7 +7,7 @@ from torch.func import jacrev
 from intrinsic_clip.encoders.feedforward import mlp
 from intrinsic_clip.encoders.replication import replicate
 from intrinsic_clip.shared_dimension import gaps
-from intrinsic_clip.shared_dimension.consensus import metrics, normalised_jacobian, ratios, spectra
+from intrinsic_clip.shared_dimension.consensus import crossed, metrics, normalised_jacobian, ratios, spectra
 from intrinsic_clip.shared_dimension.matching import HeldOut, held_out
 from intrinsic_clip.shared_dimension.pairs import without_repeats
 from intrinsic_clip.shared_dimension.verdict import decide
@@ -25,9 +25,28 @@ def test_jacobian_is_that_of_the_normalised_embedding() -> None:
     torch.testing.assert_close(local.diagonal(dim1=-2, dim2=-1).sum(-1), torch.ones(2, 3))
 
 
-def test_spectrum_is_of_the_mean_over_replicates() -> None:
-    local = torch.stack([torch.diag(torch.tensor([1.0, 0.0])), torch.diag(torch.tensor([0.5, 0.5]))])[:, None]
-    torch.testing.assert_close(spectra(local), torch.tensor([[0.75, 0.25]]).double().sqrt())
+def test_each_half_of_the_replicates_is_measured_along_the_other_halfs_directions() -> None:
+    local = torch.stack([torch.diag(torch.tensor([0.8, 0.2])), torch.diag(torch.tensor([0.4, 0.6]))])[:, None]
+    values = crossed(local)
+    for first, second in values[:, 0].tolist():  # of the second along the first's directions, or the reverse
+        assert (first, second) in [pytest.approx((0.4, 0.6)), pytest.approx((0.2, 0.8))]
+    torch.testing.assert_close(spectra(local), torch.tensor([[0.3, 0.7]]).double().sqrt())
+
+
+def test_one_replicate_has_its_own_eigenvalues() -> None:
+    local = torch.diag(torch.tensor([0.2, 0.7, 0.1]))[None, None]
+    torch.testing.assert_close(spectra(local), torch.tensor([[0.7, 0.2, 0.1]]).double().sqrt())
+
+
+def test_directions_that_replicates_do_not_share_give_a_flat_spectrum() -> None:
+    generator = torch.Generator().manual_seed(0)
+    own = torch.randn(6, 40, 30, 4, generator=generator)  # four directions of each replicate at each point
+    common = torch.zeros(6, 40, 30, 2)
+    common[..., 0, 0], common[..., 1, 1] = 7.0, 5.0
+    factors = torch.cat([common, own], -1)
+    steps = ratios(spectra(factors @ factors.mT).mean(0), 20)
+    assert steps[1] > 2
+    assert float(steps[2:].max()) < 1.1
 
 
 def test_ratios_end_where_the_sphere_has_no_more_dimensions() -> None:
@@ -37,22 +56,26 @@ def test_ratios_end_where_the_sphere_has_no_more_dimensions() -> None:
 
 def test_the_last_gap_counts() -> None:
     values = torch.tensor([3.0, 1.1, 1.5, 1.1, 1.05])
-    gap = gaps.last_gap(values, gaps.thresholds(1.08))
+    gap = gaps.last_gap(values, gaps.thresholds(1.02))
     assert (gap.dimension, gap.ratio, gap.later) == (3, 1.5, pytest.approx(1.1))
-    between = gaps.last_gap(torch.tensor([3.0, 1.18, 1.1]), gaps.thresholds(1.08))
-    assert (between.place, between.dimension) == (1, None)  # 1.18 may be a gap or not
-    decay = gaps.last_gap(torch.tensor([1.08, 1.16, 1.13]), gaps.thresholds(1.08))
-    assert (decay.place, decay.dimension) == (2, None)
+    between = gaps.last_gap(torch.tensor([3.0, 1.12, 1.02]), gaps.thresholds(1.02))
+    assert (between.place, between.dimension) == (2, None)  # 1.12 may be a gap or not
+    decay = gaps.last_gap(torch.tensor([1.08, 1.16, 1.13]), gaps.thresholds(1.02))
+    assert decay.dimension is None
+    steep = gaps.last_gap(torch.tensor([1.2, 2.0, 1.2, 1.12, 1.1, 1.08]), gaps.thresholds(1.02))
+    assert (steep.dimension, steep.later) == (2, pytest.approx(1.2))  # what decays behind the gap is none
 
 
 def test_uneven_shuffled_pairs_raise_the_threshold() -> None:
-    assert gaps.thresholds(1.05).least == 1.2
+    assert gaps.thresholds(1.05).least == 1.15
     assert gaps.thresholds(1.3).least == pytest.approx(1.69)
 
 
 def test_effective_number_holds_the_weight() -> None:
-    assert gaps.effective_number(torch.tensor([0.9, 0.11, 0.01]).sqrt()) == 2
-    assert gaps.effective_number(torch.ones(20)) == 18
+    assert gaps.effective_number(torch.tensor([0.9, 0.11, 0.01]).sqrt(), 3) == 2
+    assert gaps.effective_number(torch.ones(20), 20) == 18
+    flat = torch.cat([torch.tensor([1.0, 0.9]), torch.full((30,), 0.3)])
+    assert gaps.effective_number(flat, 24) == 2  # what any direction gets is no weight
 
 
 def test_constant_columns_are_left_out_and_others_standardised() -> None:

@@ -1,7 +1,9 @@
-"""The consensus of replicates: eigenvalues of the metric that normalised embeddings pull back to the inputs.
+"""The consensus of replicates: what the metrics that normalised embeddings pull back to the inputs have in common.
 
 G(x) = J(x)ᵀ J(x) / tr, with J the Jacobian of f(x) / ‖f(x)‖. What overfitting adds to it differs from replicate to
-replicate, and what both views share does not: the mean over the replicates has a gap after the shared dimensions.
+replicate, and what both views share does not. The directions are therefore taken from one half of the replicates, as
+eigenvectors of their mean metric, and their lengths from the other half: a direction that only one half has is short in
+the other, so that the spectrum is flat behind the shared dimensions and has a gap at their end.
 """
 
 import torch
@@ -10,6 +12,7 @@ from torch import Tensor, nn
 from intrinsic_clip.encoders.replication import ReplicatedFeedForward, ReplicatedLinear
 from intrinsic_clip.loss.similarity import SMALLEST_NORM
 
+HALVINGS = 4  # choices of a half of the replicates; both halves give directions in turn
 BLOCK = 2**25  # numbers in the Jacobians of one block of points
 
 
@@ -62,14 +65,37 @@ def normalised_jacobian(encoder: ReplicatedFeedForward, points: Tensor) -> Tenso
     return jacobian - unit[:, :, None] * torch.einsum("son,sopn->spn", unit, jacobian)[:, None]
 
 
+def crossed(metrics: Tensor) -> Tensor:
+    """Return what one half of the replicates assigns to the eigenvectors of the other half's mean metric.
+
+    Args:
+        metrics: of replicates at points, `(S, n, p, p)`.
+
+    Returns:
+        Values in the order of the eigenvalues, largest first, `(m, n, p)` float64, for m choices of a half; for one
+        replicate its own eigenvalues, `(1, n, p)`.
+    """
+    replicates = len(metrics)
+    if replicates == 1:
+        return torch.linalg.eigvalsh(metrics.double()).flip(-1).clamp_min(0)
+    generator = torch.Generator().manual_seed(0)
+    values = []
+    for _ in range(HALVINGS):
+        order = torch.randperm(replicates, generator=generator)
+        halves = [metrics[half].mean(0).double() for half in order.tensor_split(2)]
+        for directions, lengths in (halves, halves[::-1]):
+            vectors = torch.linalg.eigh(directions).eigenvectors.flip(-1)
+            values.append((vectors * (lengths @ vectors)).sum(-2))
+    return torch.stack(values).clamp_min(0)
+
+
 def spectra(metrics: Tensor) -> Tensor:
-    """Return the root eigenvalues of the mean metric at every point, largest first, `(n, p)` float64.
+    """Return the roots of the crossed values at every point, the mean over the choices of a half, `(n, p)` float64.
 
     Args:
         metrics: of replicates at points, `(S, n, p, p)`.
     """
-    values = torch.linalg.eigvalsh(metrics.mean(0).double())
-    return values.clamp_min(0).sqrt().flip(-1)
+    return crossed(metrics).mean(0).sqrt()
 
 
 def ratios(spectrum: Tensor, output_dim: int) -> Tensor:

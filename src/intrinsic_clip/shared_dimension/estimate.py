@@ -36,9 +36,9 @@ def shared(
 
     Replicates of a pair of encoders are trained with a learned temperature on random parts of the pairs, for a quarter
     of the steps and, where the validation loss is still falling at its end, anew for all of them. At held-out
-    points, the metric that their normalised outputs pull back to the inputs is averaged over the replicates. Its root
-    eigenvalues have a gap behind the shared dimensions. The same on shuffled pairs says how large a ratio is by
-    chance, and held-out matching whether anything is shared.
+    points, the metric that the normalised outputs of one half of the replicates pull back to the inputs gives
+    directions, and that of the other half their lengths, which have a gap behind the shared dimensions. The same on
+    shuffled pairs says how large a ratio is by chance, and held-out matching whether anything is shared.
 
     Args:
         x, y: `(n, width)`, row i of x the partner of row i of y; tensors or arrays.

@@ -4,10 +4,12 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-# A ratio that counts as a gap is at least this, and at least this power of the largest ratio of shuffled pairs.
-LEAST_GAP, GAP_POWER = 1.2, 2.0
-# Ratios behind it are no larger than this, or than this power: one in between leaves the place of the gap open.
-MOST_BEHIND, BEHIND_POWER = 1.15, 1.5
+# A ratio stands out if its logarithm is this many times any later one's: a spectrum that decays has none that does.
+CONTRAST = 2.0
+# The last that stands out is a gap if it is at least this, and at least this power of the largest of shuffled pairs.
+LEAST_GAP, GAP_POWER = 1.15, 2.0
+# Smaller ones that are at most this, or this power, are passed over; one in between leaves the place of the gap open.
+MOST_BEHIND, BEHIND_POWER = 1.1, 1.5
 # One training on shuffled pairs shows ratios up to 1.2 among the first half of its directions, and S of them less.
 PRESUMED_GAP, FEW = 0.2, 4
 WEIGHT = 0.9  # of the spectrum, which the effective number holds
@@ -21,7 +23,7 @@ class Gap:
         place: number of values before it; of the largest ratio where none is as large as the threshold.
         ratio: its size.
         later: the largest ratio behind it; 1 where there is none.
-        clear: whether it is as large as the threshold, and those behind it are as on shuffled pairs.
+        clear: whether it is as large as the threshold and stands out from those behind it.
     """
 
     place: int
@@ -64,16 +66,19 @@ def readable(ratios: Tensor, trainings: int) -> Tensor:
 
 
 def last_gap(ratios: Tensor, sizes: Thresholds) -> Gap:
-    """Find the last ratio that counts as a gap.
+    """Find the last ratio that stands out from those behind it.
 
     Args:
         ratios: of consecutive values, `(m,)`, at least one.
         sizes: what counts.
     """
-    places = (ratios >= sizes.least).nonzero()[:, 0]
+    logarithms = ratios.clamp_min(1.0).log()
+    behind = logarithms.flip(0).cummax(0).values.flip(0).roll(-1)  # the largest of those behind each
+    behind[-1] = 0
+    places = ((ratios > sizes.behind) & (logarithms >= CONTRAST * behind)).nonzero()[:, 0]
     place = int(places[-1]) if len(places) else int(ratios.argmax())
-    later = float(ratios[place + 1 :].max()) if place + 1 < len(ratios) else 1.0
-    return Gap(place + 1, float(ratios[place]), later, len(places) > 0 and later <= sizes.behind)
+    clear = len(places) > 0 and float(ratios[place]) >= sizes.least
+    return Gap(place + 1, float(ratios[place]), float(behind[place].exp()), clear)
 
 
 def combined(x: Tensor, y: Tensor | None = None) -> Tensor:
@@ -84,7 +89,12 @@ def combined(x: Tensor, y: Tensor | None = None) -> Tensor:
     return (x[..., :count] * y[..., :count]).sqrt()
 
 
-def effective_number(spectrum: Tensor, weight: float = WEIGHT) -> int:
-    """Return how many of the largest values hold this share of the squares' sum."""
-    shares = spectrum.square().cumsum(-1) / spectrum.square().sum()
-    return int((shares < weight).sum()) + 1
+def effective_number(spectrum: Tensor, output_dim: int, weight: float = WEIGHT) -> int:
+    """Return how many of the largest values hold this share of what the squares exceed the floor by.
+
+    The floor is the square of value d: the sphere has d − 1 dimensions, so that no more are shared.
+    """
+    squares = spectrum[:output_dim].square()
+    excess = (squares - squares[-1]).clamp_min(0)
+    weights = excess if bool(excess.any()) else squares
+    return int((weights.cumsum(-1) / weights.sum() < weight).sum()) + 1

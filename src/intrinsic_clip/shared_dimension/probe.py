@@ -12,9 +12,9 @@ from intrinsic_clip.data.paired import PairedData, Split
 from intrinsic_clip.errors import joined_lines
 from intrinsic_clip.loggers.replicated import log_replicates, replicates_of
 from intrinsic_clip.measure.loading import LoadedEmbeddings, subsample
+from intrinsic_clip.measure.progress import TrainingProgress
 from intrinsic_clip.probes.base import AnyProbe
 from intrinsic_clip.shared_dimension.estimate import SharedDimension, shared
-from intrinsic_clip.shared_dimension.progress import Progress
 from intrinsic_clip.shared_dimension.views import WIDEST
 
 BETWEEN = " | "  # reasons of several estimates
@@ -112,7 +112,7 @@ class SharedDimensionProbe(AnyProbe):
         x, y = rows_of(data, place)
         pairs = LoadedEmbeddings({"x": x, "y": y})
         subsample(pairs, self.rows, self.seed + index)
-        with Progress(trainer.progress_bar_callback is not None) as progress:
+        with TrainingProgress(trainer.progress_bar_callback is not None) as progress:
             return shared(
                 pairs.sides["x"],
                 pairs.sides["y"],

@@ -8,14 +8,14 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from intrinsic_clip.shared_dimension import gaps, verdict
-from intrinsic_clip.shared_dimension.consensus import metrics, ratios, spectra
+from intrinsic_clip.shared_dimension.consensus import crossed, metrics, ratios, spectra
 from intrinsic_clip.shared_dimension.matching import held_out
 from intrinsic_clip.shared_dimension.pairs import SIDES
 from intrinsic_clip.shared_dimension.result import SharedDimension
 from intrinsic_clip.shared_dimension.training import Trained
 
-POINTS = 400  # held-out pairs, at most, where the metric is taken
-DRAWS, DRAWN = 40, 100  # of the bootstrap: repetitions, and points in each
+POINTS = 200  # held-out pairs, at most, where the metric is taken
+DRAWS, CHOICES = 100, 2  # of the bootstrap: repetitions, and choices of a half of the replicates in each
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def evidence(pairs: Trained, null: Trained, points: Sequence[Tensor], output_dim
     few = [side[:POINTS] for side in points]
     local = {name: metrics(f, side) for name, f, side in zip(SIDES, encoders, few, strict=True)}
     null_spectrum = {
-        name: spectra(metrics(f, side)).mean(0)
+        name: spectra(metrics(f, side[: POINTS // 2])).mean(0)
         for name, f, side in zip(SIDES, null_encoders, few, strict=True)
     }
     return Evidence((embedded[0], embedded[1]), local, null_spectrum, output_dim)
@@ -75,15 +75,16 @@ def read(of: Evidence, seed: int) -> SharedDimension:
     if not all(bool(side.isfinite().all()) for side in of.representations):
         raise ValueError("the encoders' outputs for held-out pairs hold NaN or infinity")
     matching = held_out(*of.representations, seed)
-    spectrum = {name: spectra(side).mean(0) for name, side in of.metrics.items()}
+    values = {name: crossed(side) for name, side in of.metrics.items()}
+    spectrum = {name: side.mean(0).sqrt().mean(0) for name, side in values.items()}
     trainings = len(of.representations[0])
     steps = {name: of.ratios(values) for name, values in spectrum.items()}
     both = gaps.combined(*steps.values())
     null_gap = max((float(of.ratios(values).max()) for values in of.null_spectrum.values()), default=None)
     sizes = gaps.thresholds(gaps.presumed_gap(trainings) if null_gap is None else null_gap)
     gap = gaps.last_gap(both, sizes)
-    effective = max(gaps.effective_number(values) for values in spectrum.values())
-    draws = _bootstrap(of, sizes, gap.dimension is None, seed)
+    effective = max(gaps.effective_number(values, of.output_dim) for values in spectrum.values())
+    draws = _bootstrap(list(values.values()), of, sizes, gap.dimension is None, seed)
     decided = verdict.decide(gap, effective, matching, null_gap, draws, trainings)
     return SharedDimension(
         dimension=decided.dimension,
@@ -113,27 +114,28 @@ def _as_lists(values: dict[str, Tensor]) -> dict[str, list[float]]:
     return {name: side.tolist() for name, side in values.items()}
 
 
-def _bootstrap(of: Evidence, sizes: gaps.Thresholds, soft: bool, seed: int) -> list[int]:
-    """Return the estimate on replicates and points drawn with replacement, sorted.
-
-    Replicates that are drawn twice average less away, which lowers the effective number: `verdict.decide` centres it.
+def _bootstrap(
+    values: Sequence[Tensor], of: Evidence, sizes: gaps.Thresholds, soft: bool, seed: int
+) -> list[int]:
+    """Return the estimate on choices of a half of the replicates and on points drawn with replacement, sorted.
 
     Args:
-        of: the evidence.
+        values: crossed values by side, `(m, n, p)` each.
+        of: the evidence that they are from.
         sizes: what counts as a gap.
         soft: whether the effective number is estimated; if not, the place of the gap, or of the largest ratio.
         seed: of the draws.
     """
-    generator, local = torch.Generator().manual_seed(seed), list(of.metrics.values())
-    replicates, n = local[0].shape[:2]
+    generator = torch.Generator().manual_seed(seed)
+    choices, n = values[0].shape[:2]
     estimates = []
     for _ in range(DRAWS):
-        copies = torch.randint(replicates, (replicates,), generator=generator)
-        points = torch.randint(n, (min(n, DRAWN),), generator=generator)
-        drawn = [spectra(side[:, points][copies]).mean(0) for side in local]
+        chosen = torch.randint(choices, (CHOICES,), generator=generator)
+        points = torch.randint(n, (n,), generator=generator)
+        drawn = [side[chosen][:, points].mean(0).sqrt().mean(0) for side in values]
         if soft:
-            estimates.append(max(gaps.effective_number(values) for values in drawn))
+            estimates.append(max(gaps.effective_number(side, of.output_dim) for side in drawn))
         else:
-            both = gaps.combined(*(of.ratios(values) for values in drawn))
+            both = gaps.combined(*(of.ratios(side) for side in drawn))
             estimates.append(gaps.last_gap(both, sizes).place)
     return sorted(estimates)

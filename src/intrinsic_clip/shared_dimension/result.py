@@ -19,12 +19,12 @@ class SharedDimension:
         interval: of the dimension, or of the effective number where there is no gap; 95 % of bootstrap draws.
         agreement: share of the bootstrap draws that name the same dimension.
         text: the verdict in one sentence.
-        effective: how many values hold 90 % of the weight of the spectrum, the larger of both views.
+        effective: how many values hold 90 % of what the spectrum exceeds its flat end by, the larger of both views.
         gap: ratio at the gap, geometric mean of both views; the largest ratio where there is none.
         later_gap: the largest ratio behind it.
         null_gap: the largest ratio on shuffled pairs; None where nothing was trained on them.
         threshold: least ratio that counts as a gap.
-        spectrum: mean root eigenvalues of the consensus metric by view; a view without derivatives has none.
+        spectrum: mean lengths of the consensus directions by view; a view without derivatives has none.
         null_spectrum: likewise on shuffled pairs, where there was a training on them.
         ratios: of consecutive values by view, and `both`, their geometric mean.
         matching: numbers about held-out pairs.
