@@ -18,6 +18,9 @@ ESTIMATORS = {
     "mada": "MADA",
     "tle": "TLE",
     "local_pca": "local PCA",
+    "mean_mle": "MLE, mean of points",
+    "spanning_tree": "minimum spanning tree",
+    "corrected_participation_ratio": "corrected participation ratio",
 }
 SIDES = {"x": "f(X)", "y": "g(Y)"}
 DIRECTIONS = {"x_to_y": "x → y", "y_to_x": "y → x"}
@@ -196,6 +199,11 @@ DECLARATIONS = (  # in the order in which pages and tables show them
     Declaration("jacobian/overlap/<side>", "overlap of the Jacobian with the latent",
         Scale(axis="zero to one", better="higher"),
         "Share of the Jacobian's leading right-singular space in the input directions that carry the latent."),
+    Declaration("consensus/rank", "consensus rank", DIMENSIONS,
+        "Dimensions that all replicates' encoders agree on: the last clear gap in the spectrum of their mean metric.",
+        true_dimension=True),
+    Declaration("consensus/gap", "gap of the consensus", HIGHER,
+        "Ratio of one root eigenvalue of the replicates' mean metric to the next at the consensus rank."),
     Declaration("recovery/<regression>/<side>", "R² of the latent", Scale("R²", better="higher"),
         "Cross-validated R² of predicting the true latent: 1 is perfect, 0 no better than the mean.",
         "{regression}"),
