@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, Literal
 
 import torch
@@ -90,8 +91,7 @@ def _weights(mixing: str, latents: int, width: int, world: torch.Generator) -> l
         return [torch.linalg.qr(torch.randn(width, width, generator=world)).Q[:latents]]
     widths = {"linear": [latents, width], "deep": [latents, HIDDEN, HIDDEN, width]}
     layers = widths.get(mixing, [latents, HIDDEN, width])
-    pairs = zip(layers[:-1], layers[1:], strict=True)
-    return [torch.randn(a, b, generator=world) / math.sqrt(a) for a, b in pairs]
+    return [torch.randn(a, b, generator=world) / math.sqrt(a) for a, b in pairwise(layers)]
 
 
 def _mixed(rows: Tensor, mixing: str, weights: list[Tensor]) -> Tensor:

@@ -27,7 +27,8 @@ def spanning_tree(points: Tensor | Neighbours, power: float = 1.0, seed: int = 0
     Transactions on Signal Processing 52, 2004), so that m = γ / (1 − a). Edges are straight lines, which short ones on
     a manifold nearly are, where that paper follows a graph of neighbours. The points are shuffled and cut into 1, 2, 4
     and 8 disjoint parts, and a is the least-squares slope of the mean log L against log n; there are fewer sizes where
-    the smallest parts would have fewer than 5 points. The trees are exact, and take n² d steps.
+    the smallest parts would have fewer than 5 points. In another order the same rows give other parts, and a value
+    that differs by about a standard error. The trees are exact, and take n² d steps.
 
     The standard error is that of the slope, with the variance of each mean log L taken from the smallest parts, which
     it assumes to be the same for all sizes and independent; that of the value is value² / γ times as large. It
