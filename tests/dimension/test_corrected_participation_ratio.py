@@ -1,4 +1,4 @@
-"""Test the corrected participation ratio against averages over disjoint points, and Gaussian points of known spectrum."""
+"""The corrected participation ratio against averages over disjoint points, and Gaussian points of known spectrum."""
 
 import itertools
 

@@ -16,5 +16,6 @@ BEYOND = (
     "information",
     "shared_dim",
     "recovery",
+    "truth",
 )
 FIGURES = (*PAPER, *APPENDIX, *BESIDE, *BEYOND)

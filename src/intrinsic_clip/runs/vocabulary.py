@@ -18,9 +18,9 @@ ESTIMATORS = {
     "mada": "MADA",
     "tle": "TLE",
     "local_pca": "local PCA",
+    "corrected_participation_ratio": "corrected participation ratio",
     "mean_mle": "MLE, mean of points",
     "spanning_tree": "minimum spanning tree",
-    "corrected_participation_ratio": "corrected participation ratio",
 }
 SIDES = {"x": "f(X)", "y": "g(Y)"}
 DIRECTIONS = {"x_to_y": "x → y", "y_to_x": "y → x"}
