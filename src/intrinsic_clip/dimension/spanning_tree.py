@@ -2,7 +2,9 @@
 
 import math
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from intrinsic_clip.dimension.estimate import DimensionEstimate, conclude
@@ -65,28 +67,39 @@ def spanning_tree(points: Tensor | Neighbours, power: float = 1.0, seed: int = 0
 
 
 def tree_length(points: Tensor, power: float = 1.0) -> Tensor:
-    """Return the sum of the minimum spanning tree's edges, each to a power, of point sets `(*R, n, d)`, as `(*R,)`.
-
-    The tree grows by the nearest point outside it (Prim's algorithm), in all sets at once.
-    """
+    """Return the sum of the minimum spanning tree's edges, each to a power, of point sets `(*R, n, d)`, as `(*R,)`."""
     *sets, n, d = points.shape
-    rows = points.reshape(-1, n, d)
-    each, newest = (
-        torch.arange(len(rows), device=points.device),
-        points.new_zeros(len(rows), dtype=torch.int64),
-    )
-    squares, inside = (
-        rows.new_full((len(rows), n), math.inf),
-        rows.new_zeros((len(rows), n), dtype=torch.bool),
-    )
-    total = rows.new_zeros(len(rows))
-    for _ in range(n - 1):
-        inside[each, newest] = True
-        reached = (rows - rows[each, newest][:, None]).square_().sum(-1)
-        squares = squares.minimum(reached).masked_fill_(inside, math.inf)
-        nearest, newest = squares.min(-1)
-        total += nearest ** (power / 2)
-    return total.reshape(sets)
+    lengths = []
+    for rows in points.reshape(-1, n, d).double().cpu().numpy():
+        ends = _edges(rows)
+        edges = np.linalg.norm(rows[ends[:, 0]] - rows[ends[:, 1]], axis=1)
+        lengths.append(float((edges**power).sum()))
+    return torch.tensor(lengths, dtype=torch.float64, device=points.device).reshape(sets)
+
+
+def _edges(rows: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the rows that each edge of the minimum spanning tree connects, `(n − 1, 2)`.
+
+    The tree grows by the nearest point outside it (Prim's algorithm). Distances are compared by inner products, which is
+    fast, and right to rounding of the largest.
+    """
+    centred = rows - rows.mean(0)
+    norms = np.einsum("ij,ij->i", centred, centred)
+    outside = norms.copy()  # infinite inside the tree
+    squares, parents = np.full(len(rows), np.inf), np.zeros(len(rows), dtype=np.int64)
+    ends = np.empty((max(0, len(rows) - 1), 2), dtype=np.int64)
+    newest = 0
+    for edge in ends:
+        outside[newest] = squares[newest] = np.inf
+        reached = centred @ centred[newest]
+        reached *= -2
+        reached += outside
+        reached += norms[newest]
+        np.putmask(parents, reached < squares, newest)
+        np.minimum(squares, reached, out=squares)
+        newest = int(squares.argmin())
+        edge[:] = parents[newest], newest
+    return ends
 
 
 def _estimate(points: Tensor, power: float, seed: int) -> tuple[float, float]:

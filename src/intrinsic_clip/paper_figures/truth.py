@@ -1,6 +1,5 @@
 """Which estimators follow the true dimension of learned representations: estimated against true, by setting."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +14,7 @@ from intrinsic_clip.paper_figures.finished_runs import FinishedRuns
 EXPERIMENTS = ("truth", "truth_mixed")
 K, SOURCE, MIXING = "data.shared_dim", "data._target_", "data.mixing"
 SIDES = ("x", "y")
+ORDER = ("linear", "nonlinear", "gaussian nonlinear", "rotated mixing")  # the paper's settings first
 
 
 @dataclass(frozen=True)
@@ -67,14 +67,16 @@ class Setting:
     label: str
 
 
-def settings(runs: FinishedRuns) -> Iterator[Setting]:
-    """Yield the paper's sources, then the mixed worlds, those that have been run."""
+def settings(runs: FinishedRuns) -> list[Setting]:
+    """Return the settings that have been run, the paper's first."""
+    found = []
     for source in runs.settings("truth", SOURCE):
         words = source.rpartition(".Synthetic")[2]
         label = "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in words).strip()
-        yield Setting("truth", SOURCE, source, label)
+        found.append(Setting("truth", SOURCE, source, label))
     for mixing in runs.settings("truth_mixed", MIXING):
-        yield Setting("truth_mixed", MIXING, mixing, f"{mixing} mixing")
+        found.append(Setting("truth_mixed", MIXING, mixing, f"{mixing} mixing"))
+    return sorted(found, key=lambda each: ORDER.index(each.label) if each.label in ORDER else len(ORDER))
 
 
 def errors(runs: FinishedRuns, setting: Setting, shown: Shown) -> pd.DataFrame:
@@ -87,14 +89,18 @@ def errors(runs: FinishedRuns, setting: Setting, shown: Shown) -> pd.DataFrame:
 
 def draw(runs: FinishedRuns) -> Figure:
     """Draw estimated over true dimension for every setting, and the errors of each estimator over all."""
-    all_settings = list(settings(runs))
+    all_settings = settings(runs)
     titles = [*(setting.label for setting in all_settings), "all settings"]
     figure, axes = style.panels(len(titles), titles, rows=2)
     for ax, setting in zip(axes, all_settings, strict=False):
         _draw_setting(ax, runs, setting)
     _draw_errors(axes[-1], runs, all_settings)
     handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right center")
+    if len(titles) % 2:  # the last place of the grid is empty
+        width = 2 / (len(titles) + 1)
+        figure.legend(handles, labels, loc="center", bbox_to_anchor=(1 - width, 0.05, width, 0.45))
+    else:
+        figure.legend(handles, labels, loc="outside right center")
     style.foot(figure, runs)
     return figure
 
@@ -123,13 +129,14 @@ def _draw_setting(ax: Axes, runs: FinishedRuns, setting: Setting) -> None:
 
 def _draw_errors(ax: Axes, runs: FinishedRuns, all_settings: list[Setting]) -> None:
     """Draw each estimator's mean errors, one point for a setting and k*."""
-    for place, shown in enumerate(reversed(ESTIMATORS)):
+    for place, shown in enumerate(ESTIMATORS):
         means = pd.concat([_mean_errors(runs, setting, shown) for setting in all_settings])
         at = np.full(len(means), float(place))
-        ax.plot(means, at, color=shown.colour, marker=shown.marker, ls="", alpha=0.6)
-    ax.axvline(0, color=style.TRUTH, ls="--", lw=1)
-    ax.set_yticks(range(len(ESTIMATORS)), [shown.label for shown in reversed(ESTIMATORS)])
-    ax.set(xlabel="estimated − true, by setting and k*", ylabel="estimator")
+        ax.plot(at, means, color=shown.colour, marker=shown.marker, ls="", alpha=0.6)
+    ax.axhline(0, color=style.TRUTH, ls="--", lw=1)
+    ax.set_xticks(range(len(ESTIMATORS)), [shown.label for shown in ESTIMATORS], rotation=60, ha="right")
+    ax.tick_params(axis="x", labelsize=7)
+    ax.set(xlabel="estimator", ylabel="estimated − true")
 
 
 def _mean_errors(runs: FinishedRuns, setting: Setting, shown: Shown) -> "pd.Series[float]":
