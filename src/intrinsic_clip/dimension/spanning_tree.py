@@ -80,8 +80,8 @@ def tree_length(points: Tensor, power: float = 1.0) -> Tensor:
 def _edges(rows: NDArray[np.float64]) -> NDArray[np.int64]:
     """Return the rows that each edge of the minimum spanning tree connects, `(n − 1, 2)`.
 
-    The tree grows by the nearest point outside it (Prim's algorithm). Distances are compared by inner products, which is
-    fast, and right to rounding of the largest.
+    The tree grows by the nearest point outside it (Prim's algorithm). Distances are compared by inner products, which
+    is fast, and right to rounding of the largest.
     """
     centred = rows - rows.mean(0)
     norms = np.einsum("ij,ij->i", centred, centred)
