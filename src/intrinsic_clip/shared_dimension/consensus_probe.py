@@ -71,8 +71,8 @@ class ConsensusProbe(Probe):
         Raises:
             ValueError: encoders that are no copies of a feed-forward network.
         """
-        encoders: Any = (module.f, module.g)
-        if not all(isinstance(encoder, ReplicatedFeedForward) for encoder in encoders):
+        f, g = module.f, module.g
+        if not (isinstance(f, ReplicatedFeedForward) and isinstance(g, ReplicatedFeedForward)):
             raise ValueError("needs replicates of feed-forward encoders")
         pairs = sample(trainer.datamodule.pairs(split), self.max_points, self.seed)  # type: ignore[attr-defined]
         rows: dict[Side, Tensor] = {
@@ -80,7 +80,7 @@ class ConsensusProbe(Probe):
             "y": pairs.y.flatten(0, -3)[0] if pairs.y.ndim > 2 else pairs.y,
         }
         replicates: Any = module.replicates
-        return Copies(replicates, *encoders, rows)
+        return Copies(replicates, f, g, rows)
 
     def measure(self, embeddings: Any) -> dict[str, Tensor | Measured]:
         """Measure the consensus of `Copies`, for each output dimension."""
