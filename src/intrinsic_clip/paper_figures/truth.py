@@ -33,6 +33,11 @@ class Shown:
     marker: str
     line: str = "-"
 
+    @property
+    def face(self) -> str:
+        """Colour inside the marker: dotted lines have open markers."""
+        return "white" if self.line == ":" else self.colour
+
 
 def _of_both(name: str) -> tuple[str, ...]:
     return tuple(f"{name}/{side}" for side in SIDES)
@@ -120,10 +125,12 @@ def _draw_setting(ax: Axes, runs: FinishedRuns, setting: Setting) -> None:
             color=shown.colour,
             marker=shown.marker,
             ls=shown.line,
+            mfc=shown.face,
             label=shown.label,
             elinewidth=0.8,
         )
-    ax.plot(ks, ks, color=style.TRUTH, ls="--", lw=1, label="equal")
+    ends = (ks[0] - 0.5, ks[-1] + 0.5)
+    ax.plot(ends, ends, color=style.TRUTH, ls="--", lw=1, label="equal")
     ax.set(xlabel="true k*", ylabel="estimated dimension", xticks=ks, ylim=(0, None))
 
 
@@ -132,7 +139,7 @@ def _draw_errors(ax: Axes, runs: FinishedRuns, all_settings: list[Setting]) -> N
     for place, shown in enumerate(ESTIMATORS):
         means = pd.concat([_mean_errors(runs, setting, shown) for setting in all_settings])
         at = np.full(len(means), float(place))
-        ax.plot(at, means, color=shown.colour, marker=shown.marker, ls="", alpha=0.6)
+        ax.plot(at, means, color=shown.colour, marker=shown.marker, mfc=shown.face, ls="", alpha=0.6)
     ax.axhline(0, color=style.TRUTH, ls="--", lw=1)
     ax.set_xticks(range(len(ESTIMATORS)), [shown.label for shown in ESTIMATORS], rotation=60, ha="right")
     ax.tick_params(axis="x", labelsize=7)
