@@ -35,6 +35,8 @@ SHORTENED = {
     "shared_dim": "data.shared_dim=2,5",
     "sample_size": "data.n_train=512,1024",
     "sample_size_nonlinear": "data.n_train=512,1024",
+    "truth": "data=synthetic_linear data.shared_dim=2,5",
+    "truth_mixed": "data.mixing=sine data.shared_dim=5",
 }
 WHOLE = [
     "dynamics",
@@ -87,7 +89,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         commands = [["--multirun", f"experiment={','.join(WHOLE)}"]]
-        commands += [["--multirun", f"experiment={name}", values] for name, values in SHORTENED.items()]
+        commands += [
+            ["--multirun", f"experiment={name}", *values.split()] for name, values in SHORTENED.items()
+        ]
         commands += [[f"experiment={name}", *FEW, *cells] for name in ("citeseq", "citeseq_transformer")]
         commands += [["experiment=imagenetv2", *TOWERS, classes], ["experiment=yfcc", *TOWERS, table]]
         commands += [

@@ -101,9 +101,9 @@ def test_the_shared_dimension_is_the_truth_of_dimensions_alone() -> None:
 
 def test_estimators_are_named_as_in_their_papers() -> None:
     assert list(vocabulary.ESTIMATORS) == list(registry.registered())
-    titles = [estimator_title(name) for name in ("twonn", "DANCo", "lPCA", "mean_mle", "some_estimator")]
+    titles = [estimator_title(name) for name in ("twonn", "DANCo", "lPCA", "median_mle", "some_estimator")]
     assert titles == [
-        "TwoNN", "DANCo (scikit-dimension)", "lPCA (scikit-dimension)", "mean MLE", "some estimator"
+        "TwoNN", "DANCo (scikit-dimension)", "lPCA (scikit-dimension)", "median MLE", "some estimator"
     ]  # fmt: skip
 
 

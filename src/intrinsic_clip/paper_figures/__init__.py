@@ -17,5 +17,6 @@ BEYOND = (
     "shared_dim",
     "recovery",
     "ladder",
+    "truth",
 )
 FIGURES = (*PAPER, *APPENDIX, *BESIDE, *BEYOND)

@@ -18,6 +18,9 @@ ESTIMATORS = {
     "mada": "MADA",
     "tle": "TLE",
     "local_pca": "local PCA",
+    "corrected_participation_ratio": "corrected participation ratio",
+    "mean_mle": "MLE, mean of points",
+    "spanning_tree": "minimum spanning tree",
 }
 SIDES = {"x": "f(X)", "y": "g(Y)"}
 DIRECTIONS = {"x_to_y": "x → y", "y_to_x": "y → x"}
@@ -216,6 +219,11 @@ DECLARATIONS = (  # in the order in which pages and tables show them
         "Share of held-out pairs that the estimate's own encoders match best, mean of both ways."),
     Declaration("shared/p_value", "p-value of the held-out matching", Scale(axis="zero to one", better="lower"),
         "Probability of such a held-out similarity of partners if nothing is shared, by permutation."),
+    Declaration("consensus/rank", "consensus rank", DIMENSIONS,
+        "Dimensions that all replicates' encoders agree on: the last clear gap in the spectrum of their mean metric.",
+        true_dimension=True),
+    Declaration("consensus/gap", "gap of the consensus", HIGHER,
+        "Ratio of one root eigenvalue of the replicates' mean metric to the next at the consensus rank."),
     Declaration("recovery/<regression>/<side>", "R² of the latent", Scale("R²", better="higher"),
         "Cross-validated R² of predicting the true latent: 1 is perfect, 0 no better than the mean.",
         "{regression}"),

@@ -6,6 +6,8 @@ eigenvectors of their mean metric, and their lengths from the other half: a dire
 the other, so that the spectrum is flat behind the shared dimensions and has a gap at their end.
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -20,9 +22,9 @@ BLOCK = 2**25  # numbers in the Jacobians of one block of points
 def metrics(encoder: ReplicatedFeedForward, points: Tensor) -> Tensor:
     """Return the pulled-back metric of every replicate at every point, `(S, n, p, p)`, each of trace 1.
 
-    A replicate that is constant at a point has the zero metric there.
+    A replicate that is constant at a point has the zero metric there. S counts all copies, whatever their axes.
     """
-    (replicates,), p = encoder.shape, points.shape[1]
+    replicates, p = math.prod(encoder.shape), points.shape[1]
     widest = max(layer.weight.shape[1] for layer in encoder.layers if isinstance(layer, ReplicatedLinear))
     block = max(1, BLOCK // (replicates * widest * p))
     return torch.cat([_metrics(encoder, points[i : i + block]) for i in range(0, len(points), block)], 1)
@@ -42,7 +44,7 @@ def normalised_jacobian(encoder: ReplicatedFeedForward, points: Tensor) -> Tenso
     Raises:
         TypeError: an activation other than ReLU.
     """
-    (replicates,), (n, p) = encoder.shape, points.shape
+    replicates, (n, p) = math.prod(encoder.shape), points.shape
     hidden = points.T.expand(replicates, p, n)
     jacobian: Tensor | None = None
     for layer in encoder.layers:
