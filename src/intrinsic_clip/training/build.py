@@ -49,7 +49,17 @@ def build(spec: RunSpec) -> Training:
     with _errors_of_classes():
         data = build_data(spec.cfg)
         data.read()
+        _check_renewable(spec, data)
         return Training(data, _module(spec, data), _probes(spec.cfg))
+
+
+def _check_renewable(spec: RunSpec, data: "PairedData") -> None:
+    """Require training rows in memory where the population is drawn from them."""
+    if spec.settings["loss"]["similarity"].get("over") == "renewed" and data.sizes["train"] == 0:
+        raise ConfigError(
+            "loss.similarity.over=renewed: draws from training rows in memory, and these are streamed; choose "
+            "loss/similarity=batch or moving_average"
+        )
 
 
 def check_buildable(spec: RunSpec, here: bool = True) -> None:
@@ -141,7 +151,7 @@ def _module(spec: RunSpec, data: "PairedData") -> "ContrastiveModule":
     return ContrastiveModule(
         f,
         g,
-        instantiate(cfg.loss.similarity),
+        instantiate(cfg.loss.similarity, **(axes if config.takes(cfg.loss.similarity, "replicates") else {})),
         instantiate(cfg.loss.temperature, **axes),
         instantiate(cfg.optimizer),
         replicates,
