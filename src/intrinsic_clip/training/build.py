@@ -49,12 +49,16 @@ def build(spec: RunSpec) -> Training:
     with _errors_of_classes():
         data = build_data(spec.cfg)
         data.read()
-        _check_renewable(spec, data)
+        check_renewable(spec, data)
         return Training(data, _module(spec, data), _probes(spec.cfg))
 
 
-def _check_renewable(spec: RunSpec, data: "PairedData") -> None:
-    """Require training rows in memory where the population is drawn from them."""
+def check_renewable(spec: RunSpec, data: "PairedData") -> None:
+    """Require training rows in memory where the population is drawn from them.
+
+    Raises:
+        ConfigError: they are streamed.
+    """
     if spec.settings["loss"]["similarity"].get("over") == "renewed" and data.sizes["train"] == 0:
         raise ConfigError(
             "loss.similarity.over=renewed: draws from training rows in memory, and these are streamed; choose "
