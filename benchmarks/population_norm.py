@@ -2,10 +2,10 @@
 
     python benchmarks/population_norm.py [--data openclipart synthetic_linear icons] [--output outputs/benchmarks]
 
-Trains two or three replicates at d = 19 for each data set and choice, then takes the mean norms of the encoders' outputs over
-the append rows, the training rows and the held-out rows from the last checkpoint. Finished runs are not repeated, and
-an interrupted one resumes; the tables are printed, and written to <output>/population_norm.md after every run. `icons`
-needs its package, named by `--icons`, and those of features=packaged.
+Trains two or three replicates at d = 19 for each data set and choice, then takes the mean norms of the encoders'
+outputs over the append rows, the training rows and the held-out rows from the last checkpoint. Finished runs are not
+repeated, and an interrupted one resumes; the tables are printed, and written to <output>/population_norm.md after every
+run. `icons` needs its package, named by `--icons`, and those of features=packaged.
 """
 
 import argparse
