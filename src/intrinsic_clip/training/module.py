@@ -16,6 +16,7 @@ from intrinsic_clip.loss.distributed import gather, shared_info_nce
 from intrinsic_clip.loss.info_nce import info_nce
 from intrinsic_clip.loss.precision import widened, without_autocast
 from intrinsic_clip.runs.replicates import Replicates
+from intrinsic_clip.training.regularisation import InputNoise
 
 
 class ContrastiveModule(LightningModule):
@@ -30,6 +31,7 @@ class ContrastiveModule(LightningModule):
         compiled: fuse the step with torch.compile, which takes some seconds and a C++ compiler, and saves a third.
         chunk: rows of logits in memory at a time, for large batches; None: all.
         local_block: with several processes, each computes the logits of its own rows only; see `loss.distributed`.
+        noise: added to the batches of training steps; None: none.
 
     Attributes:
         row_axis: row axis of the inputs, as in `Pairs`; representations are always `(*R, n, d)`.
@@ -49,12 +51,13 @@ class ContrastiveModule(LightningModule):
         compiled: bool = False,
         chunk: int | None = None,
         local_block: bool = False,
+        noise: InputNoise | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.replicates = replicates
         self.row_axis = -2
-        self.chunk, self.local_block = chunk, local_block
+        self.chunk, self.local_block, self.noise = chunk, local_block, noise
         self._shares_batches = self._scales_gradients = False
         self._step = compile_step(self._losses) if compiled else self._losses
         self.f, self.g = f, g
@@ -176,6 +179,8 @@ class ContrastiveModule(LightningModule):
         steps = []
         first, population = self.trainer.global_step, self._population()
         for step, (x, y) in enumerate(batch if isinstance(batch, Batches) else [batch[:2]], start=first):
+            if self.noise is not None:
+                x, y = self.noise.add(step, x, y, self.trainer.global_rank, self.trainer.world_size)
             append = (self._append_rows(rows, step) for rows in population)
             losses, tau = self._step(x, y, *append)
             optimizer.zero_grad()
