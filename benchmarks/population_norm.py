@@ -2,7 +2,7 @@
 
     python benchmarks/population_norm.py [--data openclipart synthetic_linear icons] [--output outputs/benchmarks]
 
-Trains two or three replicates at d = 19 for each data set and choice, then takes the mean norms of the encoders'
+Trains two replicates at d = 19 for each data set and choice, then takes the mean norms of the encoders'
 outputs over the append rows, the training rows and the held-out rows from the last checkpoint. Finished runs are not
 repeated, and an interrupted one resumes; the tables are printed, and written to <output>/population_norm.md after every
 run. `icons` needs its package, named by `--icons`, and those of features=packaged.
@@ -30,7 +30,7 @@ COMMON = (
     "probes.matching.ks=[1,10]", "probes.examples=null",
 )  # fmt: skip
 DATA = {
-    "openclipart": ("experiment=openclipart", "replicates=3"),
+    "openclipart": ("experiment=openclipart", "replicates=2"),
     "synthetic_linear": ("experiment=synthetic_linear", "replicates=2", "trainer.max_epochs=100"),
     "icons": (
         "data=icons", "features=packaged", "data.n_train=4096", "data.n_append=256", "data.n_test=1000", "name=icons",
