@@ -95,6 +95,17 @@ def test_batches_one_by_one_train_as_an_epoch_at_once() -> None:
             assert torch.equal(ours, theirs)
 
 
+def test_a_step_that_moves_an_average_is_not_compiled() -> None:
+    """Compiled, it gave another loss and temperature after a few epochs."""
+    parts = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
+    for similarity, compiled in (
+        (MovingAverageSimilarity(), False),
+        (PopulationSimilarity(over="batch"), True),
+    ):
+        module = ContrastiveModule(*parts, similarity, LearnedTemperature(), torch.optim.Adam, compiled=True)
+        assert (module._step != module._losses) == compiled
+
+
 @pytest.mark.parametrize("similarity", SIMILARITIES)
 def test_held_out_rows_are_divided_by_what_the_choice_says(similarity: str) -> None:
     module = _fit(similarity).eval()

@@ -59,7 +59,9 @@ class ContrastiveModule(LightningModule):
         self.row_axis = -2
         self.chunk, self.local_block, self.noise = chunk, local_block, noise
         self._shares_batches = self._scales_gradients = False
-        self._step = compile_step(self._losses) if compiled else self._losses
+        # torch.compile mistakes the gradient of a step that also moves a buffer it divides by.
+        moves = getattr(similarity, "per_encoder", False)
+        self._step = compile_step(self._losses) if compiled and not moves else self._losses
         self.f, self.g = f, g
         self.similarity, self.temperature = similarity, temperature
         self._optimizer = optimizer
