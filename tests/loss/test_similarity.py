@@ -44,20 +44,38 @@ def test_an_encoder_that_collapsed_to_zero_gives_no_nan(similarity: torch.nn.Mod
     assert torch.isfinite(zeros.grad).all()
 
 
-@pytest.mark.parametrize("similarity", [PopulationSimilarity, MovingAverageSimilarity])
-def test_a_stopped_gradient_is_that_of_a_constant(similarity: type[torch.nn.Module]) -> None:
+def test_a_stopped_gradient_is_that_of_a_constant() -> None:
     rows, _ = _rows_and_population()
     rows.requires_grad_()
     weights = torch.randn(rows.shape, generator=torch.Generator().manual_seed(1))
     constant = rows.detach().norm(dim=-1).mean(-1)[:, None, None]
     (expected,) = torch.autograd.grad((weights * rows / constant).sum(), rows)
-    axes = {"replicates": (2,)} if similarity is MovingAverageSimilarity else {}
-    stopped = similarity(stop_gradient=True, **axes)(rows, rows)
-    (gradient,) = torch.autograd.grad((weights * stopped).sum(), rows)
-    torch.testing.assert_close(gradient, expected)
-    free = similarity(**axes)(rows, rows)
-    (other,) = torch.autograd.grad((weights * free).sum(), rows)
-    assert not torch.allclose(other, expected)
+    (stopped,) = torch.autograd.grad(
+        (weights * PopulationSimilarity(stop_gradient=True)(rows, rows)).sum(), rows
+    )
+    torch.testing.assert_close(stopped, expected)
+    (free,) = torch.autograd.grad((weights * PopulationSimilarity()(rows, rows)).sum(), rows)
+    assert not torch.allclose(free, expected)
+
+
+def test_no_norm_with_gradient_has_one_along_the_scale() -> None:
+    """Scaling the outputs changes nothing that the loss sees, but for a norm that is taken as a constant."""
+    rows, _ = _rows_and_population()
+    weights = torch.randn(rows.shape, generator=torch.Generator().manual_seed(1))
+    moving = MovingAverageSimilarity(momentum=0.9, replicates=(2,))
+    moving(3 * rows)
+    slopes = {}
+    for name, similarity in {
+        "batch": PopulationSimilarity(),
+        "moving average": moving,
+        "stopped": PopulationSimilarity(stop_gradient=True),
+    }.items():
+        scale = torch.ones((), requires_grad=True)
+        (slope,) = torch.autograd.grad((weights * similarity(scale * rows, scale * rows)).sum(), scale)
+        slopes[name] = abs(float(slope))
+    assert slopes["batch"] < 1e-5
+    assert slopes["moving average"] < 1e-5
+    assert slopes["stopped"] > 0.1
 
 
 def test_the_moving_average_follows_its_formula_for_each_replicate_and_encoder() -> None:

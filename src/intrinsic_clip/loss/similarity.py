@@ -36,7 +36,7 @@ class PopulationSimilarity(nn.Module):
             a step's work. Of the training rows: how many are drawn; None: as many as there are append rows.
         over: the population of a training step: the `append` rows, training rows that are `renewed` in each epoch by a
             random draw, or the `batch` itself.
-        stop_gradient: take the norm as a constant.
+        stop_gradient: take the norm as a constant, which lets the norms run away; a control, not a remedy.
         seed: of the draws of `renewed`, which are the same for every replicate.
 
     Raises:
@@ -83,14 +83,15 @@ class PopulationSimilarity(nn.Module):
 
 
 class MovingAverageSimilarity(nn.Module):
-    """Normalisation by a moving average of the batches' mean norms, of which the latest carries a gradient.
+    """Normalisation by a moving average of the batches' mean norms, with the gradient of the latest.
 
     A training step sets N ← momentum · N + (1 - momentum) · mean‖f(batch)‖ and divides by N; the first one sets N to
-    its mean norm. Evaluation divides by N as it is, and before the first step by the mean norm of the rows themselves.
+    its mean norm. In the gradient N changes in proportion to the batch's norm, so that no step gains by a mere change
+    of scale, which would make the norms run away. Evaluation divides by N as it is, and before the first step by the
+    mean norm of the rows themselves.
 
     Args:
         momentum: share of the average that a step keeps; 0: each batch by its own norm.
-        stop_gradient: take the norm as a constant.
         replicates: the shape R.
 
     Example:
@@ -109,11 +110,9 @@ class MovingAverageSimilarity(nn.Module):
     x_norm: Tensor
     y_norm: Tensor
 
-    def __init__(
-        self, momentum: Momentum = 0.99, stop_gradient: bool = False, replicates: tuple[int, ...] = ()
-    ) -> None:
+    def __init__(self, momentum: Momentum = 0.99, replicates: tuple[int, ...] = ()) -> None:
         super().__init__()
-        self.momentum, self.stop_gradient = momentum, stop_gradient
+        self.momentum = momentum
         self.register_buffer("x_norm", torch.full(replicates, torch.nan))
         self.register_buffer("y_norm", torch.full(replicates, torch.nan))
 
@@ -129,13 +128,12 @@ class MovingAverageSimilarity(nn.Module):
         """
         kept = self.get_buffer(f"{side}_norm")
         latest = mean_norm(rows if population is None else population)
-        if self.training:
-            moved = self.momentum * kept + (1 - self.momentum) * latest
-            norm = torch.where(kept.isnan(), latest, moved)
-            kept.copy_(norm.detach())
-        else:
-            norm = torch.where(kept.isnan(), latest, kept)
-        return widened(rows) / (norm.detach() if self.stop_gradient else norm)[..., None, None]
+        if not self.training:
+            return widened(rows) / torch.where(kept.isnan(), latest, kept)[..., None, None]
+        fixed = latest.detach()
+        moved = torch.where(kept.isnan(), fixed, self.momentum * kept + (1 - self.momentum) * fixed)
+        kept.copy_(moved)
+        return widened(rows) / (moved * (latest / fixed))[..., None, None]
 
 
 class CosineSimilarity(nn.Module):
