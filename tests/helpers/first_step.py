@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from intrinsic_clip import encoders
 from intrinsic_clip.data import SyntheticNonlinear
-from intrinsic_clip.loss.similarity import CosineSimilarity, PopulationSimilarity
+from intrinsic_clip.loss.similarity import CosineSimilarity, MovingAverageSimilarity, PopulationSimilarity
 from intrinsic_clip.loss.temperature import LearnedTemperature
 from intrinsic_clip.training.module import ContrastiveModule
 
@@ -19,6 +19,9 @@ SIZES = {"n_train": 32, "n_append": 24, "n_test": 10, "batch_size": 32, "d_x": 1
 SIMILARITIES = {
     "population": PopulationSimilarity,
     "population of some": partial(PopulationSimilarity, rows=10),
+    "batch": partial(PopulationSimilarity, over="batch"),
+    "renewed": partial(PopulationSimilarity, over="renewed"),
+    "moving average": MovingAverageSimilarity,
     "cosine": CosineSimilarity,
 }
 FORMS: dict[str, dict[str, Any]] = {

@@ -46,6 +46,7 @@ WHOLE = [
     "shallow",
     "synthetic_independent",
     "openclipart",
+    "openclipart_regularised",
 ]
 FEW = ["data.n_train=64", "data.n_append=8", "data.n_test=24", "data.batch_size=32", "probes.dimension.k=5"]
 TOWERS = [*FEW, "data.image_size=32", "features.model=tiny", "features.pretrained=null"]
