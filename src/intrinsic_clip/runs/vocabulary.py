@@ -9,7 +9,7 @@ from typing import Literal
 Axis = Literal["linear", "from zero", "zero to one", "log"]
 Direction = Literal["higher", "lower", ""]
 
-ESTIMATORS = {
+USUAL_ESTIMATORS = {  # those of probes=full
     "mle": "MLE",
     "twonn": "TwoNN",
     "gride": "GRIDE",
@@ -18,6 +18,8 @@ ESTIMATORS = {
     "mada": "MADA",
     "tle": "TLE",
     "local_pca": "local PCA",
+}
+ESTIMATORS = USUAL_ESTIMATORS | {
     "corrected_participation_ratio": "corrected participation ratio",
     "mean_mle": "MLE, mean of points",
     "spanning_tree": "minimum spanning tree",
