@@ -87,15 +87,14 @@ def read(of: Evidence, seed: int) -> SharedDimension:
     effective = max(gaps.effective_number(values, of.output_dim) for values in spectrum.values())
     draws = _bootstrap(values, longer, of.output_dim, sizes, gap.dimension is None, seed)
     trainings = len(of.representations[0])
+
+    def alone(side: str) -> gaps.Gap:
+        return _gap(_only(side, spectrum), _only(side, with_lengths), of.output_dim, sizes)
+
     decided = verdict.decide(gap, effective, matching, null_gap, draws, trainings)
     return SharedDimension(
         dimension=decided.dimension,
-        sides={
-            name: 0
-            if decided.dimension == 0
-            else _gap(*_only(name, spectrum, with_lengths), of.output_dim, sizes).dimension
-            for name in spectrum
-        },
+        sides={name: 0 if decided.dimension == 0 else alone(name).dimension for name in spectrum},
         interval=decided.interval,
         agreement=decided.agreement,
         text=decided.text,
@@ -124,9 +123,9 @@ def _spectra(values: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: side.mean(0).sqrt().mean(0) for name, side in values.items()}
 
 
-def _only(side: str, *by_side: dict[str, Tensor]) -> list[dict[str, Tensor]]:
-    """Return each dictionary with no other side in it."""
-    return [{name: value for name, value in each.items() if name == side} for each in by_side]
+def _only(side: str, by_side: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return what there is of one side, by its name."""
+    return {name: value for name, value in by_side.items() if name == side}
 
 
 def _gap(
