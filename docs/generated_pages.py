@@ -27,7 +27,11 @@ BESIDE = {
         "intrinsic_clip.data.streams.webdataset",
     ],
     "measure": ["intrinsic_clip.measure.measurements"],
-    "shared_dimension": ["intrinsic_clip.shared_dimension.estimate"],
+    "shared_dimension": [
+        "intrinsic_clip.shared_dimension.estimate",
+        "intrinsic_clip.shared_dimension.given_encoders",
+        "intrinsic_clip.shared_dimension.result",
+    ],
 }
 
 

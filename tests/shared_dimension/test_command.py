@@ -41,6 +41,24 @@ def test_the_second_time_it_is_read(command_line, capsys, monkeypatch, tmp_path,
     monkeypatch.setattr("intrinsic_clip.shared_dimension.estimate.shared", None)
     assert command_line("shared", "x=x.npy", "y=y.npy", *FAST, "threads=2") == 0
     assert capsys.readouterr().out == f"Done already.\n\n{first}"
+    (folder / "shared.html").unlink()
+    (folder / "pairs.training.json").write_text(
+        "left by a process that was killed after its numbers were written"
+    )
+    assert command_line("shared", "x=x.npy", "y=y.npy", *FAST) == 0
+    capsys.readouterr()
+    assert sorted(path.name for path in folder.iterdir()) == ["shared.html", "shared.json", "shared.png"]
+    page = (folder / "shared.html").read_text()
+    for part in (
+        "other methods",
+        "held-out matching",
+        "ratio, both",
+        "color-scheme",
+        "advice: ",
+        "trainings",
+    ):
+        assert part in page
+    assert "http" not in page.replace("http-equiv", "")
     damaged = (folder / "shared.json").read_text().replace('"seed": 0', '"seed": 1')
     (folder / "shared.json").write_text(damaged)
     monkeypatch.undo()

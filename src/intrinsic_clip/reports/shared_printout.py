@@ -71,7 +71,7 @@ def _side(sides: Mapping[str, int | None], side: str) -> str:
 
 
 def _shuffled(null_gap: float | None) -> str:
-    return "no shuffled pairs: the default" if null_gap is None else f"shuffled pairs {null_gap:.2f}"
+    return "no shuffled pairs: presumed" if null_gap is None else f"shuffled pairs {null_gap:.2f}"
 
 
 def _number(value: float | None) -> str:

@@ -59,9 +59,9 @@ def shared(
         >>> import torch
         >>> from intrinsic_clip import shared
         >>> generator = torch.Generator().manual_seed(0)
-        >>> z = torch.randn(600, 1, generator=generator)
-        >>> x, y = (torch.cat([z, torch.randn(600, 2, generator=generator)], 1) for _ in range(2))
-        >>> shared(x, y, steps=150).dimension
+        >>> z = torch.randn(1000, 1, generator=generator)
+        >>> x, y = (torch.cat([z, torch.randn(1000, 2, generator=generator)], 1) for _ in range(2))
+        >>> shared(x, y, steps=200).dimension
         1
     """
     begun = time.monotonic()

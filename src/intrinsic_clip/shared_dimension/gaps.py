@@ -10,6 +10,8 @@ CONTRAST = 2.0
 LEAST_GAP, GAP_POWER = 1.15, 2.0
 # Smaller ones that are at most this, or this power, are passed over; one in between leaves the place of the gap open.
 MOST_BEHIND, BEHIND_POWER = 1.1, 1.5
+# One training on shuffled pairs shows ratios up to 1.2 among the first half of its directions, and S of them less.
+PRESUMED_GAP, FEW = 0.2, 4
 WEIGHT = 0.9  # of the spectrum, which the effective number holds
 
 
@@ -51,6 +53,16 @@ class Thresholds:
 def thresholds(null_gap: float) -> Thresholds:
     """Return what counts as a gap where shuffled pairs show ratios up to this one."""
     return Thresholds(max(LEAST_GAP, null_gap**GAP_POWER), max(MOST_BEHIND, null_gap**BEHIND_POWER))
+
+
+def presumed_gap(trainings: int) -> float:
+    """Return the largest ratio to expect of shuffled pairs where there is no training on them."""
+    return 1 + PRESUMED_GAP / trainings**0.5
+
+
+def readable(ratios: Tensor, trainings: int) -> Tensor:
+    """Return the ratios that mean something: the last values of a few trainings fall steeply, shared or not."""
+    return ratios[..., : max(1, ratios.shape[-1] // 2)] if trainings < FEW else ratios
 
 
 def last_gap(ratios: Tensor, sizes: Thresholds) -> Gap:

@@ -10,6 +10,7 @@ from torch.nn.functional import normalize
 
 from intrinsic_clip.dimension.derivatives import Encoder
 from intrinsic_clip.encoders.preprocessing import in_unit_range
+from intrinsic_clip.shared_dimension.gaps import FEW
 from intrinsic_clip.shared_dimension.matching import COMPARED
 from intrinsic_clip.shared_dimension.pairs import FEWEST, SIDES, repeats
 from intrinsic_clip.shared_dimension.pulled_back import OTHERS, VECTORS, directions, metrics
@@ -24,8 +25,11 @@ ONE_TRAINING = (
     "(in trials 1.7 where six give 2.4 to 3.2), and the interval, which is over points alone, too narrow"
 )
 NO_SHUFFLED_PAIRS = (
-    "finished encoders cannot be trained on shuffled pairs, so nothing says how large a ratio is by chance: "
-    "the least gap is the default one"
+    "nothing was trained on shuffled pairs, so how large a ratio is by chance is presumed, from trials"
+)
+FIRST_HALF = (
+    f"with fewer than {FEW} trainings, gaps are looked for among the first half of the directions alone: "
+    "the last values fall steeply, shared or not"
 )
 
 
@@ -75,8 +79,8 @@ def shared_of_encoders(
         >>> from intrinsic_clip.shared_dimension.given_encoders import shared_of_encoders
         >>> generator = torch.Generator().manual_seed(0)
         >>> z = torch.randn(400, 2, generator=generator)
-        >>> x, y = (torch.cat([z, torch.randn(400, 3, generator=generator)], 1) for _ in range(2))
-        >>> weight = torch.eye(5)[:, :4] * torch.tensor([1.0, 1.0, 0.1, 0.1])
+        >>> x, y = (torch.cat([z, torch.randn(400, 6, generator=generator)], 1) for _ in range(2))
+        >>> weight = torch.eye(8) * torch.tensor([1.0] * 2 + [0.1] * 6)
         >>> shared_of_encoders(lambda rows: rows @ weight, lambda rows: rows @ weight, x, y).dimension
         2
     """
@@ -97,7 +101,8 @@ def shared_of_encoders(
     if not local:
         raise ValueError("neither x nor y has a derivative that shows directions; " + " ".join(notes))
     result = read(Evidence((embedded[0], embedded[1]), local, {}, tangent + 1), seed)
-    notes += [ONE_TRAINING] * (len(embedded[0]) == 1) + [NO_SHUFFLED_PAIRS]
+    trainings = len(embedded[0])
+    notes += [ONE_TRAINING] * (trainings == 1) + [FIRST_HALF] * (trainings < FEW) + [NO_SHUFFLED_PAIRS]
     return replace(result, n=len(x), notes=notes, seconds={"reading": time.monotonic() - begun})
 
 

@@ -41,6 +41,12 @@ class Evidence:
     output_dim: int
     with_lengths: dict[str, Tensor] = field(default_factory=dict)
 
+    def ratios(self, spectrum: Tensor) -> Tensor:
+        """Return the ratios of consecutive values; without shuffled pairs those alone that mean something."""
+        all_ratios = ratios(spectrum, self.output_dim)
+        few = len(self.representations[0])
+        return all_ratios if self.null_spectrum else gaps.readable(all_ratios, few)
+
 
 @torch.no_grad()
 def evidence(pairs: Trained, null: Trained, points: Sequence[Tensor], output_dim: int) -> Evidence:
@@ -78,18 +84,17 @@ def read(of: Evidence, seed: int) -> SharedDimension:
         {name: crossed(side) for name, side in metric.items()} for metric in (of.metrics, of.with_lengths)
     )
     spectrum, with_lengths = _spectra(values), _spectra(longer)
-    steps = {name: ratios(side, of.output_dim) for name, side in spectrum.items()}
+    steps = {name: of.ratios(side) for name, side in spectrum.items()}
     both = gaps.combined(*steps.values())
-    null = [float(ratios(values, of.output_dim).max()) for values in of.null_spectrum.values()]
-    null_gap = max(null, default=None)
-    sizes = gaps.thresholds(1.0 if null_gap is None else null_gap)
-    gap = _gap(spectrum, with_lengths, of.output_dim, sizes)
-    effective = max(gaps.effective_number(values, of.output_dim) for values in spectrum.values())
-    draws = _bootstrap(values, longer, of.output_dim, sizes, gap.dimension is None, seed)
+    null_gap = max((float(of.ratios(side).max()) for side in of.null_spectrum.values()), default=None)
     trainings = len(of.representations[0])
+    sizes = gaps.thresholds(gaps.presumed_gap(trainings) if null_gap is None else null_gap)
+    gap = _gap(of, spectrum, with_lengths, sizes)
+    effective = max(gaps.effective_number(values, of.output_dim) for values in spectrum.values())
+    draws = _bootstrap(of, values, longer, sizes, gap.dimension is None, seed)
 
     def alone(side: str) -> gaps.Gap:
-        return _gap(_only(side, spectrum), _only(side, with_lengths), of.output_dim, sizes)
+        return _gap(of, _only(side, spectrum), _only(side, with_lengths), sizes)
 
     decided = verdict.decide(gap, effective, matching, null_gap, draws, trainings)
     return SharedDimension(
@@ -129,20 +134,20 @@ def _only(side: str, by_side: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _gap(
-    spectrum: dict[str, Tensor], with_lengths: dict[str, Tensor], output_dim: int, sizes: gaps.Thresholds
+    of: Evidence, spectrum: dict[str, Tensor], with_lengths: dict[str, Tensor], sizes: gaps.Thresholds
 ) -> gaps.Gap:
     """Return the gap of the sides' spectra together, one later where the outputs' length is shared too."""
-    gap = gaps.last_gap(gaps.combined(*(ratios(side, output_dim) for side in spectrum.values())), sizes)
+    gap = gaps.last_gap(gaps.combined(*(of.ratios(side) for side in spectrum.values())), sizes)
     if not with_lengths:
         return gap
-    longer = gaps.combined(*(ratios(side, output_dim) for side in with_lengths.values()))
+    longer = gaps.combined(*(of.ratios(side) for side in with_lengths.values()))
     return gaps.with_length(gap, longer, sizes)
 
 
 def _bootstrap(
+    of: Evidence,
     values: dict[str, Tensor],
     longer: dict[str, Tensor],
-    output_dim: int,
     sizes: gaps.Thresholds,
     soft: bool,
     seed: int,
@@ -150,8 +155,8 @@ def _bootstrap(
     """Return the estimate on choices of a half of the replicates and on points drawn with replacement, sorted.
 
     Args:
+        of: the evidence.
         values, longer: crossed values by side, `(m, n, p)` each, without and with the outputs' lengths.
-        output_dim: as for the ratios.
         sizes: what counts as a gap.
         soft: whether the effective number is estimated; if not, the place of the gap, or of the largest ratio.
         seed: of the draws.
@@ -167,7 +172,7 @@ def _bootstrap(
             for each in (values, longer)
         )
         if soft:
-            estimates.append(max(gaps.effective_number(side, output_dim) for side in drawn.values()))
+            estimates.append(max(gaps.effective_number(side, of.output_dim) for side in drawn.values()))
         else:
-            estimates.append(_gap(drawn, drawn_longer, output_dim, sizes).place)
+            estimates.append(_gap(of, drawn, drawn_longer, sizes).place)
     return sorted(estimates)
