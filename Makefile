@@ -11,11 +11,11 @@ demo: .venv/installed
 	$(BIN)/intrinsic-clip train experiment=demo
 
 test: lint
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 # An answer in about a minute: no linting, and without the tests marked slow.
 test-fast: .venv/installed
-	$(BIN)/python -m pytest -n auto --dist loadfile -m 'not slow'
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m 'not slow'
 
 # Hours of kills, crash points and damaged files; it adds its figures up in outputs/soak.json, and continues from there.
 soak: .venv/installed

@@ -8,7 +8,7 @@ import sys
 
 from intrinsic_clip.cli.program import main
 
-LEFT_OUT = "demo,citeseq*,imagenetv2,yfcc,openclipart_pixels"  # not shown in a figure, or needs files
+LEFT_OUT = "demo,citeseq*,imagenetv2,yfcc,openclipart_pixels,ladder*"  # not shown in a figure, or needs files
 SMOKE = (
     ["train", "--multirun", f"experiment=glob(*,exclude=[{LEFT_OUT}])", "size=smoke"],
     ["figures"],

@@ -31,6 +31,7 @@ BESIDE = {
         "intrinsic_clip.shared_dimension.estimate",
         "intrinsic_clip.shared_dimension.given_encoders",
         "intrinsic_clip.shared_dimension.result",
+        "intrinsic_clip.shared_dimension.probe",
     ],
 }
 

@@ -4,15 +4,61 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # small tensors lose by threads, which wait for busy cores
 
+import io
+import pickle
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import hydra
 import pytest
+import yaml
 from omegaconf import DictConfig
 
 from helpers.tiny_runs import TINY
 from intrinsic_clip import config
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files in which all is slow, so that no worker is alone with one at the end."""
+    quick = {item.path for item in items if not item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path in quick)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _each_yaml_file_is_parsed_once() -> Iterator[None]:
+    """Remember what a file's text means: parsing is half of composing a config, which hundreds of tests do."""
+    load, parsed = yaml.load, dict[tuple[str, str], bytes]()
+
+    def load_once(stream: Any, Loader: Any) -> Any:
+        if not isinstance(stream, io.TextIOWrapper):
+            return load(stream, Loader)
+        key = stream.read(), Loader.__qualname__
+        if key not in parsed:
+            stream.seek(0)
+            parsed[key] = pickle.dumps(load(stream, Loader))
+        return pickle.loads(parsed[key])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(yaml, "load", load_once)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _saved_pictures_are_empty(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compose each picture but save it empty, except in tests of pictures: drawing takes as long as a small run."""
+    if "reports" in request.path.parts or request.node.get_closest_marker("pictures"):
+        return
+    from matplotlib.figure import Figure
+
+    save = Figure.savefig
+
+    def save_empty(figure: Figure, *arguments: Any, **options: Any) -> None:
+        figure.clear()
+        figure.set_layout_engine("none")
+        save(figure, *arguments, **options)
+
+    monkeypatch.setattr(Figure, "savefig", save_empty)
 
 
 @pytest.fixture(autouse=True)

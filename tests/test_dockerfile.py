@@ -18,7 +18,7 @@ from intrinsic_clip.config.folders import conf_folder
 ROOT = Path(__file__).parents[1]
 DOCKERFILE = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
 IGNORED = (ROOT / ".dockerignore").read_text().splitlines()
-NEEDS_FILES = {"citeseq", "citeseq_transformer", "imagenetv2", "yfcc"}
+NEEDS_FILES = {"citeseq", "citeseq_transformer", "imagenetv2", "yfcc", "ladder", "ladder_icons"}
 
 
 @pytest.fixture

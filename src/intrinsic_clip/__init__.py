@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         CosineSimilarity,
         FixedTemperature,
         LearnedTemperature,
+        MovingAverageSimilarity,
         PopulationSimilarity,
         info_nce,
     )
@@ -55,7 +56,10 @@ _ROOMS = {
         "DimensionEstimate", "correlation_integral", "effective_rank", "gride", "jacobian_spectrum", "local_pca",
         "mada", "method_of_moments", "mle", "nearest_neighbours", "participation_ratio", "tle", "twonn",
     ),
-    "loss": ("CosineSimilarity", "FixedTemperature", "LearnedTemperature", "PopulationSimilarity", "info_nce"),
+    "loss": (
+        "CosineSimilarity", "FixedTemperature", "LearnedTemperature", "MovingAverageSimilarity", "PopulationSimilarity",
+        "info_nce",
+    ),
     "measure.measurements": ("measure_embeddings",),
     "probes": (
         "AlignmentProbe", "IntrinsicDimensionProbe", "JacobianProbe", "MatchingProbe", "Probe", "SpectrumProbe",
@@ -75,6 +79,7 @@ __all__ = [
     "JacobianProbe",
     "LearnedTemperature",
     "MatchingProbe",
+    "MovingAverageSimilarity",
     "PopulationSimilarity",
     "Probe",
     "Run",

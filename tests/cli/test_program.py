@@ -84,6 +84,14 @@ def test_a_sweep_with_one_bad_run_starts_none(command_line, capsys, tmp_path) ->
     assert files_below(tmp_path) == []
 
 
+@pytest.mark.parametrize("verb", ["train", "measure", "shared", "figures", "dashboard", "report"])
+def test_a_name_that_is_not_text_is_named(command_line, capsys, tmp_path, verb) -> None:
+    assert command_line(verb, "output_dir=caf\udce9") == 2
+    error = capsys.readouterr().err
+    assert error == "intrinsic-clip: output_dir=caf\\udce9: not UTF-8 text; rename the file or the folder\n"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_unknown_verb(command_line, capsys) -> None:
     assert command_line("trian") == 2
     verbs = "train, measure, shared, figures, dashboard, report"
@@ -193,19 +201,3 @@ def test_a_probe_of_the_program_warns_in_one_line(command_line) -> None:
     own = [warning for warning in caught if "ClassificationProbe" in str(warning.message)]
     shown = program._format_warning(own[0].message, own[0].category, own[0].filename, own[0].lineno)
     assert shown == "intrinsic-clip: warning: ClassificationProbe logs nothing: these data have no labels\n"
-
-
-@pytest.mark.slow
-def test_modules_in_the_working_folder_do_not_take_the_place_of_installed_ones(tmp_path: Path) -> None:
-    for name in ("queue.py", "yaml.py"):
-        (tmp_path / name).write_text("raise SystemExit('the wrong module')\n")
-    ddp = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.max_epochs=1"]
-    trained = subprocess.run(
-        [_script(), "train", *TINY, *ddp],
-        cwd=tmp_path,
-        env={**os.environ, "MPLBACKEND": "nonsense"},  # left by a notebook
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert trained.returncode == 0, trained.stderr

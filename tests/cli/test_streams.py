@@ -8,6 +8,7 @@ import pytest
 
 from helpers.tiny_runs import TINY
 from intrinsic_clip.cli.streams import _tolerant
+from soak.warm_children import child, command_line, warm_up
 
 FULL = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
 
@@ -83,14 +84,35 @@ def test_exit_codes_speak_of_the_work_and_not_of_its_last_words() -> None:
     assert shown.stderr == ""
 
 
+ONE_EPOCH = [*TINY, "trainer.max_epochs=1", "progress=true"]
+
+
 @pytest.mark.slow
 @FULL
-@pytest.mark.parametrize("streams", [">&- 2>/dev/full", "2>&1 | head -1"])
-def test_a_run_is_finished_whatever_its_streams_are(tmp_path, streams) -> None:
-    settings = " ".join([*TINY, "trainer.max_epochs=1", "progress=true"])
-    command = f"set -o pipefail; {sys.executable} -m intrinsic_clip train {settings} {streams}"
+def test_a_run_is_finished_when_nobody_reads_on(tmp_path) -> None:
+    command = (
+        f"set -o pipefail; {sys.executable} -m intrinsic_clip train {' '.join(ONE_EPOCH)} 2>&1 | head -1"
+    )
     environment = {**os.environ, "PYTHONIOENCODING": "ascii", "COLUMNS": "1", "TERM": "nonsense"}
     ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=environment)
     assert ended.returncode == 0
     assert "Traceback" not in ended.stdout + ended.stderr
+    assert len(list(tmp_path.glob("outputs/custom/*/results.json"))) == 1
+
+
+@pytest.mark.slow
+@FULL
+def test_a_run_is_finished_with_stdout_closed_and_stderr_full(tmp_path) -> None:
+    """Give a child the streams with which Python starts after `>&- 2>/dev/full`."""
+
+    def work() -> None:
+        os.environ |= {"COLUMNS": "1", "TERM": "nonsense"}
+        os.dup2(os.open("/dev/full", os.O_WRONLY), 2)
+        os.close(1)
+        sys.stdout = sys.__stdout__ = None
+        sys.stderr = sys.__stderr__ = open(2, "w", encoding="ascii", closefd=False)  # noqa: SIM115
+        command_line(["train", *ONE_EPOCH])
+
+    warm_up()
+    assert child(tmp_path, work).code == 0
     assert len(list(tmp_path.glob("outputs/custom/*/results.json"))) == 1

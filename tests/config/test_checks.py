@@ -121,6 +121,7 @@ def test_experiments_are_valid(experiment: str, size: str) -> None:
         *(f"logger={kind}" for kind in ("csv", "wandb", "both")),
         "loss/temperature=fixed",
         "loss/similarity=cosine",
+        *(f"loss/similarity={kind}" for kind in ("batch", "renewed", "stopped", "moving_average")),
         "loss.chunk=16",
         "trainer.precision=bf16-mixed",
         "replicates=3",

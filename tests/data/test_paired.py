@@ -60,7 +60,10 @@ def test_a_source_that_could_not_be_read_is_not_taken_as_read() -> None:
 
 def _config_and_missing_keys(path: Path) -> tuple[DictConfig, set[str]]:
     """Return the config of a source, and its settings without a default."""
-    whole = OmegaConf.merge({"seed": 0, "replicates": None}, {"data": OmegaConf.load(path)})
+    own = OmegaConf.load(path)
+    for base in own.pop("defaults", ["_self_"])[:-1]:  # as Hydra composes it
+        own = OmegaConf.merge(OmegaConf.load(path.with_name(f"{base}.yaml")), own)
+    whole = OmegaConf.merge({"seed": 0, "replicates": None}, {"data": own})
     return whole.data, {key.removeprefix("data.") for key in OmegaConf.missing_keys(whole)}
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.manifolds import MANIFOLDS, gaussian, manifold
-from intrinsic_clip.dimension import mle, nearest_neighbours
+from intrinsic_clip.dimension import mean_mle, mle, nearest_neighbours
 
 
 @pytest.mark.slow
@@ -34,6 +34,12 @@ def test_options_equal_scikit_dimension(k: int, combine: str, comb: str, unbiase
     reference = skdim.id.MLE(unbiased=unbiased).fit(points.numpy(), n_neighbors=k, comb=comb)
     value = mle(points, k=k, combine=combine, unbiased=unbiased).value.item()
     assert value == pytest.approx(reference.dimension_, rel=1e-9)
+
+
+def test_mean_mle_is_the_number_of_the_published_figures() -> None:
+    points = gaussian(2, 300, 4)
+    reference = [skdim.id.MLE().fit_transform(rows.numpy()) for rows in points]
+    np.testing.assert_allclose(mean_mle(points).value, reference, rtol=1e-9)
 
 
 def test_neighbours_can_be_shared() -> None:

@@ -16,6 +16,7 @@ from intrinsic_clip.dimension import DimensionEstimate, mle, nearest_neighbours,
 from intrinsic_clip.measure.measurements import measure_embeddings
 from intrinsic_clip.probes import IntrinsicDimensionProbe
 
+OTHERS = ("corrected_participation_ratio", "mean_mle", "spanning_tree")  # beside the default ones
 NEW_FILE = '''
 """An estimator that somebody adds."""
 
@@ -66,7 +67,7 @@ def test_a_new_file_is_found(tmp_path: Path) -> None:
 
 def test_a_registered_function_is_known_by_its_name(own_estimator: None) -> None:
     assert registry.check_names(["own", "twonn"]) == ["own", "twonn"]
-    assert list(registry.registered()) == [*registry.DEFAULT, "own"]
+    assert list(registry.registered()) == [*registry.DEFAULT, *sorted([*OTHERS, "own"])]
     assert registry.neighbours_needed("own", k=5, wide=40) == 40
     assert not registry.runs_on_all_rows("own")
     points = gaussian(200, 3)
@@ -76,8 +77,8 @@ def test_a_registered_function_is_known_by_its_name(own_estimator: None) -> None
     assert list(probe.names(["x", "y"])) == ["id/own/x", "id/own/y"]
 
 
-def test_the_default_estimators_are_those_of_the_package_in_their_order() -> None:
-    assert tuple(registry.registered()) == registry.DEFAULT
+def test_the_estimators_of_the_package_are_registered_in_their_order() -> None:
+    assert tuple(registry.registered()) == (*registry.DEFAULT, *OTHERS)
     for name, function in registry.registered().items():
         assert getattr(dimension, name) is function
 
@@ -93,6 +94,9 @@ def test_the_default_estimators_are_those_of_the_package_in_their_order() -> Non
         ("mada", 7, False),
         ("tle", 7, False),
         ("local_pca", 50, False),
+        ("mean_mle", 7, True),
+        ("spanning_tree", 1, False),
+        ("corrected_participation_ratio", 1, True),
         ("DANCo", 1, False),
     ],
 )

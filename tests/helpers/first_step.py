@@ -1,11 +1,5 @@
-"""The loss and all gradients of a training's first step, computed by one or several processes.
+"""The loss and all gradients of a training's first step, computed by one or several processes."""
 
-    python tests/helpers/first_step.py PROCESSES FILE
-
-runs every case in PROCESSES processes, which Lightning starts by the same command, and saves the results of rank 0.
-"""
-
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +11,7 @@ from torch.optim import Optimizer
 
 from intrinsic_clip import encoders
 from intrinsic_clip.data import SyntheticNonlinear
-from intrinsic_clip.loss.similarity import CosineSimilarity, PopulationSimilarity
+from intrinsic_clip.loss.similarity import CosineSimilarity, MovingAverageSimilarity, PopulationSimilarity
 from intrinsic_clip.loss.temperature import LearnedTemperature
 from intrinsic_clip.training.module import ContrastiveModule
 
@@ -25,6 +19,9 @@ SIZES = {"n_train": 32, "n_append": 24, "n_test": 10, "batch_size": 32, "d_x": 1
 SIMILARITIES = {
     "population": PopulationSimilarity,
     "population of some": partial(PopulationSimilarity, rows=10),
+    "batch": partial(PopulationSimilarity, over="batch"),
+    "renewed": partial(PopulationSimilarity, over="renewed"),
+    "moving average": MovingAverageSimilarity,
     "cosine": CosineSimilarity,
 }
 FORMS: dict[str, dict[str, Any]] = {
@@ -81,8 +78,8 @@ def first_step(processes: int, similarity: str, form: str) -> dict[str, Tensor]:
     return gradients.tensors
 
 
-def main(processes: int, file: Path) -> None:
-    """Run every case and save the results of rank 0."""
+def every_case(processes: int, file: Path) -> None:
+    """Run every case as one of so many processes, and save the results of rank 0."""
     torch.set_num_threads(1)
     results = {
         similarity: {form: first_step(processes, similarity, form) for form in FORMS}
@@ -90,7 +87,3 @@ def main(processes: int, file: Path) -> None:
     }
     if torch.distributed.get_rank() == 0:
         torch.save(results, file)
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]))

@@ -3,11 +3,12 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
+from itertools import count
 from pathlib import Path
 from typing import Any
+
+from soak.warm_children import Ended, Started, child, command_line, started, warm_up
 
 TINY = [
     "data.n_train=512",
@@ -26,18 +27,30 @@ TINY = [
 LONGER = [*TINY, "trainer.max_epochs=60", "probes.every_n_epochs=7"]  # a second or two: time to kill it
 
 
-def start(folder: Path, *overrides: str) -> subprocess.Popen:
-    """Start `intrinsic-clip train` in a process of its own, both its outputs in one pipe."""
-    command = [sys.executable, "-m", "intrinsic_clip", "train", *overrides]
-    return subprocess.Popen(
-        command,
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        # What runs in the background ignores Ctrl-C, and so would what it starts.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+def start(folder: Path, *overrides: str) -> Started:
+    """Start `intrinsic-clip train` in a child of this process."""
+    warm_up()
+    return started(folder, lambda: command_line(["train", *overrides]))
+
+
+def struck(folder: Path, step: int, blow: signal.Signals, *overrides: str) -> Ended:
+    """Run `intrinsic-clip train` in a child that gets a signal in a training step; the first is 0."""
+
+    def work() -> None:
+        from intrinsic_clip.training.module import ContrastiveModule
+
+        losses, steps = ContrastiveModule._losses, count()
+
+        def losses_under_fire(*arguments: Any) -> Any:
+            if next(steps) == step:
+                os.kill(os.getpid(), blow)
+            return losses(*arguments)
+
+        ContrastiveModule._losses = losses_under_fire
+        command_line(["train", *overrides])
+
+    warm_up()
+    return child(folder, work)
 
 
 def wait_for(folder: Path, pattern: str) -> Path:

@@ -1,10 +1,7 @@
 """Train SmallClip in two processes, with a probe whose source fails in one of them; write what rank 0 measured."""
 
 import json
-import sys
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import pytest
 from pytorch_lightning.strategies import DDPStrategy
@@ -24,7 +21,8 @@ def fails_in_one(module, batch):
     return module.embed(batch)
 
 
-if __name__ == "__main__":
+def measure_as_one_of_two(file: Path) -> None:
+    """Validate and train as one of two processes; write what rank 0 measured."""
     failing = AlignmentProbe(fails_in_one, prefix="failing/")
     probes = [IntrinsicDimensionProbe(embed), AlignmentProbe(by_module("image", "text")), failing]
     ddp = trainer(*probes, devices=2, strategy=DDPStrategy(process_group_backend="gloo"))
@@ -41,4 +39,4 @@ if __name__ == "__main__":
     if ddp.is_global_zero:
         metrics["uneven"] = uneven_alignment
         metrics["failed"] = failing.reasons["failing/alignment/cosine"]
-        Path(sys.argv[1]).write_text(json.dumps(metrics))
+        file.write_text(json.dumps(metrics))

@@ -1,16 +1,8 @@
-"""Train in two processes on streamed shards, whole and resumed, and write the rows that each process saw.
-
-    python tests/helpers/two_streams.py SHARDS WORKERS FOLDER
-
-Epochs are all shards once, and then 12 batches.
-"""
+"""Train in two processes on streamed shards, whole and resumed, and write the rows that each process saw."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -67,8 +59,8 @@ def fit(data: WebDatasetShards, after: int, folder: Path, resumed: bool) -> list
     return module.batches
 
 
-if __name__ == "__main__":
-    shards, workers, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
+def every_plan(shards: str, workers: int, folder: Path) -> None:
+    """Train by each plan as one of two processes; epochs are all shards once, and then 12 batches."""
     once = WebDatasetShards(shards, workers=workers, **SIZES)
     counted = WebDatasetShards(shards, workers=workers, epoch_batches=12, **SIZES)
     plan = {"once, early": (once, 2), "once, late": (once, 9), "counted": (counted, 7)}

@@ -1,13 +1,12 @@
 """Two and four processes that share a batch have the loss and gradients of one process with all of it."""
 
-import subprocess
-import sys
-from pathlib import Path
+from functools import partial
 
 import pytest
 import torch
 
 from helpers import first_step
+from helpers.ranks import in_ranks, succeeded
 
 Results = dict[str, dict[str, dict[str, torch.Tensor]]]
 
@@ -15,9 +14,8 @@ Results = dict[str, dict[str, dict[str, torch.Tensor]]]
 @pytest.fixture(scope="module", params=[2, 4])
 def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Results:
     file = tmp_path_factory.mktemp("shared") / "results.pt"
-    command = [sys.executable, first_step.__file__, str(request.param), str(file)]
-    done = subprocess.run(command, cwd=Path(file).parent, capture_output=True, text=True, timeout=280)
-    assert done.returncode == 0, done.stderr
+    work = partial(first_step.every_case, request.param, file)
+    assert succeeded(in_ranks(request.param, file.parent, work))
     return torch.load(file, weights_only=True)
 
 

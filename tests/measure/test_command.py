@@ -15,6 +15,7 @@ from helpers.tiny_runs import files_below
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.pictures
 def test_the_second_time_it_is_read_not_measured(command_line, capsys, monkeypatch, pair) -> None:
     command = ("measure", "x=x.npy", "y=y.npy", *QUICK)
     assert command_line(*command) == 0

@@ -2,9 +2,6 @@
 
 import json
 import math
-import subprocess
-import sys
-from pathlib import Path
 
 import open_clip
 import pandas as pd
@@ -18,6 +15,8 @@ from torch.nn.functional import normalize
 from torch.utils.data import DataLoader, TensorDataset
 
 from helpers.foreign_module import BATCH, N_VAL, SmallClip, WithoutValidation, loader, rows, trainer
+from helpers.ranks import in_ranks, succeeded
+from helpers.two_processes import measure_as_one_of_two
 from intrinsic_clip.dimension import mle, twonn
 from intrinsic_clip.metrics import alignment, modality_gap
 from intrinsic_clip.probes import (
@@ -303,10 +302,7 @@ def test_wrong_sources_are_refused_before_training(probe, message) -> None:
 
 @pytest.mark.slow
 def test_two_processes_measure_the_rows_of_both(tmp_path) -> None:
-    script = Path(__file__).parents[1] / "helpers" / "two_processes.py"
-    command = [sys.executable, str(script), str(tmp_path / "metrics.json")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stderr[-3000:]
+    assert succeeded(in_ranks(2, tmp_path, lambda: measure_as_one_of_two(tmp_path / "metrics.json")))
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     module = SmallClip()
     x, y = validation_embeddings(module)

@@ -25,6 +25,8 @@ from intrinsic_clip.probes import contact_sheet as sheet
 from intrinsic_clip.training.module import ContrastiveModule
 from intrinsic_clip.training.train import train
 
+pytestmark = pytest.mark.pictures
+
 SIZES = {"n_train": 64, "n_append": 16, "n_test": 30, "batch_size": 32}
 
 

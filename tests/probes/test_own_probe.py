@@ -87,6 +87,7 @@ def test_an_error_in_measure_is_nan_with_a_reason_and_one_warning(tmp_path, comp
     assert results["status"] == "completed"
     assert results["metrics"]["mean_norm/x"]["mean"] is None
     assert results["reasons"]["mean_norm/x"] == "RuntimeError: no norm today"
+    assert results["notes"].count(warned[0]) == 1
     probe = MeanNormProbe(by_module("image", "text"), prefix="mine/")
     with pytest.warns(UserWarning, match="MeanNormProbe failed and is logged as NaN"):
         module, _ = fit(probe)
@@ -96,6 +97,25 @@ def test_an_error_in_measure_is_nan_with_a_reason_and_one_warning(tmp_path, comp
         "mine/mean_norm/y": True,
     }
     assert set(probe.reasons) == set(probe.latest)
+
+
+def test_notes_are_those_of_the_last_measurement() -> None:
+    class Doubting(MeanNormProbe):
+        calls = 0
+
+        def measure(self, embeddings):
+            self.calls += 1
+            self.warn_once("odd rows")
+            if self.calls == 1:
+                self.warn_once("first rows")
+            return super().measure(embeddings)
+
+    probe = Doubting(by_module("image", "text"))
+    with pytest.warns(UserWarning, match="odd rows") as caught:
+        fit(probe, epochs=2)
+    assert probe.calls > 1
+    assert [str(warning.message) for warning in caught].count("odd rows") == 1
+    assert probe.notes == ["odd rows"]
 
 
 def test_a_number_that_is_back_has_no_reason_any_more() -> None:

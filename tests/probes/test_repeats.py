@@ -39,3 +39,4 @@ def test_too_few_rows_and_near_duplicates_warn_once_in_a_training() -> None:
     with pytest.warns(UserWarning, match=r"id/…/x: rows are near-duplicates or come in small") as record:
         probe.measure(Embeddings(torch.cat([x, x + 1e-8])))
     assert len(record) == 1
+    assert [note.partition(":")[0] for note in probe.notes] == ["id/…/x", "id/…/x"]

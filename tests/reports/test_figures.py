@@ -35,6 +35,8 @@ SHORTENED = {
     "shared_dim": "data.shared_dim=2,5",
     "sample_size": "data.n_train=512,1024",
     "sample_size_nonlinear": "data.n_train=512,1024",
+    "truth": "data=synthetic_linear data.shared_dim=2,5",
+    "truth_mixed": "data.mixing=sine data.shared_dim=5",
 }
 WHOLE = [
     "dynamics",
@@ -44,6 +46,7 @@ WHOLE = [
     "shallow",
     "synthetic_independent",
     "openclipart",
+    "openclipart_regularised",
 ]
 FEW = ["data.n_train=64", "data.n_append=8", "data.n_test=24", "data.batch_size=32", "probes.dimension.k=5"]
 TOWERS = [*FEW, "data.image_size=32", "features.model=tiny", "features.pretrained=null"]
@@ -87,9 +90,14 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         commands = [["--multirun", f"experiment={','.join(WHOLE)}"]]
-        commands += [["--multirun", f"experiment={name}", values] for name, values in SHORTENED.items()]
+        commands += [
+            ["--multirun", f"experiment={name}", *values.split()] for name, values in SHORTENED.items()
+        ]
         commands += [[f"experiment={name}", *FEW, *cells] for name in ("citeseq", "citeseq_transformer")]
         commands += [["experiment=imagenetv2", *TOWERS, classes], ["experiment=yfcc", *TOWERS, table]]
+        commands += [
+            ["experiment=ladder", "data=openclipart", "probes.shared.trainings=2", "probes.shared.rows=200"]
+        ]
         for command in commands:
             patch.setattr("sys.argv", ["intrinsic-clip", "train", *SMOKE, *command])
             program.main()

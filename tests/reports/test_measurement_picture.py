@@ -68,6 +68,13 @@ def test_x_alone_shows_the_variance_kept(drawn) -> None:
     assert not any("retrieval" in title for title in drawn)
 
 
+def test_names_are_shown_as_they_are() -> None:
+    measurement = _measurement(np.ones((50, 5)), np.ones((50, 5)))
+    assert draw({**measurement, "config": {**CONFIG, "x": "5$_{a.npy", "y": "b^{$.npy"}}).startswith(
+        b"\x89PNG"
+    )
+
+
 @pytest.mark.filterwarnings("error")
 def test_points_without_variance_are_drawn_without_a_warning() -> None:
     assert draw(_measurement(np.ones((50, 5)), np.ones((50, 5)))).startswith(b"\x89PNG")

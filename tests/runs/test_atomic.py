@@ -133,10 +133,12 @@ def test_a_file_that_may_not_be_written_is_not_replaced(tmp_path) -> None:
 
 
 def test_a_long_name_in_any_script_is_written(tmp_path) -> None:
-    path = tmp_path / ("ä" * 125 + ".html")
-    write_atomically(path, "a")
-    write_atomically(path, "b")
-    assert os.listdir(tmp_path) == [path.name]
+    for name in ("ä" * 125 + ".html", "caf\udce9"):  # the last is not UTF-8
+        path = tmp_path / name
+        write_atomically(path, "a")
+        write_atomically(path, "b")
+        assert os.listdir(tmp_path) == [name]
+        path.unlink()
 
 
 def test_the_file_is_on_the_disk_before_its_name_and_its_name_before_the_end(tmp_path, monkeypatch) -> None:

@@ -72,7 +72,7 @@ def test_a_second_process_waits_for_no_one_and_a_killed_one_blocks_no_one(
     assert error.endswith("; wait for it or stop it\n")
     assert error.count("\n") == 1
     os.kill(first.pid, signal.SIGKILL)
-    first.communicate()
+    first.wait()
     assert left_behind(folder)
 
     with held(folder):

@@ -42,6 +42,7 @@ def test_the_address_is_the_content(compose) -> None:
         assert address() != address(other), other
 
 
+@pytest.mark.pictures
 def test_what_a_run_leaves(tmp_path, compose) -> None:
     returned = train(compose("logger=both"))
     folder = next(tmp_path.glob("outputs/custom/*"))

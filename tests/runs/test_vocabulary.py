@@ -55,7 +55,7 @@ def test_every_pattern_is_in_the_table_once_and_describes_itself() -> None:
     assert len(set(patterns)) == len(patterns)
     values = {
         "estimator": "gride", "side": "x", "direction": "y_to_x", "pairs": "random", "k": "5", "α": "0.5",
-        "share": "95", "set": "fine", "basis": "canonical", "regression": "kernel", "classifier": "knn",
+        "share": "95", "set": "fine", "basis": "canonical", "end": "low", "regression": "kernel", "classifier": "knn",
     }  # fmt: skip
     names = [re.sub(r"<(.+?)>", lambda match: values[match[1]], pattern) for pattern in patterns]
     assert _undeclared(names) == []
@@ -101,9 +101,9 @@ def test_the_shared_dimension_is_the_truth_of_dimensions_alone() -> None:
 
 def test_estimators_are_named_as_in_their_papers() -> None:
     assert list(vocabulary.ESTIMATORS) == list(registry.registered())
-    titles = [estimator_title(name) for name in ("twonn", "DANCo", "lPCA", "mean_mle", "some_estimator")]
+    titles = [estimator_title(name) for name in ("twonn", "DANCo", "lPCA", "median_mle", "some_estimator")]
     assert titles == [
-        "TwoNN", "DANCo (scikit-dimension)", "lPCA (scikit-dimension)", "mean MLE", "some estimator"
+        "TwoNN", "DANCo (scikit-dimension)", "lPCA (scikit-dimension)", "median MLE", "some estimator"
     ]  # fmt: skip
 
 

@@ -127,3 +127,16 @@ def test_printout_says_the_verdict_and_its_advice(dimension, text, advice) -> No
     assert f"shared dimensions: {text}" in shown
     assert f"advice: {advice}" in shown
     assert "8,000 pairs" in shown.partition("advice: ")[2]
+
+
+def test_printout_says_notes_and_that_information_saturates() -> None:
+    matching = {**ESTIMATED["matching"], "information": 6.9, "ceiling": 6.91, "saturates": True}
+    others = [
+        {"name": "cca", "title": "rank of CCA", "value": 3, "note": None},
+        {"name": "joint_mle", "title": "joint", "value": None, "note": "6.8, but shuffled pairs give 5.5"},
+    ]
+    estimated = {**ESTIMATED, "matching": matching, "alternatives": others, "dimension": 3, "text": "3"}
+    shown = printout({**estimated, "advice": verdict.advice(estimated)}, Path())
+    assert "InfoNCE at τ = 0.02; saturates at 6.91, the log of the pairs compared)" in shown
+    assert "rank of CCA  3\n" in shown
+    assert "joint        – (6.8, but shuffled pairs give 5.5)" in shown

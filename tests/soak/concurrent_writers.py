@@ -40,7 +40,7 @@ def _faults_of_writers(draw: random.Random) -> int:
                 )[:100]
 
         waiting = [started(Path(name), lambda number=number: write(number)) for number in range(WRITERS)]
-        failed = sum(wait().code != 0 for wait in waiting)
+        failed = sum(writer.wait().code != 0 for writer in waiting)
         return failed + (len(list(Path(name).iterdir())) != 1)
 
 
@@ -49,6 +49,6 @@ def _faults_of_trainings() -> int:
     run = scenarios()["run"]
     with tempfile.TemporaryDirectory() as name, tempfile.TemporaryDirectory() as alone:
         waiting = [started(Path(name), run.work) for _ in "12"]
-        codes = sorted(wait().code for wait in waiting)
+        codes = sorted(training.wait().code for training in waiting)
         child(Path(alone), run.work)
         return (codes not in ([0, 0], [0, 2])) + (numbers(Path(name)) != numbers(Path(alone)))

@@ -179,7 +179,7 @@ def numbers(folder: Path) -> dict[str, Any]:
             assert completed is not None, path
             left_out = ("config", "seconds")  # `output_dir` may differ, and so may times
             by_file[name] = {k: v for k, v in without_time(completed).items() if k not in left_out}
-        elif path.name in ("metrics.csv", "embeddings.safetensors", "x.npy", "y.npy"):
+        elif path.is_file() and path.name in ("metrics.csv", "embeddings.safetensors", "x.npy", "y.npy"):
             by_file[name] = hashlib.sha256(path.read_bytes()).hexdigest()
     return by_file
 

@@ -74,39 +74,64 @@ def command(folder: Path, arguments: Sequence[str], before: Callable[[], object]
     """
 
     def work() -> None:
-        from intrinsic_clip.cli import program
-
-        sys.argv = ["intrinsic-clip", *arguments]
         before()
-        program.main()
+        command_line(arguments)
 
     return child(folder, work)
 
 
+def command_line(arguments: Sequence[str]) -> None:
+    """Run `intrinsic-clip …` in this process, which must be a child."""
+    from hydra.core.global_hydra import GlobalHydra
+
+    from intrinsic_clip.cli import program
+
+    GlobalHydra.instance().clear()  # the parent may be composing a config
+    sys.argv = ["intrinsic-clip", *arguments]
+    program.main()
+
+
 def child(folder: Path, work: Callable[[], object], after: float | None = None) -> Ended:
     """Call a function in a child, in this folder; `after` so many seconds the child is killed."""
-    return started(folder, work)(after)
+    return started(folder, work).wait(after)
 
 
-def started(folder: Path, work: Callable[[], object]) -> Callable[..., Ended]:
-    """Start a child that calls a function in this folder; return the function that waits for its end."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    logs = [os.memfd_create(name) for name in ("out", "err")]
-    pid = os.fork()
-    if not pid:
-        _be_child(folder, work, logs)
+@dataclass(frozen=True)
+class Started:
+    """Child that was started.
 
-    def wait(after: float | None = None) -> Ended:
-        code = _wait(pid, after)
+    Attributes:
+        pid: its process id.
+        logs: descriptors of the files that hold what it writes to stdout and stderr.
+    """
+
+    pid: int
+    logs: tuple[int, int]
+
+    def written(self) -> str:
+        """Return what it has written to stdout so far."""
+        return os.pread(self.logs[0], os.fstat(self.logs[0]).st_size, 0).decode(errors="replace")
+
+    def wait(self, after: float | None = None) -> Ended:
+        """Wait for its end; after so many seconds it is killed."""
+        code = _wait(self.pid, after)
         texts = []
-        for log in logs:
+        for log in self.logs:
             os.lseek(log, 0, os.SEEK_SET)
             with os.fdopen(log, "rb") as file:
                 texts.append(file.read().decode(errors="replace"))
         return Ended(code, *texts)
 
-    return wait
+
+def started(folder: Path, work: Callable[[], object]) -> Started:
+    """Start a child that calls a function in this folder."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    logs = os.memfd_create("out"), os.memfd_create("err")
+    pid = os.fork()
+    if not pid:
+        _be_child(folder, work, logs)
+    return Started(pid, logs)
 
 
 def _be_child(folder: Path, work: Callable[[], object], logs: Sequence[int]) -> None:
@@ -114,10 +139,11 @@ def _be_child(folder: Path, work: Callable[[], object], logs: Sequence[int]) -> 
     try:
         os.dup2(logs[0], 1)
         os.dup2(logs[1], 2)
-        sys.stdout = io.TextIOWrapper(os.fdopen(1, "wb", closefd=False), encoding="utf-8")
-        sys.stderr = io.TextIOWrapper(
-            os.fdopen(2, "wb", closefd=False), encoding="utf-8", line_buffering=True
+        sys.stdout, sys.stderr = (
+            io.TextIOWrapper(os.fdopen(number, "wb", closefd=False), encoding="utf-8", line_buffering=True)
+            for number in (1, 2)
         )
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the parent ignores it
         os.chdir(folder)
         work()
         code = 0

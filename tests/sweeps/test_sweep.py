@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import hydra
@@ -15,7 +14,7 @@ import pytest
 from hydra._internal.hydra import Hydra
 from hydra.types import RunMode
 
-from helpers.tiny_runs import LONGER, TINY, files_below, start
+from helpers.tiny_runs import TINY, files_below, struck
 from intrinsic_clip import config
 from intrinsic_clip.runs import addresses, results, tidy_table
 from intrinsic_clip.runs.locks import held
@@ -133,15 +132,12 @@ def test_a_run_that_another_process_trains_is_left_alone(tmp_path, command_line,
 
 
 def test_ctrl_c_says_what_was_reached(tmp_path) -> None:
-    process = start(tmp_path, *LONGER, *SIX, "trainer.max_epochs=2000")
-    assert any(line.startswith("Training") for line in process.stdout)
-    time.sleep(1)
-    process.send_signal(signal.SIGINT)
-    said = process.communicate()[0]
-    assert process.returncode == 130, said
-    assert "6 runs: 1 interrupted, 5 not started" in said
-    assert "Interrupted; the same command resumes" in said
-    assert "Traceback" not in said
+    ended = struck(tmp_path, 20, signal.SIGINT, *TINY, *SIX)
+    assert ended.code == 130, ended.err
+    assert "\nTraining" in ended.out
+    assert "6 runs: 1 interrupted, 5 not started" in ended.out
+    assert "Interrupted; the same command resumes" in ended.err
+    assert "Traceback" not in ended.out + ended.err
 
 
 def test_finished_runs_cost_milliseconds_and_no_pytorch(tmp_path, command_line) -> None:

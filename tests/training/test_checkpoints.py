@@ -4,12 +4,11 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
-from helpers.tiny_runs import LONGER, TINY, start, wait_for, without_time
+from helpers.tiny_runs import TINY, struck, without_time
 from intrinsic_clip.runs import results
 from intrinsic_clip.training.train import train
 
@@ -17,23 +16,17 @@ pytestmark = pytest.mark.slow
 
 
 def test_interrupted_and_started_again_ends_with_the_same_numbers(tmp_path, compose) -> None:
-    """Press Ctrl-C; tests/soak kills at every moment."""
-    overrides = [
-        *LONGER,
-        "trainer.max_epochs=150",
-    ]  # not over yet when a busy machine comes to send the signal
-    process = start(tmp_path, *overrides)
-    folder = wait_for(tmp_path, "outputs/custom/*/last.ckpt").parent
-    time.sleep(0.4)  # somewhere in a later epoch
-    process.send_signal(signal.SIGINT)
-    said = process.communicate()[0]
-    assert process.returncode == 130, said
+    """Press Ctrl-C in the fourth epoch; tests/soak kills at every moment."""
+    ended = struck(tmp_path, 28, signal.SIGINT, *TINY)
+    assert ended.code == 130, ended.err
+    (folder,) = tmp_path.glob("outputs/custom/*")
+    assert (folder / "last.ckpt").exists()
     assert results.read_completed(folder) is None
-    assert "Interrupted; the same command resumes from the last checkpoint." in said
-    assert "Traceback" not in said
+    assert "Interrupted; the same command resumes from the last checkpoint." in ended.err
+    assert "Traceback" not in ended.out + ended.err
 
-    resumed = train(compose(*overrides))
-    whole = train(compose(*overrides, "output_dir=uninterrupted"))
+    resumed = train(compose())
+    whole = train(compose("output_dir=uninterrupted"))
     assert resumed["timings"]["resumed"]
     assert not whole["timings"]["resumed"]
     assert resumed["metrics"] == whole["metrics"]

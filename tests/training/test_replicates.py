@@ -126,6 +126,7 @@ def test_chunks_that_are_done_are_not_trained_again(tmp_path, compose) -> None:
     assert {path: path.stat().st_mtime_ns for path in folder.glob("chunks/*/*")} == kept
 
 
+@pytest.mark.pictures
 def test_metrics_file_and_collect_hold_each_replicate(tmp_path, compose) -> None:
     run_results = train(compose(DIMS, "replicates=[4,7]"))
     folder = next(tmp_path.glob("outputs/custom/*"))

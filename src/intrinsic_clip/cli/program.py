@@ -45,11 +45,24 @@ def _run(verb: str, arguments: list[str]) -> None:
     warnings.formatwarning = _format_warning  # before Lightning is imported, which wraps the current one
     try:
         with in_one_line(verb), _without_stray_ranks(verb):
+            _check_text(arguments)
             _check_working_folder()
             importlib.import_module(f"intrinsic_clip.cli.{verb}").main(arguments)
     except KeyboardInterrupt:
         print(f"\nInterrupted; {VERBS[verb].after_ctrl_c}.", file=sys.stderr)
         sys.exit(INTERRUPTED)
+
+
+def _check_text(arguments: list[str]) -> None:
+    """Check that the arguments are text, which results and pictures can show.
+
+    Raises:
+        ConfigError: one holds bytes that are not UTF-8, as a file's name from another system may.
+    """
+    for argument in arguments:
+        shown = argument.encode(errors="backslashreplace").decode()
+        if shown != argument:
+            raise ConfigError(f"{shown}: not UTF-8 text; rename the file or the folder")
 
 
 def _check_working_folder() -> None:

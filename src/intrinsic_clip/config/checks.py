@@ -8,7 +8,14 @@ from pydantic import BaseModel, ValidationError
 
 from intrinsic_clip.config.nodes import as_json, check_node, is_pretrained, short_name, target_nodes
 from intrinsic_clip.config.reasons import first_reason
-from intrinsic_clip.config.schema import DashboardConfig, LossConfig, MeasureConfig, SharedConfig, TrainConfig
+from intrinsic_clip.config.schema import (
+    DashboardConfig,
+    LossConfig,
+    MeasureConfig,
+    RegularisationConfig,
+    SharedConfig,
+    TrainConfig,
+)
 from intrinsic_clip.config.trainer import check_trainer
 from intrinsic_clip.config.values import check_values
 from intrinsic_clip.errors import ConfigError
@@ -23,6 +30,8 @@ def check_top(config: Mapping[str, Any]) -> None:
     check_values("", config)
     _check_keys("", TrainConfig, config)
     _check_keys("loss", LossConfig, config["loss"])
+    if config.get("regularisation") is not None:
+        _check_keys("regularisation", RegularisationConfig, config["regularisation"])
     _check_axes(config)
 
 
@@ -40,6 +49,7 @@ def check(config: Mapping[str, Any]) -> None:
     _check_output_dims(config)
     check_trainer(config["trainer"])
     _check_sizes(config)
+    _check_validation(config)
     _check_neighbours(config)
 
 
@@ -192,6 +202,23 @@ def _check_sizes(config: Mapping[str, Any]) -> None:
     if isinstance(devices, int) and devices > 1 and batch_size is not None and batch_size % devices:
         raise ConfigError(
             f"data.batch_size={batch_size}: must be a multiple of the {devices} processes (trainer.devices)"
+        )
+
+
+def _check_validation(config: Mapping[str, Any]) -> None:
+    """Require append rows that are held out where weights are chosen by their loss."""
+    if (config.get("regularisation") or {}).get("validate_every_n_epochs") is None:
+        return
+    similarity = config["loss"]["similarity"]
+    if "Population" in short_name(similarity) and similarity.get("over", "append") == "append":
+        raise ConfigError(
+            "regularisation.validate_every_n_epochs: validates on the append rows, which take part in training with "
+            "this loss/similarity; choose batch, renewed, moving_average or cosine, or null"
+        )
+    if (config["data"].get("n_append") or 0) < 2:
+        raise ConfigError(
+            f"data.n_append={config['data'].get('n_append')}: validation needs at least 2 rows "
+            "(or regularisation.validate_every_n_epochs=null)"
         )
 
 

@@ -59,6 +59,7 @@ class TrainConfig(BaseModel):
     encoder: Node
     loss: Node
     optimizer: Node
+    regularisation: Node | None = None
     trainer: Node
     probes: Node
     logger: Node
@@ -74,6 +75,15 @@ class LossConfig(BaseModel):
     similarity: Node
     chunk: PositiveInt | None = None
     local_block: bool = False
+
+
+class RegularisationConfig(BaseModel):
+    """Group `regularisation`: what keeps a training from overfitting."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    input_noise: NonNegativeFloat
+    validate_every_n_epochs: PositiveInt | None
 
 
 class PairsConfig(BaseModel):

@@ -5,6 +5,7 @@ Subclass `FeaturePairs` (features/feature_files.py) for feature vectors, `Captio
 for images with captions, `SyntheticData` (synthetic.py) for generated pairs, and `PairedData` (paired.py) otherwise.
 """
 
+from intrinsic_clip.data.mixed import SyntheticMixed
 from intrinsic_clip.data.paired import Batches, PairedData, Pairs
 from intrinsic_clip.data.synthetic import (
     SyntheticData,
@@ -23,6 +24,7 @@ __all__ = [
     "SyntheticGaussianNonlinear",
     "SyntheticIndependent",
     "SyntheticLinear",
+    "SyntheticMixed",
     "SyntheticNonlinear",
     "SyntheticRotated",
 ]

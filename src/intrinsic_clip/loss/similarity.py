@@ -1,23 +1,46 @@
 """Normalisations of encoder outputs, which define the similarity ⟨f(x), g(y)⟩."""
 
+from typing import Annotated, Literal
+
+import numpy as np
 import torch
-from pydantic import PositiveInt
+from annotated_types import Ge, Lt
+from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
+from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.loss.precision import widened
 
 SMALLEST_NORM = 1e-12  # keeps an encoder that has collapsed to zero from dividing by zero
 
+Population = Literal["append", "renewed", "batch"]
+Momentum = Annotated[float, Ge(0), Lt(1)]
+
+
+def mean_norm(rows: Tensor) -> Tensor:
+    """Return the mean Euclidean norm of rows `(*R, n, d)`, `(*R,)` in float32."""
+    return torch.linalg.vector_norm(widened(rows), dim=-1).mean(-1).clamp_min(SMALLEST_NORM)
+
 
 class PopulationSimilarity(nn.Module):
-    """Normalisation by the mean norm of the encoder's output over the append rows, gradient included (the paper's).
+    """Normalisation by the mean norm of the encoder's output over the population, gradient included (the paper's).
 
-    f(x) / mean‖f(x_append)‖: one number per encoder, so the representation keeps its shape and intrinsic dimension.
+    f(x) / mean‖f(population)‖: one number per encoder, so the representation keeps its shape and intrinsic dimension.
+    The paper's population are the append rows, which take part in training: where they are few, training can shrink
+    their norm below that of all other rows. The other choices are there to prevent it. Evaluation always uses all
+    append rows, which are held out if training does not use them.
 
     Args:
-        rows: number of append rows that a training step uses, the next ones each time. None, or a number larger than
-            there are: all of them, as in the paper, which takes four fifths of a step's work. Evaluation always uses
-            all.
+        rows: number of rows of the population that a training step uses. Of the append rows these are the next ones
+            each time; None, or a number larger than there are: all of them, as in the paper, which takes four fifths of
+            a step's work. Of the training rows: how many are drawn; None: as many as there are append rows.
+        over: the population of a training step: the `append` rows, training rows that are `renewed` in each epoch by a
+            random draw, or the `batch` itself.
+        stop_gradient: take the norm as a constant, which lets the norms run away; a control, not a remedy.
+        seed: of the draws of `renewed`, which are the same for every replicate.
+
+    Raises:
+        ConfigError: `rows` with `over=batch`, which always takes the whole batch.
 
     Example:
         >>> import torch
@@ -30,14 +53,87 @@ class PopulationSimilarity(nn.Module):
 
     needs_population = True
 
-    def __init__(self, rows: PositiveInt | None = None) -> None:
+    def __init__(
+        self,
+        rows: PositiveInt | None = None,
+        over: Population = "append",
+        stop_gradient: bool = False,
+        seed: NonNegativeInt = 0,
+    ) -> None:
         super().__init__()
-        self.rows = rows
+        if over == "batch" and rows is not None:
+            raise ConfigError(
+                f"loss.similarity.rows={rows}: must be null with over=batch, which takes all rows"
+            )
+        self.rows, self.over, self.stop_gradient, self.seed = rows, over, stop_gradient, seed
 
     def forward(self, rows: Tensor, population: Tensor) -> Tensor:
-        """Normalise encoder outputs `(*R, n, d)` by those of the append rows, `(*R, n_append, d)`."""
-        norm = torch.linalg.vector_norm(widened(population), dim=-1).mean(-1).clamp_min(SMALLEST_NORM)
-        return widened(rows) / norm[..., None, None]
+        """Normalise encoder outputs `(*R, n, d)` by those of the population, `(*R, n_population, d)`."""
+        norm = mean_norm(population)
+        return widened(rows) / (norm.detach() if self.stop_gradient else norm)[..., None, None]
+
+    def draw(self, epoch: int, available: int, number: int) -> Tensor:
+        """Return the training rows that are the population in an epoch, `(number,)`, each at most once.
+
+        They depend on seed and epoch alone, so that a resumed training draws what an uninterrupted one does.
+        """
+        state = np.random.SeedSequence([self.seed, epoch]).generate_state(2, np.uint32)
+        generator = torch.Generator().manual_seed(int(state[0]) << 32 | int(state[1]))
+        return torch.randperm(available, generator=generator)[: self.rows or number]
+
+
+class MovingAverageSimilarity(nn.Module):
+    """Normalisation by a moving average of the batches' mean norms, with the gradient of the latest.
+
+    A training step sets N ← momentum · N + (1 - momentum) · mean‖f(batch)‖ and divides by N; the first one sets N to
+    its mean norm. In the gradient N changes in proportion to the batch's norm, so that no step gains by a mere change
+    of scale, which would make the norms run away. Evaluation divides by N as it is, and before the first step by the
+    mean norm of the rows themselves.
+
+    Args:
+        momentum: share of the average that a step keeps; 0: each batch by its own norm.
+        replicates: the shape R.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.loss import MovingAverageSimilarity
+        >>> similarity = MovingAverageSimilarity(momentum=0.5)
+        >>> for norm in (2.0, 4.0):
+        ...     _ = similarity(torch.tensor([[norm, 0.0]]))
+        >>> float(similarity.x_norm)  # half of 2 and half of 4
+        3.0
+    """
+
+    needs_population = False
+    over: Population = "batch"
+    per_encoder = True
+    x_norm: Tensor
+    y_norm: Tensor
+
+    def __init__(self, momentum: Momentum = 0.99, replicates: tuple[int, ...] = ()) -> None:
+        super().__init__()
+        self.momentum = momentum
+        self.register_buffer("x_norm", torch.full(replicates, torch.nan))
+        self.register_buffer("y_norm", torch.full(replicates, torch.nan))
+
+    def forward(
+        self, rows: Tensor, population: Tensor | None = None, side: Literal["x", "y"] = "x"
+    ) -> Tensor:
+        """Normalise encoder outputs `(*R, n, d)`, and in training mode move the average.
+
+        Args:
+            rows: to normalise.
+            population: the batch's outputs where other processes have rows of it too; None: the rows.
+            side: whose average it is.
+        """
+        kept = self.get_buffer(f"{side}_norm")
+        latest = mean_norm(rows if population is None else population)
+        if not self.training:
+            return widened(rows) / torch.where(kept.isnan(), latest, kept)[..., None, None]
+        fixed = latest.detach()
+        moved = torch.where(kept.isnan(), fixed, self.momentum * kept + (1 - self.momentum) * fixed)
+        kept.copy_(moved)
+        return widened(rows) / (moved * (latest / fixed))[..., None, None]
 
 
 class CosineSimilarity(nn.Module):

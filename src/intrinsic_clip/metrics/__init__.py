@@ -4,9 +4,20 @@ Some measure how well two representations match, row by row, others how good one
 """
 
 from intrinsic_clip.metrics.alignment import PairSimilarities, alignment, modality_gap, pair_similarities
+from intrinsic_clip.metrics.canonical_rank import CanonicalRank, canonical_rank
 from intrinsic_clip.metrics.classification import knn_accuracy, linear_accuracy, zero_shot_accuracy
 from intrinsic_clip.metrics.counterparts import Counterparts, counterparts
 from intrinsic_clip.metrics.information import InformationBound, infonce_bound
+from intrinsic_clip.metrics.information_imbalance import InformationImbalance, information_imbalance
+from intrinsic_clip.metrics.joint_dimension import (
+    DimensionCorrelation,
+    JointDimension,
+    JointNeighbours,
+    dimension_correlation,
+    joint_dimension,
+    joint_neighbours,
+)
+from intrinsic_clip.metrics.kernel_canonical_rank import kernel_canonical_rank
 from intrinsic_clip.metrics.matching import (
     Matching,
     PartnerRanks,
@@ -31,8 +42,13 @@ from intrinsic_clip.metrics.uniformity import uniformity
 
 __all__ = [
     "CanonicalDirections",
+    "CanonicalRank",
     "Counterparts",
+    "DimensionCorrelation",
     "InformationBound",
+    "InformationImbalance",
+    "JointDimension",
+    "JointNeighbours",
     "Matching",
     "PairSimilarities",
     "PartnerRanks",
@@ -41,8 +57,14 @@ __all__ = [
     "SufficientDimension",
     "alignment",
     "canonical_directions",
+    "canonical_rank",
     "counterparts",
+    "dimension_correlation",
     "infonce_bound",
+    "information_imbalance",
+    "joint_dimension",
+    "joint_neighbours",
+    "kernel_canonical_rank",
     "kernel_recovery",
     "knn_accuracy",
     "label_matching",

@@ -17,6 +17,19 @@ def check_pairs(x: Tensor, y: Tensor) -> None:
         raise ValueError(f"x and y must be (*R, n, d), alike and not empty, got shapes {shapes}")
 
 
+def check_same_rows(x: Tensor, y: Tensor) -> None:
+    """Check that x and y are `(*R, n, p_x)` and `(*R, n, p_y)` and not empty.
+
+    Raises:
+        ValueError: they are not.
+    """
+    if x.ndim < 2 or x.shape[:-1] != y.shape[:-1] or 0 in (*x.shape[-2:], y.shape[-1]):
+        shapes = f"{tuple(x.shape)} and {tuple(y.shape)}"
+        raise ValueError(
+            f"x and y must be (*R, n, p_x) and (*R, n, p_y) with one n and not empty, got {shapes}"
+        )
+
+
 class PairSimilarities(NamedTuple):
     """Inner products of n positive and of n random pairs, `(*R, n)` each.
 

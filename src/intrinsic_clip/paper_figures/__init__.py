@@ -16,5 +16,7 @@ BEYOND = (
     "information",
     "shared_dim",
     "recovery",
+    "ladder",
+    "truth",
 )
 FIGURES = (*PAPER, *APPENDIX, *BESIDE, *BEYOND)

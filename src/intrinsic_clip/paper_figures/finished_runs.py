@@ -117,12 +117,14 @@ class FinishedRuns:
     @cached_property
     def note(self) -> str:
         """A line for the foot of a figure: size, repetitions, data."""
-        counts = sorted({self.repetitions(experiment) for experiment in self.tables})
+        tables = self.tables.values()
+        counts = sorted({int(n) for table in tables for n in table.groupby("run")["replicate"].nunique()})
         count = "–".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
         spread = "mean ± sd over " if counts[-1] > 1 else ""
         repetitions = f"{spread}{count} repetition" + "s" * (counts[-1] > 1)
-        rows = {int(n) for table in self.tables.values() for n in table[N].dropna().unique()}
+        rows = {int(n) for table in tables for n in table[N].dropna().unique()}
         pairs = "–".join(f"{n:,}" for n in dict.fromkeys((min(rows), max(rows)))) if rows else "all"
+        pairs += " or all" if rows and any(table[N].isna().any() for table in tables) else ""
         norm_rows = [t["loss.similarity.rows"] for t in self.tables.values() if "loss.similarity.rows" in t]
         is_fast = any(column.notna().any() for column in norm_rows)
         norm = ", fast population norm" if is_fast else ""

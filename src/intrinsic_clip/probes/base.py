@@ -15,11 +15,13 @@ class AnyProbe(Callback):
     Attributes:
         latest: the last value of each number by name, `(*R,)`; empty for a callback that gives no numbers.
         reasons: by name, why a number is NaN.
+        notes: warnings of the last measurement, each once.
     """
 
     def __init__(self) -> None:
         self.latest: dict[str, Tensor] = {}
         self.reasons: dict[str, str] = {}
+        self.notes: list[str] = []
         self._warned: set[str] = set()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -31,7 +33,13 @@ class AnyProbe(Callback):
         return set()
 
     def warn_once(self, message: str) -> None:
-        """Warn at the user's line, unless this callback has given the same warning before."""
+        """Note a warning, and give it at the user's line unless this callback has given it before."""
+        self.note(message)
         if message not in self._warned:
             self._warned.add(message)
             warn_at_user_line(message)
+
+    def note(self, message: str) -> None:
+        """Add a text to the notes, unless it is one of them."""
+        if message not in self.notes:
+            self.notes.append(message)

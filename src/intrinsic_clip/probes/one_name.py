@@ -41,7 +41,7 @@ def are_twins(probe: AnyProbe, other: AnyProbe) -> bool:
 
 
 def _settings(probe: AnyProbe) -> dict[str, object]:
-    when = {"every_n_epochs", "every_n_steps", "in_sample", "latest", "reasons"}
+    when = {"every_n_epochs", "every_n_steps", "in_sample", "latest", "reasons", "notes"}
     return {name: value for name, value in vars(probe).items() if name[0] != "_" and name not in when}
 
 

@@ -136,6 +136,7 @@ class Probe(Scheduled):
     ) -> None:
         """Measure on rank 0, send the numbers to the other processes, and log them."""
         self._measured_at, self._measurements = trainer.global_step, self._measurements + 1
+        self.notes.clear()
         values: dict[str, Tensor] = {}
         samples: dict[str, Tensor] = {}
         for which, kind in rows.items():
@@ -240,7 +241,7 @@ class Probe(Scheduled):
                 return {}, {}
             sides = tuple(subject.sides())
             no_autocast = torch.autocast(module.device.type, enabled=False)
-            with torch.no_grad(), no_autocast, warnings_at_user_line():
+            with torch.no_grad(), no_autocast, warnings_at_user_line(self.note):
                 numbers, samples = self.measure(subject), self.histograms(subject)
             return {name: self._checked(module, name, number) for name, number in numbers.items()}, samples
         except Exception as error:  # a probe must not cost the training

@@ -2,7 +2,7 @@
 
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -27,13 +27,18 @@ def warn_at_user_line(message: str) -> None:
 
 
 @contextmanager
-def warnings_at_user_line() -> Iterator[None]:
-    """Give the warnings of a calculation, which lie deep within this package, again at the user's line."""
+def warnings_at_user_line(note: Callable[[str], None]) -> Iterator[None]:
+    """Give the warnings of a calculation, which lie deep within this package, again at the user's line.
+
+    Args:
+        note: is told the text of each.
+    """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield
     for warning in caught:
         if issubclass(warning.category, UserWarning) and Path(warning.filename).is_relative_to(PACKAGE):
+            note(str(warning.message))
             warn_at_user_line(str(warning.message))
         else:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from intrinsic_clip import config
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.runs import atomic
-from intrinsic_clip.runs.vocabulary import DIRECTIONS, ESTIMATORS, PAIRS, SIDES, describe
+from intrinsic_clip.runs.vocabulary import DIRECTIONS, PAIRS, SIDES, USUAL_ESTIMATORS, describe
 
 if TYPE_CHECKING:
     from wandb_workspaces.workspaces import Section, Workspace
@@ -24,7 +24,9 @@ def _lines(chart: str, parts: Mapping[str, str] = SIDES) -> list[str]:
 SHARES = ("90pct", "95pct", "99pct")
 SECTIONS: dict[str, list[list[str]]] = {  # section → charts → metrics
     "dimension": [
-        *(_lines(f"id/{name}") for name in ESTIMATORS),
+        *(
+            _lines(f"id/{name}") for name in USUAL_ESTIMATORS
+        ),  # a chart of what is hardly ever logged would be empty
         _lines("jacobian/rank"),
         _lines("recovery/kernel"),
     ],

@@ -32,7 +32,8 @@ def draw(measurement: Mapping[str, Any]) -> bytes:
     for ax in axes.flat:
         ax.grid(alpha=0.25)
         ax.spines[["top", "right"]].set_visible(False)
-    figure.suptitle(_shortened(headline(measurement)), fontsize="medium")
+    title = _shortened(headline(measurement))
+    figure.suptitle(title, fontsize="medium", parse_math=False)  # names may hold $
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=120)
     return content.getvalue()

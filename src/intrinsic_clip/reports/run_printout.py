@@ -36,7 +36,9 @@ def report(results: Mapping[str, Any], folder: Path) -> str:
         for row in rows
     ]
     paths = [f"  {label:<10} {folder / name}" for label, name in FILES if (folder / name).exists()]
-    return "\n".join([*(line.rstrip() for line in table), "", *_speed(results), *paths])
+    notes = [f"note: {note}" for note in results.get("notes", [])]
+    table = [line.rstrip() for line in table]
+    return "\n".join([*table, "", *([*notes, ""] if notes else []), *_speed(results), *paths])
 
 
 def _speed(results: Mapping[str, Any]) -> list[str]:

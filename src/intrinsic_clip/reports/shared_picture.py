@@ -27,7 +27,8 @@ def draw(estimated: Mapping[str, Any]) -> bytes:
         if estimated["dimension"]:
             ax.axvline(estimated["dimension"] + 0.5, color=GREY, ls=":", lw=1.5)
         ax.legend(frameon=False)
-    figure.suptitle(f"{headline(estimated)}\n{estimated['text']}", fontsize="medium")
+    title = f"{headline(estimated)}\n{estimated['text']}"
+    figure.suptitle(title, fontsize="medium", parse_math=False)  # names may hold $
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=120)
     return content.getvalue()

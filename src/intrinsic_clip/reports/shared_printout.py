@@ -41,7 +41,7 @@ def controls(estimated: Mapping[str, Any]) -> dict[str, str]:
             f"top 1 {matching['top_1']:.2%}, chance {matching['chance']:.2%} "
             f"({matching['pairs']:,} pairs, p = {matching['p_value']:.2g})"
         ),
-        "mutual information": f"at least {matching['information']:.2f} nats (InfoNCE at τ = {matching['tau']:.2g})",
+        "mutual information": _information(matching),
         "least gap": f"{estimated['threshold']:.2f} ({_shuffled(estimated['null_gap'])})",
         "seconds": f"{sum(estimated['seconds'].values()):.0f}",
     }
@@ -49,8 +49,8 @@ def controls(estimated: Mapping[str, Any]) -> dict[str, str]:
 
 
 def others(estimated: Mapping[str, Any]) -> dict[str, str]:
-    """Return what other methods say, a number by title."""
-    return {each["title"]: _number(each["value"]) for each in estimated["alternatives"]}
+    """Return what other methods say, a number with the note on it by title."""
+    return {each["title"]: _answer(each) for each in estimated["alternatives"]}
 
 
 def advice(estimated: Mapping[str, Any]) -> str:
@@ -72,6 +72,20 @@ def _side(sides: Mapping[str, int | None], side: str) -> str:
 
 def _shuffled(null_gap: float | None) -> str:
     return "no shuffled pairs: presumed" if null_gap is None else f"shuffled pairs {null_gap:.2f}"
+
+
+def _information(matching: Mapping[str, Any]) -> str:
+    """Return the bound, and that it says no more where the number of pairs caps it."""
+    bound = f"at least {matching['information']:.2f} nats (InfoNCE at τ = {matching['tau']:.2g}"
+    if not matching.get("saturates", False):
+        return f"{bound})"
+    return f"{bound}; saturates at {matching['ceiling']:.2f}, the log of the pairs compared)"
+
+
+def _answer(answer: Mapping[str, Any]) -> str:
+    """Return a value with the note on it; results of before there were notes have none."""
+    value, note = _number(answer["value"]), answer.get("note")
+    return value if note is None else f"{value} ({note})"
 
 
 def _number(value: float | None) -> str:

@@ -114,7 +114,7 @@ def _remove_abandoned(target: Path) -> None:
 
 def _stem(target: Path) -> str:
     """Return the beginning of the names of a target's temporary files."""
-    name = target.name.encode()[:LONGEST].decode(errors="ignore")
+    name = os.fsencode(target.name)[:LONGEST].decode(errors="ignore")  # without bytes that are not UTF-8
     return f".{name}."
 
 

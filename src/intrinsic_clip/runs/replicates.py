@@ -11,6 +11,7 @@ STREAMS = {
     "data": (),
     "f": (1,),
     "g": (2,),
+    "world": (3,),
 }  # spawn keys: draws for one must not depend on the others
 
 
@@ -65,7 +66,7 @@ class Replicates:
         return [(d, index) for d in self.output_dims or (None,) for index in self.indices or (None,)]
 
 
-def stream_seed(seed: int, replicate: int, stream: Literal["data", "f", "g"]) -> int:
+def stream_seed(seed: int, replicate: int, stream: Literal["data", "f", "g", "world"]) -> int:
     """Return a 64-bit seed that depends on the run's seed, the replicate's index and the stream alone."""
     state = np.random.SeedSequence([seed, replicate], spawn_key=STREAMS[stream]).generate_state(2, np.uint32)
     return int(state[0]) << 32 | int(state[1])

@@ -9,7 +9,7 @@ from typing import Literal
 Axis = Literal["linear", "from zero", "zero to one", "log"]
 Direction = Literal["higher", "lower", ""]
 
-ESTIMATORS = {
+USUAL_ESTIMATORS = {  # those of probes=full
     "mle": "MLE",
     "twonn": "TwoNN",
     "gride": "GRIDE",
@@ -18,6 +18,11 @@ ESTIMATORS = {
     "mada": "MADA",
     "tle": "TLE",
     "local_pca": "local PCA",
+}
+ESTIMATORS = USUAL_ESTIMATORS | {
+    "corrected_participation_ratio": "corrected participation ratio",
+    "mean_mle": "MLE, mean of points",
+    "spanning_tree": "minimum spanning tree",
 }
 SIDES = {"x": "f(X)", "y": "g(Y)"}
 DIRECTIONS = {"x_to_y": "x → y", "y_to_x": "y → x"}
@@ -165,6 +170,11 @@ DECLARATIONS = (  # in the order in which pages and tables show them
     Declaration("loss", "InfoNCE loss on training batches", Scale("nats", better="lower"),
         "Symmetric InfoNCE loss of a training step; the final number is the mean over the last epoch.",
         short="loss"),
+    Declaration("validation/loss", "InfoNCE loss on append rows", Scale("nats", better="lower"),
+        "Symmetric InfoNCE loss over the held-out append rows; the final number is the lowest, whose weights are kept.",
+        short="validation loss"),
+    Declaration("validation/epoch", "epoch of the kept weights", Scale("epochs"),
+        "Epoch at which the loss over the held-out append rows was lowest."),
     Declaration("information/infonce_bound", "InfoNCE bound of I(X; Y)", Scale("nats", better="higher"),
         "log N − L over the N held-out rows, a lower bound of the mutual information; at most log N."),
     Declaration("alignment/cosine", "mean cosine of pairs", HIGHER,
@@ -196,6 +206,31 @@ DECLARATIONS = (  # in the order in which pages and tables show them
     Declaration("jacobian/overlap/<side>", "overlap of the Jacobian with the latent",
         Scale(axis="zero to one", better="higher"),
         "Share of the Jacobian's leading right-singular space in the input directions that carry the latent."),
+    Declaration("shared/dimension", "shared dimension", DIMENSIONS,
+        "Estimate of k*, the number of dimensions that x and y share; NaN where the spectrum has no clear gap.",
+        true_dimension=True),
+    Declaration("shared/side/<side>", "shared dimension read off one side", DIMENSIONS,
+        "Estimate of k* from the spectrum of one encoder alone.", true_dimension=True),
+    Declaration("shared/effective", "effective number of shared dimensions", DIMENSIONS,
+        "Fewest values of the consensus spectrum that hold 90 % of its weight; for spectra that decay without a gap."),
+    Declaration("shared/interval/<end>", "shared dimension", DIMENSIONS,
+        "End of the 95 % interval of the shared dimension, or of the effective number where no gap is clear.",
+        "{end} end of the interval"),
+    Declaration("shared/gap", "gap of the consensus spectrum", HIGHER,
+        "Ratio of the value before the gap to the next, both sides together; the largest ratio where no gap is clear."),
+    Declaration("shared/later_gap", "largest ratio behind the gap", PLAIN,
+        "Largest ratio of consecutive values behind the gap; near 1 where its place is certain."),
+    Declaration("shared/null_gap", "largest ratio on shuffled pairs", PLAIN,
+        "Largest ratio of consecutive values where the pairs are shuffled and nothing is shared."),
+    Declaration("shared/top_1", "held-out matching of the estimate", PAIRS_SHARE,
+        "Share of held-out pairs that the estimate's own encoders match best, mean of both ways."),
+    Declaration("shared/p_value", "p-value of the held-out matching", Scale(axis="zero to one", better="lower"),
+        "Probability of such a held-out similarity of partners if nothing is shared, by permutation."),
+    Declaration("consensus/rank", "consensus rank", DIMENSIONS,
+        "Dimensions that all replicates' encoders agree on: the last clear gap in the spectrum of their mean metric.",
+        true_dimension=True),
+    Declaration("consensus/gap", "gap of the consensus", HIGHER,
+        "Ratio of one root eigenvalue of the replicates' mean metric to the next at the consensus rank."),
     Declaration("recovery/<regression>/<side>", "R² of the latent", Scale("R²", better="higher"),
         "Cross-validated R² of predicting the true latent: 1 is perfect, 0 no better than the mean.",
         "{regression}"),
@@ -216,7 +251,7 @@ DECLARATIONS = (  # in the order in which pages and tables show them
 _PLACEHOLDERS = {
     **dict.fromkeys(("estimator", "basis"), "[^/]+"), **dict.fromkeys(("α", "share"), r"[\d.e+-]+"),
     "k": r"\d+", "set": ".+", "side": "[xyz]",
-    "direction": "|".join(DIRECTIONS), "pairs": "|".join(PAIRS),
+    "end": "low|high", "direction": "|".join(DIRECTIONS), "pairs": "|".join(PAIRS),
     "regression": "|".join(REGRESSIONS), "classifier": "|".join(CLASSIFIERS),
 }
 # fmt: on

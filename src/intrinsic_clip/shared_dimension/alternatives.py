@@ -1,89 +1,189 @@
-"""Ask other methods how many dimensions are shared: CCA, joint intrinsic dimension, and the trained representation."""
+"""Ask other methods how many dimensions are shared: correlations, neighbours, and the trained representation."""
 
+import math
+import re
 import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from intrinsic_clip.dimension import DimensionEstimate, mle, twonn
-from intrinsic_clip.metrics import retrieval_by_dimension, smallest_sufficient
+from intrinsic_clip.dimension import DimensionEstimate, Neighbours, mle, twonn
+from intrinsic_clip.dimension.doubts import doubted_distances
+from intrinsic_clip.metrics import (
+    JointNeighbours,
+    canonical_rank,
+    dimension_correlation,
+    information_imbalance,
+    joint_dimension,
+    joint_neighbours,
+    kernel_canonical_rank,
+    retrieval_by_dimension,
+    smallest_sufficient,
+)
+from intrinsic_clip.metrics.canonical_rank import CanonicalRank
 from intrinsic_clip.shared_dimension.views import WIDEST, prepared
 
 if TYPE_CHECKING:
     from intrinsic_clip.shared_dimension.estimate import SharedDimension
 
-PERMUTATIONS = 99
-LEVEL = 0.05
-ROWS = 5000  # pairs, at most, that neighbours are searched among
+ROWS = 5000  # pairs, at most, that neighbours are searched among and kernels taken of
+FEW = 1000  # pairs, at most, that are shuffled a hundred times and searched anew
+NEIGHBOURS = 20  # of the MLE
 KEPT = 0.99  # share of the full matching that counts as enough
+# What shuffled pairs may seem to share for an answer to count, in dimensions and as a correlation.
+MOST_DIMENSIONS, MOST_CORRELATION = 0.5, 0.1
+ESTIMATORS: Mapping[str, tuple[str, Callable[[Tensor | Neighbours], DimensionEstimate]]] = {
+    "mle": ("MLE", mle),
+    "twonn": ("TwoNN", twonn),
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One method's answer.
+
+    Attributes:
+        name: short name, for programs.
+        title: words for tables.
+        value: the number; None where there is none to trust.
+        note: why there is none, or why it is doubtful; else None.
+    """
+
+    name: str
+    title: str
+    value: float | None
+    note: str | None = None
 
 
 def alternatives(x: Tensor, y: Tensor, estimate: "SharedDimension", seed: int = 0) -> list[dict[str, Any]]:
-    """Return what each other method says: a name, a title, and a value, None where it has none.
+    """Return each other method's answer: `name`, `title`, `value`, and `note`, a short reason for a doubt or no value.
 
     Args:
         x, y: the views, `(n, width)`.
         estimate: of the same views, which holds the trained representations of held-out pairs.
-        seed: of permutations and halves.
+        seed: of permutations, halves, and the draws of pairs.
     """
     left, right = (prepared(side, 1, WIDEST, seed).rows for side in (x, y))
-    rows = torch.randperm(len(left), generator=torch.Generator().manual_seed(seed))[:ROWS]
-    f, g = estimate.representations
+    order = torch.randperm(len(left), generator=torch.Generator().manual_seed(seed))
+    some, few = ((left[order[:most]], right[order[:most]]) for most in (ROWS, FEW))
+    of_some, of_few = (_of(len(part[0]), len(left)) for part in (some, few))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about duplicates and the like; the values are for comparison
-        answers: dict[str, tuple[str, float | None]] = {
-            "cca": ("rank of CCA, permutation test", cca_rank(left, right, seed)),
-            "joint_twonn": ("ID(x) + ID(y) − ID(x, y), TwoNN", joint_dimension(left[rows], right[rows])),
-            "mle_x": ("MLE of a trained f(X)", _value(mle(f))),
-            "mle_y": ("MLE of a trained g(Y)", _value(mle(g))),
-            "twonn_x": ("TwoNN of a trained f(X)", _value(twonn(f))),
-            "twonn_y": ("TwoNN of a trained g(Y)", _value(twonn(g))),
-            "sufficient": (
-                f"fewest directions that keep {KEPT:.0%} of top-1 matching",
-                _sufficient(f, g, seed),
-            ),
-        }
-    return [{"name": name, "title": title, "value": value} for name, (title, value) in answers.items()]
+        warnings.simplefilter("ignore")  # about duplicates and the like, which the notes say
+        linear = _rank("cca", "rank of CCA, permutation test", canonical_rank(left, right, seed=seed))
+        kernel = _rank(
+            "kernel_cca",
+            f"functions that kernel CCA finds shared, permutation test{of_some}",
+            kernel_canonical_rank(*some, seed=seed),
+        )
+        answers = [
+            linear,
+            kernel,
+            *_by_dimension(some, few, of_some, of_few, seed),
+            *_imbalances(some, of_some),
+            *_trained(*estimate.representations, seed),
+        ]
+    return [asdict(answer) for answer in answers]
 
 
-def cca_rank(x: Tensor, y: Tensor, seed: int = 0) -> int:
-    """Return how many canonical correlations exceed the 95 % quantile of the largest of permuted pairs.
+def _of(taken: int, n: int) -> str:
+    """Return the words for a draw of pairs; none where all are taken."""
+    return f", {taken:,} of {n:,} pairs" if taken < n else ""
+
+
+def _rank(name: str, title: str, result: CanonicalRank) -> Answer:
+    value = float(result.rank)
+    return Answer(name, title, int(value) if math.isfinite(value) else None, result.reason)
+
+
+def _by_dimension(
+    some: tuple[Tensor, Tensor], few: tuple[Tensor, Tensor], of_some: str, of_few: str, seed: int
+) -> list[Answer]:
+    """Return what the intrinsic dimensions of the views, and of both side by side, say is shared."""
+    x, y = some
+    neighbours = joint_neighbours(x, y, NEIGHBOURS)
+    doubt = _doubt(neighbours)
+    order = torch.randperm(len(y), generator=torch.Generator().manual_seed(seed))
+    shuffled = joint_neighbours(x, y[order], NEIGHBOURS)
+    answers = []
+    for name, (title, estimator) in ESTIMATORS.items():
+        value, null = (float(joint_dimension(views, estimator).shared) for views in (neighbours, shuffled))
+        words = f"ID(x) + ID(y) − ID(x, y), {title}{of_some}"
+        answers.append(_trusted(f"joint_{name}", words, value, null, MOST_DIMENSIONS, doubt))
+    correlation = dimension_correlation(*few, seed=seed)
+    value, p_value, null = (float(number) for number in correlation)
+    words = f"ID correlation (0: none, 1: all), TwoNN{of_few}"
+    test = f"p of the ID correlation, permutation test{of_few}"
+    answers.append(_trusted("id_correlation", words, value, null, MOST_CORRELATION, doubt))
+    answers.append(_trusted("id_correlation_p", test, p_value, 0.0, 0.0, doubt))
+    return answers
+
+
+def _trusted(name: str, title: str, value: float, null: float, most: float, doubt: str | None) -> Answer:
+    """Return an answer, without the value where it is in doubt or shuffled pairs have as much.
 
     Args:
-        x, y: `(n, p_x)` and `(n, p_y)`.
-        seed: of the permutations.
+        name, title, value: the answer.
+        null: what shuffled pairs give.
+        most: what they may give, in size.
+        doubt: a reason against any value.
     """
-    x, y = _orthonormal(x), _orthonormal(y)
-    generator = torch.Generator().manual_seed(seed)
-    correlations = torch.linalg.svdvals(x.T @ y)
-    largest = torch.stack(
-        [
-            torch.linalg.svdvals(x.T @ y[torch.randperm(len(y), generator=generator)]).max()
-            for _ in range(PERMUTATIONS)
-        ]
-    )
-    return int((correlations > largest.quantile(1 - LEVEL)).sum())
+    if doubt is not None or not math.isfinite(value):
+        return Answer(name, title, None, doubt or "an intrinsic dimension could not be estimated")
+    if not abs(null) <= most:
+        return Answer(name, title, None, f"{value:.2g}, but shuffled pairs give {null:.2g}")
+    return Answer(name, title, value)
 
 
-def joint_dimension(x: Tensor, y: Tensor) -> float | None:
-    """Return ID(x) + ID(y) − ID(x, y) by TwoNN; None where one of them does not exist."""
-    parts = [_value(twonn(side)) for side in (x, y, torch.cat([x, y], 1))]
-    first, second, joint = parts
-    return None if first is None or second is None or joint is None else first + second - joint
+def _doubt(neighbours: JointNeighbours) -> str | None:
+    """Return the beginning of the first doubt about a view's distances."""
+    for side in ("x", "y"):
+        searched = getattr(neighbours, side)
+        doubt = doubted_distances(searched.points, searched)
+        if doubt is not None:
+            return f"{side}: {re.split('[:,;] ', doubt)[0]}"
+    return None
 
 
-def _orthonormal(rows: Tensor) -> Tensor:
-    """Return an orthonormal basis of the centred columns."""
-    rows = rows.double() - rows.double().mean(0)
-    left, strengths, _ = torch.linalg.svd(rows, full_matrices=False)
-    return left[:, strengths > 1e-6 * strengths[0]]
+def _imbalances(some: tuple[Tensor, Tensor], of_some: str) -> list[Answer]:
+    imbalance = information_imbalance(*some)
+    answers = []
+    for name, arrow, value in (
+        ("x_to_y", "x → y", float(imbalance.x_to_y)),
+        ("y_to_x", "y → x", float(imbalance.y_to_x)),
+    ):
+        title = f"information imbalance {arrow} (0: tells all, 1: nothing){of_some}"
+        exists = math.isfinite(value)
+        answers.append(
+            Answer(
+                f"imbalance_{name}", title, value if exists else None, None if exists else imbalance.reason
+            )
+        )
+    return answers
 
 
-def _value(estimate: DimensionEstimate) -> float | None:
-    """Return the mean over replicates as a plain number; None for NaN."""
-    value = float(estimate.value.double().mean())
-    return value if value == value else None
+def _trained(f: Tensor, g: Tensor, seed: int) -> list[Answer]:
+    """Return what the trained representations of held-out pairs say by themselves."""
+    answers = []
+    for name, (title, estimator) in ESTIMATORS.items():
+        for side, words, points in (("x", "f(X)", f), ("y", "g(Y)", g)):
+            estimated = estimator(points)
+            value = float(estimated.value.double().mean())  # over the replicates
+            exists = math.isfinite(value)
+            answers.append(
+                Answer(
+                    f"{name}_{side}",
+                    f"{title} of a trained {words}",
+                    value if exists else None,
+                    None if exists else estimated.reason,
+                )
+            )
+    fewest = _sufficient(f, g, seed)
+    reason = None if fewest is not None else "no number of directions keeps so much"
+    title = f"fewest directions that keep {KEPT:.0%} of top-1 matching"
+    return [*answers, Answer("sufficient", title, fewest, reason)]
 
 
 def _sufficient(f: Tensor, g: Tensor, seed: int) -> int | None:

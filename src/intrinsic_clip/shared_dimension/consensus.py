@@ -6,6 +6,8 @@ eigenvectors of their mean metric, and their lengths from the other half: a dire
 the other, so that the spectrum is flat behind the shared dimensions and has a gap at their end.
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -20,14 +22,14 @@ BLOCK = 2**25  # numbers in the Jacobians of one block of points
 def metrics(encoder: ReplicatedFeedForward, points: Tensor, lengths: bool = False) -> Tensor:
     """Return the pulled-back metric of every replicate at every point, `(S, n, p, p)`, each of trace 1.
 
-    A replicate that is constant at a point has the zero metric there.
+    A replicate that is constant at a point has the zero metric there. S counts all copies, whatever their axes.
 
     Args:
         encoder: S replicates.
         points: `(n, p)`.
         lengths: whether the outputs' lengths count; if not, only their directions, which are compared in training.
     """
-    (replicates,), p = encoder.shape, points.shape[1]
+    replicates, p = math.prod(encoder.shape), points.shape[1]
     widest = max(layer.weight.shape[1] for layer in encoder.layers if isinstance(layer, ReplicatedLinear))
     block = max(1, BLOCK // (replicates * widest * p))
     return torch.cat(
@@ -55,7 +57,7 @@ def normalised_jacobian(encoder: ReplicatedFeedForward, points: Tensor) -> Tenso
 
 def _scaled_jacobian(encoder: ReplicatedFeedForward, points: Tensor) -> tuple[Tensor, Tensor]:
     """Return (∂f / ∂x) / ‖f‖ of every replicate at every point, `(S, d, p, n)`, and f / ‖f‖, `(S, d, n)`."""
-    (replicates,), (n, p) = encoder.shape, points.shape
+    replicates, (n, p) = math.prod(encoder.shape), points.shape
     hidden = points.T.expand(replicates, p, n)
     jacobian: Tensor | None = None
     for layer in encoder.layers:

@@ -11,6 +11,7 @@ from intrinsic_clip.metrics import infonce_bound, partner_ranks, top_matching
 PERMUTATIONS = 1999
 COMPARED = 2000  # held-out pairs, at most, that are compared all with all
 TEMPERATURES = 16
+SATURATED = 0.95  # of the ceiling
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class HeldOut:
         z: that mean, in standard deviations of its permutations.
         information: InfoNCE bound of the mutual information in nats, at the τ that suits other held-out pairs.
         tau: that τ, the mean of two halves.
+        ceiling: of information: mean log of the pairs in either half, which the bound cannot exceed whatever is shared.
+        saturates: whether it comes so near its ceiling that the information may be any larger number.
     """
 
     pairs: int
@@ -34,6 +37,8 @@ class HeldOut:
     z: float
     information: float
     tau: float
+    ceiling: float = math.inf
+    saturates: bool = False
 
 
 def held_out(x: Tensor, y: Tensor, seed: int) -> HeldOut:
@@ -48,7 +53,9 @@ def held_out(x: Tensor, y: Tensor, seed: int) -> HeldOut:
     matching = top_matching(partner_ranks(x, y), 1)
     p_value, z = _permutation_test(x @ y.T, seed)
     information, tau = _information(x, y)
-    return HeldOut(n, float(sum(matching)) / 2, 1 / n, p_value, z, information, tau)
+    ceiling = (math.log(n // 2) + math.log(n - n // 2)) / 2
+    saturates = information >= SATURATED * ceiling
+    return HeldOut(n, float(sum(matching)) / 2, 1 / n, p_value, z, information, tau, ceiling, saturates)
 
 
 def _side_by_side(representations: Tensor) -> Tensor:

@@ -78,7 +78,12 @@ def read(of: Evidence, seed: int) -> SharedDimension:
     Args:
         of: what the trainings showed.
         seed: of permutations and of the bootstrap.
+
+    Raises:
+        ValueError: the encoders gave NaN or infinity.
     """
+    if not all(bool(side.isfinite().all()) for side in of.representations):
+        raise ValueError("the encoders' outputs for held-out pairs hold NaN or infinity")
     matching = held_out(*of.representations, seed)
     values, longer = (
         {name: crossed(side) for name, side in metric.items()} for metric in (of.metrics, of.with_lengths)

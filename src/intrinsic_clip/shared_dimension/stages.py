@@ -50,6 +50,9 @@ class Stages:
             pairs: to learn from.
             recipe: of the longer training; the others take a part of its steps.
             seed: of everything that is drawn.
+
+        Raises:
+            ValueError: a training diverged.
         """
         short = replace(recipe, steps=max(1, round(SHORT * recipe.steps)))
         order = torch.randperm(len(pairs.training), generator=torch.Generator().manual_seed(seed + 1))
@@ -66,6 +69,12 @@ class Stages:
         trained, self.seconds[label] = earlier or self._train(label, x, y, recipe, seed)
         if earlier is None and self.kept is not None:
             self.kept.save(label, trained, self.seconds[label], x, y, recipe, seed)
+        diverged = int((~trained.loss.isfinite()).sum())
+        if diverged:
+            raise ValueError(
+                f"{diverged} of {len(trained.loss)} trainings on {label} diverged: the loss was never finite; "
+                "look for rows that are far from all others"
+            )
         if trained.shortened:
             self.notes.append(f"budget: {trained.steps:,} of {recipe.steps:,} steps of training on {label}")
         return trained

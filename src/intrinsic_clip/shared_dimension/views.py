@@ -7,6 +7,8 @@ from torch import Tensor
 
 WIDEST = 100  # inputs: the Jacobians' metrics hold its square in numbers for every point and replicate
 FITTED = 20_000  # rows, at most, that principal inputs are fitted on
+FAR = 20  # interquartile ranges from the median, where values are cut: 27 standard deviations of a normal column
+RANKED = 5_000  # rows, at most, that quartiles are taken of
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,8 @@ class View:
         constant: columns left out since they hold one value.
         kept: share of the standardised columns' variance that the inputs hold; 1 where all are kept.
         decoys: columns of noise at the end of the inputs, so that a narrow view has something unshared.
+        cut: rows with values that were cut, since they are far from all others.
+        dominated: columns in which a single row holds more than half of the variance all the same.
     """
 
     rows: Tensor
@@ -26,6 +30,8 @@ class View:
     constant: int
     kept: float
     decoys: int
+    cut: int
+    dominated: int
 
     @property
     def inputs(self) -> int:
@@ -37,6 +43,16 @@ class View:
         sentences = []
         if self.constant:
             sentences.append(f"{side}: {self.constant:,} of {self.width:,} columns are constant and left out")
+        if self.cut:
+            sentences.append(
+                f"{side}: values of {self.cut:,} row{'s' * (self.cut > 1)} lie more than {FAR} interquartile ranges "
+                "from the median of their column, and were cut to that"
+            )
+        if self.dominated:
+            sentences.append(
+                f"{side}: in {self.dominated:,} of {self.width:,} columns a single row holds more than half of the "
+                "variance, which hides the differences between the others; look for outliers"
+            )
         own = self.inputs - self.decoys
         if own < self.width - self.constant:
             sentences.append(
@@ -61,21 +77,40 @@ def prepared(rows: Tensor, narrowest: int, widest: int = WIDEST, seed: int = 0) 
         seed: of the noise and of the choice of rows that principal inputs are fitted on.
 
     Raises:
-        ValueError: every column is constant.
+        ValueError: every column is constant, or values are so large that their variance overflows.
     """
-    values = rows.double()
+    values, cut = _without_far_values(rows.double(), seed)
     spread = values.std(0)
+    if not bool(spread.isfinite().all()):
+        raise ValueError(f"values up to {float(values.abs().max()):.0e} have no finite variance")
     varies = spread > 1e-12 * values.abs().amax(0).clamp_min(1e-300)
     width, constant = values.shape[1], int((~varies).sum())
     if constant == width:
         raise ValueError("every column is constant")
     values = (values[:, varies] - values[:, varies].mean(0)) / spread[varies]
+    dominated = int((values.square().amax(0) > 0.5 * len(values)).sum())
     kept = 1.0
     if values.shape[1] > widest:
         values, kept = _principal(values, widest, seed)
     decoys = max(0, narrowest - values.shape[1])
     noise = torch.randn(len(values), decoys, generator=torch.Generator().manual_seed(seed))
-    return View(torch.cat([values.float(), noise], 1), width, constant, kept, decoys)
+    return View(torch.cat([values.float(), noise], 1), width, constant, kept, decoys, cut, dominated)
+
+
+def _without_far_values(values: Tensor, seed: int) -> tuple[Tensor, int]:
+    """Cut values that are far from their column's median, and return in how many rows there were any.
+
+    One of them may hold nearly all of the column's variance, and standardising would hide all others.
+    A column of which more than half holds one value, such as a rare word's, is left as it is.
+    """
+    chosen = torch.randperm(len(values), generator=torch.Generator().manual_seed(seed))[:RANKED]
+    ordered = values[chosen].sort(0).values
+    low, median, high = (ordered[round(share * (len(ordered) - 1))] for share in (0.25, 0.5, 0.75))
+    reach = (FAR * (high - low)).masked_fill(high == low, torch.inf)
+    far = (values < median - reach) | (values > median + reach)
+    if not bool(far.any()):
+        return values, 0
+    return values.clamp(median - reach, median + reach), int(far.any(1).sum())
 
 
 def _principal(values: Tensor, widest: int, seed: int) -> tuple[Tensor, float]:

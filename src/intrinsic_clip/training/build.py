@@ -49,7 +49,43 @@ def build(spec: RunSpec) -> Training:
     with _errors_of_classes():
         data = build_data(spec.cfg)
         data.read()
-        return Training(data, _module(spec, data), _probes(spec.cfg))
+        check_renewable(spec, data)
+        _check_noisy(spec, data)
+        return Training(data, _module(spec, data), [*_probes(spec.cfg), *_validation(spec)])
+
+
+def check_renewable(spec: RunSpec, data: "PairedData") -> None:
+    """Require training rows in memory where the population is drawn from them.
+
+    Raises:
+        ConfigError: they are streamed.
+    """
+    if spec.settings["loss"]["similarity"].get("over") == "renewed" and data.sizes["train"] == 0:
+        raise ConfigError(
+            "loss.similarity.over=renewed: draws from training rows in memory, and these are streamed; choose "
+            "loss/similarity=batch or moving_average"
+        )
+
+
+def _check_noisy(spec: RunSpec, data: "PairedData") -> None:
+    """Require feature vectors where noise is added to the inputs."""
+    if _input_noise(spec) and not (isinstance(data.d_x, int) and isinstance(data.d_y, int)):
+        raise ConfigError(
+            f"regularisation.input_noise={_input_noise(spec):g}: takes feature vectors, and these are of shape "
+            f"{data.d_x} and {data.d_y}; choose 0, or data of features"
+        )
+
+
+def _input_noise(spec: RunSpec) -> float:
+    return float((spec.settings.get("regularisation") or {}).get("input_noise", 0.0))
+
+
+def _validation(spec: RunSpec) -> list["AnyProbe"]:
+    """Return what keeps the best weights, if the settings ask for it."""
+    from intrinsic_clip.training.regularisation import BestWeights
+
+    every = (spec.settings.get("regularisation") or {}).get("validate_every_n_epochs")
+    return [] if every is None else [BestWeights(every)]
 
 
 def check_buildable(spec: RunSpec, here: bool = True) -> None:
@@ -134,20 +170,23 @@ def _partner(spec: RunSpec, dim: InputDim) -> dict[str, InputDim]:
 
 def _module(spec: RunSpec, data: "PairedData") -> "ContrastiveModule":
     from intrinsic_clip.training.module import ContrastiveModule
+    from intrinsic_clip.training.regularisation import InputNoise
 
     cfg, settings, replicates = spec.cfg, spec.settings, spec.replicates
     f, g = _pretrained(spec, data) if config.is_pretrained(cfg.encoder) else _from_scratch(spec, data)
     axes = {"replicates": replicates.shape, "_convert_": "all"} if replicates.shape else {}
+    noise = _input_noise(spec)
     return ContrastiveModule(
         f,
         g,
-        instantiate(cfg.loss.similarity),
+        instantiate(cfg.loss.similarity, **(axes if config.takes(cfg.loss.similarity, "replicates") else {})),
         instantiate(cfg.loss.temperature, **axes),
         instantiate(cfg.optimizer),
         replicates,
         compiled=_is_compiled(spec),
         chunk=settings["loss"].get("chunk"),
         local_block=settings["loss"].get("local_block", False),
+        noise=InputNoise(noise, settings["seed"]) if noise else None,
     )
 
 

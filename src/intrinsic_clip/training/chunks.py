@@ -119,6 +119,7 @@ def join(folders: Sequence[Path], spec: RunSpec) -> dict[str, Any]:
         "timings": {**timings, "pairs_per_second": _overall_rate(parts)},
         "metrics": metrics,
         "reasons": {name: reason for part in parts for name, reason in part["reasons"].items()},
+        "notes": list(dict.fromkeys(note for part in parts for note in part.get("notes", []))),
     }
 
 

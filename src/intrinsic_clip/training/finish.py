@@ -31,6 +31,9 @@ def gather_results(spec: RunSpec, training: Training, timings: dict[str, Any]) -
             for name, value in sorted(probe.latest.items())
         },
         "reasons": {name: reason for probe in training.probes for name, reason in probe.reasons.items()},
+        "notes": list(
+            dict.fromkeys(note for probe in training.probes for note in getattr(probe, "notes", []))
+        ),
     }
 
 

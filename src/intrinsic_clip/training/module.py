@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from typing import Literal
 
 import torch
 from pytorch_lightning import LightningModule
@@ -11,10 +12,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from intrinsic_clip.data.paired import Batches
-from intrinsic_clip.loss.distributed import shared_info_nce
+from intrinsic_clip.loss.distributed import gather, shared_info_nce
 from intrinsic_clip.loss.info_nce import info_nce
-from intrinsic_clip.loss.precision import without_autocast
+from intrinsic_clip.loss.precision import widened, without_autocast
 from intrinsic_clip.runs.replicates import Replicates
+from intrinsic_clip.training.regularisation import InputNoise
 
 
 class ContrastiveModule(LightningModule):
@@ -22,13 +24,14 @@ class ContrastiveModule(LightningModule):
 
     Args:
         f, g: encoders of x and of y, `(*R, n, d_in) → (*R, n, d)`.
-        similarity: normalises encoder outputs (`PopulationSimilarity` or `CosineSimilarity`).
+        similarity: normalises encoder outputs, as a class of `loss.similarity` does.
         temperature: a module that returns τ, `(*R,)`.
         optimizer: called with the parameters, returns the optimizer (Adam over all of them in the paper).
         replicates: the trainings on the leading axes R, by which numbers are logged.
         compiled: fuse the step with torch.compile, which takes some seconds and a C++ compiler, and saves a third.
         chunk: rows of logits in memory at a time, for large batches; None: all.
         local_block: with several processes, each computes the logits of its own rows only; see `loss.distributed`.
+        noise: added to the batches of training steps; None: none.
 
     Attributes:
         row_axis: row axis of the inputs, as in `Pairs`; representations are always `(*R, n, d)`.
@@ -48,17 +51,23 @@ class ContrastiveModule(LightningModule):
         compiled: bool = False,
         chunk: int | None = None,
         local_block: bool = False,
+        noise: InputNoise | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.replicates = replicates
         self.row_axis = -2
-        self.chunk, self.local_block = chunk, local_block
+        self.chunk, self.local_block, self.noise = chunk, local_block, noise
         self._shares_batches = self._scales_gradients = False
-        self._step = compile_step(self._losses) if compiled else self._losses
+        # torch.compile mistakes the gradient of a step that also moves a buffer it divides by.
+        moves = getattr(similarity, "per_encoder", False)
+        self._step = compile_step(self._losses) if compiled and not moves else self._losses
         self.f, self.g = f, g
         self.similarity, self.temperature = similarity, temperature
         self._optimizer = optimizer
+        # Rows whose norm divides in a training step; None: each row is divided by its own.
+        self._over = getattr(similarity, "over", "append" if similarity.needs_population else None)
+        self._renewed: tuple[int, Tensor, Tensor] | None = None
         self.register_buffer("x_append", torch.empty(0), persistent=False)
         self.register_buffer("y_append", torch.empty(0), persistent=False)
 
@@ -84,6 +93,8 @@ class ContrastiveModule(LightningModule):
 
     def forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return normalised representations of paired rows, `(*R, n, d)` each."""
+        if self._over == "batch":  # of a training step alone
+            return self.normalise(*self.encode(x, y))
         return self._represent(x, y, self.x_append, self.y_append)
 
     def encode(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -93,10 +104,12 @@ class ContrastiveModule(LightningModule):
     def normalise(self, x_raw: Tensor, y_raw: Tensor) -> tuple[Tensor, Tensor]:
         """Normalise encoder outputs as for the loss, `(*R, n, d)` each."""
         if not self.similarity.needs_population:
-            return self.similarity(x_raw), self.similarity(y_raw)
+            return self._by_side("x", x_raw), self._by_side("y", y_raw)
         return self.similarity(x_raw, self.f(self.x_append)), self.similarity(y_raw, self.g(self.y_append))
 
     def _represent(self, x: Tensor, y: Tensor, x_append: Tensor, y_append: Tensor) -> tuple[Tensor, Tensor]:
+        if self._over == "batch":
+            return self._by_batch("x", self.f(x)), self._by_batch("y", self.g(y))
         if not self.similarity.needs_population:
             return self.similarity(self.f(x)), self.similarity(self.g(y))
         return self._with_population(self.f, x, x_append), self._with_population(self.g, y, y_append)
@@ -106,6 +119,16 @@ class ContrastiveModule(LightningModule):
         n = rows.shape[self.row_axis]
         return self.similarity(outputs[..., :n, :], outputs[..., n:, :])
 
+    def _by_batch(self, side: Literal["x", "y"], outputs: Tensor) -> Tensor:
+        """Normalise a batch's outputs by those of the whole batch, which several processes may share."""
+        return self._by_side(side, outputs, gather(widened(outputs)) if self._shares_batches else outputs)
+
+    def _by_side(self, side: Literal["x", "y"], *outputs: Tensor) -> Tensor:
+        """Call the similarity, and say which encoder's outputs they are if it keeps something of each encoder."""
+        if getattr(self.similarity, "per_encoder", False):
+            return self.similarity(*outputs, side=side)
+        return self.similarity(*outputs)
+
     def _losses(self, x: Tensor, y: Tensor, x_append: Tensor, y_append: Tensor) -> tuple[Tensor, Tensor]:
         """Return losses `(*R,)` and τ `(*R,)` of a batch: the part of a step that is differentiated."""
         tau = self.temperature()
@@ -113,6 +136,19 @@ class ContrastiveModule(LightningModule):
         if self._shares_batches:
             return shared_info_nce(x, y, tau, self.chunk, self.local_block), tau
         return info_nce(x, y, tau, self.chunk), tau
+
+    def _population(self) -> tuple[Tensor, Tensor]:
+        """Return the rows from which training steps of this epoch take the population norm, beside the batch."""
+        if self._over != "renewed":
+            return self.x_append, self.y_append
+        epoch = self.current_epoch
+        if self._renewed is None or self._renewed[0] != epoch:
+            train = self.trainer.datamodule.pairs("train")  # type: ignore[attr-defined]
+            number = self.x_append.shape[self.row_axis]
+            drawn = self.similarity.draw(epoch, len(train), number).to(train.x.device)  # type: ignore[operator]
+            x, y = (rows.index_select(self.row_axis, drawn) for rows in (train.x, train.y))
+            self._renewed = epoch, x, y
+        return self._renewed[1:]
 
     def _append_rows(self, append: Tensor, step: int) -> Tensor:
         """Return the append rows of a training step: all, or the next ones in cyclic order.
@@ -143,9 +179,11 @@ class ContrastiveModule(LightningModule):
         optimizer = self.optimizers()
         assert isinstance(optimizer, LightningOptimizer)
         steps = []
-        first = self.trainer.global_step
+        first, population = self.trainer.global_step, self._population()
         for step, (x, y) in enumerate(batch if isinstance(batch, Batches) else [batch[:2]], start=first):
-            append = (self._append_rows(rows, step) for rows in (self.x_append, self.y_append))
+            if self.noise is not None:
+                x, y = self.noise.add(step, x, y, self.trainer.global_rank, self.trainer.world_size)
+            append = (self._append_rows(rows, step) for rows in population)
             losses, tau = self._step(x, y, *append)
             optimizer.zero_grad()
             self._backward(losses.sum())

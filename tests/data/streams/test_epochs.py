@@ -1,8 +1,6 @@
 """Streamed epochs: shared by processes, and resumed in the middle."""
 
 import json
-import subprocess
-import sys
 from collections import Counter
 from itertools import chain
 from pathlib import Path
@@ -11,23 +9,20 @@ from typing import Any
 
 import pytest
 
+from helpers.ranks import in_ranks, succeeded
 from helpers.tar_files import place_in, write_shards
-from helpers.two_streams import SIZES
+from helpers.two_streams import SIZES, every_plan
 from intrinsic_clip.data.streams.epochs import Epochs
 from intrinsic_clip.data.streams.webdataset import WebDatasetShards
 
 pytestmark = pytest.mark.slow
 
 UNEVEN = [30, 3, 11, 17, 2, 7, 30]  # less the 12 held out, eleven batches of 8
-SCRIPT = Path(__file__).parents[2] / "helpers" / "two_streams.py"
 
 
 def test_two_processes_see_every_pair_once_and_resume_in_the_middle(tmp_path: Path) -> None:
     shards = write_shards(tmp_path / "set", UNEVEN)
-    done = subprocess.run(
-        [sys.executable, SCRIPT, shards, "2", tmp_path], capture_output=True, text=True, timeout=200
-    )
-    assert done.returncode == 0, done.stderr
+    assert succeeded(in_ranks(2, tmp_path, lambda: every_plan(shards, 2, tmp_path)))
     ranks = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2)]
     expected = Counter(row for x, _ in load(shards, 0) for row in x.long().sum((1, 2, 3)).tolist())
     for epoch in range(3):

@@ -1,18 +1,16 @@
 """`intrinsic-clip train data=webdataset`: killed within an epoch, in two processes, and with the default probes."""
 
-import os
 import signal
-import subprocess
-import sys
-import time
 import warnings
 from pathlib import Path
 
 import pytest
 
+from helpers.ranks import in_ranks, succeeded
 from helpers.tar_files import place_in, write_shards
-from helpers.tiny_runs import files_below, start, tiny_open_clip, wait_for
+from helpers.tiny_runs import files_below, struck, tiny_open_clip
 from intrinsic_clip.runs import results
+from soak.warm_children import command_line as program
 
 pytestmark = pytest.mark.slow
 
@@ -64,11 +62,9 @@ def test_the_default_probes_measure_what_is_held_out(tmp_path: Path, command_lin
 def test_killed_within_an_epoch_resumes_with_the_next_sample(tmp_path: Path, command_line, capsys) -> None:
     shards = write_shards(tmp_path / "set", [90, 5, 105, 88], spoilt=frozenset([100]))
     settings = train_on(shards, "data.epoch_batches=40")
-    process = start(tmp_path, *settings, "checkpoint_seconds=0")
-    checkpoint = wait_for(tmp_path, "outputs/custom/*/last.ckpt")
-    time.sleep(0.3)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
+    killed = struck(tmp_path, 17, signal.SIGKILL, *settings, "checkpoint_seconds=0")
+    assert killed.code == -signal.SIGKILL, killed.err
+    (checkpoint,) = tmp_path.glob("outputs/custom/*/last.ckpt")
     place = place_in(checkpoint)
     assert (place["epoch"], 0 < place["whole"] < 40) == (0, True)
 
@@ -93,9 +89,7 @@ def test_two_processes_measure_what_one_does(tmp_path: Path, command_line) -> No
     epochs = ["data.batch_size=64", "data.workers=1", "trainer.max_epochs=5", "optimizer.lr=1e-3"]
     settings = [*DATA, *model, *epochs, f'data.shards="{shards}"', "loss/similarity=cosine"]
     two = [*settings, "trainer=ddp", "trainer.accelerator=cpu", "trainer.max_epochs=5", "output_dir=two"]
-    command = [sys.executable, "-m", "intrinsic_clip", "train", *two]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=200)
-    assert done.returncode == 0, done.stderr
+    assert succeeded(in_ranks(2, tmp_path, lambda: program(["train", *two])))
     assert command_line("train", *settings) == 0
     shared, alone = (finished(next(tmp_path.glob(f"{top}/custom/*"))) for top in ("two", "outputs"))
     assert shared["metrics"].keys() == alone["metrics"].keys()

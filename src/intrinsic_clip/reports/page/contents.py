@@ -67,6 +67,7 @@ def contents(folder: Path) -> dict[str, Any]:
         "notes": [
             *([f"{duplicates} of the trainings are there twice and count once"] if duplicates else []),
             *charts_notes,
+            *dict.fromkeys(note for run in runs.values() for note in run.results.get("notes", [])),
         ],
     }
 

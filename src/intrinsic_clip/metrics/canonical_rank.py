@@ -1,0 +1,131 @@
+"""The number of canonical correlations that permuted pairs do not reach."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from intrinsic_clip.metrics.alignment import check_same_rows
+
+PERMUTATIONS = 99
+LEVEL = 0.05
+SAME = 1e-6  # singular values this small, relative to the largest, are rounding
+
+
+@dataclass(frozen=True)
+class CanonicalRank:
+    """How many canonical correlations are larger than chance.
+
+    Attributes:
+        rank: their number, `(*R,)` float64; NaN where there is no test.
+        correlations: all of them, descending, `(*R, m)`; NaN beyond those that exist.
+        threshold: which they have to exceed, `(*R,)`.
+        reason: why a rank is NaN, else None.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.metrics import canonical_rank
+        >>> canonical_rank(torch.eye(6), torch.eye(6)).reason
+        '6 pairs are too few: any 5 and 5 columns of so many rows correlate perfectly'
+    """
+
+    rank: Tensor
+    correlations: Tensor
+    threshold: Tensor
+    reason: str | None = None
+
+
+@torch.no_grad()
+def canonical_rank(
+    x: Tensor, y: Tensor, permutations: int = PERMUTATIONS, level: float = LEVEL, seed: int = 0
+) -> CanonicalRank:
+    """Count the canonical correlations of x and y that exceed a quantile of the largest one of permuted pairs.
+
+    Hotelling, *Relations between two sets of variates*, Biometrika 28, 1936: the singular values of Uₓᵀ U_y, U being
+    an orthonormal basis of the centred columns. Where all is Gaussian and linear they number the shared latents.
+
+    Args:
+        x, y: `(*R, n, p_x)` and `(*R, n, p_y)`; row i of x and row i of y are a pair.
+        permutations: how many times pairs are shuffled.
+        level: share of the largest correlations of shuffled pairs that exceed the threshold.
+        seed: of the permutations, which all replicates share.
+
+    Raises:
+        ValueError: x and y differ in replicates or rows, or are empty.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.metrics import canonical_rank
+        >>> _ = torch.manual_seed(0)
+        >>> z = torch.randn(1000, 2)  # shared
+        >>> x, y = (torch.cat([z, torch.randn(1000, 3)], 1) @ torch.randn(5, 8) for _ in range(2))
+        >>> int(canonical_rank(x, y).rank)
+        2
+    """
+    check_same_rows(x, y)
+    *replicates, n, _ = x.shape
+    flat = math.prod(replicates)
+    pairs = zip(x.reshape(flat, n, x.shape[-1]), y.reshape(flat, n, y.shape[-1]), strict=True)
+    bases = [(_orthonormal(x_r), _orthonormal(y_r)) for x_r, y_r in pairs]
+    return collected(bases, replicates, permutations, level, seed)
+
+
+def collected(
+    bases: list[tuple[Tensor, Tensor]],
+    replicates: list[int],
+    permutations: int,
+    level: float,
+    seed: int,
+    regularised: bool = False,
+) -> CanonicalRank:
+    """Test each replicate's correlations, the singular values of the bases' product.
+
+    Args:
+        bases: of both sides for each replicate, `(n, q)`.
+        replicates: the replicates' axes.
+        permutations, level, seed: as for `canonical_rank`.
+        regularised: whether the bases are shrunk, so that as many columns as rows need not correlate perfectly.
+    """
+    most = max(min(x.shape[1], y.shape[1]) for x, y in bases)
+    rank, threshold = torch.full((2, len(bases)), math.nan, dtype=torch.float64)
+    correlations = torch.full((len(bases), most), math.nan, dtype=torch.float64)
+    reason = None
+    for r, (x, y) in enumerate(bases):
+        if 0 in (x.shape[1], y.shape[1]):
+            reason = "every column of a view is constant"
+            continue
+        if not regularised and x.shape[1] + y.shape[1] >= len(x):
+            reason = (
+                f"{len(x):,} pairs are too few: any {x.shape[1]} and {y.shape[1]} columns of so many rows "
+                "correlate perfectly"
+            )
+            continue
+        values, least = _tested(x, y, permutations, level, seed)
+        correlations[r, : len(values)] = values
+        rank[r], threshold[r] = (values > least).sum(), least
+    return CanonicalRank(
+        rank.reshape(replicates),
+        correlations.reshape(*replicates, most),
+        threshold.reshape(replicates),
+        reason,
+    )
+
+
+def _tested(x: Tensor, y: Tensor, permutations: int, level: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Return the singular values of xᵀ y, and the quantile of the largest one of shuffled pairs."""
+    generator = torch.Generator().manual_seed(seed)
+    largest = torch.stack(
+        [
+            torch.linalg.svdvals(x.T @ y[torch.randperm(len(y), generator=generator).to(y.device)]).max()
+            for _ in range(permutations)
+        ]
+    )
+    return torch.linalg.svdvals(x.T @ y), largest.quantile(1 - level)
+
+
+def _orthonormal(rows: Tensor) -> Tensor:
+    """Return an orthonormal basis of the centred columns."""
+    rows = rows.double() - rows.double().mean(0)
+    left, strengths, _ = torch.linalg.svd(rows, full_matrices=False)
+    return left[:, strengths > SAME * strengths[0]]

@@ -1,0 +1,117 @@
+"""Regularise a training: noise on the inputs, and the weights with the lowest loss over held-out append rows."""
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from pytorch_lightning import LightningModule, Trainer
+from torch import Tensor
+
+from intrinsic_clip.loggers.replicated import log_replicates
+from intrinsic_clip.loss.info_nce import info_nce
+from intrinsic_clip.probes.base import AnyProbe
+from intrinsic_clip.probes.embeddings import evaluating
+from intrinsic_clip.probes.schedule import is_last_epoch
+
+
+class InputNoise:
+    """Gaussian noise on the batches of a training step, the same for every replicate.
+
+    It depends on seed, step and place in the batch alone: a resumed training, a replicate alone and several processes
+    get what an uninterrupted one, all replicates and one process get.
+
+    Args:
+        deviation: its standard deviation.
+        seed: of the draws.
+    """
+
+    def __init__(self, deviation: float, seed: int) -> None:
+        self.deviation, self.seed = deviation, seed
+
+    def add(
+        self, step: int, x: Tensor, y: Tensor, rank: int = 0, processes: int = 1
+    ) -> tuple[Tensor, Tensor]:
+        """Return this process's share of the batch of a step, `(*R, n, d)` each, with noise."""
+        state = np.random.SeedSequence([self.seed, step]).generate_state(2, np.uint32)
+        generator = torch.Generator().manual_seed(int(state[0]) << 32 | int(state[1]))
+        return self._noisy(x, generator, rank, processes), self._noisy(y, generator, rank, processes)
+
+    def _noisy(self, rows: Tensor, generator: torch.Generator, rank: int, processes: int) -> Tensor:
+        n, d = rows.shape[-2:]
+        noise = torch.randn(n * processes, d, generator=generator)[rank * n : (rank + 1) * n]
+        return rows + self.deviation * noise.to(rows)
+
+
+class BestWeights(AnyProbe):
+    """Keep the weights with the lowest loss over the append rows, each replicate its own, and test with them.
+
+    All epochs are trained; stopping each replicate at its best would give the same weights. The append rows must take
+    no part in training. Numbers of the last epoch that were logged during training are those of the last weights.
+
+    Args:
+        every_n_epochs: how often the loss is taken; after the last epoch it always is.
+    """
+
+    def __init__(self, every_n_epochs: int) -> None:
+        super().__init__()
+        self.every_n_epochs = every_n_epochs
+        self._kept: dict[str, Tensor] = {}
+
+    def own_names(self) -> set[str]:
+        """Return the names of the lowest loss and of its epoch."""
+        return {"validation/loss", "validation/epoch"}
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take the loss if it is due, and keep the weights of the replicates for which it is the lowest."""
+        epoch = trainer.current_epoch + 1
+        if epoch % self.every_n_epochs == 0 or is_last_epoch(trainer):
+            loss = self._loss(trainer, pl_module)
+            log_replicates(trainer, pl_module, {"validation/loss": loss}, trainer.global_step)
+            self._compare(pl_module, loss, epoch)
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Give each replicate the weights that were kept."""
+        pl_module.load_state_dict(self._kept)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the lowest losses, their epochs and the weights."""
+        return {"latest": dict(self.latest), "kept": dict(self._kept)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the lowest losses, their epochs and the weights."""
+        self.latest, self._kept = dict(state_dict["latest"]), dict(state_dict["kept"])
+
+    @staticmethod
+    @torch.no_grad()
+    def _loss(trainer: Trainer, module: Any) -> Tensor:
+        append = trainer.datamodule.pairs("append")  # type: ignore[attr-defined]
+        with evaluating(module):
+            x, y = module.normalise(*module.encode(append.x, append.y))
+            return info_nce(x, y, module.temperature()).detach().cpu()
+
+    def _compare(self, module: Any, loss: Tensor, epoch: int) -> None:
+        weights = {name: value.detach().cpu().clone() for name, value in module.state_dict().items()}
+        if not self._kept:
+            self.latest = {"validation/loss": loss, "validation/epoch": torch.full_like(loss, epoch)}
+            self._kept = weights
+            return
+        lowest, at = self.latest["validation/loss"].cpu(), self.latest["validation/epoch"].cpu()
+        better = loss < lowest
+        self.latest = {
+            "validation/loss": loss.where(better, lowest),
+            "validation/epoch": at.masked_fill(better, epoch),
+        }
+        for name, value in weights.items():
+            self._kept[name] = chosen(value, self._kept[name].cpu(), better)
+
+
+def chosen(value: Tensor, otherwise: Tensor, where: Tensor) -> Tensor:
+    """Return a tensor of weights of replicates, with those of the others where `where`, `(*R,)`, is false.
+
+    Replicates lie on its leading axes, `(*R, …)` or flattened to one.
+    """
+    flat = math.prod(where.shape), -1
+    return torch.where(where.reshape(-1, 1), value.reshape(flat), otherwise.reshape(flat)).reshape(
+        value.shape
+    )
