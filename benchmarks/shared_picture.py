@@ -13,7 +13,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from shared_tables import OWN, answers
+from shared_tables import OWN, answers, known
 
 COLUMNS = 4
 MOST = 24  # larger answers are drawn at this height
@@ -37,7 +37,7 @@ def drawn(rows: Sequence[dict[str, Any]]) -> Figure:
     for ax, (name, pairs) in zip(axes.flat, methods.items(), strict=False):
         ax.plot([0, 12], [0, 12], color="0.7", linewidth=1)
         ax.scatter([k for _, k in pairs], [min(value, MOST) for value, _ in pairs], s=14, alpha=0.6)
-        refused = [row["k"] for row in rows if row["dimension"] is None] if name == OWN else []
+        refused = [known(row) for row in rows if row["dimension"] is None] if name == OWN else []
         ax.scatter(refused, [-1.5] * len(refused), marker="x", s=16, color="tab:red")
         ax.set_title(f"{name} ({len(pairs)})", fontsize=9)
     figure.supxlabel("shared dimensions k*")

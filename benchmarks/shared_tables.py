@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import Any
 
 Row = dict[str, Any]
-SUMMARY = ("worlds", "exact", "within 1", "off by more", "refused", "interval covers k*", "median seconds")
+SUMMARY = (
+    "worlds",
+    "exact",
+    "within 1",
+    "off by more",
+    "refused",
+    "both views exact",
+    "interval covers k*",
+    "median seconds",
+)
 METHODS = ("method", "answers", "exact", "within 1", "bias", "spread")
 COLUMNS = (
     "seed",
@@ -28,9 +37,14 @@ COLUMNS = (
 OWN = "shared"
 
 
+def known(row: Row) -> int:
+    """Return k*, the larger of both views' shared dimensions."""
+    return max(row["truth"])
+
+
 def is_target(row: Row) -> bool:
     """Say if a world is one of those that the estimate should name: many pairs, few shared dimensions."""
-    return bool(row["n"] >= 5000 and row["k"] <= 8)
+    return bool(row["n"] >= 5000 and known(row) <= 8)
 
 
 def groups(rows: Sequence[Row]) -> dict[str, list[Row]]:
@@ -39,8 +53,8 @@ def groups(rows: Sequence[Row]) -> dict[str, list[Row]]:
         "n ≥ 5,000, k* ≤ 8": is_target,
         "– plain and noisy ones of these": lambda row: is_target(row) and row["kind"] in ("plain", "noisy"),
         "all": lambda row: True,
-        "k* = 0": lambda row: bool(row["k"] == 0),
-        "k* > 8": lambda row: bool(row["k"] > 8),
+        "k* = 0": lambda row: known(row) == 0,
+        "k* > 8": lambda row: known(row) > 8,
         "heavy tails": lambda row: bool(row["heavy"]),
         "more than 100 columns": lambda row: max(row["widths"]) > 100,
     }
@@ -58,14 +72,15 @@ def groups(rows: Sequence[Row]) -> dict[str, list[Row]]:
 def summary(rows: Sequence[Row]) -> list[str]:
     """Return the numbers of SUMMARY for some worlds; a refusal is no clear gap."""
     named = [row for row in rows if row["dimension"] is not None]
-    errors = [abs(row["dimension"] - row["k"]) for row in named]
-    covered = sum(row["interval"][0] <= row["k"] <= row["interval"][1] for row in named)
+    errors = [abs(row["dimension"] - known(row)) for row in named]
+    covered = sum(row["interval"][0] <= known(row) <= row["interval"][1] for row in named)
     return [
         str(len(rows)),
         _share(sum(error == 0 for error in errors), len(rows)),
         _share(sum(error <= 1 for error in errors), len(rows)),
         str(sum(error > 1 for error in errors)),
         str(len(rows) - len(named)),
+        str(sum(list(row["sides"].values()) == list(row["truth"]) for row in rows)),
         f"{covered}/{len(named)}",
         f"{statistics.median(row['seconds'] for row in rows):.0f}",
     ]
@@ -78,7 +93,7 @@ def answers(rows: Sequence[Row]) -> dict[str, list[tuple[float, int]]]:
         for name, value in {OWN: row["dimension"], **row["others"]}.items():
             collected.setdefault(name, [])
             if value is not None:
-                collected[name].append((float(value), row["k"]))
+                collected[name].append((float(value), known(row)))
     return collected
 
 
@@ -103,7 +118,7 @@ def methods(rows: Sequence[Row]) -> list[list[str]]:
 
 def failures(rows: Sequence[Row]) -> list[Row]:
     """Return the worlds that were given a wrong number, or none."""
-    return [row for row in rows if row["dimension"] != row["k"]]
+    return [row for row in rows if row["dimension"] != known(row)]
 
 
 def markdown(rows: Sequence[Row]) -> str:
@@ -151,7 +166,7 @@ def _cells(row: Row) -> list[str]:
         str(row["seed"]),
         row["mixing"],
         row["kind"],
-        str(row["k"]),
+        str(known(row)),
         "+".join(map(str, row["private"])),
         "+".join(map(str, row["widths"])),
         f"{row['n']:,}",

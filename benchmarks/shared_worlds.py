@@ -2,7 +2,8 @@
 
 A view of a world is a random map, its mixing, of the shared latents, of some private ones, and of noise. The number of
 shared dimensions of a view is the number that its prediction of the other view depends on: the rank of the derivative
-of x ↦ p(y | x), or of y ↦ p(x | y). It is k* for both but for one kind of world. A shared class counts no dimension.
+of x ↦ p(y | x), or of y ↦ p(x | y). A shared class counts with the dimensions that its points span: the views have
+noise, and between two of the points the odds of the classes change. k* is the larger of both views' numbers.
 
 Kinds of worlds, by how the shared latents z reach the views:
 - plain: both views mix z;
@@ -83,7 +84,8 @@ class World:
     @property
     def truth(self) -> tuple[int, int]:
         """Number of shared dimensions of x and of y."""
-        return self.k + (self.kind == "level"), self.k
+        both = self.k + (min(self.classes - 1, CODE) if self.classes else 0)
+        return both + (self.kind == "level"), both
 
 
 def world(group: str, index: int) -> World:

@@ -96,7 +96,7 @@ def test_half_of_the_pairs_are_shuffled() -> None:
         ("folded", (3, 3), 5, 7, 1),  # |z| is not correlated with z
         ("reduced", (3, 3), 7, 7, 1),
         ("level", (4, 3), 6, 7, 3),
-        ("discrete", (3, 3), 8, 10, 6),
+        ("discrete", (6, 6), 8, 10, 6),
     ],
 )
 def test_kinds_of_worlds_hold_what_they_say(
@@ -121,6 +121,7 @@ def _row(k: int, dimension: int | None, **others: Any) -> dict[str, Any]:
         "mixing": "sine",
         "kind": "plain",
         "k": k,
+        "truth": (k, k),
         "private": (1, 2),
         "widths": (30, 40),
         "n": 5000,
@@ -138,7 +139,7 @@ def _row(k: int, dimension: int | None, **others: Any) -> dict[str, Any]:
 
 def test_tables_count_exact_near_and_refused(tmp_path: Path) -> None:
     rows = [_row(3, 3), _row(4, 3), _row(5, None), _row(9, 3)]
-    assert shared_tables.summary(rows) == ["4", "1/4 (25 %)", "2/4 (50 %)", "1", "1", "2/3", "10"]
+    assert shared_tables.summary(rows) == ["4", "1/4 (25 %)", "2/4 (50 %)", "1", "1", "0", "2/3", "10"]
     assert [row["seed"] for row in shared_tables.groups(rows)["n ≥ 5,000, k* ≤ 8"]] == [3, 4, 5]
     by_method = {line[0]: line[1:] for line in shared_tables.methods(rows)}
     assert by_method["shared"] == ["3/4", "1/4 (25 %)", "2/4 (50 %)", "-2.33", "2.62"]

@@ -158,3 +158,21 @@ def test_matching_at_chance_outweighs_any_gap() -> None:
     chance = HeldOut(400, 0.002, 0.0025, p_value=0.3, z=0.5, information=0.0, tau=1.0)
     assert decide(gap, 3, chance, 1.06, [3] * 40).dimension == 0
     assert decide(gap, 3, MATCHED, 1.06, [3] * 40).dimension == 3
+
+
+def test_a_dimension_that_only_lengths_show_counts() -> None:
+    """Outputs in proportion to three inputs: their directions have two dimensions."""
+    sizes = gaps.thresholds(1.02)
+    directions = gaps.last_gap(torch.tensor([1.1, 4.0, 1.02, 1.01]), sizes)
+    longer = gaps.with_length(directions, torch.tensor([1.1, 1.1, 4.5, 1.02]), sizes)
+    assert (longer.dimension, longer.ratio, longer.later) == (3, pytest.approx(4.5), pytest.approx(1.02))
+    assert gaps.with_length(directions, torch.tensor([1.1, 2.5, 1.3, 1.02]), sizes) == directions
+
+
+def test_lengths_count_where_they_are_asked_for() -> None:
+    encoder = replicate(lambda d: mlp(5, d, 16, 0), 5, [0, 1], [4], (2,))
+    points = torch.randn(6, 5, generator=torch.Generator().manual_seed(0))
+    ranks = [
+        int((spectra(metrics(encoder, points, lengths)[:1])[0] > 1e-3).sum()) for lengths in (False, True)
+    ]
+    assert ranks == [3, 4]  # of a linear map to four outputs

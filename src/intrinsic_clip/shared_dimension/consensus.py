@@ -19,19 +19,26 @@ BLOCK = 2**25  # numbers in the Jacobians of one block of points
 
 
 @torch.no_grad()
-def metrics(encoder: ReplicatedFeedForward, points: Tensor) -> Tensor:
+def metrics(encoder: ReplicatedFeedForward, points: Tensor, lengths: bool = False) -> Tensor:
     """Return the pulled-back metric of every replicate at every point, `(S, n, p, p)`, each of trace 1.
 
     A replicate that is constant at a point has the zero metric there. S counts all copies, whatever their axes.
+
+    Args:
+        encoder: S replicates.
+        points: `(n, p)`.
+        lengths: whether the outputs' lengths count; if not, only their directions, which are compared in training.
     """
     replicates, p = math.prod(encoder.shape), points.shape[1]
     widest = max(layer.weight.shape[1] for layer in encoder.layers if isinstance(layer, ReplicatedLinear))
     block = max(1, BLOCK // (replicates * widest * p))
-    return torch.cat([_metrics(encoder, points[i : i + block]) for i in range(0, len(points), block)], 1)
+    return torch.cat(
+        [_metrics(encoder, points[i : i + block], lengths) for i in range(0, len(points), block)], 1
+    )
 
 
-def _metrics(encoder: ReplicatedFeedForward, points: Tensor) -> Tensor:
-    jacobian = normalised_jacobian(encoder, points)
+def _metrics(encoder: ReplicatedFeedForward, points: Tensor, lengths: bool) -> Tensor:
+    jacobian = _scaled_jacobian(encoder, points)[0] if lengths else normalised_jacobian(encoder, points)
     gram = torch.einsum("sopn,soqn->snpq", jacobian, jacobian)
     trace = gram.diagonal(dim1=-2, dim2=-1).sum(-1)
     return gram / trace.clamp_min(torch.finfo(gram.dtype).tiny)[..., None, None]
@@ -44,6 +51,12 @@ def normalised_jacobian(encoder: ReplicatedFeedForward, points: Tensor) -> Tenso
     Raises:
         TypeError: an activation other than ReLU.
     """
+    jacobian, unit = _scaled_jacobian(encoder, points)
+    return jacobian - unit[:, :, None] * torch.einsum("son,sopn->spn", unit, jacobian)[:, None]
+
+
+def _scaled_jacobian(encoder: ReplicatedFeedForward, points: Tensor) -> tuple[Tensor, Tensor]:
+    """Return (∂f / ∂x) / ‖f‖ of every replicate at every point, `(S, d, p, n)`, and f / ‖f‖, `(S, d, n)`."""
     replicates, (n, p) = math.prod(encoder.shape), points.shape
     hidden = points.T.expand(replicates, p, n)
     jacobian: Tensor | None = None
@@ -62,9 +75,7 @@ def normalised_jacobian(encoder: ReplicatedFeedForward, points: Tensor) -> Tenso
             raise TypeError(f"no derivative of {type(layer).__name__} is known here")
     assert jacobian is not None
     norm = torch.linalg.vector_norm(hidden, dim=1, keepdim=True).clamp_min(SMALLEST_NORM)
-    unit = hidden / norm
-    jacobian = jacobian / norm[:, :, None]
-    return jacobian - unit[:, :, None] * torch.einsum("son,sopn->spn", unit, jacobian)[:, None]
+    return jacobian / norm[:, :, None], hidden / norm
 
 
 def crossed(metrics: Tensor) -> Tensor:

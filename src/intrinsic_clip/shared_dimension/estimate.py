@@ -73,4 +73,4 @@ def shared(
     started = time.monotonic()
     result = read(evidence(trained, null, pairs.held_out(), output_dim), seed)
     seconds = {**stages.seconds, "reading": time.monotonic() - started}
-    return replace(result, n=len(pairs.x), notes=pairs.notes + stages.notes, seconds=seconds)
+    return replace(result, n=len(pairs.x), notes=pairs.notes + stages.notes + result.notes, seconds=seconds)

@@ -81,6 +81,27 @@ def last_gap(ratios: Tensor, sizes: Thresholds) -> Gap:
     return Gap(place + 1, float(ratios[place]), float(behind[place].exp()), clear)
 
 
+def with_length(gap: Gap, ratios: Tensor, sizes: Thresholds) -> Gap:
+    """Count the length of the outputs as one more dimension where the spectrum with it has its gap one place later.
+
+    Directions of outputs alone can match nearly all pairs that share many dimensions: replicates then map them to a
+    sphere of one dimension less, and the last shared one only shows in the length. Where it is not shared, the length
+    is a function of what is, and the gap stays at its place.
+
+    Args:
+        gap: of the spectrum of directions.
+        ratios: of the spectrum with the length, `(m,)`.
+        sizes: what counts.
+    """
+    if not gap.clear or gap.place >= len(ratios):
+        return gap
+    before, at = float(ratios[gap.place - 1]), float(ratios[gap.place])
+    if at < max(sizes.least, before):
+        return gap
+    later = float(ratios[gap.place + 1 :].max()) if gap.place + 1 < len(ratios) else 1.0
+    return Gap(gap.place + 1, at, later, True)
+
+
 def combined(x: Tensor, y: Tensor | None = None) -> Tensor:
     """Return the geometric means of two views' ratios, `(…, m)`, as far as both go; those of x where it is alone."""
     if y is None:
