@@ -8,6 +8,7 @@ from torch import Tensor
 WIDEST = 100  # inputs: the Jacobians' metrics hold its square in numbers for every point and replicate
 FITTED = 20_000  # rows, at most, that principal inputs are fitted on
 FAR = 20  # interquartile ranges from the median, where values are cut: 27 standard deviations of a normal column
+RARE = 1_000  # rows, of which one may be cut
 RANKED = 5_000  # rows, at most, that quartiles are taken of
 
 
@@ -21,7 +22,7 @@ class View:
         constant: columns left out since they hold one value.
         kept: share of the standardised columns' variance that the inputs hold; 1 where all are kept.
         decoys: columns of noise at the end of the inputs, so that a narrow view has something unshared.
-        cut: rows with values that were cut, since they are far from all others.
+        cut: rows with values that were cut, since they held most of a column's variance.
         dominated: columns in which a single row holds more than half of the variance all the same.
     """
 
@@ -45,8 +46,8 @@ class View:
             sentences.append(f"{side}: {self.constant:,} of {self.width:,} columns are constant and left out")
         if self.cut:
             sentences.append(
-                f"{side}: values of {self.cut:,} row{'s' * (self.cut > 1)} lie more than {FAR} interquartile ranges "
-                "from the median of their column, and were cut to that"
+                f"{side}: values of {self.cut:,} row{'s' * (self.cut > 1)}, more than {FAR} interquartile ranges from "
+                "the median of their column, held most of its variance, and were cut to that"
             )
         if self.dominated:
             sentences.append(
@@ -98,19 +99,33 @@ def prepared(rows: Tensor, narrowest: int, widest: int = WIDEST, seed: int = 0) 
 
 
 def _without_far_values(values: Tensor, seed: int) -> tuple[Tensor, int]:
-    """Cut values that are far from their column's median, and return in how many rows there were any.
+    """Cut values far from all others in columns that they dominate, and return in how many rows there were any.
 
-    One of them may hold nearly all of the column's variance, and standardising would hide all others.
-    A column of which more than half holds one value, such as a rare word's, is left as it is.
+    A few such values hold most of the column's variance, and standardising would hide all others. A column of which
+    more than half holds one value, such as a rare word's, and one of many far values are left as they are.
     """
+    few = max(1, len(values) // RARE)
     chosen = torch.randperm(len(values), generator=torch.Generator().manual_seed(seed))[:RANKED]
-    ordered = values[chosen].sort(0).values
-    low, median, high = (ordered[round(share * (len(ordered) - 1))] for share in (0.25, 0.5, 0.75))
-    reach = (FAR * (high - low)).masked_fill(high == low, torch.inf)
-    far = (values < median - reach) | (values > median + reach)
-    if not bool(far.any()):
-        return values, 0
-    return values.clamp(median - reach, median + reach), int(far.any(1).sum())
+    rows = torch.zeros(len(values), dtype=torch.bool)
+    cut = values
+    for place, column in enumerate(values.unbind(1)):
+        ordered = column[chosen].sort().values
+        low, median, high = (float(ordered[round(share * (len(ordered) - 1))]) for share in (0.25, 0.5, 0.75))
+        reach = FAR * (high - low)
+        distance = (column - median).abs()
+        far = distance > reach
+        if reach == 0 or not 0 < int(far.sum()) <= few or not _dominated(distance, few):
+            continue
+        cut = values.clone() if cut is values else cut
+        cut[:, place] = column.clamp(median - reach, median + reach)
+        rows |= far
+    return cut, int(rows.sum())
+
+
+def _dominated(distance: Tensor, few: int) -> bool:
+    """Tell whether a few rows hold more than half of the sum of squares."""
+    squares = (distance / distance.max()).square()
+    return bool(squares.topk(few).values.sum() > 0.5 * squares.sum())
 
 
 def _principal(values: Tensor, widest: int, seed: int) -> tuple[Tensor, float]:
