@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.shared_dimension.kept import KeptTrainings
+from intrinsic_clip.shared_dimension.own_dimension import bounded
 from intrinsic_clip.shared_dimension.pairs import prepare
 from intrinsic_clip.shared_dimension.reading import evidence, read
 from intrinsic_clip.shared_dimension.result import SharedDimension
@@ -71,6 +72,6 @@ def shared(
     stages = Stages(budget, report, begun, kept, threads)
     trained, null = stages.train(pairs, recipe, seed)
     started = time.monotonic()
-    result = read(evidence(trained, null, pairs.held_out(), output_dim), seed)
+    result = bounded(read(evidence(trained, null, pairs.held_out(), output_dim), seed), pairs.own)
     seconds = {**stages.seconds, "reading": time.monotonic() - started}
     return replace(result, n=len(pairs.x), notes=pairs.notes + stages.notes + result.notes, seconds=seconds)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.metrics.counterparts import distinct_rows
+from intrinsic_clip.shared_dimension.own_dimension import own_dimension
 from intrinsic_clip.shared_dimension.views import prepared
 
 FEWEST = 100  # pairs
@@ -21,6 +22,7 @@ class PreparedPairs:
         x, y: inputs of all distinct pairs, `(n, p)` each.
         training: row numbers of the pairs to learn from.
         apart: row numbers of those that are held out.
+        own: intrinsic dimension of each side alone, and the most that it can share, by `own_dimension`.
         notes: what was decided, a sentence each.
     """
 
@@ -28,6 +30,7 @@ class PreparedPairs:
     y: Tensor
     training: Tensor
     apart: Tensor
+    own: dict[str, tuple[float, int | None]]
     notes: list[str]
 
     def held_out(self) -> tuple[Tensor, Tensor]:
@@ -50,7 +53,11 @@ def prepare(x: Tensor, y: Tensor, output_dim: int, widest: int, seed: int) -> Pr
     notes += [note for side, view in zip(SIDES, views, strict=True) for note in view.notes(side)]
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))
     count = max(2, round(HELD_OUT * len(order)))
-    return PreparedPairs(views[0].rows, views[1].rows, order[count:], order[:count], notes)
+    own = {
+        name: own_dimension(view.rows[:, : view.inputs - view.decoys], seed)
+        for name, view in zip(SIDES, views, strict=True)
+    }
+    return PreparedPairs(views[0].rows, views[1].rows, order[count:], order[:count], own, notes)
 
 
 def check(x: Tensor, y: Tensor) -> None:
