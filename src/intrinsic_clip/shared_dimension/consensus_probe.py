@@ -117,7 +117,8 @@ class ConsensusProbe(Probe):
         both = zip(encoders, copies.rows.values(), strict=True)
         local = [metrics(encoder, rows).unflatten(0, (-1, number)) for encoder, rows in both]
         return [
-            [ratios(spectra(side[place]).mean(0), d) for side in local] for place, d in enumerate(output_dims)
+            [gaps.readable(ratios(spectra(side[place]).mean(0), d), number) for side in local]
+            for place, d in enumerate(output_dims)
         ]
 
 
