@@ -15,11 +15,12 @@ Kinds of worlds, by how the shared latents z reach the views:
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from intrinsic_clip.data.mixed import CURVES, HIDDEN
 
 MIXINGS: dict[str, tuple[str, ...]] = {
     "tune": ("linear", "tanh", "relu"),
@@ -45,7 +46,6 @@ INDEPENDENT_PAIRS = (500, 1000, 2000, 5000)
 LARGE = 50_000
 MOST_SHARED, MOST_PRIVATE = 12, 20
 WIDE = 8  # one view in so many has more columns than are taken as they are
-HIDDEN = 64
 CODE = 3  # dimensions of the points that stand for classes
 
 
@@ -213,14 +213,7 @@ def _mixed(latents: Tensor, width: int, mixing: str, generator: torch.Generator)
     if mixing == "rotated":
         rotation = torch.linalg.qr(torch.randn(width, width, generator=generator)).Q
         return latents @ rotation[: latents.shape[1]]
-    curves: dict[str, Callable[[Tensor], Tensor]] = {
-        "tanh": torch.tanh,
-        "relu": torch.relu,
-        "sine": torch.sin,
-        "polynomial": lambda h: h + 0.5 * h.square() + 0.1 * h**3,
-        "deep": torch.tanh,
-    }
-    hidden = curves[mixing](random_map(latents, HIDDEN))
+    hidden = CURVES[mixing](random_map(latents, HIDDEN))
     if mixing == "deep":
         hidden = torch.tanh(1.5 * random_map(hidden, HIDDEN))
     return random_map(hidden, width)

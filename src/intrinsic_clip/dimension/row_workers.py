@@ -31,7 +31,7 @@ def by_workers(
     if workers <= 1 or len(blocks) <= 1:
         yield from ((index, work(block)) for index, block in enumerate(blocks))
         return
-    with _pytorch_threads_restored():
+    with pytorch_threads_restored():
         pool = ThreadPoolExecutor(workers, "rows", initializer=torch.set_num_threads, initargs=(1,))
         try:
             waiting: dict[Future[Result], int] = {
@@ -45,7 +45,7 @@ def by_workers(
 
 
 @contextmanager
-def _pytorch_threads_restored() -> Iterator[None]:
+def pytorch_threads_restored() -> Iterator[None]:
     """Restore the number of threads, of which PyTorch keeps one part by thread and another for the process."""
     threads = torch.get_num_threads()
     try:

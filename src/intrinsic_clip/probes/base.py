@@ -6,6 +6,7 @@ from typing import Any
 from pytorch_lightning import Callback
 from torch import Tensor
 
+from intrinsic_clip.errors import joined_lines
 from intrinsic_clip.probes.user_line import warn_at_user_line
 
 
@@ -38,6 +39,18 @@ class AnyProbe(Callback):
         if message not in self._warned:
             self._warned.add(message)
             warn_at_user_line(message)
+
+    def warn_of_failure(self, error: Exception, label: str = "") -> str:
+        """Warn of an error once, and return it as the reason why numbers are NaN.
+
+        Args:
+            error: that ended a measurement.
+            label: opens the warning; by default the class's name.
+        """
+        reason = joined_lines(error)
+        reason = reason if isinstance(error, ValueError) else f"{type(error).__name__}: {reason}"
+        self.warn_once(f"{label or type(self).__name__} failed and is logged as NaN: {reason}")
+        return reason
 
     def note(self, message: str) -> None:
         """Add a text to the notes, unless it is one of them."""

@@ -12,7 +12,6 @@ from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
 from torch import Tensor
 
 from intrinsic_clip.data.paired import Split
-from intrinsic_clip.errors import joined_lines
 from intrinsic_clip.loggers.metrics_file import MetricsFile
 from intrinsic_clip.loggers.replicated import by_output_dim, log_replicates, replicates_of
 from intrinsic_clip.probes.collection import Collector, RowCollector, shared_collector
@@ -225,9 +224,7 @@ class Probe(Scheduled):
         Args:
             label: opens the warning; by default the class's name.
         """
-        reason = joined_lines(error)
-        reason = reason if isinstance(error, ValueError) else f"{type(error).__name__}: {reason}"
-        self.warn_once(f"{label or type(self).__name__} failed and is logged as NaN: {reason}")
+        reason = self.warn_of_failure(error, label)
         return {name: Measured(None, reason) for name in names}
 
     def _measure(

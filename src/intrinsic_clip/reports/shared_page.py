@@ -1,15 +1,16 @@
 """Write an estimate of the shared dimension as one web page that needs no other file."""
 
-import base64
 from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from intrinsic_clip.reports.measurement_page import table_of
+from intrinsic_clip.reports.measurement_page import image_of, remarks_of, table_of, versions_of
 from intrinsic_clip.reports.measurement_tables import Table
 from intrinsic_clip.reports.page.document import document
 from intrinsic_clip.reports.shared_printout import advice, controls, headline, others
 from intrinsic_clip.runs.tidy_table import flatten
+
+DESCRIPTION = "Two panels: root eigenvalues of the consensus metric, and the ratio of each to the next"
 
 
 def page(estimated: Mapping[str, Any], picture: bytes) -> str:
@@ -19,9 +20,6 @@ def page(estimated: Mapping[str, Any], picture: bytes) -> str:
         estimated: the content of shared.json.
         picture: the PNG to embed.
     """
-    encoded = base64.b64encode(picture).decode()
-    notes = "".join(f'<p class="remark">{escape(note)}</p>' for note in estimated["notes"])
-    versions = ", ".join(f"{name} {version}" for name, version in estimated["versions"].items() if version)
     tables = [
         Table("controls", ("", ""), list(controls(estimated).items())),
         Table("other methods", ("", "dimensions"), list(others(estimated).items())),
@@ -31,11 +29,10 @@ def page(estimated: Mapping[str, Any], picture: bytes) -> str:
     body = (
         f"<h1>How many dimensions do they share?</h1>\n<p>{escape(headline(estimated))}</p>\n"
         f'<p class="advice">shared dimensions: {escape(estimated["text"])}</p>\n'
-        f"<p>advice: {escape(advice(estimated))}</p>\n{notes}\n"
-        '<img alt="Two panels: root eigenvalues of the consensus metric, and the ratio of each to the next" '
-        f'src="data:image/png;base64,{encoded}">\n'
+        f"<p>advice: {escape(advice(estimated))}</p>\n{remarks_of(estimated['notes'])}\n"
+        f"{image_of(picture, DESCRIPTION)}\n"
         + "\n".join(table_of(table) for table in tables if table.rows)
-        + f'\n<p class="remark">{escape(versions)}</p>'
+        + f"\n{versions_of(estimated)}"
     )
     return document("intrinsic-clip shared", body)
 

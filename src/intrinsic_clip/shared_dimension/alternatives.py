@@ -4,7 +4,7 @@ import math
 import re
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -94,8 +94,13 @@ def _of(taken: int, n: int) -> str:
 
 
 def _rank(name: str, title: str, result: CanonicalRank) -> Answer:
-    value = float(result.rank)
-    return Answer(name, title, int(value) if math.isfinite(value) else None, result.reason)
+    answer = _answer(name, title, float(result.rank), result.reason)
+    return answer if answer.value is None else replace(answer, value=int(answer.value))
+
+
+def _answer(name: str, title: str, value: float, reason: str | None) -> Answer:
+    """Return an answer; for NaN one without a value, for which there is a reason."""
+    return Answer(name, title, value) if math.isfinite(value) else Answer(name, title, None, reason)
 
 
 def _by_dimension(
@@ -155,12 +160,7 @@ def _imbalances(some: tuple[Tensor, Tensor], of_some: str) -> list[Answer]:
         ("y_to_x", "y → x", float(imbalance.y_to_x)),
     ):
         title = f"information imbalance {arrow} (0: tells all, 1: nothing){of_some}"
-        exists = math.isfinite(value)
-        answers.append(
-            Answer(
-                f"imbalance_{name}", title, value if exists else None, None if exists else imbalance.reason
-            )
-        )
+        answers.append(_answer(f"imbalance_{name}", title, value, imbalance.reason))
     return answers
 
 
@@ -171,14 +171,8 @@ def _trained(f: Tensor, g: Tensor, seed: int) -> list[Answer]:
         for side, words, points in (("x", "f(X)", f), ("y", "g(Y)", g)):
             estimated = estimator(points)
             value = float(estimated.value.double().mean())  # over the replicates
-            exists = math.isfinite(value)
             answers.append(
-                Answer(
-                    f"{name}_{side}",
-                    f"{title} of a trained {words}",
-                    value if exists else None,
-                    None if exists else estimated.reason,
-                )
+                _answer(f"{name}_{side}", f"{title} of a trained {words}", value, estimated.reason)
             )
     fewest = _sufficient(f, g, seed)
     reason = None if fewest is not None else "no number of directions keeps so much"

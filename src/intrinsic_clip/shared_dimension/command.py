@@ -23,7 +23,7 @@ OF_TRAINING = (
     "trainings",
     "steps",
     "budget",
-)  # settings that trained encoders do not depend on
+)  # which encoders trained already do not depend on
 
 
 def estimate(cfg: DictConfig) -> dict[str, Any]:

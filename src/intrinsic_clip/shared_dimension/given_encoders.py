@@ -12,7 +12,7 @@ from intrinsic_clip.dimension.derivatives import Encoder
 from intrinsic_clip.encoders.preprocessing import in_unit_range
 from intrinsic_clip.shared_dimension.gaps import FEW
 from intrinsic_clip.shared_dimension.matching import COMPARED
-from intrinsic_clip.shared_dimension.pairs import FEWEST, SIDES, repeats
+from intrinsic_clip.shared_dimension.pairs import SIDES, repeats
 from intrinsic_clip.shared_dimension.pulled_back import OTHERS, VECTORS, directions, metrics
 from intrinsic_clip.shared_dimension.reading import Evidence, read
 from intrinsic_clip.shared_dimension.result import SharedDimension
@@ -117,9 +117,7 @@ def _drawn(x: Tensor, y: Tensor, seed: int) -> tuple[Tensor, Tensor, list[str]]:
     for name, side in zip(SIDES, (x, y), strict=True):
         if side.is_floating_point() and not bool(side.isfinite().all()):
             raise ValueError(f"{name}: some rows hold NaN or infinity")
-    kept, notes = repeats(x.flatten(1), y.flatten(1)) if len(x) else (torch.arange(0), [])
-    if len(kept) < FEWEST:
-        raise ValueError(f"{len(kept):,} distinct pairs are too few; there must be at least {FEWEST}")
+    kept, notes = repeats(x.flatten(1), y.flatten(1))
     order = kept[torch.randperm(len(kept), generator=torch.Generator().manual_seed(seed))][:COMPARED]
     if len(order) < len(kept):
         notes.append(f"{len(order):,} of {len(kept):,} pairs, drawn at random, are looked at")

@@ -12,9 +12,8 @@ from intrinsic_clip.shared_dimension.result import SharedDimension
 
 ROWS = 5_000  # distinct rows, at most, that the dimension is estimated on
 K = 20  # neighbours of the MLE
-TRUSTED = (
-    3.5  # largest estimate that bounds: higher dimensions are estimated too low, most of all with heavy tails
-)
+# Largest estimate that bounds: higher dimensions are estimated too low, most of all with heavy tails.
+TRUSTED = 3.5
 MARGIN = 1.05  # by which the estimates may be too low
 
 
@@ -48,15 +47,15 @@ def bounded(estimate: SharedDimension, own: Mapping[str, tuple[float, int | None
         estimate: read off the spectrum.
         own: by side, what `own_dimension` returns.
     """
+    bounds = {side: bound for side, (_, bound) in own.items() if bound is not None}
     sides = {
-        side: value if value is None or own[side][1] is None else min(value, own[side][1])
+        side: value if value is None else min(value, bounds.get(side, value))
         for side, value in estimate.sides.items()
     }
-    most, side = min(
-        ((bound, side) for side, (_, bound) in own.items() if bound is not None), default=(None, "")
-    )
-    if most is None or not estimate.dimension or estimate.dimension <= most:
+    side = min(bounds, key=lambda side: bounds[side], default="")
+    if not side or not estimate.dimension or estimate.dimension <= bounds[side]:
         return replace(estimate, sides=sides)
+    most = bounds[side]
     low, high = estimate.interval
     text = f"{most}, all that {side} has (ID {own[side][0]:.1f}); its spectrum alone says {estimate.text}"
     return replace(

@@ -87,16 +87,22 @@ def without_repeats(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, list[str]]:
         ValueError: too few are left.
     """
     kept, notes = repeats(x, y)
-    if len(kept) < FEWEST:
-        raise ValueError(f"{len(kept):,} distinct pairs are too few; there must be at least {FEWEST}")
     return x[kept], y[kept], notes
 
 
 def repeats(x: Tensor, y: Tensor) -> tuple[Tensor, list[str]]:
-    """Return the row numbers of the first of equal pairs, and a sentence about the others, if there are any."""
-    codes = distinct_rows(x) * len(x) + distinct_rows(y)
-    _, group = codes.unique(return_inverse=True)
-    first = torch.full((int(group.max()) + 1,), len(x)).scatter_reduce(0, group, torch.arange(len(x)), "amin")
-    kept = first.sort().values
+    """Return the row numbers of the first of equal pairs, and a sentence about the others, if there are any.
+
+    Raises:
+        ValueError: too few are left.
+    """
+    kept = torch.arange(len(x))
+    if len(x):
+        codes = distinct_rows(x) * len(x) + distinct_rows(y)
+        _, group = codes.unique(return_inverse=True)
+        first = torch.full((int(group.max()) + 1,), len(x)).scatter_reduce(0, group, kept, "amin")
+        kept = first.sort().values
+    if len(kept) < FEWEST:
+        raise ValueError(f"{len(kept):,} distinct pairs are too few; there must be at least {FEWEST}")
     count = len(x) - len(kept)
     return kept, [f"{count:,} of {len(x):,} pairs repeat an earlier one and are left out"] if count else []

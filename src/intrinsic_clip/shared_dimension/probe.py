@@ -9,7 +9,6 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
 from intrinsic_clip.data.paired import PairedData, Split
-from intrinsic_clip.errors import joined_lines
 from intrinsic_clip.loggers.replicated import log_replicates, replicates_of
 from intrinsic_clip.measure.loading import LoadedEmbeddings, subsample
 from intrinsic_clip.measure.progress import TrainingProgress
@@ -89,10 +88,7 @@ class SharedDimensionProbe(AnyProbe):
             with torch.inference_mode(False), torch.enable_grad():
                 estimate = self._estimate(trainer, data, place, index)
         except Exception as error:  # an estimate must not cost the training
-            reason = joined_lines(error)
-            reason = reason if isinstance(error, ValueError) else f"{type(error).__name__}: {reason}"
-            self.warn_once(f"{type(self).__name__} failed and is logged as NaN: {reason}")
-            self._note(NUMBERS, reason)
+            self._note(NUMBERS, self.warn_of_failure(error))
             return {}
         said = "".join(f"\n  {note}" for note in estimate.notes)
         print(f"\nShared dimension of the data: {estimate.text}{said}", flush=True)

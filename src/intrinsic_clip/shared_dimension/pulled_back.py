@@ -7,12 +7,10 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.dimension.derivatives import Encoder, Jacobians
-from intrinsic_clip.shared_dimension.views import FITTED
+from intrinsic_clip.shared_dimension.views import principal_directions
 
-VECTORS, OTHERS = (
-    400,
-    25,
-)  # points, at most, of rows that are vectors, and of images, whose Jacobians are large
+# Points, at most, of rows that are vectors, and of images, whose Jacobians are large.
+VECTORS, OTHERS = 400, 25
 
 
 @dataclass(frozen=True)
@@ -42,15 +40,13 @@ def directions(rows: Tensor, widest: int, seed: int) -> Directions:
     spread = values.std(0)
     if rows.shape[1] <= widest:
         return Directions(torch.diag(spread).to(rows.dtype))
-    chosen = torch.randperm(len(values), generator=torch.Generator().manual_seed(seed))[:FITTED]
-    scaled = (values[chosen] - values.mean(0)) / spread.where(spread > 0, 1.0)
-    _, strengths, components = torch.linalg.svd(scaled, full_matrices=False)
-    share = float(strengths[:widest].square().sum() / strengths.square().sum())
+    standardised = (values - values.mean(0)) / spread.where(spread > 0, 1.0)
+    components, share = principal_directions(standardised, widest, seed)
     note = (
-        f"the {min(widest, len(strengths))} leading principal components of {rows.shape[1]:,} columns are looked "
+        f"the {len(components)} leading principal components of {rows.shape[1]:,} columns are looked "
         f"along; they hold {100 * share:.1f} % of the variance"
     )
-    return Directions((spread[:, None] * components[:widest].T).to(rows.dtype), note)
+    return Directions((spread[:, None] * components.T).to(rows.dtype), note)
 
 
 def metrics(

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from intrinsic_clip.dimension.row_workers import pytorch_threads_restored
 from intrinsic_clip.shared_dimension.kept import KeptTrainings
 from intrinsic_clip.shared_dimension.pairs import PreparedPairs
-from intrinsic_clip.shared_dimension.threads import computing_with
 from intrinsic_clip.shared_dimension.training import Recipe, Trained, train
 
 SHORT = 0.25  # of the steps: the length of a first training, and of that on shuffled pairs
@@ -83,7 +83,8 @@ class Stages:
         """Return a new training and the seconds it took."""
         started = time.monotonic()
         limit = self.budget and max(1.0, BUDGETS[label] * (self.budget - (started - self.begun)))
-        with computing_with(self.threads):
+        with pytorch_threads_restored():
+            torch.set_num_threads(self.threads)
             trained = train(x, y, recipe, seed, limit, self.report and _labelled(self.report, label))
         return trained, time.monotonic() - started
 

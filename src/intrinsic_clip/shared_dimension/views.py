@@ -130,10 +130,15 @@ def _dominated(distance: Tensor, few: int) -> bool:
 
 def _principal(values: Tensor, widest: int, seed: int) -> tuple[Tensor, float]:
     """Return the leading principal components, scaled by one number to variance 1 on average, and their share."""
-    chosen = torch.randperm(len(values), generator=torch.Generator().manual_seed(seed))[:FITTED]
-    sample = values[chosen]
-    # The signs of singular vectors are arbitrary, which only permutes equally likely initial weights.
-    _, strengths, directions = torch.linalg.svd(sample, full_matrices=False)
-    components = values @ directions[:widest].T
-    share = float(strengths[:widest].square().sum() / strengths.square().sum())
+    directions, share = principal_directions(values, widest, seed)
+    components = values @ directions.T
     return components / components.square().mean().sqrt(), share
+
+
+def principal_directions(values: Tensor, widest: int, seed: int) -> tuple[Tensor, float]:
+    """Return the leading principal directions of standardised rows, `(k, p)`, and the share of variance they hold."""
+    chosen = torch.randperm(len(values), generator=torch.Generator().manual_seed(seed))[:FITTED]
+    # The signs of singular vectors are arbitrary, which only permutes equally likely initial weights.
+    _, strengths, directions = torch.linalg.svd(values[chosen], full_matrices=False)
+    share = float(strengths[:widest].square().sum() / strengths.square().sum())
+    return directions[:widest], share
