@@ -26,7 +26,7 @@ BESIDE = {
         "intrinsic_clip.data.images.captions_folder",
         "intrinsic_clip.data.streams.webdataset",
     ],
-    "measure": ["intrinsic_clip.measure.measurements"],
+    "measure": ["intrinsic_clip.measurement.measurements"],
     "shared_dimension": [
         "intrinsic_clip.shared_dimension.estimate",
         "intrinsic_clip.shared_dimension.given_encoders",

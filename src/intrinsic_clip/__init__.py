@@ -36,7 +36,7 @@ if TYPE_CHECKING:
         PopulationSimilarity,
         info_nce,
     )
-    from intrinsic_clip.measure.measurements import measure_embeddings
+    from intrinsic_clip.measurement.measurements import measure_embeddings
     from intrinsic_clip.probes import (
         AlignmentProbe,
         IntrinsicDimensionProbe,
@@ -60,7 +60,7 @@ _ROOMS = {
         "CosineSimilarity", "FixedTemperature", "LearnedTemperature", "MovingAverageSimilarity", "PopulationSimilarity",
         "info_nce",
     ),
-    "measure.measurements": ("measure_embeddings",),
+    "measurement.measurements": ("measure_embeddings",),
     "probes": (
         "AlignmentProbe", "IntrinsicDimensionProbe", "JacobianProbe", "MatchingProbe", "Probe", "SpectrumProbe",
         "TemperatureProbe",

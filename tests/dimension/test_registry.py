@@ -13,7 +13,7 @@ import intrinsic_clip
 from helpers.manifolds import gaussian
 from intrinsic_clip import dimension
 from intrinsic_clip.dimension import DimensionEstimate, mle, nearest_neighbours, registry, twonn
-from intrinsic_clip.measure.measurements import measure_embeddings
+from intrinsic_clip.measurement.measurements import measure_embeddings
 from intrinsic_clip.probes import IntrinsicDimensionProbe
 
 OTHERS = ("corrected_participation_ratio", "mean_mle", "spanning_tree")  # beside the default ones

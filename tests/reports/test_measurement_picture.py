@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from PIL import Image
 
 from helpers.shared_latent import shared_latent
-from intrinsic_clip.measure import measure_embeddings
+from intrinsic_clip.measurement import measure_embeddings
 from intrinsic_clip.reports.measurement_picture import draw
 
 pytestmark = pytest.mark.slow

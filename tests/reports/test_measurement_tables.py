@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from helpers.shared_latent import shared_latent
-from intrinsic_clip.measure import measure_embeddings
+from intrinsic_clip.measurement import measure_embeddings
 from intrinsic_clip.reports.measurement_tables import Table, aligned, plus_minus, tables
 
 

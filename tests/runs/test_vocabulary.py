@@ -26,7 +26,7 @@ def measured() -> list[str]:
     """Return the names of the numbers that `measure` writes about pairs with a latent."""
     import torch
 
-    from intrinsic_clip.measure.measurements import measure_embeddings
+    from intrinsic_clip.measurement.measurements import measure_embeddings
 
     z = torch.from_numpy(np.random.default_rng(0).normal(size=(200, 3)))
     noise = torch.from_numpy(np.random.default_rng(1).normal(size=(2, 200, 3)))

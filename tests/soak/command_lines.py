@@ -22,7 +22,7 @@ from omegaconf import OmegaConf
 
 from intrinsic_clip import config
 from intrinsic_clip.cli import program
-from intrinsic_clip.measure import command
+from intrinsic_clip.measurement import command
 from intrinsic_clip.runs.tidy_table import flatten
 from intrinsic_clip.sweeps import table
 from intrinsic_clip.training import train

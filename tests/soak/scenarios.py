@@ -93,7 +93,7 @@ def measuring(*overrides: str) -> Callable[[], object]:
 
     def work() -> None:
         from intrinsic_clip.cli.one_line import in_one_line
-        from intrinsic_clip.measure.command import measure
+        from intrinsic_clip.measurement.command import measure
 
         with in_one_line("measure"):
             measure(cfg)

@@ -22,7 +22,7 @@ IMPORTED = (
     "sklearn",
     "matplotlib.backends.backend_agg",
     "intrinsic_clip.cli.program",
-    "intrinsic_clip.measure.measurements",
+    "intrinsic_clip.measurement.measurements",
     "intrinsic_clip.reports.measurement_page",
     "intrinsic_clip.reports.measurement_picture",
     "intrinsic_clip.reports.page.write",

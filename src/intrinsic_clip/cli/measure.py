@@ -5,7 +5,7 @@ from omegaconf import DictConfig
 from intrinsic_clip.cli.composed import run_composed
 from intrinsic_clip.cli.one_line import in_one_line
 from intrinsic_clip.errors import ConfigError
-from intrinsic_clip.measure.command import measure
+from intrinsic_clip.measurement.command import measure
 
 
 def main(arguments: list[str]) -> None:

@@ -9,12 +9,12 @@ from omegaconf import DictConfig
 from intrinsic_clip import config
 from intrinsic_clip.config.paths import check_writable
 from intrinsic_clip.errors import ConfigError
-from intrinsic_clip.measure import loading
+from intrinsic_clip.measurement import loading
 from intrinsic_clip.reports.shared_printout import PAGE, PICTURE, RESULTS, printout
 from intrinsic_clip.runs import atomic, results, versions
 
 if TYPE_CHECKING:
-    from intrinsic_clip.measure.progress import TrainingProgress
+    from intrinsic_clip.measurement.progress import TrainingProgress
     from intrinsic_clip.shared_dimension.inputs import Estimated
 
 LEAST_PAIRS = 100
@@ -68,7 +68,7 @@ def _content(settings: Mapping[str, Any]) -> dict[str, Any]:
 def _load_and_estimate(cfg: DictConfig, settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     import torch
 
-    from intrinsic_clip.measure.progress import TrainingProgress
+    from intrinsic_clip.measurement.progress import TrainingProgress
     from intrinsic_clip.shared_dimension.inputs import estimated_from
 
     if settings["threads"] is not None:

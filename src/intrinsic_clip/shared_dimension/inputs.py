@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from intrinsic_clip.errors import ConfigError
-from intrinsic_clip.measure import loading
+from intrinsic_clip.measurement import loading
 from intrinsic_clip.shared_dimension.estimate import shared
 from intrinsic_clip.shared_dimension.given_encoders import shared_of_encoders
 from intrinsic_clip.shared_dimension.result import SharedDimension

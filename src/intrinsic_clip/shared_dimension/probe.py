@@ -10,8 +10,8 @@ from torch import Tensor
 
 from intrinsic_clip.data.paired import PairedData, Split
 from intrinsic_clip.loggers.replicated import log_replicates, replicates_of
-from intrinsic_clip.measure.loading import LoadedEmbeddings, subsample
-from intrinsic_clip.measure.progress import TrainingProgress
+from intrinsic_clip.measurement.loading import LoadedEmbeddings, subsample
+from intrinsic_clip.measurement.progress import TrainingProgress
 from intrinsic_clip.probes.base import AnyProbe
 from intrinsic_clip.shared_dimension.estimate import SharedDimension, shared
 from intrinsic_clip.shared_dimension.views import WIDEST

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from intrinsic_clip.measure.progress import duration
+from intrinsic_clip.measurement.progress import duration
 from intrinsic_clip.shared_dimension.gaps import WEIGHT, Gap
 from intrinsic_clip.shared_dimension.matching import HeldOut
 

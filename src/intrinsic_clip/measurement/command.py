@@ -9,8 +9,8 @@ from omegaconf import DictConfig
 from intrinsic_clip import config
 from intrinsic_clip.config.paths import check_writable
 from intrinsic_clip.errors import ConfigError
-from intrinsic_clip.measure import loading
-from intrinsic_clip.measure.progress import Progress
+from intrinsic_clip.measurement import loading
+from intrinsic_clip.measurement.progress import Progress
 from intrinsic_clip.reports.measurement_printout import PAGE, PICTURE, RESULTS, printout
 from intrinsic_clip.runs import atomic, results, versions
 
@@ -59,7 +59,7 @@ def _measured_already(folder: Path) -> dict[str, Any] | None:
 def _load_and_measure(cfg: DictConfig, settings: Mapping[str, Any]) -> dict[str, Any]:
     import torch
 
-    from intrinsic_clip.measure.measurements import measure_embeddings
+    from intrinsic_clip.measurement.measurements import measure_embeddings
 
     if settings["threads"] is not None:
         torch.set_num_threads(settings["threads"])

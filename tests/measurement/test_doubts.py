@@ -6,9 +6,9 @@ from torch import Tensor
 
 from helpers.manifolds import gaussian
 from intrinsic_clip.errors import ConfigError
-from intrinsic_clip.measure import measure_embeddings
-from intrinsic_clip.measure.doubts import doubted_array, doubted_pair
-from intrinsic_clip.measure.loading import LoadedEmbeddings, _check_rows, subsample
+from intrinsic_clip.measurement import measure_embeddings
+from intrinsic_clip.measurement.doubts import doubted_array, doubted_pair
+from intrinsic_clip.measurement.loading import LoadedEmbeddings, _check_rows, subsample
 
 
 def notes(x: Tensor, y: Tensor | None = None) -> list[str]:

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
-    from intrinsic_clip.measure.measurements import Stage
+    from intrinsic_clip.measurement.measurements import Stage
 
 LONG = 60.0  # seconds of a search that are announced
 SURE = 1.0  # seconds of a search after which its length is estimated

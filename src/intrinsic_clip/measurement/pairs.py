@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from intrinsic_clip.measure.record import Record
+from intrinsic_clip.measurement.record import Record
 from intrinsic_clip.metrics import (
     alignment,
     modality_gap,

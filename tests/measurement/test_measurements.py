@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from helpers.shared_latent import QUICK, measurement_below
-from intrinsic_clip.measure import measure_embeddings
+from intrinsic_clip.measurement import measure_embeddings
 
 pytestmark = pytest.mark.slow
 
@@ -87,7 +87,7 @@ def test_degenerate_points_are_measured_as_far_as_they_can_be(command_line, caps
 
 
 def test_the_python_function_returns_what_the_command_writes(command_line, tmp_path, pair) -> None:
-    from intrinsic_clip.measure import measure_embeddings
+    from intrinsic_clip.measurement import measure_embeddings
 
     assert command_line("measure", "x=x.npy", "y=y.npy", *QUICK) == 0
     written = measurement_below(tmp_path)
@@ -98,7 +98,7 @@ def test_the_python_function_returns_what_the_command_writes(command_line, tmp_p
 
 
 def test_progress_sees_every_stage_once(pair) -> None:
-    from intrinsic_clip.measure import measure_embeddings
+    from intrinsic_clip.measurement import measure_embeddings
 
     x, y = map(torch.from_numpy, pair)
     labels: list[str] = []

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from helpers.shared_latent import QUICK, measurement_below
-from intrinsic_clip.measure import measure_embeddings
-from intrinsic_clip.measure.pairs import steps
+from intrinsic_clip.measurement import measure_embeddings
+from intrinsic_clip.measurement.pairs import steps
 
 
 @pytest.mark.slow

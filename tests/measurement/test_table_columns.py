@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from helpers.shared_latent import QUICK, measurement_below
 from intrinsic_clip.errors import ConfigError
-from intrinsic_clip.measure.loading import LoadedEmbeddings, folder_of, load
+from intrinsic_clip.measurement.loading import LoadedEmbeddings, folder_of, load
 
 X = np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32)
 

@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from intrinsic_clip.measure.progress import Progress, duration
+from intrinsic_clip.measurement.progress import Progress, duration
 
 
 class Clock:

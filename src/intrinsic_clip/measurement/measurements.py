@@ -25,10 +25,10 @@ from intrinsic_clip.dimension import (
     spectrum,
 )
 from intrinsic_clip.dimension.doubts import doubted_distances, tied, too_few_rows
-from intrinsic_clip.measure import doubts
-from intrinsic_clip.measure.advice import advise
-from intrinsic_clip.measure.pairs import pair_stages
-from intrinsic_clip.measure.record import Record, numbers
+from intrinsic_clip.measurement import doubts
+from intrinsic_clip.measurement.advice import advise
+from intrinsic_clip.measurement.pairs import pair_stages
+from intrinsic_clip.measurement.record import Record, numbers
 from intrinsic_clip.runs.vocabulary import estimator_title
 
 SHARES = (0.9, 0.95, 0.99)  # of the variance

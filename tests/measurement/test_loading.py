@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save, save_file
 
 from helpers.shared_latent import QUICK, measurement_below
 from helpers.tiny_runs import TINY, tiny_open_clip
-from intrinsic_clip.measure.loading import folder_of
+from intrinsic_clip.measurement.loading import folder_of
 
 pytestmark = pytest.mark.slow
 
@@ -144,7 +144,7 @@ def test_damaged_embeddings_of_a_run_are_one_line(command_line, capsys, run, con
 
 @pytest.mark.filterwarnings("error")
 def test_a_lone_run_is_measured_as_trained(run) -> None:
-    from intrinsic_clip.measure.loading import load
+    from intrinsic_clip.measurement.loading import load
 
     stored = load_file(run / "embeddings.safetensors")
     embeddings = load(DictConfig({}), {"run": str(run), "nan": "refuse", "k": 20})

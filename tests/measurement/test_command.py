@@ -20,7 +20,7 @@ def test_the_second_time_it_is_read_not_measured(command_line, capsys, monkeypat
     command = ("measure", "x=x.npy", "y=y.npy", *QUICK)
     assert command_line(*command) == 0
     first = capsys.readouterr().out
-    monkeypatch.setattr("intrinsic_clip.measure.measurements.measure_embeddings", None)
+    monkeypatch.setattr("intrinsic_clip.measurement.measurements.measure_embeddings", None)
     Path("x.npy").rename("the same, elsewhere (1).npy")  # a name that Hydra would not take unquoted
     assert command_line("measure", "x=the same, elsewhere (1).npy", *command[2:], "threads=2") == 0
     assert capsys.readouterr().out == f"Measured already.\n\n{first}"
@@ -113,7 +113,7 @@ def test_ctrl_c_leaves_nothing(command_line, capsys, monkeypatch, tmp_path, pair
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("intrinsic_clip.measure.measurements.participation_ratio", interrupted)
+    monkeypatch.setattr("intrinsic_clip.measurement.measurements.participation_ratio", interrupted)
     before = files_below(tmp_path)
     assert command_line("measure", "x=x.npy", *QUICK) == 130
     assert "Interrupted; nothing was written." in capsys.readouterr().err
