@@ -178,6 +178,18 @@ def test_lines_and_bands_are_the_numbers_of_the_runs(finished) -> None:
     assert [line.get_ydata()[0] for line in dimension.lines if line.get_label() == "k* = 5"] == [5]
 
 
+def test_lines_drawn_after_the_axis_was_scaled_are_in_view() -> None:
+    _, (ax,) = style.panels(1)
+    style.band(ax, pd.DataFrame({"at": [1, 2], "mean": [3.0, 4.0], "std": [0.1, 0.1]}))
+    style.y_axis(ax, "id/mle/x")
+    assert ax.get_ylim()[0] == 0
+    style.true_dim(ax, 9)
+    style.band(ax, pd.DataFrame({"at": [1, 2], "mean": [3.0, 12.0], "std": [0.1, 0.1]}))
+    bottom, top = ax.get_ylim()
+    assert bottom == 0
+    assert top > 12
+
+
 def test_drawing_leaves_matplotlib_as_it_was(finished, command_line) -> None:
     before = matplotlib.rcParams.copy()
     assert command_line("figures", "synthetic_linear", f"output_dir={finished}", "to=drawn") == 0
