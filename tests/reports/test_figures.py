@@ -35,8 +35,8 @@ SHORTENED = {
     "information": "data.noise=0.3,1.0",
     "shared_dim": "data.shared_dim=2,5",
     "sample_size": "data.n_train=512,1024",
-    "sample_size_nonlinear": "data.n_train=512,1024",
-    "truth": "data=synthetic_linear data.shared_dim=2,5",
+    "sample_size_nonlinear": "data.n_train=512",
+    "truth": "data=synthetic_linear data.shared_dim=2",
     "truth_mixed": "data.mixing=sine data.shared_dim=5",
 }
 WHOLE = [
