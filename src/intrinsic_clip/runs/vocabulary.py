@@ -241,7 +241,7 @@ DECLARATIONS = (  # in the order in which pages and tables show them
         Scale("accuracy", "zero to one", "higher"),
         "Accuracy of a classifier of this label set on the representations.", "{classifier}, {set}"),
     Declaration("sufficient_dimension/<basis>", "dimensions that keep 99 % of recall", DIMENSIONS,
-        "Fewest directions of a basis, principal or canonical, or first coordinates (prefix), that keep 99 % of recall@1.",
+        "Fewest directions of a basis, principal or canonical, or first coordinates (prefix) that keep 99 % of recall.",
         "{basis} directions"),
     Declaration("norm/<side>", "mean norm of encoder outputs", FROM_ZERO,
         "Mean Euclidean norm of the encoders' own outputs."),
