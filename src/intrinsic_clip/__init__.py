@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         tle,
         twonn,
     )
+    from intrinsic_clip.integrations import Measure, measure
     from intrinsic_clip.loss import (
         CosineSimilarity,
         FixedTemperature,
@@ -56,6 +57,7 @@ _ROOMS = {
         "DimensionEstimate", "correlation_integral", "effective_rank", "gride", "jacobian_spectrum", "local_pca",
         "mada", "method_of_moments", "mle", "nearest_neighbours", "participation_ratio", "tle", "twonn",
     ),
+    "integrations": ("Measure", "measure"),
     "loss": (
         "CosineSimilarity", "FixedTemperature", "LearnedTemperature", "MovingAverageSimilarity", "PopulationSimilarity",
         "info_nce",
@@ -79,6 +81,7 @@ __all__ = [
     "JacobianProbe",
     "LearnedTemperature",
     "MatchingProbe",
+    "Measure",
     "MovingAverageSimilarity",
     "PopulationSimilarity",
     "Probe",
@@ -94,6 +97,7 @@ __all__ = [
     "jacobian_spectrum",
     "local_pca",
     "mada",
+    "measure",
     "measure_embeddings",
     "method_of_moments",
     "mle",

@@ -175,7 +175,7 @@ def test_no_replicates() -> None:
     [
         (torch.rand(10), 2, "points must be"),
         (torch.rand(10, 0), 2, "points must be"),
-        (torch.ones(10, 2, dtype=torch.int64), 2, "floating point"),
+        (torch.ones(10, 2, dtype=torch.complex64), 2, "must be real"),
         (torch.rand(10, 2), 0, "k must be at least 1"),
     ],
 )

@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+from intrinsic_clip.dimension.arrays import Rows
 from intrinsic_clip.dimension.estimate import DimensionEstimate, conclude
 from intrinsic_clip.dimension.neighbourhoods import distinct_points
 from intrinsic_clip.dimension.neighbours import Neighbours, as_neighbours
@@ -15,7 +16,7 @@ TOO_FEW = f"fewer than {FEWEST} distinct points, or so few that the estimate of 
 
 
 @estimator(neighbours=1, on_all_rows=True)
-def corrected_participation_ratio(points: Tensor | Neighbours) -> DimensionEstimate:
+def corrected_participation_ratio(points: Rows | Neighbours) -> DimensionEstimate:
     """Estimate (Σ λ)² / Σ λ² of the covariance's eigenvalues without the bias of few points.
 
     Numerator and denominator are replaced by estimates that are unbiased for any distribution, averages over disjoint
@@ -53,7 +54,7 @@ def corrected_participation_ratio(points: Tensor | Neighbours) -> DimensionEstim
     for distinct in distinct_points(neighbours):
         if len(distinct.points) >= FEWEST:
             value[distinct.replicate], error[distinct.replicate] = _estimate(distinct.points)
-    return conclude(neighbours, None, value, error, None, TOO_FEW)
+    return conclude(neighbours, None, value, error, None, TOO_FEW, "corrected_participation_ratio")
 
 
 def _estimate(points: Tensor) -> tuple[float, float]:

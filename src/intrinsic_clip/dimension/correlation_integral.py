@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+from intrinsic_clip.dimension.arrays import Rows
 from intrinsic_clip.dimension.estimate import RESOLUTION, DimensionEstimate, conclude
 from intrinsic_clip.dimension.neighbourhoods import distinct_points
 from intrinsic_clip.dimension.neighbours import Neighbours, as_neighbours
@@ -18,7 +19,7 @@ NO_SLOPE = "the two radii are equal or no pair is closer than the smaller one, a
 
 @estimator(neighbours=20)
 def correlation_integral(
-    points: Tensor | Neighbours, k1: int = 10, k2: int = 20, *, block_bytes: int = 2**26
+    points: Rows | Neighbours, k1: int = 10, k2: int = 20, *, block_bytes: int = 2**26
 ) -> DimensionEstimate:
     """Estimate the dimension from how the number of pairs within a distance grows with that distance.
 
@@ -80,7 +81,7 @@ def correlation_integral(
         pair_variance = (1 / mean[0] - 1 / mean[1]) / (n - 1)
         point_variance = ((shares / mean[:, None]).diff(dim=0).var() - pair_variance).clamp_min(0)
         standard_error[r] = ((4 * point_variance + 2 * pair_variance) / n).sqrt() / log_ratio
-    return conclude(neighbours, k2, value, standard_error, None, NO_SLOPE)
+    return conclude(neighbours, k2, value, standard_error, None, NO_SLOPE, "correlation_integral")
 
 
 def _count_within(points: Tensor, radii: Tensor, block_bytes: int) -> Tensor:

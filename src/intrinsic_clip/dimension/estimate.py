@@ -3,16 +3,21 @@
 import math
 import warnings
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from intrinsic_clip.dimension import display
 from intrinsic_clip.dimension.neighbours import Neighbours
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 RESOLUTION = 1e-9  # relative precision of the distances searched, so that those closer than this are tied
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DimensionEstimate:
     """Estimated intrinsic dimension of each replicate.
 
@@ -24,13 +29,16 @@ class DimensionEstimate:
         n: points per replicate.
         k: neighbours of each point that the estimate uses; None for an estimator that uses none.
         reason: why a value is NaN, else None.
+        name: of the estimator, as in registries and logs.
 
     Example:
         >>> import torch
-        >>> from intrinsic_clip.dimension import twonn
+        >>> from intrinsic_clip.dimension import mle, twonn
         >>> estimate = twonn(torch.randn(3, 100, 4, generator=torch.Generator().manual_seed(0)))
         >>> estimate.value.shape, estimate.pointwise, estimate.n, estimate.k, estimate.reason
         (torch.Size([3]), None, 100, 2, None)
+        >>> mle(torch.rand(1000, 3, generator=torch.Generator().manual_seed(0)))
+        mle: 2.80 ± 0.02 (n = 1,000, k = 20)
     """
 
     value: Tensor
@@ -39,6 +47,38 @@ class DimensionEstimate:
     n: int
     k: int | None
     reason: str | None = None
+    name: str = ""
+
+    def __float__(self) -> float:
+        """Return the value of one replicate.
+
+        Raises:
+            TypeError: there are several replicates.
+        """
+        if self.value.numel() != 1:
+            raise TypeError(
+                f"{self.value.numel()} replicates have as many dimensions: take one of .value, or its mean"
+            )
+        return float(self.value)
+
+    def __repr__(self) -> str:
+        """Return the value with its standard error in one line, or the reason why there is none."""
+        return display.one_line(self)
+
+    def _repr_html_(self) -> str:
+        """Return a small table, with a picture of the pointwise estimates if there are any, for a notebook."""
+        return display.table(self)
+
+    def plot(self, ax: "Axes | None" = None) -> "Axes":
+        """Draw the pointwise estimates as a histogram with the value, or the value of each replicate.
+
+        Args:
+            ax: Matplotlib axes to draw on; None: new ones.
+
+        Returns:
+            The axes.
+        """
+        return display.draw(self, ax)
 
 
 def conclude(
@@ -48,6 +88,7 @@ def conclude(
     standard_error: Tensor,
     pointwise: Tensor | None,
     failure: str,
+    name: str = "",
 ) -> DimensionEstimate:
     """Build an estimate by the rules all estimators share: one varying column is dimension 1, no value infinite.
 
@@ -59,6 +100,7 @@ def conclude(
         value, standard_error: as the formula gives them, `(*R,)`.
         pointwise: as the formula gives them, `(*R, n)`; None if the estimator makes none.
         failure: the reason to report where there are neighbours but the value is not finite.
+        name: of the estimator.
 
     Returns:
         The estimate, with NaN and a reason where the value is not finite.
@@ -83,4 +125,5 @@ def conclude(
         n=neighbours.n,
         k=k,
         reason=reason,
+        name=name,
     )

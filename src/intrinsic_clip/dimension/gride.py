@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+from intrinsic_clip.dimension.arrays import Rows, as_points
 from intrinsic_clip.dimension.estimate import RESOLUTION, DimensionEstimate, conclude
 from intrinsic_clip.dimension.neighbours import Neighbours, as_neighbours, nearest_neighbours
 from intrinsic_clip.dimension.pointwise import nanquantile
@@ -17,7 +18,7 @@ TIED = (
 
 
 @estimator(neighbours=2, on_all_rows=True)
-def gride(points: Tensor | Neighbours, n1: int = 1, n2: int | None = None) -> DimensionEstimate:
+def gride(points: Rows | Neighbours, n1: int = 1, n2: int | None = None) -> DimensionEstimate:
     """Estimate the dimension by maximum likelihood from the ratio μ = R_n2 / R_n1 of two neighbours' distances.
 
     In m dimensions of uniform density μ has the density
@@ -67,10 +68,10 @@ def gride(points: Tensor | Neighbours, n1: int = 1, n2: int | None = None) -> Di
     q50, q95 = (nanquantile(ratios, q)[..., None] for q in (0.5, 0.95))
     log_ratios = log_ratios.masked_fill(ratios > q50 + 20 * (q95 - q50), math.nan)
     value, information = _maximise(log_ratios, n1, n2)
-    return conclude(neighbours, n2, value, information.rsqrt(), None, TIED)
+    return conclude(neighbours, n2, value, information.rsqrt(), None, TIED, "gride")
 
 
-def gride_scales(points: Tensor | Neighbours, range_max: int = 64) -> ScaleCurve:
+def gride_scales(points: Rows | Neighbours, range_max: int = 64) -> ScaleCurve:
     """Estimate the dimension against scale: Gride at n1 = 1, 2, 4, …, each with n2 = 2 n1 up to range_max.
 
     The scales are those of `skdim.id.GRIDE(multiscale=True)`. Unlike in `sample_size_curve`, every scale uses
@@ -100,9 +101,9 @@ def gride_scales(points: Tensor | Neighbours, range_max: int = 64) -> ScaleCurve
     """
     if range_max < 2:
         raise ValueError(f"range_max must be at least 2, got {range_max}")
-    if isinstance(points, Tensor):
-        others = points.shape[-2] - 1 if points.ndim > 1 else 0
-        points = nearest_neighbours(points, max(2, min(range_max, others)))
+    if not isinstance(points, Neighbours):
+        points = as_points(points)
+        points = nearest_neighbours(points, max(2, min(range_max, points.shape[-2] - 1)))
     neighbours = as_neighbours(points, 2)
     reach = min(range_max, neighbours.k)
     at = tuple(2**j for j in range(reach.bit_length() - 1))

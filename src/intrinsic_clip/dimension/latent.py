@@ -5,9 +5,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from intrinsic_clip.dimension.arrays import Rows, as_points
+
 
 @torch.no_grad()
-def latent_directions(x: Tensor, z: Tensor) -> Tensor:
+def latent_directions(x: Rows, z: Rows) -> Tensor:
     """Find the directions of the input space that carry a known latent: an orthonormal basis of them.
 
     They span the coefficients of the linear least-squares regression of z on x. For Gaussian x these are the
@@ -33,6 +35,7 @@ def latent_directions(x: Tensor, z: Tensor) -> Tensor:
         >>> basis.squeeze().abs().round(decimals=3).tolist()
         [0.707, 0.707, 0.0, 0.0, 0.0]
     """
+    x, z = as_points(x, "x"), as_points(z, "z")
     if x.ndim < 2 or x.shape[:-1] != z.shape[:-1] or x.shape[-2] < 2:
         shapes = f"{tuple(x.shape)} and {tuple(z.shape)}"
         raise ValueError(f"x and z must be (*R, n, d_in) and (*R, n, k) with n >= 2, got shapes {shapes}")

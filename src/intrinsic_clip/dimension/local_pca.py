@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.dimension import criteria
+from intrinsic_clip.dimension.arrays import Rows
 from intrinsic_clip.dimension.estimate import DimensionEstimate, conclude
 from intrinsic_clip.dimension.neighbourhoods import distinct_points, neighbourhoods
 from intrinsic_clip.dimension.neighbours import Neighbours, as_neighbours
@@ -31,7 +32,7 @@ NO_COMPONENTS = "the eigenvalues are not finite"  # never so for finite points
 
 @estimator(neighbours="wide")
 def local_pca(
-    points: Tensor | Neighbours,
+    points: Rows | Neighbours,
     k: int | None = 100,
     criterion: Criterion = "FO",
     *,
@@ -120,14 +121,16 @@ def local_pca(
         value = torch.full_like(neighbours.dims, math.nan, dtype=torch.float64)
         for distinct in distinct_points(neighbours):
             value[distinct.replicate] = dimension(distinct.points)
-        return conclude(neighbours, None, value, torch.full_like(value, math.nan), None, NO_COMPONENTS)
+        return conclude(
+            neighbours, None, value, torch.full_like(value, math.nan), None, NO_COMPONENTS, "local_pca"
+        )
 
     pointwise = torch.full_like(neighbours.distances[..., 0], math.nan)
     columns = neighbours.points.shape[-1]
     for block in neighbourhoods(neighbours, k, k * columns + 2 * min(k, columns) ** 2, block_bytes):
         pointwise[block.where] = dimension(block.offsets)
     value, standard_error = combined(pointwise, "mean")
-    return conclude(neighbours, k, value, standard_error, pointwise, NO_COMPONENTS)
+    return conclude(neighbours, k, value, standard_error, pointwise, NO_COMPONENTS, "local_pca")
 
 
 def _products(rows: Tensor) -> Tensor:

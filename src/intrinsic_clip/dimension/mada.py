@@ -2,8 +2,7 @@
 
 import math
 
-from torch import Tensor
-
+from intrinsic_clip.dimension.arrays import Rows
 from intrinsic_clip.dimension.estimate import DimensionEstimate, conclude
 from intrinsic_clip.dimension.neighbours import Neighbours, as_neighbours
 from intrinsic_clip.dimension.pointwise import Combine, check_combine, combined
@@ -15,7 +14,7 @@ TIED = (
 
 
 @estimator(neighbours="k")
-def mada(points: Tensor | Neighbours, k: int = 20, combine: Combine = "mean") -> DimensionEstimate:
+def mada(points: Rows | Neighbours, k: int = 20, combine: Combine = "mean") -> DimensionEstimate:
     """Estimate the dimension from how much farther twice as many neighbours reach.
 
     With R_j the distance of a point to its j-th neighbour, the estimate at the point is
@@ -58,4 +57,4 @@ def mada(points: Tensor | Neighbours, k: int = 20, combine: Combine = "mean") ->
     logs = neighbours.distances.log()
     pointwise = math.log(2) / (logs[..., k - 1] - logs[..., k // 2 - 1])
     value, standard_error = combined(pointwise, combine)
-    return conclude(neighbours, k, value, standard_error, pointwise, TIED)
+    return conclude(neighbours, k, value, standard_error, pointwise, TIED, "mada")

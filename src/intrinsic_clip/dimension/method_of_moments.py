@@ -1,7 +1,6 @@
 """The method of moments of Amsaleg and others."""
 
-from torch import Tensor
-
+from intrinsic_clip.dimension.arrays import Rows
 from intrinsic_clip.dimension.estimate import DimensionEstimate, conclude
 from intrinsic_clip.dimension.mle import EQUIDISTANT
 from intrinsic_clip.dimension.neighbours import Neighbours, as_neighbours
@@ -11,7 +10,7 @@ from intrinsic_clip.dimension.registry import estimator
 
 @estimator(neighbours="wide")
 def method_of_moments(
-    points: Tensor | Neighbours, k: int = 100, combine: Combine = "mean"
+    points: Rows | Neighbours, k: int = 100, combine: Combine = "mean"
 ) -> DimensionEstimate:
     """Estimate the dimension from the mean distance of the k nearest neighbours.
 
@@ -58,4 +57,4 @@ def method_of_moments(
     mean = (distances / distances[..., -1:]).mean(-1)  # in units of w, so that no sum overflows
     pointwise = mean / (1 - mean).clamp_min(0)
     value, standard_error = combined(pointwise, combine)
-    return conclude(neighbours, k, value, standard_error, pointwise, EQUIDISTANT)
+    return conclude(neighbours, k, value, standard_error, pointwise, EQUIDISTANT, "method_of_moments")

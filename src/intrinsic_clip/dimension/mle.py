@@ -1,10 +1,10 @@
 """The maximum-likelihood estimator of Levina and Bickel."""
 
 import math
+from dataclasses import replace
 from typing import Literal
 
-from torch import Tensor
-
+from intrinsic_clip.dimension.arrays import Rows
 from intrinsic_clip.dimension.estimate import DimensionEstimate, conclude
 from intrinsic_clip.dimension.neighbours import Neighbours, as_neighbours
 from intrinsic_clip.dimension.pointwise import nanmedian
@@ -15,7 +15,7 @@ EQUIDISTANT = "all neighbours of some points are equally far, as on a grid, so t
 
 @estimator(neighbours="k", on_all_rows=True)
 def mle(
-    points: Tensor | Neighbours,
+    points: Rows | Neighbours,
     k: int = 20,
     combine: Literal["harmonic", "mean", "median"] = "harmonic",
     unbiased: bool = False,
@@ -76,11 +76,11 @@ def mle(
     else:
         value, freedom = nanmedian(pointwise), (k - 1) * 2 / math.pi
     standard_error = value / (neighbours.valid.sum(-1).double() * freedom).sqrt()
-    return conclude(neighbours, k, value, standard_error, pointwise, EQUIDISTANT)
+    return conclude(neighbours, k, value, standard_error, pointwise, EQUIDISTANT, "mle")
 
 
 @estimator(neighbours="k", on_all_rows=True)
-def mean_mle(points: Tensor | Neighbours, k: int = 20) -> DimensionEstimate:
+def mean_mle(points: Rows | Neighbours, k: int = 20) -> DimensionEstimate:
     """Estimate the dimension by `mle` with the mean of the pointwise estimates, as the paper's figures show it.
 
     It is `skdim.id.MLE().fit_transform(points)`, and larger than their harmonic mean.
@@ -99,4 +99,4 @@ def mean_mle(points: Tensor | Neighbours, k: int = 20) -> DimensionEstimate:
         >>> bool(mean_mle(points).value > mle(points).value)
         True
     """
-    return mle(points, k, combine="mean")
+    return replace(mle(points, k, combine="mean"), name="mean_mle")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from intrinsic_clip.dimension.arrays import Rows, as_points
 from intrinsic_clip.dimension.exact_search import Report, search
 
 
@@ -51,7 +52,7 @@ class Neighbours:
 
 @torch.no_grad()
 def nearest_neighbours(
-    points: Tensor, k: int, *, block_bytes: int = 2**28, report: Report | None = None
+    points: Rows, k: int, *, block_bytes: int = 2**28, report: Report | None = None
 ) -> Neighbours:
     """Find the k nearest other points of every point.
 
@@ -59,7 +60,7 @@ def nearest_neighbours(
     given neighbours nor serves as one. One warning says how many there were, or that too few are left.
 
     Args:
-        points: `(*R, n, d)`, any floating-point type; each replicate is searched separately.
+        points: `(*R, n, d)`, any type of real numbers; each replicate is searched separately.
         k: neighbours per point, the point itself not counted.
         block_bytes: about the most memory for the blocks of query rows worked on at a time. A float64 and a float32
             copy of one replicate and the result come on top, and one more float64 copy where float32 has too few
@@ -72,7 +73,7 @@ def nearest_neighbours(
         distances, and `reason` says so.
 
     Raises:
-        ValueError: k < 1, fewer than two axes, no column, or a type that is not floating point.
+        ValueError: k < 1, fewer than two axes, no column, or no real numbers.
 
     Example:
         >>> import torch
@@ -83,10 +84,7 @@ def nearest_neighbours(
         >>> round(float(mle(neighbours).value), 1), round(float(twonn(neighbours).value), 1)
         (1.9, 2.1)
     """
-    if points.ndim < 2 or points.shape[-1] < 1:
-        raise ValueError(f"points must be (*R, n, d) with d >= 1, got shape {tuple(points.shape)}")
-    if not points.is_floating_point():
-        raise ValueError(f"points must be floating point, got {points.dtype}")
+    points = as_points(points)
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}")
     *replicates, n, d = points.shape
@@ -132,13 +130,13 @@ def nearest_neighbours(
     )
 
 
-def as_neighbours(points: Tensor | Neighbours, k: int) -> Neighbours:
+def as_neighbours(points: Rows | Neighbours, k: int) -> Neighbours:
     """Return the neighbours given, or search those of the points given; at least k of each point.
 
     Raises:
         ValueError: the neighbours given are fewer than k.
     """
-    if isinstance(points, Tensor):
+    if not isinstance(points, Neighbours):
         return nearest_neighbours(points, k)
     if points.k < k:
         raise ValueError(f"needs {k} neighbours of each point, got {points.k}")

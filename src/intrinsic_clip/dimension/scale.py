@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from intrinsic_clip.dimension.arrays import Rows, as_points
 from intrinsic_clip.dimension.estimate import DimensionEstimate
 from intrinsic_clip.dimension.mle import mle
 
@@ -92,7 +93,7 @@ class ScaleCurve:
 
 
 def sample_size_curve(
-    points: Tensor,
+    points: Rows,
     estimator: Callable[..., DimensionEstimate] = mle,
     sizes: Sequence[int] | None = None,
     *,
@@ -139,8 +140,7 @@ def sample_size_curve(
         >>> [round(value, 1) for value in curve.value.tolist()]
         [1.9, 1.9, 1.9]
     """
-    if points.ndim < 2:
-        raise ValueError(f"points must be (*R, n, d), got shape {tuple(points.shape)}")
+    points = as_points(points)
     n = points.shape[-2]
     if sizes is None:
         sizes = [n, *(n >> j for j in range(1, n.bit_length()) if n >> j >= min_size)]

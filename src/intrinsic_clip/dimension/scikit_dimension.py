@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from intrinsic_clip.dimension.arrays import Rows
 from intrinsic_clip.dimension.estimate import DimensionEstimate, conclude
 from intrinsic_clip.dimension.neighbours import Neighbours, as_neighbours
 
@@ -14,7 +15,7 @@ FIT_OPTIONS = ("n_neighbors", "comb")  # options that fit() takes, not the const
 
 
 def scikit_dimension(
-    points: Tensor | Neighbours,
+    points: Rows | Neighbours,
     estimator: str = "DANCo",
     *,
     standard_error: bool = False,
@@ -90,7 +91,7 @@ def scikit_dimension(
         except Exception as problem:  # of any kind: the other replicates and estimators still run
             failures.append(f"{estimator} failed: {type(problem).__name__}: {problem}")
     failure = "; ".join(dict.fromkeys(failures)) or f"{estimator} gave no finite number"
-    return conclude(neighbours, None, value, error, pointwise if has_pointwise else None, failure)
+    return conclude(neighbours, None, value, error, pointwise if has_pointwise else None, failure, estimator)
 
 
 def _sort_options(kind: Any, options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

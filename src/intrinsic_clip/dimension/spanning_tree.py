@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from intrinsic_clip.dimension.arrays import Rows
 from intrinsic_clip.dimension.estimate import DimensionEstimate, conclude
 from intrinsic_clip.dimension.neighbourhoods import distinct_points
 from intrinsic_clip.dimension.neighbours import Neighbours, as_neighbours
@@ -21,7 +22,7 @@ NO_SLOPE = (
 
 
 @estimator(neighbours=1)
-def spanning_tree(points: Tensor | Neighbours, power: float = 1.0, seed: int = 0) -> DimensionEstimate:
+def spanning_tree(points: Rows | Neighbours, power: float = 1.0, seed: int = 0) -> DimensionEstimate:
     """Estimate the dimension from how the minimum spanning tree grows with the number of points.
 
     The sum L of the tree's edges, each raised to the power γ, grows as n^a with a = (m − γ) / m for n points in m
@@ -63,7 +64,7 @@ def spanning_tree(points: Tensor | Neighbours, power: float = 1.0, seed: int = 0
     error = value.clone()
     for distinct in distinct_points(neighbours):
         value[distinct.replicate], error[distinct.replicate] = _estimate(distinct.points, power, seed)
-    return conclude(neighbours, None, value, error, None, NO_SLOPE)
+    return conclude(neighbours, None, value, error, None, NO_SLOPE, "spanning_tree")
 
 
 def tree_length(points: Tensor, power: float = 1.0) -> Tensor:

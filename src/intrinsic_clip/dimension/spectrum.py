@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from intrinsic_clip.dimension.arrays import Rows, as_points
 from intrinsic_clip.dimension.estimate import DimensionEstimate
 from intrinsic_clip.dimension.scaling import exponent_of
 
@@ -35,7 +36,7 @@ class _Moments(NamedTuple):
     dims: int
 
 
-def spectrum(points: Tensor) -> Tensor:
+def spectrum(points: Rows) -> Tensor:
     """Return the eigenvalues of the covariance, largest first, in squared units of the points.
 
     They are `explained_variance_` of scikit-learn's PCA (sums of squares over n − 1), with zeros up to d.
@@ -48,7 +49,7 @@ def spectrum(points: Tensor) -> Tensor:
         `(*R, d)` float64; NaN where there are fewer than two finite rows.
 
     Raises:
-        ValueError: fewer than two axes, no column, or a type that is not floating point.
+        ValueError: fewer than two axes, no column, or no real numbers.
 
     Example:
         >>> import torch
@@ -56,6 +57,7 @@ def spectrum(points: Tensor) -> Tensor:
         >>> spectrum(torch.tensor([[0.0, 0.0], [4.0, 0.0], [0.0, 2.0], [4.0, 2.0]])).round(decimals=3).tolist()
         [5.333, 1.333]
     """
+    points = as_points(points)
     d = points.shape[-1]
 
     def variances(moments: _Moments) -> Tensor:
@@ -67,7 +69,7 @@ def spectrum(points: Tensor) -> Tensor:
     return _per_replicate(points, variances, d, centre=True, collapsed=None)[0]
 
 
-def participation_ratio(points: Tensor) -> DimensionEstimate:
+def participation_ratio(points: Rows) -> DimensionEstimate:
     """Estimate (Σ λ)² / Σ λ² of the covariance's eigenvalues: d if all are equal, 1 if one has all variance.
 
     Gao and others, *A theory of multineuronal dimensionality, dynamics and measurement*, bioRxiv 214262, 2017;
@@ -85,7 +87,7 @@ def participation_ratio(points: Tensor) -> DimensionEstimate:
         two; one column that varies is dimension 1. There is no pointwise estimate.
 
     Raises:
-        ValueError: fewer than two axes, no column, or a type that is not floating point.
+        ValueError: fewer than two axes, no column, or no real numbers.
 
     Example:
         >>> import torch
@@ -102,10 +104,10 @@ def participation_ratio(points: Tensor) -> DimensionEstimate:
         value = total.square() / total_square
         return value, 2 * value * (squares.sum(-1) / total - squares @ values / total_square)
 
-    return _conclude(points, estimate, centre=True)
+    return _conclude(points, estimate, centre=True, name="participation_ratio")
 
 
-def effective_rank(points: Tensor, center: bool = False) -> DimensionEstimate:
+def effective_rank(points: Rows, center: bool = False) -> DimensionEstimate:
     """Estimate the effective rank: exp of the entropy of the singular values, each divided by their sum.
 
     Roy, Vetterli, *The effective rank: a measure of effective dimensionality*, EUSIPCO 2007, definition 1; of
@@ -126,7 +128,7 @@ def effective_rank(points: Tensor, center: bool = False) -> DimensionEstimate:
         fewer than two rows; one column is dimension 1. There is no pointwise estimate.
 
     Raises:
-        ValueError: fewer than two axes, no column, or a type that is not floating point.
+        ValueError: fewer than two axes, no column, or no real numbers.
 
     Example:
         >>> import torch
@@ -145,10 +147,10 @@ def effective_rank(points: Tensor, center: bool = False) -> DimensionEstimate:
         weights = ((logs + entropy) / (2 * singular * singular.sum())).where(shares > 0, 0.0)
         return entropy.exp(), entropy.exp() * (moments.values @ weights - moments.squares @ weights)
 
-    return _conclude(points, estimate, centre=center)
+    return _conclude(points, estimate, centre=center, name="effective_rank")
 
 
-def components(points: Tensor, variance: float = 0.95) -> DimensionEstimate:
+def components(points: Rows, variance: float = 0.95) -> DimensionEstimate:
     """Count the fewest principal components that hold a share of the variance.
 
     Fukunaga, *Introduction to statistical pattern recognition*, 1990, section 9.1; the value is that of
@@ -168,8 +170,7 @@ def components(points: Tensor, variance: float = 0.95) -> DimensionEstimate:
         are fewer than two; one column that varies is dimension 1. There is no pointwise estimate.
 
     Raises:
-        ValueError: a share outside (0, 1), fewer than two axes, no column, or a type that is not floating
-            point.
+        ValueError: a share outside (0, 1), fewer than two axes, no column, or no real numbers.
 
     Example:
         >>> import torch
@@ -189,11 +190,11 @@ def components(points: Tensor, variance: float = 0.95) -> DimensionEstimate:
         within = moments.squares[:, : last + 1].sum(-1) - held[last] * moments.squares.sum(-1)
         return shares.new_tensor(last + 1), within / (moments.values.sum() * shares[last])
 
-    return _conclude(points, estimate, centre=True)
+    return _conclude(points, estimate, centre=True, name=f"components_{100 * variance:g}pct")
 
 
 def _conclude(
-    points: Tensor, formula: Callable[[_Moments], tuple[Tensor, Tensor]], centre: bool
+    points: Rows, formula: Callable[[_Moments], tuple[Tensor, Tensor]], centre: bool, name: str
 ) -> DimensionEstimate:
     """Estimate by a formula that gives, for one replicate, the value and n times each row's influence on it."""
 
@@ -203,9 +204,12 @@ def _conclude(
         value, influence = formula(moments)
         return torch.stack([value, influence.std() / math.sqrt(len(influence))])
 
+    points = as_points(points)
     collapsed = "all rows are equal" if centre else "all rows are zero"
     both, reason = _per_replicate(points, with_error, 2, centre, collapsed)
-    return DimensionEstimate(both[..., 0], both[..., 1], None, n=points.shape[-2], k=None, reason=reason)
+    return DimensionEstimate(
+        both[..., 0], both[..., 1], None, n=points.shape[-2], k=None, reason=reason, name=name
+    )
 
 
 @torch.no_grad()
@@ -216,10 +220,6 @@ def _per_replicate(
 
     With `collapsed`, the reason to report for them, replicates without any direction are NaN too.
     """
-    if points.ndim < 2 or points.shape[-1] < 1:
-        raise ValueError(f"points must be (*R, n, d) with d >= 1, got shape {tuple(points.shape)}")
-    if not points.is_floating_point():
-        raise ValueError(f"points must be floating point, got {points.dtype}")
     *replicates, n, d = points.shape
     flat = points.reshape(math.prod(replicates), n, d)
     results = torch.full((len(flat), size), math.nan, dtype=torch.float64, device=points.device)

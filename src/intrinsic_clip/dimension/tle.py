@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+from intrinsic_clip.dimension.arrays import Rows
 from intrinsic_clip.dimension.estimate import RESOLUTION, DimensionEstimate, conclude
 from intrinsic_clip.dimension.mle import EQUIDISTANT
 from intrinsic_clip.dimension.neighbourhoods import neighbourhoods
@@ -18,7 +19,7 @@ PAIR_MATRICES = 12  # k × k matrices per point in memory at a time
 
 @estimator(neighbours="k")
 def tle(
-    points: Tensor | Neighbours,
+    points: Rows | Neighbours,
     k: int = 20,
     epsilon: float = 1e-4,
     combine: Combine = "mean",
@@ -79,7 +80,7 @@ def tle(
     for block in neighbourhoods(neighbours, k, PAIR_MATRICES * k**2, block_bytes):
         pointwise[block.where] = _estimate(block.offsets, epsilon, block_bytes)
     value, standard_error = combined(pointwise, combine)
-    return conclude(neighbours, k, value, standard_error, pointwise, EQUIDISTANT)
+    return conclude(neighbours, k, value, standard_error, pointwise, EQUIDISTANT, "tle")
 
 
 def _estimate(offsets: Tensor, epsilon: float, block_bytes: int) -> Tensor:

@@ -3,8 +3,8 @@
 import math
 
 import torch
-from torch import Tensor
 
+from intrinsic_clip.dimension.arrays import Rows
 from intrinsic_clip.dimension.estimate import DimensionEstimate, conclude
 from intrinsic_clip.dimension.neighbours import Neighbours, as_neighbours
 from intrinsic_clip.dimension.registry import estimator
@@ -13,7 +13,7 @@ NO_SLOPE = "fewer than 2 ratios of neighbour distances are left, or all are 1, s
 
 
 @estimator(neighbours=2, on_all_rows=True)
-def twonn(points: Tensor | Neighbours, discard_fraction: float = 0.1) -> DimensionEstimate:
+def twonn(points: Rows | Neighbours, discard_fraction: float = 0.1) -> DimensionEstimate:
     """Estimate the dimension from the ratio μ = R_2 / R_1 of the two nearest neighbours' distances.
 
     log μ is exponential with the dimension as its rate, so −log(1 − F(μ)) is a line through the origin in log
@@ -68,4 +68,4 @@ def twonn(points: Tensor | Neighbours, discard_fraction: float = 0.1) -> Dimensi
     later = y.flip(-1).cumsum(-1).flip(-1)
     influence = (later / (total - rank + 1)).where(in_fit, 0.0)
     standard_error = value * torch.linalg.vector_norm(influence, dim=-1) / y.square().sum(-1)
-    return conclude(neighbours, 2, value, standard_error, None, NO_SLOPE)
+    return conclude(neighbours, 2, value, standard_error, None, NO_SLOPE, "twonn")

@@ -24,6 +24,7 @@ from intrinsic_clip.dimension import (
     sample_size_curve,
     spectrum,
 )
+from intrinsic_clip.dimension.arrays import Rows, as_points
 from intrinsic_clip.dimension.doubts import doubted_distances, tied, too_few_rows
 from intrinsic_clip.measurement import doubts
 from intrinsic_clip.measurement.advice import advise
@@ -37,9 +38,9 @@ Stage = tuple[str, Callable[[], object]]  # the label shown while the stage runs
 
 
 def measure_embeddings(
-    x: Tensor,
-    y: Tensor | None = None,
-    z: Tensor | None = None,
+    x: Rows,
+    y: Rows | None = None,
+    z: Rows | None = None,
     *,
     estimators: Sequence[str] = registry.DEFAULT,
     k: int = 20,
@@ -51,7 +52,7 @@ def measure_embeddings(
     """Measure embeddings: intrinsic dimension, spectrum and, for pairs, alignment and retrieval.
 
     Args:
-        x: finite rows `(n, d_x)`, float32 or float64.
+        x: finite rows `(n, d_x)`: a tensor, an array, a data frame or a list.
         y: their partners `(n, d_y)`, of any width.
         z: the true latent of each pair `(n, k*)`, where it is known; its dimension is estimated too.
         estimators: names of `intrinsic_clip.dimension`, or of classes of `skdim.id`.
@@ -66,9 +67,10 @@ def measure_embeddings(
         `n`, `dims`; `metrics`, a number by name (`id/mle/x`, `id_standard_error/mle/x`, `retrieval/top_1/x_to_y`, …);
         `estimates`, a row for each estimator and side; `curves`; `advice`; `notes`; `seconds` of each stage.
     """
-    sides = {name: rows for name, rows in (("x", x), ("y", y), ("z", z)) if rows is not None}
-    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))
-    record = Record(len(x), {name: rows.shape[1] for name, rows in sides.items()})
+    sides = {name: _matrix(name, rows) for name, rows in (("x", x), ("y", y), ("z", z)) if rows is not None}
+    n = len(sides["x"])
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    record = Record(n, {name: rows.shape[1] for name, rows in sides.items()})
     stages: list[Stage] = []
     modalities: list[Modality] = []
     for name, rows in sides.items():
@@ -76,19 +78,31 @@ def measure_embeddings(
         modalities.append(Modality(record, name, rows, sample, k, seed, report))
         stages += modalities[-1].stages(estimators)
         record.notes += doubts.said(name, doubts.doubted_array(rows))
-    if y is not None:
-        stages += pair_stages(record, x, y, order, max_points, seed)
-        record.notes += doubts.said("pairs", doubts.doubted_pair(x, y))
+    if "y" in sides:
+        stages += pair_stages(record, sides["x"], sides["y"], order, max_points, seed)
+        record.notes += doubts.said("pairs", doubts.doubted_pair(sides["x"], sides["y"]))
     for label, work in watch(stages):
         started = time.perf_counter()
         record.notes += _run(label.partition(":")[0], work)
         record.seconds[label] = time.perf_counter() - started
     for modality in modalities:
         record.notes += doubts.said(modality.side, modality.doubts())
-    record.notes += doubts.said("pairs", [doubts.not_paired(record.curves, len(x))])
+    record.notes += doubts.said("pairs", [doubts.not_paired(record.curves, n)])
     record.notes = list(dict.fromkeys(record.notes))
     measurement = record.as_dict()
     return measurement | {"advice": advise(measurement)}
+
+
+def _matrix(name: str, rows: Rows) -> Tensor:
+    """Return rows as a float32 or float64 matrix.
+
+    Raises:
+        ValueError: they are none.
+    """
+    tensor = as_points(rows, name).detach()
+    if tensor.ndim != 2:
+        raise ValueError(f"{name} must be rows (n, d), got shape {tuple(tensor.shape)}")
+    return tensor if tensor.dtype == torch.float64 else tensor.float()
 
 
 @dataclass(frozen=True)

@@ -5,29 +5,35 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from intrinsic_clip.dimension.arrays import Rows, as_points
 
-def check_pairs(x: Tensor, y: Tensor) -> None:
-    """Check that x and y are `(*R, n, d)`, alike and not empty.
+
+def as_pairs(x: Rows, y: Rows) -> tuple[Tensor, Tensor]:
+    """Return x and y as tensors `(*R, n, d)` on the device of x.
 
     Raises:
-        ValueError: they are not.
+        ValueError: they are not alike, or empty.
     """
+    x, y = as_points(x, "x"), as_points(y, "y")
     if x.shape != y.shape or x.ndim < 2 or 0 in x.shape[-2:]:
         shapes = f"{tuple(x.shape)} and {tuple(y.shape)}"
         raise ValueError(f"x and y must be (*R, n, d), alike and not empty, got shapes {shapes}")
+    return x, y.to(x.device)
 
 
-def check_same_rows(x: Tensor, y: Tensor) -> None:
-    """Check that x and y are `(*R, n, p_x)` and `(*R, n, p_y)` and not empty.
+def as_same_rows(x: Rows, y: Rows) -> tuple[Tensor, Tensor]:
+    """Return x and y as tensors `(*R, n, p_x)` and `(*R, n, p_y)` on the device of x.
 
     Raises:
-        ValueError: they are not.
+        ValueError: they differ in rows, or are empty.
     """
+    x, y = as_points(x, "x"), as_points(y, "y")
     if x.ndim < 2 or x.shape[:-1] != y.shape[:-1] or 0 in (*x.shape[-2:], y.shape[-1]):
         shapes = f"{tuple(x.shape)} and {tuple(y.shape)}"
         raise ValueError(
             f"x and y must be (*R, n, p_x) and (*R, n, p_y) with one n and not empty, got {shapes}"
         )
+    return x, y.to(x.device)
 
 
 class PairSimilarities(NamedTuple):
@@ -49,7 +55,7 @@ class PairSimilarities(NamedTuple):
     random: Tensor
 
 
-def alignment(x: Tensor, y: Tensor) -> Tensor:
+def alignment(x: Rows, y: Rows) -> Tensor:
     """Return the mean cosine of the positive pairs, E cos(f(X), g(Y)), `(*R,)` float64.
 
     The paper writes alignment as −E cos(f, g); this is the mean cosine itself, `alignment/cosine` among the
@@ -70,11 +76,11 @@ def alignment(x: Tensor, y: Tensor) -> Tensor:
         >>> float(alignment(x, y))  # cosines 1 and 0
         0.5
     """
-    check_pairs(x, y)
+    x, y = as_pairs(x, y)
     return (directions(x) * directions(y)).sum(-1).mean(-1)
 
 
-def modality_gap(x: Tensor, y: Tensor) -> Tensor:
+def modality_gap(x: Rows, y: Rows) -> Tensor:
     """Return the distance of the modalities' mean directions, ‖E f/|f| − E g/|g|‖, `(*R,)` float64.
 
     Liang, Zhang, Kwon, Yeung, Zou, *Mind the gap: understanding the modality gap in multi-modal contrastive
@@ -94,11 +100,11 @@ def modality_gap(x: Tensor, y: Tensor) -> Tensor:
         >>> float(modality_gap(x, x)), float(modality_gap(x, -x))
         (0.0, 2.0)
     """
-    check_pairs(x, y)
+    x, y = as_pairs(x, y)
     return torch.linalg.vector_norm(directions(x).mean(-2) - directions(y).mean(-2), dim=-1)
 
 
-def pair_similarities(x: Tensor, y: Tensor, seed: int = 0) -> PairSimilarities:
+def pair_similarities(x: Rows, y: Rows, seed: int = 0) -> PairSimilarities:
     """Return the similarities of the n positive pairs and of n random pairs, for their histograms.
 
     Every row of x gets a partner drawn at random among the other rows of y, no row of y is used twice, and
@@ -118,7 +124,7 @@ def pair_similarities(x: Tensor, y: Tensor, seed: int = 0) -> PairSimilarities:
         >>> positive.tolist(), random.tolist()
         ([2.0, 2.0, 2.0, 2.0], [0.0, 0.0, 0.0, 0.0])
     """
-    check_pairs(x, y)
+    x, y = as_pairs(x, y)
     n = x.shape[-2]
     if n < 2:
         raise ValueError("random pairs need at least 2 rows, got 1")

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from intrinsic_clip.metrics.alignment import check_same_rows
+from intrinsic_clip.dimension.arrays import Rows
+from intrinsic_clip.metrics.alignment import as_same_rows
 
 PERMUTATIONS = 99
 LEVEL = 0.05
@@ -38,7 +39,7 @@ class CanonicalRank:
 
 @torch.no_grad()
 def canonical_rank(
-    x: Tensor, y: Tensor, permutations: int = PERMUTATIONS, level: float = LEVEL, seed: int = 0
+    x: Rows, y: Rows, permutations: int = PERMUTATIONS, level: float = LEVEL, seed: int = 0
 ) -> CanonicalRank:
     """Count the canonical correlations of x and y that exceed a quantile of the largest one of permuted pairs.
 
@@ -63,7 +64,7 @@ def canonical_rank(
         >>> int(canonical_rank(x, y).rank)
         2
     """
-    check_same_rows(x, y)
+    x, y = as_same_rows(x, y)
     *replicates, n, _ = x.shape
     flat = math.prod(replicates)
     pairs = zip(x.reshape(flat, n, x.shape[-1]), y.reshape(flat, n, y.shape[-1]), strict=True)

@@ -10,7 +10,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from intrinsic_clip.metrics.alignment import check_pairs, directions
+from intrinsic_clip.dimension.arrays import Labels, Rows, as_labels, as_points
+from intrinsic_clip.metrics.alignment import as_pairs, directions
 from intrinsic_clip.metrics.crossvalidation import predict, ridge, split
 from intrinsic_clip.metrics.row_blocks import row_blocks
 
@@ -18,7 +19,7 @@ SAME = 1e-12  # cosines of float64 directions this close count as equal: they di
 
 
 @torch.no_grad()
-def knn_accuracy(x: Tensor, labels: Tensor, k: int = 20) -> Tensor:
+def knn_accuracy(x: Rows, labels: Labels, k: int = 20) -> Tensor:
     """Return the leave-one-out accuracy of a vote among the k nearest rows by cosine, `(*R,)` float64.
 
     Every row is classified by its k nearest other rows, each having one vote for its label. Where several rows
@@ -43,6 +44,7 @@ def knn_accuracy(x: Tensor, labels: Tensor, k: int = 20) -> Tensor:
         >>> float(knn_accuracy(x, torch.tensor([0, 0, 1, 1]), k=1))
         1.0
     """
+    x = as_points(x, "x")
     classes = _classes(x, labels)
     *replicates, n, d = x.shape
     if not 1 <= k <= n - 1:
@@ -56,9 +58,7 @@ def knn_accuracy(x: Tensor, labels: Tensor, k: int = 20) -> Tensor:
 
 
 @torch.no_grad()
-def linear_accuracy(
-    x: Tensor, labels: Tensor, strength: float = 1.0, folds: int = 5, seed: int = 0
-) -> Tensor:
+def linear_accuracy(x: Rows, labels: Labels, strength: float = 1.0, folds: int = 5, seed: int = 0) -> Tensor:
     """Return the cross-validated accuracy of a linear classifier, `(*R,)` float64.
 
     The classifier is a ridge regression on standardised x of +1 for a row's label and −1 for all others; the label
@@ -86,6 +86,7 @@ def linear_accuracy(
         >>> float(linear_accuracy(x, labels))
         1.0
     """
+    x = as_points(x, "x")
     classes = _classes(x, labels)
     if not strength > 0:
         raise ValueError(f"strength must be positive, got {strength}")
@@ -100,7 +101,7 @@ def linear_accuracy(
 
 
 @torch.no_grad()
-def zero_shot_accuracy(x: Tensor, y: Tensor, labels: Tensor) -> Tensor:
+def zero_shot_accuracy(x: Rows, y: Rows, labels: Labels) -> Tensor:
     """Return the share of rows of x whose nearest class prompt, by cosine, is that of their label, `(*R,)` float64.
 
     The prompt of a class is the direction of the mean of its rows' directions in y (Radford and others, *Learning
@@ -127,7 +128,7 @@ def zero_shot_accuracy(x: Tensor, y: Tensor, labels: Tensor) -> Tensor:
         >>> round(float(zero_shot_accuracy(x, prompts, labels)), 3)
         0.667
     """
-    check_pairs(x, y)
+    x, y = as_pairs(x, y)
     classes = _classes(x, labels)
     *replicates, n, d = x.shape
     members = torch.nn.functional.one_hot(classes).double()
@@ -139,10 +140,13 @@ def zero_shot_accuracy(x: Tensor, y: Tensor, labels: Tensor) -> Tensor:
     return torch.stack(shares).reshape(replicates)
 
 
-def _classes(x: Tensor, labels: Tensor) -> Tensor:
+def _classes(x: Tensor, labels: Labels) -> Tensor:
     """Check the labels and return them as 0, 1, … on x's device."""
     if x.ndim < 2 or 0 in x.shape[-2:]:
         raise ValueError(f"x must be (*R, n, d) and not empty, got shape {tuple(x.shape)}")
+    labels = as_labels(labels)
+    if labels.dtype in (torch.uint8, torch.int8, torch.int16, torch.int32):
+        labels = labels.long()
     if labels.shape != x.shape[-2:-1] or labels.dtype != torch.int64:
         raise ValueError(
             f"labels must be ({x.shape[-2]},) int64, got shape {tuple(labels.shape)} of {labels.dtype}"

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from intrinsic_clip.dimension.arrays import Rows, real_tensor
+
 COPY = 1e-5  # distance of copies, as a share of the rows' median distance from their centre
 COPIES = 0.2  # share of the rows that have copies
 
@@ -59,7 +61,7 @@ class Counterparts:
         )
 
 
-def counterparts(x: Tensor, y: Tensor) -> Counterparts | None:
+def counterparts(x: Rows, y: Rows) -> Counterparts | None:
     """Find the right answers where rows of one modality repeat exactly.
 
     Rows i and j answer each other if x_i = x_j or y_i = y_j, all numbers the same. Look in the data, or in embeddings
@@ -84,6 +86,7 @@ def counterparts(x: Tensor, y: Tensor) -> Counterparts | None:
         >>> round(counterparts(images, captions).chance, 2)  # 3 right pairs of 2 × 3
         0.5
     """
+    x, y = (real_tensor(rows, name, "(*R, n, …)") for rows, name in ((x, "x"), (y, "y")))
     return counterparts_of(distinct_rows(x), distinct_rows(y))
 
 

@@ -6,7 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from intrinsic_clip.metrics.alignment import check_pairs
+from intrinsic_clip.dimension.arrays import Rows
+from intrinsic_clip.metrics.alignment import as_pairs
 from intrinsic_clip.metrics.row_blocks import row_blocks
 from intrinsic_clip.metrics.temperatures import HIGHEST, warn_of_temperature
 
@@ -30,7 +31,7 @@ class InformationBound(NamedTuple):
 
 
 @torch.no_grad()
-def infonce_bound(x: Tensor, y: Tensor, tau: Tensor | float) -> InformationBound:
+def infonce_bound(x: Rows, y: Rows, tau: Tensor | float) -> InformationBound:
     """Return InfoNCE's lower bound on mutual information, log n − L, L being the cross-entropy of one direction.
 
     van den Oord, Li, Vinyals, *Representation learning with contrastive predictive coding*, 2018, section
@@ -53,7 +54,7 @@ def infonce_bound(x: Tensor, y: Tensor, tau: Tensor | float) -> InformationBound
         >>> abs(round(float(infonce_bound(torch.ones(8, 8), x, tau=0.05).mean), 3))
         0.0
     """
-    check_pairs(x, y)
+    x, y = as_pairs(x, y)
     *replicates, n, d = x.shape
     tau = torch.as_tensor(tau, dtype=torch.float64, device=x.device)
     if tau.shape not in (torch.Size([]), x.shape[:-2]):

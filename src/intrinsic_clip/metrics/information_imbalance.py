@@ -6,7 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from intrinsic_clip.metrics.alignment import check_same_rows
+from intrinsic_clip.dimension.arrays import Rows
+from intrinsic_clip.metrics.alignment import as_same_rows
 from intrinsic_clip.metrics.row_blocks import row_blocks
 
 TIED = 1e-9  # relative difference of squared distances that is rounding
@@ -37,7 +38,7 @@ class InformationImbalance(NamedTuple):
 
 
 @torch.no_grad()
-def information_imbalance(x: Tensor, y: Tensor) -> InformationImbalance:
+def information_imbalance(x: Rows, y: Rows) -> InformationImbalance:
     """Return 2/n times the mean rank in one view of the nearest neighbour in the other, both ways.
 
     Glielmo, Zeni, Cheng, Csányi, Laio, *Ranking the information content of distance measures*, PNAS Nexus 1, 2022:
@@ -65,7 +66,7 @@ def information_imbalance(x: Tensor, y: Tensor) -> InformationImbalance:
         >>> [round(float(value), 0) for value in information_imbalance(x, torch.randn(500, 2))[:2]]
         [1.0, 1.0]
     """
-    check_same_rows(x, y)
+    x, y = as_same_rows(x, y)
     *replicates, n, _ = x.shape
     if n < 3:
         raise ValueError(f"ranks of neighbours need at least 3 rows, got {n}")

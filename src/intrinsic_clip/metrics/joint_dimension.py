@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.dimension import DimensionEstimate, Neighbours, nearest_neighbours, twonn
-from intrinsic_clip.metrics.alignment import check_same_rows
+from intrinsic_clip.dimension.arrays import Rows
+from intrinsic_clip.metrics.alignment import as_same_rows
 
 PERMUTATIONS = 99
 Estimator = Callable[[Neighbours], DimensionEstimate]
@@ -83,7 +84,7 @@ class DimensionCorrelation(NamedTuple):
 
 
 @torch.no_grad()
-def joint_neighbours(x: Tensor, y: Tensor, k: int) -> JointNeighbours:
+def joint_neighbours(x: Rows, y: Rows, k: int) -> JointNeighbours:
     """Search neighbours in x, in y and in both side by side, each view scaled to a total variance of 1.
 
     With the scale of either view given, the distances in both side by side would be those of the larger one, and the
@@ -107,7 +108,7 @@ def joint_neighbours(x: Tensor, y: Tensor, k: int) -> JointNeighbours:
         >>> [round(float(joint_dimension(neighbours, estimator).shared), 1) for estimator in (mle, twonn)]
         [1.0, 1.1]
     """
-    check_same_rows(x, y)
+    x, y = as_same_rows(x, y)
     x, y = _scaled(x), _scaled(y)
     return JointNeighbours(*(nearest_neighbours(points, k) for points in (x, y, torch.cat([x, y], -1))))
 
@@ -136,8 +137,8 @@ def joint_dimension(neighbours: JointNeighbours, estimator: Estimator = twonn) -
 
 @torch.no_grad()
 def dimension_correlation(
-    x: Tensor,
-    y: Tensor,
+    x: Rows,
+    y: Rows,
     estimator: Estimator = twonn,
     k: int = 2,
     permutations: int = PERMUTATIONS,
@@ -168,6 +169,7 @@ def dimension_correlation(
         >>> round(float(correlation.value), 1), float(correlation.p_value)
         (1.1, 0.01)
     """
+    x, y = as_same_rows(x, y)
     dimension = joint_dimension(joint_neighbours(x, y, k), estimator)
     x, y = _scaled(x), _scaled(y)
     generator = torch.Generator().manual_seed(seed)

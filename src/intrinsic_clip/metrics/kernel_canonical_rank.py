@@ -5,7 +5,8 @@ import math
 import torch
 from torch import Tensor
 
-from intrinsic_clip.metrics.alignment import check_same_rows
+from intrinsic_clip.dimension.arrays import Rows
+from intrinsic_clip.metrics.alignment import as_same_rows
 from intrinsic_clip.metrics.canonical_rank import LEVEL, PERMUTATIONS, CanonicalRank, collected
 
 LANDMARKS = 200
@@ -15,8 +16,8 @@ SAME = 1e-10  # eigenvalues of a kernel this small, relative to its trace, are r
 
 @torch.no_grad()
 def kernel_canonical_rank(
-    x: Tensor,
-    y: Tensor,
+    x: Rows,
+    y: Rows,
     ridge: float = RIDGE,
     landmarks: int = LANDMARKS,
     permutations: int = PERMUTATIONS,
@@ -52,7 +53,7 @@ def kernel_canonical_rank(
         >>> int(canonical_rank(x, y).rank), int(kernel_canonical_rank(x, y).rank) > 0
         (0, True)
     """
-    check_same_rows(x, y)
+    x, y = as_same_rows(x, y)
     if not ridge > 0:
         raise ValueError(f"ridge must be positive, got {ridge}")
     *replicates, n, _ = x.shape

@@ -14,7 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from intrinsic_clip.metrics.alignment import check_pairs
+from intrinsic_clip.dimension.arrays import Labels, Rows, as_labels
+from intrinsic_clip.metrics.alignment import as_pairs
 from intrinsic_clip.metrics.counterparts import Counterparts
 from intrinsic_clip.metrics.row_blocks import row_blocks
 
@@ -73,7 +74,7 @@ class PartnerRanks(NamedTuple):
 
 
 @torch.no_grad()
-def partner_ranks(x: Tensor, y: Tensor, counterparts: Counterparts | None = None) -> PartnerRanks:
+def partner_ranks(x: Rows, y: Rows, counterparts: Counterparts | None = None) -> PartnerRanks:
     """Rank every true partner among all candidates, once for every k of `top_matching`.
 
     Args:
@@ -95,7 +96,7 @@ def partner_ranks(x: Tensor, y: Tensor, counterparts: Counterparts | None = None
         >>> ranks.x_to_y.greater.tolist(), ranks.y_to_x.greater.tolist()
         ([0, 0], [1, 0])
     """
-    check_pairs(x, y)
+    x, y = as_pairs(x, y)
     if counterparts is not None:
         return _ranks_among_distinct(x, y, counterparts.to(x.device))
     *replicates, n, d = x.shape
@@ -189,7 +190,7 @@ def top_count(alpha: float, n: int) -> int:
 
 
 @torch.no_grad()
-def label_matching(x: Tensor, y: Tensor, labels: Tensor) -> Matching:
+def label_matching(x: Rows, y: Rows, labels: Labels) -> Matching:
     """Return the share of rows whose best match has their label, expected over the order of ties.
 
     Args:
@@ -207,7 +208,8 @@ def label_matching(x: Tensor, y: Tensor, labels: Tensor) -> Matching:
         >>> float(matching.x_to_y), float(matching.y_to_x)
         (1.0, 1.0)
     """
-    check_pairs(x, y)
+    x, y = as_pairs(x, y)
+    labels = labels if isinstance(labels, Tensor) else as_labels(labels)
     *replicates, n, d = x.shape
     if labels.shape not in (torch.Size([n]), x.shape[:-1]):
         raise ValueError(f"labels must be ({n},) or {tuple(x.shape[:-1])}, got shape {tuple(labels.shape)}")

@@ -6,11 +6,12 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from intrinsic_clip.dimension.arrays import Rows, as_points
 from intrinsic_clip.metrics.crossvalidation import Model, predict, ridge, split
 
 
 @torch.no_grad()
-def linear_recovery(x: Tensor, z: Tensor, strength: float = 1.0, folds: int = 5, seed: int = 0) -> Tensor:
+def linear_recovery(x: Rows, z: Rows, strength: float = 1.0, folds: int = 5, seed: int = 0) -> Tensor:
     """Return R² of a linear prediction of the latent from the representation, `(*R,)` float64.
 
     Every row is predicted once, by a ridge regression on the rows of the other folds, to which x is
@@ -41,14 +42,14 @@ def linear_recovery(x: Tensor, z: Tensor, strength: float = 1.0, folds: int = 5,
         >>> round(float(linear_recovery(x, z)), 2), round(float(linear_recovery(x, z.square())), 1) < 0.1
         (1.0, True)
     """
-    _check(x, z, strength)
+    x, z = _checked(x, z, strength)
     return _recovery(x, z, split(x.shape[-2], folds, seed), partial(ridge, strength=strength))
 
 
 @torch.no_grad()
 def kernel_recovery(
-    x: Tensor,
-    z: Tensor,
+    x: Rows,
+    z: Rows,
     strength: float = 0.1,
     width: float | None = None,
     max_rows: int = 2000,
@@ -87,7 +88,7 @@ def kernel_recovery(
         >>> round(float(kernel_recovery(x, z.square())), 1)  # a linear prediction recovers nothing of it
         1.0
     """
-    _check(x, z, strength)
+    x, z = _checked(x, z, strength)
     if width is not None and not width > 0:
         raise ValueError(f"width must be positive, got {width}")
     n = x.shape[-2]
@@ -98,13 +99,15 @@ def kernel_recovery(
     return _recovery(x, z, parts, partial(_kernel_ridge, strength=strength, width=width))
 
 
-def _check(x: Tensor, z: Tensor, strength: float) -> None:
+def _checked(x: Rows, z: Rows, strength: float) -> tuple[Tensor, Tensor]:
+    x, z = as_points(x, "x"), as_points(z, "z")
     fits = x.ndim >= z.ndim >= 2 and z.shape[:-1] == x.shape[x.ndim - z.ndim : -1]
     if not fits or x.shape[-1] < 1 or z.shape[-1] < 1:
         shapes = f"{tuple(x.shape)} and {tuple(z.shape)}"
         raise ValueError(f"x and z must be (*R, n, d) and (*R, n, k), got shapes {shapes}")
     if not strength > 0:
         raise ValueError(f"strength must be positive, got {strength}")
+    return x, z.to(x.device)
 
 
 def _recovery(x: Tensor, z: Tensor, parts: list[Tensor], model: Model) -> Tensor:

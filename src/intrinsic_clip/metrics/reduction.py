@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from intrinsic_clip.dimension.arrays import Rows, as_points
 from intrinsic_clip.metrics.alignment import directions
 from intrinsic_clip.metrics.counterparts import Counterparts, counterparts_of, halves_of_things
 from intrinsic_clip.metrics.matching import Matching, partner_ranks, top_matching
@@ -99,7 +100,7 @@ class SufficientDimension(NamedTuple):
 
 
 @torch.no_grad()
-def principal_directions(x: Tensor) -> Tensor:
+def principal_directions(x: Rows) -> Tensor:
     """Return a basis `(*R, d, d)`, float64, whose first m columns keep the most of Σ |row|² for every m.
 
     The columns are orthonormal: eigenvectors of the second moment, uncentred because cosines are about the origin.
@@ -118,6 +119,7 @@ def principal_directions(x: Tensor) -> Tensor:
         >>> principal_directions(x).abs().round(decimals=3).tolist()
         [[0.0, 1.0], [1.0, 0.0]]
     """
+    x = as_points(x, "x")
     if x.ndim < 2 or 0 in x.shape[-2:]:
         raise ValueError(f"x must be (*R, n, d) and not empty, got shape {tuple(x.shape)}")
     rows, finite = _finite(x)
@@ -127,7 +129,7 @@ def principal_directions(x: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def canonical_directions(x: Tensor, y: Tensor, ridge: float = 1e-3) -> CanonicalDirections:
+def canonical_directions(x: Rows, y: Rows, ridge: float = 1e-3) -> CanonicalDirections:
     """Find canonical directions by regularised canonical correlation analysis (Hotelling 1936; Vinod 1976).
 
     With C the covariances, W = (C + ridge · (tr C / d) · I)^(−1/2) of each modality and U S Vᵀ the singular value
@@ -152,6 +154,7 @@ def canonical_directions(x: Tensor, y: Tensor, ridge: float = 1e-3) -> Canonical
         >>> [round(value, 1) for value in canonical_directions(x, x @ turn).correlations.tolist()]
         [1.0, 1.0, 1.0]
     """
+    x, y = as_points(x, "x"), as_points(y, "y")
     if x.ndim < 2 or x.shape[:-1] != y.shape[:-1] or x.shape[-2] < 2 or 0 in (x.shape[-1], y.shape[-1]):
         shapes = f"{tuple(x.shape)} and {tuple(y.shape)}"
         raise ValueError(f"x and y must be (*R, n, d_x) and (*R, n, d_y) with n >= 2, got shapes {shapes}")
@@ -172,8 +175,8 @@ def canonical_directions(x: Tensor, y: Tensor, ridge: float = 1e-3) -> Canonical
 
 @torch.no_grad()
 def retrieval_by_dimension(
-    x: Tensor,
-    y: Tensor,
+    x: Rows,
+    y: Rows,
     dims: Sequence[int],
     basis: Literal["principal", "canonical"] = "principal",
     ks: Sequence[int] = (1,),
@@ -221,6 +224,7 @@ def retrieval_by_dimension(
         >>> [round(value, 1) for value in retrieval.recall.x_to_y.squeeze().tolist()]
         [0.0, 0.4, 0.9]
     """
+    x, y = as_points(x, "x"), as_points(y, "y")
     if x.ndim < 2 or x.shape[:-1] != y.shape[:-1] or x.shape[-2] < 4 or 0 in (x.shape[-1], y.shape[-1]):
         shapes = f"{tuple(x.shape)} and {tuple(y.shape)}"
         raise ValueError(f"x and y must be (*R, n, d) with the same n >= 4, got shapes {shapes}")

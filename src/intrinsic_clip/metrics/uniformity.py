@@ -5,12 +5,13 @@ import math
 import torch
 from torch import Tensor
 
+from intrinsic_clip.dimension.arrays import Rows, as_points
 from intrinsic_clip.metrics.alignment import directions
 from intrinsic_clip.metrics.row_blocks import row_blocks
 
 
 @torch.no_grad()
-def uniformity(x: Tensor, t: float = 2.0) -> Tensor:
+def uniformity(x: Rows, t: float = 2.0) -> Tensor:
     """Return log E exp(−t ‖u − v‖²) over the pairs of different rows with directions u and v, `(*R,)` float64.
 
     Wang, Isola, *Understanding contrastive representation learning through alignment and uniformity on the
@@ -32,6 +33,7 @@ def uniformity(x: Tensor, t: float = 2.0) -> Tensor:
         >>> abs(round(float(uniformity(torch.ones(7, 3))), 3))
         0.0
     """
+    x = as_points(x, "x")
     if x.ndim < 2 or x.shape[-2] < 2 or x.shape[-1] < 1:
         raise ValueError(f"x must be (*R, n, d) with n >= 2 and d >= 1, got shape {tuple(x.shape)}")
     if not t > 0:

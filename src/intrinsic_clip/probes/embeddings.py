@@ -1,9 +1,8 @@
-"""Take the embeddings of an evaluation once, and share them and their nearest neighbours between probes."""
+"""Take the embeddings of an evaluation once, for all probes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
@@ -11,70 +10,9 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor, nn
 
 from intrinsic_clip.data.paired import Pairs, Split
-from intrinsic_clip.dimension import Neighbours, nearest_neighbours
-from intrinsic_clip.metrics.counterparts import Counterparts, counterparts_of, distinct_rows
-
-Side = Literal["x", "y"]
-
-
-@dataclass
-class Embeddings:
-    """Representations of the rows of one evaluation.
-
-    Attributes:
-        x, y: representations as the loss sees them, `(*R, n, d)`; y is None where there is only one modality.
-        x_raw, y_raw: the encoders' own outputs, `(*R, n, d)`; None where those are x and y.
-        tau: the temperature, `(*R,)`, where it is known.
-        z: the true latent, `(*R, n, k*)`, where it is known.
-        labels: label sets by name, `(n,)` each.
-        things: the number of the thing that each row of x and of y shows, `(n,)` each, so that rows of one thing have
-            equal numbers; None: rows of x or of y that are equal show one thing.
-    """
-
-    x: Tensor
-    y: Tensor | None = None
-    x_raw: Tensor | None = None
-    y_raw: Tensor | None = None
-    tau: Tensor | None = None
-    z: Tensor | None = None
-    labels: dict[str, Tensor] = field(default_factory=dict)
-    things: tuple[Tensor, Tensor] | None = None
-    _neighbours: dict[Side, Neighbours] = field(default_factory=dict, repr=False)
-
-    def sides(self) -> dict[Side, Tensor]:
-        """Return x, and y if there is one, by name."""
-        return {"x": self.x} if self.y is None else {"x": self.x, "y": self.y}
-
-    def pair(self, raw: bool = False) -> tuple[Tensor, Tensor]:
-        """Return x and y as the loss sees them, or the encoders' own outputs.
-
-        Raises:
-            ValueError: there is no y.
-        """
-        if self.y is None:
-            raise ValueError("needs x and y, and there is only one embedding")
-        if raw and self.x_raw is not None and self.y_raw is not None:
-            return self.x_raw, self.y_raw
-        return self.x, self.y
-
-    def counterparts(self) -> Counterparts | None:
-        """Return the right answers of retrieval where rows repeat, such as an image with five captions; else None.
-
-        Raises:
-            ValueError: there is no y.
-        """
-        if self.things is None:
-            x, y = self.pair(raw=True)
-            self.things = distinct_rows(x), distinct_rows(y)
-        return counterparts_of(*self.things)
-
-    def neighbours(self, side: Side, k: int) -> Neighbours:
-        """Return at least k nearest neighbours of each row of x or y; one search serves all that need no more."""
-        neighbours = self._neighbours.get(side)
-        if neighbours is None or neighbours.k < k or (neighbours.reason is not None and neighbours.k > k):
-            neighbours = self._neighbours[side] = nearest_neighbours(self.sides()[side], k)
-        return neighbours
-
+from intrinsic_clip.measurement.embeddings import Embeddings as Embeddings
+from intrinsic_clip.measurement.embeddings import Side as Side
+from intrinsic_clip.metrics.counterparts import distinct_rows
 
 _latest: WeakKeyDictionary[LightningModule, dict[tuple[Split, int, int], tuple[int, Embeddings]]] = (
     WeakKeyDictionary()

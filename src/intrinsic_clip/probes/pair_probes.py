@@ -3,29 +3,16 @@
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-import torch
 from annotated_types import Gt, Le
 from pydantic import PositiveInt
 from torch import Tensor
 
-from intrinsic_clip.loss.similarity import CosineSimilarity
-from intrinsic_clip.metrics import (
-    alignment,
-    infonce_bound,
-    label_matching,
-    median_rank,
-    modality_gap,
-    pair_similarities,
-    partner_ranks,
-    top_count,
-    top_matching,
-    uniformity,
-)
-from intrinsic_clip.probes.embeddings import Embeddings, Side
+from intrinsic_clip.measurement.embeddings import Embeddings, Measured, Side
+from intrinsic_clip.measurement.families import Alignment, Information, Matching, Similarities
+from intrinsic_clip.metrics import pair_similarities
 from intrinsic_clip.probes.probe import Probe
 
 Share = Annotated[float, Gt(0), Le(1)]
-NAMES = {"inner_product": "matching", "cosine": "retrieval"}
 
 
 class MatchingProbe(Probe):
@@ -60,41 +47,16 @@ class MatchingProbe(Probe):
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        if similarity not in NAMES:
-            raise ValueError(f"similarity must be inner_product or cosine, got {similarity!r}")
         self.ks, self.alphas, self.similarity = ks, alphas, similarity
+        self.family = Matching(ks, alphas, similarity)
 
     def names(self, sides: Sequence[Side]) -> list[str]:
         """Return the name of each k, each α and the median rank in both directions."""
-        tops = [f"top_{k}" for k in self.ks] + [_percent(alpha) for alpha in self.alphas] + ["median_rank"]
-        return [f"{NAMES[self.similarity]}/{top}/{way}" for top in tops for way in ("x_to_y", "y_to_x")]
+        return self.family.names(sides)
 
-    def measure(self, embeddings: Embeddings) -> dict[str, Tensor]:
+    def measure(self, embeddings: Embeddings) -> dict[str, Tensor | Measured]:
         """Return shares of matched pairs, and median ranks from 1 to n."""
-        x, y = embeddings.pair(raw=True)
-        if self.similarity == "cosine":
-            x, y = CosineSimilarity()(x), CosineSimilarity()(y)
-        both = embeddings.counterparts()
-        n = x.shape[-2] if both is None else max(len(both.x), len(both.y))
-        if both is not None:
-            self.warn_once(f"{NAMES[self.similarity]}: {both.describe()}")
-        counts = {f"top_{k}": k for k in self.ks}
-        counts |= {_percent(alpha): top_count(alpha, n) for alpha in self.alphas}
-        ranks = partner_ranks(x, y, both)
-        matchings = {name: top_matching(ranks, k) for name, k in counts.items()}
-        matchings["median_rank"] = median_rank(ranks)
-        matchings |= {
-            f"label_{name}": label_matching(x, y, labels) for name, labels in embeddings.labels.items()
-        }
-        metrics = {}
-        for name, matching in matchings.items():
-            metrics[f"{NAMES[self.similarity]}/{name}/x_to_y"] = matching.x_to_y
-            metrics[f"{NAMES[self.similarity]}/{name}/y_to_x"] = matching.y_to_x
-        return metrics
-
-
-def _percent(alpha: float) -> str:
-    return f"top_{100 * alpha:g}pct"
+        return self.family.measure(embeddings, self)
 
 
 class AlignmentProbe(Probe):
@@ -103,40 +65,33 @@ class AlignmentProbe(Probe):
     Also logged are `uniformity/x`, `uniformity/y` and `modality_gap`. A single embedding has uniformity only.
     """
 
+    family = Alignment()
+
     def names(self, sides: Sequence[Side]) -> list[str]:
         """Return the name of each number."""
-        return [f"uniformity/{side}" for side in sides] + ["alignment/cosine", "modality_gap"] * (
-            "y" in sides
-        )
+        return self.family.names(sides)
 
-    def measure(self, embeddings: Embeddings) -> dict[str, Tensor]:
+    def measure(self, embeddings: Embeddings) -> dict[str, Tensor | Measured]:
         """Return the mean cosine in [−1, 1], the log-mean potentials of directions, and the distance of their means."""
-        metrics = {f"uniformity/{side}": uniformity(rows) for side, rows in embeddings.sides().items()}
-        if embeddings.y is not None:
-            metrics["alignment/cosine"] = alignment(embeddings.x, embeddings.y)
-            metrics["modality_gap"] = modality_gap(embeddings.x, embeddings.y)
-        return metrics
+        return self.family.measure(embeddings, self)
 
 
 class InformationProbe(Probe):
     """Log `information/infonce_bound` = log N − L in nats over the N held-out rows, a lower bound of I(X; Y)."""
 
+    family = Information("the temperature is not known: the module has neither temperature() nor logit_scale")
+
     def names(self, sides: Sequence[Side]) -> list[str]:
         """Return the name of the bound."""
-        return ["information/infonce_bound"]
+        return self.family.names(sides)
 
-    def measure(self, embeddings: Embeddings) -> dict[str, Tensor]:
+    def measure(self, embeddings: Embeddings) -> dict[str, Tensor | Measured]:
         """Return the bound, at most log N.
 
         Raises:
             ValueError: the temperature is not known.
         """
-        if embeddings.tau is None:
-            raise ValueError(
-                "the temperature is not known: the module has neither temperature() nor logit_scale"
-            )
-        bound = infonce_bound(*embeddings.pair(), embeddings.tau)
-        return {"information/infonce_bound": bound.mean}
+        return self.family.measure(embeddings, self)
 
 
 class SimilarityProbe(Probe):
@@ -147,19 +102,15 @@ class SimilarityProbe(Probe):
     the held-out ones; training sees the append rows too, and large values mean that it has shrunk them.
     """
 
+    family = Similarities()
+
     def names(self, sides: Sequence[Side]) -> list[str]:
         """Return the names of similarities and norms."""
-        norms = [f"{norm}/{side}" for norm in ("norm", "relative_norm") for side in ("x", "y")]
-        return ["similarity/positive", "similarity/random", *norms]
+        return self.family.names(sides)
 
-    def measure(self, embeddings: Embeddings) -> dict[str, Tensor]:
+    def measure(self, embeddings: Embeddings) -> dict[str, Tensor | Measured]:
         """Return mean similarities and mean norms."""
-        positive, random = pair_similarities(*embeddings.pair())
-        metrics = {"similarity/positive": positive.mean(-1), "similarity/random": random.mean(-1)}
-        for norm, pair in (("norm", embeddings.pair(raw=True)), ("relative_norm", embeddings.pair())):
-            for side, rows in zip(("x", "y"), pair, strict=True):
-                metrics[f"{norm}/{side}"] = torch.linalg.vector_norm(rows, dim=-1).mean(-1)
-        return metrics
+        return self.family.measure(embeddings, self)
 
     def histograms(self, embeddings: Embeddings) -> dict[str, Tensor]:
         """Return the similarities of positive and of random pairs."""

@@ -3,7 +3,7 @@
 import math
 from abc import abstractmethod
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 from intrinsic_clip.data.paired import Split
 from intrinsic_clip.loggers.metrics_file import MetricsFile
 from intrinsic_clip.loggers.replicated import by_output_dim, log_replicates, replicates_of
+from intrinsic_clip.measurement.embeddings import Measured
 from intrinsic_clip.probes.collection import Collector, RowCollector, shared_collector
 from intrinsic_clip.probes.embeddings import Embeddings, Side, take_embeddings
 from intrinsic_clip.probes.loaders import Stage
@@ -22,18 +23,6 @@ from intrinsic_clip.probes.schedule import Scheduled
 from intrinsic_clip.probes.user_line import warn_at_user_line, warnings_at_user_line
 from intrinsic_clip.probes.window import LatestRows
 from intrinsic_clip.runs.replicates import Replicates
-
-
-class Measured(NamedTuple):
-    """One number, with a reason where it is NaN.
-
-    Attributes:
-        value: `(*R,)`; None stands for NaN in every replicate.
-        reason: one line that says why (some of) the value is NaN; None where there is nothing to explain.
-    """
-
-    value: Tensor | None
-    reason: str | None = None
 
 
 class Subject(Protocol):

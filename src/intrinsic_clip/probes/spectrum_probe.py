@@ -1,21 +1,15 @@
 """Count the linear directions that representations use."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from annotated_types import Gt, Lt
 from torch import Tensor
 
-from intrinsic_clip.dimension import (
-    DimensionEstimate,
-    components,
-    effective_rank,
-    participation_ratio,
-    spectrum,
-)
-from intrinsic_clip.probes.embeddings import Embeddings, Side
-from intrinsic_clip.probes.probe import Measured, Probe
+from intrinsic_clip.dimension import spectrum
+from intrinsic_clip.measurement.embeddings import Embeddings, Measured, Side
+from intrinsic_clip.measurement.families import Spectrum
+from intrinsic_clip.probes.probe import Probe
 
 Share = Annotated[float, Gt(0), Lt(1)]
 
@@ -35,26 +29,16 @@ class SpectrumProbe(Probe):
 
     def __init__(self, *args: Any, shares: Sequence[Share] = (0.9, 0.95, 0.99), **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.estimators: dict[str, Callable[[Tensor], DimensionEstimate]] = {
-            "participation_ratio": participation_ratio,
-            "effective_rank": effective_rank,
-        }
-        for share in shares:
-            self.estimators[f"components_{100 * share:g}pct"] = partial(components, variance=share)
+        self.family = Spectrum(tuple(shares))
+        self.estimators = self.family.estimators()
 
     def names(self, sides: Sequence[Side]) -> list[str]:
         """Return the name of each number for each side."""
-        return [f"spectrum/{name}/{side}" for side in sides for name in self.estimators]
+        return self.family.names(sides)
 
     def measure(self, embeddings: Embeddings) -> dict[str, Tensor | Measured]:
         """Return numbers of dimensions, with standard errors."""
-        metrics: dict[str, Tensor | Measured] = {}
-        for side, rows in embeddings.sides().items():
-            for name, estimator in self.estimators.items():
-                estimate = estimator(rows)
-                metrics[f"spectrum/{name}/{side}"] = Measured(estimate.value, estimate.reason)
-                metrics[f"spectrum_standard_error/{name}/{side}"] = estimate.standard_error
-        return metrics
+        return self.family.measure(embeddings, self)
 
     def histograms(self, embeddings: Embeddings) -> dict[str, Tensor]:
         """Return the principal components' shares of the variance, as logarithms to base 10."""

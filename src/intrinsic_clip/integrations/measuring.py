@@ -1,0 +1,276 @@
+"""Measure embeddings in one call, as plain floats: for any training loop, notebook or logger."""
+
+import math
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from intrinsic_clip.dimension.arrays import Labels, Rows, as_labels, as_points
+from intrinsic_clip.errors import joined_lines
+from intrinsic_clip.integrations import processes
+from intrinsic_clip.integrations.budget import within
+from intrinsic_clip.integrations.numbers import Numbers
+from intrinsic_clip.integrations.wanted import Selection, chosen
+from intrinsic_clip.measurement.embeddings import Embeddings, Measured
+
+MAX_POINTS = 5000
+LABEL = "label_"
+NO_Y = "needs x and y, and there is no y"
+
+
+def measure(
+    x: Rows,
+    y: Rows | None = None,
+    *,
+    only: str | Sequence[str] | None = None,
+    labels: Labels | Mapping[str, Labels] | None = None,
+    tau: Tensor | float | None = None,
+    k: int = 20,
+    estimators: Sequence[str] | None = None,
+    budget: float | None = None,
+    max_points: int | None = None,
+    seed: int = 0,
+    gather: bool = False,
+) -> Numbers:
+    """Measure embeddings, and pairs of them, as plain floats under the names that the probes log.
+
+    Rows may be tensors of any device and type, NumPy arrays, data frames or lists; gradient and autocast do not matter.
+    A number that does not exist is NaN, and `.reasons` says why; `.notes` says what was decided and what is doubtful.
+    Doubts are warned of too.
+
+    Args:
+        x: rows `(n, d)`.
+        y: their partners `(n, d_y)`; row i of x and row i of y are a pair.
+        only: which numbers to calculate; no others are. Words for families (`"id"`, `"spectrum"`, `"matching"`,
+            `"retrieval"`, `"alignment"`, `"uniformity"`, `"modality_gap"`, `"information"`, `"similarity"`, `"norm"`),
+            names (`"id/gride/x"`, `"matching/top_5/x_to_y"`) or beginnings of names (`"id/tle"`). None: dimensions by
+            mle and twonn, spectrum, uniformity; of pairs matching, alignment and modality gap too, and information
+            with `tau`.
+        labels: class numbers `(n,)`, or several sets of them by name, for `matching/label_<set>/…`.
+        tau: the temperature, for `information/infonce_bound`.
+        k: neighbours of mle, mada and tle.
+        estimators: those of the word `"id"`.
+        budget: seconds that the call may take, about; a few rows are measured first to see how many fit.
+        max_points: measure a sample of that many rows where there are more. None: 5,000, or with a budget all rows.
+        seed: of the sample.
+        gather: measure the rows of all processes of `torch.distributed` together; all of them must call it, and all
+            get the same numbers.
+
+    Returns:
+        A dict of floats with `.reasons`, `.notes` and `.rows`.
+
+    Raises:
+        ValueError: arguments that cannot be meant, such as x and y of different lengths or an unknown name.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip import measure
+        >>> x = torch.rand(1000, 3, generator=torch.Generator().manual_seed(0)) @ torch.eye(3, 16)
+        >>> measure(x, only=["id/mle", "spectrum/participation_ratio"])
+        id/mle/x                        2.799
+        spectrum/participation_ratio/x  2.997
+    """
+    selection = chosen(only, y is not None, tau is not None, k, estimators)
+    if max_points is not None and max_points < 1:
+        raise ValueError(f"max_points must be at least 1, got {max_points}")
+    if budget is not None and not budget > 0:
+        raise ValueError(f"budget must be seconds above 0, got {budget}")
+    if max_points is None and budget is None:
+        max_points = MAX_POINTS
+    if gather and processes.several():
+        parts = processes.checked_together(lambda: as_parts(x, y, labels), kind_of)
+        parts, total = _sampled_together(parts, max_points, seed)
+        numbers = processes.by_the_first(lambda: measured(parts, total, selection, tau, budget, seed))
+    else:
+        parts = as_parts(x, y, labels)
+        total = len(parts["x"])
+        parts = _chosen_rows(parts, _sample(total, max_points, seed))
+        numbers = measured(parts, total, selection, tau, budget, seed)
+    _warn_of_doubts(numbers, stacklevel=3)
+    return numbers
+
+
+def as_parts(x: Rows, y: Rows | None, labels: Labels | Mapping[str, Labels] | None) -> dict[str, Tensor]:
+    """Return rows by name, x, y and `label_<set>`, detached, on the device of x.
+
+    Raises:
+        ValueError: they are no rows, or differ in number.
+    """
+    parts = {name: _matrix(name, rows) for name, rows in (("x", x), ("y", y)) if rows is not None}
+    if "x" not in parts:
+        raise ValueError("x is None: there is nothing to measure")
+    if labels is not None:
+        sets = labels if isinstance(labels, Mapping) else {"class": labels}
+        parts |= {f"{LABEL}{name}": as_labels(values) for name, values in sets.items()}
+    n, device = len(parts["x"]), parts["x"].device
+    for name, tensor in parts.items():
+        if len(tensor) != n:
+            raise ValueError(f"x has {n:,} rows and {name} {len(tensor):,}: they must belong together")
+    return {name: tensor.to(device) for name, tensor in parts.items()}
+
+
+def kind_of(parts: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """Return what the rows of all processes must have in common: their names and widths."""
+    return {name: tuple(rows.shape[1:]) for name, rows in parts.items()}
+
+
+def measured(
+    parts: Mapping[str, Tensor],
+    total: int,
+    selection: Selection,
+    tau: Tensor | float | None,
+    budget: float | None,
+    seed: int,
+) -> Numbers:
+    """Measure rows, as many as fit into the budget.
+
+    Args:
+        parts: rows by name.
+        total: rows that they were drawn from.
+        selection: which numbers to calculate.
+        tau: the temperature, if it is known.
+        budget: seconds; None: all rows.
+        seed: of the sample that a budget allows.
+    """
+    n = len(parts["x"])
+    if budget is None:
+        numbers = _calculated(parts, selection, tau)
+    else:
+        best = within(
+            budget, n, lambda rows: _calculated(_chosen_rows(parts, _sample(n, rows, seed)), selection, tau)
+        )
+        numbers = best.result
+        if best.predicted is not None:
+            numbers.notes.append(
+                f"budget = {budget:g} s: {best.rows:,} of {n:,} rows, since all would take about {best.predicted:.2g} s"
+            )
+    if n < total:
+        numbers.notes.append(
+            f"a sample of {n:,} of {total:,} rows, drawn at random; max_points=… measures more"
+        )
+    return numbers
+
+
+class _Notes:
+    """Keeps doubts, and turns errors into reasons."""
+
+    def __init__(self) -> None:
+        self.doubts: dict[str, None] = {}
+
+    def warn_once(self, message: str) -> None:
+        self.doubts[message] = None
+
+    def warn_of_failure(self, error: Exception, label: str = "") -> str:
+        return (
+            joined_lines(error)
+            if isinstance(error, ValueError)
+            else f"{type(error).__name__}: {joined_lines(error)}"
+        )
+
+
+def _calculated(parts: Mapping[str, Tensor], selection: Selection, tau: Tensor | float | None) -> Numbers:
+    x, y = parts["x"], parts.get("y")
+    sets = {name.removeprefix(LABEL): rows for name, rows in parts.items() if name.startswith(LABEL)}
+    temperature = None if tau is None else torch.as_tensor(tau, dtype=torch.float64).detach().to(x.device)
+    embeddings = Embeddings(x, y, tau=temperature, labels=sets)
+    notes, values, reasons = _Notes(), dict[str, Tensor | None](), dict[str, str]()
+    expected = selection.expected(tuple(embeddings.sides()))
+    with _undisturbed(x.device), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for family in selection.families:
+            try:
+                by_name = family.measure(embeddings, notes, selection.wants)
+            except Exception as error:  # a number must not cost a training
+                reason = notes.warn_of_failure(error)
+                names = {*family.names(("x", "y"))} & {*expected}
+                by_name = {name: Measured(None, reason) for name in names}
+            for name, number in by_name.items():
+                measured = number if isinstance(number, Measured) else Measured(number)
+                values[name] = measured.value
+                if measured.reason is not None:
+                    reasons[name] = measured.reason
+    for warning in caught:
+        if issubclass(warning.category, UserWarning):
+            notes.warn_once(str(warning.message))
+    wanted = [name for name in values if selection.wants(name)]
+    numbers = Numbers(rows=len(x))
+    for name in dict.fromkeys([*wanted, *expected]):
+        value = values.get(name)
+        numbers[name] = math.nan if value is None else float(value)
+        if math.isnan(numbers[name]):
+            numbers.reasons[name] = reasons.get(name) or _why_missing(name, embeddings)
+    numbers.notes = [doubt for doubt in notes.doubts if doubt not in numbers.reasons.values()]
+    return numbers
+
+
+def _why_missing(name: str, embeddings: Embeddings) -> str:
+    """Return why a number is NaN that came without a reason."""
+    if embeddings.y is None and not name.endswith("/x"):
+        return NO_Y
+    for side, rows in embeddings.sides().items():
+        odd = len(rows) - int(rows.isfinite().all(-1).sum())
+        if odd:
+            return f"{odd:,} of {len(rows):,} rows of {side} hold NaN or infinity"
+    return f"not defined for these {len(embeddings.x):,} rows"
+
+
+@contextmanager
+def _undisturbed(device: torch.device) -> Iterator[None]:
+    """Calculate without gradient and autocast, with the CPU as default device, whatever the caller's state."""
+    with torch.no_grad(), torch.autocast(device.type, enabled=False), torch.autocast("cpu", enabled=False):
+        if torch.get_default_device().type == "cpu":
+            yield
+        else:
+            with torch.device("cpu"):
+                yield
+
+
+def _matrix(name: str, rows: Rows) -> Tensor:
+    tensor = as_points(rows, name).detach()
+    if tensor.ndim != 2:
+        advice = ": one token, [:, 0], their mean, .mean(1), or all as rows, .flatten(0, 1)" * (
+            tensor.ndim == 3
+        )
+        raise ValueError(f"{name} must be rows (n, d), got shape {tuple(tensor.shape)}{advice}")
+    return tensor if tensor.dtype == torch.float64 else tensor.float()
+
+
+def _sample(n: int, rows: int | None, seed: int) -> Tensor | None:
+    """Return which of n rows to take, in their order; None: all."""
+    if rows is None or n <= rows:
+        return None
+    return (
+        torch.randperm(n, generator=torch.Generator("cpu").manual_seed(seed), device="cpu")[:rows]
+        .sort()
+        .values
+    )
+
+
+def _chosen_rows(parts: Mapping[str, Tensor], rows: Tensor | None) -> dict[str, Tensor]:
+    if rows is None:
+        return dict(parts)
+    return {name: tensor[rows.to(tensor.device)] for name, tensor in parts.items()}
+
+
+def _sampled_together(
+    parts: Mapping[str, Tensor], max_points: int | None, seed: int
+) -> tuple[dict[str, Tensor], int]:
+    """Return a sample of the rows of all processes, as if they were one table, and the number of all rows."""
+    n = len(parts["x"])
+    counts = processes.shared_by_all(n)
+    total, first = sum(counts), sum(counts[: torch.distributed.get_rank()])
+    rows = _sample(total, max_points, seed)
+    if rows is not None:
+        rows = rows[(rows >= first) & (rows < first + n)] - first
+    own = {name: tensor.cpu() for name, tensor in _chosen_rows(parts, rows).items()}
+    return processes.concatenated(processes.shared_by_all(own), parts["x"].device), total
+
+
+def _warn_of_doubts(numbers: Numbers, stacklevel: int) -> None:
+    decided = ("budget = ", "a sample of ")
+    for note in numbers.notes:
+        if not note.startswith(decided):
+            warnings.warn(note, stacklevel=stacklevel)

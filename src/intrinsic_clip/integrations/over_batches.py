@@ -1,0 +1,145 @@
+"""Measure rows that come in batches, with bounded memory."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from intrinsic_clip.dimension.arrays import Labels, Rows
+from intrinsic_clip.integrations import processes
+from intrinsic_clip.integrations.measuring import as_parts, kind_of, measured
+from intrinsic_clip.integrations.numbers import Numbers
+from intrinsic_clip.integrations.wanted import chosen
+
+ORDER = "order"
+
+
+class Measure:
+    """Keep rows over batches, and measure them with `intrinsic_clip.measure` when asked.
+
+    Of more rows than `max_rows` a random sample is kept, in which each row that came has the same chance. It does not
+    depend on how the rows are cut into batches. x, y and labels of a row stay together.
+
+    Args:
+        only: as of `measure`.
+        max_rows: rows to keep, at most.
+        k, estimators, budget: as of `measure`.
+        seed: of the sample; each process draws with its own.
+        device: where rows are kept and measured.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip import Measure
+        >>> generator = torch.Generator().manual_seed(0)
+        >>> measure = Measure(only="id/mle", max_rows=800)
+        >>> for _ in range(10):
+        ...     measure.update(torch.rand(100, 3, generator=generator))
+        >>> len(measure), measure.seen, {name: round(value, 1) for name, value in measure.compute().items()}
+        (800, 1000, {'id/mle/x': 2.8})
+    """
+
+    def __init__(
+        self,
+        only: str | Sequence[str] | None = None,
+        *,
+        max_rows: int = 5000,
+        k: int = 20,
+        estimators: Sequence[str] | None = None,
+        budget: float | None = None,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        if max_rows < 1:
+            raise ValueError(f"max_rows must be at least 1, got {max_rows}")
+        if budget is not None and not budget > 0:
+            raise ValueError(f"budget must be seconds above 0, got {budget}")
+        chosen(only, True, True, k, estimators)  # refuses at once what it does not know
+        self.only, self.max_rows, self.k, self.estimators = only, max_rows, k, estimators
+        self.budget, self.seed, self.device = budget, seed, torch.device(device)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all rows; the next ones are sampled as after construction."""
+        self.seen = 0
+        self._parts: list[dict[str, Tensor]] = []
+        self._generator: torch.Generator | None = None
+
+    def __len__(self) -> int:
+        """Return the number of rows that are kept."""
+        return min(self.max_rows, self.seen)
+
+    def update(
+        self, x: Rows, y: Rows | None = None, labels: Labels | Mapping[str, Labels] | None = None
+    ) -> None:
+        """Take a batch.
+
+        Raises:
+            ValueError: not rows, different numbers of them, or other parts or widths than in the batches before.
+        """
+        parts = as_parts(x, y, labels)
+        if self._parts and kind_of(parts) != self._kind():
+            raise ValueError(
+                f"batches differ: first {_described(self._kind())}, now {_described(kind_of(parts))}"
+            )
+        n = len(parts["x"])
+        order = torch.rand(n, generator=self._random(), dtype=torch.float64, device="cpu")
+        kept = {name: tensor.to(self.device, copy=True) for name, tensor in parts.items()}
+        self._parts.append(kept | {ORDER: order})
+        self.seen += n
+        if sum(len(part[ORDER]) for part in self._parts) > 2 * self.max_rows:
+            self._parts = [self._kept()]
+
+    def compute(self, tau: Tensor | float | None = None, gather: bool = False) -> Numbers:
+        """Measure the rows that are kept.
+
+        Args:
+            tau: the temperature, for `information/infonce_bound`.
+            gather: measure a fair sample of the rows of all processes of `torch.distributed` together; all of them must
+                call it, and all get the same numbers.
+
+        Raises:
+            ValueError: no rows came.
+        """
+        if gather and processes.several():
+            own = processes.checked_together(self._own, kind_of)
+            shares = processes.shared_by_all((self.seen, {name: rows.cpu() for name, rows in own.items()}))
+            total = sum(seen for seen, _ in shares)
+            rows = self._smallest(processes.concatenated([part for _, part in shares], torch.device("cpu")))
+            return processes.by_the_first(lambda: self._measured(rows, total, tau))
+        return self._measured(self._own(), self.seen, tau)
+
+    def _measured(self, rows: dict[str, Tensor], total: int, tau: Tensor | float | None) -> Numbers:
+        parts = {name: part.to(self.device) for name, part in rows.items() if name != ORDER}
+        selection = chosen(self.only, "y" in parts, tau is not None, self.k, self.estimators)
+        return measured(parts, total, selection, tau, self.budget, self.seed)
+
+    def _own(self) -> dict[str, Tensor]:
+        if not self._parts:
+            raise ValueError("no rows came: call update(x) or update(x, y) before compute()")
+        return self._kept()
+
+    def _kept(self) -> dict[str, Tensor]:
+        """Return the rows that are kept of those of this process, in the order in which they came."""
+        parts = {name: torch.cat([part[name] for part in self._parts]) for name in self._parts[0]}
+        return self._smallest(parts)
+
+    def _smallest(self, parts: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the rows whose random numbers are the smallest: a sample in which each row has the same chance."""
+        if len(parts[ORDER]) <= self.max_rows:
+            return parts
+        first = parts[ORDER].argsort(stable=True)[: self.max_rows].sort().values
+        return {name: tensor[first.to(tensor.device)] for name, tensor in parts.items()}
+
+    def _kind(self) -> dict[str, tuple[int, ...]]:
+        first = self._parts[0]
+        return kind_of({name: tensor for name, tensor in first.items() if name != ORDER})
+
+    def _random(self) -> torch.Generator:
+        if self._generator is None:
+            rank = torch.distributed.get_rank() if processes.several() else 0
+            self._generator = torch.Generator("cpu").manual_seed(self.seed * 100_003 + rank)
+        return self._generator
+
+
+def _described(kind: Mapping[str, tuple[int, ...]]) -> str:
+    return ", ".join(f"{name} of {widths[0]} columns" if widths else name for name, widths in kind.items())

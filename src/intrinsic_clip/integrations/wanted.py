@@ -1,0 +1,185 @@
+"""Read which numbers are asked for: words for families, beginnings of names, or whole names."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from intrinsic_clip.dimension import registry
+from intrinsic_clip.measurement.embeddings import Side
+from intrinsic_clip.measurement.families import (
+    Alignment,
+    Family,
+    Information,
+    IntrinsicDimension,
+    Matching,
+    Similarities,
+    Spectrum,
+)
+
+BOTH: tuple[Side, Side] = ("x", "y")
+ERROR = "_standard_error"
+ESTIMATORS = ("mle", "twonn")
+DEFAULT = ("id", "spectrum", "uniformity")
+DEFAULT_OF_PAIRS = ("matching", "alignment", "modality_gap")
+PATTERNS = {  # of what follows the word for a family
+    "id": r"(?P<estimator>[^/]+)(/[xy])?",
+    "spectrum": r"(participation_ratio|effective_rank|components_(?P<share>[\d.]+)pct)(/[xy])?",
+    "matching": r"(median_rank|top_(?P<alpha>[\d.]+)pct|top_(?P<k>\d+)|label_.+?)(/(x_to_y|y_to_x))?",
+    "alignment": r"cosine",
+    "uniformity": r"[xy]",
+    "modality_gap": r"",
+    "information": r"infonce_bound",
+    "similarity": r"positive|random",
+    "norm": r"[xy]",
+    "relative_norm": r"[xy]",
+}
+PATTERNS["retrieval"] = PATTERNS["matching"]
+WITH_ERRORS = ("id", "spectrum")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Families to measure, and the words that choose among their numbers.
+
+    Attributes:
+        words: as they were given, or the default ones.
+        families: which have what the words ask for.
+    """
+
+    words: tuple[str, ...]
+    families: tuple[Family, ...]
+
+    def wants(self, name: str) -> bool:
+        """Return whether a number is asked for."""
+        return any(_covers(word, name) for word in self.words)
+
+    def expected(self, sides: Sequence[Side]) -> list[str]:
+        """Return the names that a measurement must give, be it as NaN, in their order."""
+        names: dict[str, None] = {}
+        for family in self.families:
+            listed = family.names(sides)
+            for word in self.words:
+                matching = [name for name in listed if _covers(word, name)]
+                names |= dict.fromkeys(
+                    matching or [name for name in family.names(BOTH) if _covers(word, name)]
+                )
+        whole = (
+            word for word in self.words if word.startswith(tuple(f"{kind}{ERROR}/" for kind in WITH_ERRORS))
+        )
+        return [*names, *(word for word in whole if word.endswith(("/x", "/y")))]
+
+
+def chosen(
+    only: str | Sequence[str] | None, paired: bool, tau: bool, k: int, estimators: Sequence[str] | None
+) -> Selection:
+    """Return the families and names that `only` asks for.
+
+    Args:
+        only: words for families, names or beginnings of names; None: a quick selection.
+        paired: whether there is a y.
+        tau: whether the temperature is known.
+        k: neighbours of mle, mada and tle.
+        estimators: those of the word `id`; None: mle and twonn.
+
+    Raises:
+        ValueError: a word that is none of these.
+    """
+    if estimators is not None:
+        estimators = (estimators,) if isinstance(estimators, str) else tuple(estimators)
+        registry.check_names(estimators)
+    if k < 2:
+        raise ValueError(f"k must be at least 2, got {k}")
+    if only is None:
+        words: tuple[str, ...] = DEFAULT + DEFAULT_OF_PAIRS * paired + ("information",) * (paired and tau)
+    else:
+        words = (only,) if isinstance(only, str) else tuple(only)
+    asked = [(word, *_parsed(word)) for word in words]
+    kinds = {kind for _, kind, _ in asked}
+
+    def parts(kind: str, part: str, default: Sequence[str]) -> list[str]:
+        """Return what the words ask for of a family: its defaults where one is the family's own."""
+        values: dict[str, None] = {}
+        for _, its_kind, match in asked:
+            if its_kind == kind and match is None:
+                values |= dict.fromkeys(default)
+            elif its_kind == kind and match is not None and match.groupdict().get(part):
+                values[match[part]] = None
+        return list(values)
+
+    families: list[Family] = []
+    if "id" in kinds:
+        names = parts("id", "estimator", ESTIMATORS if estimators is None else estimators)
+        families.append(IntrinsicDimension(tuple(registry.check_names(names)), k))
+    if "spectrum" in kinds:
+        families.append(Spectrum(_shares(parts("spectrum", "share", ("90", "95", "99")))))
+    for kind, similarity in (("matching", "inner_product"), ("retrieval", "cosine")):
+        if kind in kinds:
+            ks = tuple(int(number) for number in parts(kind, "k", ("1",)))
+            families.append(Matching(ks, _shares(parts(kind, "alpha", ("0.5",))), similarity))  # type: ignore[arg-type]
+    families += [Alignment()] * bool(kinds & {"alignment", "uniformity", "modality_gap"})
+    families += [Information()] * ("information" in kinds)
+    families += [Similarities()] * bool(kinds & {"similarity", "norm", "relative_norm"})
+    return Selection(words, tuple(families))
+
+
+def _shares(percent: Sequence[str]) -> tuple[float, ...]:
+    return tuple(float(number) / 100 for number in percent)
+
+
+def _parsed(word: str) -> tuple[str, re.Match[str] | None]:
+    """Return the family of a word, and the match of what follows; None for the family's own word.
+
+    Raises:
+        ValueError: there is no such number.
+    """
+    head, _, tail = word.partition("/") if isinstance(word, str) else (repr(word), "", "")
+    kind = head.removesuffix(ERROR)
+    known = kind in PATTERNS and (head == kind or kind in WITH_ERRORS)
+    if known and not tail and head == kind:
+        return kind, None
+    match = re.fullmatch(PATTERNS[kind], tail) if known else None
+    if match is None or not _is_possible(kind, match):
+        raise ValueError(_unknown(word))
+    return kind, match
+
+
+def _is_possible(kind: str, match: re.Match[str]) -> bool:
+    """Return whether the numbers within a name are in range and its estimator exists."""
+    parts = match.groupdict()
+    try:
+        if kind == "id":
+            registry.check_names([parts["estimator"]])
+        if parts.get("k") is not None:
+            return int(parts["k"]) >= 1
+        if parts.get("share") is not None:
+            return 0 < float(parts["share"]) < 100
+        if parts.get("alpha") is not None:
+            return 0 < float(parts["alpha"]) <= 100
+    except ValueError:
+        return False
+    return True
+
+
+def _unknown(word: object) -> str:
+    """Return the message about a word that is no family and no name."""
+    families: list[Family] = [
+        IntrinsicDimension(tuple(registry.registered())),
+        Spectrum(),
+        Matching(),
+        Matching(similarity="cosine"),
+        Alignment(),
+        Information(),
+        Similarities(),
+    ]
+    names = [*PATTERNS, *(name for family in families for name in family.names(BOTH))]
+    near = get_close_matches(str(word), names, 1, 0.5)
+    meant = f"; the nearest is {near[0]!r}" if near else ""
+    return f"there is no number {word!r}{meant}. Families are {', '.join(PATTERNS)}"
+
+
+def _covers(word: str, name: str) -> bool:
+    """Return whether a word asks for a number: by its family, the beginning of its name, or its name."""
+    if name == word or name.startswith(f"{word}/"):
+        return True
+    return "/" not in word and name.partition("/")[0] == f"{word}{ERROR}"

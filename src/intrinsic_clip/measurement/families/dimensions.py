@@ -1,0 +1,78 @@
+"""Intrinsic dimensions by several estimators, from one search for neighbours."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from intrinsic_clip.dimension import DimensionEstimate, registry
+from intrinsic_clip.dimension.doubts import grouped, near_duplicates, too_few_rows
+from intrinsic_clip.measurement.embeddings import Embeddings, Measured, Side
+from intrinsic_clip.measurement.families.family import ByName, Reporter, Wanted, everything
+
+
+@dataclass(frozen=True)
+class IntrinsicDimension:
+    """`id/<estimator>/x` and `…/y`, with their standard errors as `id_standard_error/<estimator>/x`.
+
+    Attributes:
+        estimators: names in `intrinsic_clip.dimension`, or of classes in `skdim.id`.
+        k: neighbours of mle, mada and tle.
+        k_local: neighbours of method_of_moments and local_pca.
+        more_rows: how more rows can be had, for the doubt that there are too few.
+    """
+
+    estimators: Sequence[str] = ("mle", "twonn")
+    k: int = 20
+    k_local: int = registry.WIDE
+    more_rows: str = "max_points=…"
+
+    def names(self, sides: Sequence[Side]) -> list[str]:
+        """Return the name of each estimate for each side."""
+        return [f"id/{name}/{side}" for side in sides for name in self.in_order()]
+
+    def in_order(self) -> list[str]:
+        """Return the estimators, those of most neighbours first, so that one search serves all."""
+        return sorted(self.estimators, key=self.needed, reverse=True)
+
+    def needed(self, name: str) -> int:
+        """Return the neighbours of each point that an estimator uses."""
+        return registry.neighbours_needed(name, self.k, self.k_local)
+
+    def measure(self, embeddings: Embeddings, reporter: Reporter, wanted: Wanted = everything) -> ByName:
+        """Estimate the dimension of each side by each estimator, with standard errors."""
+        numbers: ByName = {}
+        for side in embeddings.sides():
+            for name in self.in_order():
+                if wanted(f"id/{name}/{side}") or wanted(f"id_standard_error/{name}/{side}"):
+                    numbers |= self._estimate(embeddings, side, name, reporter)
+        return numbers
+
+    def _estimate(self, embeddings: Embeddings, side: Side, name: str, reporter: Reporter) -> ByName:
+        value, error = f"id/{name}/{side}", f"id_standard_error/{name}/{side}"
+        k = self.needed(name)
+        try:
+            estimate = registry.prepare(name, self.k, k, self.k_local)(embeddings.neighbours(side, k))
+        except Exception as failure:  # the other estimators are still worth having
+            missing = Measured(None, reporter.warn_of_failure(failure, value))
+            return {value: missing, error: missing}
+        self._doubt(embeddings, side, name, estimate, reporter)
+        return {value: Measured(estimate.value, estimate.reason), error: estimate.standard_error}
+
+    def _doubt(
+        self, embeddings: Embeddings, side: Side, name: str, estimate: DimensionEstimate, reporter: Reporter
+    ) -> None:
+        """Tell of numbers that look right and are not."""
+        if estimate.k is None or estimate.k > self.k or not bool(estimate.value.isfinite().any()):
+            return
+        neighbours = embeddings.neighbours(side, estimate.k)
+        rows = int(neighbours.valid.sum(-1).double().mean())
+        value = float(estimate.value.nanmean())
+        if too_few_rows({name: (value, rows, estimate.k)}) is not None:
+            reporter.warn_once(
+                f"id/…/{side}: {rows:,} rows are too few for such a dimension, so that estimates are lower bounds and "
+                f"± is sampling noise only; measure more rows ({self.more_rows})"
+            )
+        if (near_duplicates(neighbours) or grouped(neighbours)) is not None:
+            reporter.warn_once(
+                f"id/…/{side}: rows are near-duplicates or come in small groups, as copies or captions of one image "
+                "do, so that estimates are far too low; keep one of each"
+            )

@@ -1,0 +1,81 @@
+"""Alignment, uniformity, similarities, norms and information: cheap numbers about directions, lengths and pairs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from intrinsic_clip.measurement.embeddings import Embeddings, Side
+from intrinsic_clip.measurement.families.family import ByName, Reporter, Wanted, everything
+from intrinsic_clip.metrics import alignment, infonce_bound, modality_gap, pair_similarities, uniformity
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """`alignment/cosine`, `modality_gap`, `uniformity/x` and `uniformity/y`; one embedding has uniformity only."""
+
+    def names(self, sides: Sequence[Side]) -> list[str]:
+        """Return the name of each number."""
+        pairs = ["alignment/cosine", "modality_gap"] if "y" in sides else []
+        return [f"uniformity/{side}" for side in sides] + pairs
+
+    def measure(self, embeddings: Embeddings, reporter: Reporter, wanted: Wanted = everything) -> ByName:
+        """Return the mean cosine in [−1, 1], the log-mean potentials of directions, and the distance of their means."""
+        numbers: ByName = {
+            f"uniformity/{side}": uniformity(rows)
+            for side, rows in embeddings.sides().items()
+            if wanted(f"uniformity/{side}")
+        }
+        if embeddings.y is not None:
+            if wanted("alignment/cosine"):
+                numbers["alignment/cosine"] = alignment(embeddings.x, embeddings.y)
+            if wanted("modality_gap"):
+                numbers["modality_gap"] = modality_gap(embeddings.x, embeddings.y)
+        return numbers
+
+
+@dataclass(frozen=True)
+class Information:
+    """`information/infonce_bound` = log N − L in nats over the N rows, a lower bound of I(X; Y).
+
+    Attributes:
+        unknown: why there is no temperature, where there is none.
+    """
+
+    unknown: str = "the temperature is not known: give tau"
+
+    def names(self, sides: Sequence[Side]) -> list[str]:
+        """Return the name of the bound."""
+        return ["information/infonce_bound"]
+
+    def measure(self, embeddings: Embeddings, reporter: Reporter, wanted: Wanted = everything) -> ByName:
+        """Return the bound, at most log N.
+
+        Raises:
+            ValueError: the temperature is not known.
+        """
+        if embeddings.tau is None:
+            raise ValueError(self.unknown)
+        bound = infonce_bound(*embeddings.pair(), embeddings.tau)
+        return {"information/infonce_bound": bound.mean}
+
+
+@dataclass(frozen=True)
+class Similarities:
+    """`similarity/positive` and `similarity/random`, and mean norms: `norm/x`, `relative_norm/x`, and those of y."""
+
+    def names(self, sides: Sequence[Side]) -> list[str]:
+        """Return the names of similarities and norms."""
+        norms = [f"{norm}/{side}" for norm in ("norm", "relative_norm") for side in ("x", "y")]
+        return ["similarity/positive", "similarity/random", *norms]
+
+    def measure(self, embeddings: Embeddings, reporter: Reporter, wanted: Wanted = everything) -> ByName:
+        """Return mean similarities and mean norms."""
+        numbers: ByName = {}
+        if wanted("similarity/positive") or wanted("similarity/random"):
+            positive, random = pair_similarities(*embeddings.pair())
+            numbers |= {"similarity/positive": positive.mean(-1), "similarity/random": random.mean(-1)}
+        for norm, pair in (("norm", embeddings.pair(raw=True)), ("relative_norm", embeddings.pair())):
+            for side, rows in zip(("x", "y"), pair, strict=True):
+                numbers[f"{norm}/{side}"] = torch.linalg.vector_norm(rows, dim=-1).mean(-1)
+        return numbers

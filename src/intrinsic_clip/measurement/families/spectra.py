@@ -1,0 +1,47 @@
+"""Linear dimensions, from the spectrum of the covariance."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from torch import Tensor
+
+from intrinsic_clip.dimension import DimensionEstimate, components, effective_rank, participation_ratio
+from intrinsic_clip.measurement.embeddings import Embeddings, Measured, Side
+from intrinsic_clip.measurement.families.family import ByName, Reporter, Wanted, everything
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """`spectrum/<name>/x` and `…/y`, with standard errors as `spectrum_standard_error/<name>/x`.
+
+    The names are `participation_ratio`, `effective_rank`, and `components_95pct` and its like.
+
+    Attributes:
+        shares: of the variance that principal components hold, in (0, 1).
+    """
+
+    shares: Sequence[float] = (0.9, 0.95, 0.99)
+
+    def estimators(self) -> dict[str, Callable[[Tensor], DimensionEstimate]]:
+        """Return the estimators by name."""
+        counts = {
+            f"components_{100 * share:g}pct": partial(components, variance=share) for share in self.shares
+        }
+        return {"participation_ratio": participation_ratio, "effective_rank": effective_rank, **counts}
+
+    def names(self, sides: Sequence[Side]) -> list[str]:
+        """Return the name of each number for each side."""
+        return [f"spectrum/{name}/{side}" for side in sides for name in self.estimators()]
+
+    def measure(self, embeddings: Embeddings, reporter: Reporter, wanted: Wanted = everything) -> ByName:
+        """Return numbers of dimensions, with standard errors."""
+        numbers: ByName = {}
+        for side, rows in embeddings.sides().items():
+            for name, estimator in self.estimators().items():
+                value, error = f"spectrum/{name}/{side}", f"spectrum_standard_error/{name}/{side}"
+                if wanted(value) or wanted(error):
+                    estimate = estimator(rows)
+                    numbers[value] = Measured(estimate.value, estimate.reason)
+                    numbers[error] = estimate.standard_error
+        return numbers

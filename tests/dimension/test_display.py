@@ -1,0 +1,74 @@
+"""An estimate reads as one line, renders as a table and can be drawn."""
+
+import matplotlib
+import pytest
+import torch
+
+from intrinsic_clip.dimension import DimensionEstimate, mle, twonn
+from intrinsic_clip.dimension.display import plus_minus
+
+POINTS = torch.rand(3, 200, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
+def test_one_line() -> None:
+    estimate = mle(POINTS[0])
+    assert str(estimate) == f"mle: {float(estimate):.3f} ± 0.030 (n = 200, k = 20)"
+    assert repr(twonn(POINTS)).startswith("twonn: 2.15 ± 0.16, 2.06 ± 0.16")
+    assert "(3 replicates, n = 200, k = 2)" in str(twonn(POINTS))
+    many = twonn(POINTS.repeat(2, 1, 1))
+    assert "\n" not in str(many)
+    assert "mean 1.92" in str(many)
+    assert ", from 1." in str(many)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_nan_has_its_reason() -> None:
+    assert (
+        str(mle(POINTS[0, :5]))
+        == "mle: NaN (n = 5, k = 20; needs at least 21 distinct points for k = 20, got 5)"
+    )
+
+
+def test_a_number_of_one_replicate() -> None:
+    assert float(mle(POINTS[:1])) == float(mle(POINTS[0]).value)
+    with pytest.raises(TypeError, match="3 replicates"):
+        float(mle(POINTS))
+
+
+def test_an_estimator_of_ones_own_needs_no_name() -> None:
+    number = torch.tensor(2.0)
+    assert str(DimensionEstimate(number, number / 0, None, 10, None)) == "dimension: 2.00 (n = 10)"
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "shown"),
+    [
+        (7.62, 0.1, "7.62 ± 0.10"),
+        (32.0, 0.0, "32.00 ± 0.00"),
+        (1234.5, 20.0, "1234 ± 20"),
+        (float("nan"), 1, "NaN"),
+    ],
+)
+def test_digits(value: float, error: float, shown: str) -> None:
+    assert plus_minus(value, error) == shown
+
+
+def test_notebooks_show_a_table_and_a_spark_line() -> None:
+    html = mle(POINTS)._repr_html_()
+    assert html.count("<tr>") == 4
+    assert html.count("<svg") == 3
+    assert "<svg" not in twonn(POINTS)._repr_html_()
+    assert (
+        "a &lt; b"
+        in DimensionEstimate(torch.tensor(1.0), torch.tensor(1.0), None, 9, 1, "a < b")._repr_html_()
+    )
+
+
+def test_plots() -> None:
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+
+    axes = mle(POINTS[0]).plot()
+    assert axes.get_xlabel() == "dimension at a point"
+    assert mle(POINTS).plot(axes) is axes
+    plt.close("all")
