@@ -245,7 +245,9 @@ print([name for name in {heavy!r} if name in sys.modules])
     assert run.stdout.strip() == "[]", run.stderr
     mypy = pytest.importorskip("mypy.api")
     settings = tmp_path / "mypy.ini"  # PyTorch alone takes mypy minutes
-    settings.write_text("[mypy]\nstrict = True\n[mypy-torch.*,pandas.*,scipy.*,matplotlib.*]\nfollow_imports = skip\n")
+    settings.write_text(
+        "[mypy]\nstrict = True\n[mypy-torch.*,pandas.*,scipy.*,matplotlib.*]\nfollow_imports = skip\n"
+    )
     options = ["--config-file", str(settings), "--cache-dir", str(tmp_path / "cache")]
     report, errors, status = mypy.run([*options, str(program)])
     assert status == 0, report + errors
