@@ -6,7 +6,7 @@ import torch
 
 from helpers.shared_latent import QUICK, measurement_below
 from intrinsic_clip.measurement import measure_embeddings
-from intrinsic_clip.measurement.pairs import steps
+from intrinsic_clip.metrics.projection import dimension_steps
 
 
 @pytest.mark.slow
@@ -50,4 +50,4 @@ def test_recall_among_the_same_pairs_whichever_modality_is_first(pair) -> None:
     ],
 )
 def test_steps_end_with_all_dimensions(d, expected) -> None:
-    assert steps(d) == expected
+    assert dimension_steps(d) == expected

@@ -20,6 +20,7 @@ from intrinsic_clip.metrics import (
 )
 from intrinsic_clip.metrics.alignment import directions
 from intrinsic_clip.metrics.counterparts import counterparts_of, distinct_rows, with_copies
+from intrinsic_clip.metrics.projection import dimension_steps
 
 RECALLS = (1, 5, 10)
 FITTED = 20_000  # pairs, at most, that directions are fitted on
@@ -90,7 +91,7 @@ def _measure_by_dimension(
     record: Record, x: Tensor, y: Tensor, order: Tensor, basis: Basis, seed: int
 ) -> None:
     """Record recall@1 along the leading directions alone, mean of both ways, and how many are enough."""
-    dims = steps(min(x.shape[1], y.shape[1]))
+    dims = dimension_steps(min(x.shape[1], y.shape[1]))
     chosen = order[: 2 * FITTED]  # directions are fitted on one half
     x, y = x[chosen], y[chosen]
     things = (_things(x), _things(y))
@@ -115,12 +116,6 @@ def _measure_by_dimension(
 def _things(rows: Tensor) -> Tensor:
     """Return the number of the thing that each row shows; copies that differ by rounding show the same."""
     return with_copies(rows, distinct_rows(rows))
-
-
-def steps(d: int) -> list[int]:
-    """Return the numbers of dimensions to keep: 1, 2, … 8, then four steps to every doubling, then d."""
-    octaves = [(4 + quarter) << octave for octave in range(1, d.bit_length()) for quarter in range(4)]
-    return [*(m for m in (*range(1, 8), *octaves) if m < d), d]
 
 
 def _binomial(share: float, n: int) -> float:

@@ -1,0 +1,130 @@
+"""A callback of Hugging Face's Trainer that measures what a module inside the model returns."""
+
+import warnings
+from typing import Any, Self
+
+from torch import nn
+from transformers import Trainer, TrainerCallback
+
+from intrinsic_clip.integrations import Measure
+from intrinsic_clip.probes.sources import by_module
+
+END = "_runtime"  # a number of every evaluation, behind the prefix of its numbers
+
+
+class DimensionCallback(TrainerCallback):
+    """Measure what modules inside the model return at every evaluation, for outputs that predictions lack.
+
+    The numbers join the metrics of the evaluation (`eval_id/mle/x`), so that `metric_for_best_model` can name them.
+    `DimensionCallback(…).attach(trainer)` comes before the Trainer's loggers, which then show them; in
+    `Trainer(callbacks=[…])` it comes after them.
+
+    Args:
+        x, y: names of modules, as in `model.named_modules()`, that return `(n, d)` or a tuple that starts with it.
+        views: how often one evaluation step calls them, as a siamese model does: the first call is x, the second y.
+        options: for `intrinsic_clip.Measure`: which numbers (`only`), how many rows (`max_rows`), ….
+
+    Example:
+        >>> DimensionCallback("visual_projection", "text_projection").attach(trainer)  # doctest: +SKIP
+    """
+
+    def __init__(self, x: str, y: str | None = None, *, views: int = 1, **options: Any) -> None:
+        self.source = by_module(x, y, views=views)
+        self.measure = Measure(**options)
+        self._model: nn.Module | None = None
+        self._handle: Any = None
+        self._listening = self._has_rows = self._first = False
+        self._numbers: dict[str, float] = {}
+
+    def attach(self, trainer: Trainer) -> Self:
+        """Place the callback before the trainer's loggers, and the hooks on its model; return the callback."""
+        callbacks = trainer.callback_handler.callbacks
+        callbacks[:] = [self, *(callback for callback in callbacks if callback is not self)]
+        self._first = True
+        self._hook(trainer.model)
+        return self
+
+    def remove(self) -> None:
+        """Remove the hooks from the model."""
+        if self._handle is not None:
+            self._handle.remove()
+        self.source.detach()
+        self._model = self._handle = None
+
+    def on_init_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Place the hooks on the model."""
+        self._hook(kwargs.get("model"))
+        if args.report_to and not self._first:
+            warnings.warn(
+                f"DimensionCallback comes behind {', '.join(args.report_to)}, which will not show its numbers; use "
+                "DimensionCallback(…).attach(trainer) in place of callbacks=[…]",
+                stacklevel=2,
+            )
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Place the hooks on a model that `model_init` made anew, and forget an evaluation that was interrupted."""
+        self._hook(kwargs.get("model"))
+        self.measure.reset()
+        self._has_rows = False
+
+    def on_prediction_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Take the rows of an evaluation's batch."""
+        if not self._listening:
+            return
+        rows = self.source.take(None, None, None)  # type: ignore[arg-type]
+        self._listening = False
+        self._has_rows = True
+        self.measure.update(**rows)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        """Add the numbers to those of an evaluation before loggers further behind see them."""
+        if self._has_rows and logs is not None and _prefix(logs) not in (None, "train"):
+            self._compute()
+            self._add(logs)
+            if state.log_history:
+                self._add(state.log_history[-1])
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **kwargs: Any) -> None:
+        """Add the numbers to those that choose the best model, if `on_log` got others."""
+        if metrics is not None:
+            self._compute()
+            self._add(metrics)
+        self._numbers = {}
+
+    def on_predict(self, args: Any, state: Any, control: Any, metrics: Any = None, **kwargs: Any) -> None:
+        """Add the numbers to those of `trainer.predict`."""
+        self.on_evaluate(args, state, control, metrics)
+
+    def _hook(self, model: nn.Module | None) -> None:
+        if model is None or model is self._model:
+            return
+        self.remove()
+        self.source.attach(model)  # type: ignore[arg-type]
+        self._handle = model.register_forward_pre_hook(self._before_forward)
+        self._model = model
+
+    def _before_forward(self, module: nn.Module, args: Any) -> None:
+        """Keep what modules return from now on, if the model is being evaluated."""
+        if not module.training:
+            self.source.listen()
+            self._listening = True
+        elif self._listening:  # a forward pass outside of an evaluation came before
+            self.source.detach()
+            self.source.attach(module)  # type: ignore[arg-type]
+            self._listening = False
+
+    def _compute(self) -> None:
+        if self._has_rows:
+            self._numbers = dict(self.measure.compute(gather=True))
+            self.measure.reset()
+            self._has_rows = False
+
+    def _add(self, metrics: dict[str, Any]) -> None:
+        prefix = _prefix(metrics) or "eval"
+        for name, number in self._numbers.items():
+            metrics.setdefault(f"{prefix}_{name}", number)
+
+
+def _prefix(metrics: dict[str, Any]) -> str | None:
+    """Return the prefix that the Trainer gave to the metrics of an evaluation, such as `eval`; None for others."""
+    return next((name.removesuffix(END) for name in metrics if name.endswith(END)), None)

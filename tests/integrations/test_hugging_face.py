@@ -1,0 +1,255 @@
+"""The Trainer of Hugging Face measures dimensions, shows them, and keeps the model that is best by them."""
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import intrinsic_clip as ic
+from intrinsic_clip.errors import ConfigError
+
+pytest.importorskip("transformers")
+pytest.importorskip("accelerate")
+
+from transformers import CLIPConfig, CLIPModel, EvalPrediction, Trainer, TrainerCallback, TrainingArguments
+from transformers.models.clip.modeling_clip import CLIPOutput
+
+from intrinsic_clip.integrations.hugging_face import DimensionCallback, DimensionMetrics
+
+N = 60
+SMALL = {
+    "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 40,
+    "image_size": 8, "patch_size": 8, "projection_dim": 8, "bos_token_id": 1, "eos_token_id": 2,
+}  # fmt: skip
+EMBEDS = ("image_embeds", "text_embeds")
+PROJECTIONS = ("visual_projection", "text_projection")
+
+
+@pytest.fixture
+def model() -> CLIPModel:
+    torch.manual_seed(0)
+    return CLIPModel(CLIPConfig(text_config=SMALL, vision_config=SMALL, projection_dim=8))
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[dict[str, Tensor]]:
+    generator = torch.Generator().manual_seed(0)
+    tokens = torch.randint(3, 40, (N, 6), generator=generator)
+    tokens[:, -1] = 2
+    images = torch.randn(N, 3, 8, 8, generator=generator)
+    return [{"input_ids": tokens[i], "pixel_values": images[i]} for i in range(N)]
+
+
+def collate(batch: list[dict[str, Tensor]]) -> dict[str, Any]:
+    joined = {key: torch.stack([row[key] for row in batch]) for key in batch[0]}
+    return joined | {"return_loss": True}
+
+
+def arguments(folder: Path, **options: Any) -> TrainingArguments:
+    usual = {
+        "use_cpu": True, "report_to": "none", "per_device_eval_batch_size": 16, "per_device_train_batch_size": 32,
+        "num_train_epochs": 2, "eval_strategy": "epoch", "save_strategy": "epoch", "disable_tqdm": True,
+        "learning_rate": 1e-2, "logging_strategy": "no",
+    }  # fmt: skip
+    return TrainingArguments(str(folder), **(usual | options))
+
+
+def trainer(model: nn.Module, rows: Any, folder: Path, options: Any = None, **parts: Any) -> Trainer:
+    return Trainer(
+        model, arguments(folder, **(options or {})), collate, train_dataset=rows, eval_dataset=rows, **parts
+    )
+
+
+@torch.no_grad()
+def expected(model: CLIPModel, rows: list[dict[str, Tensor]], **options: Any) -> dict[str, float]:
+    output = model.eval()(**collate(rows))
+    return ic.measure(output.image_embeds, output.text_embeds, **options)
+
+
+def close(metrics: dict[str, float], numbers: dict[str, float]) -> None:
+    for name, number in numbers.items():
+        assert metrics[f"eval_{name}"] == pytest.approx(number, rel=1e-4, nan_ok=True), name
+
+
+@pytest.mark.parametrize("named_by", ["model", "class"])
+@pytest.mark.parametrize("batch_eval_metrics", [False, True])
+def test_predictions_are_found_by_name(
+    named_by: str, batch_eval_metrics: bool, model, rows, tmp_path
+) -> None:
+    metrics = DimensionMetrics(*EMBEDS, model=model if named_by == "model" else None, only=["id", "matching"])
+    run = trainer(model, rows, tmp_path, {"batch_eval_metrics": batch_eval_metrics}, compute_metrics=metrics)
+    numbers = expected(model, rows, only=["id", "matching"])
+    close(run.evaluate(), numbers)
+    close(run.evaluate(), numbers)  # the rows of the first evaluation are gone
+    assert run.state.log_history[-1]["eval_id/mle/x"] == pytest.approx(numbers["id/mle/x"], rel=1e-4)
+
+
+def test_ignored_keys_and_places(model, rows, tmp_path) -> None:
+    ignored = ["logits_per_image", "logits_per_text", "text_model_output", "vision_model_output"]
+    numbers = expected(model, rows, only="id")
+    metrics = DimensionMetrics(*EMBEDS, model=model, only="id")
+    run = trainer(model, rows, tmp_path, compute_metrics=metrics)
+    with pytest.raises(ConfigError, match="predictions has 2 outputs; pass the same ignore_keys"):
+        run.evaluate(ignore_keys=ignored)
+    run.compute_metrics = DimensionMetrics(*EMBEDS, model=model, ignore_keys=ignored, only="id")
+    close(run.evaluate(ignore_keys=ignored), numbers)
+    run.compute_metrics = DimensionMetrics(*EMBEDS, ignore_keys=ignored, only="id")
+    close(run.evaluate(ignore_keys=ignored), numbers)
+    run.compute_metrics = DimensionMetrics(1, 0, only="id")
+    close(run.evaluate(ignore_keys=ignored), numbers)
+    run.compute_metrics = DimensionMetrics("image_embeds", model=model, ignore_keys=[*ignored, "text_embeds"])
+    assert "eval_id/mle/x" in run.evaluate(ignore_keys=[*ignored, "text_embeds"])
+
+
+def prediction(*outputs: Any) -> EvalPrediction:
+    return EvalPrediction(outputs if len(outputs) != 1 else outputs[0], ())
+
+
+def test_names_that_are_not_there_get_one_line(model, rows) -> None:
+    wrong = DimensionMetrics("image_embed", model=model)
+    model(**collate(rows))
+    flat = np.zeros((4, 3), np.float32)
+    with pytest.raises(
+        ConfigError, match="returns no 'image_embed' for evaluation; it returns logits_per_image, "
+    ):
+        wrong(prediction(flat, flat))
+    with pytest.raises(ConfigError, match=r"cannot tell which of 2 outputs is 'image_embeds'.* pass model=…"):
+        DimensionMetrics("image_embeds")(prediction(flat, flat))
+    with pytest.raises(ConfigError, match="x=2: predictions has 2 outputs, numbered from 0"):
+        DimensionMetrics(2)(prediction(flat, flat))
+    with pytest.raises(ConfigError, match="take an output that is pooled over tokens"):
+        DimensionMetrics(0)(prediction(np.zeros((4, 5, 3), np.float32)))
+    layer = nn.Linear(3, 3)
+    nameless = DimensionMetrics("weight", model=layer)
+    layer(torch.ones(4, 3))
+    with pytest.raises(
+        ConfigError, match="the model returns a Tensor without names; give the place of 'weight'"
+    ):
+        nameless(prediction(flat))
+    with pytest.raises(ConfigError, match="the output 0 is no tensor but a tuple"):
+        DimensionMetrics(0)(prediction((flat,), flat))
+
+
+def test_batches_that_are_not_joined() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, y = (torch.randn(50, 6, generator=generator).numpy() for _ in range(2))
+    batches = [(x[:30], y[:30]), (x[30:], y[30:])]
+    numbers = DimensionMetrics(0, 1, only="id")(EvalPrediction(batches, ()))
+    assert numbers == dict(ic.measure(x, y, only="id"))
+
+
+@pytest.mark.parametrize("attached", [True, False])
+def test_a_callback_measures_modules(attached: bool, model, rows, tmp_path) -> None:
+    callback = DimensionCallback(*PROJECTIONS, only=["id", "spectrum"])
+    run = trainer(model, rows, tmp_path, callbacks=[] if attached else [callback])
+    if attached:
+        assert callback.attach(run) is callback
+    model(**collate(rows[:7]))  # outside of an evaluation
+    images, texts = [], []
+    hooks = [
+        getattr(model, name).register_forward_hook(
+            lambda module, args, output, kept=kept: kept.append(output)
+        )
+        for name, kept in zip(PROJECTIONS, (images, texts), strict=True)
+    ]
+    metrics = run.evaluate()
+    for hook in hooks:
+        hook.remove()
+    numbers = ic.measure(torch.cat(images), torch.cat(texts), only=["id", "spectrum"])
+    close(metrics, numbers)
+    close(run.state.log_history[-1], numbers)
+    assert run.predict(rows).metrics["test_id/mle/x"] == pytest.approx(numbers["id/mle/x"], rel=1e-4)
+    callback.remove()
+    assert not model._forward_pre_hooks
+    assert not model.visual_projection._forward_hooks
+
+
+class Logger(TrainerCallback):
+    def __init__(self) -> None:
+        self.seen: list[dict[str, float]] = []
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        self.seen.append(dict(logs))
+
+
+@pytest.mark.parametrize("way", ["metrics", "callback"])
+def test_the_best_model_is_the_one_of_the_best_number(way: str, model, rows, tmp_path) -> None:
+    logger = Logger()
+    best = {
+        "metric_for_best_model": "eval_id/mle/x",
+        "load_best_model_at_end": True,
+        "greater_is_better": True,
+    }
+    metrics = DimensionMetrics(*EMBEDS, model=model, only="id") if way == "metrics" else None
+    run = trainer(model, rows, tmp_path, best, compute_metrics=metrics, callbacks=[logger])
+    if way == "callback":
+        DimensionCallback(*PROJECTIONS, only="id").attach(run)
+    run.train()
+    dimensions = [entry["eval_id/mle/x"] for entry in run.state.log_history if "eval_id/mle/x" in entry]
+    assert len(dimensions) == 2
+    assert run.state.best_metric == max(dimensions)
+    assert [entry["eval_id/mle/x"] for entry in logger.seen if "eval_id/mle/x" in entry] == dimensions
+    assert run.evaluate()["eval_id/mle/x"] == pytest.approx(max(dimensions), rel=1e-3)  # the loaded one
+
+
+class Siamese(nn.Module):
+    """One encoder for both texts, whose outputs the model does not return."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = nn.Linear(6, 4)
+
+    def forward(self, first: Tensor, second: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        return {"loss": (self.encoder(first) - self.encoder(second)).square().mean()}
+
+
+def test_a_module_that_is_called_twice_gives_both_views(tmp_path) -> None:
+    generator = torch.Generator().manual_seed(0)
+    data = [
+        {
+            "first": torch.randn(6, generator=generator),
+            "second": torch.randn(6, generator=generator),
+            "labels": 0,
+        }
+        for _ in range(40)
+    ]
+    model = Siamese()
+    callback = DimensionCallback("encoder", views=2, only=["id", "alignment"])
+    run = Trainer(model, arguments(tmp_path), eval_dataset=data, train_dataset=data, callbacks=[callback])
+    first, second = (torch.stack([row[side] for row in data]) for side in ("first", "second"))
+    close(run.evaluate(), ic.measure(model.encoder(first), model.encoder(second), only=["id", "alignment"]))
+
+
+def test_callbacks_tell_of_wrong_names_and_of_loggers_before_them(model, rows, tmp_path) -> None:
+    with pytest.raises(ValueError, match="there is no module 'projection'; at the top are text_model"):
+        trainer(model, rows, tmp_path, callbacks=[DimensionCallback("projection")])
+    callback = DimensionCallback("visual_projection")
+    with pytest.warns(
+        UserWarning, match=r"behind tensorboard, which will not show its numbers; use .*attach"
+    ):
+        run = trainer(model, rows, tmp_path, {"report_to": "tensorboard"}, callbacks=[callback])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        callback.attach(run)
+    assert run.callback_handler.callbacks[0] is callback
+    assert run.callback_handler.callbacks.count(callback) == 1
+
+
+def test_output_classes_agree_on_the_order_that_is_relied_on() -> None:
+    """CLIPOutput is the class by which the page's names are found; its order is that of its fields."""
+    assert list(CLIPOutput(image_embeds=torch.ones(1), text_embeds=torch.ones(1))) == [
+        "text_embeds",
+        "image_embeds",
+    ]
+
+
+@pytest.fixture(autouse=True)
+def _no_warning_of_few_rows() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*rows.*")
+        yield
