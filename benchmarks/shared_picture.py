@@ -13,7 +13,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from shared_tables import OWN, answers, known
+from shared_tables import OWN, TITLES, answers, known
 
 COLUMNS = 4
 MOST = 24  # larger answers are drawn at this height
@@ -35,13 +35,16 @@ def drawn(rows: Sequence[dict[str, Any]]) -> Figure:
     for ax in axes.flat[len(methods) :]:
         ax.set_visible(False)
     for ax, (name, pairs) in zip(axes.flat, methods.items(), strict=False):
-        ax.plot([0, 12], [0, 12], color="0.7", linewidth=1)
+        ax.plot([0, 13], [0, 13], color="0.7", linewidth=1)
         ax.scatter([k for _, k in pairs], [min(value, MOST) for value, _ in pairs], s=14, alpha=0.6)
-        refused = [known(row) for row in rows if row["dimension"] is None] if name == OWN else []
-        ax.scatter(refused, [-1.5] * len(refused), marker="x", s=16, color="tab:red")
-        ax.set_title(f"{name} ({len(pairs)})", fontsize=9)
+        if name == TITLES[OWN]:
+            refused = [known(row) for row in rows if row["dimension"] is None]
+            style = {"marker": "x", "s": 16, "color": "tab:red", "label": "no clear gap"}
+            ax.scatter(refused, [-1.5] * len(refused), **style)
+            ax.legend(loc="upper left", frameon=False, fontsize=8)
+        ax.set_title(f"{name} ({len(pairs)} worlds)", fontsize=9)
     figure.supxlabel("shared dimensions k*")
-    figure.supylabel("answer")
+    figure.supylabel("answer (dimensions)")
     return figure
 
 

@@ -35,6 +35,21 @@ COLUMNS = (
     "seconds",
 )
 OWN = "shared"
+# Methods whose answer is a number of dimensions, as the tables and the picture call them.
+TITLES = {
+    OWN: "shared",
+    "cca": "rank of CCA",
+    "kernel_cca": "rank of kernel CCA",
+    "joint_mle": "joint MLE",
+    "joint_twonn": "joint TwoNN",
+    "mle_x": "MLE of f(X)",
+    "mle_y": "MLE of g(Y)",
+    "twonn_x": "TwoNN of f(X)",
+    "twonn_y": "TwoNN of g(Y)",
+    "sufficient": "smallest sufficient d",
+    "jacobian_rank": "Jacobian rank, one run",
+    "jacobian_gap": "Jacobian gap, one run",
+}
 
 
 def known(row: Row) -> int:
@@ -87,13 +102,13 @@ def summary(rows: Sequence[Row]) -> list[str]:
 
 
 def answers(rows: Sequence[Row]) -> dict[str, list[tuple[float, int]]]:
-    """Return the answers of each method with k* beside; worlds where it has none are left out."""
-    collected: dict[str, list[tuple[float, int]]] = {OWN: []}
+    """Return the answers of each method by title with k* beside; worlds where it has none are left out."""
+    asked = {OWN}.union(*(row["others"] for row in rows))
+    collected: dict[str, list[tuple[float, int]]] = {TITLES[name]: [] for name in TITLES if name in asked}
     for row in rows:
         for name, value in {OWN: row["dimension"], **row["others"]}.items():
-            collected.setdefault(name, [])
-            if value is not None:
-                collected[name].append((float(value), known(row)))
+            if value is not None and name in TITLES:
+                collected[TITLES[name]].append((float(value), known(row)))
     return collected
 
 

@@ -143,8 +143,8 @@ def test_tables_count_exact_near_and_refused(tmp_path: Path) -> None:
     assert [row["seed"] for row in shared_tables.groups(rows)["n ≥ 5,000, k* ≤ 8"]] == [3, 4, 5]
     by_method = {line[0]: line[1:] for line in shared_tables.methods(rows)}
     assert by_method["shared"] == ["3/4", "1/4 (25 %)", "2/4 (50 %)", "-2.33", "2.62"]
-    assert by_method["cca"][:3] == ["4/4", "1/4 (25 %)", "2/4 (50 %)"]
-    assert by_method["mle_x"] == ["0/4", "0/4 (0 %)", "0/4 (0 %)", "–", "–"]
+    assert by_method["rank of CCA"][:3] == ["4/4", "1/4 (25 %)", "2/4 (50 %)"]
+    assert by_method["MLE of f(X)"] == ["0/4", "0/4 (0 %)", "0/4 (0 %)", "–", "–"]
     text = shared_tables.write(rows, tmp_path / "shared_x.jsonl")
     assert text == (tmp_path / "shared_x.md").read_text()
     assert [row["seed"] for row in shared_tables.failures(rows)] == [4, 5, 9]
@@ -155,4 +155,4 @@ def test_tables_count_exact_near_and_refused(tmp_path: Path) -> None:
 def test_picture_has_a_panel_for_each_method_that_answers() -> None:
     figure = shared_picture.drawn([_row(3, 3), _row(4, None)])
     titles = [ax.get_title() for ax in figure.axes if ax.get_visible()]
-    assert titles == ["shared (1)", "cca (2)"]
+    assert titles == ["shared (1 worlds)", "rank of CCA (2 worlds)"]
