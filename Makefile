@@ -12,6 +12,7 @@ demo: .venv/installed
 
 test: lint
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+	LIGHTNING_NAME=lightning.pytorch $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder tests/probes
 
 # An answer in about a minute: no linting, and without the tests marked slow.
 test-fast: .venv/installed

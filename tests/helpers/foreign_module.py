@@ -1,9 +1,10 @@
 """Small CLIP as a LightningModule that does not depend on this package, with its data and trainer."""
 
 import torch
-from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
+
+from helpers.lightning_name import LightningModule, Trainer
 
 N_TRAIN, N_VAL, BATCH = 160, 128, 32
 

@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from pytorch_lightning.strategies import DDPStrategy
 from torch.utils.data import DataLoader
 
 from helpers.foreign_module import BATCH, N_VAL, SmallClip, loader, rows, trainer
+from helpers.lightning_name import DDPStrategy
 from intrinsic_clip.probes import AlignmentProbe, IntrinsicDimensionProbe, by_module
 
 

@@ -7,14 +7,17 @@ import open_clip
 import pandas as pd
 import pytest
 import torch
-from pytorch_lightning import LightningModule
-from pytorch_lightning.callbacks import EarlyStopping
-from pytorch_lightning.loggers import CSVLogger
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch.nn.functional import normalize
 from torch.utils.data import DataLoader, TensorDataset
 
 from helpers.foreign_module import BATCH, N_VAL, SmallClip, WithoutValidation, loader, rows, trainer
+from helpers.lightning_name import (
+    IGNORED,
+    CSVLogger,
+    EarlyStopping,
+    LightningModule,
+    MisconfigurationException,
+)
 from helpers.ranks import in_ranks, succeeded
 from helpers.two_processes import measure_as_one_of_two
 from intrinsic_clip.dimension import mle, twonn
@@ -35,7 +38,7 @@ from intrinsic_clip.probes import (
     by_output,
 )
 
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pytorch_lightning")
+pytestmark = pytest.mark.filterwarnings(*IGNORED)
 
 
 def both(module: SmallClip, batch):

@@ -3,12 +3,10 @@
 import pandas as pd
 import pytest
 import torch
-from pytorch_lightning import Callback, Trainer
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
-from pytorch_lightning.loggers import CSVLogger
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from helpers.foreign_module import BATCH, N_TRAIN, SmallClip, WithoutValidation, loader, rows, trainer
+from helpers.lightning_name import IGNORED, Callback, CSVLogger, EarlyStopping, ModelCheckpoint, Trainer
 from intrinsic_clip.data import SyntheticLinear
 from intrinsic_clip.dimension import mle
 from intrinsic_clip.probes import (
@@ -23,7 +21,7 @@ from intrinsic_clip.probes import (
 from intrinsic_clip.probes import window as window_module
 from probes.test_probes import SIZES, _module
 
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pytorch_lightning", "ignore:.*IterableDataset")
+pytestmark = pytest.mark.filterwarnings(*IGNORED, "ignore:.*IterableDataset")
 STEPS = N_TRAIN // BATCH
 
 
@@ -261,6 +259,7 @@ def test_a_number_that_is_watched_is_there_from_the_first_epoch_on(tmp_path, wat
     assert done.current_epoch == 3
 
 
+@pytest.mark.own_training
 def test_a_contrastive_module_that_is_watched_and_resumes(tmp_path) -> None:
     def run(epochs: int, checkpoint: str | None) -> Trainer:
         done = Trainer(

@@ -9,18 +9,20 @@ import warnings
 import pandas as pd
 import pytest
 import torch
-from pytorch_lightning import Callback, Trainer
-from pytorch_lightning.callbacks import (
-    BatchSizeFinder,
-    EMAWeightAveraging,
-    LearningRateFinder,
-    StochasticWeightAveraging,
-)
-from pytorch_lightning.loggers import CSVLogger
-from pytorch_lightning.loggers.logger import DummyLogger
 from torch.utils.data import DataLoader
 
 from helpers.foreign_module import N_TRAIN, N_VAL, SmallClip, WithoutValidation, loader, rows, trainer
+from helpers.lightning_name import (
+    IGNORED,
+    BatchSizeFinder,
+    Callback,
+    CSVLogger,
+    DummyLogger,
+    EMAWeightAveraging,
+    LearningRateFinder,
+    StochasticWeightAveraging,
+    Trainer,
+)
 from helpers.mean_norm_probe import MeanNormProbe
 from intrinsic_clip.data import SyntheticLinear
 from intrinsic_clip.loggers.metrics_file import MetricsFile
@@ -41,7 +43,7 @@ from intrinsic_clip.probes import (
 )
 from probes.test_probes import SIZES, _module
 
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pytorch_lightning", "ignore:.*logs nothing")
+pytestmark = pytest.mark.filterwarnings(*IGNORED, "ignore:.*logs nothing")
 QUIET = {"accelerator": "cpu", "enable_progress_bar": False, "enable_model_summary": False}
 SOURCED = [
     AlignmentProbe, ClassificationProbe, InformationProbe, IntrinsicDimensionProbe, MatchingProbe, RecoveryProbe,
@@ -68,6 +70,7 @@ def test_a_trial_run_with_every_probe(tmp_path, logger) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.own_training
 def test_a_trial_run_of_a_contrastive_module() -> None:
     probes = [
         AlignmentProbe(),
@@ -137,6 +140,7 @@ def test_the_numbers_are_returned_after_a_fit_too() -> None:
     assert tested["test/alignment/cosine"] == pytest.approx(fitted, rel=1e-5)
 
 
+@pytest.mark.own_training
 def test_a_contrastive_module_returns_its_numbers_unless_its_own_file_has_them(tmp_path) -> None:
     for logger in (False, MetricsFile(str(tmp_path))):
         done = Trainer(

@@ -5,13 +5,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from pytorch_lightning import Callback
-from pytorch_lightning.utilities import CombinedLoader
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
 from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
 from helpers.foreign_module import N_TRAIN, N_VAL, SmallClip, WithoutValidation, loader, rows, trainer
+from helpers.lightning_name import IGNORED, Callback, CombinedLoader, MisconfigurationException
 from helpers.mean_norm_probe import MeanNormProbe
 from intrinsic_clip.dimension import twonn
 from intrinsic_clip.probes import (
@@ -25,7 +23,7 @@ from intrinsic_clip.probes import (
 )
 from intrinsic_clip.probes.loaders import padding_rows
 
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pytorch_lightning")
+pytestmark = pytest.mark.filterwarnings(*IGNORED)
 
 
 def both(module, batch):

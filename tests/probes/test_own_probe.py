@@ -8,17 +8,17 @@ import re
 
 import pytest
 import torch
-from pytorch_lightning.loggers import CSVLogger
 
 from helpers import mean_norm_probe
 from helpers.foreign_module import N_VAL, SmallClip, loader, rows, trainer
+from helpers.lightning_name import IGNORED, CSVLogger
 from helpers.mean_norm_probe import MeanNormProbe
 from intrinsic_clip.probes import Collector, Measured, Probe, by_module
 from intrinsic_clip.probes.collection import shared_collector
 from intrinsic_clip.runs.results import read_metrics
 from intrinsic_clip.training.train import train
 
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pytorch_lightning")
+pytestmark = pytest.mark.filterwarnings(*IGNORED)
 
 
 def fit(probe, **options):

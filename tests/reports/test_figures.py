@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import skdim
+from matplotlib.figure import Figure
 from PIL import Image
 from safetensors.numpy import load_file
 
@@ -20,7 +21,7 @@ from helpers.tiny_runs import files_below, tiny_open_clip
 from intrinsic_clip.cli import program
 from intrinsic_clip.config.folders import conf_folder
 from intrinsic_clip.data import SyntheticNonlinear
-from intrinsic_clip.paper_figures import FIGURES, published_code, sweeps, synthetic_linear
+from intrinsic_clip.paper_figures import FIGURES, published_code, style, sweeps, synthetic_linear
 from intrinsic_clip.paper_figures.finished_runs import FinishedRuns, read_runs
 from intrinsic_clip.runs import tidy_table
 from intrinsic_clip.runs.sealed import read_sealed, write_sealed
@@ -34,8 +35,8 @@ SHORTENED = {
     "information": "data.noise=0.3,1.0",
     "shared_dim": "data.shared_dim=2,5",
     "sample_size": "data.n_train=512,1024",
-    "sample_size_nonlinear": "data.n_train=512,1024",
-    "truth": "data=synthetic_linear data.shared_dim=2,5",
+    "sample_size_nonlinear": "data.n_train=512",
+    "truth": "data=synthetic_linear data.shared_dim=2",
     "truth_mixed": "data.mixing=sine data.shared_dim=5",
 }
 WHOLE = [
@@ -81,6 +82,19 @@ def write_images(folder: Path) -> list[str]:
     ]
 
 
+def _save_some_empty(monkeypatch: pytest.MonkeyPatch, whole: set[str]) -> None:
+    """Draw the named figures alone as they are, others without their panels: each takes seconds."""
+    save = style.save
+
+    def save_most_empty(figure: Figure, folder: Path, name: str) -> list[Path]:
+        if name not in whole:
+            figure.clear()
+            figure.set_layout_engine("none")
+        return save(figure, folder, name)
+
+    monkeypatch.setattr(style, "save", save_most_empty)
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run all experiments at size=smoke, on miniatures of the files that they need."""
@@ -107,7 +121,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "outputs"
 
 
-def test_all_that_has_been_run_is_drawn_and_nothing_trained(finished, command_line, capsys) -> None:
+def test_all_that_has_been_run_is_drawn_and_nothing_trained(
+    finished, command_line, capsys, monkeypatch
+) -> None:
+    _save_some_empty(monkeypatch, whole={"dynamics", "similarities", "truth"})
     before = files_below(finished)
     assert command_line("figures", f"output_dir={finished}", "to=drawn") == 0
     said = capsys.readouterr().out
@@ -159,6 +176,18 @@ def test_lines_and_bands_are_the_numbers_of_the_runs(finished) -> None:
             heights = [y for x, y in corners.tolist() if x == at]
             assert [min(heights), max(heights)] == pytest.approx([low, high])
     assert [line.get_ydata()[0] for line in dimension.lines if line.get_label() == "k* = 5"] == [5]
+
+
+def test_lines_drawn_after_the_axis_was_scaled_are_in_view() -> None:
+    _, (ax,) = style.panels(1)
+    style.band(ax, pd.DataFrame({"at": [1, 2], "mean": [3.0, 4.0], "std": [0.1, 0.1]}))
+    style.y_axis(ax, "id/mle/x")
+    assert ax.get_ylim()[0] == 0
+    style.true_dim(ax, 9)
+    style.band(ax, pd.DataFrame({"at": [1, 2], "mean": [3.0, 12.0], "std": [0.1, 0.1]}))
+    bottom, top = ax.get_ylim()
+    assert bottom == 0
+    assert top > 12
 
 
 def test_drawing_leaves_matplotlib_as_it_was(finished, command_line) -> None:

@@ -43,7 +43,9 @@ def test_few_distinct_rows_have_no_dimension() -> None:
 def test_the_verdict_says_what_bounds_it() -> None:
     estimate = shared(*tanh_world(2, n=300), steps=20, replicates=2)
     estimate = replace(estimate, dimension=4, sides={"x": None, "y": 4}, interval=(2, 5), text="4 (gap 1.3)")
+    estimate = replace(estimate, draws=(2, 3, 4, 4, 5))
     lowered = bounded(estimate, {"x": (9.0, None), "y": (2.9, 3)})
+    assert lowered.agreement == 0.8
     assert (lowered.dimension, lowered.sides, lowered.interval) == (3, {"x": None, "y": 3}, (2, 3))
     assert lowered.text == "3, all that y has (ID 2.9); its spectrum alone says 4 (gap 1.3)"
     assert bounded(replace(estimate, dimension=2), {"x": (9.0, None), "y": (2.9, 3)}).text == "4 (gap 1.3)"

@@ -58,8 +58,10 @@ def test_the_last_gap_counts() -> None:
     values = torch.tensor([3.0, 1.1, 1.5, 1.1, 1.05])
     gap = gaps.last_gap(values, gaps.thresholds(1.02))
     assert (gap.dimension, gap.ratio, gap.later) == (3, 1.5, pytest.approx(1.1))
-    between = gaps.last_gap(torch.tensor([3.0, 1.12, 1.02]), gaps.thresholds(1.02))
+    between = gaps.last_gap(torch.tensor([1.8, 1.12, 1.02]), gaps.thresholds(1.02))
     assert (between.place, between.dimension) == (2, None)  # 1.12 may be a gap or not
+    dwarfed = gaps.last_gap(torch.tensor([1.1, 3.0, 1.12, 1.02]), gaps.thresholds(1.02))
+    assert (dwarfed.dimension, dwarfed.later) == (2, pytest.approx(1.12))
     decay = gaps.last_gap(torch.tensor([1.08, 1.16, 1.13]), gaps.thresholds(1.02))
     assert decay.dimension is None
     steep = gaps.last_gap(torch.tensor([1.2, 2.0, 1.2, 1.12, 1.1, 1.08]), gaps.thresholds(1.02))

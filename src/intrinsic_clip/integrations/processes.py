@@ -32,11 +32,13 @@ def checked_together(read: Callable[[], Result], kind: Callable[[Result], Any]) 
     Raises:
         ValueError: a process's rows are none, or of another kind than the first process's.
     """
+    rows: Result | None = None
+    share: tuple[str | None, Any]
     try:
-        rows: Result | None = read()
-        share = (None, kind(rows))  # type: ignore[arg-type]
+        rows = read()
+        share = None, kind(rows)
     except ValueError as error:
-        rows, share = None, (str(error), None)
+        share = str(error), None
     shares = shared_by_all(share)
     for rank, (message, its_kind) in enumerate(shares):
         if message is not None:
@@ -58,4 +60,5 @@ def by_the_first(work: Callable[[], Result]) -> Result:
     """Return in all processes what the first one calculates."""
     box: list[Any] = [work() if dist.get_rank() == 0 else None]
     dist.broadcast_object_list(box, src=0)
-    return box[0]  # type: ignore[no-any-return]
+    result: Result = box[0]
+    return result

@@ -3,15 +3,15 @@
 from collections.abc import Set
 from typing import Any
 
-from pytorch_lightning import Callback
 from torch import Tensor
 
 from intrinsic_clip.errors import joined_lines
+from intrinsic_clip.probes.both_lightnings import Callback
 from intrinsic_clip.probes.user_line import warn_at_user_line
 
 
 class AnyProbe(Callback):
-    """Callback that holds its final numbers for results.json; `Probe` is the one to derive from in most cases.
+    """Callback of both Lightnings that holds its final numbers for results.json; most derive from `Probe`.
 
     Attributes:
         latest: the last value of each number by name, `(*R,)`; empty for a callback that gives no numbers.

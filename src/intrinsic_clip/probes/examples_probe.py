@@ -1,15 +1,16 @@
 """Show some held-out images, and the captions that the embeddings find for them."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from pydantic import NonNegativeInt, PositiveInt
 from pytorch_lightning import LightningModule, Trainer
-from pytorch_lightning.loggers import WandbLogger
 from torch import Tensor
 
 from intrinsic_clip.data.paired import PairedData
 from intrinsic_clip.errors import joined_lines
+from intrinsic_clip.loggers.media import log_picture, log_table, service_of
 from intrinsic_clip.probes.base import AnyProbe
 from intrinsic_clip.probes.contact_sheet import Retrieved, contact_sheet, mark
 from intrinsic_clip.probes.embeddings import forget_embeddings, sampled_rows, take_embeddings
@@ -18,7 +19,8 @@ from intrinsic_clip.runs.results import EXAMPLES
 
 
 class ExamplesProbe(AnyProbe):
-    """Draw retrieved captions to `examples.png` in the run folder, and log them to W&B as a table.
+    """Draw retrieved captions to `examples.png` in the run folder, and log them to W&B as a table, to other
+    loggers as a table and the picture.
 
     It gives a picture and no numbers, so it is no `Probe`. It draws in `trainer.test` of a ContrastiveModule on data
     that have pictures and captions, to the trainer's default_root_dir; with other data it does nothing. Captions are
@@ -54,10 +56,21 @@ class ExamplesProbe(AnyProbe):
         try:
             retrieved = self.retrieve(trainer, pl_module, data)
             if retrieved:
-                write_atomically(Path(trainer.default_root_dir) / EXAMPLES, contact_sheet(retrieved))
-                _log_table(trainer, retrieved)
+                sheet = contact_sheet(retrieved)
+                write_atomically(Path(trainer.default_root_dir) / EXAMPLES, sheet)
+                self._log(trainer, retrieved, sheet)
         except Exception as error:  # a picture must not cost the training
             self.warn_once(f"{type(self).__name__} failed, there are no examples: {joined_lines(error)}")
+
+    def _log(self, trainer: Trainer, retrieved: list[Retrieved], sheet: bytes) -> None:
+        """Log the table, and the sheet too where a table shows no pictures."""
+        columns, rows = _rows(retrieved)
+        for logger in trainer.loggers:
+            reason = log_table(logger, "examples", columns, rows, trainer.global_step)
+            if service_of(logger) != "wandb":
+                reason = log_picture(logger, "examples_sheet", sheet, trainer.global_step) or reason
+            if reason is not None:
+                self.warn_once(f"{type(self).__name__}: {reason}")
 
     @torch.no_grad()
     def retrieve(self, trainer: Trainer, module: LightningModule, data: PairedData) -> list[Retrieved]:
@@ -106,19 +119,13 @@ def _cosines(images: Tensor, captions: Tensor) -> Tensor:
     return cosines
 
 
-def _log_table(trainer: Trainer, retrieved: list[Retrieved]) -> None:
-    """Log the retrievals to W&B as a table, each caption with its mark."""
-    loggers = [logger for logger in trainer.loggers if isinstance(logger, WandbLogger)]
-    if not loggers:
-        return
-    import wandb
-
+def _rows(retrieved: list[Retrieved]) -> tuple[list[str], list[list[Any]]]:
+    """Return columns and rows of a table of the retrievals, each caption with its mark."""
     columns = ["image", "true caption", "rank"]
     columns += [f"caption {i + 1}" for i in range(len(retrieved[0].captions))]
     rows = []
     for retrieval in retrieved:
         marked = [f"{mark(right)} {c}" for right, c in zip(retrieval.right, retrieval.captions, strict=True)]
         pixels = (retrieval.image * 255).round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
-        rows.append([wandb.Image(pixels), retrieval.true_caption, retrieval.rank, *marked])
-    for logger in loggers:
-        logger.log_table("examples", columns, rows)
+        rows.append([pixels, retrieval.true_caption, retrieval.rank, *marked])
+    return columns, rows

@@ -3,7 +3,6 @@
 from typing import Any
 
 from pytorch_lightning import Trainer
-from pytorch_lightning.utilities import CombinedLoader
 from torch.utils._pytree import keystr, tree_flatten_with_path
 from torch.utils.data import DistributedSampler
 
@@ -43,10 +42,10 @@ def _samplers(trainer: Trainer) -> list[DistributedSampler]:
     return [sampler for sampler in samplers if isinstance(sampler, DistributedSampler)]
 
 
-def _combined(trainer: Trainer) -> CombinedLoader | None:
-    """Return the loaders of the loop that runs now, which Lightning has no public name for."""
+def _combined(trainer: Trainer) -> Any:
+    """Return the CombinedLoader of the loop that runs now, which Lightning has no public name for; None without one."""
     combined = getattr(getattr(trainer, "_active_loop", None), "_combined_loader", None)
-    return combined if isinstance(combined, CombinedLoader) else None
+    return combined if hasattr(combined, "flattened") else None
 
 
 def _stages(stage: Stage, loaders: Any) -> list[Stage]:

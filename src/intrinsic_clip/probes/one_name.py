@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping
 from weakref import WeakKeyDictionary
 
 from pytorch_lightning import LightningModule, Trainer
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from intrinsic_clip.probes.base import AnyProbe
+from intrinsic_clip.probes.both_lightnings import MisconfigurationException
 
 _owners: WeakKeyDictionary[LightningModule, dict[str, int]] = WeakKeyDictionary()
 

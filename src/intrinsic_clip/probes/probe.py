@@ -5,13 +5,12 @@ from abc import abstractmethod
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from pytorch_lightning import LightningModule, Trainer
-from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
 from torch import Tensor
 
 from intrinsic_clip.data.paired import Split
+from intrinsic_clip.loggers.media import log_histogram
 from intrinsic_clip.loggers.metrics_file import MetricsFile
 from intrinsic_clip.loggers.replicated import by_output_dim, log_replicates, replicates_of
 from intrinsic_clip.measurement.embeddings import Measured
@@ -143,8 +142,22 @@ class Probe(Scheduled):
         if to_loggers:
             if not as_results:  # Lightning sends results to the loggers itself
                 log_replicates(trainer, module, values, trainer.global_step)
-            _log_histograms(trainer, module, samples)
+            self._log_histograms(trainer, module, samples)
         self._publish(trainer, module, values, as_results)
+
+    def _log_histograms(
+        self, trainer: Trainer, module: LightningModule, samples: Mapping[str, Tensor]
+    ) -> None:
+        """Log histograms to the loggers that take them; a logger that does not is named once."""
+        for name, values in samples.items():
+            for key, row in by_output_dim(name, values, replicates_of(module)):
+                if not math.isfinite(float(row.double().sum())):
+                    warn_at_user_line(f"{key}: not finite at step {trainer.global_step}, histogram left out")
+                    continue
+                for logger in trainer.loggers:
+                    reason = log_histogram(logger, key, row, trainer.global_step)
+                    if reason is not None:
+                        warn_at_user_line(f"{type(self).__name__}: {reason}")
 
     def _are_results(self, trainer: Trainer) -> bool:
         """Return whether `trainer.validate` or `trainer.test` is to return and print the numbers.
@@ -257,23 +270,3 @@ class Probe(Scheduled):
         self.reasons.pop(name, None)
         if reason is not None:
             self.reasons[name] = reason
-
-
-def _log_histograms(trainer: Trainer, module: LightningModule, samples: dict[str, Tensor]) -> None:
-    for name, values in samples.items():
-        for key, row in by_output_dim(name, values, replicates_of(module)):
-            for logger in trainer.loggers:
-                _log_histogram(logger, key, row, trainer.global_step)
-
-
-def _log_histogram(logger: object, name: str, values: Tensor, step: int) -> None:
-    """Log a histogram to a logger that has them."""
-    if not math.isfinite(float(values.double().sum())):
-        warn_at_user_line(f"{name}: not finite at step {step}, histogram left out")
-    elif isinstance(logger, WandbLogger):
-        import wandb
-
-        histogram = wandb.Histogram(np_histogram=np.histogram(values.cpu().numpy(), bins=64))
-        logger.log_metrics({name: histogram}, step=step)  # type: ignore[dict-item]
-    elif isinstance(logger, TensorBoardLogger):
-        logger.experiment.add_histogram(name, values, step)

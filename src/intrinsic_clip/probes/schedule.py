@@ -6,10 +6,10 @@ from typing import Any
 
 from pydantic import NonNegativeInt, PositiveInt
 from pytorch_lightning import LightningModule, Trainer
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from intrinsic_clip.data.paired import Split
 from intrinsic_clip.probes.base import AnyProbe
+from intrinsic_clip.probes.both_lightnings import MisconfigurationException
 from intrinsic_clip.probes.collection import Collector, forget_collectors
 from intrinsic_clip.probes.embeddings import forget_embeddings
 from intrinsic_clip.probes.loaders import Stage, evaluation_stages

@@ -6,12 +6,12 @@ from typing import Any
 import torch
 from pydantic import PositiveInt
 from pytorch_lightning import LightningModule, Trainer
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
 from intrinsic_clip.loggers.replicated import log_steps
 from intrinsic_clip.metrics.temperatures import doubted_temperature
 from intrinsic_clip.probes.base import AnyProbe
+from intrinsic_clip.probes.both_lightnings import MisconfigurationException
 from intrinsic_clip.probes.embeddings import temperature_of
 from intrinsic_clip.probes.one_name import refuse_shared_names
 

@@ -59,5 +59,10 @@ def bounded(estimate: SharedDimension, own: Mapping[str, tuple[float, int | None
     low, high = estimate.interval
     text = f"{most}, all that {side} has (ID {own[side][0]:.1f}); its spectrum alone says {estimate.text}"
     return replace(
-        estimate, dimension=most, sides=sides, interval=(min(low, most), min(high, most)), text=text
+        estimate,
+        dimension=most,
+        sides=sides,
+        interval=(min(low, most), min(high, most)),
+        agreement=sum(draw >= most for draw in estimate.draws) / len(estimate.draws),
+        text=text,
     )

@@ -121,6 +121,7 @@ def read(of: Evidence, seed: int) -> SharedDimension:
         n=0,
         notes=[LENGTH] if decided.dimension and gap.dimension != gaps.last_gap(both, sizes).dimension else [],
         trainings=trainings,
+        draws=tuple(draws),
     )
 
 

@@ -33,6 +33,7 @@ class SharedDimension:
         notes: what was decided or cut short, a sentence each.
         seconds: duration by stage.
         representations: normalised outputs for held-out pairs of x and of y, `(S, n, d)` each.
+        draws: the bootstrap's dimensions, sorted.
     """
 
     dimension: int | None
@@ -54,6 +55,7 @@ class SharedDimension:
     trainings: int
     notes: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+    draws: tuple[int, ...] = field(default=(), repr=False)
 
     def __str__(self) -> str:
         return self.text
@@ -64,6 +66,6 @@ class SharedDimension:
         return advice(self.as_dict())
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the numbers by name as plain values, without the representations."""
-        numbers = {key: value for key, value in vars(self).items() if key != "representations"}
+        """Return the numbers by name as plain values, without representations and draws."""
+        numbers = {key: value for key, value in vars(self).items() if key not in ("representations", "draws")}
         return {**numbers, "interval": list(self.interval), "matching": asdict(self.matching)}

@@ -1,0 +1,70 @@
+"""Measure rows in two processes that talk by gloo; each writes its numbers."""
+
+import json
+import os
+import warnings
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+
+import intrinsic_clip as ic
+from intrinsic_clip.integrations.torchmetrics import EmbeddingNumbers, IntrinsicDimension
+
+ONLY = ["id", "retrieval", "alignment"]
+SPLIT, BATCH, FEW = 90, 30, 60  # rows of process 0, of a batch, and kept where there are more
+
+
+def rows() -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the rows of both processes together."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(150, 3, generator=generator)
+    return x, x + 0.1 * torch.rand(150, 3, generator=generator)
+
+
+def measured(
+    x: torch.Tensor, y: torch.Tensor, gather: bool, empty: bool = False
+) -> dict[str, dict[str, float]]:
+    """Return all kinds of numbers of rows that come in batches."""
+    batches = list(zip(x.split(BATCH), y.split(BATCH), strict=True))
+    kept, few = ic.Measure(ONLY, max_rows=200), ic.Measure(ONLY, max_rows=FEW)
+    metric, metric_of_few = EmbeddingNumbers(ONLY), EmbeddingNumbers(ONLY, max_rows=FEW)
+    for batch in batches:
+        for each in (kept, few, metric, metric_of_few):
+            each.update(*batch)
+    in_one_only = IntrinsicDimension()
+    if not empty:
+        in_one_only.update(x[:BATCH])
+    metric(*batches[0])  # the value of a batch is not synchronised
+    return {
+        "call": ic.measure(x, y, only=ONLY, gather=gather),
+        "sample": ic.measure(x, y, only=ONLY, gather=gather, max_points=FEW),
+        "batches": kept.compute(gather=gather),
+        "few batches": few.compute(gather=gather),
+        "metric": {name: float(value) for name, value in metric.compute().items()},
+        "metric of few": {name: float(value) for name, value in metric_of_few.compute().items()},
+        "in one only": {"id/mle/x": float(in_one_only.compute())},
+    }
+
+
+def refused(x: torch.Tensor, rank: int) -> list[str]:
+    """Return the messages of both kinds of rows that do not fit."""
+    messages = []
+    for rows_here in (x[:, : 3 - rank], x if rank == 0 else x[0]):
+        try:
+            ic.measure(rows_here, gather=True)
+        except ValueError as error:
+            messages.append(str(error))
+    return messages
+
+
+def measure_as_one_of_two(folder: Path) -> None:
+    """Measure this process's part of the rows, and write the numbers."""
+    rank = int(os.environ["RANK"])
+    warnings.simplefilter("ignore")
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+    x, y = rows()
+    part = slice(SPLIT) if rank == 0 else slice(SPLIT, None)
+    results = measured(x[part], y[part], gather=True, empty=rank == 1) | {"refused": refused(x, rank)}
+    (folder / f"{rank}.json").write_text(json.dumps(results))
+    dist.destroy_process_group()

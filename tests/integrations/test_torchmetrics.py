@@ -1,0 +1,272 @@
+"""Embedding metrics keep torchmetrics' promises: what its own MetricTester checks, and the numbers of ic.measure."""
+
+import pickle
+from copy import deepcopy
+
+import matplotlib
+import pytest
+import torch
+from torchmetrics import MetricCollection
+from torchmetrics.classification import BinaryAccuracy
+
+import intrinsic_clip as ic
+from intrinsic_clip.integrations.torchmetrics import (
+    Alignment,
+    EmbeddingNumber,
+    EmbeddingNumbers,
+    InfoNCEBound,
+    IntrinsicDimension,
+    ModalityGap,
+    PairMatching,
+    Spectrum,
+    Uniformity,
+    _order,
+)
+
+GENERATOR = torch.Generator().manual_seed(0)
+X = torch.rand(4, 40, 3, generator=GENERATOR)  # batches
+Y = X @ torch.randn(3, 3, generator=GENERATOR) + 0.1 * torch.rand(4, 40, 3, generator=GENERATOR)
+ALL_X, ALL_Y = X.flatten(0, 1), Y.flatten(0, 1)
+METRICS = {
+    "id/mle/x": lambda **options: IntrinsicDimension(**options),
+    "id/gride/y": lambda **options: IntrinsicDimension("gride", side="y", **options),
+    "spectrum/effective_rank/x": lambda **options: Spectrum(**options),
+    "spectrum/components_95pct/y": lambda **options: Spectrum("components_95pct", side="y", **options),
+    "uniformity/x": lambda **options: Uniformity(**options),
+    "matching/top_1/x_to_y": lambda **options: PairMatching(direction="x_to_y", **options),
+    "retrieval/top_10pct/y_to_x": lambda **options: PairMatching(
+        share=0.1, direction="y_to_x", similarity="cosine", **options
+    ),
+    "alignment/cosine": lambda **options: Alignment(**options),
+    "modality_gap": lambda **options: ModalityGap(**options),
+    "information/infonce_bound": lambda **options: InfoNCEBound(0.1, **options),
+    "id/tle/x": lambda **options: EmbeddingNumber("id/tle/x", **options),
+}
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit", "ignore:.*too few", "ignore:.*max_samples")
+each_metric = pytest.mark.parametrize("name", METRICS)
+
+
+def expected(name: str, x=ALL_X, y=ALL_Y) -> float:
+    """Return the number that ic.measure gives."""
+    return ic.measure(x, y, only=name, tau=0.1)[name]
+
+
+def fed(metric, x=X, y=Y):
+    """Return a metric that has seen the batches."""
+    for x_batch, y_batch in zip(x, y, strict=True):
+        metric.update(x_batch, y_batch)
+    return metric
+
+
+@each_metric
+def test_what_the_tester_of_torchmetrics_checks(name: str) -> None:
+    metric = METRICS[name]()
+    for constant in ("is_differentiable", "higher_is_better"):
+        with pytest.raises(RuntimeError):
+            setattr(metric, constant, True)
+    clone = metric.clone()
+    assert clone is not metric
+    assert type(clone) is type(metric)
+    metric = pickle.loads(pickle.dumps(metric.to("cpu")))
+    other = deepcopy(metric)
+    for i, (x, y) in enumerate(zip(X, Y, strict=True)):
+        of_batch = metric(x.clone().requires_grad_(), y)
+        assert float(of_batch) == pytest.approx(expected(name, x, y), rel=1e-6)
+        assert not of_batch.requires_grad
+        if i == 0:
+            other.update(x, y)
+            assert torch.equal(other.compute(), of_batch)
+    assert hash(metric)
+    assert metric.state_dict() == {}
+    assert isinstance(metric.compute(), torch.Tensor)
+    assert metric.compute().shape == ()
+    assert float(metric.compute()) == pytest.approx(expected(name), rel=1e-6)
+    metric.reset()
+    assert float(fed(metric).compute()) == pytest.approx(expected(name), rel=1e-6)
+
+
+def test_metrics_can_be_scripted() -> None:
+    torch.jit.script(IntrinsicDimension())
+
+
+def test_states_can_be_kept_in_a_checkpoint() -> None:
+    metric = fed(PairMatching())
+    metric.persistent(True)
+    restored = PairMatching()
+    restored.persistent(True)
+    restored.load_state_dict(metric.state_dict())
+    restored._update_count = 1
+    assert torch.equal(restored.compute(), metric.compute())
+
+
+def test_a_collection_shares_states_and_calculates_all() -> None:
+    collection = MetricCollection(
+        {
+            "id": IntrinsicDimension(), "twonn": IntrinsicDimension("twonn"), "id_y": IntrinsicDimension(side="y"),
+            "short": IntrinsicDimension(max_rows=30), "rank": Spectrum(), "top_1": PairMatching(),
+            "top_5": PairMatching(5), "alignment": Alignment(),
+        },
+        prefix="val/",
+    )  # fmt: skip
+    for x, y in zip(X, Y, strict=True):
+        collection.update(x, y)
+    groups = {frozenset(group) for group in collection.compute_groups.values()}
+    assert groups == {
+        frozenset({"id", "twonn", "rank"}), frozenset({"id_y"}), frozenset({"short"}),
+        frozenset({"top_1", "top_5", "alignment"}),
+    }  # fmt: skip
+    numbers = collection.compute()
+    assert float(numbers["val/id"]) == pytest.approx(expected("id/mle/x"), rel=1e-6)
+    assert float(numbers["val/id_y"]) == pytest.approx(expected("id/mle/y"), rel=1e-6)
+    collection.reset()
+    batch = collection.clone()(X[0], y=Y[0])
+    assert float(batch["val/alignment"]) == pytest.approx(expected("alignment/cosine", X[0], Y[0]), rel=1e-6)
+
+
+def test_equal_modalities_are_not_taken_for_one() -> None:
+    collection = MetricCollection({"x": IntrinsicDimension(), "y": IntrinsicDimension(side="y")})
+    collection.update(X[0], X[0])
+    collection.update(X[1], Y[1])
+    numbers = collection.compute()
+    assert numbers["x"] != numbers["y"]
+
+
+@pytest.mark.parametrize("forward", [False, True])
+def test_memory_is_bounded_and_the_sample_depends_on_the_rows_alone(forward: bool) -> None:
+    samples = []
+    for size in (7, 40, 160):
+        metric = EmbeddingNumber("retrieval/top_1/x_to_y", max_rows=25)
+        for x, y in zip(ALL_X.split(size), ALL_X.split(size), strict=True):
+            (metric if forward else metric.update)(x, y)
+            assert sum(map(len, metric.order)) <= 50
+        samples.append(metric._kept(25)[0]["x"])
+        assert metric.compute() == 1  # pairs stay paired
+    assert torch.equal(samples[0], samples[1])
+    assert torch.equal(samples[0], samples[2])
+    reverse = EmbeddingNumber("id/mle/x", max_rows=25)
+    reverse.update(ALL_X.flip(0))
+    assert {*map(tuple, reverse._kept(25)[0]["x"].tolist())} != set()
+    other = EmbeddingNumber("id/mle/x", max_rows=25, seed=1)
+    other.update(ALL_X)
+    assert not torch.equal(other._kept(25)[0]["x"], samples[0])
+
+
+def test_the_order_is_random() -> None:
+    order = _order(torch.rand(20_000, 5, generator=GENERATOR), 0)
+    counts = torch.histc(order, 20, 0, 1)
+    assert (counts - 1000).abs().max() < 150
+    steps = _order(torch.arange(20_000.0)[:, None], 0)  # rows that differ little
+    assert (torch.histc(steps, 20, 0, 1) - 1000).abs().max() < 150
+    assert len(steps.unique()) == 20_000
+
+
+def test_precision_and_device() -> None:
+    metric = fed(IntrinsicDimension(), X.bfloat16(), Y)
+    assert metric.rows_x[0].dtype == torch.float32
+    assert metric.half().rows_x[0].dtype == torch.float32  # as all of torchmetrics
+    assert float(metric.compute()) == pytest.approx(expected("id/mle/x"), rel=0.1)
+    double = IntrinsicDimension().set_dtype(torch.float64)
+    double.update(ALL_X.double() + 1e-9)
+    assert double.rows_x[0].dtype == torch.float64
+    half = IntrinsicDimension().set_dtype(torch.float16)
+    assert fed(half).compute().dtype == torch.float32
+    moved = fed(IntrinsicDimension()).to("meta")
+    assert moved.rows_x[0].is_meta
+    assert moved.order[0].is_meta
+
+
+def test_one_embedding_and_rows_of_other_kinds() -> None:
+    metric = IntrinsicDimension()
+    metric.update(ALL_X.numpy())
+    assert float(metric.compute()) == pytest.approx(expected("id/mle/x"), rel=1e-6)
+    with pytest.raises(ValueError, match="needs y in every update"):
+        IntrinsicDimension(side="y").update(ALL_X)
+    with pytest.raises(ValueError, match='needs y in every update; sides="x" measures x alone'):
+        EmbeddingNumbers("id").update(ALL_X)
+    alone = EmbeddingNumbers("id/mle", sides="x")
+    alone.update(ALL_X)
+    assert set(alone.compute()) == {"id/mle/x"}
+    with pytest.raises(ValueError, match="x has 160 rows and y 3"):
+        Alignment().update(ALL_X, ALL_Y[:3])
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_nan_has_a_reason() -> None:
+    metric = IntrinsicDimension()
+    assert metric.compute().isnan()
+    metric.update(ALL_X[:3])
+    assert metric.compute().isnan()
+    assert "21 distinct points" in metric.reason
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: EmbeddingNumber("id/mel/x"), lambda: IntrinsicDimension("mel"), lambda: PairMatching(0),
+        lambda: PairMatching(similarity="dot"), lambda: Spectrum(max_rows=0), lambda: EmbeddingNumber(["id"]),
+        lambda: EmbeddingNumber("id"),
+    ],
+)  # fmt: skip
+def test_wrong_arguments(make) -> None:
+    with pytest.raises(ValueError, match=r"no number|must be"):
+        make()
+
+
+def test_all_numbers_at_once() -> None:
+    metric = fed(EmbeddingNumbers(["id", "matching"]))
+    numbers = ic.measure(ALL_X, ALL_Y, only=["id", "matching"])
+    assert {name: float(value) for name, value in metric.compute().items()} == pytest.approx(
+        dict(numbers), rel=1e-6
+    )
+
+
+def test_beside_other_metrics_and_in_arithmetic() -> None:
+    both = IntrinsicDimension() - Spectrum("participation_ratio")
+    both.update(ALL_X)
+    difference = expected("id/mle/x") - expected("spectrum/participation_ratio/x")
+    assert float(both.compute()) == pytest.approx(difference, rel=1e-4)
+    MetricCollection([IntrinsicDimension(), BinaryAccuracy()])
+
+
+def test_plots() -> None:
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+
+    metric = IntrinsicDimension()
+    values = [metric(x) for x in X]
+    _, axes = metric.plot(values)
+    assert axes.get_ylim()[0] <= 0
+    fed(PairMatching()).plot(ax=axes)
+    plt.close("all")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_lightning_logs_it(tmp_path) -> None:
+    from lightning.pytorch import LightningModule, Trainer
+    from torch.utils.data import DataLoader, TensorDataset
+
+    class Model(LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.Linear(3, 3)
+            self.id, self.match = IntrinsicDimension(), PairMatching()
+
+        def training_step(self, batch, _):
+            return self.layer(batch[0]).square().mean()
+
+        def validation_step(self, batch, _) -> None:
+            self.id.update(batch[0])
+            self.match(batch[0], batch[1])
+            self.log("id", self.id)
+            self.log("match", self.match)
+
+        def configure_optimizers(self):
+            return torch.optim.SGD(self.parameters(), 0.1)
+
+    loader = DataLoader(TensorDataset(ALL_X, ALL_Y), batch_size=40)
+    trainer = Trainer(max_epochs=2, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+                      enable_model_summary=False, accelerator="cpu", default_root_dir=tmp_path)  # fmt: skip
+    trainer.fit(Model(), loader, loader)
+    assert float(trainer.callback_metrics["id"]) == pytest.approx(expected("id/mle/x"), rel=1e-6)
+    mean = sum(expected(f"matching/top_1/{way}") for way in ("x_to_y", "y_to_x")) / 2
+    assert float(trainer.callback_metrics["match"]) == pytest.approx(mean, rel=1e-6)

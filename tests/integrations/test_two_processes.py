@@ -1,0 +1,36 @@
+"""Two processes measure their rows together as one process would, and get the same numbers."""
+
+import json
+
+import pytest
+
+from helpers import two_ranks
+from helpers.ranks import in_ranks, succeeded
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory) -> list[dict[str, dict[str, float]]]:
+    """Return what each of two processes got."""
+    folder = tmp_path_factory.mktemp("ranks")
+    assert succeeded(in_ranks(2, folder, lambda: two_ranks.measure_as_one_of_two(folder)))
+    return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(2)]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_two_processes_equal_one(results) -> None:
+    alone = two_ranks.measured(*two_ranks.rows(), gather=False)
+    for way in ("call", "sample", "batches", "metric of few", "in one only"):
+        assert results[0][way] == pytest.approx(alone[way], rel=1e-6), way
+    assert results[0]["batches"] == pytest.approx(alone["call"], rel=1e-6)
+    few = results[0]["few batches"]  # drawn by each process for itself
+    assert few["id/mle/x"] == pytest.approx(alone["call"]["id/mle/x"], rel=0.3)
+    assert few["retrieval/top_1/x_to_y"] > 2 * alone["call"]["retrieval/top_1/x_to_y"] / 3
+
+
+def test_all_processes_get_the_same_numbers(results) -> None:
+    assert results[0] == results[1]
+
+
+def test_rows_that_do_not_fit_are_refused_in_all_processes(results) -> None:
+    assert "process 1 has rows of another kind" in results[1]["refused"][0]
+    assert "got shape (3,)" in results[0]["refused"][1]
