@@ -20,6 +20,7 @@ from transformers import CLIPConfig, CLIPModel, EvalPrediction, Trainer, Trainer
 from transformers.models.clip.modeling_clip import CLIPOutput
 
 from intrinsic_clip.integrations.hugging_face import DimensionCallback, DimensionMetrics
+from intrinsic_clip.integrations.trainer_callback import without_repeated
 
 N = 60
 SMALL = {
@@ -238,6 +239,11 @@ def test_callbacks_tell_of_wrong_names_and_of_loggers_before_them(model, rows, t
         callback.attach(run)
     assert run.callback_handler.callbacks[0] is callback
     assert run.callback_handler.callbacks.count(callback) == 1
+
+
+def test_rows_that_fill_up_the_last_batch_of_several_processes_are_left_out() -> None:
+    assert [without_repeated(8, 13, process) for process in (0, 1)] == [8, 5]
+    assert [without_repeated(8, 3, process) for process in (0, 1)] == [3, 0]
 
 
 def test_output_classes_agree_on_the_order_that_is_relied_on() -> None:

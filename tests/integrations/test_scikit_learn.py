@@ -16,10 +16,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+import intrinsic_clip as ic
 from helpers.manifolds import manifold
 from intrinsic_clip.dimension import effective_rank, local_pca, mle, participation_ratio, registry, twonn
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.integrations.scikit_learn import IntrinsicDimension, Reduce
+from intrinsic_clip.measurement.pairs import pair_stages
+from intrinsic_clip.measurement.record import Record
 from intrinsic_clip.metrics import retrieval_by_dimension, smallest_sufficient
 from intrinsic_clip.metrics.alignment import directions
 from intrinsic_clip.metrics.projection import dimension_steps
@@ -157,6 +160,27 @@ def test_the_number_of_dimensions_is_the_smallest_that_keeps_held_out_recall() -
     )
     assert reduce.recall_ >= 0.99 * reduce.full_recall_ > 0.5
     assert reduce.correlations_.shape == (4,)
+
+
+def test_numbers_are_those_of_the_other_doors() -> None:
+    x, y = pairs()
+    numbers = ic.measure(x, y, only=["id/mle", "id/gride", "spectrum/effective_rank"])
+    for name, estimator in (
+        ("id/mle", "mle"),
+        ("id/gride", "gride"),
+        ("spectrum/effective_rank", effective_rank),
+    ):
+        fitted = IntrinsicDimension(estimator).fit(x)
+        assert fitted.dimension_ == pytest.approx(numbers[f"{name}/x"], rel=1e-6)
+    record = Record(len(x), {"x": 16, "y": 10})
+    tensors = torch.from_numpy(x), torch.from_numpy(y)
+    for _, work in pair_stages(
+        record, *tensors, torch.randperm(400, generator=torch.Generator().manual_seed(0)), 400, 0
+    ):
+        work()
+    assert (
+        Reduce().fit(x, y).dims_ == record.metrics["sufficient_dimension/canonical"]
+    )  # that of the verb measure
 
 
 def test_reduced_rows_match_those_that_were_not_fitted() -> None:

@@ -12,10 +12,11 @@ from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.integrations import Measure
 
 try:
+    import accelerate  # noqa: F401
     from transformers.utils import ModelOutput
 except ImportError as missing:
     raise ImportError(
-        "intrinsic_clip.integrations.hugging_face needs transformers: pip install transformers accelerate"
+        "intrinsic_clip.integrations.hugging_face needs the Trainer's libraries: pip install transformers accelerate"
     ) from missing
 
 from intrinsic_clip.integrations.trainer_callback import DimensionCallback
@@ -147,7 +148,7 @@ class DimensionMetrics:
 
 def _subclasses(kind: type) -> list[type]:
     """Return all classes derived from one, without itself."""
-    direct = kind.__subclasses__()
+    direct: list[type] = kind.__subclasses__()
     return [*direct, *(below for child in direct for below in _subclasses(child))]
 
 

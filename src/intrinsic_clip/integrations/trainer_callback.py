@@ -3,6 +3,7 @@
 import warnings
 from typing import Any, Self
 
+from accelerate.state import GradientState
 from torch import nn
 from transformers import Trainer, TrainerCallback
 
@@ -73,8 +74,14 @@ class DimensionCallback(TrainerCallback):
             return
         rows = self.source.take(None, None, None)  # type: ignore[arg-type]
         self._listening = False
+        loop = GradientState()
+        if loop.end_of_dataloader and loop.remainder > 0 and args.world_size > 1:
+            own = without_repeated(len(rows["x"]), loop.remainder, args.process_index)
+            if own or self._has_rows:  # a process without any row could not take part in the measurement
+                rows = {side: values[:own] for side, values in rows.items()}
+        if len(rows["x"]):
+            self.measure.update(**rows)
         self._has_rows = True
-        self.measure.update(**rows)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         """Add the numbers to those of an evaluation before loggers further behind see them."""
@@ -123,6 +130,17 @@ class DimensionCallback(TrainerCallback):
         prefix = _prefix(metrics) or "eval"
         for name, number in self._numbers.items():
             metrics.setdefault(f"{prefix}_{name}", number)
+
+
+def without_repeated(rows: int, remainder: int, process: int) -> int:
+    """Return how many of a process's rows in the last batch are no repetitions that fill it up.
+
+    Args:
+        rows: of each process.
+        remainder: rows of all processes that are none.
+        process: its number.
+    """
+    return min(rows, max(0, remainder - process * rows))
 
 
 def _prefix(metrics: dict[str, Any]) -> str | None:
