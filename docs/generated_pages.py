@@ -15,7 +15,8 @@ ROOMS = {
     "encoders": "Encoders",
     "data": "Data",
     "runs": "Runs",
-    "measure": "Measure",
+    "measurement": "Measurement",
+    "integrations": "Integrations",
     "shared_dimension": "Shared dimension",
     "paper_figures": "Paper figures",
 }
@@ -26,7 +27,16 @@ BESIDE = {
         "intrinsic_clip.data.images.captions_folder",
         "intrinsic_clip.data.streams.webdataset",
     ],
-    "measure": ["intrinsic_clip.measurement.measurements"],
+    "integrations": [
+        "intrinsic_clip.integrations.measuring",
+        "intrinsic_clip.integrations.over_batches",
+        "intrinsic_clip.integrations.numbers",
+        "intrinsic_clip.integrations.torchmetrics",
+        "intrinsic_clip.integrations.scikit_learn",
+        "intrinsic_clip.integrations.hugging_face",
+        "intrinsic_clip.integrations.sentence_transformers",
+    ],
+    "measurement": ["intrinsic_clip.measurement.measurements"],
     "shared_dimension": [
         "intrinsic_clip.shared_dimension.estimate",
         "intrinsic_clip.shared_dimension.given_encoders",

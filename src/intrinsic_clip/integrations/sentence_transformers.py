@@ -16,7 +16,11 @@ from intrinsic_clip.metrics.reduction import smallest_sufficient
 
 try:
     from sentence_transformers import SentenceTransformer
-    from sentence_transformers.evaluation import SentenceEvaluator
+
+    try:
+        from sentence_transformers.sentence_transformer.evaluation import SentenceEvaluator
+    except ImportError:  # before version 6
+        from sentence_transformers.evaluation import SentenceEvaluator
 except ImportError as missing:
     raise ImportError(
         "intrinsic_clip.integrations.sentence_transformers needs its library: pip install sentence-transformers"
