@@ -15,7 +15,8 @@ ROOMS = {
     "encoders": "Encoders",
     "data": "Data",
     "runs": "Runs",
-    "measure": "Measure",
+    "integrations": "Integrations",
+    "measurement": "Measure",
     "shared_dimension": "Shared dimension",
     "paper_figures": "Paper figures",
 }
@@ -26,7 +27,14 @@ BESIDE = {
         "intrinsic_clip.data.images.captions_folder",
         "intrinsic_clip.data.streams.webdataset",
     ],
-    "measure": ["intrinsic_clip.measurement.measurements"],
+    "integrations": [
+        "intrinsic_clip.integrations.numbers",
+        "intrinsic_clip.integrations.torchmetrics",
+        "intrinsic_clip.integrations.hugging_face",
+        "intrinsic_clip.integrations.sentence_transformers",
+        "intrinsic_clip.integrations.scikit_learn",
+    ],
+    "measurement": ["intrinsic_clip.measurement.measurements", "intrinsic_clip.measurement.families"],
     "shared_dimension": [
         "intrinsic_clip.shared_dimension.estimate",
         "intrinsic_clip.shared_dimension.given_encoders",
