@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from intrinsic_clip.dimension.arrays import Labels, Rows, as_labels, as_points
+from intrinsic_clip.dimension.arrays import Labels, Rows, as_labels, as_matrix
 from intrinsic_clip.errors import joined_lines
 from intrinsic_clip.integrations import processes
 from intrinsic_clip.integrations.budget import within
@@ -99,7 +99,7 @@ def as_parts(x: Rows, y: Rows | None, labels: Labels | Mapping[str, Labels] | No
     Raises:
         ValueError: they are no rows, or differ in number.
     """
-    parts = {name: _matrix(name, rows) for name, rows in (("x", x), ("y", y)) if rows is not None}
+    parts = {name: as_matrix(rows, name) for name, rows in (("x", x), ("y", y)) if rows is not None}
     if "x" not in parts:
         raise ValueError("x is None: there is nothing to measure")
     if labels is not None:
@@ -211,6 +211,8 @@ def _why_missing(name: str, embeddings: Embeddings) -> str:
     if embeddings.y is None and not name.endswith("/x"):
         return NO_Y
     for side, rows in embeddings.sides().items():
+        if name.endswith(("/x", "/y")) and name[-1] != side:
+            continue
         odd = len(rows) - int(rows.isfinite().all(-1).sum())
         if odd:
             return f"{odd:,} of {len(rows):,} rows of {side} hold NaN or infinity"
@@ -226,16 +228,6 @@ def _undisturbed(device: torch.device) -> Iterator[None]:
         else:
             with torch.device("cpu"):
                 yield
-
-
-def _matrix(name: str, rows: Rows) -> Tensor:
-    tensor = as_points(rows, name).detach()
-    if tensor.ndim != 2:
-        advice = ": one token, [:, 0], their mean, .mean(1), or all as rows, .flatten(0, 1)" * (
-            tensor.ndim == 3
-        )
-        raise ValueError(f"{name} must be rows (n, d), got shape {tuple(tensor.shape)}{advice}")
-    return tensor if tensor.dtype == torch.float64 else tensor.float()
 
 
 def _sample(n: int, rows: int | None, seed: int) -> Tensor | None:
