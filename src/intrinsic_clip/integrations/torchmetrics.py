@@ -29,7 +29,7 @@ ODD = (-49064778989728563, -4265267296055464877)  # of MurmurHash3's finaliser, 
 
 
 class EmbeddingNumbers(Metric):
-    """All numbers that `intrinsic_clip.measure(x, y, only=…)` gives, as a dict of tensors from one calculation.
+    """Numbers as `intrinsic_clip.measure(x, y, only=…)` gives them: a dict of tensors from one calculation.
 
     A dict suits `self.log_dict(metric.compute())`; for `self.log("id", metric)` take a metric of one number.
 
