@@ -94,6 +94,8 @@ def test_numbers_beyond_the_default_ones() -> None:
         ((X,), {"max_points": 0}, "max_points must be"),
         ((X,), {"k": 1}, "k must be at least 2"),
         ((None,), {}, "x is None"),
+        ((X, Y), {"tau": "0.1"}, "tau must be one number"),
+        ((X, Y), {"tau": torch.ones(2)}, "tau must be one number"),
     ],
 )
 def test_arguments_that_cannot_be_meant(arguments, options, message: str) -> None:
@@ -124,6 +126,13 @@ def test_odd_numbers_are_nan_with_a_reason(x) -> None:
         assert all(numbers.reasons.values())
         assert "\n" not in "".join(numbers.reasons.values())
     assert math.isnan(numbers["alignment/cosine"])
+
+
+def test_a_temperature_of_one_element_is_a_number() -> None:
+    parameter = torch.nn.Parameter(torch.tensor([0.1]))
+    assert ic.measure(X, Y, only="information", tau=parameter) == ic.measure(
+        X, Y, only="information", tau=parameter.item()
+    )
 
 
 def test_without_y_the_numbers_of_pairs_are_nan() -> None:
@@ -247,7 +256,7 @@ def test_a_user_s_program_needs_nothing_heavy() -> None:
 
 @pytest.mark.slow
 def test_a_user_s_program_passes_strict_mypy(tmp_path) -> None:
-    """What the package exports is typed; PyTorch and others are skipped, since they take mypy minutes."""
+    """Check that exports are typed; PyTorch and others are skipped, since they take mypy minutes."""
     mypy = pytest.importorskip("mypy.api")
     rooms = ", ".join(f"intrinsic_clip.{room}.*" for room in ("integrations", "dimension", "metrics"))
     settings = tmp_path / "mypy.ini"

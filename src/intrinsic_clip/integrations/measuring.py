@@ -78,6 +78,7 @@ def measure(
         raise ValueError(f"max_points must be at least 1, got {max_points}")
     if budget is not None and not budget > 0:
         raise ValueError(f"budget must be seconds above 0, got {budget}")
+    tau = None if tau is None else _temperature(tau)
     if max_points is None and budget is None:
         max_points = MAX_POINTS
     if gather and processes.several():
@@ -91,6 +92,18 @@ def measure(
         numbers = measured(parts, total, selection, tau, budget, seed)
     _warn_of_doubts(numbers, stacklevel=3)
     return numbers
+
+
+def _temperature(tau: Tensor | float) -> Tensor:
+    """Return a temperature as a float64 scalar.
+
+    Raises:
+        ValueError: it is not one number.
+    """
+    try:
+        return torch.as_tensor(tau, dtype=torch.float64).detach().reshape(())
+    except (TypeError, RuntimeError, ValueError) as error:
+        raise ValueError(f"tau must be one number, got {tau!r}") from error
 
 
 def as_parts(x: Rows, y: Rows | None, labels: Labels | Mapping[str, Labels] | None) -> dict[str, Tensor]:
@@ -174,8 +187,7 @@ class _Notes:
 def _calculated(parts: Mapping[str, Tensor], selection: Selection, tau: Tensor | float | None) -> Numbers:
     x, y = parts["x"], parts.get("y")
     sets = {name.removeprefix(LABEL): rows for name, rows in parts.items() if name.startswith(LABEL)}
-    temperature = None if tau is None else torch.as_tensor(tau, dtype=torch.float64).detach().to(x.device)
-    embeddings = Embeddings(x, y, tau=temperature, labels=sets)
+    embeddings = Embeddings(x, y, tau=None if tau is None else _temperature(tau).to(x.device), labels=sets)
     notes, values, reasons = _Notes(), dict[str, Tensor | None](), dict[str, str]()
     expected = selection.expected(tuple(embeddings.sides()))
     with _undisturbed(x.device), warnings.catch_warnings(record=True) as caught:
