@@ -15,8 +15,8 @@ ROOMS = {
     "encoders": "Encoders",
     "data": "Data",
     "runs": "Runs",
-    "measurement": "Measurement",
     "integrations": "Integrations",
+    "measurement": "Measurement",
     "shared_dimension": "Shared dimension",
     "paper_figures": "Paper figures",
 }
@@ -28,15 +28,13 @@ BESIDE = {
         "intrinsic_clip.data.streams.webdataset",
     ],
     "integrations": [
-        "intrinsic_clip.integrations.measuring",
-        "intrinsic_clip.integrations.over_batches",
         "intrinsic_clip.integrations.numbers",
         "intrinsic_clip.integrations.torchmetrics",
-        "intrinsic_clip.integrations.scikit_learn",
         "intrinsic_clip.integrations.hugging_face",
         "intrinsic_clip.integrations.sentence_transformers",
+        "intrinsic_clip.integrations.scikit_learn",
     ],
-    "measurement": ["intrinsic_clip.measurement.measurements"],
+    "measurement": ["intrinsic_clip.measurement.measurements", "intrinsic_clip.measurement.families"],
     "shared_dimension": [
         "intrinsic_clip.shared_dimension.estimate",
         "intrinsic_clip.shared_dimension.given_encoders",

@@ -4,7 +4,7 @@ import matplotlib
 import pytest
 import torch
 
-from intrinsic_clip.dimension import DimensionEstimate, mle, twonn
+from intrinsic_clip.dimension import DimensionEstimate, gride_scales, jacobian_spectrum, mle, twonn
 from intrinsic_clip.dimension.display import plus_minus
 
 POINTS = torch.rand(3, 200, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -71,4 +71,29 @@ def test_plots() -> None:
     axes = mle(POINTS[0]).plot()
     assert axes.get_xlabel() == "dimension at a point"
     assert mle(POINTS).plot(axes) is axes
+    plt.close("all")
+
+
+def test_curves_over_scales() -> None:
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+
+    curve = gride_scales(POINTS[0], range_max=16)
+    assert str(curve) == "scale curve at 1 … 8: 2.01 … 1.89, level at 1.95 (n = 200)"
+    assert curve._repr_html_().count("<tr>") == 5
+    both = gride_scales(POINTS, range_max=16)
+    assert "(3 replicates, n = 200)" in str(both)
+    assert both._repr_html_().count("<td>") == 16
+    assert len(both.plot(curve.plot()).containers) == 4
+    plt.close("all")
+
+
+def test_spectra_of_jacobians() -> None:
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+
+    spectrum = jacobian_spectrum(lambda rows: rows * torch.tensor([4.0, 0.0]).double(), POINTS[0])
+    assert str(spectrum).startswith("jacobian spectrum: rank 1 of 2, gap ")
+    assert "<td>1</td>" in spectrum._repr_html_()
+    assert spectrum.plot().get_yscale() == "log"
     plt.close("all")

@@ -94,6 +94,8 @@ def test_numbers_beyond_the_default_ones() -> None:
         ((X,), {"max_points": 0}, "max_points must be"),
         ((X,), {"k": 1}, "k must be at least 2"),
         ((None,), {}, "x is None"),
+        ((X, Y), {"tau": "0.1"}, "tau must be one number"),
+        ((X, Y), {"tau": torch.ones(2)}, "tau must be one number"),
     ],
 )
 def test_arguments_that_cannot_be_meant(arguments, options, message: str) -> None:
@@ -124,6 +126,13 @@ def test_odd_numbers_are_nan_with_a_reason(x) -> None:
         assert all(numbers.reasons.values())
         assert "\n" not in "".join(numbers.reasons.values())
     assert math.isnan(numbers["alignment/cosine"])
+
+
+def test_a_temperature_of_one_element_is_a_number() -> None:
+    parameter = torch.nn.Parameter(torch.tensor([0.1]))
+    assert ic.measure(X, Y, only="information", tau=parameter) == ic.measure(
+        X, Y, only="information", tau=parameter.item()
+    )
 
 
 def test_without_y_the_numbers_of_pairs_are_nan() -> None:
@@ -221,11 +230,7 @@ def test_gathering_alone_changes_nothing() -> None:
     assert dict(ic.measure(X, Y, gather=True)) == dict(ic.measure(X, Y))
 
 
-def test_a_user_s_program_needs_nothing_heavy_and_type_checks(tmp_path) -> None:
-    """Import costs, and mypy --strict of a file that uses the package."""
-    heavy = ("pytorch_lightning", "lightning", "matplotlib", "pandas", "hydra", "wandb", "torchmetrics")
-    program = tmp_path / "program.py"
-    program.write_text(f"""
+PROGRAM = """
 import sys
 import numpy as np
 import torch
@@ -239,15 +244,34 @@ line: str = str(ic.twonn(x.tolist()))
 kept = Measure(only="id", max_rows=10)
 kept.update(x)
 reasons: dict[str, str] = kept.compute().reasons
-print([name for name in {heavy!r} if name in sys.modules])
-""")
-    run = subprocess.run([sys.executable, program], capture_output=True, text=True)
+"""
+
+
+def test_a_user_s_program_needs_nothing_heavy() -> None:
+    heavy = ("pytorch_lightning", "lightning", "matplotlib", "pandas", "hydra", "wandb", "torchmetrics")
+    program = f"{PROGRAM}\nprint([name for name in {heavy!r} if name in sys.modules])"
+    run = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True)
     assert run.stdout.strip() == "[]", run.stderr
+
+
+@pytest.mark.slow
+def test_a_user_s_program_passes_strict_mypy(tmp_path) -> None:
+    """Check that exports are typed; PyTorch and others are skipped, since they take mypy minutes."""
     mypy = pytest.importorskip("mypy.api")
-    settings = tmp_path / "mypy.ini"  # PyTorch alone takes mypy minutes
+    rooms = ", ".join(f"intrinsic_clip.{room}.*" for room in ("integrations", "dimension", "metrics"))
+    settings = tmp_path / "mypy.ini"
     settings.write_text(
-        "[mypy]\nstrict = True\n[mypy-torch.*,pandas.*,scipy.*,matplotlib.*]\nfollow_imports = skip\n"
+        f"[mypy]\nstrict = True\nfollow_imports = skip\n[mypy-intrinsic_clip,{rooms}]\nfollow_imports = silent\n"
     )
-    options = ["--config-file", str(settings), "--cache-dir", str(tmp_path / "cache")]
-    report, errors, status = mypy.run([*options, str(program)])
-    assert status == 0, report + errors
+    options = [
+        "--config-file",
+        str(settings),
+        "--cache-dir",
+        str(tmp_path / "cache"),
+        str(tmp_path / "program.py"),
+    ]
+    for last, status in (("", 0), ("wrong: str = ic.measure(x)", 1)):
+        (tmp_path / "program.py").write_text(f"{PROGRAM}{last}\n")
+        report, errors, ended = mypy.run(options)
+        assert ended == status, report + errors
+    assert 'expression has type "Numbers", variable has type "str"' in report

@@ -197,6 +197,10 @@ def test_nan_has_a_reason() -> None:
     metric.update(ALL_X[:3])
     assert metric.compute().isnan()
     assert "21 distinct points" in metric.reason
+    of_y = Uniformity(side="y")
+    of_y.update(ALL_X, ALL_Y * torch.nan)
+    assert of_y.compute().isnan()
+    assert of_y.reason == "160 of 160 rows of y hold NaN or infinity"
 
 
 @pytest.mark.parametrize(

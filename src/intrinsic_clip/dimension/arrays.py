@@ -57,6 +57,24 @@ def as_points(values: Rows, name: str = "points") -> Tensor:
     return tensor.float() if tensor.element_size() == 1 else tensor  # float8 can hardly be calculated with
 
 
+def as_matrix(values: Rows, name: str) -> Tensor:
+    """Return rows `(n, d)` as float32, or as float64 where they have so many digits, without their gradient.
+
+    Args:
+        values, name: as for `as_points`.
+
+    Raises:
+        ValueError: no real numbers, or not two axes.
+    """
+    tensor = as_points(values, name).detach()
+    if tensor.ndim != 2:
+        advice = ": one token, [:, 0], their mean, .mean(1), or all as rows, .flatten(0, 1)" * (
+            tensor.ndim == 3
+        )
+        raise ValueError(f"{name} must be rows (n, d), got shape {tuple(tensor.shape)}{advice}")
+    return tensor if tensor.dtype == torch.float64 else tensor.float()
+
+
 def real_tensor(values: Any, name: str, shape: str) -> Tensor:
     """Return values as a dense tensor of real numbers, of any shape.
 

@@ -9,17 +9,22 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from intrinsic_clip.dimension import display_curves
 from intrinsic_clip.dimension.derivatives import Encoder, Jacobians
 from intrinsic_clip.dimension.latent import orthonormal
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 ROUNDING = 16  # units in the last place, times the longer side of the Jacobian: the rounding of a zero
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class JacobianSpectrum:
     """Singular values of the Jacobian ∂f/∂x per replicate: m of them, largest first.
 
@@ -54,6 +59,25 @@ class JacobianSpectrum:
     overlap: Tensor | None
     n: int
     reason: str | None = None
+
+    def __repr__(self) -> str:
+        """Return the singular values in one line."""
+        return display_curves.jacobian_line(self)
+
+    def _repr_html_(self) -> str:
+        """Return a small table for a notebook."""
+        return display_curves.jacobian_table(self)
+
+    def plot(self, ax: "Axes | None" = None) -> "Axes":
+        """Draw the singular values, with standard errors.
+
+        Args:
+            ax: Matplotlib axes to draw on; None: new ones.
+
+        Returns:
+            The axes.
+        """
+        return display_curves.draw_jacobian(self, ax)
 
 
 def jacobian_spectrum(

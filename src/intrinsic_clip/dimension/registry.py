@@ -53,10 +53,10 @@ def estimator(
         A file `dimension/first_distance.py` that makes `estimators=[first_distance]` work::
 
             @estimator(neighbours=1, on_all_rows=True)
-            def first_distance(points: Tensor | Neighbours) -> DimensionEstimate:
+            def first_distance(points: Rows | Neighbours) -> DimensionEstimate:
                 neighbours = as_neighbours(points, 1)
                 ...
-                return conclude(neighbours, 1, value, standard_error, None, "why there is no value")
+                return conclude(neighbours, 1, value, standard_error, None, "why there is no value", "first_distance")
     """
 
     def register(function: Function) -> Function:

@@ -3,14 +3,18 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from intrinsic_clip.dimension import display_curves
 from intrinsic_clip.dimension.arrays import Rows, as_points
 from intrinsic_clip.dimension.estimate import DimensionEstimate
 from intrinsic_clip.dimension.mle import mle
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class Plateau:
     stop: Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ScaleCurve:
     """An estimate of intrinsic dimension at several scales, from the smallest to the largest.
 
@@ -90,6 +94,25 @@ class ScaleCurve:
     def plateau_value(self) -> Tensor:
         """Return the mean over the plateau of tolerance 5 %, `(*R,)`; NaN where there is no plateau."""
         return self.plateau().value
+
+    def __repr__(self) -> str:
+        """Return the curve in one line."""
+        return display_curves.curve_line(self)
+
+    def _repr_html_(self) -> str:
+        """Return a small table for a notebook."""
+        return display_curves.curve_table(self)
+
+    def plot(self, ax: "Axes | None" = None) -> "Axes":
+        """Draw the curve, with standard errors.
+
+        Args:
+            ax: Matplotlib axes to draw on; None: new ones.
+
+        Returns:
+            The axes.
+        """
+        return display_curves.draw_curve(self, ax)
 
 
 def sample_size_curve(

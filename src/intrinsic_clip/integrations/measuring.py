@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from intrinsic_clip.dimension.arrays import Labels, Rows, as_labels, as_points
+from intrinsic_clip.dimension.arrays import Labels, Rows, as_labels, as_matrix
 from intrinsic_clip.errors import joined_lines
 from intrinsic_clip.integrations import processes
 from intrinsic_clip.integrations.budget import within
@@ -78,6 +78,7 @@ def measure(
         raise ValueError(f"max_points must be at least 1, got {max_points}")
     if budget is not None and not budget > 0:
         raise ValueError(f"budget must be seconds above 0, got {budget}")
+    tau = None if tau is None else _temperature(tau)
     if max_points is None and budget is None:
         max_points = MAX_POINTS
     if gather and processes.several():
@@ -93,13 +94,25 @@ def measure(
     return numbers
 
 
+def _temperature(tau: Tensor | float) -> Tensor:
+    """Return a temperature as a float64 scalar.
+
+    Raises:
+        ValueError: it is not one number.
+    """
+    try:
+        return torch.as_tensor(tau, dtype=torch.float64).detach().reshape(())
+    except (TypeError, RuntimeError, ValueError) as error:
+        raise ValueError(f"tau must be one number, got {tau!r}") from error
+
+
 def as_parts(x: Rows, y: Rows | None, labels: Labels | Mapping[str, Labels] | None) -> dict[str, Tensor]:
     """Return rows by name, x, y and `label_<set>`, detached, on the device of x.
 
     Raises:
         ValueError: they are no rows, or differ in number.
     """
-    parts = {name: _matrix(name, rows) for name, rows in (("x", x), ("y", y)) if rows is not None}
+    parts = {name: as_matrix(rows, name) for name, rows in (("x", x), ("y", y)) if rows is not None}
     if "x" not in parts:
         raise ValueError("x is None: there is nothing to measure")
     if labels is not None:
@@ -174,8 +187,7 @@ class _Notes:
 def _calculated(parts: Mapping[str, Tensor], selection: Selection, tau: Tensor | float | None) -> Numbers:
     x, y = parts["x"], parts.get("y")
     sets = {name.removeprefix(LABEL): rows for name, rows in parts.items() if name.startswith(LABEL)}
-    temperature = None if tau is None else torch.as_tensor(tau, dtype=torch.float64).detach().to(x.device)
-    embeddings = Embeddings(x, y, tau=temperature, labels=sets)
+    embeddings = Embeddings(x, y, tau=None if tau is None else _temperature(tau).to(x.device), labels=sets)
     notes, values, reasons = _Notes(), dict[str, Tensor | None](), dict[str, str]()
     expected = selection.expected(tuple(embeddings.sides()))
     with _undisturbed(x.device), warnings.catch_warnings(record=True) as caught:
@@ -211,6 +223,8 @@ def _why_missing(name: str, embeddings: Embeddings) -> str:
     if embeddings.y is None and not name.endswith("/x"):
         return NO_Y
     for side, rows in embeddings.sides().items():
+        if name.endswith(("/x", "/y")) and name[-1] != side:
+            continue
         odd = len(rows) - int(rows.isfinite().all(-1).sum())
         if odd:
             return f"{odd:,} of {len(rows):,} rows of {side} hold NaN or infinity"
@@ -226,16 +240,6 @@ def _undisturbed(device: torch.device) -> Iterator[None]:
         else:
             with torch.device("cpu"):
                 yield
-
-
-def _matrix(name: str, rows: Rows) -> Tensor:
-    tensor = as_points(rows, name).detach()
-    if tensor.ndim != 2:
-        advice = ": one token, [:, 0], their mean, .mean(1), or all as rows, .flatten(0, 1)" * (
-            tensor.ndim == 3
-        )
-        raise ValueError(f"{name} must be rows (n, d), got shape {tuple(tensor.shape)}{advice}")
-    return tensor if tensor.dtype == torch.float64 else tensor.float()
 
 
 def _sample(n: int, rows: int | None, seed: int) -> Tensor | None:

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 import torch
 from torch import Tensor
 
-from intrinsic_clip.dimension.arrays import Rows
+from intrinsic_clip.dimension.arrays import Rows, as_matrix
 from intrinsic_clip.integrations.measuring import as_parts, measured
 from intrinsic_clip.integrations.numbers import Numbers
 from intrinsic_clip.integrations.wanted import chosen
@@ -29,13 +29,13 @@ ODD = (-49064778989728563, -4265267296055464877)  # of MurmurHash3's finaliser, 
 
 
 class EmbeddingNumbers(Metric):
-    """All numbers that `intrinsic_clip.measure(x, y, only=…)` gives, as a dict of tensors from one calculation.
+    """Numbers as `intrinsic_clip.measure(x, y, only=…)` gives them: a dict of tensors from one calculation.
 
     A dict suits `self.log_dict(metric.compute())`; for `self.log("id", metric)` take a metric of one number.
 
     Args:
         only: as of `measure`.
-        sides: which arguments of `update` are kept and measured: "x", "y" or "xy".
+        sides: which arguments of `update` are kept and measured: "xy", "x", or "y" for a name that ends with /y.
         max_rows: rows that are kept and measured, at most; a sample of all that came.
         k, estimators, tau: as of `measure`.
         seed: of the sample.
@@ -58,6 +58,7 @@ class EmbeddingNumbers(Metric):
     full_state_update = False
     is_differentiable = False
     higher_is_better: bool | None = None
+    order: list[Tensor]
     plot_lower_bound: float | None = None
     plot_upper_bound: float | None = None
 
@@ -94,14 +95,13 @@ class EmbeddingNumbers(Metric):
         Raises:
             ValueError: not rows, or different numbers of them.
         """
-        rows_by_side = {"x": x, "y": y}
-        missing = [side for side in self.sides if rows_by_side[side] is None]
-        if missing:
-            remedy = '; sides="x" measures x alone' if missing == ["y"] and self.sides == "xy" else ""
-            raise ValueError(f"this metric needs {missing[0]} in every update{remedy}")
-        first, *others = (rows_by_side[side] for side in self.sides)
-        tensors = as_parts(first, others[0] if others else None, None).values()
-        parts = dict(zip(self.sides, tensors, strict=True))
+        if "y" in self.sides and y is None:
+            remedy = '; sides="x" measures x alone' if self.sides == "xy" else ""
+            raise ValueError(f"this metric needs y in every update{remedy}")
+        if self.sides == "y" and y is not None:
+            parts = {"y": as_matrix(y, "y")}
+        else:
+            parts = as_parts(x, y if self.sides == "xy" else None, None)
         rows = {side: part.to(self.device, self.dtype) for side, part in parts.items()}
         for side, part in rows.items():
             getattr(self, f"rows_{side}").append(part.flatten().clone())
@@ -127,7 +127,7 @@ class EmbeddingNumbers(Metric):
         rows, _ = self._kept(self.max_rows)
         if "x" not in rows and "y" not in rows:
             rows = {side: torch.zeros(0, 1, device=self.device) for side in self.sides}
-        parts = rows if "x" in rows else {"x": rows["y"]}  # measured by itself, y is an x
+        parts = rows if "x" in rows else {"x": rows["y"], **rows}  # of which the name asks for y only
         selection = chosen(self.only, "y" in parts, self.tau is not None, self.k, self.estimators)
         numbers = measured(parts, len(parts["x"]), selection, self.tau, None, self.seed)
         self.reasons, self.notes = numbers.reasons, numbers.notes
@@ -140,7 +140,7 @@ class EmbeddingNumbers(Metric):
 
     def _shorten(self, most: int) -> None:
         """Keep `max_rows` rows once there are more than `most`."""
-        if sum(map(len, self.order)) <= most:
+        if sum(len(part) for part in self.order) <= most:
             return
         rows, order = self._kept(self.max_rows)
         self.order = [order]
@@ -187,8 +187,7 @@ class EmbeddingNumber(EmbeddingNumbers):
             raise ValueError(
                 f"name must be one number, such as {names[0] if names else 'id/mle/x'}, got {name!r}"
             )
-        alone = f"{name[:-1]}x" if options.get("sides") == "y" else name
-        super().__init__(alone, **options)
+        super().__init__(name, **options)
         self.reason: str | None = None
 
     def compute(self) -> Tensor:

@@ -24,7 +24,7 @@ from intrinsic_clip.dimension import (
     sample_size_curve,
     spectrum,
 )
-from intrinsic_clip.dimension.arrays import Rows, as_points
+from intrinsic_clip.dimension.arrays import Rows, as_matrix
 from intrinsic_clip.dimension.doubts import doubted_distances, tied, too_few_rows
 from intrinsic_clip.measurement import doubts
 from intrinsic_clip.measurement.advice import advise
@@ -67,7 +67,7 @@ def measure_embeddings(
         `n`, `dims`; `metrics`, a number by name (`id/mle/x`, `id_standard_error/mle/x`, `retrieval/top_1/x_to_y`, …);
         `estimates`, a row for each estimator and side; `curves`; `advice`; `notes`; `seconds` of each stage.
     """
-    sides = {name: _matrix(name, rows) for name, rows in (("x", x), ("y", y), ("z", z)) if rows is not None}
+    sides = {name: as_matrix(rows, name) for name, rows in (("x", x), ("y", y), ("z", z)) if rows is not None}
     n = len(sides["x"])
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
     record = Record(n, {name: rows.shape[1] for name, rows in sides.items()})
@@ -91,18 +91,6 @@ def measure_embeddings(
     record.notes = list(dict.fromkeys(record.notes))
     measurement = record.as_dict()
     return measurement | {"advice": advise(measurement)}
-
-
-def _matrix(name: str, rows: Rows) -> Tensor:
-    """Return rows as a float32 or float64 matrix.
-
-    Raises:
-        ValueError: they are none.
-    """
-    tensor = as_points(rows, name).detach()
-    if tensor.ndim != 2:
-        raise ValueError(f"{name} must be rows (n, d), got shape {tuple(tensor.shape)}")
-    return tensor if tensor.dtype == torch.float64 else tensor.float()
 
 
 @dataclass(frozen=True)
