@@ -105,3 +105,39 @@ def diagnosis(case: Case, seed: int) -> TemperatureDiagnosis:
     """Train, and diagnose the course."""
     taus, losses, optimal = course(case, seed)
     return diagnose_temperature(taus, losses, optimal=optimal, batch_size=BATCH)
+
+
+def draw(seed: int = 0) -> None:
+    """Draw each case: τ, the loss, and the best τ for held-out rows."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(13, 5.6), layout="constrained")
+    panels = figure.subplots(2, 4).flat
+    for panel, case in zip(panels, CASES, strict=False):
+        taus, losses, optimal = course(case, seed)
+        diagnosed = diagnose_temperature(taus, losses, optimal=optimal, batch_size=BATCH)
+        print(f"{case.expected}\n    {diagnosed.text}")
+        shown = torch.where((taus > 0) & taus.isfinite(), taus, math.nan)
+        panel.plot(shown, color="#0072b2", label="τ")
+        panel.set(yscale="log", ylim=(3e-3, 0.3), xlim=(0, case.steps), title=diagnosed.verdict)
+        if 3e-3 < optimal < 0.3:
+            panel.axhline(optimal, color="#d55e00", linestyle="--", label="best τ for held-out rows")
+        if case.clamp:
+            panel.axhline(case.clamp, color="#222222", linestyle=":", label="clamp")
+        beside = panel.twinx()
+        means = losses.unfold(0, 20, 20).mean(1)
+        beside.plot(torch.arange(len(means)) * 20 + 10, means, color="#999999", label="loss (right)")
+        beside.set(ylim=(0, 6.5))
+    legend = figure.axes[7]
+    legend.axis("off")
+    colours = {"τ": ("#0072b2", "-"), "loss (right axis)": ("#999999", "-")}
+    colours |= {"best τ for held-out rows": ("#d55e00", "--"), "clamp": ("#222222", ":")}
+    for label, (colour, style) in colours.items():
+        legend.plot([], [], color=colour, linestyle=style, label=label)
+    legend.legend(loc="center", frameon=False)
+    figure.supxlabel("training step")
+    figure.savefig(PICTURE, dpi=110)
+
+
+if __name__ == "__main__":
+    draw()

@@ -21,8 +21,8 @@ class OptimalTemperatureProbe(Probe):
     """Log `optimal_temperature`, the τ at which the InfoNCE loss of the measured rows is lowest.
 
     Beside a `TemperatureProbe` it completes that probe's line at the end of training: a τ far above is that of an
-    under-confident model, one far below of an over-confident one. The best τ grows a little with the batch, so rows
-    are compared in batches as large as those of training.
+    under-confident model, one far below of an over-confident one. The best τ depends on the batch, so rows are
+    compared in batches as large as those of training.
 
     Args:
         args, kwargs: `source` first, and the other arguments of `Probe`; rows are normalised.
