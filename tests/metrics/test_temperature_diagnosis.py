@@ -70,6 +70,19 @@ def test_the_best_temperature_beside_it() -> None:
     assert "no τ suits them" in lines[math.inf]
 
 
+def test_the_best_temperature_changes_the_advice() -> None:
+    falling, rising = 0.07 * (-STEPS).exp(), 0.07 * (0.5 * STEPS).exp()
+    assert "train longer" in diagnose_temperature(falling, optimal=0.01).text
+    assert "the model overfits: stop earlier" in diagnose_temperature(falling, optimal=0.1).text
+    assert "weight decay pulls at the scale, its learning" in diagnose_temperature(rising, optimal=0.01).text
+    assert "that of guessing" in diagnose_temperature(rising, 0 * STEPS + math.log(64), batch_size=64).text
+
+
+def test_a_learning_rate_that_moves_nothing_is_no_clamp() -> None:
+    tau = 0.07 + 1e-5 * STEPS.clamp(max=0.8)
+    assert diagnose_temperature(tau, RESTING_LOSS).verdict == "stalled"
+
+
 def test_a_wrong_number_of_losses_is_refused() -> None:
     with pytest.raises(ValueError, match="as many as temperatures, got 3 and 400"):
         diagnose_temperature(STEPS + 1, [1.0, 2.0, 3.0])

@@ -152,7 +152,7 @@ class _Course:
                     f"τ is at {clamp:.3g} (1/τ = {1 / clamp:.3g}) in {100 * max(near, exactly):.0f} % of the last "
                     "steps, and the loss would take it further; that is common on large data, and no fault"
                 )
-        if bool((late == late[0]).all()) and not bool((self.log == self.log[0]).all()):
+        if bool((late == late[0]).all()) and float(self.log.max() - self.log.min()) > MOVES:
             return (
                 f"τ moved and then stayed at exactly {self.end:.3g} (1/τ = {1 / self.end:.3g}): a clamp, or a "
                 "learning rate of 0"
@@ -168,22 +168,22 @@ class _Course:
         if self.change >= -self.threshold:
             return None
         percent = 100 * -math.expm1(self.change)
-        return (
-            f"τ {self._went()}, by {percent:.0f} % in the last quarter; train longer, or give τ a larger "
-            "learning rate"
-        )
+        advice = "train longer, or give τ a larger learning rate"
+        if self._beside_best() == "below":
+            advice = "the model overfits: stop earlier, or give it more pairs"
+        return f"τ {self._went()}, by {percent:.0f} % in the last quarter; {advice}"
 
     def _rising(self) -> str | None:
-        is_best = self.optimal is not None and 1 / CLOSE < self.end / max(self.optimal, 1e-9) < CLOSE
+        is_best = self._beside_best() == "close"
         risen = math.log(self.end / self.start) > RISEN and (self.guesses or not is_best)
         if self.change <= self.threshold and not risen:
             return None
         lately = f", by {100 * math.expm1(self.change):.0f} % in the last quarter"
-        cause = (
-            "the loss is that of guessing, so the pairs are uninformative or shuffled"
-            if self.guesses
-            else "pairs are uninformative or noisy, the model overfits, or τ began too low"
-        )
+        cause = "pairs are uninformative or noisy, the model overfits, weight decay pulls at the scale, or τ began too low"
+        if self.guesses:
+            cause = "the loss is that of guessing, so the pairs are uninformative or shuffled"
+        elif self._beside_best() == "above":
+            cause = "weight decay pulls at the scale, its learning rate is too large, or only training pairs are noisy"
         return f"τ {self._went()}{lately if self.change > self.threshold else ''}: {cause}"
 
     def _stalled(self) -> str | None:
@@ -199,6 +199,12 @@ class _Course:
             f"τ {moved} while the loss falls: its learning rate is too small, weight decay holds it, or it is "
             "not given to the optimizer"
         )
+
+    def _beside_best(self) -> str:
+        """Return where τ is beside the best for held-out rows: above, below or close; "" where that is not known."""
+        if self.optimal is None or math.isnan(self.optimal):
+            return ""
+        return _place(self.end, self.optimal)
 
     def _went(self) -> str:
         if abs(math.log(self.end / self.start)) < MOVES:
@@ -225,13 +231,18 @@ def _beside(tau: float, optimal: float | None) -> str:
         return "; each held-out partner is the nearest already, so any lower τ would suit held-out rows"
     if math.isinf(optimal):
         return "; held-out similarities do not favour partners, so no τ suits them"
+    verdicts = {
+        "above": "the model is under-confident",
+        "below": "the model is over-confident",
+        "close": "close to it",
+    }
+    return f"; the best τ for held-out rows is {optimal:.3g}: {verdicts[_place(tau, optimal)]}"
+
+
+def _place(tau: float, optimal: float) -> str:
     if tau > CLOSE * optimal:
-        verdict = "the model is under-confident"
-    elif tau < optimal / CLOSE:
-        verdict = "the model is over-confident"
-    else:
-        verdict = "close to it"
-    return f"; the best τ for held-out rows is {optimal:.3g}: {verdict}"
+        return "above"
+    return "below" if tau < optimal / CLOSE else "close"
 
 
 def _edge(values: Tensor, centre: float) -> Tensor:

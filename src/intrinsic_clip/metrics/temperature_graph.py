@@ -50,7 +50,8 @@ def use_in_graph(loss: Tensor, parameter: Tensor | None, value: Tensor) -> Use |
     # Where several forms agree at this value, such as τ and scale at 1, the functions on the way decide.
     matches = [use for use in uses if _agree(_clamped(use, float(FORMS[use.form].tau(value))), tau)]
     by_operations = [use for use in matches if use.form == _form_of(_operations(path))]
-    return (by_operations or (matches if len(matches) == 1 else [None]))[0]
+    agreeing = by_operations or matches
+    return agreeing[0] if len(agreeing) == 1 else None
 
 
 def _use(path: list[tuple[Any, int]], form: Form) -> Use:

@@ -174,8 +174,13 @@ def _decided(candidate: TemperatureParameter, loss: Tensor | None) -> Temperatur
     if loss is not None and candidate.learned:
         use = use_in_graph(loss, _leaf(candidate.owner, candidate.attribute), candidate.value())
         if use is not None:
-            limits = {"lowest": use.lowest, "highest": use.highest}
-            return replace(candidate, form=use.form, reason="as the loss uses it", **limits)
+            return replace(
+                candidate,
+                form=use.form,
+                reason="as the loss uses it",
+                lowest=use.lowest,
+                highest=use.highest,
+            )
     form, reason = _by_convention(candidate.attribute.lower().lstrip("_"), float(candidate.value()))
     return replace(candidate, form=form, reason=reason)
 

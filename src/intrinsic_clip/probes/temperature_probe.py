@@ -254,9 +254,10 @@ class TemperatureProbe(AnyProbe):
     def _of_now(self, module: LightningModule, outputs: Any) -> dict[str, Tensor]:
         """Return what another's module has after a step, `(1, *R)` each, with its loss for the diagnosis."""
         values = {name: value.detach().clone()[None] for name, value in self._now(module).items()}
-        loss = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
-        is_loss = isinstance(loss, Tensor) and loss.numel() == 1 and loss.is_floating_point()
-        return values | ({LOSS: loss.detach().reshape(1)} if is_loss else {})
+        loss: Any = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
+        if isinstance(loss, Tensor) and loss.numel() == 1 and loss.is_floating_point():
+            values[LOSS] = loss.detach().reshape(1)
+        return values
 
     def _flush(self, trainer: Trainer, module: LightningModule) -> None:
         names = self._values[0]
