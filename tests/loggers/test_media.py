@@ -146,7 +146,8 @@ def test_comet(png) -> None:
 def test_what_a_logger_does_not_take_is_said_once(tmp_path, package, png) -> None:
     logger = importlib.import_module(f"{package}.loggers").CSVLogger(tmp_path)
     assert log_all(logger, png) == [
-        f"CSVLogger takes no {media}: they are left out of it" for media in ("histograms", "pictures", "tables")
+        f"CSVLogger takes no {media}: they are left out of it"
+        for media in ("histograms", "pictures", "tables")
     ]
     assert log_all(logger, png) == [None] * 3
 

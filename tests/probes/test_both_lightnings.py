@@ -5,6 +5,7 @@ import importlib
 import inspect
 import pickle
 import sys
+from pathlib import Path
 
 import lightning.pytorch
 import pytest
@@ -18,7 +19,6 @@ from intrinsic_clip.probes import (
     IntrinsicDimensionProbe,
     TemperatureProbe,
     both_lightnings,
-    by_function,
     by_module,
     by_output,
 )
@@ -77,7 +77,7 @@ def embed(module, batch):
     return module.net(batch), module.net(batch) + 1
 
 
-MODULE = '''
+MODULE = """
 import torch
 from {name} import LightningModule, LightningDataModule
 
@@ -105,7 +105,7 @@ class Clip(LightningModule):
 
     def configure_optimizers(self):
         return torch.optim.Adam(self.parameters())
-'''
+"""
 
 SOURCES = {
     "by_output": {
@@ -141,7 +141,9 @@ def test_lightning_cli_and_its_yaml(package, tmp_path, monkeypatch) -> None:
     classes = importlib.import_module(module)
     done = cli(classes.Clip, classes.Pairs, args=["fit", "--config", str(tmp_path / "run.yaml")])
     measured = done.trainer.callback_metrics
-    assert {"by_output/id/mle/y", "by_function/id/mle/y", "by_module/id/mle/x", "temperature"} <= set(measured)
+    assert {"by_output/id/mle/y", "by_function/id/mle/y", "by_module/id/mle/x", "temperature"} <= set(
+        measured
+    )
     assert float(measured["by_function/id/mle/x"]) == float(measured["function/id/mle/x"])
 
 
@@ -149,7 +151,29 @@ def test_lightning_cli_and_its_yaml(package, tmp_path, monkeypatch) -> None:
 def test_lightning_cli_refuses_a_wrong_source_before_anything_runs(package, capsys) -> None:
     cli = importlib.import_module(f"{package.__name__}.cli").LightningCLI
     probe = "intrinsic_clip.probes.AlignmentProbe"
-    arguments = [f"--trainer.callbacks+={probe}", "--trainer.callbacks.source=intrinsic_clip.probes.by_output"]
+    arguments = [
+        f"--trainer.callbacks+={probe}",
+        "--trainer.callbacks.source=intrinsic_clip.probes.by_output",
+    ]
     with pytest.raises(SystemExit):
         cli(_boring(package), args=["validate", *arguments])
     assert "source" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_config_of_the_page_runs(package, tmp_path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "lightning.md").read_text()
+    code = page.partition("```python\n")[2].partition("```")[0]
+    name = package.__name__.partition(".")[0]
+    namespace: dict[str, object] = {}
+    exec(code.replace("import lightning as L", f"import {name} as L"), namespace)
+    config = page.partition("```yaml\n")[2].partition("```")[0]
+    (tmp_path / "run.yaml").write_text(
+        config.replace("lightning.pytorch.callbacks", f"{package.__name__}.callbacks")
+    )
+    cli = importlib.import_module(f"{package.__name__}.cli").LightningCLI
+    done = cli(namespace["Clip"], namespace["Pairs"], args=["fit", "--config", str(tmp_path / "run.yaml")])
+    assert (
+        done.trainer.checkpoint_callback.best_model_score == done.trainer.callback_metrics["id/mle/x"].max()
+    )
+    assert list(tmp_path.rglob("best.ckpt"))

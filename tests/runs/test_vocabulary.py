@@ -55,7 +55,8 @@ def test_every_pattern_is_in_the_table_once_and_describes_itself() -> None:
     assert len(set(patterns)) == len(patterns)
     values = {
         "estimator": "gride", "side": "x", "direction": "y_to_x", "pairs": "random", "k": "5", "α": "0.5",
-        "share": "95", "set": "fine", "basis": "canonical", "scale": "a.tau", "end": "low", "regression": "kernel", "classifier": "knn",
+        "share": "95", "set": "fine", "basis": "canonical", "end": "low", "regression": "kernel", "classifier": "knn",
+        "scale": "a.tau",
     }  # fmt: skip
     names = [re.sub(r"<(.+?)>", lambda match: values[match[1]], pattern) for pattern in patterns]
     assert _undeclared(names) == []

@@ -4,7 +4,7 @@ import csv
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -17,10 +17,13 @@ from intrinsic_clip.metrics.reduction import smallest_sufficient
 try:
     from sentence_transformers import SentenceTransformer
 
-    try:
-        from sentence_transformers.sentence_transformer.evaluation import SentenceEvaluator
-    except ImportError:  # before version 6
+    if TYPE_CHECKING:
         from sentence_transformers.evaluation import SentenceEvaluator
+    else:
+        try:
+            from sentence_transformers.sentence_transformer.evaluation import SentenceEvaluator
+        except ImportError:  # before version 6
+            from sentence_transformers.evaluation import SentenceEvaluator
 except ImportError as missing:
     raise ImportError(
         "intrinsic_clip.integrations.sentence_transformers needs its library: pip install sentence-transformers"

@@ -28,6 +28,7 @@ from intrinsic_clip.metrics.matching import (
     top_count,
     top_matching,
 )
+from intrinsic_clip.metrics.optimal_temperature import optimal_temperature
 from intrinsic_clip.metrics.recovery import kernel_recovery, linear_recovery
 from intrinsic_clip.metrics.reduction import (
     CanonicalDirections,
@@ -37,6 +38,12 @@ from intrinsic_clip.metrics.reduction import (
     principal_directions,
     retrieval_by_dimension,
     smallest_sufficient,
+)
+from intrinsic_clip.metrics.temperature_diagnosis import TemperatureDiagnosis, diagnose_temperature
+from intrinsic_clip.metrics.temperature_parameters import (
+    TemperatureParameter,
+    find_logit_biases,
+    find_temperatures,
 )
 from intrinsic_clip.metrics.uniformity import uniformity
 
@@ -55,11 +62,16 @@ __all__ = [
     "Ranks",
     "RetrievalByDimension",
     "SufficientDimension",
+    "TemperatureDiagnosis",
+    "TemperatureParameter",
     "alignment",
     "canonical_directions",
     "canonical_rank",
     "counterparts",
+    "diagnose_temperature",
     "dimension_correlation",
+    "find_logit_biases",
+    "find_temperatures",
     "infonce_bound",
     "information_imbalance",
     "joint_dimension",
@@ -72,6 +84,7 @@ __all__ = [
     "linear_recovery",
     "median_rank",
     "modality_gap",
+    "optimal_temperature",
     "pair_similarities",
     "partner_ranks",
     "principal_directions",

@@ -6,6 +6,7 @@ from intrinsic_clip.probes.dimension_probe import IntrinsicDimensionProbe
 from intrinsic_clip.probes.embeddings import Embeddings, take_embeddings, temperature_of
 from intrinsic_clip.probes.examples_probe import ExamplesProbe
 from intrinsic_clip.probes.jacobian_probe import JacobianProbe
+from intrinsic_clip.probes.optimal_temperature_probe import OptimalTemperatureProbe
 from intrinsic_clip.probes.pair_probes import AlignmentProbe, InformationProbe, MatchingProbe, SimilarityProbe
 from intrinsic_clip.probes.probe import Measured, Probe
 from intrinsic_clip.probes.recovery_probe import ClassificationProbe, RecoveryProbe
@@ -25,6 +26,7 @@ __all__ = [
     "JacobianProbe",
     "MatchingProbe",
     "Measured",
+    "OptimalTemperatureProbe",
     "Probe",
     "RecoveryProbe",
     "SimilarityProbe",

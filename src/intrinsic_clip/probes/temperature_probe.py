@@ -1,4 +1,4 @@
-"""Log the temperature at every step, and the loss of a ContrastiveModule."""
+"""Log the temperature at every step and the loss of a ContrastiveModule, and say at the end what its course means."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,17 +9,32 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
 from intrinsic_clip.loggers.replicated import log_steps
+from intrinsic_clip.metrics.temperature_diagnosis import CLIP_CLAMP
+from intrinsic_clip.metrics.temperature_parameters import (
+    TemperatureParameter,
+    find_logit_biases,
+    find_temperatures,
+)
 from intrinsic_clip.metrics.temperatures import doubted_temperature
 from intrinsic_clip.probes.base import AnyProbe
 from intrinsic_clip.probes.both_lightnings import MisconfigurationException
-from intrinsic_clip.probes.embeddings import temperature_of
 from intrinsic_clip.probes.one_name import refuse_shared_names
+from intrinsic_clip.probes.optimal_temperature_probe import NAME as OPTIMAL
+from intrinsic_clip.probes.optimal_temperature_probe import OptimalTemperatureProbe, batch_of_training
+from intrinsic_clip.probes.temperature_course import TemperatureCourse
 
 MAX_WAITING = 1000  # steps whose values wait on the device at most
+LOSS = "loss of another's module"  # kept for the diagnosis, and not logged
 
 
 class TemperatureProbe(AnyProbe):
     """Log `temperature` at every n-th step, and `loss` with a ContrastiveModule.
+
+    τ comes from the module's `temperature()`, or else from parameters: `find_temperatures` finds them within compiled
+    and wrapped modules, and the first loss shows how each is used, which is printed. Several are logged as
+    `temperature/<parameter>`; a `logit_bias` is logged too. When training ends, one line says what the course of τ
+    means, and with an `OptimalTemperatureProbe` beside it, what would be best for held-out rows; it is printed and is
+    among `notes`, which results.json holds.
 
     A logger may take fewer steps, as `log_steps` explains. The probe follows training steps rather than embeddings, so
     it is no `Probe`. Values stay on the device until the epoch ends or a thousand have come: reading them at each step
@@ -28,7 +43,7 @@ class TemperatureProbe(AnyProbe):
 
     Args:
         every_n_steps: how often to log.
-        tau: `module → τ` for a module that has neither `temperature()` nor one `logit_scale`.
+        tau: `module → τ` for a module whose temperature is not found.
         prefix: start of the names, to tell the temperatures of two probes apart.
     """
 
@@ -43,6 +58,14 @@ class TemperatureProbe(AnyProbe):
         self._values: list[dict[str, Tensor]] = []
         self._steps: list[range] = []
         self._seen = self._logged = 0  # optimizer steps
+        self._course = TemperatureCourse()
+        self._parameters: list[TemperatureParameter] | None = None  # None: not looked for yet
+        self._biases: dict[str, TemperatureParameter] = {}
+        self._is_decided = False  # whether a loss has shown how parameters are used
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what refers to the module."""
+        return {**super().__getstate__(), "_parameters": None, "_biases": {}, "_is_decided": False}
 
     @property
     def state_key(self) -> str:
@@ -62,16 +85,64 @@ class TemperatureProbe(AnyProbe):
         if stage == "predict":
             return
         refuse_shared_names(trainer, self)
-        if self.tau is not None or not hasattr(pl_module, "replicates"):  # of another's module
-            tau = temperature_of(pl_module) if self.tau is None else self.tau(pl_module)
-            doubt = None if tau is None else doubted_temperature(tau, of_module=True)
+        self._course, self._is_decided = TemperatureCourse(), False
+        self._find(pl_module)
+        called = self._called(pl_module)
+        if called is not None:
+            of_another = self.tau is not None or not hasattr(pl_module, "replicates")
+            doubt = doubted_temperature(called, of_module=True) if of_another else None
             if doubt is not None:
                 self.warn_once(f"TemperatureProbe: {doubt}")
-        if self.tau is None and temperature_of(pl_module) is None:
+            return
+        if not self._parameters:
             raise MisconfigurationException(
-                f"TemperatureProbe finds neither temperature() nor one logit_scale in {type(pl_module).__name__}: "
-                "pass tau=lambda module: …"
+                "TemperatureProbe finds neither temperature() nor a parameter such as logit_scale, temperature or tau "
+                f"in {type(pl_module).__name__}: pass tau=lambda module: …"
             )
+        for parameter in self._parameters:
+            if parameter.form is None or (parameter.form == "scale" and "logit" in parameter.name):
+                self.warn_once(f"TemperatureProbe: {parameter}; {_advice(parameter)}")
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Let go of the module."""
+        self._parameters, self._biases = None, {}
+
+    def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
+        """See from the first loss how the temperatures are used, and print it."""
+        if not self._is_decided and self._called(pl_module) is None:
+            self._find(pl_module, loss)
+            self._print_found(trainer)
+        self._is_decided = True
+
+    def _find(self, module: LightningModule, loss: Tensor | None = None) -> None:
+        self._parameters = find_temperatures(module, loss) if self._called(module) is None else []
+        self._biases = find_logit_biases(module)
+        self.reasons = {name: each.reason for name, each in self._named().items() if each.form is None}
+
+    def _print_found(self, trainer: Trainer) -> None:
+        for parameter in self._parameters or []:
+            if trainer.is_global_zero:
+                print(f"TemperatureProbe: {parameter}", flush=True)
+
+    def _named(self) -> dict[str, TemperatureParameter]:
+        """Return the parameters by the names that their temperatures are logged under."""
+        parameters = self._parameters or []
+        if len(parameters) == 1:
+            return {f"{self.prefix}temperature": parameters[0]}
+        return {f"{self.prefix}temperature/{each.name}": each for each in parameters}
+
+    def _called(self, module: LightningModule) -> Tensor | None:
+        """Return τ from `tau` or the module's own `temperature()`; None without them."""
+        if self.tau is not None:
+            return torch.as_tensor(self.tau(module)).detach()
+        method: Any = getattr(module, "temperature", None)
+        try:
+            tau = method() if callable(method) else None
+        except Exception:  # a method or a layer that wants arguments is no temperature
+            return None
+        if isinstance(tau, int | float) and not isinstance(tau, bool):
+            return torch.tensor(float(tau), device=module.device)
+        return tau.detach() if isinstance(tau, Tensor) else None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Move values that wait to the device: a checkpoint restores them elsewhere."""
@@ -88,9 +159,11 @@ class TemperatureProbe(AnyProbe):
         new, self._seen = trainer.global_step - self._seen, trainer.global_step
         if new <= 0:  # gradients are accumulated
             return
-        values = _of_steps(outputs) or {"temperature": self._temperature(pl_module).clone()[None]}
+        values = _of_steps(outputs) or self._of_now(pl_module, outputs)
+        if self._values and set(values) != set(self._values[-1]):
+            self._flush(trainer, pl_module)
         self._values.append(values)
-        self._steps.append(range(self._seen - len(values["temperature"]) + 1, self._seen + 1))
+        self._steps.append(range(self._seen - len(next(iter(values.values()))) + 1, self._seen + 1))
         if len(self._steps) >= MAX_WAITING:
             self._flush(trainer, pl_module)
 
@@ -99,7 +172,8 @@ class TemperatureProbe(AnyProbe):
         if not self._steps:
             return
         losses = [values["loss"] for values in self._values if "loss" in values]
-        self.latest = {f"{self.prefix}temperature": self._values[-1]["temperature"][-1]}
+        last = {name: column[-1] for name, column in self._values[-1].items() if name not in ("loss", LOSS)}
+        self.latest = {self.prefix + name: value for name, value in last.items()}
         if losses:
             self.latest[f"{self.prefix}loss"] = torch.cat(losses).mean(0)
         self._flush(trainer, pl_module)
@@ -108,7 +182,43 @@ class TemperatureProbe(AnyProbe):
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the final τ, after the last step."""
-        self.latest[f"{self.prefix}temperature"] = self._temperature(pl_module)
+        self.latest |= {self.prefix + name: value for name, value in self._now(pl_module).items()}
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say in one line what the course of each temperature means."""
+        try:
+            clamps, optimal, batch = (
+                self._clamps(pl_module),
+                self._optimal(trainer),
+                batch_of_training(trainer),
+            )
+            for name in list(self._course.taus):
+                text = self._course.diagnose(name, clamps, optimal, batch)
+                if text is not None:
+                    self._say(trainer, pl_module, f"{self.prefix}{name} {text}")
+        except Exception as error:  # a sentence must not cost the training
+            self.warn_of_failure(error)
+
+    def _say(self, trainer: Trainer, module: LightningModule, line: str) -> None:
+        self.note(line)
+        if trainer.is_global_zero and not hasattr(
+            module, "replicates"
+        ):  # whose results and report have the notes
+            print(line, flush=True)
+
+    def _clamps(self, module: LightningModule) -> list[float]:
+        """Return limits that τ may have reached: CLIP's, those in the loss, and the minimum of a LearnedTemperature."""
+        minimum = getattr(getattr(module, "temperature", None), "minimum", 0.0)
+        edges = [edge for each in self._parameters or [] for edge in (each.lowest, each.highest)]
+        return [CLIP_CLAMP, *edges, *([minimum] if isinstance(minimum, float) else [])]
+
+    def _optimal(self, trainer: Trainer) -> Tensor | None:
+        """Return the best τ for held-out rows, if a probe beside this one has it and there is one τ."""
+        beside = [each for each in trainer.callbacks if isinstance(each, OptimalTemperatureProbe)]  # type: ignore[attr-defined]
+        if len(beside) != 1 or len(self._course.taus) != 1:
+            return None
+        numbers = [value for name, value in beside[0].latest.items() if name.endswith(OPTIMAL)]
+        return numbers[0].cpu() if len(numbers) == 1 else None
 
     def state_dict(self) -> dict[str, Any]:
         """Return the last epoch's summary and the values that wait.
@@ -118,25 +228,46 @@ class TemperatureProbe(AnyProbe):
         waiting = [
             (values, steps.start, steps.stop) for values, steps in zip(self._values, self._steps, strict=True)
         ]
-        return {"latest": dict(self.latest), "waiting": waiting}
+        return {"latest": dict(self.latest), "waiting": waiting, "course": self._course.state()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the summary and the values that wait."""
         self.latest = dict(state_dict["latest"])
         self._values = [values for values, _, _ in state_dict["waiting"]]
         self._steps = [range(start, stop) for _, start, stop in state_dict["waiting"]]
+        if "course" in state_dict:  # older checkpoints have none
+            self._course.restore(state_dict["course"])
 
-    def _temperature(self, module: LightningModule) -> Tensor:
-        tau = self.tau(module).detach() if self.tau is not None else temperature_of(module)
-        assert tau is not None
-        return tau
+    def _now(self, module: LightningModule) -> dict[str, Tensor]:
+        """Return temperatures and biases by name, without prefix."""
+        tau = self._called(module)
+        if tau is not None:
+            values = {"temperature": tau}
+        else:
+            if self._parameters is None:
+                self._find(module)
+            values = {name.removeprefix(self.prefix): each.tau() for name, each in self._named().items()}
+        if len(self._biases) == 1:
+            return values | {"logit_bias": next(iter(self._biases.values())).value()}
+        return values | {f"logit_bias/{name}": each.value() for name, each in self._biases.items()}
+
+    def _of_now(self, module: LightningModule, outputs: Any) -> dict[str, Tensor]:
+        """Return what another's module has after a step, `(1, *R)` each, with its loss for the diagnosis."""
+        values = {name: value.detach().clone()[None] for name, value in self._now(module).items()}
+        loss: Any = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
+        if isinstance(loss, Tensor) and loss.numel() == 1 and loss.is_floating_point():
+            values[LOSS] = loss.detach().reshape(1)
+        return values
 
     def _flush(self, trainer: Trainer, module: LightningModule) -> None:
         names = self._values[0]
         columns = {name: torch.cat([values[name] for values in self._values]).cpu() for name in names}
         steps = [step for steps in self._steps for step in steps]
+        losses = columns.pop(LOSS, columns.get("loss"))
         self._values.clear()
         self._steps.clear()
+        taus = {name: column for name, column in columns.items() if name.startswith("temperature")}
+        self._course.add(steps, taus, losses)
         n, before = self.every_n_steps, [self._logged, *steps]
         due = [index for index, step in enumerate(steps) if step // n > before[index] // n]
         self._logged = steps[-1]
@@ -154,3 +285,10 @@ def _of_steps(outputs: Any) -> dict[str, Tensor] | None:
     if not losses.ndim or losses.shape != temperature.shape or not len(losses):
         return None
     return {"loss": losses.detach(), "temperature": temperature.detach()}
+
+
+def _advice(parameter: TemperatureParameter) -> str:
+    path = f"module.{parameter.name}"
+    if parameter.form == "scale":
+        return f"if that is so, pass tau=lambda module: 1 / {path}; otherwise another function of it"
+    return f"pass tau=lambda module: …, a function of {path}; until then it is logged as NaN"

@@ -1,0 +1,274 @@
+"""Say what the course of a temperature during training means."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from intrinsic_clip.metrics.temperatures import HIGHEST
+
+Verdict = Literal[
+    "too short",
+    "fixed",
+    "diverging",
+    "at its clamp",
+    "still falling",
+    "rising",
+    "stalled",
+    "settled",
+]
+CLIP_CLAMP = 0.01  # CLIP and open_clip let the scale 1/τ reach 100
+FEWEST = 20  # values
+MOVES = 0.03  # change of log τ over the last quarter of training that counts
+RISEN = 0.05  # of log τ, from start to end
+AT_CLAMP, EXACTLY = 0.005, 1e-5  # of log τ
+GUESSING = 0.97  # of log n, the loss of guessing among n
+SWINGS = 0.5  # range of log τ in the last quarter
+STILL = 0.05  # share of the loss's whole fall that falls in the last quarter
+CLOSE = 1.25  # ratio of τ to the optimum
+
+
+@dataclass(frozen=True)
+class TemperatureDiagnosis:
+    """What the course of a temperature means.
+
+    Attributes:
+        verdict: one of eight.
+        text: one line that says what happened and what to do, starting with the verdict.
+        start, end: τ, means over the first and last twentieth of training.
+        change: of log τ over the last quarter.
+        optimal: the τ that is best for held-out rows, where it is known.
+    """
+
+    verdict: Verdict
+    text: str
+    start: float
+    end: float
+    change: float
+    optimal: float | None = None
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def diagnose_temperature(
+    tau: Sequence[float] | Tensor,
+    losses: Sequence[float] | Tensor | None = None,
+    clamps: Sequence[float] = (CLIP_CLAMP,),
+    optimal: float | None = None,
+    batch_size: int | None = None,
+) -> TemperatureDiagnosis:
+    """Return what the course of a temperature means, in one line.
+
+    Args:
+        tau: at equal distances from the first step to the last, such as one per step.
+        losses: of training, at the same steps. Without them a τ that rests is never called stalled.
+        clamps: limits of τ; by default that of CLIP, 0.01.
+        optimal: the τ that is best for held-out rows, as from `optimal_temperature`.
+        batch_size: among how many a step finds each partner, which tells a loss that is no better than guessing.
+
+    Example:
+        >>> from intrinsic_clip.metrics import diagnose_temperature
+        >>> print(diagnose_temperature([0.07 - 0.0004 * step for step in range(100)]).text)
+        still falling: τ fell from 0.0692 to 0.0312 (1/τ = 32.1), by 25 % in the last quarter; train longer, or give τ \
+a larger learning rate
+    """
+    taus = torch.as_tensor(tau, dtype=torch.float64).flatten()
+    loss = None if losses is None else torch.as_tensor(losses, dtype=torch.float64).flatten()
+    if loss is not None and (len(loss) != len(taus) or not len(loss)):
+        raise ValueError(f"losses must be as many as temperatures, got {len(loss)} and {len(taus)}")
+    if len(taus) < FEWEST:
+        last = float(taus[-1]) if len(taus) else math.nan
+        text = f"too short: {len(taus)} values of τ say nothing, {FEWEST} are needed"
+        return TemperatureDiagnosis("too short", text, last, last, math.nan, optimal)
+    course = _Course(taus, loss, tuple(clamps), optimal, batch_size)
+    verdict, text = course.verdict()
+    return TemperatureDiagnosis(
+        verdict, text + _beside(course.end, optimal), course.start, course.end, course.change, optimal
+    )
+
+
+class _Course:
+    """The course of a temperature, and the numbers that a verdict rests on."""
+
+    def __init__(
+        self,
+        taus: Tensor,
+        loss: Tensor | None,
+        clamps: tuple[float, ...],
+        optimal: float | None,
+        batch_size: int | None,
+    ) -> None:
+        self.taus, self.loss, self.clamps, self.optimal = taus, loss, clamps, optimal
+        guessing = math.log(batch_size) if batch_size else math.inf
+        self.guesses = loss is not None and float(_edge(loss, 0.975)) > GUESSING * guessing
+        self.log = taus.log()
+        self.start, self.end = (math.exp(float(_edge(self.log, end))) for end in (0.025, 0.975))
+        self.change = _change(self.log)
+        self.threshold = max(MOVES, 3 * _noise(self.log))
+        self.is_finite = bool(self.log.isfinite().all()) and (loss is None or bool(loss.isfinite().all()))
+
+    def verdict(self) -> tuple[Verdict, str]:
+        """Return the verdict and its line."""
+        for check in (
+            self._diverging,
+            self._at_clamp,
+            self._fixed,
+            self._falling,
+            self._rising,
+            self._stalled,
+        ):
+            text = check()
+            if text is not None:
+                return _VERDICTS[check.__name__], f"{_VERDICTS[check.__name__]}: {text}"
+        return "settled", f"settled: τ {self._went()} and rests"
+
+    def _diverging(self) -> str | None:
+        if not self.is_finite:
+            return "τ or the loss is no longer a positive, finite number; lower the learning rate, warm up, or clamp τ"
+        late = self.log[-(len(self.log) // 4) :]
+        turns = float(late.diff().abs().sum()) > 4 * abs(float(late[-1] - late[0]))
+        smooth = _blocks(late)
+        if turns and float(smooth.max() - smooth.min()) > SWINGS:
+            return f"τ swings by a factor of {math.exp(float(smooth.max() - smooth.min())):.2g} in the last quarter"
+        if self.loss is not None:
+            first, last = float(_edge(self.loss, 0.025)), float(_edge(self.loss, 0.975))
+            if last > first + max(0.1 * abs(first), 3 * _noise(self.loss)):
+                return f"the loss ends at {last:.3g}, above its start of {first:.3g}; lower the learning rate"
+        if self.end > HIGHEST and self.end > 1.5 * self.start and self.change > self.threshold:
+            return f"τ rose from {self.start:.3g} to {self.end:.3g}, where similarities count for nothing"
+        return None
+
+    def _at_clamp(self) -> str | None:
+        late = self.log[-max(5, len(self.log) // 10) :]
+        for clamp in (clamp for clamp in self.clamps if clamp > 0):
+            distances = (late - math.log(clamp)).abs()
+            near, exactly = (float((distances < limit).double().mean()) for limit in (AT_CLAMP, EXACTLY))
+            if near >= 0.5 or exactly >= 0.05:  # the optimizer's noise throws it off now and then
+                return (
+                    f"τ is at {clamp:.3g} (1/τ = {1 / clamp:.3g}) in {100 * max(near, exactly):.0f} % of the last "
+                    "steps, and the loss would take it further; that is common on large data, and no fault"
+                )
+        if bool((late == late[0]).all()) and float(self.log.max() - self.log.min()) > MOVES:
+            return (
+                f"τ moved and then stayed at exactly {self.end:.3g} (1/τ = {1 / self.end:.3g}): a clamp, or a "
+                "learning rate of 0"
+            )
+        return None
+
+    def _fixed(self) -> str | None:
+        if bool((self.log == self.log[0]).all()):
+            return f"τ = {self.end:.3g} in all steps: it is not learned, or not given to the optimizer"
+        return None
+
+    def _falling(self) -> str | None:
+        if self.change >= -self.threshold:
+            return None
+        percent = 100 * -math.expm1(self.change)
+        advice = "train longer, or give τ a larger learning rate"
+        if self._beside_best() == "below":
+            advice = "the model overfits: stop earlier, or give it more pairs"
+        return f"τ {self._went()}, by {percent:.0f} % in the last quarter; {advice}"
+
+    def _rising(self) -> str | None:
+        is_best = self._beside_best() == "close"
+        risen = math.log(self.end / self.start) > RISEN and (self.guesses or not is_best)
+        if self.change <= self.threshold and not risen:
+            return None
+        lately = f", by {100 * math.expm1(self.change):.0f} % in the last quarter"
+        cause = (
+            "pairs are uninformative or noisy, the model overfits, weight decay pulls at the scale, "
+            "or τ began too low"
+        )
+        if self.guesses:
+            cause = "the loss is that of guessing, so the pairs are uninformative or shuffled"
+        elif self._beside_best() == "above":
+            cause = "weight decay pulls at the scale, its learning rate is too large, or only training pairs are noisy"
+        return f"τ {self._went()}{lately if self.change > self.threshold else ''}: {cause}"
+
+    def _stalled(self) -> str | None:
+        if self.loss is None:
+            return None
+        late, whole = -_change(self.loss), float(_edge(self.loss, 0.025) - _edge(self.loss, 0.975))
+        noise = 3 * _noise(self.loss)
+        hardly = float(self.log.max() - self.log.min()) < MOVES and whole > max(noise, 0.02)
+        if not hardly and late <= max(noise, STILL * whole):
+            return None
+        moved = f"has hardly moved from {self.start:.3g}" if hardly else f"{self._went()} and rests"
+        return (
+            f"τ {moved} while the loss falls: its learning rate is too small, weight decay holds it, or it is "
+            "not given to the optimizer"
+        )
+
+    def _beside_best(self) -> str:
+        """Return where τ is beside the best for held-out rows: above, below or close; "" where that is not known."""
+        if self.optimal is None or math.isnan(self.optimal):
+            return ""
+        return _place(self.end, self.optimal)
+
+    def _went(self) -> str:
+        if abs(math.log(self.end / self.start)) < MOVES:
+            return f"stayed at {self.end:.3g} (1/τ = {1 / self.end:.3g})"
+        verb = "fell" if self.end < self.start else "rose"
+        return f"{verb} from {self.start:.3g} to {self.end:.3g} (1/τ = {1 / self.end:.3g})"
+
+
+_VERDICTS: dict[str, Verdict] = {
+    "_diverging": "diverging",
+    "_at_clamp": "at its clamp",
+    "_fixed": "fixed",
+    "_falling": "still falling",
+    "_rising": "rising",
+    "_stalled": "stalled",
+}
+
+
+def _beside(tau: float, optimal: float | None) -> str:
+    """Return what the best τ for held-out rows says about the last one."""
+    if optimal is None or math.isnan(optimal):
+        return ""
+    if optimal == 0:
+        return "; each held-out partner is the nearest already, so any lower τ would suit held-out rows"
+    if math.isinf(optimal):
+        return "; held-out similarities do not favour partners, so no τ suits them"
+    verdicts = {
+        "above": "the model is under-confident",
+        "below": "the model is over-confident",
+        "close": "close to it",
+    }
+    return f"; the best τ for held-out rows is {optimal:.3g}: {verdicts[_place(tau, optimal)]}"
+
+
+def _place(tau: float, optimal: float) -> str:
+    if tau > CLOSE * optimal:
+        return "above"
+    return "below" if tau < optimal / CLOSE else "close"
+
+
+def _edge(values: Tensor, centre: float) -> Tensor:
+    """Return the mean over a twentieth of the values around a place between 0 and 1."""
+    n = len(values)
+    width = max(1, n // 20)
+    first = min(max(0, round(centre * n - width / 2)), n - width)
+    return values[first : first + width].mean()
+
+
+def _change(values: Tensor) -> float:
+    """Return the change over the last quarter, from means over twentieths at its ends."""
+    return float(_edge(values, 0.975) - _edge(values, 0.775)) * 0.25 / 0.2
+
+
+def _noise(values: Tensor) -> float:
+    """Return the standard error of such a change, from differences of neighbouring values of the last half."""
+    late = values[len(values) // 2 :]
+    deviation = float(late.diff().std()) / math.sqrt(2)
+    return deviation * math.sqrt(2 / max(1, len(values) // 20))
+
+
+def _blocks(values: Tensor, count: int = 20) -> Tensor:
+    """Return means over consecutive blocks."""
+    size = max(1, len(values) // count)
+    return values[: len(values) - len(values) % size].reshape(-1, size).mean(1)

@@ -1,0 +1,111 @@
+"""The course of a temperature is told in one line; courses come from small trainings whose seeds set no limit."""
+
+import importlib.util
+import math
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn.functional import normalize
+
+from helpers.manifolds import gaussian
+from intrinsic_clip.metrics import diagnose_temperature, infonce_bound, optimal_temperature
+
+SCRIPT = Path(__file__).parents[2] / "docs" / "draw_temperatures.py"
+_spec = importlib.util.spec_from_file_location("draw_temperatures", SCRIPT)
+drawing = sys.modules["draw_temperatures"] = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(drawing)
+STEPS = torch.linspace(0, 1, 400)
+NOISE = torch.randn(400, generator=torch.Generator().manual_seed(0))
+WOBBLE = (1e-3 * NOISE).exp()  # that of an optimizer
+RESTING = (0.03 + 0.04 * (-20 * STEPS).exp()) * WOBBLE
+FALLING_LOSS = 4 - 2 * STEPS + 0.05 * NOISE
+RESTING_LOSS = 4 - 2 * (1 - (-10 * STEPS).exp()) + 0.05 * NOISE
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", drawing.CASES, ids=lambda case: case.expected)
+def test_trainings_are_told_apart(case) -> None:
+    diagnosis = drawing.diagnosis(case, seed=301)
+    assert diagnosis.verdict == case.expected
+    assert "\n" not in diagnosis.text
+    assert diagnosis.text.startswith(case.expected)
+
+
+@pytest.mark.parametrize(
+    ("tau", "losses", "verdict"),
+    [
+        (0.07 * (-STEPS).exp(), FALLING_LOSS, "still falling"),
+        (0.01 + 0.06 * (-20 * STEPS).exp(), RESTING_LOSS, "at its clamp"),
+        ((0.07 * (-5 * STEPS).exp()).clamp(min=0.02), RESTING_LOSS, "at its clamp"),  # a clamp of its own
+        (0.07 + 0 * STEPS, FALLING_LOSS, "fixed"),
+        (0.07 + 0.0001 * STEPS, FALLING_LOSS, "stalled"),
+        (RESTING, FALLING_LOSS, "stalled"),
+        (RESTING, RESTING_LOSS, "settled"),
+        (RESTING, None, "settled"),
+        (0.07 * (0.5 * STEPS).exp(), RESTING_LOSS, "rising"),
+        (0.07 * (0.5 * (1 - (-20 * STEPS).exp())).exp() * WOBBLE, RESTING_LOSS, "rising"),
+        (0.07 * (5 * STEPS).exp(), RESTING_LOSS, "diverging"),
+        (0.07 * (torch.sin(60 * STEPS)).exp(), RESTING_LOSS, "diverging"),
+        (0.07 - 0.1 * STEPS, RESTING_LOSS, "diverging"),
+        (0.07 * (-STEPS).exp(), 2 + 3 * STEPS, "diverging"),
+        (0.07 * (-STEPS).exp(), RESTING_LOSS * math.nan, "diverging"),
+        (STEPS[:10] + 1, None, "too short"),
+    ],
+)
+def test_courses(tau, losses, verdict) -> None:
+    diagnosis = diagnose_temperature(tau, losses)
+    assert diagnosis.verdict == verdict, diagnosis.text
+    assert diagnose_temperature(tau.tolist()).verdict  # plain numbers too
+
+
+def test_the_best_temperature_beside_it() -> None:
+    tau = RESTING
+    lines = {best: diagnose_temperature(tau, optimal=best).text for best in (0.01, 0.03, 0.1, 0.0, math.inf)}
+    assert lines[0.01].endswith("the best τ for held-out rows is 0.01: the model is under-confident")
+    assert lines[0.03].endswith("0.03: close to it")
+    assert lines[0.1].endswith("0.1: the model is over-confident")
+    assert "any lower τ would suit" in lines[0.0]
+    assert "no τ suits them" in lines[math.inf]
+
+
+def test_the_best_temperature_changes_the_advice() -> None:
+    falling, rising = 0.07 * (-STEPS).exp(), 0.07 * (0.5 * STEPS).exp()
+    assert "train longer" in diagnose_temperature(falling, optimal=0.01).text
+    assert "the model overfits: stop earlier" in diagnose_temperature(falling, optimal=0.1).text
+    assert "weight decay pulls at the scale, its learning" in diagnose_temperature(rising, optimal=0.01).text
+    assert "that of guessing" in diagnose_temperature(rising, 0 * STEPS + math.log(64), batch_size=64).text
+
+
+def test_a_learning_rate_that_moves_nothing_is_no_clamp() -> None:
+    tau = 0.07 + 1e-5 * STEPS.clamp(max=0.8)
+    assert diagnose_temperature(tau, RESTING_LOSS).verdict == "stalled"
+
+
+def test_a_wrong_number_of_losses_is_refused() -> None:
+    with pytest.raises(ValueError, match="as many as temperatures, got 3 and 400"):
+        diagnose_temperature(STEPS + 1, [1.0, 2.0, 3.0])
+
+
+def test_the_best_temperature_has_the_largest_bound() -> None:
+    x = normalize(gaussian(300, 6), dim=-1)
+    y = normalize(x + 0.4 * gaussian(300, 6, seed=1), dim=-1)
+    best = float(optimal_temperature(x, y))
+    bounds = [float(infonce_bound(x, y, tau).mean) for tau in (0.9 * best, best, 1.1 * best)]
+    assert max(bounds) == bounds[1]
+
+
+def test_replicates_batches_and_ends() -> None:
+    x = normalize(gaussian(256, 6), dim=-1)
+    y = normalize(x + 0.4 * gaussian(256, 6, seed=1), dim=-1)
+    both = optimal_temperature(torch.stack([x, y]), torch.stack([y, y]))
+    assert both.shape == (2,)
+    assert both[0] == optimal_temperature(x, y)
+    assert both[1] == 0  # each is its own nearest
+    assert optimal_temperature(x, -x).isinf()
+    in_batches = float(optimal_temperature(x, y, batch_size=32))
+    assert in_batches == pytest.approx(float(both[0]), rel=0.2)
+    assert in_batches != both[0]
+    with pytest.raises(ValueError, match="at least two pairs"):
+        optimal_temperature(x[:1], y[:1])

@@ -1,0 +1,147 @@
+"""The temperature of any module is found, logged by name, and told in one line when training ends."""
+
+import copy
+import math
+import pickle
+
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from helpers.foreign_module import BATCH, SmallClip, WithoutValidation, loader, trainer
+from helpers.lightning_name import IGNORED, CSVLogger, ModelCheckpoint, Trainer
+from intrinsic_clip.metrics import optimal_temperature
+from intrinsic_clip.probes import OptimalTemperatureProbe, TemperatureProbe, by_output
+
+pytestmark = pytest.mark.filterwarnings(*IGNORED)
+
+
+def fit(module, *callbacks, epochs: int = 6, **options):
+    done = trainer(*callbacks, epochs=epochs, **options)
+    done.fit(module, loader("train"), loader("val") if isinstance(module, SmallClip) else None)
+    return done
+
+
+class Plain(WithoutValidation):
+    """A module whose parameter `logit_scale` is the scale itself, which its value does not show."""
+
+    def step(self, batch):
+        x, y = (nn.functional.normalize(rows, dim=-1) for rows in self.embed(batch))
+        logits = x @ y.T * self.logit_scale
+        return {"loss": nn.functional.cross_entropy(logits, torch.arange(len(x)))}
+
+
+def test_the_first_loss_shows_that_a_scale_is_no_logarithm_and_it_is_printed(capsys) -> None:
+    module, probe = Plain(), TemperatureProbe()
+    trainer(probe).fit(module, loader("train"))
+    assert float(probe.latest["temperature"]) == pytest.approx(1 / module.logit_scale.item())
+    printed = capsys.readouterr().out
+    assert "TemperatureProbe: logit_scale = 1 is the scale 1/τ (as the loss uses it): τ = 1" in printed
+
+
+class Several(SmallClip):
+    """A module with two scales and a bias."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.logit_bias = nn.Parameter(torch.tensor(-1.0))
+        self.tau_text = nn.Parameter(torch.tensor(0.2))
+
+    def step(self, batch):
+        x, y = (nn.functional.normalize(rows, dim=-1) for rows in self.embed(batch))
+        logits = x @ y.T * self.logit_scale.exp() + self.logit_bias
+        targets = torch.arange(len(x))
+        loss = nn.functional.cross_entropy(logits, targets)
+        return {"loss": loss + nn.functional.cross_entropy(y @ y.T / self.tau_text, targets), "x": x, "y": y}
+
+
+def test_several_temperatures_and_a_bias_have_names_of_their_own(tmp_path) -> None:
+    module, probe = Several(), TemperatureProbe(prefix="mine/")
+    done = fit(module, probe, logger=CSVLogger(tmp_path))
+    expected = {
+        "mine/temperature/logit_scale": math.exp(-module.logit_scale.item()),
+        "mine/temperature/tau_text": module.tau_text.item(),
+        "mine/logit_bias": module.logit_bias.item(),
+    }
+    assert {name: float(value) for name, value in probe.latest.items()} == pytest.approx(expected)
+    assert set(expected) <= set(done.callback_metrics)
+    table = pd.read_csv(next(tmp_path.glob("**/metrics.csv")))
+    assert table["mine/temperature/tau_text"].notna().sum() == 30
+    assert [note.partition(" ")[0] for note in probe.notes] == list(expected)[:2]
+
+
+def test_what_cannot_be_decided_is_nan_with_a_reason() -> None:
+    module, probe = WithoutValidation(), TemperatureProbe()
+    module.logit_scale.data.fill_(8.0)
+    with pytest.warns(UserWarning, match=r"it may be a scale, 1/τ, or its logarithm; pass tau=lambda module"):
+        probe.setup(trainer(probe), module, "fit")
+    assert probe.reasons == {"temperature": "it may be a scale, 1/τ, or its logarithm"}
+    assert probe._now(module)["temperature"].isnan()
+
+
+def test_the_end_of_training_is_told_in_one_line_beside_the_best_temperature(capsys) -> None:
+    module, probe = SmallClip(), TemperatureProbe()
+    best = OptimalTemperatureProbe(by_output("images", "texts"))
+    done = fit(module, probe, best, epochs=8)
+    (note,) = probe.notes
+    assert note in capsys.readouterr().out.splitlines()
+    assert note.startswith("temperature ")
+    assert f"the best τ for held-out rows is {float(best.latest['optimal_temperature']):.3g}" in note
+    assert float(done.callback_metrics["optimal_temperature"]) > 0
+    module.eval()
+    x, y = ([module.step(batch)[name] for batch in loader("val")] for name in ("images", "texts"))
+    expected = optimal_temperature(torch.cat(x).detach(), torch.cat(y).detach(), BATCH)
+    assert float(best.latest["optimal_temperature"]) == pytest.approx(
+        float(expected), rel=0.5
+    )  # order differs
+
+
+def test_too_few_steps_mean_nothing() -> None:
+    probe = TemperatureProbe()
+    fit(SmallClip(), probe, epochs=1)
+    assert probe.notes == []
+
+
+def test_a_perfect_and_a_hopeless_match_have_no_best_temperature() -> None:
+    perfect = OptimalTemperatureProbe(lambda module, batch: (batch[0], batch[0]))
+    hopeless = OptimalTemperatureProbe(lambda module, batch: (batch[0], -batch[0]), prefix="no/")
+    trainer(perfect, hopeless).validate(SmallClip(), loader("val"), verbose=False)
+    assert perfect.latest["optimal_temperature"].isnan()
+    assert hopeless.latest["no/optimal_temperature"].isnan()
+    assert "as τ goes to 0" in perfect.reasons["optimal_temperature"]
+    assert "as τ grows" in hopeless.reasons["no/optimal_temperature"]
+
+
+def test_the_course_goes_on_after_a_checkpoint(tmp_path) -> None:
+    def resumed(epochs: int, path=None) -> TemperatureProbe:
+        probe = TemperatureProbe()
+        quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+        keep = ModelCheckpoint(tmp_path, save_last=True)
+        done = Trainer(max_epochs=epochs, accelerator="cpu", callbacks=[probe, keep], **quiet)
+        done.fit(SmallClip(), loader("train"), loader("val"), ckpt_path=path)
+        return probe
+
+    resumed(3)
+    probe = resumed(6, tmp_path / "last.ckpt")
+    whole = TemperatureProbe()
+    fit(SmallClip(), whole, epochs=6)
+    assert probe._course.steps == whole._course.steps == list(range(1, 31))
+    assert len(probe.notes) == 1
+
+
+def test_a_probe_in_a_fit_is_copied_without_the_module() -> None:
+    module, probe = SmallClip(), TemperatureProbe()
+    probe.setup(trainer(probe), module, "fit")
+    for twin in (copy.deepcopy(probe), pickle.loads(pickle.dumps(probe))):
+        assert twin._parameters is None
+        assert float(twin._now(module)["temperature"]) == pytest.approx(math.exp(-1))
+
+
+def test_long_courses_are_thinned() -> None:
+    probe = TemperatureProbe()
+    for step in range(1, 10_001):
+        probe._course.add([step], {"temperature": torch.tensor([0.07 * 0.9999**step])}, torch.tensor([1.0]))
+    assert 500 <= len(probe._course.steps) <= 1000
+    assert len(probe._course.losses) == len(probe._course.taus["temperature"]) == len(probe._course.steps)
+    assert "still falling" in probe._course.diagnose("temperature", [0.01], None, None)
