@@ -16,7 +16,7 @@ SCRIPT = """
 import builtins, importlib, json, logging, os, sys, warnings
 
 import hydra, matplotlib, numpy, open_clip, pandas, pytorch_lightning, pytorch_lightning.loggers, scipy, torch, tqdm
-import torchvision, wandb
+import lightning.pytorch, torchvision, wandb
 
 logging.basicConfig(level=logging.ERROR)
 importing_matplotlib = []

@@ -25,7 +25,11 @@ RESTING_LOSS = 4 - 2 * (1 - (-10 * STEPS).exp()) + 0.05 * NOISE
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", drawing.CASES, ids=lambda case: case.expected)
+@pytest.mark.parametrize(
+    "case",
+    [case for case in drawing.CASES if case.expected in ("settled", "still falling", "stalled", "rising")],
+    ids=lambda case: case.expected,
+)
 def test_trainings_are_told_apart(case) -> None:
     diagnosis = drawing.diagnosis(case, seed=301)
     assert diagnosis.verdict == case.expected

@@ -41,6 +41,12 @@ class TemperatureDiagnosis:
         start, end: τ, means over the first and last twentieth of training.
         change: of log τ over the last quarter.
         optimal: the τ that is best for held-out rows, where it is known.
+
+    Example:
+        >>> from intrinsic_clip.metrics import diagnose_temperature
+        >>> diagnosis = diagnose_temperature([0.07] * 100)
+        >>> diagnosis.verdict, round(diagnosis.end, 2)
+        ('fixed', 0.07)
     """
 
     verdict: Verdict
@@ -179,10 +185,7 @@ class _Course:
         if self.change <= self.threshold and not risen:
             return None
         lately = f", by {100 * math.expm1(self.change):.0f} % in the last quarter"
-        cause = (
-            "pairs are uninformative or noisy, the model overfits, weight decay pulls at the scale, "
-            "or τ began too low"
-        )
+        cause = "pairs are uninformative or noisy, the model overfits, weight decay pulls at the scale, or τ began low"
         if self.guesses:
             cause = "the loss is that of guessing, so the pairs are uninformative or shuffled"
         elif self._beside_best() == "above":

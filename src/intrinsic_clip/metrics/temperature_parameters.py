@@ -40,6 +40,15 @@ class TemperatureParameter:
         attribute: its name there.
         index: which value of a parameter that holds several.
         lowest, highest: limits that the model clamps τ to, as far as the loss shows them.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.metrics import find_temperatures
+        >>> model = torch.nn.Linear(2, 2)
+        >>> model.log_tau = torch.nn.Parameter(torch.tensor(-2.0))
+        >>> (temperature,) = find_temperatures(model)
+        >>> temperature.form, round(float(temperature.tau()), 3)
+        ('log τ', 0.135)
     """
 
     name: str
@@ -99,7 +108,16 @@ def find_temperatures(module: nn.Module, loss: Tensor | None = None) -> list[Tem
 
 
 def find_logit_biases(module: nn.Module) -> dict[str, TemperatureParameter]:
-    """Return the numbers that a model adds to its logits, by name, such as `logit_bias` of SigLIP."""
+    """Return the numbers that a model adds to its logits, by name, such as `logit_bias` of SigLIP.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.metrics import find_logit_biases
+        >>> model = torch.nn.Linear(2, 2)
+        >>> model.logit_bias = torch.nn.Parameter(torch.tensor(-10.0))
+        >>> {name: float(bias.value()) for name, bias in find_logit_biases(model).items()}
+        {'logit_bias': -10.0}
+    """
     return {
         _clean(name): TemperatureParameter(_clean(name), None, "a bias", True, owner, attribute)
         for name, owner, attribute, tensor in _tensors(module)

@@ -13,6 +13,7 @@ from intrinsic_clip.data.paired import Pairs, Split
 from intrinsic_clip.measurement.embeddings import Embeddings as Embeddings
 from intrinsic_clip.measurement.embeddings import Side as Side
 from intrinsic_clip.metrics.counterparts import distinct_rows
+from intrinsic_clip.metrics.temperature_parameters import find_temperatures
 
 _latest: WeakKeyDictionary[LightningModule, dict[tuple[Split, int, int], tuple[int, Embeddings]]] = (
     WeakKeyDictionary()
@@ -90,7 +91,7 @@ def sampled_rows(n: int, max_samples: int, seed: int) -> Tensor:
 
 
 def temperature_of(module: LightningModule) -> Tensor | None:
-    """Return a module's τ: from `temperature()`, or from its one parameter `logit_scale` = log 1/τ; otherwise None."""
+    """Return a module's τ: from `temperature()`, or its one parameter by `find_temperatures`; otherwise None."""
     temperature: Any = getattr(module, "temperature", None)
     try:
         tau = temperature() if callable(temperature) else None
@@ -100,8 +101,8 @@ def temperature_of(module: LightningModule) -> Tensor | None:
         tau = torch.tensor(float(tau), device=module.device)
     if isinstance(tau, Tensor):
         return tau.detach()
-    scales = [p for name, p in module.named_parameters() if name.rpartition(".")[2] == "logit_scale"]
-    return (-scales[0].detach().float()).exp().squeeze() if len(scales) == 1 else None
+    temperatures = find_temperatures(module)
+    return temperatures[0].tau() if len(temperatures) == 1 and temperatures[0].form else None
 
 
 _probing = 0
