@@ -62,6 +62,7 @@ class TemperatureProbe(AnyProbe):
         self._parameters: list[TemperatureParameter] | None = None  # None: not looked for yet
         self._biases: dict[str, TemperatureParameter] = {}
         self._is_decided = False  # whether a loss has shown how parameters are used
+        self._is_diagnosed = False
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what refers to the module."""
@@ -85,7 +86,9 @@ class TemperatureProbe(AnyProbe):
         if stage == "predict":
             return
         refuse_shared_names(trainer, self)
-        self._course, self._is_decided = TemperatureCourse(), False
+        self._is_decided = False
+        if stage == "fit":
+            self._course, self._is_diagnosed = TemperatureCourse(), False
         self._find(pl_module)
         called = self._called(pl_module)
         if called is not None:
@@ -183,9 +186,15 @@ class TemperatureProbe(AnyProbe):
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the final τ, after the last step."""
         self.latest |= {self.prefix + name: value for name, value in self._now(pl_module).items()}
+        if not self._is_diagnosed:  # a run that was killed behind its last epoch trains no more
+            self._diagnose(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say in one line what the course of each temperature means."""
+        self._diagnose(trainer, pl_module)
+
+    def _diagnose(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._is_diagnosed = True
         try:
             clamps, optimal, batch = (
                 self._clamps(pl_module),

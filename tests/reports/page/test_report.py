@@ -190,9 +190,10 @@ def test_without_curves_and_embeddings_the_rest_is_shown(copied) -> None:
     assert data["trajectories"]["curves"] == {}
     assert data["similarities"] == data["spectra"] == [None]
     assert data["metrics"]["id/mle/x"][0] > 0
-    assert [note.partition(" (")[0] for note in data["notes"]] == [
+    assert [note.partition(" (")[0] for note in data["notes"]][:2] == [
         "run: no curves over training", "run: no histograms and spectra"
     ]  # fmt: skip
+    assert all(note.startswith("temperature ") for note in data["notes"][2:])
     assert "metrics.csv: no such file" in data["notes"][0]
     assert "embeddings.safetensors: damaged" in data["notes"][1]
 
@@ -203,9 +204,11 @@ def test_unfinished_runs_are_left_out_and_named(command_line, capsys, copied) ->
     (other / "config.yaml").write_text("")
     assert command_line("report", str(copied.parent)) == 0
     shown = capsys.readouterr()
-    assert shown.err == f"{other} is left out: unfinished\n"
+    left_out, *notes = shown.err.splitlines()
+    assert left_out == f"{other} is left out: unfinished"
+    assert all(note.startswith("temperature ") for note in notes)
     assert re.fullmatch(rf"{re.escape(str(copied.parent / 'report.html'))} \(\d+\.\d MB\)\n", shown.out)
-    assert embedded(copied.parent / "report.html")["left_out"] == [shown.err.strip()]
+    assert embedded(copied.parent / "report.html")["left_out"] == [left_out]
 
 
 def test_wrong_input_is_one_line_exit_2_and_nothing_written(command_line, capsys, tmp_path) -> None:
