@@ -1,13 +1,15 @@
 """Take rows as people hold them: tensors, NumPy arrays, data frames, lists, anything with __dlpack__ or __array__."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from intrinsic_clip.errors import ConfigError
 
 WITHOUT_FLOAT64 = ("mps",)  # devices
 
@@ -120,6 +122,33 @@ def as_labels(values: Labels) -> Tensor:
             f"labels must be class numbers (n,), got shape {tuple(values.shape)}: of one-hot rows give .argmax(1)"
         )
     return values.detach()
+
+
+def check_same_index(tables: Mapping[str, Any]) -> None:
+    """Check that data frames and series that belong together row by row have one index, in one order.
+
+    Args:
+        tables: by the names that a message calls them; those without an index are not looked at.
+
+    Raises:
+        ConfigError: the same labels in another order, or other labels, so that rows i are no pair.
+    """
+    indices = {name: getattr(table, "index", None) for name, table in tables.items()}
+    named = [(name, index) for name, index in indices.items() if hasattr(index, "equals")]
+    for name, other in named[1:]:
+        first, index = named[0]
+        if len(other) != len(index) or other.equals(index):  # lengths are compared elsewhere
+            continue
+        right = f"row i of each must belong together; give {name}.loc[{first}.index]"
+        if sorted(map(str, other)) == sorted(map(str, index)):
+            raise ConfigError(f"{first} and {name} have the same index in another order: {right}")
+        place = next(
+            (i for i, labels in enumerate(zip(index, other, strict=True)) if labels[0] != labels[1]), 0
+        )
+        raise ConfigError(
+            f"{first} and {name} have different index labels (row {place}: {index[place]}, {other[place]}): {right}, "
+            f"or {name}.set_axis({first}.index) if they already do"
+        )
 
 
 def is_table(value: Any) -> bool:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from intrinsic_clip.dimension.arrays import Labels, Rows, as_labels, as_matrix
+from intrinsic_clip.dimension.arrays import Labels, Rows, as_labels, as_matrix, check_same_index
 from intrinsic_clip.errors import joined_lines
 from intrinsic_clip.integrations import processes
 from intrinsic_clip.integrations.budget import within
@@ -110,19 +110,24 @@ def as_parts(x: Rows, y: Rows | None, labels: Labels | Mapping[str, Labels] | No
     """Return rows by name, x, y and `label_<set>`, detached, on the device of x.
 
     Raises:
-        ValueError: they are no rows, or differ in number.
+        ValueError: they are no rows, differ in number, or are tables of another index.
     """
+    sets = {} if labels is None else labels if isinstance(labels, Mapping) else {"class": labels}
+    check_same_index({"x": x, "y": y, **_named(sets)})
     parts = {name: as_matrix(rows, name) for name, rows in (("x", x), ("y", y)) if rows is not None}
     if "x" not in parts:
         raise ValueError("x is None: there is nothing to measure")
-    if labels is not None:
-        sets = labels if isinstance(labels, Mapping) else {"class": labels}
-        parts |= {f"{LABEL}{name}": as_labels(values) for name, values in sets.items()}
+    parts |= {f"{LABEL}{name}": as_labels(values) for name, values in sets.items()}
     n, device = len(parts["x"]), parts["x"].device
     for name, tensor in parts.items():
         if len(tensor) != n:
             raise ValueError(f"x has {n:,} rows and {name} {len(tensor):,}: they must belong together")
     return {name: tensor.to(device) for name, tensor in parts.items()}
+
+
+def _named(sets: Mapping[str, Labels]) -> dict[str, Labels]:
+    """Return sets of labels by the words that a caller has for them."""
+    return {"labels" if name == "class" else f"labels[{name!r}]": values for name, values in sets.items()}
 
 
 def kind_of(parts: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
