@@ -132,7 +132,7 @@ def test_all_public_functions_of_rows_are_covered() -> None:
 def test_labels() -> None:
     assert as_labels(pd.Series([2, 1])).tolist() == [2, 1]
     with pytest.raises(ValueError, match="class numbers"):
-        as_labels(np.array(["cat", "dog"]))
+        as_labels(np.array(["cat", None], object))
 
 
 def test_tables_of_another_index_are_no_pairs() -> None:
@@ -154,3 +154,14 @@ def test_tables_of_another_index_are_no_pairs() -> None:
         alignment(x, x.reset_index(drop=True))
     for y in (x.copy(), x.to_numpy(), X, shuffled.loc[x.index]):
         assert float(alignment(x, y)) == pytest.approx(1)
+
+
+def test_names_are_labels_that_are_the_same_in_every_batch() -> None:
+    first, second = as_labels(["cat", "dog", "cat"]), as_labels(pd.Series(["dog", "mouse"]))
+    assert first[0] == first[2] != first[1] == second[0] != second[1]
+    assert first.dtype == torch.int64
+
+
+def test_the_name_of_a_file_is_no_array() -> None:
+    with pytest.raises(ValueError, match=r"got the str 'x.npy': load the file first.*intrinsic-clip measure"):
+        ic.mle("x.npy")
