@@ -14,7 +14,7 @@ from torch import Tensor
 from intrinsic_clip.dimension.arrays import Rows, as_matrix
 from intrinsic_clip.integrations.measuring import as_parts, measured
 from intrinsic_clip.integrations.numbers import Numbers
-from intrinsic_clip.integrations.wanted import chosen
+from intrinsic_clip.integrations.wanted import check_count, chosen
 
 try:
     from torchmetrics import Metric
@@ -75,9 +75,8 @@ class EmbeddingNumbers(Metric):
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        if max_rows < 1:
-            raise ValueError(f"max_rows must be at least 1, got {max_rows}")
-        chosen(only, True, True, k, estimators)  # refuses at once what it does not know
+        check_count("max_rows", max_rows, 1)
+        chosen(only, "y" in sides, True, k, estimators)  # refuses at once what it does not know
         self.only, self.sides, self.max_rows = only, sides, max_rows
         self.k, self.estimators, self.tau, self.seed = k, estimators, tau, seed
         self.reasons: dict[str, str] = {}
@@ -129,7 +128,9 @@ class EmbeddingNumbers(Metric):
             rows = {side: torch.zeros(0, 1, device=self.device) for side in self.sides}
         parts = rows if "x" in rows else {"x": rows["y"], **rows}  # of which the name asks for y only
         selection = chosen(self.only, "y" in parts, self.tau is not None, self.k, self.estimators)
-        numbers = measured(parts, len(parts["x"]), selection, self.tau, None, self.seed)
+        n = len(parts["x"])
+        total = n if n < self.max_rows else None
+        numbers = measured(parts, total, selection, self.tau, None, self.seed, "max_rows")
         self.reasons, self.notes = numbers.reasons, numbers.notes
         for note in numbers.notes:
             rank_zero_warn(note)
