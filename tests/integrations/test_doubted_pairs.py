@@ -129,3 +129,11 @@ def test_names_serve_as_labels_over_batches() -> None:
     assert dict(measure.compute()) == dict(
         ic.measure(unit(X), unit(Y), only="matching/label_class", labels=codes)
     )
+
+
+def test_labels_that_are_missing_or_of_no_use_are_told_of() -> None:
+    with pytest.warns(UserWarning, match="NaN: there are no labels 'breed', only class"):
+        numbers = ic.measure(unit(X), unit(Y), only="matching/label_breed", labels=torch.arange(300) % 3)
+    assert list(numbers) == ["matching/label_breed/x_to_y", "matching/label_breed/y_to_x"]
+    with pytest.warns(UserWarning, match="labels are for matching"):
+        ic.measure(X, only="norm", labels=torch.arange(300) % 3)

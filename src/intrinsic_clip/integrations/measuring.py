@@ -219,6 +219,8 @@ def _calculated(parts: Mapping[str, Tensor], selection: Selection, tau: Tensor |
     sets = {name.removeprefix(LABEL): rows for name, rows in parts.items() if name.startswith(LABEL)}
     embeddings = Embeddings(x, y, tau=None if tau is None else _temperature(tau).to(x.device), labels=sets)
     notes = _Notes()
+    if sets and y is None:
+        notes.warn_once("labels are for matching/label_…, which needs y, and there is no y")
     expected = selection.expected(tuple(embeddings.sides()))
     with _undisturbed(x.device), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -267,6 +269,11 @@ def _why_missing(name: str, embeddings: Embeddings) -> str:
     """Return why a number is NaN that came without a reason."""
     if embeddings.y is None and not name.endswith("/x"):
         return NO_Y
+    label = name.partition("/label_")[2].rpartition("/")[0]
+    if label and label not in embeddings.labels:
+        return f"there are no labels {label!r}" + f", only {', '.join(embeddings.labels)}" * bool(
+            embeddings.labels
+        )
     if embeddings.y is not None and not one_space(embeddings) and not name.endswith(ONE_SIDED):
         return f"x has {embeddings.x.shape[1]} columns and y {embeddings.y.shape[1]}, and this compares rows of x and y"
     for side, rows in embeddings.sides().items():

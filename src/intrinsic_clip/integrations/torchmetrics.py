@@ -14,7 +14,7 @@ from torch import Tensor
 from intrinsic_clip.dimension.arrays import Rows, as_matrix
 from intrinsic_clip.integrations.measuring import as_parts, measured
 from intrinsic_clip.integrations.numbers import Numbers
-from intrinsic_clip.integrations.wanted import check_count, chosen
+from intrinsic_clip.integrations.wanted import LABEL, check_count, chosen
 
 try:
     from torchmetrics import Metric
@@ -184,6 +184,8 @@ class EmbeddingNumber(EmbeddingNumbers):
         if "sides" not in options and name.endswith(("/x", "/y")):
             options["sides"] = name[-1]
         names = chosen(name, True, True, 2, None).expected(("x", "y"))
+        if LABEL in name:
+            raise ValueError(f"this metric takes no labels, which {name} needs")
         if len(names) != 1 and {each.rpartition("/")[2] for each in names} != {*WAYS}:
             raise ValueError(
                 f"name must be one number, such as {names[0] if names else 'id/mle/x'}, got {name!r}"

@@ -1,7 +1,7 @@
 """Read which numbers are asked for: words for families, names, or names without their last parts."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from numbers import Integral
@@ -20,6 +20,8 @@ from intrinsic_clip.measurement.families import (
 
 BOTH: tuple[Side, Side] = ("x", "y")
 ERROR = "_standard_error"
+LABEL = "/label_"
+WAYS = ("x_to_y", "y_to_x")
 ESTIMATORS = ("mle", "twonn")
 DEFAULT = ("id", "spectrum", "uniformity")
 DEFAULT_OF_PAIRS = ("matching", "alignment", "modality_gap")
@@ -84,7 +86,14 @@ class Selection:
         whole = (
             word for word in self.words if word.startswith(tuple(f"{kind}{ERROR}/" for kind in WITH_ERRORS))
         )
-        return [*names, *(word for word in whole if word.endswith(("/x", "/y")))]
+        labels = (
+            f"{word.removesuffix(f'/{way}')}/{way}"
+            for word in self.words
+            if LABEL in word
+            for way in WAYS
+            if not word.endswith(WAYS) or word.endswith(way)
+        )
+        return [*dict.fromkeys([*names, *(word for word in whole if word.endswith(("/x", "/y"))), *labels])]
 
 
 def chosen(
@@ -110,6 +119,8 @@ def chosen(
         words: tuple[str, ...] = DEFAULT + DEFAULT_OF_PAIRS * paired + ("information",) * (paired and tau)
     else:
         words = (only,) if isinstance(only, str) else tuple(only)
+    if isinstance(only, Set):
+        words = tuple(sorted(words, key=str))  # the order of a set differs between processes
     asked = [(word, *_parsed(word)) for word in words]
     if not paired:
         for word, kind, _ in asked:
