@@ -54,6 +54,7 @@ class DimensionMetrics:
         self.names = {"x": x} if y is None else {"x": x, "y": y}
         self.ignore_keys = ignore_keys
         self.measure = Measure(**options)
+        self.measure.check_only(y is not None)
         self._outputs: list[str] | None = None  # names of the model's last output
         self._nameless = ""  # its type where it has no names
         self._ignored_by_model: Sequence[str] = ()

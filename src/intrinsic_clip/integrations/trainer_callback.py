@@ -32,6 +32,7 @@ class DimensionCallback(TrainerCallback):
     def __init__(self, x: str, y: str | None = None, *, views: int = 1, **options: Any) -> None:
         self.source = by_module(x, y, views=views)
         self.measure = Measure(**options)
+        self.measure.check_only(y is not None or views > 1)
         self._model: nn.Module | None = None
         self._handle: Any = None
         self._listening = self._has_rows = self._first = False
