@@ -144,6 +144,34 @@ def test_batches_that_are_not_joined() -> None:
     assert numbers == dict(ic.measure(x, y, only="id"))
 
 
+def nan_warnings(caught: list[warnings.WarningMessage]) -> list[str]:
+    return [str(warning.message) for warning in caught if " NaN: " in str(warning.message)]
+
+
+def test_a_nan_is_told_once_with_its_reason() -> None:
+    x = torch.randn(10, 6, generator=torch.Generator().manual_seed(0)).numpy()
+    metrics = DimensionMetrics(0, only=["id/mle", "spectrum/effective_rank"])
+    reason = "needs at least 21 distinct points for k = 20, got 10"
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(2):
+            assert np.isnan(metrics(prediction(x))["id/mle/x"])
+    assert nan_warnings(caught) == [f"id/mle/x is NaN: {reason}"]
+    assert metrics.reasons["id/mle/x"] == reason
+
+
+def test_the_callback_tells_of_a_nan_too(model, rows, tmp_path) -> None:
+    callback = DimensionCallback(*PROJECTIONS, only="id/mle/x")
+    run = Trainer(model, arguments(tmp_path), collate, eval_dataset=rows[:10], callbacks=[callback])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(2):
+            assert np.isnan(run.evaluate()["eval_id/mle/x"])
+    (message,) = nan_warnings(caught)
+    assert message.startswith("id/mle/x is NaN: needs at least 21 distinct points")
+    assert set(callback.reasons) == {"id/mle/x"}
+
+
 @pytest.mark.parametrize("attached", [True, False])
 def test_a_callback_measures_modules(attached: bool, model, rows, tmp_path) -> None:
     callback = DimensionCallback(*PROJECTIONS, only=["id", "spectrum"])

@@ -197,6 +197,12 @@ def test_nan_has_a_reason() -> None:
     metric.update(ALL_X[:3])
     assert metric.compute().isnan()
     assert "21 distinct points" in metric.reason
+    with pytest.warns(UserWarning, match="id/mle/x is NaN: needs at least 21 distinct points") as caught:
+        fresh = IntrinsicDimension()
+        for _ in range(2):
+            fresh.update(ALL_X[:3])
+            fresh.compute()
+    assert sum(" NaN: " in str(warning.message) for warning in caught) == 1
     of_y = Uniformity(side="y")
     of_y.update(ALL_X, ALL_Y * torch.nan)
     assert of_y.compute().isnan()

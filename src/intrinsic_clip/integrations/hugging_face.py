@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.integrations import Measure
+from intrinsic_clip.integrations.nan_warnings import NanWarnings
 
 try:
     import accelerate  # noqa: F401
@@ -37,6 +38,11 @@ class DimensionMetrics:
         ignore_keys: the keys passed to `trainer.evaluate(ignore_keys=…)` or `trainer.train(ignore_keys_for_eval=…)`.
         options: for `intrinsic_clip.Measure`: which numbers (`only`), how many rows (`max_rows`), ….
 
+    Attributes:
+        reasons: after an evaluation, why numbers are NaN, by name. A warning tells of each once, since the Trainer
+            takes a NaN in silence and then keeps no best model.
+        notes: after an evaluation, what is doubtful.
+
     Example:
         >>> metrics = DimensionMetrics("image_embeds", "text_embeds", only=["id", "matching"])
         >>> trainer = Trainer(model, args, compute_metrics=metrics, ...)  # doctest: +SKIP
@@ -54,6 +60,9 @@ class DimensionMetrics:
         self.names = {"x": x} if y is None else {"x": x, "y": y}
         self.ignore_keys = ignore_keys
         self.measure = Measure(**options)
+        self.reasons: dict[str, str] = {}
+        self.notes: list[str] = []
+        self._warn_of_nan = NanWarnings()
         self._outputs: list[str] | None = None  # names of the model's last output
         self._nameless = ""  # its type where it has no names
         self._ignored_by_model: Sequence[str] = ()
@@ -79,6 +88,8 @@ class DimensionMetrics:
             return {}
         numbers = self.measure.compute()
         self.measure.reset()
+        self.reasons, self.notes = numbers.reasons, numbers.notes
+        self._warn_of_nan(numbers, numbers.reasons)
         return dict(numbers)
 
     def _note_names(self, module: nn.Module, args: Any, output: Any) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from intrinsic_clip.dimension.arrays import Rows, as_matrix
 from intrinsic_clip.integrations.measuring import as_parts, measured
+from intrinsic_clip.integrations.nan_warnings import NanWarnings
 from intrinsic_clip.integrations.numbers import Numbers
 from intrinsic_clip.integrations.wanted import chosen
 
@@ -42,7 +43,7 @@ class EmbeddingNumbers(Metric):
         options: of `torchmetrics.Metric`, such as `sync_on_compute`.
 
     Attributes:
-        reasons: after `compute`, why numbers are NaN.
+        reasons: after `compute`, why numbers are NaN; a warning tells of each once.
         notes: after `compute`, what is doubtful.
 
     Example:
@@ -82,6 +83,7 @@ class EmbeddingNumbers(Metric):
         self.k, self.estimators, self.tau, self.seed = k, estimators, tau, seed
         self.reasons: dict[str, str] = {}
         self.notes: list[str] = []
+        self._warn_of_nan = NanWarnings()
         # Rows lie flat: a process without rows then synchronises an empty vector, as torchmetrics makes it.
         for side in sides:
             self.add_state(f"rows_{side}", [], dist_reduce_fx="cat")
@@ -133,6 +135,7 @@ class EmbeddingNumbers(Metric):
         self.reasons, self.notes = numbers.reasons, numbers.notes
         for note in numbers.notes:
             rank_zero_warn(note)
+        self._warn_of_nan(numbers, numbers.reasons, rank_zero_warn)
         return numbers
 
     def _tensor(self, value: float) -> Tensor:

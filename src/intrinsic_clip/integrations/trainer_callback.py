@@ -8,6 +8,7 @@ from torch import nn
 from transformers import Trainer, TrainerCallback
 
 from intrinsic_clip.integrations import Measure
+from intrinsic_clip.integrations.nan_warnings import NanWarnings
 from intrinsic_clip.probes.sources import by_module
 
 END = "_runtime"  # a number of every evaluation, behind the prefix of its numbers
@@ -25,6 +26,10 @@ class DimensionCallback(TrainerCallback):
         views: how often one evaluation step calls them, as a siamese model does: the first call is x, the second y.
         options: for `intrinsic_clip.Measure`: which numbers (`only`), how many rows (`max_rows`), ….
 
+    Attributes:
+        reasons: after an evaluation, why numbers are NaN, by name; a warning tells of each once.
+        notes: after an evaluation, what is doubtful.
+
     Example:
         >>> DimensionCallback("visual_projection", "text_projection").attach(trainer)  # doctest: +SKIP
     """
@@ -32,6 +37,9 @@ class DimensionCallback(TrainerCallback):
     def __init__(self, x: str, y: str | None = None, *, views: int = 1, **options: Any) -> None:
         self.source = by_module(x, y, views=views)
         self.measure = Measure(**options)
+        self.reasons: dict[str, str] = {}
+        self.notes: list[str] = []
+        self._warn_of_nan = NanWarnings()
         self._model: nn.Module | None = None
         self._handle: Any = None
         self._listening = self._has_rows = self._first = False
@@ -122,8 +130,10 @@ class DimensionCallback(TrainerCallback):
 
     def _compute(self) -> None:
         if self._has_rows:
-            self._numbers = dict(self.measure.compute(gather=True))
+            numbers = self.measure.compute(gather=True)
             self.measure.reset()
+            self._numbers, self.reasons, self.notes = dict(numbers), numbers.reasons, numbers.notes
+            self._warn_of_nan(numbers, numbers.reasons)
             self._has_rows = False
 
     def _add(self, metrics: dict[str, Any]) -> None:
