@@ -183,6 +183,14 @@ def test_one_embedding_and_rows_of_other_kinds() -> None:
         IntrinsicDimension(side="y").update(ALL_X)
     with pytest.raises(ValueError, match='needs y in every update; sides="x" measures x alone'):
         EmbeddingNumbers("id").update(ALL_X)
+    for pairs in (PairMatching(), EmbeddingNumbers("matching"), ModalityGap()):
+        with pytest.raises(ValueError, match=rf"{type(pairs).__name__} needs y in every update: update\(x, y\)$"):
+            pairs.update(ALL_X)
+    for side in ("x", "y"):
+        with pytest.raises(ValueError, match="sides must be 'xy' for matching/top_1, which needs x and y"):
+            PairMatching(sides=side)
+    with pytest.raises(ValueError, match="sides must be 'xy' for id/mle/x"):
+        EmbeddingNumber("id/mle/x", sides="y")
     alone = EmbeddingNumbers("id/mle", sides="x")
     alone.update(ALL_X)
     assert set(alone.compute()) == {"id/mle/x"}

@@ -98,8 +98,9 @@ class EmbeddingNumbers(Metric):
             ValueError: not rows, or different numbers of them.
         """
         if "y" in self.sides and y is None:
-            remedy = '; sides="x" measures x alone' if self.sides == "xy" else ""
-            raise ValueError(f"this metric needs y in every update{remedy}")
+            alone = self.sides == "xy" and any(name.endswith("/x") for name in self._names())
+            remedy = '; sides="x" measures x alone' if alone else ": update(x, y)"
+            raise ValueError(f"{type(self).__name__} needs y in every update{remedy}")
         if self.sides == "y" and y is not None:
             parts = {"y": as_matrix(y, "y")}
         else:
@@ -124,6 +125,10 @@ class EmbeddingNumbers(Metric):
     def plot(self, val: Any = None, ax: Any = None) -> Any:
         """Draw one value or several, as `torchmetrics.Metric` does; return figure and axes."""
         return self._plot(val, ax)
+
+    def _names(self) -> list[str]:
+        """Return the names that rows of both sides give."""
+        return chosen(self.only, True, self.tau is not None, self.k, self.estimators).expected(("x", "y"))
 
     def _numbers(self) -> Numbers:
         rows, _ = self._kept(self.max_rows)
@@ -190,6 +195,9 @@ class EmbeddingNumber(EmbeddingNumbers):
             raise ValueError(
                 f"name must be one number, such as {names[0] if names else 'id/mle/x'}, got {name!r}"
             )
+        sides = options.get("sides", "xy")
+        if sides != "xy" and not names[0].endswith(f"/{sides}"):
+            raise ValueError(f"sides must be 'xy' for {name}, which needs x and y, got {sides!r}")
         super().__init__(name, **options)
         self.reason: str | None = None
 
