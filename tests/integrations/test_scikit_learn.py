@@ -94,7 +94,10 @@ def test_a_sample_of_the_rows_can_be_measured() -> None:
         ({"max_points": "all"}, "max_points must be a whole number or None, got 'all'"),
         ({"k": 2.5}, "k must be a whole number or None, got 2.5"),
         ({"k": "20"}, "k must be a whole number or None, got '20'"),
-        ({"estimator": 20}, "estimator must be a name, such as mle, or a function, got 20; the neighbours are k=20"),
+        (
+            {"estimator": 20},
+            "estimator must be a name, such as mle, or a function, got 20; the neighbours are k=20",
+        ),
         ({"estimator": None}, "estimator must be a name, such as mle, or a function, got None$"),
         ({"estimator": lambda points: 3.0}, "must return a DimensionEstimate, got float"),
     ],
@@ -330,7 +333,9 @@ def test_wrong_arguments_get_one_line(options: dict, columns: int | None, messag
 
 def test_few_pairs_are_told() -> None:
     x, y = pairs(400)
-    with pytest.warns(UserWarning, match="5 pairs cannot show how many dimensions are needed: .* fitted on 2"):
+    with pytest.warns(
+        UserWarning, match="5 pairs cannot show how many dimensions are needed: .* fitted on 2"
+    ):
         Reduce().fit(x[:5], y[:5])
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -32,7 +32,9 @@ class NanWarnings:
             return
         for reason, names in by_reason.items():
             more = f" and {len(names) - SHOWN} more" * (len(names) > SHOWN)
-            (warn or _warn)(f"{', '.join(names[:SHOWN])}{more} {'is' if len(names) == 1 else 'are'} NaN: {reason}")
+            (warn or _warn)(
+                f"{', '.join(names[:SHOWN])}{more} {'is' if len(names) == 1 else 'are'} NaN: {reason}"
+            )
 
 
 def _value_of(name: str) -> str | None:
