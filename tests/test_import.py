@@ -63,6 +63,27 @@ print(json.dumps({"changes": changes, "importing matplotlib": importing_matplotl
 """
 
 
+ADAPTERS = """
+import importlib, json, os, sys, warnings
+import accelerate.state, torch
+
+heavy = ("pytorch_lightning", "lightning", "matplotlib", "hydra", "wandb", "torchmetrics")
+changes = {}
+for library, adapter in (
+    ("transformers.trainer", "hugging_face"), ("sentence_transformers", "sentence_transformers"),
+    ("sklearn.base", "scikit_learn"), ("torchmetrics", "torchmetrics"),
+):
+    importlib.import_module(library)
+    before = set(sys.modules), list(map(str, warnings.filters)), dict(os.environ)
+    importlib.import_module(f"intrinsic_clip.integrations.{adapter}")
+    after = set(sys.modules), list(map(str, warnings.filters)), dict(os.environ)
+    loaded = sorted({name.partition(".")[0] for name in after[0] - before[0]} & {*heavy})
+    if loaded or before[1:] != after[1:]:
+        changes[adapter] = [loaded, before[1] != after[1], before[2] != after[2]]
+print(json.dumps(changes))
+"""
+
+
 def _run(program: str) -> str:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -73,6 +94,13 @@ def test_the_package_alone_imports_nothing_heavy() -> None:
     heavy = ("torch", "numpy", "pandas", "matplotlib", "hydra", "wandb", "pytorch_lightning", "lightning")
     loaded = _run(f"import intrinsic_clip, sys; print([name for name in {heavy!r} if name in sys.modules])")
     assert loaded.strip() == "[]"
+
+
+@pytest.mark.slow
+def test_adapters_import_only_their_own_library_and_change_nothing() -> None:
+    for library in ("accelerate", "transformers", "sentence_transformers", "sklearn", "torchmetrics"):
+        pytest.importorskip(library)
+    assert json.loads(_run(ADAPTERS).splitlines()[-1]) == {}
 
 
 def test_every_main_name_is_there() -> None:
