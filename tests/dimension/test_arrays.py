@@ -10,6 +10,7 @@ import torch
 import intrinsic_clip as ic
 from intrinsic_clip import dimension, metrics
 from intrinsic_clip.dimension.arrays import as_labels, as_points
+from intrinsic_clip.metrics import alignment
 
 X = torch.rand(60, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64).round(decimals=3)
 Y = X + 0.1
@@ -131,4 +132,36 @@ def test_all_public_functions_of_rows_are_covered() -> None:
 def test_labels() -> None:
     assert as_labels(pd.Series([2, 1])).tolist() == [2, 1]
     with pytest.raises(ValueError, match="class numbers"):
-        as_labels(np.array(["cat", "dog"]))
+        as_labels(np.array(["cat", None], object))
+
+
+def test_tables_of_another_index_are_no_pairs() -> None:
+    x = pd.DataFrame(X.numpy(), [f"row {i}" for i in range(len(X))])
+    shuffled = x.sample(frac=1, random_state=0)
+    labels = pd.Series(0, shuffled.index)
+    for refused in (
+        lambda: ic.measure(x, shuffled),
+        lambda: ic.Measure().update(x, shuffled),
+        lambda: ic.measure_embeddings(x, shuffled),
+        lambda: alignment(x, shuffled),
+        lambda: ic.measure(x, labels=labels),
+    ):
+        with pytest.raises(ValueError, match=r"the same index in another order.*\.loc\[x\.index\]"):
+            refused()
+    with pytest.raises(
+        ValueError, match=r"different index labels \(row 0: row 0, 0\).*y\.set_axis\(x\.index\)"
+    ):
+        alignment(x, x.reset_index(drop=True))
+    for y in (x.copy(), x.to_numpy(), X, shuffled.loc[x.index]):
+        assert float(alignment(x, y)) == pytest.approx(1)
+
+
+def test_names_are_labels_that_are_the_same_in_every_batch() -> None:
+    first, second = as_labels(["cat", "dog", "cat"]), as_labels(pd.Series(["dog", "mouse"]))
+    assert first[0] == first[2] != first[1] == second[0] != second[1]
+    assert first.dtype == torch.int64
+
+
+def test_the_name_of_a_file_is_no_array() -> None:
+    with pytest.raises(ValueError, match=r"got the str 'x.npy': load the file first.*intrinsic-clip measure"):
+        ic.mle("x.npy")

@@ -98,7 +98,7 @@ def test_pairs_latents_and_labels() -> None:
         ((X, [[1.0], [1.0, 2.0]]), "y must be a tensor"),
         ((X, X[:5]), "x has 6 rows and y 5: they must belong together"),
         ({"x": [X[0], X[1, :1]] * 2}, "x is a list of tensors of several shapes"),
-        ((X, X, ["cat"] * 6), "labels must be class numbers"),
+        ((X, X, [None, "cat"] * 3), "labels must be class numbers"),
         ((X, X, torch.eye(6)), r"got shape \(6, 6\): of one-hot rows give .argmax\(1\)"),
         ((X, X, torch.zeros(6, device="meta")), "labels are on the meta device"),
     ],

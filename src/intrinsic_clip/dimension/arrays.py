@@ -1,13 +1,17 @@
 """Take rows as people hold them: tensors, NumPy arrays, data frames, lists, anything with __dlpack__ or __array__."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
 from numbers import Real
+from os import PathLike
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from intrinsic_clip.errors import ConfigError
 
 WITHOUT_FLOAT64 = ("mps",)  # devices
 
@@ -27,7 +31,7 @@ class HasDLPack(Protocol):
 
 
 Rows: TypeAlias = Tensor | HasArray | HasDLPack | Sequence[Sequence[float]] | Sequence[Tensor]
-Labels: TypeAlias = Tensor | HasArray | HasDLPack | Sequence[int]
+Labels: TypeAlias = Tensor | HasArray | HasDLPack | Sequence[int] | Sequence[str]
 
 
 def as_points(values: Rows, name: str = "points") -> Tensor:
@@ -86,6 +90,11 @@ def real_tensor(values: Any, name: str, shape: str) -> Tensor:
     Raises:
         ValueError: there are no real numbers in them.
     """
+    if isinstance(values, str | bytes | PathLike):
+        raise ValueError(
+            f"{name} must be a tensor {shape}, got the {kind(values)} {values!r}: load the file first, as numpy.load "
+            "does, or use `intrinsic-clip measure`"
+        )
     tensor = values if isinstance(values, Tensor) else _as_tensor(values, name, shape)
     if tensor.is_meta:
         raise ValueError(f"{name} is on the meta device, where tensors have no values")
@@ -101,15 +110,19 @@ def real_tensor(values: Any, name: str, shape: str) -> Tensor:
 
 
 def as_labels(values: Labels) -> Tensor:
-    """Return class labels `(n,)`.
+    """Return class labels `(n,)`; names become numbers, the same for a name in every batch and process.
 
     Raises:
-        ValueError: they are no numbers, or more than one for each row.
+        ValueError: they are neither numbers nor names, or more than one for each row.
     """
     if not isinstance(values, Tensor):
         array = _array(values)
+        if array.ndim == 1 and array.dtype.kind in "UO" and len(array):
+            return _numbered(array.tolist())
         if array.dtype.kind not in "biuf":
-            raise ValueError(f"labels must be class numbers (n,), got {kind(values)} of {array.dtype.name}")
+            raise ValueError(
+                f"labels must be class numbers or names (n,), got {kind(values)} of {array.dtype.name}"
+            )
         values = torch.as_tensor(np.ascontiguousarray(array.astype(array.dtype.newbyteorder("="))))
     if values.is_meta:
         raise ValueError("labels are on the meta device, where tensors have no values")
@@ -120,6 +133,44 @@ def as_labels(values: Labels) -> Tensor:
             f"labels must be class numbers (n,), got shape {tuple(values.shape)}: of one-hot rows give .argmax(1)"
         )
     return values.detach()
+
+
+def _numbered(names: list[Any]) -> Tensor:
+    """Return a number for each name that depends on the name alone."""
+    numbers: dict[str, int] = {}
+    for place, name in enumerate(names):
+        if not isinstance(name, str):
+            raise ValueError(f"labels must be class numbers or names (n,), got {name!r} in row {place}")
+        if name not in numbers:
+            numbers[name] = int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big", signed=True)
+    return torch.tensor([numbers[name] for name in names])
+
+
+def check_same_index(tables: Mapping[str, Any]) -> None:
+    """Check that data frames and series that belong together row by row have one index, in one order.
+
+    Args:
+        tables: by the names that a message calls them; those without an index are not looked at.
+
+    Raises:
+        ConfigError: the same labels in another order, or other labels, so that rows i are no pair.
+    """
+    indices = {name: getattr(table, "index", None) for name, table in tables.items()}
+    named = [(name, index) for name, index in indices.items() if hasattr(index, "equals")]
+    for name, other in named[1:]:
+        first, index = named[0]
+        if len(other) != len(index) or other.equals(index):  # lengths are compared elsewhere
+            continue
+        right = f"row i of each must belong together; give {name}.loc[{first}.index]"
+        if sorted(map(str, other)) == sorted(map(str, index)):
+            raise ConfigError(f"{first} and {name} have the same index in another order: {right}")
+        place = next(
+            (i for i, labels in enumerate(zip(index, other, strict=True)) if labels[0] != labels[1]), 0
+        )
+        raise ConfigError(
+            f"{first} and {name} have different index labels (row {place}: {index[place]}, {other[place]}): {right}, "
+            f"or {name}.set_axis({first}.index) if they already do"
+        )
 
 
 def is_table(value: Any) -> bool:

@@ -21,11 +21,13 @@ class Affordable(Generic[Result]):
         result: of the measurement.
         rows: that were measured.
         predicted: seconds that all rows would have taken; None where they were measured.
+        left: seconds of the budget that were left for them.
     """
 
     result: Result
     rows: int
     predicted: float | None
+    left: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ def within(
     cost = _cost([(rows, took)])
     for share in SHARES:
         if rows == n:
-            return Affordable(result, n, None)
+            break
         reach = cost.reach(share * (seconds - (clock() - begun)))
         reach = min(n, reach, STEP * rows if share != SHARES[-1] else n)
         if reach <= 1.2 * rows and reach < n:
@@ -71,7 +73,12 @@ def within(
         rows = reach
         trials.append((rows, took))  # without the first: the first use of a library takes longer
         cost = _cost(trials[-2:])
-    return Affordable(result, rows, None if rows == n else cost.of(n))
+    left = seconds - (clock() - begun)
+    if (
+        rows < n <= STEP * rows and cost.of(n) <= SHARES[-1] * left
+    ):  # a first trial was slow, and all rows do fit
+        return Affordable(run(n), n, None)
+    return Affordable(result, rows, None if rows == n else cost.of(n), max(0.0, left))
 
 
 def _timed(run: Callable[[int], Result], rows: int, clock: Callable[[], float]) -> tuple[Result, float]:

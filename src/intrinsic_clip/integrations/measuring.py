@@ -8,12 +8,18 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from intrinsic_clip.dimension.arrays import Labels, Rows, as_labels, as_matrix
+from intrinsic_clip.dimension.arrays import Labels, Rows, as_labels, as_matrix, check_same_index
 from intrinsic_clip.errors import joined_lines
 from intrinsic_clip.integrations import processes
 from intrinsic_clip.integrations.budget import within
+from intrinsic_clip.integrations.doubted_pairs import (
+    ONE_SIDED,
+    doubts_of_matching,
+    one_space,
+    without_odd_rows,
+)
 from intrinsic_clip.integrations.numbers import Numbers
-from intrinsic_clip.integrations.wanted import Selection, chosen
+from intrinsic_clip.integrations.wanted import Selection, check_count, chosen
 from intrinsic_clip.measurement.embeddings import Embeddings, Measured
 
 MAX_POINTS = 5000
@@ -41,29 +47,34 @@ def measure(
     A number that does not exist is NaN, and `.reasons` says why; `.notes` says what was decided and what is doubtful.
     Doubts are warned of too.
 
+    `matching/…` ranks partners by inner product, as the loss of the paper does, and so depends on the rows' norms;
+    `retrieval/…` ranks them by cosine. Rows that hold NaN or infinity are left out of all numbers, with their partners.
+
     Args:
         x: rows `(n, d)`.
         y: their partners `(n, d_y)`; row i of x and row i of y are a pair.
         only: which numbers to calculate; no others are. Words for families (`"id"`, `"spectrum"`, `"matching"`,
             `"retrieval"`, `"alignment"`, `"uniformity"`, `"modality_gap"`, `"information"`, `"similarity"`, `"norm"`),
-            names (`"id/gride/x"`, `"matching/top_5/x_to_y"`) or beginnings of names (`"id/tle"`). None: dimensions by
-            mle and twonn, spectrum, uniformity; of pairs matching, alignment and modality gap too, and information
-            with `tau`.
-        labels: class numbers `(n,)`, or several sets of them by name, for `matching/label_<set>/…`.
-        tau: the temperature, for `information/infonce_bound`.
+            names (`"id/gride/x"`, `"matching/top_5/x_to_y"`) or names without their last parts (`"id/tle"`). None:
+            dimensions by mle and twonn, spectrum, uniformity; of pairs matching, alignment and modality gap too, and
+            information with `tau`.
+        labels: class numbers or names `(n,)`, or several sets of them by name, for `matching/label_<set>/…`.
+        tau: the temperature, above 0, for `information/infonce_bound`.
         k: neighbours of mle, mada and tle.
         estimators: those of the word `"id"`.
-        budget: seconds that the call may take, about; a few rows are measured first to see how many fit.
+        budget: seconds that the call may take, about; a few rows are measured first to see how many fit. Two calls can
+            measure different numbers of rows, as `.rows` says.
         max_points: measure a sample of that many rows where there are more. None: 5,000, or with a budget all rows.
         seed: of the sample.
         gather: measure the rows of all processes of `torch.distributed` together; all of them must call it, and all
             get the same numbers.
 
     Returns:
-        A dict of floats with `.reasons`, `.notes` and `.rows`.
+        A dict of floats with `.reasons`, `.notes`, `.rows` and `.to_json()`.
 
     Raises:
-        ValueError: arguments that cannot be meant, such as x and y of different lengths or an unknown name.
+        ValueError: arguments that cannot be meant, such as x and y of different lengths, tables of another index, an
+            unknown name, or one about pairs without y.
 
     Example:
         >>> import torch
@@ -74,8 +85,8 @@ def measure(
         spectrum/participation_ratio/x  2.997
     """
     selection = chosen(only, y is not None, tau is not None, k, estimators)
-    if max_points is not None and max_points < 1:
-        raise ValueError(f"max_points must be at least 1, got {max_points}")
+    if max_points is not None:
+        check_count("max_points", max_points, 1)
     if budget is not None and not budget > 0:
         raise ValueError(f"budget must be seconds above 0, got {budget}")
     tau = None if tau is None else _temperature(tau)
@@ -90,7 +101,7 @@ def measure(
         total = len(parts["x"])
         parts = _chosen_rows(parts, _sample(total, max_points, seed))
         numbers = measured(parts, total, selection, tau, budget, seed)
-    _warn_of_doubts(numbers, stacklevel=3)
+    warn_of_doubts(numbers, stacklevel=3)
     return numbers
 
 
@@ -98,31 +109,39 @@ def _temperature(tau: Tensor | float) -> Tensor:
     """Return a temperature as a float64 scalar.
 
     Raises:
-        ValueError: it is not one number.
+        ValueError: it is not one number above 0.
     """
     try:
-        return torch.as_tensor(tau, dtype=torch.float64).detach().reshape(())
+        temperature = torch.as_tensor(tau, dtype=torch.float64).detach().reshape(())
     except (TypeError, RuntimeError, ValueError) as error:
         raise ValueError(f"tau must be one number, got {tau!r}") from error
+    if not 0 < float(temperature) < math.inf:
+        raise ValueError(f"tau must be a positive number, got {float(temperature):g}")
+    return temperature
 
 
 def as_parts(x: Rows, y: Rows | None, labels: Labels | Mapping[str, Labels] | None) -> dict[str, Tensor]:
     """Return rows by name, x, y and `label_<set>`, detached, on the device of x.
 
     Raises:
-        ValueError: they are no rows, or differ in number.
+        ValueError: they are no rows, differ in number, or are tables of another index.
     """
+    sets = {} if labels is None else labels if isinstance(labels, Mapping) else {"class": labels}
+    check_same_index({"x": x, "y": y, **_named(sets)})
     parts = {name: as_matrix(rows, name) for name, rows in (("x", x), ("y", y)) if rows is not None}
     if "x" not in parts:
         raise ValueError("x is None: there is nothing to measure")
-    if labels is not None:
-        sets = labels if isinstance(labels, Mapping) else {"class": labels}
-        parts |= {f"{LABEL}{name}": as_labels(values) for name, values in sets.items()}
+    parts |= {f"{LABEL}{name}": as_labels(values) for name, values in sets.items()}
     n, device = len(parts["x"]), parts["x"].device
     for name, tensor in parts.items():
         if len(tensor) != n:
             raise ValueError(f"x has {n:,} rows and {name} {len(tensor):,}: they must belong together")
     return {name: tensor.to(device) for name, tensor in parts.items()}
+
+
+def _named(sets: Mapping[str, Labels]) -> dict[str, Labels]:
+    """Return sets of labels by the words that a caller has for them."""
+    return {"labels" if name == "class" else f"labels[{name!r}]": values for name, values in sets.items()}
 
 
 def kind_of(parts: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
@@ -132,37 +151,48 @@ def kind_of(parts: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
 
 def measured(
     parts: Mapping[str, Tensor],
-    total: int,
+    total: int | None,
     selection: Selection,
     tau: Tensor | float | None,
     budget: float | None,
     seed: int,
+    argument: str = "max_points",
 ) -> Numbers:
     """Measure rows, as many as fit into the budget.
 
     Args:
         parts: rows by name.
-        total: rows that they were drawn from.
+        total: rows that they were drawn from; None: unknown, and more than there are.
         selection: which numbers to calculate.
         tau: the temperature, if it is known.
         budget: seconds; None: all rows.
         seed: of the sample that a budget allows.
+        argument: the caller's name for the largest number of rows.
     """
+    given = len(parts["x"])
+    parts, left_out = without_odd_rows(parts)
     n = len(parts["x"])
+    more = "" if given == total else f"{argument}=…"
+
+    def run(rows: int) -> Numbers:
+        advised = selection.advising(more if rows == n else "budget=…")
+        return _calculated(_chosen_rows(parts, _sample(n, rows, seed)), advised, tau)
+
     if budget is None:
-        numbers = _calculated(parts, selection, tau)
+        numbers = run(n)
     else:
-        best = within(
-            budget, n, lambda rows: _calculated(_chosen_rows(parts, _sample(n, rows, seed)), selection, tau)
-        )
+        best = within(budget, n, run)
         numbers = best.result
         if best.predicted is not None:
-            numbers.notes.append(
-                f"budget = {budget:g} s: {best.rows:,} of {n:,} rows, since all would take about {best.predicted:.2g} s"
-            )
-    if n < total:
+            needed = f"all would take about {best.predicted:.2g} s"
+            if best.predicted < budget:
+                needed += f", and trials with fewer had left {best.left:.2g} s"
+            numbers.notes.append(f"budget = {budget:g} s: {best.rows:,} of {n:,} rows; {needed}")
+    if left_out is not None:
+        numbers.notes.insert(0, left_out)
+    if total is not None and given < total:
         numbers.notes.append(
-            f"a sample of {n:,} of {total:,} rows, drawn at random; max_points=… measures more"
+            f"a sample of {given:,} of {total:,} rows, drawn at random; {argument}=… measures more"
         )
     return numbers
 
@@ -188,42 +218,66 @@ def _calculated(parts: Mapping[str, Tensor], selection: Selection, tau: Tensor |
     x, y = parts["x"], parts.get("y")
     sets = {name.removeprefix(LABEL): rows for name, rows in parts.items() if name.startswith(LABEL)}
     embeddings = Embeddings(x, y, tau=None if tau is None else _temperature(tau).to(x.device), labels=sets)
-    notes, values, reasons = _Notes(), dict[str, Tensor | None](), dict[str, str]()
+    notes = _Notes()
+    if sets and y is None:
+        notes.warn_once("labels are for matching/label_…, which needs y, and there is no y")
     expected = selection.expected(tuple(embeddings.sides()))
     with _undisturbed(x.device), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        for family in selection.families:
-            try:
-                by_name = family.measure(embeddings, notes, selection.wants)
-            except Exception as error:  # a number must not cost a training
-                reason = notes.warn_of_failure(error)
-                names = {*family.names(("x", "y"))} & {*expected}
-                by_name = {name: Measured(None, reason) for name in names}
-            for name, number in by_name.items():
-                measured = number if isinstance(number, Measured) else Measured(number)
-                values[name] = measured.value
-                if measured.reason is not None:
-                    reasons[name] = measured.reason
+        by_name = _by_families(embeddings, selection, expected, notes)
+        for doubt in doubts_of_matching(embeddings, by_name):
+            notes.warn_once(doubt)
     for warning in caught:
         if issubclass(warning.category, UserWarning):
             notes.warn_once(str(warning.message))
-    wanted = [name for name in values if selection.wants(name)]
+    wanted = [name for name in by_name if selection.wants(name)]
     numbers = Numbers(rows=len(x))
     for name in dict.fromkeys([*wanted, *expected]):
-        value = values.get(name)
-        numbers[name] = math.nan if value is None else float(value)
+        number = by_name.get(name, Measured(None))
+        numbers[name] = math.nan if number.value is None else float(number.value)
         if math.isnan(numbers[name]):
-            numbers.reasons[name] = reasons.get(name) or _why_missing(name, embeddings)
+            numbers.reasons[name] = number.reason or _why_missing(name, embeddings)
     numbers.notes = [doubt for doubt in notes.doubts if doubt not in numbers.reasons.values()]
+    numbers.notes += numbers.missing()
     return numbers
+
+
+def _by_families(
+    embeddings: Embeddings, selection: Selection, expected: Sequence[str], notes: _Notes
+) -> dict[str, Measured]:
+    """Return what the families measure, where they can; a family that fails gives its expected names a reason."""
+    in_one_space = one_space(embeddings)
+    wants = (
+        selection.wants if in_one_space else lambda name: name.endswith(ONE_SIDED) and selection.wants(name)
+    )
+    values: dict[str, Measured] = {}
+    for family in selection.families:
+        if not in_one_space and not any(map(wants, family.names(("x", "y")))):
+            continue
+        try:
+            by_name = family.measure(embeddings, notes, wants)
+        except Exception as error:  # a number must not cost a training
+            reason = notes.warn_of_failure(error)
+            names = [name for name in family.names(("x", "y")) if name in expected]
+            by_name = {name: Measured(None, reason) for name in names}
+        for name, number in by_name.items():
+            values[name] = number if isinstance(number, Measured) else Measured(number)
+    return values
 
 
 def _why_missing(name: str, embeddings: Embeddings) -> str:
     """Return why a number is NaN that came without a reason."""
     if embeddings.y is None and not name.endswith("/x"):
         return NO_Y
+    label = name.partition("/label_")[2].rpartition("/")[0]
+    if label and label not in embeddings.labels:
+        return f"there are no labels {label!r}" + f", only {', '.join(embeddings.labels)}" * bool(
+            embeddings.labels
+        )
+    if embeddings.y is not None and not one_space(embeddings) and not name.endswith(ONE_SIDED):
+        return f"x has {embeddings.x.shape[1]} columns and y {embeddings.y.shape[1]}, and this compares rows of x and y"
     for side, rows in embeddings.sides().items():
-        if name.endswith(("/x", "/y")) and name[-1] != side:
+        if name.endswith(ONE_SIDED) and name[-1] != side:
             continue
         odd = len(rows) - int(rows.isfinite().all(-1).sum())
         if odd:
@@ -273,7 +327,8 @@ def _sampled_together(
     return processes.concatenated(processes.shared_by_all(own), parts["x"].device), total
 
 
-def _warn_of_doubts(numbers: Numbers, stacklevel: int) -> None:
+def warn_of_doubts(numbers: Numbers, stacklevel: int) -> None:
+    """Warn of the notes that are doubts, and not of what the caller decided."""
     decided = ("budget = ", "a sample of ")
     for note in numbers.notes:
         if not note.startswith(decided):

@@ -1,5 +1,6 @@
 """The result of a measurement: a plain dict of floats that can explain itself."""
 
+import json
 import math
 
 from intrinsic_clip.dimension.display import html_table, plus_minus
@@ -23,6 +24,22 @@ class Numbers(dict[str, float]):
     def __reduce__(self) -> tuple[object, ...]:
         """Return what pickle needs."""
         return type(self), (dict(self),), vars(self)
+
+    def to_json(self) -> str:
+        """Return the numbers as one line of JSON, null where a number is NaN or infinite, which JSON does not have."""
+        return json.dumps({name: value if math.isfinite(value) else None for name, value in self.items()})
+
+    def missing(self) -> list[str]:
+        """Return a sentence for each reason why numbers are NaN; standard errors are not listed."""
+        names: dict[str, list[str]] = {}
+        for name, reason in self.reasons.items():
+            if not name.partition("/")[0].endswith("_standard_error"):
+                names.setdefault(reason, []).append(name)
+        return [
+            f"{', '.join(some[:2])}{f' and {len(some) - 2} more' * (len(some) > 2)} {'are' if some[1:] else 'is'} NaN: "
+            f"{reason}"
+            for reason, some in names.items()
+        ]
 
     def __repr__(self) -> str:
         """Return a line for each number, with its standard error or the reason why it is NaN, and the notes."""

@@ -7,9 +7,9 @@ from torch import Tensor
 
 from intrinsic_clip.dimension.arrays import Labels, Rows
 from intrinsic_clip.integrations import processes
-from intrinsic_clip.integrations.measuring import as_parts, kind_of, measured
+from intrinsic_clip.integrations.measuring import as_parts, kind_of, measured, warn_of_doubts
 from intrinsic_clip.integrations.numbers import Numbers
-from intrinsic_clip.integrations.wanted import chosen
+from intrinsic_clip.integrations.wanted import check_count, chosen
 
 ORDER = "order"
 
@@ -49,8 +49,7 @@ class Measure:
         seed: int = 0,
         device: torch.device | str = "cpu",
     ) -> None:
-        if max_rows < 1:
-            raise ValueError(f"max_rows must be at least 1, got {max_rows}")
+        check_count("max_rows", max_rows, 1)
         if budget is not None and not budget > 0:
             raise ValueError(f"budget must be seconds above 0, got {budget}")
         chosen(only, True, True, k, estimators)  # refuses at once what it does not know
@@ -74,8 +73,11 @@ class Measure:
         """Take a batch.
 
         Raises:
-            ValueError: not rows, different numbers of them, or other parts or widths than in the batches before.
+            ValueError: not rows, different numbers of them, other parts or widths than in the batches before, or no y
+                where numbers of pairs are asked for.
         """
+        if not self._parts:
+            chosen(self.only, y is not None, True, self.k, self.estimators)
         parts = as_parts(x, y, labels)
         if self._parts and kind_of(parts) != self._kind():
             raise ValueError(
@@ -90,7 +92,7 @@ class Measure:
             self._parts = [self._kept()]
 
     def compute(self, tau: Tensor | float | None = None, gather: bool = False) -> Numbers:
-        """Measure the rows that are kept.
+        """Measure the rows that are kept, and warn of doubts.
 
         Args:
             tau: the temperature, for `information/infonce_bound`.
@@ -98,20 +100,23 @@ class Measure:
                 call it, and all get the same numbers.
 
         Raises:
-            ValueError: no rows came.
+            ValueError: no rows came, or tau is no positive number.
         """
         if gather and processes.several():
             own = processes.checked_together(self._own, kind_of)
             shares = processes.shared_by_all((self.seen, {name: rows.cpu() for name, rows in own.items()}))
             total = sum(seen for seen, _ in shares)
             rows = self._smallest(processes.concatenated([part for _, part in shares], torch.device("cpu")))
-            return processes.by_the_first(lambda: self._measured(rows, total, tau))
-        return self._measured(self._own(), self.seen, tau)
+            numbers = processes.by_the_first(lambda: self._measured(rows, total, tau))
+        else:
+            numbers = self._measured(self._own(), self.seen, tau)
+        warn_of_doubts(numbers, stacklevel=3)
+        return numbers
 
     def _measured(self, rows: dict[str, Tensor], total: int, tau: Tensor | float | None) -> Numbers:
         parts = {name: part.to(self.device) for name, part in rows.items() if name != ORDER}
         selection = chosen(self.only, "y" in parts, tau is not None, self.k, self.estimators)
-        return measured(parts, total, selection, tau, self.budget, self.seed)
+        return measured(parts, total, selection, tau, self.budget, self.seed, "max_rows")
 
     def _own(self) -> dict[str, Tensor]:
         if not self._parts:

@@ -15,7 +15,7 @@ from intrinsic_clip.dimension.arrays import Rows, as_matrix
 from intrinsic_clip.integrations.measuring import as_parts, measured
 from intrinsic_clip.integrations.nan_warnings import NanWarnings
 from intrinsic_clip.integrations.numbers import Numbers
-from intrinsic_clip.integrations.wanted import chosen
+from intrinsic_clip.integrations.wanted import LABEL, check_count, chosen
 
 try:
     from torchmetrics import Metric
@@ -76,9 +76,8 @@ class EmbeddingNumbers(Metric):
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        if max_rows < 1:
-            raise ValueError(f"max_rows must be at least 1, got {max_rows}")
-        chosen(only, True, True, k, estimators)  # refuses at once what it does not know
+        check_count("max_rows", max_rows, 1)
+        chosen(only, "y" in sides, True, k, estimators)  # refuses at once what it does not know
         self.only, self.sides, self.max_rows = only, sides, max_rows
         self.k, self.estimators, self.tau, self.seed = k, estimators, tau, seed
         self.reasons: dict[str, str] = {}
@@ -136,7 +135,9 @@ class EmbeddingNumbers(Metric):
             rows = {side: torch.zeros(0, 1, device=self.device) for side in self.sides}
         parts = rows if "x" in rows else {"x": rows["y"], **rows}  # of which the name asks for y only
         selection = chosen(self.only, "y" in parts, self.tau is not None, self.k, self.estimators)
-        numbers = measured(parts, len(parts["x"]), selection, self.tau, None, self.seed)
+        n = len(parts["x"])
+        total = n if n < self.max_rows else None
+        numbers = measured(parts, total, selection, self.tau, None, self.seed, "max_rows")
         self.reasons, self.notes = numbers.reasons, numbers.notes
         for note in numbers.notes:
             rank_zero_warn(note)
@@ -191,6 +192,8 @@ class EmbeddingNumber(EmbeddingNumbers):
         if "sides" not in options and name.endswith(("/x", "/y")):
             options["sides"] = name[-1]
         names = chosen(name, True, True, 2, None).expected(("x", "y"))
+        if LABEL in name:
+            raise ValueError(f"this metric takes no labels, which {name} needs")
         if len(names) != 1 and {each.rpartition("/")[2] for each in names} != {*WAYS}:
             raise ValueError(
                 f"name must be one number, such as {names[0] if names else 'id/mle/x'}, got {name!r}"

@@ -1,9 +1,10 @@
-"""Read which numbers are asked for: words for families, beginnings of names, or whole names."""
+"""Read which numbers are asked for: words for families, names, or names without their last parts."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from numbers import Integral
 
 from intrinsic_clip.dimension import registry
 from intrinsic_clip.measurement.embeddings import Side
@@ -19,6 +20,8 @@ from intrinsic_clip.measurement.families import (
 
 BOTH: tuple[Side, Side] = ("x", "y")
 ERROR = "_standard_error"
+LABEL = "/label_"
+WAYS = ("x_to_y", "y_to_x")
 ESTIMATORS = ("mle", "twonn")
 DEFAULT = ("id", "spectrum", "uniformity")
 DEFAULT_OF_PAIRS = ("matching", "alignment", "modality_gap")
@@ -36,6 +39,14 @@ PATTERNS = {  # of what follows the word for a family
 }
 PATTERNS["retrieval"] = PATTERNS["matching"]
 WITH_ERRORS = ("id", "spectrum")
+OF_PAIRS = ("matching", "retrieval", "alignment", "modality_gap", "information", "similarity")
+MEANT = {
+    "dimension": "id",
+    "intrinsic_dimension": "id",
+    "recall": "retrieval",
+    "gap": "modality_gap",
+    "rank": "spectrum",
+}
 
 
 @dataclass(frozen=True)
@@ -54,6 +65,14 @@ class Selection:
         """Return whether a number is asked for."""
         return any(_covers(word, name) for word in self.words)
 
+    def advising(self, more_rows: str) -> "Selection":
+        """Return a selection whose doubts say how more rows can be had; "" where there are no more."""
+        families = [
+            replace(family, more_rows=more_rows) if isinstance(family, IntrinsicDimension) else family
+            for family in self.families
+        ]
+        return replace(self, families=tuple(families))
+
     def expected(self, sides: Sequence[Side]) -> list[str]:
         """Return the names that a measurement must give, be it as NaN, in their order."""
         names: dict[str, None] = {}
@@ -67,7 +86,14 @@ class Selection:
         whole = (
             word for word in self.words if word.startswith(tuple(f"{kind}{ERROR}/" for kind in WITH_ERRORS))
         )
-        return [*names, *(word for word in whole if word.endswith(("/x", "/y")))]
+        labels = (
+            f"{word.removesuffix(f'/{way}')}/{way}"
+            for word in self.words
+            if LABEL in word
+            for way in WAYS
+            if not word.endswith(WAYS) or word.endswith(way)
+        )
+        return [*dict.fromkeys([*names, *(word for word in whole if word.endswith(("/x", "/y"))), *labels])]
 
 
 def chosen(
@@ -76,25 +102,29 @@ def chosen(
     """Return the families and names that `only` asks for.
 
     Args:
-        only: words for families, names or beginnings of names; None: a quick selection.
+        only: words for families, names, or names without their last parts; None: a quick selection.
         paired: whether there is a y.
         tau: whether the temperature is known.
         k: neighbours of mle, mada and tle.
         estimators: those of the word `id`; None: mle and twonn.
 
     Raises:
-        ValueError: a word that is none of these.
+        ValueError: a word that is none of these, or one about pairs where there is no y.
     """
     if estimators is not None:
         estimators = (estimators,) if isinstance(estimators, str) else tuple(estimators)
-        registry.check_names(estimators)
-    if k < 2:
-        raise ValueError(f"k must be at least 2, got {k}")
+        _check_estimators(estimators)
+    check_count("k", k, 2)
     if only is None:
         words: tuple[str, ...] = DEFAULT + DEFAULT_OF_PAIRS * paired + ("information",) * (paired and tau)
     else:
         words = (only,) if isinstance(only, str) else tuple(only)
+    if isinstance(only, Set):
+        words = tuple(sorted(words, key=str))  # the order of a set differs between processes
     asked = [(word, *_parsed(word)) for word in words]
+    if not paired:
+        for word, kind, _ in asked:
+            _check_needs_no_y(word, kind)
     kinds = {kind for _, kind, _ in asked}
 
     def parts(kind: str, part: str, default: Sequence[str]) -> list[str]:
@@ -110,7 +140,7 @@ def chosen(
     families: list[Family] = []
     if "id" in kinds:
         names = parts("id", "estimator", ESTIMATORS if estimators is None else estimators)
-        families.append(IntrinsicDimension(tuple(registry.check_names(names)), k))
+        families.append(IntrinsicDimension(tuple(registry.check_names(names)), int(k)))
     if "spectrum" in kinds:
         families.append(Spectrum(_shares(parts("spectrum", "share", ("90", "95", "99")))))
     for kind, similarity in (("matching", "inner_product"), ("retrieval", "cosine")):
@@ -121,6 +151,40 @@ def chosen(
     families += [Information()] * ("information" in kinds)
     families += [Similarities()] * bool(kinds & {"similarity", "norm", "relative_norm"})
     return Selection(words, tuple(families))
+
+
+def check_count(name: str, count: object, least: int) -> None:
+    """Check that an argument is a whole number, and large enough.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if not isinstance(count, Integral) or isinstance(count, bool):
+        raise ValueError(f"{name} must be a whole number, got {count!r}")
+    if int(count) < least:
+        raise ValueError(f"{name} must be at least {least}, got {count}")
+
+
+def _check_needs_no_y(word: str, kind: str) -> None:
+    """Refuse a word that asks for a number of pairs, or of y."""
+    if kind in OF_PAIRS:
+        raise ValueError(f"{word} compares x with y, and there is no y")
+    if word.endswith("/y"):
+        raise ValueError(f"{word} is a number of y, and there is no y")
+
+
+def _check_estimators(names: Sequence[str]) -> None:
+    """Check names of estimators; those of scikit-dimension that differ from ours in case alone are mistakes.
+
+    Raises:
+        ValueError: an unknown name.
+    """
+    ours = {name.replace("_", "").lower(): name for name in registry.registered()}
+    for name in names:
+        near = ours.get(name.replace("_", "").lower()) if isinstance(name, str) else None
+        if near not in (None, name):
+            raise ValueError(f"there is no estimator {name}: did you mean {near}?")
+    registry.check_names(names)
 
 
 def _shares(percent: Sequence[str]) -> tuple[float, ...]:
@@ -149,7 +213,7 @@ def _is_possible(kind: str, match: re.Match[str]) -> bool:
     parts = match.groupdict()
     try:
         if kind == "id":
-            registry.check_names([parts["estimator"]])
+            _check_estimators([parts["estimator"]])
         if parts.get("k") is not None:
             return int(parts["k"]) >= 1
         if parts.get("share") is not None:
@@ -172,14 +236,25 @@ def _unknown(word: object) -> str:
         Information(),
         Similarities(),
     ]
-    names = [*PATTERNS, *(name for family in families for name in family.names(BOTH))]
-    near = get_close_matches(str(word), names, 1, 0.5)
-    meant = f"; the nearest is {near[0]!r}" if near else ""
-    return f"there is no number {word!r}{meant}. Families are {', '.join(PATTERNS)}"
+    whole = [name for family in families for name in family.names(BOTH)]
+    names = dict.fromkeys(
+        [*PATTERNS, *(name.rpartition("/")[0] for name in whole if name.count("/") > 1), *whole]
+    )
+    near = _nearest(str(word), list(names))
+    meant = "" if near is None else f"; the nearest is {near!r}"
+    return f"there is no number {word!r}{meant}. Families are {', '.join(PATTERNS)}; names are taken in whole parts"
+
+
+def _nearest(word: str, names: Sequence[str]) -> str | None:
+    """Return the name that a mistaken word is likely to mean, if there is one."""
+    head, slash, tail = word.lower().partition("/")
+    word = f"{MEANT.get(head, head)}{slash}{tail}"
+    begun = [name for name in names if name.startswith(word)]
+    return next(iter([*begun, *get_close_matches(word, names, 1, 0.5)]), None)
 
 
 def _covers(word: str, name: str) -> bool:
-    """Return whether a word asks for a number: by its family, the beginning of its name, or its name."""
+    """Return whether a word asks for a number: by its family, its name, or its name without last parts."""
     if name == word or name.startswith(f"{word}/"):
         return True
     return "/" not in word and name.partition("/")[0] == f"{word}{ERROR}"

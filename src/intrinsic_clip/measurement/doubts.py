@@ -9,10 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from intrinsic_clip.metrics import Counterparts, median_rank, partner_ranks, top_matching
+from intrinsic_clip.metrics.alignment import directions
+
 MOST_VARIANCE = 0.9  # of one column among three or more
 FEW_ROWS = 0.001  # share of the rows that should not hold most of the variance
 SAME = 1e-6  # cosine distance of two rows that point the same way
 BLOCK = 65_536  # rows
+VARYING = 0.05  # standard deviation of norms, as a share of their mean
 
 
 def doubted_array(rows: Tensor) -> list[str]:
@@ -121,6 +125,50 @@ def not_paired(curves: Mapping[str, Mapping[str, Any]], n: int) -> str | None:
     return (
         f"rows of x and y match no better than by guessing ({chance:.2g}), even after a linear map of each: do row i "
         "of x and row i of y belong together, in the same order?"
+    )
+
+
+def guessing(x: Tensor, y: Tensor, both: Counterparts | None) -> str | None:
+    """Doubt pairs whose cosines find partners no better than by guessing.
+
+    Args:
+        x, y: rows of equal width, `(n, d)` each.
+        both: right answers where rows repeat.
+    """
+    n = len(x)
+    if n < 200 or x.shape != y.shape:
+        return None
+    n_x, n_y = (n, n) if both is None else (len(both.x), len(both.y))
+    chance = 1 / n if both is None else both.chance
+    ranks = partner_ranks(directions(x), directions(y), both)
+    recall, median = top_matching(ranks, 1), median_rank(ranks)
+    error = (chance / min(n_x, n_y)) ** 0.5
+    if not float(torch.maximum(recall.x_to_y, recall.y_to_x)) <= max(3 * chance, chance + 4 * error):
+        return None
+    if max(float(median.x_to_y) / n_y, float(median.y_to_x) / n_x) < 0.5 - 2 / min(n_x, n_y) ** 0.5:
+        return None
+    return (
+        f"rows of x and y match no better than by guessing ({chance:.2g}), as those of encoders do that have learned "
+        "nothing yet: do row i of x and row i of y belong together, in the same order?"
+    )
+
+
+def varying_norms(x: Tensor, y: Tensor) -> str | None:
+    """Doubt that inner products show how well rows match, where norms vary."""
+    norms = {name: torch.linalg.vector_norm(rows.double(), dim=-1) for name, rows in (("x", x), ("y", y))}
+    variation = {
+        name: float(norm.std(correction=0) / norm.mean()) for name, norm in norms.items() if len(norm)
+    }
+    varying = [
+        f"by {float(f'{100 * share:.1g}'):g} % in {name}"
+        for name, share in variation.items()
+        if share > VARYING
+    ]
+    if not varying:
+        return None
+    return (
+        f"matching compares inner products as the loss of the paper does, and norms vary {' and '.join(varying)}: "
+        "retrieval/… compares cosines"
     )
 
 

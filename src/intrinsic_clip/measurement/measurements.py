@@ -24,7 +24,7 @@ from intrinsic_clip.dimension import (
     sample_size_curve,
     spectrum,
 )
-from intrinsic_clip.dimension.arrays import Rows, as_matrix
+from intrinsic_clip.dimension.arrays import Rows, as_matrix, check_same_index
 from intrinsic_clip.dimension.doubts import doubted_distances, tied, too_few_rows
 from intrinsic_clip.measurement import doubts
 from intrinsic_clip.measurement.advice import advise
@@ -67,6 +67,7 @@ def measure_embeddings(
         `n`, `dims`; `metrics`, a number by name (`id/mle/x`, `id_standard_error/mle/x`, `retrieval/top_1/x_to_y`, …);
         `estimates`, a row for each estimator and side; `curves`; `advice`; `notes`; `seconds` of each stage.
     """
+    check_same_index({"x": x, "y": y, "z": z})
     sides = {name: as_matrix(rows, name) for name, rows in (("x", x), ("y", y), ("z", z)) if rows is not None}
     n = len(sides["x"])
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))

@@ -5,15 +5,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from intrinsic_clip.dimension.arrays import Rows, as_points
+from intrinsic_clip.dimension.arrays import Rows, as_points, check_same_index
 
 
 def as_pairs(x: Rows, y: Rows) -> tuple[Tensor, Tensor]:
     """Return x and y as tensors `(*R, n, d)` on the device of x.
 
     Raises:
-        ValueError: they are not alike, or empty.
+        ValueError: they are not alike, or empty, or tables of another index.
     """
+    check_same_index({"x": x, "y": y})
     x, y = as_points(x, "x"), as_points(y, "y")
     if x.shape != y.shape or x.ndim < 2 or 0 in x.shape[-2:]:
         shapes = f"{tuple(x.shape)} and {tuple(y.shape)}"
@@ -25,8 +26,9 @@ def as_same_rows(x: Rows, y: Rows) -> tuple[Tensor, Tensor]:
     """Return x and y as tensors `(*R, n, p_x)` and `(*R, n, p_y)` on the device of x.
 
     Raises:
-        ValueError: they differ in rows, or are empty.
+        ValueError: they differ in rows or index, or are empty.
     """
+    check_same_index({"x": x, "y": y})
     x, y = as_points(x, "x"), as_points(y, "y")
     if x.ndim < 2 or x.shape[:-1] != y.shape[:-1] or 0 in (*x.shape[-2:], y.shape[-1]):
         shapes = f"{tuple(x.shape)} and {tuple(y.shape)}"

@@ -8,7 +8,7 @@ import torch
 from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor
 
-from intrinsic_clip.dimension.arrays import as_labels, is_table, kind, real_tensor
+from intrinsic_clip.dimension.arrays import as_labels, check_same_index, is_table, kind, real_tensor
 
 PARTS = ("x", "y", "labels")
 
@@ -25,6 +25,7 @@ def as_rows(parts: Any) -> dict[str, Tensor]:
     unknown = set(parts) - {"x", "y", "z", "labels"}
     if unknown:
         raise ValueError(f"a source's dict holds x, y, z and labels, got {sorted(map(str, unknown))[0]!r}")
+    check_same_index({part: parts.get(part) for part in ("x", "y", "z")})
     rows = {part: _matrix(part, parts[part]) for part in ("x", "y", "z") if parts.get(part) is not None}
     if "x" not in rows:
         raise ValueError("x is None: the source gives nothing to measure")

@@ -11,6 +11,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, validate_data
 
+from intrinsic_clip.dimension.arrays import check_same_index
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.integrations.scikit_learn.tensors import without_gradient
 from intrinsic_clip.metrics.projection import Basis, Projection, paired_projection, principal_projection
@@ -91,7 +92,7 @@ class Reduce(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             ValueError: rows that are not finite, too few or in another order, or an argument that cannot be used.
         """
         self._check_arguments()
-        _check_same_order(X, y)
+        check_same_index({"X": X, "y": y})
         rows = torch.tensor(validate_data(self, without_gradient(X), dtype=FLOATS, ensure_min_samples=2))
         self._forget()
         dims = None if isinstance(self.dims, str) else int(self.dims)
@@ -236,17 +237,3 @@ def _warn_of_few(pairs: int, width: int) -> None:
             f"{fitted} of them and tried on the others; take more pairs, or give dims",
             stacklevel=4,
         )
-
-
-def _check_same_order(x: Any, y: Any) -> None:
-    """Check that two tables with one index have it in one order.
-
-    Raises:
-        ConfigError: the same labels in another order, so that rows i are no pair.
-    """
-    of_x: Any = getattr(x, "index", None)
-    of_y: Any = getattr(y, "index", None)
-    if not (hasattr(of_x, "equals") and hasattr(of_y, "equals")):
-        return
-    if not of_x.equals(of_y) and len(of_x) == len(of_y) and set(of_x) == set(of_y):
-        raise ConfigError("X and y have the same index in another order; reorder one: y.loc[X.index]")

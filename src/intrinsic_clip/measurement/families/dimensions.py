@@ -17,7 +17,7 @@ class IntrinsicDimension:
         estimators: names in `intrinsic_clip.dimension`, or of classes in `skdim.id`.
         k: neighbours of mle, mada and tle.
         k_local: neighbours of method_of_moments and local_pca.
-        more_rows: how more rows can be had, for the doubt that there are too few.
+        more_rows: how more rows can be had, for the doubt that there are too few; "" where there are no more.
     """
 
     estimators: Sequence[str] = ("mle", "twonn")
@@ -69,7 +69,7 @@ class IntrinsicDimension:
         if too_few_rows({name: (value, rows, estimate.k)}) is not None:
             reporter.warn_once(
                 f"id/…/{side}: {rows:,} rows are too few for such a dimension, so that estimates are lower bounds and "
-                f"± is sampling noise only; measure more rows ({self.more_rows})"
+                "± is sampling noise only" + f"; measure more rows ({self.more_rows})" * bool(self.more_rows)
             )
         if (near_duplicates(neighbours) or grouped(neighbours)) is not None:
             reporter.warn_once(

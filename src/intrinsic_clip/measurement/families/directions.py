@@ -66,16 +66,23 @@ class Similarities:
 
     def names(self, sides: Sequence[Side]) -> list[str]:
         """Return the names of similarities and norms."""
-        norms = [f"{norm}/{side}" for norm in ("norm", "relative_norm") for side in ("x", "y")]
-        return ["similarity/positive", "similarity/random", *norms]
+        norms = [f"{norm}/{side}" for norm in ("norm", "relative_norm") for side in sides]
+        return ["similarity/positive", "similarity/random", *norms] if "y" in sides else norms
 
     def measure(self, embeddings: Embeddings, reporter: Reporter, wanted: Wanted = everything) -> ByName:
-        """Return mean similarities and mean norms."""
+        """Return mean similarities and mean norms.
+
+        Raises:
+            ValueError: similarities are wanted, and there is no y.
+        """
         numbers: ByName = {}
         if wanted("similarity/positive") or wanted("similarity/random"):
             positive, random = pair_similarities(*embeddings.pair())
             numbers |= {"similarity/positive": positive.mean(-1), "similarity/random": random.mean(-1)}
-        for norm, pair in (("norm", embeddings.pair(raw=True)), ("relative_norm", embeddings.pair())):
-            for side, rows in zip(("x", "y"), pair, strict=True):
+        raw = (embeddings.x if embeddings.x_raw is None else embeddings.x_raw,)
+        if embeddings.y is not None:
+            raw = embeddings.pair(raw=True)
+        for norm, each in (("norm", raw), ("relative_norm", embeddings.sides().values())):
+            for side, rows in zip(embeddings.sides(), each, strict=True):
                 numbers[f"{norm}/{side}"] = torch.linalg.vector_norm(rows, dim=-1).mean(-1)
         return numbers
