@@ -125,7 +125,7 @@ def test_a_nan_is_told_once_with_its_reason(model) -> None:
         evaluator(model)
     assert not any(" NaN: " in str(warning.message) for warning in caught)
     model[0].embedding.weight.data[:] = torch.nan
-    with pytest.warns(UserWarning, match="retrieval/top_1/y_to_x are NaN: 6 of 6 pairs hold NaN"):
+    with pytest.warns(UserWarning, match="retrieval/top_1/y_to_x … are NaN: 6 of 6 pairs hold NaN"):
         assert np.isnan(evaluator(model)["retrieval/top_1/x_to_y"])
 
 
@@ -177,11 +177,11 @@ def test_wrong_arguments_get_one_line(model) -> None:
         ((["a", None],), {}, r"sentences1\[1\] is None"),
         ((first, second), {"dims": 8}, r"dims must be a list of whole numbers from 1, such as \[8\], got 8"),
         ((first, second), {"dims": [0, 8]}, r"dims must be a list of whole numbers from 1, got \[0, 8\]"),
-        ((first, second), {"only": "idd"}, "only: there is no number 'idd'.*sufficient_dimension$"),
+        ((first, second), {"only": "idd"}, "only: there is no number 'idd'.*sufficient_dimension too$"),
         ((first, second), {"only": "retrieval/prefixes"}, "there is no number 'retrieval/prefixes'"),
         ((first, second), {"only": []}, "only names no number"),
         ((first,), {"only": "retrieval/prefix"}, "retrieval/prefix needs partners: sentences2"),
-        ((first,), {"only": ["id", "alignment"]}, "alignment/cosine needs partners: sentences2"),
+        ((first,), {"only": ["id", "alignment"]}, "only: alignment compares x with y, and there is no y"),
     ):
         with pytest.raises(ConfigError, match=message):
             DimensionEvaluator(*arguments, **options)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.integrations import Measure
-from intrinsic_clip.integrations.nan_warnings import NanWarnings
+from intrinsic_clip.integrations.doubts_once import DoubtsOnce, told_later
 
 try:
     import accelerate  # noqa: F401
@@ -39,9 +39,9 @@ class DimensionMetrics:
         options: for `intrinsic_clip.Measure`: which numbers (`only`), how many rows (`max_rows`), ….
 
     Attributes:
-        reasons: after an evaluation, why numbers are NaN, by name. A warning tells of each once, since the Trainer
-            takes a NaN in silence and then keeps no best model.
-        notes: after an evaluation, what is doubtful.
+        reasons: after an evaluation, why numbers are NaN, by name.
+        notes: after an evaluation, what is doubtful or NaN. A warning tells of each once, since the Trainer takes a
+            NaN in silence and then keeps no best model.
 
     Example:
         >>> metrics = DimensionMetrics("image_embeds", "text_embeds", only=["id", "matching"])
@@ -62,7 +62,7 @@ class DimensionMetrics:
         self.measure = Measure(**options)
         self.reasons: dict[str, str] = {}
         self.notes: list[str] = []
-        self._warn_of_nan = NanWarnings()
+        self._warn_once = DoubtsOnce()
         self._outputs: list[str] | None = None  # names of the model's last output
         self._nameless = ""  # its type where it has no names
         self._ignored_by_model: Sequence[str] = ()
@@ -86,10 +86,11 @@ class DimensionMetrics:
             self.measure.update(**self._chosen(predictions))
         if not compute_result:
             return {}
-        numbers = self.measure.compute()
+        with told_later():
+            numbers = self.measure.compute()
         self.measure.reset()
         self.reasons, self.notes = numbers.reasons, numbers.notes
-        self._warn_of_nan(numbers, numbers.reasons)
+        self._warn_once(numbers.notes)
         return dict(numbers)
 
     def _note_names(self, module: nn.Module, args: Any, output: Any) -> None:

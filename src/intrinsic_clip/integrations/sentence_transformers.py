@@ -14,7 +14,8 @@ from torch import Tensor
 
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.integrations import measure
-from intrinsic_clip.integrations.nan_warnings import NanWarnings
+from intrinsic_clip.integrations.doubts_once import DoubtsOnce, told_later
+from intrinsic_clip.integrations.numbers import Numbers
 from intrinsic_clip.integrations.wanted import chosen
 from intrinsic_clip.measurement.embeddings import Side
 from intrinsic_clip.metrics.prefix import retrieval_by_prefix
@@ -69,7 +70,8 @@ class DimensionEvaluator(SentenceEvaluator):
     Attributes:
         primary_metric: `retrieval/top_1/x_to_y`, or the effective rank (RankMe) of x, or the first number, whichever of
             them is returned; larger counts as better.
-        reasons: after a call, why numbers are NaN, by name; a warning tells of each once.
+        reasons: after a call, why numbers are NaN, by name.
+        notes: after a call, what is doubtful or NaN; a warning tells of each once.
 
     Example:
         >>> evaluator = DimensionEvaluator(questions, answers, dims=[32, 64, 128])  # doctest: +SKIP
@@ -111,7 +113,8 @@ class DimensionEvaluator(SentenceEvaluator):
         self.csv_file = f"dimension_evaluation{'_' * bool(name)}{name}_results.csv"
         self.primary_metric = self._primary()
         self.reasons: dict[str, str] = {}
-        self._warn_of_nan = NanWarnings()
+        self.notes: list[str] = []
+        self._warn_once = DoubtsOnce()
 
     def __call__(
         self, model: SentenceTransformer, output_path: str | None = None, epoch: int = -1, steps: int = -1
@@ -119,21 +122,20 @@ class DimensionEvaluator(SentenceEvaluator):
         """Embed the sentences and return the numbers, with the evaluator's name before theirs."""
         x = self._embed(model, self.sentences1)
         y = None if self.sentences2 is None else self._embed(model, self.sentences2)
-        numbers: dict[str, float] = {}
-        self.reasons = {}
+        numbers = Numbers()
         if self._measured():
-            measured = measure(x, y, only=self._measured(), max_points=self.max_points)
-            numbers |= measured
-            self.reasons = measured.reasons
+            with told_later():
+                numbers = measure(x, y, only=self._measured(), max_points=self.max_points)
         if y is not None and any(word.split("/")[0] in ("retrieval", BY_PREFIX[1]) for word in self.only):
-            numbers |= {name: v for name, v in self._retrieval(x, y).items() if _asked(name, self.only)}
+            self._add_retrieval(numbers, x, y)
+        self.reasons, self.notes = numbers.reasons, numbers.notes
         self.primary_metric = self.primary_metric or next(iter(numbers))
-        self._warn_of_nan(numbers, self.reasons)
+        self._warn_once(numbers.notes)
         for name, number in numbers.items():
             log.info("%s: %.4g", name, number)
         if output_path is not None and self.write_csv:
             _append(Path(output_path) / self.csv_file, {"epoch": epoch, "steps": steps, **numbers})
-        prefixed: dict[str, float] = self.prefix_name_to_metrics(numbers, self.name)
+        prefixed: dict[str, float] = self.prefix_name_to_metrics(dict(numbers), self.name)
         self.store_metrics_in_model_card_data(model, prefixed, epoch, steps)
         return prefixed
 
@@ -152,14 +154,13 @@ class DimensionEvaluator(SentenceEvaluator):
         words = DEFAULT if only is None else (only,) if isinstance(only, str) else tuple(only)
         if not words:
             raise ConfigError("only names no number; None gives the usual ones")
+        own = [word for word in words if _by_prefix(word)]
+        if own and not paired:
+            raise ConfigError(f"only: {own[0]} needs partners: sentences2")
         try:
-            selection = chosen([word for word in words if not _by_prefix(word)], paired, False, 20, None)
+            chosen([word for word in words if not _by_prefix(word)], paired, False, 20, None)
         except ValueError as error:
-            raise ConfigError(f"only: {error}, {', '.join(BY_PREFIX)}") from error
-        of_pairs = [word for word in words if _by_prefix(word)]
-        of_pairs += [name for name in selection.expected(("x",)) if not name.endswith("/x")]
-        if of_pairs and not paired:
-            raise ConfigError(f"{of_pairs[0]} needs partners: sentences2")
+            raise ConfigError(f"only: {error}; here there are {' and '.join(BY_PREFIX)} too") from error
         if paired and (only is None or self.dims is not None):
             words = (*words, TOP, *BY_PREFIX)
         return tuple(dict.fromkeys(words))
@@ -185,8 +186,33 @@ class DimensionEvaluator(SentenceEvaluator):
         )
         return rows.float()
 
-    def _retrieval(self, x: Tensor, y: Tensor) -> dict[str, float]:
-        """Return recall@1 by cosine with all coordinates and with the first ones alone."""
+    def _add_retrieval(self, numbers: Numbers, x: Tensor, y: Tensor) -> None:
+        """Add what is asked for of retrieval to the numbers, of the pairs without NaN and infinity."""
+        usable = (x.isfinite() & y.isfinite()).all(1)
+        n, odd = len(x), len(x) - int(usable.sum())
+        rows = usable if odd < n else ~usable
+        values = self._retrieval(
+            x[rows].nan_to_num(), y[rows].nan_to_num(), rows.nonzero().flatten().tolist()
+        )
+        asked = {name: value for name, value in values.items() if _asked(name, self.only)}
+        if odd == n:
+            reason = f"{n:,} of {n:,} pairs hold NaN or infinity"
+            asked = dict.fromkeys(asked, math.nan)
+            numbers.reasons |= dict.fromkeys(asked, reason)
+            numbers.notes.append(f"{', '.join(list(asked)[:2])} … are NaN: {reason}")
+        elif odd and not any("hold NaN or infinity" in note for note in numbers.notes):
+            numbers.notes.append(
+                f"{odd:,} of {n:,} pairs hold NaN or infinity and were left out of all numbers"
+            )
+        numbers |= asked
+
+    def _retrieval(self, x: Tensor, y: Tensor, rows: Sequence[int]) -> dict[str, float]:
+        """Return recall@1 by cosine with all coordinates and with the first ones alone.
+
+        Args:
+            x, y: embeddings, finite.
+            rows: the places of their sentences.
+        """
         width = x.shape[1]
         lengths = {int(match["length"]) for match in map(_by_prefix, self.only) if match and match["length"]}
         dims = sorted({*(_halves(width) if self.dims is None else self.dims), *lengths})
@@ -202,10 +228,6 @@ class DimensionEvaluator(SentenceEvaluator):
             numbers[f"{TOP}/{way}"] = float(getattr(curve.full, way)[0])
             for place, m in enumerate(dims):
                 numbers[f"{PREFIX}_{m}/{way}"] = float(getattr(curve.recall, way)[place, 0])
-        odd = int((~(x.isfinite() & y.isfinite()).all(1)).sum())
-        if odd:
-            numbers = dict.fromkeys(numbers, math.nan)
-            self.reasons |= dict.fromkeys(numbers, f"{odd:,} of {len(x):,} pairs hold NaN or infinity")
         return numbers
 
 

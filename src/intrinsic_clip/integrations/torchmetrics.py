@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.dimension.arrays import Rows, as_matrix
+from intrinsic_clip.integrations.doubts_once import DoubtsOnce
 from intrinsic_clip.integrations.measuring import as_parts, measured
-from intrinsic_clip.integrations.nan_warnings import NanWarnings
 from intrinsic_clip.integrations.numbers import Numbers
 from intrinsic_clip.integrations.wanted import LABEL, check_count, chosen
 
@@ -43,8 +43,8 @@ class EmbeddingNumbers(Metric):
         options: of `torchmetrics.Metric`, such as `sync_on_compute`.
 
     Attributes:
-        reasons: after `compute`, why numbers are NaN; a warning tells of each once.
-        notes: after `compute`, what is doubtful.
+        reasons: after `compute`, why numbers are NaN.
+        notes: after `compute`, what is doubtful or NaN; a warning tells of each once.
 
     Example:
         >>> import torch
@@ -82,7 +82,7 @@ class EmbeddingNumbers(Metric):
         self.k, self.estimators, self.tau, self.seed = k, estimators, tau, seed
         self.reasons: dict[str, str] = {}
         self.notes: list[str] = []
-        self._warn_of_nan = NanWarnings()
+        self._warn_once = DoubtsOnce()
         # Rows lie flat: a process without rows then synchronises an empty vector, as torchmetrics makes it.
         for side in sides:
             self.add_state(f"rows_{side}", [], dist_reduce_fx="cat")
@@ -139,9 +139,7 @@ class EmbeddingNumbers(Metric):
         total = n if n < self.max_rows else None
         numbers = measured(parts, total, selection, self.tau, None, self.seed, "max_rows")
         self.reasons, self.notes = numbers.reasons, numbers.notes
-        for note in numbers.notes:
-            rank_zero_warn(note)
-        self._warn_of_nan(numbers, numbers.reasons, rank_zero_warn)
+        self._warn_once(numbers.notes, rank_zero_warn)
         return numbers
 
     def _tensor(self, value: float) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from transformers import Trainer, TrainerCallback
 
 from intrinsic_clip.integrations import Measure
-from intrinsic_clip.integrations.nan_warnings import NanWarnings
+from intrinsic_clip.integrations.doubts_once import DoubtsOnce, told_later
 from intrinsic_clip.measurement.module_outputs import ModuleOutputs
 
 END = "_runtime"  # a number of every evaluation, behind the prefix of its numbers
@@ -34,8 +34,8 @@ class DimensionCallback(TrainerCallback):
         options: for `intrinsic_clip.Measure`: which numbers (`only`), how many rows (`max_rows`), ….
 
     Attributes:
-        reasons: after an evaluation, why numbers are NaN, by name; a warning tells of each once.
-        notes: after an evaluation, what is doubtful.
+        reasons: after an evaluation, why numbers are NaN, by name.
+        notes: after an evaluation, what is doubtful or NaN; a warning tells of each once.
 
     Example:
         >>> DimensionCallback("visual_projection", "text_projection").attach(trainer)  # doctest: +SKIP
@@ -46,7 +46,7 @@ class DimensionCallback(TrainerCallback):
         self.measure = Measure(**options)
         self.reasons: dict[str, str] = {}
         self.notes: list[str] = []
-        self._warn_of_nan = NanWarnings()
+        self._warn_once = DoubtsOnce()
         self._model: nn.Module | None = None
         self._handle: Any = None
         self._batch: list[Tensor] = []
@@ -145,10 +145,11 @@ class DimensionCallback(TrainerCallback):
 
     def _compute(self) -> None:
         if self._has_rows:
-            numbers = self.measure.compute(gather=True)
+            with told_later():
+                numbers = self.measure.compute(gather=True)
             self.measure.reset()
             self._numbers, self.reasons, self.notes = dict(numbers), numbers.reasons, numbers.notes
-            self._warn_of_nan(numbers, numbers.reasons)
+            self._warn_once(numbers.notes)
             self._has_rows = False
 
     def _add(self, metrics: dict[str, Any]) -> None:
