@@ -63,24 +63,29 @@ print(json.dumps({"changes": changes, "importing matplotlib": importing_matplotl
 """
 
 
+# Stand-ins for the libraries, since some import Matplotlib themselves and all take long.
 ADAPTERS = """
-import importlib, json, os, sys, warnings
-import accelerate.state, torch
+import importlib, json, os, sys, types, warnings
+import sklearn.base, torch
 
-heavy = ("pytorch_lightning", "lightning", "matplotlib", "hydra", "wandb", "torchmetrics")
-changes = {}
-for library, adapter in (
-    ("transformers.trainer", "hugging_face"), ("sentence_transformers", "sentence_transformers"),
-    ("sklearn.base", "scikit_learn"), ("torchmetrics", "torchmetrics"),
-):
-    importlib.import_module(library)
-    before = set(sys.modules), list(map(str, warnings.filters)), dict(os.environ)
+for name, members in {
+    "accelerate": (), "accelerate.state": ("GradientState",), "sentence_transformers": ("SentenceTransformer",),
+    "sentence_transformers.evaluation": ("SentenceEvaluator",), "transformers": ("Trainer", "TrainerCallback"),
+    "transformers.utils": ("ModelOutput",), "torchmetrics": ("Metric",), "torchmetrics.utilities": ("rank_zero_warn",),
+}.items():
+    module = types.ModuleType(name)
+    module.__path__ = []
+    vars(module).update({member: type(member, (), {}) for member in members})
+    sys.modules[name] = module
+
+def state():
+    return [list(map(str, warnings.filters)), dict(os.environ)]
+
+before = state()
+for adapter in ("hugging_face", "sentence_transformers", "scikit_learn", "torchmetrics"):
     importlib.import_module(f"intrinsic_clip.integrations.{adapter}")
-    after = set(sys.modules), list(map(str, warnings.filters)), dict(os.environ)
-    loaded = sorted({name.partition(".")[0] for name in after[0] - before[0]} & {*heavy})
-    if loaded or before[1:] != after[1:]:
-        changes[adapter] = [loaded, before[1] != after[1], before[2] != after[2]]
-print(json.dumps(changes))
+heavy = ("pytorch_lightning", "lightning", "matplotlib", "hydra", "wandb", "pandas")
+print(json.dumps([[name for name in heavy if name in sys.modules], state() == before]))
 """
 
 
@@ -96,11 +101,8 @@ def test_the_package_alone_imports_nothing_heavy() -> None:
     assert loaded.strip() == "[]"
 
 
-@pytest.mark.slow
-def test_adapters_import_only_their_own_library_and_change_nothing() -> None:
-    for library in ("accelerate", "transformers", "sentence_transformers", "sklearn", "torchmetrics"):
-        pytest.importorskip(library)
-    assert json.loads(_run(ADAPTERS).splitlines()[-1]) == {}
+def test_adapters_import_no_lightning_and_change_nothing() -> None:
+    assert json.loads(_run(ADAPTERS)) == [[], True]
 
 
 def test_every_main_name_is_there() -> None:

@@ -267,7 +267,7 @@ def _dims(dims: Any) -> list[int]:
         ConfigError: they are no whole numbers from 1.
     """
     listed = list(dims) if isinstance(dims, Iterable) and not isinstance(dims, str) else None
-    if not listed or not all(isinstance(m, Integral) and m >= 1 for m in listed):
+    if not listed or not all(isinstance(m, Integral) and int(m) >= 1 for m in listed):
         example = f", such as [{dims}]" if isinstance(dims, Integral) else ""
         raise ConfigError(f"dims must be a list of whole numbers from 1{example}, got {dims!r}")
     return sorted({int(m) for m in listed})
