@@ -84,7 +84,7 @@ def state():
 before = state()
 for adapter in ("hugging_face", "sentence_transformers", "scikit_learn", "torchmetrics"):
     importlib.import_module(f"intrinsic_clip.integrations.{adapter}")
-heavy = ("pytorch_lightning", "lightning", "matplotlib", "hydra", "wandb", "pandas")
+heavy = ("pytorch_lightning", "lightning", "matplotlib", "hydra", "wandb", "torch._dynamo")
 print(json.dumps([[name for name in heavy if name in sys.modules], state() == before]))
 """
 
