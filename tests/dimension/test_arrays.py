@@ -65,7 +65,7 @@ def test_an_array_is_not_copied_where_its_memory_can_be_used() -> None:
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ("abc", "x must be a tensor .*, got str"),
+        ("abc", "x must be a tensor .*, got the str"),
         (None, "x must be a tensor .*, got NoneType"),
         (np.array([["a", "b"]]), "got an array of str"),
         (np.array([[object()]]), "got an array of object"),

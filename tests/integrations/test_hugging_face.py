@@ -336,3 +336,10 @@ def _no_warning_of_few_rows() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*rows.*")
         yield
+
+
+def test_numbers_of_pairs_need_y_before_training_starts() -> None:
+    for refused in (DimensionMetrics, DimensionCallback):
+        with pytest.raises(ValueError, match="matching compares x with y, and there is no y"):
+            refused("image_embeds", only=["id", "matching"])
+    assert DimensionCallback("encoder", views=2, only="matching")

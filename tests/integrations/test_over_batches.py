@@ -5,6 +5,7 @@ import torch
 
 import intrinsic_clip as ic
 from intrinsic_clip.integrations import over_batches, processes
+from intrinsic_clip.integrations.numbers import Numbers
 
 GENERATOR = torch.Generator().manual_seed(0)
 X = torch.rand(500, 3, generator=GENERATOR)
@@ -101,7 +102,7 @@ def test_processes_merge_fairly(monkeypatch) -> None:
     monkeypatch.setattr(processes, "shared_by_all", lambda share: shares)
     monkeypatch.setattr(processes, "by_the_first", lambda work: work())
     chosen = []
-    monkeypatch.setattr(over_batches, "measured", lambda parts, *rest: chosen.append(parts))
+    monkeypatch.setattr(over_batches, "measured", lambda parts, *rest: chosen.append(parts) or Numbers())
     whole[0].compute(gather=True)
     of_first = sum(bool((row == X[:400]).all(1).any()) for row in chosen[0]["x"])
     assert len(chosen[0]["x"]) == 100

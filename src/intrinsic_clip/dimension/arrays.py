@@ -155,7 +155,7 @@ def check_same_index(tables: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: the same labels in another order, or other labels, so that rows i are no pair.
     """
-    indices = {name: getattr(table, "index", None) for name, table in tables.items()}
+    indices: dict[str, Any] = {name: getattr(table, "index", None) for name, table in tables.items()}
     named = [(name, index) for name, index in indices.items() if hasattr(index, "equals")]
     for name, other in named[1:]:
         first, index = named[0]

@@ -74,9 +74,7 @@ def within(
         trials.append((rows, took))  # without the first: the first use of a library takes longer
         cost = _cost(trials[-2:])
     left = seconds - (clock() - begun)
-    if (
-        rows < n <= STEP * rows and cost.of(n) <= SHARES[-1] * left
-    ):  # a first trial was slow, and all rows do fit
+    if rows < n <= STEP * rows and cost.of(n) <= left:  # a first trial was slow, and all rows do fit
         return Affordable(run(n), n, None)
     return Affordable(result, rows, None if rows == n else cost.of(n), max(0.0, left))
 

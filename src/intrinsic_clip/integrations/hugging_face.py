@@ -60,6 +60,7 @@ class DimensionMetrics:
         self.names = {"x": x} if y is None else {"x": x, "y": y}
         self.ignore_keys = ignore_keys
         self.measure = Measure(**options)
+        self.measure.check_only(y is not None)
         self.reasons: dict[str, str] = {}
         self.notes: list[str] = []
         self._warn_once = DoubtsOnce()

@@ -67,6 +67,14 @@ class Measure:
         """Return the number of rows that are kept."""
         return min(self.max_rows, self.seen)
 
+    def check_only(self, paired: bool) -> None:
+        """Check that the numbers that are asked for need no y, or that there will be one.
+
+        Raises:
+            ValueError: one of them does, and there will be none.
+        """
+        chosen(self.only, paired, True, self.k, self.estimators)
+
     def update(
         self, x: Rows, y: Rows | None = None, labels: Labels | Mapping[str, Labels] | None = None
     ) -> None:
@@ -77,7 +85,7 @@ class Measure:
                 where numbers of pairs are asked for.
         """
         if not self._parts:
-            chosen(self.only, y is not None, True, self.k, self.estimators)
+            self.check_only(y is not None)
         parts = as_parts(x, y, labels)
         if self._parts and kind_of(parts) != self._kind():
             raise ValueError(

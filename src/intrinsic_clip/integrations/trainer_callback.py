@@ -44,6 +44,7 @@ class DimensionCallback(TrainerCallback):
     def __init__(self, x: str, y: str | None = None, *, views: int = 1, **options: Any) -> None:
         self.source = _Outputs(x, y, views=views)
         self.measure = Measure(**options)
+        self.measure.check_only(y is not None or views > 1)
         self.reasons: dict[str, str] = {}
         self.notes: list[str] = []
         self._warn_once = DoubtsOnce()

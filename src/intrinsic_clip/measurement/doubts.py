@@ -160,9 +160,7 @@ def varying_norms(x: Tensor, y: Tensor) -> str | None:
         name: float(norm.std(correction=0) / norm.mean()) for name, norm in norms.items() if len(norm)
     }
     varying = [
-        f"by {float(f'{100 * share:.1g}'):g} % in {name}"
-        for name, share in variation.items()
-        if share > VARYING
+        f"by {5 * round(20 * share)} % in {name}" for name, share in variation.items() if share > VARYING
     ]
     if not varying:
         return None

@@ -79,9 +79,8 @@ class Similarities:
         if wanted("similarity/positive") or wanted("similarity/random"):
             positive, random = pair_similarities(*embeddings.pair())
             numbers |= {"similarity/positive": positive.mean(-1), "similarity/random": random.mean(-1)}
-        raw = (embeddings.x if embeddings.x_raw is None else embeddings.x_raw,)
-        if embeddings.y is not None:
-            raw = embeddings.pair(raw=True)
+        own = embeddings.x if embeddings.x_raw is None else embeddings.x_raw
+        raw = (own,) if embeddings.y is None else embeddings.pair(raw=True)
         for norm, each in (("norm", raw), ("relative_norm", embeddings.sides().values())):
             for side, rows in zip(embeddings.sides(), each, strict=True):
                 numbers[f"{norm}/{side}"] = torch.linalg.vector_norm(rows, dim=-1).mean(-1)
