@@ -63,6 +63,32 @@ print(json.dumps({"changes": changes, "importing matplotlib": importing_matplotl
 """
 
 
+# Stand-ins for the libraries, since some import Matplotlib themselves and all take long.
+ADAPTERS = """
+import importlib, json, os, sys, types, warnings
+import sklearn.base, torch
+
+for name, members in {
+    "accelerate": (), "accelerate.state": ("GradientState",), "sentence_transformers": ("SentenceTransformer",),
+    "sentence_transformers.evaluation": ("SentenceEvaluator",), "transformers": ("Trainer", "TrainerCallback"),
+    "transformers.utils": ("ModelOutput",), "torchmetrics": ("Metric",), "torchmetrics.utilities": ("rank_zero_warn",),
+}.items():
+    module = types.ModuleType(name)
+    module.__path__ = []
+    vars(module).update({member: type(member, (), {}) for member in members})
+    sys.modules[name] = module
+
+def state():
+    return [list(map(str, warnings.filters)), dict(os.environ)]
+
+before = state()
+for adapter in ("hugging_face", "sentence_transformers", "scikit_learn", "torchmetrics"):
+    importlib.import_module(f"intrinsic_clip.integrations.{adapter}")
+heavy = ("pytorch_lightning", "lightning", "matplotlib", "hydra", "wandb", "torch._dynamo")
+print(json.dumps([[name for name in heavy if name in sys.modules], state() == before]))
+"""
+
+
 def _run(program: str) -> str:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -73,6 +99,10 @@ def test_the_package_alone_imports_nothing_heavy() -> None:
     heavy = ("torch", "numpy", "pandas", "matplotlib", "hydra", "wandb", "pytorch_lightning", "lightning")
     loaded = _run(f"import intrinsic_clip, sys; print([name for name in {heavy!r} if name in sys.modules])")
     assert loaded.strip() == "[]"
+
+
+def test_adapters_import_no_lightning_and_change_nothing() -> None:
+    assert json.loads(_run(ADAPTERS)) == [[], True]
 
 
 def test_every_main_name_is_there() -> None:

@@ -144,6 +144,34 @@ def test_batches_that_are_not_joined() -> None:
     assert numbers == dict(ic.measure(x, y, only="id"))
 
 
+def nan_warnings(caught: list[warnings.WarningMessage]) -> list[str]:
+    return [str(warning.message) for warning in caught if " NaN: " in str(warning.message)]
+
+
+def test_a_nan_is_told_once_with_its_reason() -> None:
+    x = torch.randn(10, 6, generator=torch.Generator().manual_seed(0)).numpy()
+    metrics = DimensionMetrics(0, only=["id/mle", "spectrum/effective_rank"])
+    reason = "needs at least 21 distinct points for k = 20, got 10"
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(2):
+            assert np.isnan(metrics(prediction(x))["id/mle/x"])
+    assert nan_warnings(caught) == [f"id/mle/x is NaN: {reason}"]
+    assert metrics.reasons["id/mle/x"] == reason
+
+
+def test_the_callback_tells_of_a_nan_too(model, rows, tmp_path) -> None:
+    callback = DimensionCallback(*PROJECTIONS, only="id/mle/x")
+    run = Trainer(model, arguments(tmp_path), collate, eval_dataset=rows[:10], callbacks=[callback])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(2):
+            assert np.isnan(run.evaluate()["eval_id/mle/x"])
+    (message,) = nan_warnings(caught)
+    assert message.startswith("id/mle/x is NaN: needs at least 21 distinct points")
+    assert set(callback.reasons) == {"id/mle/x"}
+
+
 @pytest.mark.parametrize("attached", [True, False])
 def test_a_callback_measures_modules(attached: bool, model, rows, tmp_path) -> None:
     callback = DimensionCallback(*PROJECTIONS, only=["id", "spectrum"])
@@ -207,6 +235,55 @@ class Siamese(nn.Module):
 
     def forward(self, first: Tensor, second: Tensor, labels: Tensor) -> dict[str, Tensor]:
         return {"loss": (self.encoder(first) - self.encoder(second)).square().mean()}
+
+
+def told(caught: list[warnings.WarningMessage], part: str) -> int:
+    return sum(part in str(warning.message) for warning in caught)
+
+
+def test_rows_of_one_view_are_not_taken_for_two_in_silence(model, rows, tmp_path) -> None:
+    callback = DimensionCallback("visual_projection", views=2, only="spectrum")
+    run = trainer(model, rows[:32], tmp_path, callbacks=[callback])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        run.evaluate()
+    assert told(caught, "called once in a step and gives 16 rows for a batch of 16") == 1
+    assert told(caught, "leave out views=2") == 1
+
+
+class Joined(Siamese):
+    """The same, with one call for both texts."""
+
+    def forward(self, first: Tensor, second: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        both = self.encoder(torch.cat([first, second]))
+        return {"loss": both.square().mean()}
+
+
+@pytest.mark.parametrize("views", [1, 2])
+def test_views_that_are_joined_in_one_call_are_told_apart(views: int, tmp_path) -> None:
+    generator = torch.Generator().manual_seed(0)
+    sides = torch.randn(40, 2, 6, generator=generator)
+    data = [{"first": first, "second": second, "labels": 0} for first, second in sides]
+    model = Joined()
+    callback = DimensionCallback("encoder", views=views, only=["id", "spectrum"])
+    run = Trainer(model, arguments(tmp_path), eval_dataset=data, callbacks=[callback])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        metrics = run.evaluate()
+    assert told(caught, "DimensionCallback('encoder', views=2)") == (views == 1)
+    assert told(caught, "called once") == 0
+    assert ("eval_id/mle/y" in metrics) == (views == 2)
+
+
+def test_a_training_without_evaluations_is_told(model, rows, tmp_path) -> None:
+    for evaluating in (False, True):
+        callback = DimensionCallback("visual_projection")
+        options = {"eval_strategy": "epoch" if evaluating else "no"}
+        run = trainer(model, rows if evaluating else None, tmp_path, options, callbacks=[callback])
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            callback.on_train_begin(run.args, run.state, run.control, model=model)
+        assert told(caught, "this training has none") == (not evaluating)
 
 
 def test_a_module_that_is_called_twice_gives_both_views(tmp_path) -> None:

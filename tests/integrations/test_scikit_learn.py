@@ -9,7 +9,9 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.base import BaseEstimator, clone
+from sklearn.cross_decomposition import CCA
 from sklearn.decomposition import PCA
+from sklearn.exceptions import DataConversionWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -42,7 +44,7 @@ def pairs(n: int = 400, noise: float = 0.05) -> tuple[np.ndarray, np.ndarray]:
     return x, y
 
 
-@parametrize_with_checks([IntrinsicDimension(), Reduce(), Reduce(dims=1)])
+@parametrize_with_checks([IntrinsicDimension(), Reduce(), Reduce(dims=1), Reduce(dims=2)])
 def test_scikit_learns_own_checks_pass(estimator: BaseEstimator, check) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -89,11 +91,46 @@ def test_a_sample_of_the_rows_can_be_measured() -> None:
         ({"k": 300}, "k must lie between 1 and 299, one less than the rows, got 300"),
         ({"estimator": twonn, "k": 5}, "k is for an estimator given by name"),
         ({"max_points": 1}, "max_points must be at least 2, got 1"),
+        ({"max_points": "all"}, "max_points must be a whole number or None, got 'all'"),
+        ({"k": 2.5}, "k must be a whole number or None, got 2.5"),
+        ({"k": "20"}, "k must be a whole number or None, got '20'"),
+        (
+            {"estimator": 20},
+            "estimator must be a name, such as mle, or a function, got 20; the neighbours are k=20",
+        ),
+        ({"estimator": None}, "estimator must be a name, such as mle, or a function, got None$"),
+        ({"estimator": lambda points: 3.0}, "must return a DimensionEstimate, got float"),
     ],
 )
 def test_wrong_options_get_one_line(options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         IntrinsicDimension(**options).fit(POINTS)
+
+
+def test_fewer_neighbours_than_the_default_are_told() -> None:
+    with pytest.warns(UserWarning, match="k is reduced from 20 to 4, since there are 5 rows"):
+        assert IntrinsicDimension().fit(POINTS[:5]).k_ == 4
+    with pytest.raises(ConfigError, match="k must lie between 1 and 4"):
+        IntrinsicDimension(k=20).fit(POINTS[:5])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert IntrinsicDimension("mle", k=4).fit(POINTS[:5]).k_ == 4
+        IntrinsicDimension().fit(POINTS[:21])
+
+
+@pytest.mark.parametrize("kind", ["gradient", "bfloat16", "half"])
+def test_tensors_as_a_training_has_them_are_taken(kind: str) -> None:
+    x, y = (torch.from_numpy(rows) for rows in pairs(100))
+    if kind == "gradient":
+        given_x, given_y = x.clone().requires_grad_(), y.clone().requires_grad_()
+    else:
+        given_x, given_y = (rows.to(getattr(torch, kind)) for rows in (x, y))
+    fitted, expected = IntrinsicDimension().fit(given_x), IntrinsicDimension().fit(given_x.detach().double())
+    assert fitted.dimension_ == pytest.approx(expected.dimension_, rel=1e-3)
+    reduce = Reduce(dims=3).fit(given_x, given_y)
+    at_x, at_y = reduce.transform(given_x, given_y)
+    assert at_x.shape == at_y.shape == (100, 3)
+    assert reduce.inverse_transform(torch.from_numpy(at_x).requires_grad_()).shape == x.shape
 
 
 def test_no_estimate_is_nan_with_a_reason() -> None:
@@ -292,6 +329,38 @@ def test_wrong_arguments_get_one_line(options: dict, columns: int | None, messag
     with pytest.raises(ValueError, match=message) as error:
         Reduce(**options).fit(x, y[:, :columns] if columns else None)
     assert "\n" not in str(error.value)
+
+
+def test_few_pairs_are_told() -> None:
+    x, y = pairs(400)
+    with pytest.warns(
+        UserWarning, match="5 pairs cannot show how many dimensions are needed: .* fitted on 2"
+    ):
+        Reduce().fit(x[:5], y[:5])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Reduce(dims=2).fit(x[:5], y[:5])
+        Reduce().fit(x, y)
+
+
+def test_fit_transform_returns_what_transform_does_as_that_of_cca() -> None:
+    x, y = pairs()
+    both, expected = Reduce(dims=3).fit_transform(x, y), Reduce(dims=3).fit(x, y).transform(x, y)
+    for rows, its_expected in zip(both, expected, strict=True):
+        np.testing.assert_array_equal(rows, its_expected)
+    assert [rows.shape for rows in CCA(3).fit_transform(x, y)] == [rows.shape for rows in both]
+    assert Reduce(dims=3).fit_transform(x, y[:, 0]).shape == (400, 3)  # a target
+    frame, _ = Reduce(dims=3).set_output(transform="pandas").fit_transform(pd.DataFrame(x), y)
+    assert list(frame.columns) == ["reduce0", "reduce1", "reduce2"]
+
+
+def test_a_column_of_class_labels_is_not_taken_for_partners() -> None:
+    x, _ = pairs(60)
+    for labels in (np.arange(60)[:, None] % 3, np.array(["a", "b", "c"] * 20)[:, None]):
+        with pytest.warns(DataConversionWarning, match="column of class labels, which are not used"):
+            reduce = Reduce().fit(x, labels)
+        assert reduce.basis_ == "principal"
+        assert reduce.dims_ == Reduce().fit(x).dims_
 
 
 def test_unusable_partners_get_one_line() -> None:

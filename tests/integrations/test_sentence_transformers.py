@@ -1,6 +1,7 @@
 """An evaluator of sentence-transformers that gives the numbers of the functions, alone and within a training."""
 
 import csv
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from intrinsic_clip.integrations.sentence_transformers import DimensionEvaluator
 
 WORDS = [f"word{i}" for i in range(60)]
 WIDTH = 32
+BEST_OF_SPECTRUM = "spectrum/effective_rank/x"
 
 
 @pytest.fixture
@@ -87,25 +89,66 @@ def test_equal_sentences_are_one_thing(model) -> None:
     assert twice["retrieval/top_1/y_to_x"] >= 0.9
 
 
+@pytest.mark.parametrize(
+    ("only", "families", "primary"),
+    [
+        ("id", {"id", "id_standard_error"}, "id/mle/x"),
+        (["alignment", "spectrum"], {"alignment", "spectrum", "spectrum_standard_error"}, BEST_OF_SPECTRUM),
+        ("sufficient_dimension", {"sufficient_dimension"}, "sufficient_dimension/prefix"),
+        ("retrieval/prefix", {"retrieval"}, "retrieval/prefix_8/x_to_y"),
+        ("retrieval/top_1/y_to_x", {"retrieval"}, "retrieval/top_1/y_to_x"),
+        ("retrieval/top_10", {"retrieval"}, "retrieval/top_10/x_to_y"),
+    ],
+)
+def test_only_what_is_asked_for_is_returned(only, families: set[str], primary: str, model) -> None:
+    evaluator = DimensionEvaluator(*sentences(), only=only)
+    numbers = evaluator(model)
+    assert {name.partition("/")[0] for name in numbers} == families
+    assert evaluator.primary_metric == primary
+    assert primary in numbers
+
+
+def test_one_prefix_can_be_asked_for(model) -> None:
+    numbers = DimensionEvaluator(*sentences(), only="retrieval/prefix_4")(model)
+    assert list(numbers) == ["retrieval/prefix_4/x_to_y", "retrieval/prefix_4/y_to_x"]
+    with pytest.raises(ConfigError, match="dims must lie between 1 and 32"):
+        DimensionEvaluator(*sentences(), only="retrieval/prefix_33")(model)
+
+
+def test_a_nan_is_told_once_with_its_reason(model) -> None:
+    first, second = sentences(6)
+    evaluator = DimensionEvaluator(first, second, only=["id/mle/x", "retrieval/top_1"])
+    with pytest.warns(UserWarning, match="id/mle/x is NaN: needs at least 21 distinct points"):
+        evaluator(model)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        evaluator(model)
+    assert not any(" NaN: " in str(warning.message) for warning in caught)
+    model[0].embedding.weight.data[:] = torch.nan
+    with pytest.warns(UserWarning, match="retrieval/top_1/y_to_x … are NaN: 6 of 6 pairs hold NaN"):
+        assert np.isnan(evaluator(model)["retrieval/top_1/x_to_y"])
+
+
 def test_without_partners_the_effective_rank_chooses(model) -> None:
-    evaluator = DimensionEvaluator(sentences()[0], only="id", name="probe")
+    evaluator = DimensionEvaluator(sentences()[0], name="probe")
     numbers = evaluator(model)
     assert evaluator.primary_metric == "probe_spectrum/effective_rank/x"
     assert numbers[evaluator.primary_metric] > 1
     assert not [name for name in numbers if "retrieval" in name]
 
 
+@pytest.mark.filterwarnings("error::ResourceWarning", "error::pytest.PytestUnraisableExceptionWarning")
 def test_a_csv_file_grows_with_each_evaluation(model, tmp_path) -> None:
     first, second = sentences()
     evaluator = DimensionEvaluator(first, second, name="dev")
     for epoch in (1, 2):
         numbers = evaluator(model, str(tmp_path / "eval"), epoch, 10 * epoch)
     path = tmp_path / "eval" / "dimension_evaluation_dev_results.csv"
-    rows = list(csv.DictReader(path.open()))
+    rows = list(csv.DictReader(path.read_text().splitlines()))
     assert [(row["epoch"], row["steps"]) for row in rows] == [("1", "10"), ("2", "20")]
     assert float(rows[1]["id/mle/x"]) == numbers["dev_id/mle/x"]
     DimensionEvaluator(first, second, dims=[4], name="dev")(model, str(tmp_path / "eval"))  # other columns
-    assert len(list(csv.reader(path.open()))) == 3
+    assert len(list(csv.reader(path.read_text().splitlines()))) == 3
     assert path.with_stem(f"{path.stem}_2").exists()
     DimensionEvaluator(first, second, write_csv=False)(model, str(tmp_path / "none"))
     assert not (tmp_path / "none").exists()
@@ -127,6 +170,21 @@ def test_wrong_arguments_get_one_line(model) -> None:
         DimensionEvaluator(first, second[1:])
     with pytest.raises(ConfigError, match="dims are for retrieval, which needs partners"):
         DimensionEvaluator(first, dims=[8])
+    for arguments, options, message in (
+        (("hello",), {}, "sentences1 must be a list of sentences, got 'hello'"),
+        ((first, "hello"), {}, "sentences2 must be a list of sentences, got 'hello'"),
+        (([],), {}, "sentences1 is empty"),
+        ((["a", None],), {}, r"sentences1\[1\] is None"),
+        ((first, second), {"dims": 8}, r"dims must be a list of whole numbers from 1, such as \[8\], got 8"),
+        ((first, second), {"dims": [0, 8]}, r"dims must be a list of whole numbers from 1, got \[0, 8\]"),
+        ((first, second), {"only": "idd"}, "only: there is no number 'idd'.*sufficient_dimension too$"),
+        ((first, second), {"only": "retrieval/prefixes"}, "there is no number 'retrieval/prefixes'"),
+        ((first, second), {"only": []}, "only names no number"),
+        ((first,), {"only": "retrieval/prefix"}, "retrieval/prefix needs partners: sentences2"),
+        ((first,), {"only": ["id", "alignment"]}, "only: alignment compares x with y, and there is no y"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            DimensionEvaluator(*arguments, **options)
     with pytest.raises(ConfigError, match="dims must lie between 1 and 32, the width of the embeddings"):
         DimensionEvaluator(first, second, dims=[64])(model)
 

@@ -1,6 +1,7 @@
 """Embedding metrics keep torchmetrics' promises: what its own MetricTester checks, and the numbers of ic.measure."""
 
 import pickle
+import warnings
 from copy import deepcopy
 
 import matplotlib
@@ -183,6 +184,16 @@ def test_one_embedding_and_rows_of_other_kinds() -> None:
         IntrinsicDimension(side="y").update(ALL_X)
     with pytest.raises(ValueError, match='needs y in every update; sides="x" measures x alone'):
         EmbeddingNumbers("id").update(ALL_X)
+    for pairs in (PairMatching(), EmbeddingNumbers("matching"), ModalityGap()):
+        with pytest.raises(
+            ValueError, match=rf"{type(pairs).__name__} needs y in every update: update\(x, y\)$"
+        ):
+            pairs.update(ALL_X)
+    for side in ("x", "y"):
+        with pytest.raises(ValueError, match="sides must be 'xy' for matching/top_1, which needs x and y"):
+            PairMatching(sides=side)
+    with pytest.raises(ValueError, match="sides must be 'xy' for id/mle/x"):
+        EmbeddingNumber("id/mle/x", sides="y")
     alone = EmbeddingNumbers("id/mle", sides="x")
     alone.update(ALL_X)
     assert set(alone.compute()) == {"id/mle/x"}
@@ -197,6 +208,13 @@ def test_nan_has_a_reason() -> None:
     metric.update(ALL_X[:3])
     assert metric.compute().isnan()
     assert "21 distinct points" in metric.reason
+    fresh = IntrinsicDimension()
+    with pytest.warns(UserWarning, match="id/mle/x is NaN: needs at least 21 distinct points"):
+        fresh(ALL_X[:3])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fresh(ALL_X[:3])
+    assert not any(" NaN: " in str(warning.message) for warning in caught)
     of_y = Uniformity(side="y")
     of_y.update(ALL_X, ALL_Y * torch.nan)
     assert of_y.compute().isnan()

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.integrations import Measure
+from intrinsic_clip.integrations.doubts_once import DoubtsOnce, told_later
 
 try:
     import accelerate  # noqa: F401
@@ -37,6 +38,11 @@ class DimensionMetrics:
         ignore_keys: the keys passed to `trainer.evaluate(ignore_keys=…)` or `trainer.train(ignore_keys_for_eval=…)`.
         options: for `intrinsic_clip.Measure`: which numbers (`only`), how many rows (`max_rows`), ….
 
+    Attributes:
+        reasons: after an evaluation, why numbers are NaN, by name.
+        notes: after an evaluation, what is doubtful or NaN. A warning tells of each once, since the Trainer takes a
+            NaN in silence and then keeps no best model.
+
     Example:
         >>> metrics = DimensionMetrics("image_embeds", "text_embeds", only=["id", "matching"])
         >>> trainer = Trainer(model, args, compute_metrics=metrics, ...)  # doctest: +SKIP
@@ -55,6 +61,9 @@ class DimensionMetrics:
         self.ignore_keys = ignore_keys
         self.measure = Measure(**options)
         self.measure.check_only(y is not None)
+        self.reasons: dict[str, str] = {}
+        self.notes: list[str] = []
+        self._warn_once = DoubtsOnce()
         self._outputs: list[str] | None = None  # names of the model's last output
         self._nameless = ""  # its type where it has no names
         self._ignored_by_model: Sequence[str] = ()
@@ -78,8 +87,11 @@ class DimensionMetrics:
             self.measure.update(**self._chosen(predictions))
         if not compute_result:
             return {}
-        numbers = self.measure.compute()
+        with told_later():
+            numbers = self.measure.compute()
         self.measure.reset()
+        self.reasons, self.notes = numbers.reasons, numbers.notes
+        self._warn_once(numbers.notes)
         return dict(numbers)
 
     def _note_names(self, module: nn.Module, args: Any, output: Any) -> None:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.dimension.arrays import Rows, as_matrix
+from intrinsic_clip.integrations.doubts_once import DoubtsOnce
 from intrinsic_clip.integrations.measuring import as_parts, measured
 from intrinsic_clip.integrations.numbers import Numbers
 from intrinsic_clip.integrations.wanted import LABEL, check_count, chosen
@@ -43,7 +44,7 @@ class EmbeddingNumbers(Metric):
 
     Attributes:
         reasons: after `compute`, why numbers are NaN.
-        notes: after `compute`, what is doubtful.
+        notes: after `compute`, what is doubtful or NaN; a warning tells of each once.
 
     Example:
         >>> import torch
@@ -81,6 +82,7 @@ class EmbeddingNumbers(Metric):
         self.k, self.estimators, self.tau, self.seed = k, estimators, tau, seed
         self.reasons: dict[str, str] = {}
         self.notes: list[str] = []
+        self._warn_once = DoubtsOnce()
         # Rows lie flat: a process without rows then synchronises an empty vector, as torchmetrics makes it.
         for side in sides:
             self.add_state(f"rows_{side}", [], dist_reduce_fx="cat")
@@ -95,8 +97,9 @@ class EmbeddingNumbers(Metric):
             ValueError: not rows, or different numbers of them.
         """
         if "y" in self.sides and y is None:
-            remedy = '; sides="x" measures x alone' if self.sides == "xy" else ""
-            raise ValueError(f"this metric needs y in every update{remedy}")
+            alone = self.sides == "xy" and any(name.endswith("/x") for name in self._names())
+            remedy = '; sides="x" measures x alone' if alone else ": update(x, y)"
+            raise ValueError(f"{type(self).__name__} needs y in every update{remedy}")
         if self.sides == "y" and y is not None:
             parts = {"y": as_matrix(y, "y")}
         else:
@@ -122,6 +125,10 @@ class EmbeddingNumbers(Metric):
         """Draw one value or several, as `torchmetrics.Metric` does; return figure and axes."""
         return self._plot(val, ax)
 
+    def _names(self) -> list[str]:
+        """Return the names that rows of both sides give."""
+        return chosen(self.only, True, self.tau is not None, self.k, self.estimators).expected(("x", "y"))
+
     def _numbers(self) -> Numbers:
         rows, _ = self._kept(self.max_rows)
         if "x" not in rows and "y" not in rows:
@@ -132,8 +139,7 @@ class EmbeddingNumbers(Metric):
         total = n if n < self.max_rows else None
         numbers = measured(parts, total, selection, self.tau, None, self.seed, "max_rows")
         self.reasons, self.notes = numbers.reasons, numbers.notes
-        for note in numbers.notes:
-            rank_zero_warn(note)
+        self._warn_once(numbers.notes, rank_zero_warn)
         return numbers
 
     def _tensor(self, value: float) -> Tensor:
@@ -190,6 +196,9 @@ class EmbeddingNumber(EmbeddingNumbers):
             raise ValueError(
                 f"name must be one number, such as {names[0] if names else 'id/mle/x'}, got {name!r}"
             )
+        sides = options.get("sides", "xy")
+        if sides != "xy" and not names[0].endswith(f"/{sides}"):
+            raise ValueError(f"sides must be 'xy' for {name}, which needs x and y, got {sides!r}")
         super().__init__(name, **options)
         self.reason: str | None = None
 

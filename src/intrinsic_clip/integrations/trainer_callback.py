@@ -4,13 +4,20 @@ import warnings
 from typing import Any, Self
 
 from accelerate.state import GradientState
-from torch import nn
+from torch import Tensor, nn
 from transformers import Trainer, TrainerCallback
 
 from intrinsic_clip.integrations import Measure
-from intrinsic_clip.probes.sources import by_module
+from intrinsic_clip.integrations.doubts_once import DoubtsOnce, told_later
+from intrinsic_clip.measurement.module_outputs import ModuleOutputs
 
 END = "_runtime"  # a number of every evaluation, behind the prefix of its numbers
+
+
+class _Outputs(ModuleOutputs):
+    """What the modules return, whose messages name the callback."""
+
+    door = "DimensionCallback"
 
 
 class DimensionCallback(TrainerCallback):
@@ -22,27 +29,36 @@ class DimensionCallback(TrainerCallback):
 
     Args:
         x, y: names of modules, as in `model.named_modules()`, that return `(n, d)` or a tuple that starts with it.
-        views: how often one evaluation step calls them, as a siamese model does: the first call is x, the second y.
+        views: how many views of a batch a step gives them, as in a siamese model: the first is x, the second y,
+            in two calls or one behind the other in one.
         options: for `intrinsic_clip.Measure`: which numbers (`only`), how many rows (`max_rows`), ….
+
+    Attributes:
+        reasons: after an evaluation, why numbers are NaN, by name.
+        notes: after an evaluation, what is doubtful or NaN; a warning tells of each once.
 
     Example:
         >>> DimensionCallback("visual_projection", "text_projection").attach(trainer)  # doctest: +SKIP
     """
 
     def __init__(self, x: str, y: str | None = None, *, views: int = 1, **options: Any) -> None:
-        self.source = by_module(x, y, views=views)
+        self.source = _Outputs(x, y, views=views)
         self.measure = Measure(**options)
         self.measure.check_only(y is not None or views > 1)
+        self.reasons: dict[str, str] = {}
+        self.notes: list[str] = []
+        self._warn_once = DoubtsOnce()
         self._model: nn.Module | None = None
         self._handle: Any = None
-        self._listening = self._has_rows = self._first = False
+        self._batch: list[Tensor] = []
+        self._listening = self._has_rows = self._first = self._has_eval_set = False
         self._numbers: dict[str, float] = {}
 
     def attach(self, trainer: Trainer) -> Self:
         """Place the callback before the trainer's loggers, and the hooks on its model; return the callback."""
         callbacks = trainer.callback_handler.callbacks
         callbacks[:] = [self, *(callback for callback in callbacks if callback is not self)]
-        self._first = True
+        self._first, self._has_eval_set = True, trainer.eval_dataset is not None
         self._hook(trainer.model)
         return self
 
@@ -68,13 +84,19 @@ class DimensionCallback(TrainerCallback):
         self._hook(kwargs.get("model"))
         self.measure.reset()
         self._has_rows = False
+        if args.eval_strategy == "no" and not self._has_eval_set:
+            warnings.warn(
+                "DimensionCallback measures at evaluations, and this training has none (eval_strategy is 'no'): pass "
+                "eval_dataset=… to the Trainer and eval_strategy='epoch' to its arguments",
+                stacklevel=2,
+            )
 
     def on_prediction_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Take the rows of an evaluation's batch."""
         if not self._listening:
             return
-        rows = self.source.take(None, None, None)  # type: ignore[arg-type]
-        self._listening = False
+        rows = self.source.rows(self._batch)
+        self._batch, self._listening = [], False
         loop = GradientState()
         if loop.end_of_dataloader and loop.remainder > 0 and args.world_size > 1:
             own = without_repeated(len(rows["x"]), loop.remainder, args.process_index)
@@ -107,24 +129,28 @@ class DimensionCallback(TrainerCallback):
         if model is None or model is self._model:
             return
         self.remove()
-        self.source.attach(model)  # type: ignore[arg-type]
-        self._handle = model.register_forward_pre_hook(self._before_forward)
+        self.source.attach(model)
+        self._handle = model.register_forward_pre_hook(self._before_forward, with_kwargs=True)
         self._model = model
 
-    def _before_forward(self, module: nn.Module, args: Any) -> None:
+    def _before_forward(self, module: nn.Module, args: Any, kwargs: Any) -> None:
         """Keep what modules return from now on, if the model is being evaluated."""
         if not module.training:
             self.source.listen()
+            self._batch = [value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)]
             self._listening = True
         elif self._listening:  # a forward pass outside of an evaluation came before
             self.source.detach()
-            self.source.attach(module)  # type: ignore[arg-type]
-            self._listening = False
+            self.source.attach(module)
+            self._batch, self._listening = [], False
 
     def _compute(self) -> None:
         if self._has_rows:
-            self._numbers = dict(self.measure.compute(gather=True))
+            with told_later():
+                numbers = self.measure.compute(gather=True)
             self.measure.reset()
+            self._numbers, self.reasons, self.notes = dict(numbers), numbers.reasons, numbers.notes
+            self._warn_once(numbers.notes)
             self._has_rows = False
 
     def _add(self, metrics: dict[str, Any]) -> None:

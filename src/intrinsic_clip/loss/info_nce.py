@@ -10,7 +10,6 @@ outputs of encoders are widened: similarities, logits and τ are float32 under a
 import torch
 from torch import Tensor
 
-from intrinsic_clip.loss import chunked
 from intrinsic_clip.loss.precision import widened, without_autocast
 from intrinsic_clip.metrics.temperatures import warn_of_temperature
 
@@ -44,6 +43,8 @@ def info_nce(x: Tensor, y: Tensor, tau: Tensor, chunk: int | None = None) -> Ten
     with without_autocast(x.device):
         x = x / tau[..., None, None]  # τ divides n·d numbers here instead of n²
         if chunk is not None and chunk < x.shape[-2]:
+            from intrinsic_clip.loss import chunked  # imports torch._dynamo: seconds, and warning filters
+
             x_to_y, y_to_x = chunked.both_ways(x, y, chunk)
             return (x_to_y + y_to_x).mean(-1) / 2
         logits = x @ y.mT
@@ -77,5 +78,7 @@ def cross_entropy(x: Tensor, y: Tensor, tau: Tensor, first: int, chunk: int | No
     with without_autocast(x.device):
         x = x / tau[..., None, None]
         if chunk is not None and chunk < x.shape[-2]:
+            from intrinsic_clip.loss import chunked  # imports torch._dynamo: seconds, and warning filters
+
             return chunked.one_way(x, y, first, chunk).mean(-1)
         return -(x @ y.mT).log_softmax(-1).diagonal(first, dim1=-2, dim2=-1).mean(-1)

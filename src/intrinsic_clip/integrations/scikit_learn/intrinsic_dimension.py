@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -13,6 +14,7 @@ from sklearn.utils.validation import validate_data
 
 from intrinsic_clip.dimension import DimensionEstimate, nearest_neighbours, registry
 from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.integrations.scikit_learn.tensors import without_gradient
 
 
 class IntrinsicDimension(BaseEstimator):
@@ -23,7 +25,7 @@ class IntrinsicDimension(BaseEstimator):
             function of a tensor `(n, d)` that returns a `DimensionEstimate`, as
             `functools.partial(intrinsic_clip.mle, combine="mean")` or `intrinsic_clip.effective_rank`.
         k: neighbours of each row, for the estimators that take their number; None: the estimator's own default, 20 or
-            100, or as many as there are in fewer rows.
+            100, or, with a warning, as many as there are in fewer rows.
         max_points: rows, at most, to draw at random, since time grows with the square of their number; None: all.
         random_state: of the draw.
 
@@ -64,13 +66,14 @@ class IntrinsicDimension(BaseEstimator):
         """Estimate the dimension of X.
 
         Args:
-            X: `(n_samples, n_features)`, finite.
+            X: `(n_samples, n_features)`, finite; tensors on any device and of any precision are taken too.
             y: not used.
 
         Raises:
             ValueError: rows that are not finite or too few, or an argument that cannot be used.
         """
-        rows = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
+        self._check_arguments()
+        rows = validate_data(self, without_gradient(X), dtype=[np.float64, np.float32], ensure_min_samples=2)
         chosen = self._chosen(len(rows))
         estimate = self._estimate(torch.tensor(rows[chosen]))
         self.dimension_ = float(estimate.value)
@@ -83,6 +86,23 @@ class IntrinsicDimension(BaseEstimator):
             self.pointwise_ = np.full(len(rows), math.nan)
             self.pointwise_[chosen] = estimate.pointwise.numpy()
         return self
+
+    def _check_arguments(self) -> None:
+        """Check what does not depend on the rows.
+
+        Raises:
+            ConfigError: an argument that cannot be used.
+        """
+        if not (isinstance(self.estimator, str) or callable(self.estimator)):
+            advice = f"; the neighbours are k={self.estimator}" * isinstance(self.estimator, int)
+            raise ConfigError(
+                f"estimator must be a name, such as mle, or a function, got {self.estimator!r}{advice}"
+            )
+        for name in ("k", "max_points"):
+            number = getattr(self, name)
+            whole = isinstance(number, int | np.integer) and not isinstance(number, bool)
+            if number is not None and not whole:
+                raise ConfigError(f"{name} must be a whole number or None, got {number!r}")
 
     def _chosen(self, n: int) -> np.ndarray | slice:
         """Return which of n rows to measure."""
@@ -98,7 +118,7 @@ class IntrinsicDimension(BaseEstimator):
                 raise ConfigError(
                     "k is for an estimator given by name; set it in the function: partial(mle, k=…)"
                 )
-            return self.estimator(points)
+            return _checked(self.estimator(points))
         registry.check_names([self.estimator])
         takes_k = self._takes_k()
         if self.k is not None and not takes_k:
@@ -109,8 +129,12 @@ class IntrinsicDimension(BaseEstimator):
             )
         k, wide = (20, registry.WIDE) if self.k is None else (self.k, self.k)
         needed = registry.neighbours_needed(self.estimator, k, wide)
-        if takes_k:
-            needed = min(needed, len(points) - 1)
+        if takes_k and needed >= len(points):
+            warnings.warn(
+                f"k is reduced from {needed} to {len(points) - 1}, since there are {len(points)} rows; k=… chooses it",
+                stacklevel=3,
+            )
+            needed = len(points) - 1
         neighbours = nearest_neighbours(points, needed)
         return registry.prepare(self.estimator, k, neighbours.k, wide)(neighbours)
 
@@ -118,3 +142,16 @@ class IntrinsicDimension(BaseEstimator):
         """Return whether the number of neighbours of the estimator can be chosen."""
         function = registry.registered().get(str(self.estimator))
         return function is not None and "k" in inspect.signature(function).parameters
+
+
+def _checked(estimate: Any) -> DimensionEstimate:
+    """Return what a function returned, if it is an estimate of one dimension.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if not isinstance(estimate, DimensionEstimate):
+        raise ConfigError(
+            f"the function given as estimator must return a DimensionEstimate, got {type(estimate).__name__}"
+        )
+    return estimate

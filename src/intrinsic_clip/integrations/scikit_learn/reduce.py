@@ -6,11 +6,14 @@ from typing import Any, Literal, Self
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.exceptions import DataConversionWarning
 from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, validate_data
 
 from intrinsic_clip.dimension.arrays import check_same_index
 from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.integrations.scikit_learn.tensors import without_gradient
 from intrinsic_clip.metrics.projection import Basis, Projection, paired_projection, principal_projection
 
 FLOATS = [np.float64, np.float32]
@@ -83,17 +86,22 @@ class Reduce(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         Args:
             X: `(n_samples, n_features)`, finite.
             y: their partners, `(n_samples, n_y)`: row i of both is a pair. Labels or a target `(n_samples,)`, which a
-                pipeline passes to all its steps, are not used.
+                pipeline passes to all its steps, are not used, nor is a column of class labels.
 
         Raises:
             ValueError: rows that are not finite, too few or in another order, or an argument that cannot be used.
         """
         self._check_arguments()
         check_same_index({"X": X, "y": y})
-        rows = torch.tensor(validate_data(self, X, dtype=FLOATS, ensure_min_samples=2))
+        rows = torch.tensor(validate_data(self, without_gradient(X), dtype=FLOATS, ensure_min_samples=2))
         self._forget()
         dims = None if isinstance(self.dims, str) else int(self.dims)
-        partners = None if y is None else self._partners(y, rows)
+        if dims is not None and not 1 <= dims <= rows.shape[1]:
+            raise ConfigError(
+                f"dims must lie between 1 and {rows.shape[1]}, the columns of X (n_features = {rows.shape[1]}), "
+                f"got {dims}"
+            )
+        partners = None if y is None else self._partners(without_gradient(y), rows)
         if partners is None:
             if self.basis == "canonical":
                 raise ConfigError(
@@ -108,6 +116,11 @@ class Reduce(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         self.components_, self.mean_ = projection.basis.numpy().T, projection.mean.numpy()
         return self
 
+    def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
+        """Fit and return X in the dimensions kept; with partners, the pair of both, as `CCA.fit_transform` does."""
+        self.fit(X, y, **fit_params)
+        return self.transform(X, y if hasattr(self, "_y_projection") else None)
+
     def _fit_pairs(self, x: torch.Tensor, y: torch.Tensor, dims: int | None) -> Projection:
         """Fit the maps of both modalities; return that of X."""
         self.basis_ = "canonical" if self.basis == "auto" else self.basis
@@ -116,6 +129,8 @@ class Reduce(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
                 f"X has {x.shape[1]} columns and Y {y.shape[1]}, so they have no principal directions in common; "
                 'use basis="canonical"'
             )
+        if dims is None:
+            _warn_of_few(len(x), min(x.shape[1], y.shape[1]))
         seed = int(check_random_state(self.random_state).randint(2**31)) if self.random_state != 0 else 0
         pair = paired_projection(x, y, dims, self.basis_, self.share, self.k, self.ridge, self.max_rows, seed)
         self._y_projection = pair.y
@@ -132,7 +147,7 @@ class Reduce(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     def transform(self, X: Any, y: Any = None) -> Any:
         """Return X in the dimensions kept, `(n_samples, dims_)`; with Y, the pair of both, as `CCA.transform` does."""
         check_is_fitted(self)
-        rows = validate_data(self, X, dtype=FLOATS, reset=False)
+        rows = validate_data(self, without_gradient(X), dtype=FLOATS, reset=False)
         reduced = _apply(self._projection, rows)
         return reduced if y is None else (reduced, self.transform_y(y))
 
@@ -141,7 +156,7 @@ class Reduce(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         if not hasattr(self, "_y_projection"):
             raise ConfigError("Reduce was fitted without partners; fit(X, Y) gives it a map for Y")
-        rows = check_array(y, dtype=FLOATS, input_name="y")
+        rows = check_array(without_gradient(y), dtype=FLOATS, input_name="y")
         width = len(self.y_mean_)
         if rows.shape[1] != width:
             raise ConfigError(f"Y has {rows.shape[1]} columns, but Reduce was fitted to {width}")
@@ -150,7 +165,7 @@ class Reduce(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     def inverse_transform(self, X: Any) -> np.ndarray:
         """Return the rows that reduced ones stand for, by least squares; of length about 1 if fitted with partners."""
         check_is_fitted(self)
-        reduced = check_array(X, dtype=FLOATS)
+        reduced = check_array(without_gradient(X), dtype=FLOATS)
         if reduced.shape[1] != self.dims_:
             raise ConfigError(f"X has {reduced.shape[1]} columns, but reduced rows have {self.dims_}")
         return self._projection.reconstruct(torch.tensor(reduced)).numpy().astype(reduced.dtype)
@@ -181,7 +196,15 @@ class Reduce(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     def _partners(self, y: Any, x: torch.Tensor) -> torch.Tensor | None:
         """Return the partners as a tensor, or None for labels or a target."""
-        if np.asarray(y).ndim == 1:
+        values = np.asarray(y)
+        if values.ndim == 1:
+            return None
+        if values.shape[1:] == (1,) and type_of_target(values) in ("binary", "multiclass"):
+            warnings.warn(
+                "y is a column of class labels, which are not used; labels must be (n_samples,)",
+                DataConversionWarning,
+                stacklevel=3,
+            )
             return None
         partners = check_array(y, dtype=FLOATS, input_name="y")
         check_consistent_length(x, partners)
@@ -203,3 +226,14 @@ FITTED = frozenset(
 def _apply(projection: Projection, rows: np.ndarray) -> np.ndarray:
     """Return reduced rows in the precision of the rows."""
     return projection(torch.tensor(rows)).numpy().astype(rows.dtype)
+
+
+def _warn_of_few(pairs: int, width: int) -> None:
+    """Warn where directions are fitted on no more rows than they have columns, so that held-out recall means little."""
+    fitted = pairs // 2
+    if fitted <= width:
+        warnings.warn(
+            f"{pairs} pairs cannot show how many dimensions are needed: directions of {width} columns are fitted on "
+            f"{fitted} of them and tried on the others; take more pairs, or give dims",
+            stacklevel=4,
+        )
