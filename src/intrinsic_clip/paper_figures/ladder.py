@@ -70,7 +70,11 @@ def draw(runs: FinishedRuns) -> Figure:
         _draw_over_n(axes[2], axes[3], runs)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(
-        handles, labels, loc="outside upper center", ncols=4, title="panels (a) and (c)" if over_n else "panel (a)"
+        handles,
+        labels,
+        loc="outside upper center",
+        ncols=4,
+        title="panels (a) and (c)" if over_n else "panel (a)",
     )
     axes[1].legend()
     style.foot(figure, runs)
