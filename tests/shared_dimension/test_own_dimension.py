@@ -1,5 +1,6 @@
 """No more can be shared than either view has."""
 
+import html
 import math
 from dataclasses import replace
 
@@ -49,3 +50,14 @@ def test_the_verdict_says_what_bounds_it() -> None:
     assert (lowered.dimension, lowered.sides, lowered.interval) == (3, {"x": None, "y": 3}, (2, 3))
     assert lowered.text == "3, all that y has (ID 2.9); its spectrum alone says 4 (gap 1.3)"
     assert bounded(replace(estimate, dimension=2), {"x": (9.0, None), "y": (2.9, 3)}).text == "4 (gap 1.3)"
+
+
+def test_an_estimate_shows_itself_in_a_notebook() -> None:
+    estimate = shared(*tanh_world(2, n=300), steps=20, replicates=2)
+    assert repr(estimate) == f"shared dimensions: {estimate.text}"
+    page = estimate._repr_html_()
+    assert page.count("<polyline") == 2
+    assert estimate.text in html.unescape(page)
+    ax = estimate.plot()
+    assert [line.get_label() for line in ax.lines][:4] == ["x", "x, shuffled pairs", "y", "y, shuffled pairs"]
+    assert ax.lines[0].get_ydata().tolist() == estimate.spectrum["x"][: len(ax.lines[0].get_ydata())]

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 from pytorch_lightning.utilities import rank_zero_only
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from intrinsic_clip.errors import ConfigError
 

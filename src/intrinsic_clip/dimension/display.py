@@ -1,6 +1,7 @@
 """Show an estimate to a person: in one line, as a small table in a notebook, as a picture."""
 
 import math
+from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -89,12 +90,17 @@ def spark_line(values: Tensor) -> str:
     counts, low, high = _histogram(values)
     if not counts:
         return ""
-    top = max(counts)
-    step = WIDTH / (len(counts) - 1)
+    return line_of(counts, f"from {low:.3g} to {high:.3g}")
+
+
+def line_of(heights: Sequence[float], title: str) -> str:
+    """Return heights above 0, two at least, as a line in SVG; those that are not finite lie at 0."""
+    heights = [height if math.isfinite(height) else 0.0 for height in heights]
+    top = max(heights) or 1.0
+    step = WIDTH / (len(heights) - 1)
     places = " ".join(
-        f"{i * step:.0f},{HEIGHT - 1 - (HEIGHT - 2) * count / top:.1f}" for i, count in enumerate(counts)
+        f"{i * step:.0f},{HEIGHT - 1 - (HEIGHT - 2) * height / top:.1f}" for i, height in enumerate(heights)
     )
-    title = f"from {low:.3g} to {high:.3g}"
     return (
         f'<svg width="{WIDTH}" height="{HEIGHT}" role="img"><title>{title}</title>'
         f'<polyline points="{places}" fill="none" stroke="currentColor"/></svg>'

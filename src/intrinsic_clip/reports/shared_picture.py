@@ -19,7 +19,7 @@ def draw(estimated: Mapping[str, Any]) -> bytes:
     """Return a PNG of two panels."""
     figure = Figure(figsize=(10.5, 4.2), layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1))
     left, right = figure.subplots(1, 2)
-    _draw_spectra(left, estimated)
+    draw_spectra(left, estimated)
     _draw_ratios(right, estimated)
     for ax in (left, right):
         ax.grid(alpha=0.25)
@@ -34,7 +34,8 @@ def draw(estimated: Mapping[str, Any]) -> bytes:
     return content.getvalue()
 
 
-def _draw_spectra(ax: Axes, estimated: Mapping[str, Any]) -> None:
+def draw_spectra(ax: Axes, estimated: Mapping[str, Any]) -> None:
+    """Draw the lengths of the consensus directions, and those of shuffled pairs."""
     shown = len(estimated["ratios"]["both"]) + 1
     for side, (colour, marker, line) in SIDES.items():
         for kind, label, strength in (

@@ -1,15 +1,19 @@
 """The result of an estimate: the number of shared dimensions, and all that it rests on."""
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from intrinsic_clip.dimension.display import html_table, line_of, new_axes
 from intrinsic_clip.shared_dimension.matching import HeldOut
 from intrinsic_clip.shared_dimension.verdict import advice
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class SharedDimension:
     """Number of dimensions that two views share, and all that it rests on.
 
@@ -59,6 +63,37 @@ class SharedDimension:
 
     def __str__(self) -> str:
         return self.text
+
+    def __repr__(self) -> str:
+        """Return the verdict in one line."""
+        return f"shared dimensions: {self.text}"
+
+    def _repr_html_(self) -> str:
+        """Return a small table for a notebook, with the spectrum of each view as a line."""
+        rows = []
+        for side, values in self.spectrum.items():
+            number = self.sides.get(side)
+            title = f"{len(values)} lengths of directions, from {values[0]:.2g} to {values[-1]:.2g}"
+            rows.append([side, "no clear gap" if number is None else str(number), line_of(values, title)])
+        return html_table(["view", "shared dimensions", "spectrum"], rows, [repr(self), *self.notes])
+
+    def plot(self, ax: "Axes | None" = None) -> "Axes":
+        """Draw the spectra of both views beside those of shuffled pairs.
+
+        Args:
+            ax: Matplotlib axes to draw on; None: new ones.
+
+        Returns:
+            The axes.
+        """
+        from intrinsic_clip.reports.shared_picture import draw_spectra  # Matplotlib takes a second to import
+
+        ax = new_axes() if ax is None else ax
+        draw_spectra(ax, self.as_dict())
+        if self.dimension:
+            ax.axvline(self.dimension + 0.5, color="0.5", ls=":")
+        ax.legend()
+        return ax
 
     @property
     def advice(self) -> str:

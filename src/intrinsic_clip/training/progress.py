@@ -8,7 +8,7 @@ from typing import Any
 
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import ProgressBar
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from intrinsic_clip.runs.vocabulary import main_numbers
 

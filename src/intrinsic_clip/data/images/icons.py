@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from pydantic import PositiveInt
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from intrinsic_clip.data.formats.pixels import SVG_HINT, BadImage, read_drawing, renders_svg
 from intrinsic_clip.data.formats.tables import read_json

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from intrinsic_clip.data.formats.class_labels import class_codes
 from intrinsic_clip.data.formats.pixels import BadImage, Fit, read_pixels
