@@ -88,7 +88,7 @@ def test_a_learning_rate_that_moves_nothing_is_no_clamp() -> None:
 
 
 def test_a_wrong_number_of_losses_is_refused() -> None:
-    with pytest.raises(ValueError, match="as many as temperatures, got 3 and 400"):
+    with pytest.raises(ValueError, match="as many as temperatures, got 3 losses and 400 temperatures"):
         diagnose_temperature(STEPS + 1, [1.0, 2.0, 3.0])
 
 
@@ -113,3 +113,10 @@ def test_replicates_batches_and_ends() -> None:
     assert in_batches != both[0]
     with pytest.raises(ValueError, match="at least two pairs"):
         optimal_temperature(x[:1], y[:1])
+
+
+def test_a_fall_after_a_rise_is_told_as_such() -> None:
+    course = [0.07 * (1 + 0.3 * math.sin(math.pi * step / 99 * 0.93)) for step in range(100)]
+    text = diagnose_temperature(course).text
+    assert text.startswith("still falling: τ fell by ")
+    assert "after a rise, to 0.0758" in text

@@ -275,7 +275,7 @@ class PairMatching(EmbeddingNumber):
     """Share of pairs whose partner is among the k most similar rows.
 
     Args:
-        k: how many of the most similar rows count.
+        k: how many of the most similar rows count; None: 1, or `share`.
         share: in place of k, that share of all rows; the paper's is 0.005.
         direction: "x_to_y", "y_to_x", or "both" for their mean.
         similarity: "inner_product" of the rows as they are (`matching/…`), or "cosine" (`retrieval/…`).
@@ -295,7 +295,7 @@ class PairMatching(EmbeddingNumber):
 
     def __init__(
         self,
-        k: int = 1,
+        k: int | None = None,
         share: float | None = None,
         direction: Direction = "both",
         similarity: Literal["inner_product", "cosine"] = "inner_product",
@@ -304,7 +304,9 @@ class PairMatching(EmbeddingNumber):
         kind = {"inner_product": "matching", "cosine": "retrieval"}.get(similarity)
         if kind is None:
             raise ValueError(f"similarity must be inner_product or cosine, got {similarity!r}")
-        top = f"{k}" if share is None else f"{100 * share:g}pct"
+        if k is not None and share is not None:
+            raise ValueError(f"either k or share says how many rows count, got k={k} and share={share:g}")
+        top = f"{1 if k is None else k}" if share is None else f"{100 * share:g}pct"
         super().__init__(f"{kind}/top_{top}" + ("" if direction == "both" else f"/{direction}"), **options)
 
 

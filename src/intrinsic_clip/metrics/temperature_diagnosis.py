@@ -79,13 +79,15 @@ def diagnose_temperature(
     Example:
         >>> from intrinsic_clip.metrics import diagnose_temperature
         >>> print(diagnose_temperature([0.07 - 0.0004 * step for step in range(100)]).text)
-        still falling: τ fell from 0.0692 to 0.0312 (1/τ = 32.1), by 25 % in the last quarter; train longer, or give τ \
+        still falling: τ fell from 0.07 to 0.0312 (1/τ = 32.1), by 25 % in the last quarter; train longer, or give τ \
 a larger learning rate
     """
     taus = torch.as_tensor(tau, dtype=torch.float64).flatten()
     loss = None if losses is None else torch.as_tensor(losses, dtype=torch.float64).flatten()
     if loss is not None and (len(loss) != len(taus) or not len(loss)):
-        raise ValueError(f"losses must be as many as temperatures, got {len(loss)} and {len(taus)}")
+        raise ValueError(
+            f"losses must be as many as temperatures, got {len(loss)} losses and {len(taus)} temperatures"
+        )
     if len(taus) < FEWEST:
         last = float(taus[-1]) if len(taus) else math.nan
         text = f"too short: {len(taus)} values of τ say nothing, {FEWEST} are needed"
@@ -93,7 +95,12 @@ a larger learning rate
     course = _Course(taus, loss, tuple(clamps), optimal, batch_size)
     verdict, text = course.verdict()
     return TemperatureDiagnosis(
-        verdict, text + _beside(course.end, optimal), course.start, course.end, course.change, optimal
+        verdict,
+        text + _beside(course.end, optimal, course.guesses),
+        course.start,
+        course.end,
+        course.change,
+        optimal,
     )
 
 
@@ -113,6 +120,7 @@ class _Course:
         self.guesses = loss is not None and float(_edge(loss, 0.975)) > GUESSING * guessing
         self.log = taus.log()
         self.start, self.end = (math.exp(float(_edge(self.log, end))) for end in (0.025, 0.975))
+        self.first = float(taus[0])
         self.change = _change(self.log)
         self.threshold = max(MOVES, 3 * _noise(self.log))
         self.is_finite = bool(self.log.isfinite().all()) and (loss is None or bool(loss.isfinite().all()))
@@ -134,7 +142,10 @@ class _Course:
 
     def _diverging(self) -> str | None:
         if not self.is_finite:
-            return "τ or the loss is no longer a positive, finite number; lower the learning rate, warm up, or clamp τ"
+            lost = "the loss is no longer finite"
+            if not bool(self.log.isfinite().all()):
+                lost = "τ is no longer a positive, finite number"
+            return f"{lost}; lower the learning rate, warm up, clamp τ, or learn its logarithm"
         late = self.log[-(len(self.log) // 4) :]
         turns = float(late.diff().abs().sum()) > 4 * abs(float(late[-1] - late[0]))
         smooth = _blocks(late)
@@ -177,7 +188,11 @@ class _Course:
         advice = "train longer, or give τ a larger learning rate"
         if self._beside_best() == "below":
             advice = "the model overfits: stop earlier, or give it more pairs"
-        return f"τ {self._went()}, by {percent:.0f} % in the last quarter; {advice}"
+        if self.end < self.first:
+            return f"τ {self._went()}, by {percent:.0f} % in the last quarter; {advice}"
+        return (
+            f"τ fell by {percent:.0f} % in the last quarter, after a rise, to {self._at(self.end)}; {advice}"
+        )
 
     def _rising(self) -> str | None:
         is_best = self._beside_best() == "close"
@@ -190,6 +205,8 @@ class _Course:
             cause = "the loss is that of guessing, so the pairs are uninformative or shuffled"
         elif self._beside_best() == "above":
             cause = "weight decay pulls at the scale, its learning rate is too large, or only training pairs are noisy"
+        if self.end < self.first:
+            return f"τ rose{lately}, after a fall, to {self._at(self.end)}: {cause}"
         return f"τ {self._went()}{lately if self.change > self.threshold else ''}: {cause}"
 
     def _stalled(self) -> str | None:
@@ -213,10 +230,14 @@ class _Course:
         return _place(self.end, self.optimal)
 
     def _went(self) -> str:
-        if abs(math.log(self.end / self.start)) < MOVES:
-            return f"stayed at {self.end:.3g} (1/τ = {1 / self.end:.3g})"
-        verb = "fell" if self.end < self.start else "rose"
-        return f"{verb} from {self.start:.3g} to {self.end:.3g} (1/τ = {1 / self.end:.3g})"
+        if abs(math.log(self.end / self.first)) < MOVES:
+            return f"stayed at {self._at(self.end)}"
+        verb = "fell" if self.end < self.first else "rose"
+        return f"{verb} from {self.first:.3g} to {self._at(self.end)}"
+
+    @staticmethod
+    def _at(tau: float) -> str:
+        return f"{tau:.3g} (1/τ = {1 / tau:.3g})"
 
 
 _VERDICTS: dict[str, Verdict] = {
@@ -229,7 +250,7 @@ _VERDICTS: dict[str, Verdict] = {
 }
 
 
-def _beside(tau: float, optimal: float | None) -> str:
+def _beside(tau: float, optimal: float | None, guesses: bool) -> str:
     """Return what the best τ for held-out rows says about the last one."""
     if optimal is None or math.isnan(optimal):
         return ""
@@ -237,6 +258,8 @@ def _beside(tau: float, optimal: float | None) -> str:
         return "; each held-out partner is the nearest already, so any lower τ would suit held-out rows"
     if math.isinf(optimal):
         return "; held-out similarities do not favour partners, so no τ suits them"
+    if guesses:
+        return f"; the best τ for held-out rows is {optimal:.3g}, which means little while the loss is that of guessing"
     verdicts = {
         "above": "the model is under-confident",
         "below": "the model is over-confident",

@@ -70,11 +70,12 @@ class TemperatureParameter:
         return flat[self.index or 0].clone()
 
     def tau(self) -> Tensor:
-        """Return τ now, NaN where the form is not known."""
+        """Return τ now; NaN where the form is not known, and where it is no longer positive."""
         value = self.value()
         if self.form is None:
             return torch.full_like(value, math.nan)
-        return FORMS[self.form].tau(value).clamp(self.lowest, self.highest)
+        tau = FORMS[self.form].tau(value)
+        return tau.clamp(self.lowest, self.highest).where(tau > 0, math.nan)
 
     def __str__(self) -> str:
         value, tau = float(self.value()), float(self.tau())
