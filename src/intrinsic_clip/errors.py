@@ -21,3 +21,12 @@ def joined_lines(error: BaseException) -> str:
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message, or its class where it has none."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def reason_of(error: Exception) -> str:
+    """Return why a number is NaN, on one line: a ValueError's own words, another error's with its type."""
+    return (
+        joined_lines(error)
+        if isinstance(error, ValueError)
+        else f"{type(error).__name__}: {joined_lines(error)}"
+    )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.dimension.arrays import Labels, Rows, as_labels, as_matrix, check_same_index
-from intrinsic_clip.errors import joined_lines
+from intrinsic_clip.errors import reason_of
 from intrinsic_clip.integrations import processes
 from intrinsic_clip.integrations.budget import within
 from intrinsic_clip.integrations.doubted_pairs import (
@@ -18,6 +18,7 @@ from intrinsic_clip.integrations.doubted_pairs import (
     one_space,
     without_odd_rows,
 )
+from intrinsic_clip.integrations.doubts_once import DECIDED
 from intrinsic_clip.integrations.numbers import Numbers
 from intrinsic_clip.integrations.wanted import Selection, check_count, chosen
 from intrinsic_clip.measurement.embeddings import Embeddings, Measured
@@ -198,20 +199,18 @@ def measured(
 
 
 class _Notes:
-    """Keeps doubts, and turns errors into reasons."""
+    """Doubts, each once, and errors as reasons: what a family tells a probe otherwise."""
 
     def __init__(self) -> None:
         self.doubts: dict[str, None] = {}
 
     def warn_once(self, message: str) -> None:
+        """Keep a doubt."""
         self.doubts[message] = None
 
     def warn_of_failure(self, error: Exception, label: str = "") -> str:
-        return (
-            joined_lines(error)
-            if isinstance(error, ValueError)
-            else f"{type(error).__name__}: {joined_lines(error)}"
-        )
+        """Return an error as the reason why numbers are NaN."""
+        return reason_of(error)
 
 
 def _calculated(parts: Mapping[str, Tensor], selection: Selection, tau: Tensor | float | None) -> Numbers:
@@ -329,7 +328,6 @@ def _sampled_together(
 
 def warn_of_doubts(numbers: Numbers, stacklevel: int) -> None:
     """Warn of the notes that are doubts, and not of what the caller decided."""
-    decided = ("budget = ", "a sample of ")
     for note in numbers.notes:
-        if not note.startswith(decided):
+        if not note.startswith(DECIDED):
             warnings.warn(note, stacklevel=stacklevel)

@@ -15,7 +15,7 @@ END = "_runtime"  # a number of every evaluation, behind the prefix of its numbe
 
 
 class _Outputs(ModuleOutputs):
-    """What the modules return, whose messages name the callback."""
+    """Outputs of modules, with messages that name the callback."""
 
     door = "DimensionCallback"
 

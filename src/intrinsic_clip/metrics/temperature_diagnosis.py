@@ -33,7 +33,7 @@ CLOSE = 1.25  # ratio of τ to the optimum
 
 @dataclass(frozen=True)
 class TemperatureDiagnosis:
-    """What the course of a temperature means.
+    """Meaning of the course of a temperature.
 
     Attributes:
         verdict: one of eight.

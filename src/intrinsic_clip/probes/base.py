@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from intrinsic_clip.errors import joined_lines
+from intrinsic_clip.errors import reason_of
 from intrinsic_clip.probes.both_lightnings import Callback
 from intrinsic_clip.probes.user_line import warn_at_user_line
 
@@ -47,8 +47,7 @@ class AnyProbe(Callback):
             error: that ended a measurement.
             label: opens the warning; by default the class's name.
         """
-        reason = joined_lines(error)
-        reason = reason if isinstance(error, ValueError) else f"{type(error).__name__}: {reason}"
+        reason = reason_of(error)
         self.warn_once(f"{label or type(self).__name__} failed and is logged as NaN: {reason}")
         return reason
 

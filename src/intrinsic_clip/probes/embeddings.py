@@ -92,17 +92,23 @@ def sampled_rows(n: int, max_samples: int, seed: int) -> Tensor:
 
 def temperature_of(module: LightningModule) -> Tensor | None:
     """Return a module's τ: from `temperature()`, or its one parameter by `find_temperatures`; otherwise None."""
-    temperature: Any = getattr(module, "temperature", None)
-    try:
-        tau = temperature() if callable(temperature) else None
-    except Exception:  # a method or a layer that wants arguments is no temperature
-        tau = None
-    if isinstance(tau, int | float) and not isinstance(tau, bool):
-        tau = torch.tensor(float(tau), device=module.device)
-    if isinstance(tau, Tensor):
-        return tau.detach()
+    tau = called_temperature(module)
+    if tau is not None:
+        return tau
     temperatures = find_temperatures(module)
     return temperatures[0].tau() if len(temperatures) == 1 and temperatures[0].form else None
+
+
+def called_temperature(module: LightningModule) -> Tensor | None:
+    """Return what a module's own `temperature()` gives; None without one."""
+    method: Any = getattr(module, "temperature", None)
+    try:
+        tau = method() if callable(method) else None
+    except Exception:  # a method or a layer that wants arguments is no temperature
+        return None
+    if isinstance(tau, int | float) and not isinstance(tau, bool):
+        return torch.tensor(float(tau), device=module.device)
+    return tau.detach() if isinstance(tau, Tensor) else None
 
 
 _probing = 0

@@ -18,6 +18,7 @@ from intrinsic_clip.metrics.temperature_parameters import (
 from intrinsic_clip.metrics.temperatures import doubted_temperature
 from intrinsic_clip.probes.base import AnyProbe
 from intrinsic_clip.probes.both_lightnings import MisconfigurationException
+from intrinsic_clip.probes.embeddings import called_temperature
 from intrinsic_clip.probes.one_name import refuse_shared_names
 from intrinsic_clip.probes.optimal_temperature_probe import NAME as OPTIMAL
 from intrinsic_clip.probes.optimal_temperature_probe import OptimalTemperatureProbe, batch_of_training
@@ -138,14 +139,7 @@ class TemperatureProbe(AnyProbe):
         """Return τ from `tau` or the module's own `temperature()`; None without them."""
         if self.tau is not None:
             return torch.as_tensor(self.tau(module)).detach()
-        method: Any = getattr(module, "temperature", None)
-        try:
-            tau = method() if callable(method) else None
-        except Exception:  # a method or a layer that wants arguments is no temperature
-            return None
-        if isinstance(tau, int | float) and not isinstance(tau, bool):
-            return torch.tensor(float(tau), device=module.device)
-        return tau.detach() if isinstance(tau, Tensor) else None
+        return called_temperature(module)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Move values that wait to the device: a checkpoint restores them elsewhere."""
