@@ -1,22 +1,28 @@
-# make demo: a first result on screen. make test: lint, types and tests. make docs: the documentation, as a web site.
-# Each sets up .venv first.
+# make demo: a first result on screen. make test: lint, types and tests, all but the longest; make test-all: these too.
+# make docs: the documentation, as a web site. Each sets up .venv first.
 PYTHON ?= python3
 # The exact versions everything was measured with; `make CONSTRAINTS= …` takes the newest that pyproject.toml allows.
 CONSTRAINTS ?= constraints.txt
 BIN := .venv/bin
 
-.PHONY: demo test soak test-fast lint format docs benchmark package lock clean
+RUN_TESTS := $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+
+.PHONY: demo test test-all test-fast soak lint format docs benchmark package lock clean
 
 demo: .venv/installed
 	$(BIN)/intrinsic-clip train experiment=demo
 
 test: lint
-	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
-	LIGHTNING_NAME=lightning.pytorch $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder tests/probes
+	$(RUN_TESTS) -m 'not long'
 
-# An answer in about a minute: no linting, and without the tests marked slow.
+# Before a release and in continuous integration: also the longest tests, and the probes under Lightning's other name.
+test-all: lint
+	$(RUN_TESTS)
+	LIGHTNING_NAME=lightning.pytorch $(RUN_TESTS) tests/probes
+
+# An answer in about a minute: no linting, and without the tests marked slow or long.
 test-fast: .venv/installed
-	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m 'not slow'
+	$(RUN_TESTS) -m 'not slow and not long'
 
 # Hours of kills, crash points and damaged files; it adds its figures up in outputs/soak.json, and continues from there.
 soak: .venv/installed

@@ -117,7 +117,7 @@ def test_the_names_that_type_checkers_see_are_those_at_run_time() -> None:
     assert sorted(intrinsic_clip._HOME) == sorted(intrinsic_clip.__all__)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_importing_changes_no_global_state_and_probes_do_not_import_matplotlib() -> None:
     modules = [
         module.name

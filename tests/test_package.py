@@ -57,6 +57,7 @@ def installed(distributions, tmp_path_factory) -> Path:
     return folder / "bin" / "intrinsic-clip"
 
 
+@pytest.mark.long
 def test_descriptions_are_valid_for_a_registry(distributions) -> None:
     assert set(distributions) == {".whl", ".tar.gz"}
     run(sys.executable, "-m", "twine", "check", "--strict", *distributions.values())
@@ -92,6 +93,7 @@ def test_the_installed_program_names_its_version_and_its_verbs(installed, tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 def test_the_installed_program_trains_in_an_empty_folder(installed, tmp_path) -> None:
     run(installed, "train", "launcher=in_process", "--multirun", *TINY, "seed=0,1", folder=tmp_path)
     assert len(list(tmp_path.glob("outputs/custom/*/results.json"))) == 2

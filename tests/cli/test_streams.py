@@ -87,7 +87,7 @@ def test_exit_codes_speak_of_the_work_and_not_of_its_last_words() -> None:
 ONE_EPOCH = [*TINY, "trainer.max_epochs=1", "progress=true"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @FULL
 def test_a_run_is_finished_when_nobody_reads_on(tmp_path) -> None:
     command = (

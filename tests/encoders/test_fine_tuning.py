@@ -135,7 +135,7 @@ def test_projections_of_timm_and_of_custom_text_towers() -> None:
         torch.testing.assert_close(g(model.encode_text(ids)), expected[1])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     "overrides",
     [

@@ -82,7 +82,7 @@ def test_copies_train_as_each_alone(shape: tuple[int, ...]) -> None:
     assert all(p.grad is not None for p in together.parameters())
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_resumed_training_sees_the_pictures_it_would_have_seen(compose, monkeypatch) -> None:
     whole = train(compose(*PIXELS, "output_dir=whole"))
     save = ResumePoint.on_train_epoch_end
@@ -101,7 +101,7 @@ def test_a_resumed_training_sees_the_pictures_it_would_have_seen(compose, monkey
     assert resumed["metrics"] == whole["metrics"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_replicates_train_as_each_alone(compose) -> None:
     together = train(compose(*PIXELS, "replicates=2"))["metrics"]["alignment/cosine"]["values"]
     alone = train(compose(*PIXELS, "replicates=[1]"))["metrics"]["alignment/cosine"]["values"]

@@ -1,6 +1,6 @@
 """Name the Lightning that tests of probes train with: `LIGHTNING_NAME`, by default `pytorch_lightning`.
 
-`make test` runs the tests of probes once more with `LIGHTNING_NAME=lightning.pytorch`.
+`make test-all` runs the tests of probes once more with `LIGHTNING_NAME=lightning.pytorch`.
 """
 
 import importlib

@@ -41,6 +41,7 @@ def test_metrics_file_keeps_every_digit(tmp_path) -> None:
     assert float((tmp_path / "metrics.csv").read_text().split(",")[-1]) == 0.1 + 0.2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("broken", ["init", "Run.log"])
 def test_a_wandb_failure_is_a_warning(tmp_path, compose, monkeypatch, broken) -> None:
     import wandb
@@ -109,6 +110,7 @@ def test_the_service_may_fail_while_a_run_trains(tmp_path, command_line, wandb_a
     _check_whole(next(tmp_path.glob("outputs/custom/*")), "run-*")
 
 
+@pytest.mark.long
 def test_what_the_service_missed_is_uploaded_by_wandb_sync(tmp_path, command_line, wandb_at) -> None:
     with serving("403") as service:
         wandb_at(service.url)

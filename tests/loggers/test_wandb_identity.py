@@ -31,6 +31,7 @@ def test_runs_that_differ_in_the_seed_alone_are_one_group(compose) -> None:
     assert len(set(others)) == len(others)
 
 
+@pytest.mark.long
 def test_wandb_gets_group_name_job_type_and_tags(tmp_path, compose) -> None:
     for seed in (0, 1):
         train(compose("logger=both", f"seed={seed}", "logger.wandb.tags=[tonight]", "trainer.max_epochs=1"))

@@ -205,7 +205,7 @@ def test_wandb_gets_a_table(tmp_path, monkeypatch) -> None:
         assert all(caption[:2] in ("✓ ", "✗ ") for caption in captions)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     "more",
     [

@@ -23,7 +23,7 @@ def _panels(view: dict) -> dict[str, list[dict]]:
     }
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_chart_shows_what_a_full_run_logs(tmp_path, command_line, capsys) -> None:
     overrides = ["probes=full", "logger=both", "trainer.max_epochs=2", "data.n_test=120"]
     assert command_line("train", *TINY, *overrides) == 0

@@ -121,6 +121,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "outputs"
 
 
+@pytest.mark.long
 def test_all_that_has_been_run_is_drawn_and_nothing_trained(
     finished, command_line, capsys, monkeypatch
 ) -> None:

@@ -47,7 +47,7 @@ def test_random_state_of_the_caller_is_neither_read_nor_changed() -> None:
     assert torch.equal(torch.rand(3), expected)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_everything_shared_is_seen_beside_noise() -> None:
     """Two columns that are both shared leave no unshared direction in that view."""
     generator = torch.Generator().manual_seed(0)

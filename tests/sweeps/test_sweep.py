@@ -56,6 +56,7 @@ def _metrics_files(folder: Path) -> dict[str, bytes]:
     return {path.parent.name: path.read_bytes() for path in folder.glob("*/*/metrics.csv")}
 
 
+@pytest.mark.long
 def test_killed_twice_it_ends_as_if_undisturbed(tmp_path) -> None:
     """Kill a sweep in its first run, and then in a later one; `make soak` does it hundreds of times."""
     warm_up()
@@ -104,6 +105,7 @@ def test_a_failing_run_ends_no_other_and_is_tried_again(tmp_path, command_line, 
     assert not failed.exists()
 
 
+@pytest.mark.long
 def test_what_the_user_can_mend_has_no_traceback_and_what_was_begun_is_resumed(
     tmp_path, command_line, capsys
 ) -> None:
@@ -140,6 +142,7 @@ def test_ctrl_c_says_what_was_reached(tmp_path) -> None:
     assert "Traceback" not in ended.out + ended.err
 
 
+@pytest.mark.long
 def test_finished_runs_cost_milliseconds_and_no_pytorch(tmp_path, command_line) -> None:
     assert command_line("train", *TINY, "--multirun", "seed=0,1,1,0") == 0
     program = (
@@ -186,6 +189,7 @@ def test_configs_are_those_that_hydra_composes() -> None:
             assert compose(overrides) == hydra.compose("train", overrides)
 
 
+@pytest.mark.long
 def test_experiments_that_sweep_by_themselves_beside_others(tmp_path, command_line) -> None:
     def planned(*arguments: str) -> set[str]:
         assert command_line("train", *SMALL, *arguments) == 0
@@ -202,6 +206,7 @@ def test_experiments_that_sweep_by_themselves_beside_others(tmp_path, command_li
     assert len(planned("experiment=fixed_temperature", "loss.temperature.tau=0.5")) == len(alone) + 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(  # the run with seed 1 kills its process; Ray would try it three times more
     ("launcher", "seeds"), [("joblib", "0,1"), ("submitit_local", "0,1"), ("ray", "0,2")]
 )

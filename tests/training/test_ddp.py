@@ -16,6 +16,7 @@ pytestmark = pytest.mark.slow
 TWO = ["trainer=ddp", "trainer.accelerator=cpu"]
 
 
+@pytest.mark.long
 def test_two_processes_equal_one(tmp_path, compose) -> None:
     """Compare blocks of logits; tests of the loss and of streams compare whole logits.
 

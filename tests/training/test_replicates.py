@@ -93,6 +93,7 @@ def test_a_lone_run_is_replicate_0(compose) -> None:
         assert first["metrics"][name]["std"] == pytest.approx(float(std), rel=1e-4, abs=1e-9)
 
 
+@pytest.mark.long
 def test_chunks_end_as_the_whole(tmp_path, compose) -> None:
     # Fewer epochs than elsewhere: on some processors rounding grows beyond a hundredfold here in 320 steps.
     asked = (*CALM, "replicates=3", DIMS, "trainer.max_epochs=6")
@@ -116,6 +117,7 @@ def test_chunks_end_as_the_whole(tmp_path, compose) -> None:
     torch.testing.assert_close(ours["x"], theirs["x"], rtol=1e-2, atol=1e-3)
 
 
+@pytest.mark.long
 def test_chunks_that_are_done_are_not_trained_again(tmp_path, compose) -> None:
     overrides = (*CALM, "replicates=2", "replicates_per_chunk=1")
     first = train(compose(*overrides))

@@ -96,6 +96,7 @@ def test_what_changes_the_features_changes_their_folder(tiny, source, tmp_path) 
     assert count(str(tmp_path / "other")) == 4
 
 
+@pytest.mark.long
 def test_the_second_run_needs_no_model(tiny, command_line, monkeypatch, tmp_path) -> None:
     """Check that another encoder loads no model, and that a finished run is recognised by its settings."""
     assert command_line("train", *TINY, *CACHED) == 0
@@ -110,6 +111,7 @@ def test_the_second_run_needs_no_model(tiny, command_line, monkeypatch, tmp_path
     assert not (tmp_path / "elsewhere").exists()
 
 
+@pytest.mark.long
 def test_replicates_of_heads_on_frozen_towers(tiny, command_line, tmp_path) -> None:
     from intrinsic_clip.runs.tidy_table import collect
 
@@ -120,6 +122,7 @@ def test_replicates_of_heads_on_frozen_towers(tiny, command_line, tmp_path) -> N
     assert len(list(tmp_path.glob("outputs/features/*"))) == 1
 
 
+@pytest.mark.long
 def test_bad_input_is_one_line_and_nothing_written(command_line, capsys, tmp_path) -> None:
     for overrides, message in {
         ("features=cached",): "takes images (n, 3, h, w) and token ids",

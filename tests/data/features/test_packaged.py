@@ -111,6 +111,7 @@ def test_the_caption_tower_reads_captions_as_written(tmp_path) -> None:
     assert set(source.read_captions("train")) <= written
 
 
+@pytest.mark.long
 def test_any_data_from_the_command_line_and_once(packages, command_line, monkeypatch, tmp_path) -> None:
     make(tmp_path / "photos", n=44)
     folder = _folder(tmp_path)

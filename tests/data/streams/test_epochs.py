@@ -20,6 +20,7 @@ pytestmark = pytest.mark.slow
 UNEVEN = [30, 3, 11, 17, 2, 7, 30]  # less the 12 held out, eleven batches of 8
 
 
+@pytest.mark.long
 def test_two_processes_see_every_pair_once_and_resume_in_the_middle(tmp_path: Path) -> None:
     shards = write_shards(tmp_path / "set", UNEVEN)
     assert succeeded(in_ranks(2, tmp_path, lambda: every_plan(shards, 2, tmp_path)))
@@ -51,6 +52,7 @@ def trainer_at(epoch: int, trained: int) -> Any:
     )
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")
 @pytest.mark.parametrize(("workers", "batches"), [(0, None), (0, 30), (2, None), (3, 30)])
 def test_an_epoch_resumes_after_any_of_its_batches(

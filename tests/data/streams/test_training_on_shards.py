@@ -59,6 +59,7 @@ def test_the_default_probes_measure_what_is_held_out(tmp_path: Path, command_lin
     assert all(value is not None for metric in completed["metrics"].values() for value in metric["values"])
 
 
+@pytest.mark.long
 def test_killed_within_an_epoch_resumes_with_the_next_sample(tmp_path: Path, command_line, capsys) -> None:
     shards = write_shards(tmp_path / "set", [90, 5, 105, 88], spoilt=frozenset([100]))
     settings = train_on(shards, "data.epoch_batches=40")
@@ -81,6 +82,7 @@ def test_killed_within_an_epoch_resumes_with_the_next_sample(tmp_path: Path, com
     assert reports[0] == reports[1]
 
 
+@pytest.mark.long
 def test_two_processes_measure_what_one_does(tmp_path: Path, command_line) -> None:
     """With one batch per epoch both see the same rows in it, in any order."""
     shards = write_shards(tmp_path / "set", [50, 2, 50])

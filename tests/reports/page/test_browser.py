@@ -111,6 +111,7 @@ def final(sweep: Path, metric: str, d: int, noise: float) -> tuple[float, float]
     raise AssertionError("no such run")
 
 
+@pytest.mark.long
 def test_every_section_is_drawn(shown: Page) -> None:
     assert shown.one("h1").text == "custom"
     assert "2 runs · 4 settings × 3 repetitions · 12 trainings" in shown.one("#what").text
@@ -250,6 +251,7 @@ def test_a_lone_run_and_one_without_curves(page: Page, lone: Path, tmp_path: Pat
     assert page.errors() == []
 
 
+@pytest.mark.long
 def test_the_page_of_a_measurement(page: Page, command_line, tmp_path: Path) -> None:
     np.save("x.npy", np.random.default_rng(0).normal(size=(300, 8)).astype("float32"))
     assert command_line("measure", "x=x.npy", "estimators=[mle]", "progress=false", "threads=1") == 0

@@ -70,6 +70,7 @@ def edit(folder: Path, **changes: Any) -> None:
     write_results(folder, results | changes, files=("metrics.csv", "embeddings.safetensors"))
 
 
+@pytest.mark.long
 def test_every_final_number_of_every_run_is_in_the_page(sweep, tmp_path) -> None:
     data = embedded(report(sweep, tmp_path / "page.html"))
     assert data["axes"] == ["encoder.output_dim", "data.noise"]
