@@ -20,8 +20,8 @@ from intrinsic_clip import config
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files in which all is slow, so that no worker is alone with one at the end."""
-    quick = {item.path for item in items if not item.get_closest_marker("slow")}
+    """Begin with the files in which all is slow or long, so that no worker is alone with one at the end."""
+    quick = {item.path for item in items if not any(map(item.get_closest_marker, ("slow", "long")))}
     items.sort(key=lambda item: item.path in quick)
 
 

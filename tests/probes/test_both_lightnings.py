@@ -3,7 +3,9 @@
 import copy
 import importlib
 import inspect
+import logging
 import pickle
+import subprocess
 import sys
 from pathlib import Path
 
@@ -25,6 +27,7 @@ from intrinsic_clip.probes import (
 from intrinsic_clip.probes.base import AnyProbe
 from intrinsic_clip.shared_dimension.consensus_probe import ConsensusProbe
 from intrinsic_clip.shared_dimension.probe import SharedDimensionProbe
+from intrinsic_clip.training.fit import quiet
 
 pytestmark = pytest.mark.filterwarnings(*IGNORED, "ignore:.*dataloader", "ignore::FutureWarning")
 PACKAGES = [pytorch_lightning, lightning.pytorch]
@@ -70,6 +73,26 @@ def test_without_the_other_package_nothing_changes(monkeypatch, missing) -> None
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, missing, None)
     assert both_lightnings._under_both_names(pytorch_lightning.Callback, "") == (pytorch_lightning.Callback,)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("package", ["lightning.pytorch", "pytorch_lightning"])
+def test_what_lightning_logs_keeps_its_name(package) -> None:
+    program = f"""
+import {package}
+from lightning_utilities.core import rank_zero
+import intrinsic_clip.probes
+print(rank_zero.log.name)
+"""
+    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert shown == f"{package}.utilities.rank_zero\n"
+
+
+@pytest.mark.parametrize("package", ["lightning.pytorch", "pytorch_lightning"])
+def test_own_trainings_are_quiet_whichever_package_logs(package) -> None:
+    log = logging.getLogger(f"{package}.utilities.rank_zero")
+    with quiet():
+        assert not log.isEnabledFor(logging.INFO)
 
 
 def embed(module, batch):

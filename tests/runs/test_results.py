@@ -29,6 +29,7 @@ def test_the_address_is_the_content(compose) -> None:
         "trainer=gpu",
         "loss.chunk=16",
         "loss.local_block=true",
+        "recipe=paper",
     ):
         assert address() == address(other, "trainer.max_epochs=6"), other
     for other in (
@@ -38,8 +39,12 @@ def test_the_address_is_the_content(compose) -> None:
         "trainer.max_epochs=7",
         "trainer.precision=bf16-mixed",
         "optimizer.lr=1e-4",
+        "shuffle=true",
+        "schedule=one_cycle",
     ):
         assert address() != address(other), other
+    earlier = {key: value for key, value in resolve(compose()).items() if key not in ("shuffle", "recipe")}
+    assert addresses.fingerprint(earlier) == address()
 
 
 @pytest.mark.pictures

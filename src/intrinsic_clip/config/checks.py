@@ -109,8 +109,7 @@ def _check_targets(config: Mapping[str, Any]) -> None:
     """Require a class in every node that makes an object, and nothing but such nodes among probes and loggers."""
     required = {key: config[key] for key in ("data", "encoder", "optimizer", "trainer")}
     required |= {f"loss.{key}": config["loss"][key] for key in ("temperature", "similarity")}
-    if config.get("features") is not None:
-        required["features"] = config["features"]
+    required |= {key: config[key] for key in ("features", "schedule") if config.get(key) is not None}
     for group in ("probes", "logger"):
         for key, node in config[group].items():
             if isinstance(node, Mapping):

@@ -43,6 +43,7 @@ class TrainConfig(BaseModel):
 
     name: RunName
     size: Literal["smoke", "laptop", "paper"] | None
+    recipe: Literal["paper", "fast"] | None
     seed: NonNegativeInt
     replicates: (
         Annotated[int, Field(gt=0, le=100_000)]
@@ -59,6 +60,8 @@ class TrainConfig(BaseModel):
     encoder: Node
     loss: Node
     optimizer: Node
+    schedule: Node | None = None
+    shuffle: bool
     regularisation: Node | None = None
     trainer: Node
     probes: Node

@@ -1,7 +1,7 @@
 """Paired rows in memory, whose batches are slices of tensors, so that a step costs nothing per sample."""
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, final
 
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from intrinsic_clip.data.formats.tokens import captions_of
 from intrinsic_clip.encoders.preprocessing import are_images_and_tokens, in_unit_range
+from intrinsic_clip.seeding import generator
 
 Split = Literal["train", "append", "test"]
 
@@ -45,7 +46,7 @@ class Examples(NamedTuple):
 
 
 class Batches:
-    """An iterable of `(x, y)` batches in fixed order, without an incomplete last one.
+    """An iterable of `(x, y)` batches, without an incomplete last one.
 
     With several processes each takes a contiguous share of every batch: the shares of all ranks, gathered in rank
     order, are the batch that a single process would see.
@@ -54,14 +55,22 @@ class Batches:
         pairs: the rows.
         batch_size: pairs per step of all processes together.
         rank, world_size: number of this process, and of processes.
+        order: returns the order of the rows whenever an epoch begins, `(n,)`; None: as they lie.
     """
 
-    def __init__(self, pairs: Pairs, batch_size: int, rank: int = 0, world_size: int = 1) -> None:
+    def __init__(
+        self,
+        pairs: Pairs,
+        batch_size: int,
+        rank: int = 0,
+        world_size: int = 1,
+        order: Callable[[], Tensor] | None = None,
+    ) -> None:
         if batch_size % world_size:
             raise MisconfigurationException(
                 f"data.batch_size={batch_size}: must be a multiple of the {world_size} processes"
             )
-        self.pairs, self.batch_size = pairs, batch_size
+        self.pairs, self.batch_size, self.order = pairs, batch_size, order
         self.share = batch_size // world_size
         self.offset = rank * self.share
 
@@ -69,9 +78,14 @@ class Batches:
         return len(self.pairs) // self.batch_size
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        axis = self.pairs.row_axis
+        axis, rows = self.pairs.row_axis, (self.pairs.x, self.pairs.y)
+        order = None if self.order is None else self.order().to(self.pairs.x.device)
         for start in range(self.offset, len(self) * self.batch_size, self.batch_size):
-            yield self.pairs.x.narrow(axis, start, self.share), self.pairs.y.narrow(axis, start, self.share)
+            if order is None:
+                x, y = (side.narrow(axis, start, self.share) for side in rows)
+            else:
+                x, y = (side.index_select(axis, order[start : start + self.share]) for side in rows)
+            yield x, y
 
 
 class EpochAtOnce:
@@ -100,12 +114,15 @@ class PairedData(LightningDataModule):
             `read` where the arguments do not determine them.
         sizes: rows of each split; empty until `read` where the arguments do not determine them.
         shared_dim: k*, the intrinsic dimension that the modalities share, or None if unknown.
+        shuffle_seed: of the order of the training rows, a new one in each epoch; None: always as they lie. Streams
+            have an order of their own.
     """
 
     sizes: dict[Split, int]
     d_x: int | tuple[int, ...] | None = None
     d_y: int | tuple[int, ...] | None = None
     shared_dim: int | None = None
+    shuffle_seed: int | None = None
 
     def __init__(self, batch_size: int) -> None:
         super().__init__()
@@ -171,14 +188,21 @@ class PairedData(LightningDataModule):
         return Examples(in_unit_range(test.x[chosen].cpu()), self.read_captions("test", rows))
 
     def train_dataloader(self) -> Batches | EpochAtOnce:
-        """Return the training rows in fixed order (paper: no reshuffling, last incomplete batch dropped).
+        """Return the training rows in batches (paper: in fixed order, last incomplete batch dropped).
 
         A single process gets the batches of an epoch at once, see `ContrastiveModule.training_step`. Several processes,
         which exchange gradients at each step, get them one by one, and so does a trainer that counts batches or steps.
         """
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        batches = Batches(self.pairs("train"), self.batch_size, rank, world_size)
+        order = None if self.shuffle_seed is None else self._shuffled
+        batches = Batches(self.pairs("train"), self.batch_size, rank, world_size, order)
         return batches if world_size > 1 or self._ends_within_epoch() else EpochAtOnce(batches)
+
+    def _shuffled(self) -> Tensor:
+        """Return the order of this epoch, which depends on the seed and the epoch alone."""
+        assert self.shuffle_seed is not None
+        epoch = self.trainer.current_epoch if self.trainer else 0
+        return torch.randperm(len(self.pairs("train")), generator=generator(self.shuffle_seed, epoch))
 
     def _ends_within_epoch(self) -> bool:
         """Return whether the trainer may stop before an epoch's last batch (`max_steps`, `limit_train_batches`)."""

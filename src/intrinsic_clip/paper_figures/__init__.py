@@ -18,5 +18,6 @@ BEYOND = (
     "recovery",
     "ladder",
     "truth",
+    "recipes",
 )
 FIGURES = (*PAPER, *APPENDIX, *BESIDE, *BEYOND)

@@ -5,10 +5,15 @@ is of both where both are installed. Where `pytorch_lightning` is loaded already
 """
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
-import pytorch_lightning
-from pytorch_lightning.utilities.exceptions import MisconfigurationException as _Misconfiguration
+from lightning_utilities.core import rank_zero
+
+_LOG = getattr(rank_zero, "log", None) if "lightning" in sys.modules else None
+
+import pytorch_lightning  # noqa: E402 - importing it redirects what the other package logs
+from pytorch_lightning.utilities.exceptions import MisconfigurationException as _Misconfiguration  # noqa: E402
 
 
 def _under_both_names(of_one: type, path: str) -> tuple[type, ...]:
@@ -17,11 +22,14 @@ def _under_both_names(of_one: type, path: str) -> tuple[type, ...]:
     Args:
         path: of the module below the package, "" for the package itself.
     """
+    log = _LOG or rank_zero.log
     try:
         other: Any = importlib.import_module(f"lightning.pytorch{path}")
         counterpart = getattr(other, of_one.__name__)
     except Exception:  # not installed, or too old, or broken: nobody who uses the other name must notice
         return (of_one,)
+    finally:
+        rank_zero.log = log
     return (of_one,) if counterpart is of_one else (of_one, counterpart)
 
 

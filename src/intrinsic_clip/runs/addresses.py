@@ -8,8 +8,9 @@ from intrinsic_clip.runs.contents import contents_digest, digest, matching_paths
 
 # Settings that may differ between two starts of the same run: where it writes, what it shows, how it is computed.
 NOT_CONTENT = {
-    "output_dir", "logger", "threads", "compile", "replicates_per_chunk", "checkpoint_seconds", "progress",
+    "output_dir", "logger", "threads", "compile", "replicates_per_chunk", "checkpoint_seconds", "progress", "recipe",
 }  # fmt: skip
+CAME_LATER = {"shuffle": False}  # earlier runs, which lack the setting, keep their address
 HARDWARE = {"accelerator", "devices", "num_nodes", "strategy"}
 STORAGE = {"folder", "batch_size", "device"}  # of cached features
 DATA_STORAGE = {"features_folder", "features_device"}  # of cached features of a source's texts
@@ -39,7 +40,11 @@ def fingerprint(config: Mapping[str, Any]) -> str:
 
 def content_of(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of a resolved config that can change the numbers, classes by name."""
-    content = {key: value for key, value in config.items() if key not in NOT_CONTENT}
+    content = {
+        key: value
+        for key, value in config.items()
+        if key not in NOT_CONTENT and not (key in CAME_LATER and value == CAME_LATER[key])
+    }
     content["trainer"] = {key: value for key, value in config["trainer"].items() if key not in HARDWARE}
     if content.get("features"):
         content["features"] = {key: v for key, v in content["features"].items() if key not in STORAGE}

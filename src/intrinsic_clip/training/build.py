@@ -49,6 +49,7 @@ def build(spec: RunSpec) -> Training:
     with _errors_of_classes():
         data = build_data(spec.cfg)
         data.read()
+        data.shuffle_seed = spec.settings["seed"] if spec.settings["shuffle"] else None
         check_renewable(spec, data)
         _check_noisy(spec, data)
         return Training(data, _module(spec, data), [*_probes(spec.cfg), *_validation(spec)])
@@ -171,6 +172,7 @@ def _partner(spec: RunSpec, dim: InputDim) -> dict[str, InputDim]:
 def _module(spec: RunSpec, data: "PairedData") -> "ContrastiveModule":
     from intrinsic_clip.training.module import ContrastiveModule
     from intrinsic_clip.training.regularisation import InputNoise
+    from intrinsic_clip.training.schedule import schedule_of
 
     cfg, settings, replicates = spec.cfg, spec.settings, spec.replicates
     f, g = _pretrained(spec, data) if config.is_pretrained(cfg.encoder) else _from_scratch(spec, data)
@@ -187,6 +189,7 @@ def _module(spec: RunSpec, data: "PairedData") -> "ContrastiveModule":
         chunk=settings["loss"].get("chunk"),
         local_block=settings["loss"].get("local_block", False),
         noise=InputNoise(noise, settings["seed"]) if noise else None,
+        schedule=None if cfg.get("schedule") is None else schedule_of(cfg.schedule),
     )
 
 

@@ -24,9 +24,13 @@ from intrinsic_clip.training.checkpoints import AtomicCheckpointIO, ResumePoint
 from intrinsic_clip.training.progress import TrainingProgress
 from intrinsic_clip.training.throughput import Throughput
 
+# Lightning logs under the name of whichever of its packages was imported last.
 ADVERTISING = {
-    "pytorch_lightning.utilities.rank_zero": logging.WARNING,
-    "pytorch_lightning.accelerators.cuda": logging.WARNING,
+    **{
+        f"{package}.{module}": logging.WARNING
+        for package in ("pytorch_lightning", "lightning.pytorch")
+        for module in ("utilities.rank_zero", "accelerators.cuda")
+    },
     "torch.utils.cpp_extension": logging.ERROR,
 }
 # Warnings about what this project does on purpose or PyTorch does to itself.

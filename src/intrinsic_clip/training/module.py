@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pytorch_lightning import LightningModule
@@ -17,6 +17,7 @@ from intrinsic_clip.loss.info_nce import info_nce
 from intrinsic_clip.loss.precision import widened, without_autocast
 from intrinsic_clip.runs.replicates import Replicates
 from intrinsic_clip.training.regularisation import InputNoise
+from intrinsic_clip.training.schedule import Schedule, steps_of
 
 
 class ContrastiveModule(LightningModule):
@@ -32,6 +33,7 @@ class ContrastiveModule(LightningModule):
         chunk: rows of logits in memory at a time, for large batches; None: all.
         local_block: with several processes, each computes the logits of its own rows only; see `loss.distributed`.
         noise: added to the batches of training steps; None: none.
+        schedule: makes the scheduler of the learning rate, which moves at every step; None: constant.
 
     Attributes:
         row_axis: row axis of the inputs, as in `Pairs`; representations are always `(*R, n, d)`.
@@ -52,6 +54,7 @@ class ContrastiveModule(LightningModule):
         chunk: int | None = None,
         local_block: bool = False,
         noise: InputNoise | None = None,
+        schedule: Schedule | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -64,7 +67,7 @@ class ContrastiveModule(LightningModule):
         self._step = compile_step(self._losses) if compiled and not moves else self._losses
         self.f, self.g = f, g
         self.similarity, self.temperature = similarity, temperature
-        self._optimizer = optimizer
+        self._optimizer, self._schedule = optimizer, schedule
         # Rows whose norm divides in a training step; None: each row is divided by its own.
         self._over = getattr(similarity, "over", "append" if similarity.needs_population else None)
         self._renewed: tuple[int, Tensor, Tensor] | None = None
@@ -178,6 +181,8 @@ class ContrastiveModule(LightningModule):
         """
         optimizer = self.optimizers()
         assert isinstance(optimizer, LightningOptimizer)
+        schedule = self.lr_schedulers()
+        assert not isinstance(schedule, list)
         steps = []
         first, population = self.trainer.global_step, self._population()
         for step, (x, y) in enumerate(batch if isinstance(batch, Batches) else [batch[:2]], start=first):
@@ -188,6 +193,8 @@ class ContrastiveModule(LightningModule):
             optimizer.zero_grad()
             self._backward(losses.sum())
             optimizer.step()
+            if schedule is not None:
+                schedule.step()
             steps.append((losses.detach(), tau.detach()))
         losses, temperatures = (torch.stack(column) for column in zip(*steps, strict=True))
         return {"losses": losses, "temperature": temperatures}
@@ -206,9 +213,12 @@ class ContrastiveModule(LightningModule):
     def test_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
         """Do nothing per batch: the probes measure the whole test set at once."""
 
-    def configure_optimizers(self) -> Optimizer:
-        """Return the optimizer over the encoders and the temperature."""
-        return self._optimizer(self.parameters())
+    def configure_optimizers(self) -> Any:
+        """Return the optimizer over the encoders and the temperature, and the schedule of its learning rate, if any."""
+        optimizer = self._optimizer(self.parameters())
+        if self._schedule is None:
+            return optimizer
+        return {"optimizer": optimizer, "lr_scheduler": self._schedule(optimizer, steps_of(self.trainer))}
 
 
 Step = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]

@@ -3,7 +3,6 @@
 import math
 from typing import Any
 
-import numpy as np
 import torch
 from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
@@ -13,6 +12,7 @@ from intrinsic_clip.loss.info_nce import info_nce
 from intrinsic_clip.probes.base import AnyProbe
 from intrinsic_clip.probes.embeddings import evaluating
 from intrinsic_clip.probes.schedule import is_last_epoch
+from intrinsic_clip.seeding import generator
 
 
 class InputNoise:
@@ -33,13 +33,12 @@ class InputNoise:
         self, step: int, x: Tensor, y: Tensor, rank: int = 0, processes: int = 1
     ) -> tuple[Tensor, Tensor]:
         """Return this process's share of the batch of a step, `(*R, n, d)` each, with noise."""
-        state = np.random.SeedSequence([self.seed, step]).generate_state(2, np.uint32)
-        generator = torch.Generator().manual_seed(int(state[0]) << 32 | int(state[1]))
-        return self._noisy(x, generator, rank, processes), self._noisy(y, generator, rank, processes)
+        drawn = generator(self.seed, step)
+        return self._noisy(x, drawn, rank, processes), self._noisy(y, drawn, rank, processes)
 
-    def _noisy(self, rows: Tensor, generator: torch.Generator, rank: int, processes: int) -> Tensor:
+    def _noisy(self, rows: Tensor, drawn: torch.Generator, rank: int, processes: int) -> Tensor:
         n, d = rows.shape[-2:]
-        noise = torch.randn(n * processes, d, generator=generator)[rank * n : (rank + 1) * n]
+        noise = torch.randn(n * processes, d, generator=drawn)[rank * n : (rank + 1) * n]
         return rows + self.deviation * noise.to(rows)
 
 

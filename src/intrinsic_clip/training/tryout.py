@@ -15,6 +15,7 @@ from pytorch_lightning.loggers import Logger
 from intrinsic_clip import config
 from intrinsic_clip.errors import ConfigError, joined_lines
 from intrinsic_clip.runs.spec import RunSpec
+from intrinsic_clip.training.schedule import schedule_of
 
 OWN = "intrinsic_clip."
 
@@ -31,6 +32,8 @@ def try_out(spec: RunSpec, here: bool) -> None:
     """
     settings = spec.settings
     _try_optimizer(spec.cfg.optimizer, settings["trainer"].get("accelerator") in ("cpu", "auto"))
+    if spec.cfg.get("schedule") is not None:
+        _try_schedule(spec.cfg)
     _try_temperature(spec.cfg.loss.temperature)
     _try_loggers(spec)
     if here:
@@ -52,6 +55,16 @@ def _try_optimizer(node: DictConfig, takes_step: bool) -> None:
         raise
     except Exception as error:  # of as many kinds as there are optimizers
         raise ConfigError(f"optimizer: {_reason(error)}") from error
+
+
+def _try_schedule(cfg: DictConfig) -> None:
+    optimizer = instantiate(cfg.optimizer)([torch.nn.Parameter(torch.zeros(2))])
+    try:
+        schedule_of(cfg.schedule)(optimizer, 100)
+    except ConfigError:
+        raise
+    except Exception as error:  # of as many kinds as there are schedulers
+        raise ConfigError(f"schedule: {_reason(error)}") from error
 
 
 def _try_temperature(node: DictConfig) -> None:
@@ -79,10 +92,11 @@ def _try_loggers(spec: RunSpec) -> None:
 def _try_trainer(settings: str) -> None:
     """Construct a trainer; those of a sweep mostly share its settings."""
     node: Any = OmegaConf.create(json.loads(settings))
-    lightning = logging.getLogger("pytorch_lightning")
-    level = lightning.level
-    lightning.setLevel(logging.ERROR)
+    lightning = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning.pytorch")]
+    levels = [logger.level for logger in lightning]
     try:
+        for logger in lightning:
+            logger.setLevel(logging.ERROR)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             trainer = instantiate(
@@ -98,7 +112,8 @@ def _try_trainer(settings: str) -> None:
     ) as error:  # MisconfigurationException, assertions, TypeErrors and others about single settings
         raise ConfigError(f"trainer: {_reason(error)}") from error
     finally:
-        lightning.setLevel(level)
+        for logger, level in zip(lightning, levels, strict=True):
+            logger.setLevel(level)
     if not isinstance(trainer, Trainer):
         raise ConfigError(f"trainer._target_={node._target_}: is not a trainer of Lightning")
 

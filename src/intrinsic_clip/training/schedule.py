@@ -1,0 +1,44 @@
+"""Change the learning rate by step, with the schedulers of PyTorch."""
+
+from collections.abc import Callable
+from functools import partial
+
+from hydra.utils import get_class, instantiate
+from omegaconf import DictConfig
+from pytorch_lightning import Trainer
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from intrinsic_clip.config.nodes import takes
+from intrinsic_clip.data.paired import EpochAtOnce
+from intrinsic_clip.errors import ConfigError
+
+LENGTHS = ("total_steps", "T_max", "total_iters")  # names of a schedule's length among PyTorch's schedulers
+Schedule = Callable[[Optimizer, int], LRScheduler]
+
+
+def schedule_of(node: DictConfig) -> Schedule:
+    """Return what makes the scheduler of a config node, called with an optimizer and the number of its steps."""
+    return partial(_make, node)
+
+
+def _make(node: DictConfig, optimizer: Optimizer, steps: int) -> LRScheduler:
+    made = get_class(node._target_)
+    if not issubclass(made, LRScheduler):
+        raise ConfigError(f"schedule._target_={node._target_}: is not a learning-rate scheduler")
+    length = {name: steps for name in LENGTHS if name not in node and takes(node, name)}
+    return instantiate(node)(optimizer, **length)
+
+
+def steps_of(trainer: Trainer) -> int:
+    """Return how many steps of the optimizer a training takes.
+
+    Raises:
+        ConfigError: it has no end.
+    """
+    steps = trainer.estimated_stepping_batches
+    if isinstance(trainer.train_dataloader, EpochAtOnce):
+        steps *= len(trainer.train_dataloader.batches)
+    if steps == float("inf"):
+        raise ConfigError("schedule: needs a length; set trainer.max_epochs or trainer.max_steps")
+    return int(steps)
