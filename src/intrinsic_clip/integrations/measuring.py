@@ -20,8 +20,8 @@ from intrinsic_clip.integrations.doubted_pairs import (
 )
 from intrinsic_clip.integrations.doubts_once import DECIDED
 from intrinsic_clip.integrations.numbers import Numbers
-from intrinsic_clip.integrations.wanted import Selection, check_count, chosen
-from intrinsic_clip.measurement.embeddings import Embeddings, Measured
+from intrinsic_clip.integrations.wanted import Selection, check_count, chosen, error_of
+from intrinsic_clip.measurement.embeddings import Embeddings, Measured, Side
 
 MAX_POINTS = 5000
 LABEL = "label_"
@@ -198,6 +198,15 @@ def measured(
     return numbers
 
 
+def without_rows(selection: Selection, sides: Sequence[Side], reason: str) -> Numbers:
+    """Return NaN, with the reason, under each name that rows would give a number."""
+    names = [name for value in selection.expected(sides) for name in (value, error_of(value))]
+    numbers = Numbers({name: math.nan for name in names if name is not None and selection.wants(name)})
+    numbers.reasons = dict.fromkeys(numbers, reason)
+    numbers.notes = numbers.missing()
+    return numbers
+
+
 class _Notes:
     """Doubts, each once, and errors as reasons: what a family tells a probe otherwise."""
 
@@ -221,6 +230,8 @@ def _calculated(parts: Mapping[str, Tensor], selection: Selection, tau: Tensor |
     if sets and y is None:
         notes.warn_once("labels are for matching/label_…, which needs y, and there is no y")
     expected = selection.expected(tuple(embeddings.sides()))
+    if not len(x):
+        return without_rows(selection, tuple(embeddings.sides()), "there are no rows")
     with _undisturbed(x.device), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         by_name = _by_families(embeddings, selection, expected, notes)
