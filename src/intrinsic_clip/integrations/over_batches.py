@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from intrinsic_clip.dimension.arrays import Labels, Rows
+from intrinsic_clip.dimension.arrays import Labels, Rows, as_matrix
 from intrinsic_clip.integrations import processes
-from intrinsic_clip.integrations.measuring import as_parts, kind_of, measured, warn_of_doubts
+from intrinsic_clip.integrations.measuring import kind_of, measured, warn_of_doubts
 from intrinsic_clip.integrations.numbers import Numbers
 from intrinsic_clip.integrations.wanted import check_count, chosen
+from intrinsic_clip.measurement.parts import as_parts
 
 ORDER = "order"
 
@@ -86,7 +87,7 @@ class Measure:
         """
         if not self._parts:
             self.check_only(y is not None)
-        parts = as_parts(x, y, labels)
+        parts = as_parts({"x": x, "y": y}, labels, as_matrix)
         if self._parts and kind_of(parts) != self._kind():
             raise ValueError(
                 f"batches differ: first {_described(self._kind())}, now {_described(kind_of(parts))}"

@@ -10,11 +10,12 @@ from torchmetrics.utilities import rank_zero_warn
 
 from intrinsic_clip.dimension.arrays import Rows, as_matrix
 from intrinsic_clip.integrations.doubts_once import DoubtsOnce
-from intrinsic_clip.integrations.measuring import as_parts, measured, without_rows
+from intrinsic_clip.integrations.measuring import measured, without_rows
 from intrinsic_clip.integrations.numbers import Numbers
 from intrinsic_clip.integrations.torchmetrics.arguments import refuse_options
 from intrinsic_clip.integrations.torchmetrics.row_order import order_of
 from intrinsic_clip.integrations.wanted import check_count, chosen
+from intrinsic_clip.measurement.parts import as_parts
 
 NO_ROWS = "no rows came since the metric was made or reset: call update before compute"
 
@@ -94,7 +95,7 @@ class EmbeddingNumbers(Metric):
         if self.sides == "y" and y is not None:
             parts = {"y": as_matrix(y, "y")}
         else:
-            parts = as_parts(x, y if self.sides == "xy" else None, None)
+            parts = as_parts({"x": x, "y": y if self.sides == "xy" else None}, None, as_matrix)
         rows = {side: part.to(self.device, self.dtype) for side, part in parts.items()}
         for side, part in rows.items():
             getattr(self, f"rows_{side}").append(part.flatten().clone())
