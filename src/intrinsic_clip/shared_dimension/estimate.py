@@ -66,8 +66,8 @@ def shared(
     """
     begun = time.monotonic()
     check_same_index({"x": x, "y": y})
-    sides = (real_tensor(rows, name, "(n, width)").detach() for name, rows in (("x", x), ("y", y)))
-    pairs = prepare(*sides, output_dim, widest, seed)
+    first, second = (real_tensor(rows, name, "(n, width)").detach() for name, rows in (("x", x), ("y", y)))
+    pairs = prepare(first, second, output_dim, widest, seed)
     recipe = Recipe(output_dim=output_dim, replicates=replicates, steps=steps)
     kept = None if keep_in is None else KeptTrainings(keep_in)
     stages = Stages(budget, report, begun, kept, threads)
