@@ -149,3 +149,9 @@ def test_a_fall_after_a_rise_is_told_as_such() -> None:
     text = diagnose_temperature(course).text
     assert text.startswith("still falling: τ fell by ")
     assert "after a rise, to 0.0758" in text
+
+
+def test_a_rest_at_the_end_of_a_schedule_is_said_to_be_one() -> None:
+    plain, annealed = (diagnose_temperature(RESTING, annealed=ends) for ends in (False, True))
+    assert plain.verdict == annealed.verdict == "settled"
+    assert annealed.text == plain.text + " as the learning rate ends near 0; a longer schedule may move it on"

@@ -71,6 +71,7 @@ def diagnose_temperature(
     optimal: float | None = None,
     batch_size: int | None = None,
     trusted: bool = False,
+    annealed: bool = False,
 ) -> TemperatureDiagnosis:
     """Return what the course of a temperature means, in one line.
 
@@ -81,6 +82,7 @@ def diagnose_temperature(
         optimal: the τ that is best for held-out rows, as from `optimal_temperature`.
         batch_size: among how many a step finds each partner, which tells a loss that is no better than guessing.
         trusted: whether these are surely τ, so that one above 2 is not taken for a logit scale.
+        annealed: whether the learning rate ended near 0, where any τ comes to rest.
 
     Example:
         >>> from intrinsic_clip.metrics import diagnose_temperature
@@ -103,6 +105,8 @@ a larger learning rate
         return TemperatureDiagnosis("too short", text, last, last, math.nan, optimal)
     course = _Course(taus, loss, tuple(clamps), optimal, batch_size)
     verdict, text = course.verdict()
+    if verdict == "settled" and annealed:
+        text += " as the learning rate ends near 0; a longer schedule may move it on"
     return TemperatureDiagnosis(
         verdict,
         text + _beside(course.end, optimal, course.guesses),

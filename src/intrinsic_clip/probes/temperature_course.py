@@ -54,6 +54,7 @@ class TemperatureCourse:
         optimal: Tensor | None,
         batch_size: int | None,
         trusted: bool = False,
+        annealed: bool = False,
     ) -> str | None:
         """Return what the course of a temperature means; None where there was no step.
 
@@ -68,7 +69,7 @@ class TemperatureCourse:
         for r in range(taus.shape[1]):
             best = None if optimal is None else float(optimal.flatten()[r if optimal.numel() > 1 else 0])
             loss = None if losses is None else losses[:, r if losses.shape[1] > 1 else 0]
-            diagnoses.append(diagnose_temperature(taus[:, r], loss, usual, best, batch_size, trusted))
+            diagnoses.append(diagnose_temperature(taus[:, r], loss, usual, best, batch_size, trusted, annealed))
         verdict, count = Counter(each.verdict for each in diagnoses).most_common(1)[0]
         text = next(each.text for each in diagnoses if each.verdict == verdict)
         return (

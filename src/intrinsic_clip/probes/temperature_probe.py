@@ -201,7 +201,7 @@ class TemperatureProbe(AnyProbe):
             )
             trusted = self._called(pl_module) is None or hasattr(pl_module, "replicates")
             for name in list(self._course.taus):
-                text = self._course.diagnose(name, clamps, optimal, batch, trusted)
+                text = self._course.diagnose(name, clamps, optimal, batch, trusted, _annealed(trainer))
                 if text is not None:
                     self._say(trainer, pl_module, f"{self.prefix}{name} {text}")
         except Exception as error:  # a sentence must not cost the training
@@ -284,6 +284,13 @@ class TemperatureProbe(AnyProbe):
         metrics = {self.prefix + name: column[due] for name, column in columns.items()}
         numbered = [steps[index] for index in due]
         log_steps(trainer, module, metrics, numbered, first=0 if of_batches else 1)
+
+
+def _annealed(trainer: Trainer) -> bool:
+    """Return whether a schedule has brought every learning rate below a tenth of its highest."""
+    groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
+    highest = [max(group["lr"], group.get("initial_lr", 0), group.get("max_lr", 0)) for group in groups]
+    return bool(groups) and all(g["lr"] < 0.1 * most for g, most in zip(groups, highest, strict=True))
 
 
 def _of_steps(outputs: Any) -> dict[str, Tensor] | None:
