@@ -69,7 +69,9 @@ class TemperatureCourse:
         for r in range(taus.shape[1]):
             best = None if optimal is None else float(optimal.flatten()[r if optimal.numel() > 1 else 0])
             loss = None if losses is None else losses[:, r if losses.shape[1] > 1 else 0]
-            diagnoses.append(diagnose_temperature(taus[:, r], loss, usual, best, batch_size, trusted, annealed))
+            diagnoses.append(
+                diagnose_temperature(taus[:, r], loss, usual, best, batch_size, trusted, annealed)
+            )
         verdict, count = Counter(each.verdict for each in diagnoses).most_common(1)[0]
         text = next(each.text for each in diagnoses if each.verdict == verdict)
         return (
