@@ -8,7 +8,7 @@ from intrinsic_clip.runs.contents import contents_digest, digest, matching_paths
 
 # Settings that may differ between two starts of the same run: where it writes, what it shows, how it is computed.
 NOT_CONTENT = {
-    "output_dir", "logger", "threads", "compile", "replicates_per_chunk", "checkpoint_seconds", "progress",
+    "output_dir", "logger", "threads", "kernel", "compile", "replicates_per_chunk", "checkpoint_seconds", "progress",
 }  # fmt: skip
 HARDWARE = {"accelerator", "devices", "num_nodes", "strategy"}
 STORAGE = {"folder", "batch_size", "device"}  # of cached features
