@@ -167,7 +167,9 @@ def test_zero_rows_have_no_gradient_and_collapsed_encoders_do_not_divide_by_zero
     plain = _losses_and_gradients(linear, rows, linear._losses)
     torch.testing.assert_close(ours["losses"], plain["losses"])
     for name in ("f.layers.0.weight", "f.layers.1.weight"):
-        torch.testing.assert_close(ours[name], plain[name], rtol=1e-4, atol=1e-6 * float(plain[name].abs().max()))
+        torch.testing.assert_close(
+            ours[name], plain[name], rtol=1e-4, atol=1e-6 * float(plain[name].abs().max())
+        )
 
 
 @needs_compiler
@@ -267,13 +269,13 @@ def test_numbers_too_small_for_float32_are_flushed_in_every_thread_as_in_the_cal
         f.layers[0].weight.fill_(1e-30)
         f.layers[1].weight.fill_(1e-10)
     rows = torch.ones(8, 2000, 4)
-    assert feed_forward.encode(f, rows).all()
+    assert feed_forward.encode(feed_forward.chain_of(f), rows).all()
     torch.set_flush_denormal(True)
     try:
-        assert not feed_forward.encode(f, rows).any()
+        assert not feed_forward.encode(feed_forward.chain_of(f), rows).any()
     finally:
         torch.set_flush_denormal(False)
-    assert feed_forward.encode(f, rows).all()
+    assert feed_forward.encode(feed_forward.chain_of(f), rows).all()
 
 
 class _Scaled(PopulationSimilarity):
@@ -369,7 +371,9 @@ def test_builds_that_were_killed_or_damaged_or_run_at_once_are_no_obstacle(unbui
     killed.wait()
     abandoned = next(folder.glob("*.unfinished"))
     os.utime(abandoned, (0, 0))
-    both = [subprocess.Popen([sys.executable, "-c", build], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    both = [
+        subprocess.Popen([sys.executable, "-c", build], stdout=subprocess.PIPE, text=True) for _ in range(2)
+    ]
     paths = {process.communicate(timeout=100)[0].strip() for process in both}
     assert [process.returncode for process in both] == [0, 0]
     assert list(folder.iterdir()) == [Path(paths.pop())]
@@ -394,7 +398,9 @@ def test_auto_is_decided_by_the_length_of_a_run_alone(compose) -> None:
 @needs_compiler
 @pytest.mark.slow
 @pytest.mark.own_training
-def test_a_training_with_the_kernel_resumes_bit_for_bit_and_is_the_plain_one_to_rounding(compose, monkeypatch) -> None:
+def test_a_training_with_the_kernel_resumes_bit_for_bit_and_is_the_plain_one_to_rounding(
+    compose, monkeypatch
+) -> None:
     settings = ("replicates=2", "loss/similarity=fast", "loss.similarity.rows=48", "optimizer.lr=1e-4")
     overrides = (*settings, "trainer.max_epochs=3", "kernel=cpp")
     whole = train(compose(*overrides, "output_dir=whole"))

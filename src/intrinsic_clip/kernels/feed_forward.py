@@ -8,7 +8,7 @@ multiplied once the loss is known.
 import ctypes
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,33 +17,47 @@ from torch.autograd.function import once_differentiable
 from intrinsic_clip.encoders.replication import ReplicatedFeedForward, ReplicatedLinear
 from intrinsic_clip.kernels import library
 
-Layers = list[tuple[ReplicatedLinear, bool]]
 Parameters = Sequence[Tensor | None]  # per layer weight and bias
 
 
-def layers_of(encoder: nn.Module) -> Layers | None:
-    """Return the linear maps of an encoder, and which have a ReLU behind them; None: the kernel does not serve it."""
+class Chain(NamedTuple):
+    """An encoder as the kernel takes it.
+
+    Attributes:
+        shape: R.
+        relus: per layer, whether a ReLU follows.
+        parameters: per layer weight and bias.
+    """
+
+    shape: tuple[int, ...]
+    relus: tuple[bool, ...]
+    parameters: Parameters
+
+
+def chain_of(encoder: nn.Module) -> Chain | None:
+    """Return an encoder as a chain of linear maps with nothing but ReLU between them; None: it is something else."""
     if type(encoder) is not ReplicatedFeedForward:
         return None
-    layers: Layers = []
+    relus: list[bool] = []
+    parameters: list[Tensor | None] = []
     for layer in encoder.layers:
-        if isinstance(layer, ReplicatedLinear):
-            layers.append((layer, False))
-        elif type(layer) is nn.ReLU and layers and not layers[-1][1]:
-            layers[-1] = layers[-1][0], True
+        if type(layer) is ReplicatedLinear:
+            relus.append(False)
+            parameters += layer.weight, layer.bias
+        elif type(layer) is nn.ReLU and relus and not relus[-1]:
+            relus[-1] = True
         else:
             return None
-    return None if not layers or layers[-1][1] else layers
+    return None if not relus or relus[-1] else Chain(encoder.shape, tuple(relus), parameters)
 
 
-def why_not(encoder: nn.Module, *inputs: Tensor) -> str | None:
+def why_not(encoder: nn.Module, chain: Chain | None, *inputs: Tensor) -> str | None:
     """Return why the kernel does not compute this encoder of these rows; None: it does."""
-    layers = layers_of(encoder)
-    if layers is None:
+    if chain is None:
         return "the encoder is not a chain of linear maps with nothing but ReLU between them"
-    tensors = [*inputs, *(tensor for tensor in _parameters(layers) if tensor is not None)]
-    if not all(tensor.is_cpu and tensor.dtype is torch.float32 for tensor in tensors):
-        return "the training is not on a CPU in float32"
+    for tensor in (*inputs, *chain.parameters):
+        if tensor is not None and not (tensor.is_cpu and tensor.dtype is torch.float32):
+            return "the training is not on a CPU in float32"
     if torch.is_autocast_enabled("cpu"):
         return "the training is in mixed precision"
     if any(rows.requires_grad for rows in inputs):
@@ -51,20 +65,15 @@ def why_not(encoder: nn.Module, *inputs: Tensor) -> str | None:
     return "the encoder has hooks" if encoder._forward_hooks or encoder._forward_pre_hooks else None
 
 
-def encode(encoder: nn.Module, rows: Tensor) -> Tensor:
-    """Return the outputs of an encoder that the kernel serves.
-
-    Args:
-        encoder: `(*R, n, d_in) → (*R, n, d)`.
-        rows: `(*R, n, d_in)`, whose leading axes may be missing.
-    """
-    layers, shape = _described(encoder)
-    outputs: Tensor = _Encode.apply(shape, _relus(layers), rows, *_parameters(layers))
+def encode(chain: Chain, rows: Tensor) -> Tensor:
+    """Return the outputs of an encoder, `(*R, n, d)`, for rows `(*R, n, d_in)`, whose leading axes may be missing."""
+    outputs: Tensor = _Encode.apply(chain.shape, chain.relus, rows, *chain.parameters)
     return outputs
 
 
 def losses(
-    encoders: tuple[nn.Module, nn.Module],
+    f: Chain,
+    g: Chain,
     batch: tuple[Tensor, Tensor],
     population: tuple[Tensor, Tensor],
     tau: Tensor,
@@ -73,16 +82,20 @@ def losses(
     """Return InfoNCE of encoded pairs divided by their mean norms over the population, `(*R,)`.
 
     Args:
-        encoders: f and g, which the kernel serves, with outputs of one size.
+        f, g: the encoders, with outputs of one size.
         batch: paired rows x and y, `(*R, n, d_in)` each, whose leading axes may be missing.
         population: the rows over whose outputs the mean norm of f and of g is taken, likewise.
         tau: the temperature, `(*R,)` or a scalar tensor.
         constant: take the mean norms as constants, without a gradient.
     """
-    (f, shape), (g, _) = map(_described, encoders)
-    tensors = *_parameters(f), *_parameters(g)
     result: Tensor = _Losses.apply(
-        shape, (_relus(f), _relus(g)), (*batch, *population), constant, tau.expand(shape), *tensors
+        f.shape,
+        (f.relus, g.relus),
+        (*batch, *population),
+        constant,
+        tau.expand(f.shape),
+        *f.parameters,
+        *g.parameters,
     )
     return result
 
@@ -171,21 +184,6 @@ def _scaled(gradient: Tensor | None, factors: Tensor) -> Tensor | None:
     if gradient is None:
         return None
     return (gradient.view(factors.numel(), -1) * factors.reshape(-1, 1)).view_as(gradient)
-
-
-def _described(encoder: nn.Module) -> tuple[Layers, tuple[int, ...]]:
-    layers = layers_of(encoder)
-    assert layers is not None
-    assert isinstance(encoder, ReplicatedFeedForward)
-    return layers, encoder.shape
-
-
-def _relus(layers: Layers) -> tuple[bool, ...]:
-    return tuple(relu for _, relu in layers)
-
-
-def _parameters(layers: Layers) -> list[Tensor | None]:
-    return [parameter for layer, _ in layers for parameter in (layer.weight, layer.bias)]
 
 
 def _contiguous(parameters: Parameters) -> tuple[Tensor | None, ...]:

@@ -27,9 +27,9 @@ constexpr int LANES = 4, TILE = 6, TILE_OUT = 2;
 #endif
 constexpr int TILE_IN = 4;           // columns of a tile of a weight's gradient, which are summed over lanes together
 constexpr int PANEL = 2 * LANES;     // rows of a panel
-constexpr int64_t BLOCK_PANELS = 128 / PANEL;      // 128 rows: with more or fewer a step is as fast, to a tenth
-constexpr int64_t PART_PANELS = 4 * BLOCK_PANELS;  // of the population, whose gradients are one sum
-constexpr int64_t GROUP_BYTES = 16384;             // half of the cache that is nearest
+constexpr int64_t BLOCK_PANELS = 256 / PANEL;  // with 128 to 512 rows a step takes as long, to a twentieth
+constexpr int64_t PART_PANELS = 512 / PANEL;   // of the population, whose gradients are one sum
+constexpr int64_t GROUP_BYTES = 16384;          // half of the cache that is nearest
 
 typedef float Vec __attribute__((vector_size(4 * LANES)));
 typedef int32_t Ints __attribute__((vector_size(4 * LANES)));

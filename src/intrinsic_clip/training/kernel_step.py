@@ -27,17 +27,20 @@ def kernel_step(module: "ContrastiveModule", otherwise: Step, explained: bool = 
             without a compiler.
         explained: whether to warn of the first step that the kernel does not serve.
     """
-    loads: str | None = None  # why it does not load, once it was tried
+    loads: str | None = None  # why the library does not load, once it was tried
     tried = False
 
     def run(x: Tensor, y: Tensor, x_append: Tensor, y_append: Tensor) -> tuple[Tensor, Tensor]:
         nonlocal explained, loads, tried
-        reason = _why_not(module, x, y, x_append, y_append)
+        f, g = feed_forward.chain_of(module.f), feed_forward.chain_of(module.g)
+        reason = _why_not(module, (f, g), (x, y), (x_append, y_append))
         if reason is None and not tried:
             loads, tried = _why_not_loaded(), True
         reason = reason or loads
         if reason is None:
-            return _losses(module, x, y, x_append, y_append)
+            assert f is not None
+            assert g is not None
+            return _losses(module, (f, g), (x, y), (x_append, y_append))
         if explained:
             explained = False
             warnings.warn(f"kernel=cpp does not serve, so steps run without it: {reason}", stacklevel=2)
@@ -46,18 +49,23 @@ def kernel_step(module: "ContrastiveModule", otherwise: Step, explained: bool = 
     return run
 
 
+Both = tuple[Tensor, Tensor]
+
+
 def _why_not(
-    module: "ContrastiveModule", x: Tensor, y: Tensor, x_append: Tensor, y_append: Tensor
+    module: "ContrastiveModule",
+    chains: tuple[feed_forward.Chain | None, feed_forward.Chain | None],
+    batch: Both,
+    append: Both,
 ) -> str | None:
-    similarity = module.similarity
-    population = _takes_population(module)
+    similarity, population = module.similarity, _takes_population(module)
     if population and type(similarity) is not PopulationSimilarity:
         return f"{type(similarity).__name__} has its own way with the population"
-    return (
-        contrast.why_not(x.shape[-2], module.chunk)
-        or feed_forward.why_not(module.f, x, *([x_append] if population else []))
-        or feed_forward.why_not(module.g, y, *([y_append] if population else []))
-    )
+    for encoder, chain, *inputs in zip((module.f, module.g), chains, batch, append, strict=True):
+        reason = feed_forward.why_not(encoder, chain, *(inputs if population else inputs[:1]))
+        if reason is not None:
+            return reason
+    return contrast.why_not(batch[0].shape[-2], module.chunk)
 
 
 def _why_not_loaded() -> str | None:
@@ -73,15 +81,17 @@ def _takes_population(module: "ContrastiveModule") -> bool:
 
 
 def _losses(
-    module: "ContrastiveModule", x: Tensor, y: Tensor, x_append: Tensor, y_append: Tensor
-) -> tuple[Tensor, Tensor]:
+    module: "ContrastiveModule",
+    chains: tuple[feed_forward.Chain, feed_forward.Chain],
+    batch: Both,
+    append: Both,
+) -> Both:
     """Return losses and τ, `(*R,)` each, as `ContrastiveModule._losses` does."""
-    f, g, tau = module.f, module.g, module.temperature()
+    tau = module.temperature()
     if _takes_population(module):
-        constant = bool(module.similarity.stop_gradient)
-        return feed_forward.losses((f, g), (x, y), (x_append, y_append), tau, constant), tau
-    fx, gy = feed_forward.encode(f, x), feed_forward.encode(g, y)
-    return contrast.info_nce(module._alone("x", fx), module._alone("y", gy), tau), tau
+        return feed_forward.losses(*chains, batch, append, tau, bool(module.similarity.stop_gradient)), tau
+    x, y = (feed_forward.encode(chain, rows) for chain, rows in zip(chains, batch, strict=True))
+    return contrast.info_nce(module._alone("x", x), module._alone("y", y), tau), tau
 
 
 def without_graph_checks(optimizer: Optimizer) -> Optimizer:
