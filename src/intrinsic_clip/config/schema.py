@@ -52,6 +52,7 @@ class TrainConfig(BaseModel):
     )
     output_dir: Annotated[str, Field(min_length=1)]
     threads: Threads | None
+    kernel: Literal["auto", "cpp", "none"] = "auto"
     compile: bool | None
     replicates_per_chunk: PositiveInt | None
     checkpoint_seconds: NonNegativeFloat
