@@ -1,4 +1,4 @@
-"""A step in C++ is the step in PyTorch: losses and gradients, on any number of threads, resumed, and where it is not."""
+"""A step in C++ is the step in PyTorch, in losses and gradients, on any number of threads, and when it is resumed."""
 
 import os
 import subprocess
