@@ -53,6 +53,7 @@ class TrainConfig(BaseModel):
     output_dir: Annotated[str, Field(min_length=1)]
     threads: Threads | None
     compile: bool | None
+    cuda_graph: bool = False
     replicates_per_chunk: PositiveInt | None
     checkpoint_seconds: NonNegativeFloat
     data: Node

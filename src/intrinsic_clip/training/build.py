@@ -190,6 +190,7 @@ def _module(spec: RunSpec, data: "PairedData") -> "ContrastiveModule":
         local_block=settings["loss"].get("local_block", False),
         noise=InputNoise(noise, settings["seed"]) if noise else None,
         schedule=None if cfg.get("schedule") is None else schedule_of(cfg.schedule),
+        graphed=settings.get("cuda_graph", False),
     )
 
 

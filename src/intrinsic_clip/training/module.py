@@ -16,6 +16,7 @@ from intrinsic_clip.loss.distributed import gather, shared_info_nce
 from intrinsic_clip.loss.info_nce import info_nce
 from intrinsic_clip.loss.precision import widened, without_autocast
 from intrinsic_clip.runs.replicates import Replicates
+from intrinsic_clip.training.graphed import GraphedStep
 from intrinsic_clip.training.regularisation import InputNoise
 from intrinsic_clip.training.schedule import Schedule, steps_of
 
@@ -34,6 +35,7 @@ class ContrastiveModule(LightningModule):
         local_block: with several processes, each computes the logits of its own rows only; see `loss.distributed`.
         noise: added to the batches of training steps; None: none.
         schedule: makes the scheduler of the learning rate, which moves at every step; None: constant.
+        graphed: replay the step as a CUDA graph, where it runs on a GPU; see `training.graphed`.
 
     Attributes:
         row_axis: row axis of the inputs, as in `Pairs`; representations are always `(*R, n, d)`.
@@ -55,6 +57,7 @@ class ContrastiveModule(LightningModule):
         local_block: bool = False,
         noise: InputNoise | None = None,
         schedule: Schedule | None = None,
+        graphed: bool = False,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -71,6 +74,7 @@ class ContrastiveModule(LightningModule):
         # Rows whose norm divides in a training step; None: each row is divided by its own.
         self._over = getattr(similarity, "over", "append" if similarity.needs_population else None)
         self._renewed: tuple[int, Tensor, Tensor] | None = None
+        self._graph = GraphedStep(lambda *rows: self._step(*rows), self) if graphed else None
         self.register_buffer("x_append", torch.empty(0), persistent=False)
         self.register_buffer("y_append", torch.empty(0), persistent=False)
 
@@ -189,15 +193,24 @@ class ContrastiveModule(LightningModule):
             if self.noise is not None:
                 x, y = self.noise.add(step, x, y, self.trainer.global_rank, self.trainer.world_size)
             append = (self._append_rows(rows, step) for rows in population)
-            losses, tau = self._step(x, y, *append)
-            optimizer.zero_grad()
-            self._backward(losses.sum())
+            losses, tau = self.differentiated(optimizer, x, y, *append)
             optimizer.step()
             if schedule is not None:
                 schedule.step()
             steps.append((losses.detach(), tau.detach()))
         losses, temperatures = (torch.stack(column) for column in zip(*steps, strict=True))
         return {"losses": losses, "temperature": temperatures}
+
+    def differentiated(self, optimizer: Any, *rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the losses and τ of a batch, `(*R,)` each, with the gradients in the parameters."""
+        if self._graph is not None and not (self._shares_batches or self._scales_gradients):
+            replayed = self._graph(*rows)
+            if replayed is not None:
+                return replayed
+        losses, tau = self._step(*rows)
+        optimizer.zero_grad()
+        self._backward(losses.sum())
+        return losses, tau
 
     def _backward(self, loss: Tensor) -> None:
         """Call Lightning's backward only if it has a part in gradients: its hooks cost a tenth of a small step.
