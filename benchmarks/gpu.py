@@ -3,12 +3,12 @@
     python benchmarks/gpu.py [--output outputs/gpu] [--parts figure_3 speed] [--limit 480] [--again]
     python benchmarks/gpu.py --device cpu --smoke        # every part in miniature, where there is no GPU
 
-Each part is a process with a time limit of its own. What it measures is kept as it comes: a part that fails or takes too
-long leaves the numbers it has and its last lines, and the next one begins. The same command again skips the parts that
-are done, and goes on with a training from its checkpoint.
+Each part is a process with a time limit of its own. What it measures is kept as it comes: a part that fails or takes
+too long leaves the numbers it has and its last lines, and the next one begins. The same command again skips the parts
+that are done, and goes on with a training from its checkpoint.
 
-The output folder gets gpu.json and gpu.md, and figure_3.json and figure_4.json with every final number of every replicate
-and the mean and spread along the way. Runs themselves lie in `outputs/`, as always.
+The output folder gets gpu.json and gpu.md, and figure_3.json and figure_4.json with every final number of every
+replicate, and mean and spread along the way. Runs themselves lie in `outputs/`, as always.
 """
 
 import argparse
@@ -86,7 +86,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if kept.get(name, {}).get("status") == "done":
             print(f"{TITLES[name]}: done already", flush=True)
             continue
-        seconds = _seconds(parts[index:], ends - time.monotonic())
+        seconds = ends - time.monotonic()
+        if not settings.smoke:
+            seconds = _seconds(parts[index:], seconds)
         outcome = _run_apart(name, settings, seconds)
         kept[name] = vars(outcome)
         _write(settings, kept)
@@ -101,7 +103,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
-    parser.add_argument("--smoke", action="store_true", help="everything in miniature; the numbers mean nothing")
+    parser.add_argument(
+        "--smoke", action="store_true", help="everything in miniature; the numbers mean nothing"
+    )
     parser.add_argument("--parts", nargs="+", choices=list(SECONDS), help="by default all, in this order")
     parser.add_argument("--limit", type=float, default=480.0, help="seconds of all parts together")
     parser.add_argument("--output", default="outputs/gpu", help="folder of the results")
@@ -182,13 +186,20 @@ def _kept(settings: Settings) -> dict[str, Any]:
         written = json.loads((settings.output / "gpu.json").read_bytes())
     except (OSError, ValueError):
         return {}
-    same = written.get("smoke") == settings.smoke and written.get("machine") == describe_machine(settings.device)
+    same = written.get("smoke") == settings.smoke and written.get("machine") == describe_machine(
+        settings.device
+    )
     return dict(written["parts"]) if same else {}
 
 
 def _write(settings: Settings, kept: dict[str, Any]) -> None:
     machine = describe_machine(settings.device)
-    content = {"machine": machine, "smoke": settings.smoke, "written": time.strftime("%Y-%m-%d"), "parts": kept}
+    content = {
+        "machine": machine,
+        "smoke": settings.smoke,
+        "written": time.strftime("%Y-%m-%d"),
+        "parts": kept,
+    }
     for name, text in (("gpu.json", json.dumps(content, indent=1)), ("gpu.md", as_markdown(content, TITLES))):
         unfinished = settings.output / f".{name}"
         unfinished.write_text(text + "\n")

@@ -11,18 +11,29 @@ from gpu_parts.record import Record
 from gpu_parts.settings import Settings
 from gpu_parts.timing import milliseconds, peak_memory
 from intrinsic_clip.dimension import (
-    correlation_integral, gride, local_pca, mada, method_of_moments, mle, nearest_neighbours, tle, twonn,
+    correlation_integral,
+    gride,
+    local_pca,
+    mada,
+    method_of_moments,
+    mle,
+    nearest_neighbours,
+    tle,
+    twonn,
 )  # fmt: skip
 
 DIMS = (50, 64, 1024)
-PUBLISHED = {50: 13, 1024: 28}  # milliseconds of torchid's MLE, by its own account, of 20,000 points of d columns
+PUBLISHED = {
+    50: 13,
+    1024: 28,
+}  # milliseconds of torchid's MLE, by its own account, of 20,000 points of d columns
 K = 20
 REPLICATES = (750, 2000, 44)
 
 
 def run(settings: Settings, record: Record, ends: float) -> None:
     """Time the search alone, each estimator with its search, and many replicates together."""
-    for d in DIMS:
+    for d in DIMS[: settings.size(3, 1)]:
         points = _points(settings.size(20_000, 300), settings.size(d, 8), settings.device)
         for name, estimate in _estimators(points).items():
             if time.monotonic() > ends - 4:
@@ -56,7 +67,9 @@ def _estimators(points: Tensor) -> dict[str, Callable[[], Any]]:
 
 def _timed(settings: Settings, estimate: Callable[[], Any], published_of: int | None) -> dict[str, Any]:
     memory = peak_memory(estimate, settings.device)
-    numbers: dict[str, Any] = {"milliseconds": milliseconds(estimate, settings.device, settings.size(5, 1), 1)}
+    numbers: dict[str, Any] = {
+        "milliseconds": milliseconds(estimate, settings.device, settings.size(5, 1), 1)
+    }
     if memory is not None:
         numbers["peak_gib"] = memory
     if published_of in PUBLISHED:

@@ -16,10 +16,14 @@ CHUNKS = (1024, 4096, None)
 
 def run(settings: Settings, record: Record, ends: float) -> None:
     """Time forward and backward pass of every batch in every way that fits."""
-    for batch in BATCHES:
+    for batch in BATCHES[: settings.size(2, 1)]:
         n = settings.size(batch, batch // 128)
         for chunk in CHUNKS:
-            way = "all logits in memory" if chunk is None else f"chunks of {settings.size(chunk, chunk // 128)} rows"
+            way = (
+                "all logits in memory"
+                if chunk is None
+                else f"chunks of {settings.size(chunk, chunk // 128)} rows"
+            )
             for precision in ("highest", "high"):
                 name = f"{n:,} × {WIDTH}, {way}{', TF32' if precision == 'high' else ''}"
                 small = None if chunk is None else settings.size(chunk, chunk // 128)
@@ -34,8 +38,9 @@ def _timed(settings: Settings, n: int, chunk: int | None, precision: str) -> dic
         raise MemoryError(f"six copies of the logits take {needed / 2**30:.0f} GiB of {room / 2**30:.0f}")
     generator = torch.Generator(settings.device).manual_seed(0)
     x, y = (
-        torch.nn.functional.normalize(torch.randn(n, WIDTH, generator=generator, device=settings.device), dim=-1)
-        .requires_grad_()
+        torch.nn.functional.normalize(
+            torch.randn(n, WIDTH, generator=generator, device=settings.device), dim=-1
+        ).requires_grad_()
         for _ in range(2)
     )
     tau = torch.tensor(0.07, device=settings.device, requires_grad=True)

@@ -83,7 +83,9 @@ class Clock(Callback):
     def __init__(self, device: str, steps: tuple[int, int]) -> None:
         self.device, self.steps, self.times = device, steps, list[float]()
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         """Note the time before a step: by then the probes have had the one before."""
         if trainer.global_step in self.steps:
             synchronise(self.device)

@@ -44,7 +44,10 @@ def run(settings: Settings, record: Record, ends: float) -> None:
 
 def _rates(settings: Settings) -> dict[str, float]:
     n, size = settings.size(8192, 256), settings.size(2**31, 2**20)
-    products = {f"{name} product": product_rate(settings.device, n, precision) for precision, name in PRECISIONS.items()}
+    products = {
+        f"{name} product": product_rate(settings.device, n, precision)
+        for precision, name in PRECISIONS.items()
+    }
     return {"copy": copy_rate(settings.device, size), **products}
 
 
@@ -64,7 +67,9 @@ def _one(settings: Settings, way: str, plain: float) -> dict[str, Any]:
     return {"milliseconds": milliseconds, "times_plain_loop": plain / milliseconds}
 
 
-def _many(settings: Settings, way: str, precision: str, plain: float, rates: dict[str, float]) -> dict[str, Any]:
+def _many(
+    settings: Settings, way: str, precision: str, plain: float, rates: dict[str, float]
+) -> dict[str, Any]:
     dims, repetitions = _dims(settings), settings.size(50, 2)
     with _released(settings):
         torch.set_float32_matmul_precision(precision)

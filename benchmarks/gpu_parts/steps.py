@@ -62,7 +62,10 @@ class Steps:
     def take(self) -> Tensor:
         """Take the next step, and return its losses."""
         x, y = self.batches[self.taken % len(self.batches)]
-        rows = (self.module._append_rows(side, self.taken) for side in (self.module.x_append, self.module.y_append))
+        rows = (
+            self.module._append_rows(side, self.taken)
+            for side in (self.module.x_append, self.module.y_append)
+        )
         losses, _ = self.module.differentiated(self.optimizer, x, y, *rows)
         self.optimizer.step()
         self.taken += 1

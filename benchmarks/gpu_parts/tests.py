@@ -28,7 +28,9 @@ def run(settings: Settings, record: Record, ends: float) -> None:
         command, cwd=ROOT, capture_output=True, text=True, timeout=max(5.0, ends - time.monotonic() - 2)
     )
     print(completed.stdout[-20_000:], completed.stderr[-4000:], flush=True)
-    counts = {kind: int(n) for n, kind in re.findall(r"(\d+) (passed|failed|error|skipped)", completed.stdout)}
+    counts = {
+        kind: int(n) for n, kind in re.findall(r"(\d+) (passed|failed|error|skipped)", completed.stdout)
+    }
     record.add("pytest", **counts)
     for line in re.findall(r"^(?:FAILED|ERROR) .*$", completed.stdout, re.MULTILINE):
         record.add(line.split(" - ")[0], reason=line.partition(" - ")[2])

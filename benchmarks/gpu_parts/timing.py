@@ -92,8 +92,12 @@ class BytesMoved(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Call the operation, and count it unless its result is a view."""
         result = func(*args, **(kwargs or {}))
-        is_view = any(returned.alias_info and not returned.alias_info.is_write for returned in func._schema.returns)
+        is_view = any(
+            returned.alias_info and not returned.alias_info.is_write for returned in func._schema.returns
+        )
         if not is_view:
             leaves = tree_leaves((args, kwargs, result))
-            self.total += sum(each.numel() * each.element_size() for each in leaves if isinstance(each, Tensor))
+            self.total += sum(
+                each.numel() * each.element_size() for each in leaves if isinstance(each, Tensor)
+            )
         return result

@@ -17,6 +17,10 @@ EXPERIMENTS = {"figure_3": "synthetic_linear", "figure_4": "synthetic_nonlinear"
 REPETITIONS = (50, 40, 30, 20, 10, 5)  # as many as there is time for; the paper has 50
 EVERY = 20  # epochs
 SAFETY = 0.85  # of the time that is left, for what was not timed
+SMALL = [
+    "data.n_train=768", "data.n_append=64", "data.n_test=100", "trainer.max_epochs=4", "probes.every_n_epochs=2",
+    "encoder.output_dim=[1,4]",
+]  # fmt: skip
 START = 12.0  # seconds for data, weights and the files at the end
 
 
@@ -25,12 +29,11 @@ def overrides_of(figure: str, settings: Settings, repetitions: int) -> list[str]
 
     The recovery of the latent, which no figure of these shows, solves 7,500 systems of 1,600 equations at the end.
     """
-    small = ["data.n_train=768", "data.n_append=64", "data.n_test=100", "trainer.max_epochs=4", "probes.every_n_epochs=2"]
     return [
         f"experiment={EXPERIMENTS[figure]}", "size=paper", f"replicates={repetitions}", "replicates_per_chunk=null",
         f"trainer={'gpu' if settings.device == 'cuda' else 'cpu'}", "logger=csv", "progress=false",
         "checkpoint_seconds=45", "~probes.recovery", f"output_dir={settings.runs}",
-        *([*small, "encoder.output_dim=[1,4]", "compile=false"] if settings.smoke else [f"probes.every_n_epochs={EVERY}"]),
+        *(SMALL if settings.smoke else [f"probes.every_n_epochs={EVERY}"]),
     ]  # fmt: skip
 
 
@@ -67,7 +70,9 @@ def _plan(figure: str, settings: Settings, record: Record, ends: float) -> tuple
     left = SAFETY * (ends - time.monotonic()) - START
     for repetitions in REPETITIONS:
         share = repetitions / REPETITIONS[0]
-        measured = (epochs // EVERY + 1) * evaluation + 2 * last  # the last twice: by the fit, and by the test
+        measured = (
+            epochs // EVERY + 1
+        ) * evaluation + 2 * last  # the last twice: by the fit, and by the test
         predicted = number * steps[way] * share + measured * repetitions / few
         if predicted <= left:
             break
