@@ -28,7 +28,9 @@ def test_neighbours_are_those_of_each_replicate_alone(dtype: torch.dtype, scale:
 def test_replicates_are_taken_a_few_at_a_time_where_memory_is_short(monkeypatch) -> None:
     rows = points(5, 60, 4)
     monkeypatch.setattr(replicated_search, "BLOCK_BYTES", 2 * 4 * 60 * 60)
-    torch.testing.assert_close(search_together(rows, 3).distances, nearest_neighbours(rows, 3).distances, rtol=1e-9, atol=0)
+    torch.testing.assert_close(
+        search_together(rows, 3).distances, nearest_neighbours(rows, 3).distances, rtol=1e-9, atol=0
+    )
 
 
 def test_replicates_with_copies_or_numbers_that_are_not_finite_are_left_to_the_other_search() -> None:
@@ -49,7 +51,9 @@ def test_points_that_lie_too_close_together_for_float32_are_searched_with_more_d
 
 def test_all_points_are_each_others_neighbours_where_k_is_as_large_as_can_be() -> None:
     rows = points(3, 6, 2)
-    torch.testing.assert_close(search_together(rows, 5).distances, nearest_neighbours(rows, 5).distances, rtol=1e-9, atol=0)
+    torch.testing.assert_close(
+        search_together(rows, 5).distances, nearest_neighbours(rows, 5).distances, rtol=1e-9, atol=0
+    )
 
 
 def test_a_cpu_takes_one_replicate_after_the_other() -> None:

@@ -1,8 +1,8 @@
 """Scores of all pairs, counted and summed for many replicates at once, for a GPU.
 
-`matching` and `information` go through one replicate at a time, in blocks of rows that fit a processor's cache. Of a few
-thousand rows that is too little work for a GPU. Here as many replicates as fit in memory are taken together; the numbers
-are those of the other way, to the rounding of their sums.
+`matching` and `information` go through one replicate at a time, in blocks of rows that fit a processor's cache. Of a
+few thousand rows that is too little work for a GPU. Here as many replicates as fit in memory are taken together; the
+numbers are those of the other way, to the rounding of their sums.
 """
 
 from collections.abc import Iterator

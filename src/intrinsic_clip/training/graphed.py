@@ -40,10 +40,14 @@ class GraphedStep:
         if self._graph is None:
             try:
                 self._capture(inputs)
-            except Exception as error:  # what cannot be captured: a look at a number, an allocation outside PyTorch, …
+            except (
+                Exception
+            ) as error:  # what cannot be captured: a look at a number, an allocation outside PyTorch, …
                 self._forget()
                 reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-                warnings.warn(f"the training step cannot be a CUDA graph, so it runs without: {reason}", stacklevel=3)
+                warnings.warn(
+                    f"the training step cannot be a CUDA graph, so it runs without: {reason}", stacklevel=3
+                )
                 return None
         if [rows.shape for rows in inputs] != [place.shape for place in self._inputs]:
             return None
