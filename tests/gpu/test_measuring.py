@@ -6,6 +6,7 @@ from torch import Tensor
 
 import intrinsic_clip as ic
 from helpers.tiny_runs import tiny_open_clip
+from intrinsic_clip.probes.transfer import on_cpu
 
 pytestmark = pytest.mark.filterwarnings("ignore:matching compares")
 WORDS = ["id", "spectrum", "matching", "retrieval", "alignment", "uniformity", "modality_gap", "similarity"]
@@ -38,6 +39,19 @@ def test_rows_that_come_in_batches(pair: tuple[Tensor, Tensor], device: torch.de
     for batch in pair[0].to(device).split(50):
         measure.update(batch)
     assert measure.compute()["id/mle/x"] == pytest.approx(float(ic.mle(pair[0].double()).value), rel=1e-5)
+
+
+def test_numbers_come_from_a_device_as_they_are(device: torch.device) -> None:
+    values = {
+        "rank": torch.tensor([3, 2**40 + 1]),
+        "id": torch.rand(2, 3, dtype=torch.float64),
+        "loss": torch.tensor(0.1),
+        "missing": torch.tensor([torch.nan]),
+    }
+    brought = on_cpu({name: value.to(device) for name, value in values.items()})
+    assert list(brought) == list(values)
+    for name, value in values.items():
+        torch.testing.assert_close(brought[name], value, rtol=0, atol=0, equal_nan=True)
 
 
 def test_torchmetrics(pair: tuple[Tensor, Tensor], device: torch.device) -> None:
