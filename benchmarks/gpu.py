@@ -28,14 +28,14 @@ from gpu_parts.settings import Settings
 from gpu_parts.tables import as_markdown
 
 SECONDS = {  # of each part; None: an equal share of what the others leave
-    "tests": 60,
+    "tests": 45,
     "figure_3": None,
     "figure_4": None,
-    "speed": 50,
-    "estimators": 25,
-    "losses": 25,
-    "open_clip": 35,
-    "million_rows": 50,
+    "speed": 55,
+    "estimators": 20,
+    "losses": 20,
+    "open_clip": 30,
+    "million_rows": 45,
 }
 TITLES = {
     "tests": "Tests marked gpu",

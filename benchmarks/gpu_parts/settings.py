@@ -34,6 +34,10 @@ class Settings:
         """Return the file with what a part prints."""
         return self._scratch() / f"{part}.log"
 
+    def kept_of(self, name: str) -> Path:
+        """Return a file that a later start on this machine finds again."""
+        return self._scratch() / f"{name}.json"
+
     def _scratch(self) -> Path:
         """Return a folder outside the output, which holds few files."""
         key = sha256(str(self.output).encode()).hexdigest()[:12]

@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from gpu_parts.record import Record
 from gpu_parts.settings import Settings
-from gpu_parts.steps import WAYS, Steps, embeddings, ways
+from gpu_parts.steps import TO_COMPILE, Steps, embeddings, ways
 from gpu_parts.timing import BytesMoved, copy_rate, product_rate, synchronise
 from intrinsic_clip.dimension import mle
 from training_speed import plain_loop
@@ -27,19 +27,24 @@ def run(settings: Settings, record: Record, ends: float) -> None:
     one = Steps(_overrides(settings, 1, [19]), settings.device)
     plain = plain_loop(one.data, 2, device=settings.device)
     record.add("plain loop of one replicate", milliseconds=plain)
-    for way in ways(settings):
-        if time.monotonic() > ends - 5:
-            record.add(f"one replicate, {way}", reason="no time was left")
-        else:
-            record.attempt(f"one replicate, {way}", _one, settings, way, plain)
-    for way in ways(settings):
-        for precision, name in PRECISIONS.items():
-            title = f"{settings.size(50, 2)} × {len(_dims(settings))} replicates, {way}, {name}"
-            if time.monotonic() > ends - 10:
-                record.add(title, reason="no time was left")
-            else:
-                record.attempt(title, _many, settings, way, precision, plain, rates)
-    record.attempt("intrinsic dimension after training", _effect_of_tf32, settings)
+    many = f"{settings.size(50, 2)} × {len(_dims(settings))} replicates"
+    for precision, name in PRECISIONS.items():
+        for way in ways(settings):
+            title = f"{many}, {way}, {name}"
+            _if_time(ends, way, title, record, _many, settings, way, precision, plain, rates)
+        if name == "float32":
+            record.attempt("intrinsic dimension after training", _effect_of_tf32, settings)
+            for way in ways(settings):
+                _if_time(ends, way, f"one replicate, {way}", record, _one, settings, way, plain)
+
+
+def _if_time(ends: float, way: str, title: str, record: Record, measure: Any, *arguments: Any) -> None:
+    """Measure, if the time that is left is enough for it."""
+    needed = TO_COMPILE if "compiled" in way else 5.0
+    if time.monotonic() > ends - needed:
+        record.add(title, reason="too little time was left")
+    else:
+        record.attempt(title, measure, *arguments)
 
 
 def _rates(settings: Settings) -> dict[str, float]:
@@ -62,7 +67,7 @@ def _overrides(settings: Settings, repetitions: int, dims: list[int]) -> list[st
 
 def _one(settings: Settings, way: str, plain: float) -> dict[str, Any]:
     with _released(settings):
-        steps = Steps([*_overrides(settings, 1, [19]), *WAYS[way]], settings.device)
+        steps = Steps(_overrides(settings, 1, [19]), settings.device, way)
         milliseconds = 1e3 * steps.seconds(settings.device, settings.size(100, 3))
     return {"milliseconds": milliseconds, "times_plain_loop": plain / milliseconds}
 
@@ -73,7 +78,7 @@ def _many(
     dims, repetitions = _dims(settings), settings.size(50, 2)
     with _released(settings):
         torch.set_float32_matmul_precision(precision)
-        steps = Steps([*_overrides(settings, repetitions, dims), *WAYS[way]], settings.device)
+        steps = Steps(_overrides(settings, repetitions, dims), settings.device, way)
         flops, moved = _work(steps) if way == "plain" else (None, None)
         seconds = steps.seconds(settings.device, settings.size(15, 2))
     replicates = repetitions * len(dims)
@@ -127,7 +132,7 @@ def _effect_of_tf32(settings: Settings) -> dict[str, Any]:
     for precision, name in PRECISIONS.items():
         with _released(settings):
             torch.set_float32_matmul_precision(precision)
-            steps = Steps([*_overrides(settings, repetitions, [dims]), *WAYS["plain"]], settings.device)
+            steps = Steps(_overrides(settings, repetitions, [dims]), settings.device)
             for _ in range(epochs * len(steps.batches)):
                 losses = steps.take()
             torch.set_float32_matmul_precision("highest")

@@ -9,6 +9,7 @@ import hydra
 import torch
 from torch import Tensor
 
+from gpu_parts.fused import fused_losses
 from gpu_parts.settings import Settings
 from gpu_parts.timing import per_call
 from intrinsic_clip import config
@@ -22,14 +23,17 @@ from intrinsic_clip.training.module import ContrastiveModule
 WAYS: dict[str, list[str]] = {
     "plain": ["compile=false", "cuda_graph=false"],
     "graph": ["compile=false", "cuda_graph=true"],
+    "triton": ["compile=false", "cuda_graph=false"],
+    "triton, graph": ["compile=false", "cuda_graph=true"],
     "compiled": ["compile=true", "cuda_graph=false"],
     "compiled, graph": ["compile=true", "cuda_graph=true"],
 }
+TO_COMPILE = 25.0  # seconds that a way may take before its first step
 
 
 def ways(settings: Settings) -> dict[str, list[str]]:
-    """Return the ways to take a step; in miniature those that need no compiler."""
-    return {way: chosen for way, chosen in WAYS.items() if not (settings.smoke and "compile=true" in chosen)}
+    """Return the ways to take a step; in miniature those that need neither a compiler nor a GPU."""
+    return {way: WAYS[way] for way in (("plain", "graph") if settings.smoke else WAYS)}
 
 
 def compose(overrides: Sequence[str]) -> Any:
@@ -44,10 +48,12 @@ class Steps:
     Args:
         overrides: of the settings.
         device: where.
+        way: to take them, of `WAYS`.
     """
 
-    def __init__(self, overrides: Sequence[str], device: str) -> None:
-        training = build(RunSpec.of(compose(overrides)))
+    def __init__(self, overrides: Sequence[str], device: str, way: str = "plain") -> None:
+        with fused_losses(way.startswith("triton")):
+            training = build(RunSpec.of(compose([*overrides, *WAYS[way]])))
         self.data: PairedData = training.data
         self.probes = training.probes
         self.data._pairs = self.data.load(torch.device(device))
@@ -61,15 +67,19 @@ class Steps:
 
     def take(self) -> Tensor:
         """Take the next step, and return its losses."""
+        losses, _ = self.module.differentiated(self.optimizer, *self.next_rows())
+        self.optimizer.step()
+        self.taken += 1
+        return losses
+
+    def next_rows(self) -> tuple[Tensor, ...]:
+        """Return the batch and the append rows of the next step."""
         x, y = self.batches[self.taken % len(self.batches)]
         rows = (
             self.module._append_rows(side, self.taken)
             for side in (self.module.x_append, self.module.y_append)
         )
-        losses, _ = self.module.differentiated(self.optimizer, x, y, *rows)
-        self.optimizer.step()
-        self.taken += 1
-        return losses
+        return x, y, *rows
 
     def seconds(self, device: str, calls: int) -> float:
         """Return the seconds of a step, the least of three rows of calls."""

@@ -1,20 +1,24 @@
 """Train an experiment at size=paper with all replicates side by side, as many repetitions as there is time for."""
 
 import gc
+import json
 import time
 from typing import Any
 
 import torch
 
 from gpu_parts.compact import write_compact
+from gpu_parts.fused import check_agreement, fused_losses
 from gpu_parts.record import Record
 from gpu_parts.settings import Settings
 from gpu_parts.steps import WAYS, Steps, compose, evaluations
 from gpu_parts.timing import milliseconds
+from intrinsic_clip.data.paired import Split
 from intrinsic_clip.runs.spec import RunSpec
 
 EXPERIMENTS = {"figure_3": "synthetic_linear", "figure_4": "synthetic_nonlinear"}
 REPETITIONS = (50, 40, 30, 20, 10, 5)  # as many as there is time for; the paper has 50
+FEW = 4  # repetitions whose evaluation is timed
 EVERY = 20  # epochs
 SAFETY = 0.85  # of the time that is left, for what was not timed
 SMALL = [
@@ -45,7 +49,8 @@ def train_at_paper_size(figure: str, settings: Settings, record: Record, ends: f
     cfg = compose([*overrides_of(figure, settings, repetitions), *WAYS[way]])
     record.add("begun", way=way, repetitions=repetitions)
     started = time.monotonic()
-    results = train(cfg)
+    with fused_losses(way == "triton"):
+        results = train(cfg)
     record.add(
         "trained",
         trainings=repetitions * len(results["config"]["encoder"]["output_dim"]),
@@ -53,60 +58,65 @@ def train_at_paper_size(figure: str, settings: Settings, record: Record, ends: f
         **{name: value for name, value in results["timings"].items() if name.endswith("seconds")},
     )
     write_compact(figure, settings, RunSpec.of(cfg).folder, results)
+    settings.kept_of(f"{figure}.plan").unlink(missing_ok=True)
 
 
 def _plan(figure: str, settings: Settings, record: Record, ends: float) -> tuple[str, int]:
-    """Return the fastest way to take a step, and how many repetitions fit into the time that is left."""
-    begun = _begun(figure, settings)
-    if begun is not None:
-        return begun
-    steps = _seconds_per_step(figure, settings, record)
-    way = min(steps, key=lambda name: steps[name])
-    few = 2
-    evaluation, last = _seconds_of_evaluations(figure, settings, record, few)
-    spec = compose(overrides_of(figure, settings, few))
-    epochs = spec.trainer.max_epochs
-    number = epochs * (spec.data.n_train // spec.data.batch_size)
+    """Return how to take steps, and how many repetitions to train.
+
+    A run that was begun goes on as it began; otherwise steps are taken in the fastest way, and there are as many
+    repetitions as fit into the time that is left.
+    """
+    begun = settings.kept_of(f"{figure}.plan")
+    if begun.exists():
+        way, repetitions = json.loads(begun.read_text())
+        return str(way), int(repetitions)
+    timed = _timings(figure, settings, record)
+    way = min(timed["steps"], key=lambda name: float(timed["steps"][name]))
+    cfg = compose(overrides_of(figure, settings, FEW))
+    epochs = cfg.trainer.max_epochs
+    steps = epochs * (cfg.data.n_train // cfg.data.batch_size)
+    evaluation = (epochs // EVERY + 1) * timed["test"] + 2 * timed[
+        "train"
+    ]  # by the fit, and again by the test
     left = SAFETY * (ends - time.monotonic()) - START
     for repetitions in REPETITIONS:
-        share = repetitions / REPETITIONS[0]
-        measured = (
-            epochs // EVERY + 1
-        ) * evaluation + 2 * last  # the last twice: by the fit, and by the test
-        predicted = number * steps[way] * share + measured * repetitions / few
+        predicted = (
+            steps * timed["steps"][way] * repetitions / REPETITIONS[0] + evaluation * repetitions / FEW
+        )
         if predicted <= left:
             break
     record.add("planned", way=way, repetitions=repetitions, predicted_seconds=predicted, seconds_left=left)
+    begun.write_text(json.dumps([way, repetitions]))
     return way, repetitions
 
 
-def _begun(figure: str, settings: Settings) -> tuple[str, int] | None:
-    """Return how a run was begun that has a checkpoint, so that it goes on."""
-    from intrinsic_clip.runs.results import CHECKPOINT
-
-    for repetitions in REPETITIONS:
-        folder = RunSpec.of(compose(overrides_of(figure, settings, repetitions))).folder
-        if (folder / CHECKPOINT).exists():
-            return "compiled", repetitions
-    return None
-
-
-def _seconds_per_step(figure: str, settings: Settings, record: Record) -> dict[str, float]:
-    """Return the seconds of a step of all repetitions, by the way it is taken."""
-    seconds = {}
-    for way in ("plain", "compiled"):
-        steps = record.attempt(f"step, {way}", _timed_step, figure, settings, way)
-        if isinstance(steps, dict):
-            seconds[way] = 1e-3 * steps["milliseconds"]
-    return seconds
+def _timings(figure: str, settings: Settings, record: Record) -> dict[str, Any]:
+    """Return the seconds of a step in each way, and of evaluations; the second figure takes those of the first."""
+    path = settings.kept_of("timings")
+    if path.exists():
+        return dict(json.loads(path.read_text()))
+    steps: dict[str, float] = {}
+    for way in ("triton", "plain", "compiled"):
+        if way == "compiled" and steps.get("triton", 1.0) < steps.get("plain", 1.0) / 3:
+            continue  # to compile takes longer than it could save
+        timed = record.attempt(f"step, {way}", _timed_step, figure, settings, way)
+        if isinstance(timed, dict):
+            steps[way] = 1e-3 * timed["milliseconds"]
+    timings = {"steps": steps, **_evaluations(figure, settings, record)}
+    path.write_text(json.dumps(timings))
+    return timings
 
 
 def _timed_step(figure: str, settings: Settings, way: str) -> dict[str, Any]:
-    steps = Steps([*overrides_of(figure, settings, REPETITIONS[0]), *WAYS[way]], settings.device)
+    steps = Steps(overrides_of(figure, settings, REPETITIONS[0]), settings.device, way)
+    result = {}
+    if way == "triton":
+        result["gradients_differ_by"] = check_agreement(steps.module, *steps.next_rows())
     started = time.monotonic()
     steps.take()
-    first = time.monotonic() - started
-    result = {"milliseconds": 1e3 * steps.seconds(settings.device, 15), "first_seconds": first}
+    result["first_seconds"] = time.monotonic() - started
+    result["milliseconds"] = 1e3 * steps.seconds(settings.device, 15)
     del steps
     gc.collect()
     if settings.device == "cuda":
@@ -114,13 +124,14 @@ def _timed_step(figure: str, settings: Settings, way: str) -> dict[str, Any]:
     return result
 
 
-def _seconds_of_evaluations(figure: str, settings: Settings, record: Record, few: int) -> tuple[float, float]:
-    """Return the seconds of an evaluation of held-out rows, and of the last one, which takes training rows too."""
-    steps = Steps([*overrides_of(figure, settings, few), *WAYS["plain"]], settings.device)
-    totals = {}
-    for split in ("test", "train"):
+def _evaluations(figure: str, settings: Settings, record: Record) -> dict[str, float]:
+    """Return the seconds that a few repetitions take to measure their held-out and their training rows."""
+    steps = Steps(overrides_of(figure, settings, FEW), settings.device)
+    totals: dict[str, float] = {}
+    splits: tuple[Split, ...] = ("test", "train")
+    for split in splits:
         actions = evaluations(steps, split)
         each = {name: milliseconds(action, settings.device, 1, 1) for name, action in actions.items()}
-        record.add(f"evaluation of {few} repetitions, {split} rows", **each)
+        record.add(f"evaluation of {FEW} repetitions, {split} rows", **each)
         totals[split] = sum(each.values()) / 1e3
-    return totals["test"], totals["test"] + totals["train"]
+    return totals

@@ -67,7 +67,7 @@ def test_a_part_that_takes_too_long_keeps_what_it_has_measured(
 def test_the_trainings_share_what_the_other_parts_leave() -> None:
     fixed = sum(seconds or 0 for seconds in gpu.SECONDS.values())
     parts = list(gpu.SECONDS)
-    assert gpu._seconds(parts[1:], fixed - 60 + 200) == 100
+    assert gpu._seconds(parts[1:], fixed - 45 + 200) == 100
     assert gpu._seconds(["speed"], 20) == 20
 
 

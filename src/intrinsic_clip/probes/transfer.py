@@ -11,7 +11,9 @@ def on_cpu(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
     if all(value.device.type == "cpu" for value in values.values()):
         return dict(values)
     device = next(value.device for value in values.values() if value.device.type != "cpu")
-    together = torch.cat([value.detach().to(device, torch.float64).flatten() for value in values.values()]).cpu()
+    together = torch.cat(
+        [value.detach().to(device, torch.float64).flatten() for value in values.values()]
+    ).cpu()
     parts = together.split([value.numel() for value in values.values()])
     return {
         name: part.reshape(value.shape).to(value.dtype)
