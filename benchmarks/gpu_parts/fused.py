@@ -25,7 +25,7 @@ def fused_losses(wanted: bool = True) -> Iterator[None]:
     if not wanted:
         yield
         return
-    ContrastiveModule._losses = _fused  # type: ignore[method-assign]
+    ContrastiveModule._losses = _fused  # type: ignore[method-assign,assignment]
     try:
         yield
     finally:
@@ -43,7 +43,7 @@ def _fused(module: ContrastiveModule, x: Tensor, y: Tensor, x_append: Tensor, y_
         assert norm is not None
         normalised.append(outputs / norm.clamp_min(SMALLEST_NORM)[..., None, None])
     tau = module.temperature()
-    return info_nce(*normalised, tau), tau
+    return info_nce(normalised[0], normalised[1], tau), tau
 
 
 def check_agreement(module: ContrastiveModule, *rows: Tensor) -> float:
@@ -55,7 +55,7 @@ def check_agreement(module: ContrastiveModule, *rows: Tensor) -> float:
     both = []
     for losses in (_plain, _fused):
         module.zero_grad()
-        losses(module, *rows)[0].sum().backward()  # type: ignore[no-untyped-call]
+        losses(module, *rows)[0].sum().backward()
         both.append([parameter.grad for parameter in module.parameters()])
     module.zero_grad()
     errors = [

@@ -79,7 +79,7 @@ def _many(
     with _released(settings):
         torch.set_float32_matmul_precision(precision)
         steps = Steps(_overrides(settings, repetitions, dims), settings.device, way)
-        flops, moved = _work(steps) if way == "plain" else (None, None)
+        work = _work(steps) if way == "plain" else None
         seconds = steps.seconds(settings.device, settings.size(15, 2))
     replicates = repetitions * len(dims)
     result = {
@@ -87,7 +87,8 @@ def _many(
         "times_plain_loop": replicates * plain / (1e3 * seconds),
         "minutes_of_1500_trainings": 1500 / replicates * seconds * PAPER_STEPS / 60,
     }
-    if flops is not None:
+    if work is not None:
+        flops, moved = work
         result["share_of_arithmetic"] = flops / seconds / rates[f"{PRECISIONS[precision]} product"]
         result["share_of_bandwidth"] = moved / seconds / rates["copy"]
         result["gigabytes_if_nothing_is_fused"] = moved / 1e9

@@ -101,8 +101,9 @@ def evaluations(steps: Steps, split: Split) -> dict[str, Callable[[], Any]]:
     subject = embeddings(steps, split)
     actions: dict[str, Callable[[], Any]] = {}
     for probe in steps.probes:
-        once = not isinstance(probe, Probe) or isinstance(probe, JacobianProbe | RecoveryProbe)
-        if not once and (split == "test" or probe.in_sample):
+        if not isinstance(probe, Probe) or isinstance(probe, JacobianProbe | RecoveryProbe):
+            continue
+        if split == "test" or probe.in_sample:
             actions[type(probe).__name__] = _quietly(partial(probe.measure, subject))
     return actions
 

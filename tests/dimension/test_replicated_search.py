@@ -25,6 +25,14 @@ def test_neighbours_are_those_of_each_replicate_alone(dtype: torch.dtype, scale:
     torch.testing.assert_close(together.dims, alone.dims)
 
 
+@pytest.mark.parametrize("scale", [1e-300, 1e-150, 1e150, 1e300])
+def test_numbers_whose_squares_float64_does_not_hold(scale: float) -> None:
+    rows = points(2, 60, 4, torch.float64) * scale
+    alone, together = nearest_neighbours(rows, 5), search_together(rows, 5)
+    assert together.done.all()
+    torch.testing.assert_close(together.distances, alone.distances, rtol=1e-9, atol=0)
+
+
 def test_replicates_are_taken_a_few_at_a_time_where_memory_is_short(monkeypatch) -> None:
     rows = points(5, 60, 4)
     monkeypatch.setattr(replicated_search, "BLOCK_BYTES", 2 * 4 * 60 * 60)

@@ -1,7 +1,8 @@
 """Trainings on a device: probes, resuming, half precision, and a step as one CUDA graph."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from intrinsic_clip.loss import (
 )
 from intrinsic_clip.training.graphed import GraphedStep
 from intrinsic_clip.training.module import ContrastiveModule
+from intrinsic_clip.training.regularisation import InputNoise
 
 pytestmark = pytest.mark.own_training
 SHORT = [*TINY, "trainer.max_epochs=2", "compile=false"]
@@ -79,6 +81,15 @@ def test_half_precision(results, device: torch.device) -> None:
     assert all(torch.tensor(metrics[name]["values"]).isfinite().all() for name in ("temperature", "id/mle/x"))
 
 
+@contextmanager
+def _watched() -> Iterator[None]:
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
 SIMILARITIES = {
     "population": PopulationSimilarity,
     "some append rows": partial(PopulationSimilarity, rows=8),
@@ -87,8 +98,14 @@ SIMILARITIES = {
 }
 
 
-def steps(device: torch.device, similarity: str, graphed: bool) -> tuple[list[Tensor], ContrastiveModule]:
-    """Return the losses of a few steps, and what they have made of the module."""
+def steps(
+    device: torch.device, similarity: str, graphed: bool, watched: bool = False
+) -> tuple[list[Tensor], ContrastiveModule]:
+    """Return the losses of a few steps, and what they have made of the module.
+
+    Args:
+        watched: make it an error if one of them waits for the device; the first, which captures a graph, may.
+    """
     with torch.random.fork_rng():
         torch.manual_seed(0)
         f, g = encoders.mlp(5, 4), encoders.mlp(6, 4)
@@ -100,11 +117,13 @@ def steps(device: torch.device, similarity: str, graphed: bool) -> tuple[list[Te
     generator = torch.Generator().manual_seed(0)
     x, x_append = (torch.randn(n, 5, generator=generator).to(device) for n in (40, 24))
     y, y_append = (torch.randn(n, 6, generator=generator).to(device) for n in (40, 24))
-    moved, losses = module.configure_optimizers(), []
+    moved, losses, noise = module.configure_optimizers(), [], InputNoise(0.01, seed=0)
     for start in (0, 8, 16, 24, 30):  # the last batch is of another size, and goes without the graph
         rows = slice(start, min(start + 8, 36))
-        losses.append(module.differentiated(moved, x[rows], y[rows], x_append[:8], y_append[:8])[0])
-        moved.step()
+        with _watched() if watched and losses else nullcontext():
+            batch = noise.add(start, x[rows], y[rows])
+            losses.append(module.differentiated(moved, *batch, x_append[:8], y_append[:8])[0])
+            moved.step()
     return losses, module
 
 
@@ -136,7 +155,18 @@ def test_a_step_that_looks_at_a_number_runs_without_a_graph(device: torch.device
     step(rows)[0].sum().backward()  # the device still works
 
 
-def test_a_training_as_a_cuda_graph_gives_the_numbers_of_the_plain_one(results) -> None:
+@pytest.mark.parametrize("graphed", [False, True])
+@pytest.mark.parametrize("similarity", SIMILARITIES)
+def test_no_step_waits_for_the_device(similarity: str, graphed: bool, device: torch.device) -> None:
+    """PyTorch itself watches: while it does, an operation that waits is an error."""
+    if device.type == "cpu":
+        pytest.skip("there is nothing to wait for")
+    steps(device, similarity, graphed, watched=True)
+
+
+def test_a_training_as_a_cuda_graph_gives_the_numbers_of_the_plain_one(results, device: torch.device) -> None:
+    if device.type == "cpu":
+        pytest.skip("a CPU has no graphs, and would train the same twice")
     plain = results("plain", [])["metrics"]
     graphed = results("graphed", ["cuda_graph=true"])["metrics"]
     for name in ("temperature", "loss", "id/mle/x"):

@@ -97,11 +97,16 @@ def _by_products(points: Tensor, k: int, dtype: torch.dtype) -> tuple[Tensor, Te
 def _scaled(points: Tensor) -> tuple[Tensor, Tensor]:
     """Return float64 copies whose largest component is about 1, and the length of their distance 1, `(b,)`."""
     copy = points.double()
-    exponent = torch.frexp(copy.abs().amax((1, 2))).exponent
-    copy = torch.ldexp(copy, -exponent[:, None, None])
+    exponent = torch.frexp(copy.abs().amax((1, 2))).exponent.clamp(-1000, 1000)
+    copy = copy * _power_of_two(-exponent)[:, None, None]
     if points.dtype == torch.float64:
         copy = copy.masked_fill(copy.abs() < NEGLIGIBLE, 0)
-    return copy, torch.ldexp(torch.ones_like(copy[:, 0, 0]), exponent)
+    return copy, _power_of_two(exponent)
+
+
+def _power_of_two(exponent: Tensor) -> Tensor:
+    """Return 2^exponent in float64, exactly."""
+    return ((exponent.long() + 1023) << 52).view(torch.float64)
 
 
 def _distances(points: Tensor, candidates: Tensor) -> Tensor:

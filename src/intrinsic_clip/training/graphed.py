@@ -87,7 +87,7 @@ class GraphedStep:
     def _differentiate(self) -> tuple[Tensor, Tensor]:
         self._without_gradients()
         losses, tau = self.step(*self._inputs)
-        losses.sum().backward()  # type: ignore[no-untyped-call]
+        losses.sum().backward()
         return losses, tau
 
     def _without_gradients(self) -> None:
