@@ -9,7 +9,6 @@ import hydra
 import torch
 from torch import Tensor
 
-from gpu_parts.fused import fused_losses
 from gpu_parts.settings import Settings
 from gpu_parts.timing import per_call
 from intrinsic_clip import config
@@ -21,12 +20,12 @@ from intrinsic_clip.training.module import ContrastiveModule
 
 # Ways to take a step, by the settings that choose them.
 WAYS: dict[str, list[str]] = {
-    "plain": ["compile=false", "cuda_graph=false"],
-    "graph": ["compile=false", "cuda_graph=true"],
-    "triton": ["compile=false", "cuda_graph=false"],
-    "triton, graph": ["compile=false", "cuda_graph=true"],
-    "compiled": ["compile=true", "cuda_graph=false"],
-    "compiled, graph": ["compile=true", "cuda_graph=true"],
+    "plain": ["kernel=none", "compile=false", "cuda_graph=false"],
+    "graph": ["kernel=none", "compile=false", "cuda_graph=true"],
+    "triton": ["kernel=triton", "compile=false", "cuda_graph=false"],
+    "triton, graph": ["kernel=triton", "compile=false", "cuda_graph=true"],
+    "compiled": ["kernel=none", "compile=true", "cuda_graph=false"],
+    "compiled, graph": ["kernel=none", "compile=true", "cuda_graph=true"],
 }
 TO_COMPILE = 25.0  # seconds that a way may take before its first step
 
@@ -52,8 +51,7 @@ class Steps:
     """
 
     def __init__(self, overrides: Sequence[str], device: str, way: str = "plain") -> None:
-        with fused_losses(way.startswith("triton")):
-            training = build(RunSpec.of(compose([*overrides, *WAYS[way]])))
+        training = build(RunSpec.of(compose([*overrides, *WAYS[way]])))
         self.data: PairedData = training.data
         self.probes = training.probes
         self.data._pairs = self.data.load(torch.device(device))

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
+from gpu_parts.agreement import check_agreement
 from gpu_parts.compact import write_compact
-from gpu_parts.fused import check_agreement, fused_losses
 from gpu_parts.record import Record
 from gpu_parts.settings import Settings
 from gpu_parts.steps import WAYS, Steps, compose, evaluations
@@ -49,8 +49,7 @@ def train_at_paper_size(figure: str, settings: Settings, record: Record, ends: f
     cfg = compose([*overrides_of(figure, settings, repetitions), *WAYS[way]])
     record.add("begun", way=way, repetitions=repetitions)
     started = time.monotonic()
-    with fused_losses(way == "triton"):
-        results = train(cfg)
+    results = train(cfg)
     record.add(
         "trained",
         trainings=repetitions * len(results["config"]["encoder"]["output_dim"]),

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 import gpu
+from gpu_parts.agreement import DisagreementError, check_agreement
 from gpu_parts.record import Record, read_numbers
 from gpu_parts.settings import Settings
+from gpu_parts.steps import Steps
 
 
 @pytest.mark.long
@@ -86,3 +88,16 @@ def test_numbers_are_kept_as_they_come(tmp_path: Path) -> None:
     first, second = read_numbers(record.path)
     assert first == {"name": "first", "milliseconds": 1.23457, "missing": None}
     assert second == {"name": "second", "reason": "ZeroDivisionError: division by zero"}
+
+
+def test_a_way_to_take_steps_must_give_the_gradients_of_the_plain_one() -> None:
+    small = ["data.n_train=64", "data.n_append=16", "data.n_test=10", "data.batch_size=32", "threads=1"]
+    steps = Steps(small, "cpu", "plain")
+    assert check_agreement(steps.module, *steps.next_rows()) == 0
+    plain = steps.module._step
+    steps.module._step = lambda *rows: (1.01 * plain(*rows)[0], plain(*rows)[1])
+    with pytest.raises(DisagreementError, match=r"differ by 0\.01"):
+        check_agreement(steps.module, *steps.next_rows())
+    fused = Steps(small, "cpu", "triton")
+    with pytest.raises(UserWarning, match=r"not on a GPU|not installed"):
+        check_agreement(fused.module, *fused.next_rows())

@@ -7,7 +7,16 @@ import torch
 from torch import Tensor
 
 from helpers.manifolds import gaussian
-from intrinsic_clip.dimension import mle, nearest_neighbours, twonn
+from intrinsic_clip.dimension import (
+    local_pca,
+    mada,
+    mean_mle,
+    mle,
+    nearest_neighbours,
+    registered,
+    tle,
+    twonn,
+)
 from intrinsic_clip.dimension.doubts import (
     doubted_distances,
     grouped,
@@ -145,3 +154,40 @@ def test_no_groups(n: int, d: int) -> None:
 def test_the_scale_and_place_of_the_points_raise_no_doubt(scale: float, offset: float) -> None:
     points = embedded(500, 3, 12).double() * scale + offset
     assert doubted_distances(points, nearest_neighbours(points, 20)) is None
+
+
+def on_sphere(n: int, m: int) -> Tensor:
+    """Return points of a sphere of m dimensions."""
+    return torch.nn.functional.normalize(gaussian(n, m + 1), dim=1)
+
+
+@pytest.mark.parametrize("estimator", [mle, mean_mle, tle, mada])
+@pytest.mark.parametrize("sample", [gaussian, on_sphere])
+def test_an_estimate_itself_says_that_rows_are_too_few(estimator, sample) -> None:
+    estimate = estimator(sample(64, 10))
+    assert float(estimate.value) < 8
+    assert str(estimate.doubt).startswith("64 rows are too few for so many dimensions: a row's 20 nearest")
+    assert str(estimate.doubt) in repr(estimate)
+    assert str(estimate.doubt).partition(":")[0] in estimate._repr_html_()
+    with pytest.warns(UserWarning, match=f"^{estimate.name}: 64 rows are too few"):
+        float(estimate)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("m", [5, 10])
+@pytest.mark.parametrize("sample", [gaussian, on_sphere])
+def test_usual_samples_raise_no_doubt(m, sample) -> None:
+    points = sample(1000, m)
+    for name in ("mle", "mean_mle", "twonn", "gride", "correlation_integral", "mada", "tle", "local_pca"):
+        estimate = registered()[name](points)
+        assert estimate.doubt is None
+        assert float(estimate) > 0
+    assert twonn(sample(64, 10)).doubt is None  # 8.5 ± 1 are no gross fault
+
+
+def test_local_pca_and_values_that_are_nan_are_not_doubted() -> None:
+    assert local_pca(gaussian(128, 10)).doubt is None
+    with pytest.warns(UserWarning, match="needs at least 21"):
+        assert mle(gaussian(20, 10)).doubt is None
+    replicates = torch.stack([gaussian(64, 10), gaussian(64, 1).expand(64, 10)])
+    assert str(mle(replicates).doubt).startswith("64 rows are too few")

@@ -23,6 +23,7 @@ from intrinsic_clip.dimension import (
     participation_ratio,
     spectrum,
 )
+from intrinsic_clip.dimension.spectrum import SecondMoments
 
 MANIFOLDS = {
     "M1_Sphere": (10, 11),
@@ -276,3 +277,23 @@ def test_finite_within_bounds_or_a_reason(
     else:
         assert 1 - 1e-9 <= estimate.value <= 3 + 1e-9
     assert not (variances[1:] > variances[:-1]).any()
+
+
+def test_one_decomposition_serves_all_estimators(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = torch.stack([gaussian(60, 5), gaussian(60, 5).masked_fill(torch.eye(60, 5) == 1, math.nan)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        alone = [estimator(points) for estimator in ESTIMATORS.values()]
+        decompose, sizes = torch.linalg.eigh, list[torch.Size]()
+        monkeypatch.setattr(
+            torch.linalg, "eigh", lambda matrix: sizes.append(matrix.shape) or decompose(matrix)
+        )
+        moments = SecondMoments(points)
+        together = [estimator(moments) for estimator in ESTIMATORS.values()]
+        variances = spectrum(moments)
+    assert len(sizes) == 4  # two replicates, centred and not
+    for one, other in zip(alone, together, strict=True):
+        assert torch.equal(one.value, other.value)
+        assert torch.equal(one.standard_error, other.standard_error)
+        assert (one.n, one.name, one.reason) == (other.n, other.name, other.reason)
+    assert torch.equal(variances, spectrum(points))

@@ -1,6 +1,7 @@
 """Compare the Triton kernel, interpreted on a CPU, with autograd in float64: a program, as Triton decides at import."""
 
 import itertools
+import warnings
 from functools import partial
 
 import torch
@@ -9,6 +10,8 @@ from torch import Tensor, nn
 from intrinsic_clip import encoders
 from intrinsic_clip.encoders import blockwise_triton
 from intrinsic_clip.encoders.replication import ReplicatedFeedForward, replicate
+from intrinsic_clip.loss import CosineSimilarity, LearnedTemperature, PopulationSimilarity
+from intrinsic_clip.training.module import ContrastiveModule
 
 ENCODERS = {
     "mlp": partial(encoders.mlp, width=6),
@@ -46,10 +49,34 @@ def reference(encoder: ReplicatedFeedForward, rows: Tensor, population: Tensor) 
 
 def fused(encoder: ReplicatedFeedForward, rows: Tensor, population: Tensor) -> list[Tensor]:
     encoder.zero_grad()
-    assert blockwise_triton.serves(encoder, rows, population)
+    assert blockwise_triton.why_not(encoder, rows, population) is None
     outputs, norm = blockwise_triton.encode(encoder, rows, population)
     combined(outputs, norm).backward()
     return [outputs.detach(), norm.detach(), *(parameter.grad for parameter in encoder.parameters())]
+
+
+def steps_are_those_of_pytorch() -> None:
+    """Check losses and gradients of a training's step, with and without a population."""
+    draw = partial(torch.randn, generator=torch.Generator().manual_seed(0))
+    rows = draw(8, 5), draw(8, 5), draw(20, 5), draw(20, 5)
+    for similarity in (PopulationSimilarity(), PopulationSimilarity(stop_gradient=True), CosineSimilarity()):
+        both = []
+        for kernel in ("none", "triton"):
+            module = ContrastiveModule(
+                copies(ENCODERS["mlp"], (3,), (4,)),
+                copies(ENCODERS["mlp"], (3,), (4,)),
+                similarity,
+                LearnedTemperature(replicates=(3,)),
+                torch.optim.Adam,
+                kernel=kernel,
+            )
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                losses, tau = module._step(*rows)
+            losses.sum().backward()
+            both.append([losses.detach(), tau.detach(), *(each.grad for each in module.parameters())])
+        for plain, got in zip(*both, strict=True):
+            torch.testing.assert_close(got, plain, rtol=1e-4, atol=1e-5)
 
 
 def main() -> None:
@@ -71,7 +98,8 @@ def main() -> None:
     assert not norm.requires_grad
     assert outputs.requires_grad
     assert blockwise_triton.encode(encoder, draw(9, 5))[1] is None
-    assert not blockwise_triton.serves(nn.Linear(5, 4), draw(9, 5))
+    assert "no chain" in str(blockwise_triton.why_not(nn.Linear(5, 4), draw(9, 5)))
+    steps_are_those_of_pytorch()
     print("all is as autograd has it")
 
 

@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 
 import intrinsic_clip as ic
-from intrinsic_clip.integrations.torchmetrics import EmbeddingNumbers, IntrinsicDimension
+from intrinsic_clip.integrations.torchmetrics import EmbeddingNumbers, IntrinsicDimension, PairMatching
 
 ONLY = ["id", "retrieval", "alignment"]
 SPLIT, BATCH, FEW = 90, 30, 60  # rows of process 0, of a batch, and kept where there are more
@@ -32,9 +32,12 @@ def measured(
     for batch in batches:
         for each in (kept, few, metric, metric_of_few):
             each.update(*batch)
-    in_one_only = IntrinsicDimension()
+    in_one_only, kept_in_one, unpaired = IntrinsicDimension(), ic.Measure(ONLY), PairMatching()
+    part = slice(0 if empty else BATCH)
     if not empty:
-        in_one_only.update(x[:BATCH])
+        in_one_only.update(x[part])
+        kept_in_one.update(x[part], y[part])
+        unpaired.update(x[part], y[part])
     metric(*batches[0])  # the value of a batch is not synchronised
     return {
         "call": ic.measure(x, y, only=ONLY, gather=gather),
@@ -43,7 +46,9 @@ def measured(
         "few batches": few.compute(gather=gather),
         "metric": {name: float(value) for name, value in metric.compute().items()},
         "metric of few": {name: float(value) for name, value in metric_of_few.compute().items()},
-        "in one only": {"id/mle/x": float(in_one_only.compute())},
+        "in one only": {"id/mle/x": float(in_one_only.compute()), "matching": float(unpaired.compute())},
+        "kept in one only": kept_in_one.compute(gather=gather),
+        "given in one only": ic.measure(x[part], y[part], only=ONLY, gather=gather),
     }
 
 
@@ -55,6 +60,10 @@ def refused(x: torch.Tensor, rank: int) -> list[str]:
             ic.measure(rows_here, gather=True)
         except ValueError as error:
             messages.append(str(error))
+    try:
+        ic.Measure().compute(gather=True)
+    except ValueError as error:
+        messages.append(str(error))
     return messages
 
 

@@ -12,6 +12,7 @@ import pytest
         ("scikit_learn", "sklearn", "'scikit-learn>=1.6'"),
         ("hugging_face", "transformers.utils", "transformers accelerate"),
         ("hugging_face", "accelerate", "transformers accelerate"),
+        ("torchmetrics", "torchmetrics", "torchmetrics"),
         ("sentence_transformers", "sentence_transformers", "sentence-transformers"),
     ],
 )

@@ -114,7 +114,11 @@ def test_fewer_neighbours_than_the_default_are_told() -> None:
         IntrinsicDimension(k=20).fit(POINTS[:5])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert IntrinsicDimension("mle", k=4).fit(POINTS[:5]).k_ == 4
+        assert IntrinsicDimension("mle", k=4).fit(POINTS[:9]).k_ == 4
+        IntrinsicDimension().fit(POINTS)
+    with pytest.warns(
+        UserWarning, match="mle: 21 rows are too few for so many dimensions: a row's 20 nearest"
+    ):
         IntrinsicDimension().fit(POINTS[:21])
 
 

@@ -3,6 +3,7 @@
 import pickle
 import warnings
 from copy import deepcopy
+from functools import partial
 
 import matplotlib
 import pytest
@@ -21,8 +22,8 @@ from intrinsic_clip.integrations.torchmetrics import (
     PairMatching,
     Spectrum,
     Uniformity,
-    _order,
 )
+from intrinsic_clip.integrations.torchmetrics.row_order import order_of
 
 GENERATOR = torch.Generator().manual_seed(0)
 X = torch.rand(4, 40, 3, generator=GENERATOR)  # batches
@@ -40,7 +41,7 @@ METRICS = {
     ),
     "alignment/cosine": lambda **options: Alignment(**options),
     "modality_gap": lambda **options: ModalityGap(**options),
-    "information/infonce_bound": lambda **options: InfoNCEBound(0.1, **options),
+    "information/infonce_bound": lambda **options: InfoNCEBound(**{"tau": 0.1, **options}),
     "id/tle/x": lambda **options: EmbeddingNumber("id/tle/x", **options),
 }
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit", "ignore:.*too few", "ignore:.*max_samples")
@@ -153,10 +154,10 @@ def test_memory_is_bounded_and_the_sample_depends_on_the_rows_alone(forward: boo
 
 
 def test_the_order_is_random() -> None:
-    order = _order(torch.rand(20_000, 5, generator=GENERATOR), 0)
+    order = order_of(torch.rand(20_000, 5, generator=GENERATOR), 0)
     counts = torch.histc(order, 20, 0, 1)
     assert (counts - 1000).abs().max() < 150
-    steps = _order(torch.arange(20_000.0)[:, None], 0)  # rows that differ little
+    steps = order_of(torch.arange(20_000.0)[:, None], 0)  # rows that differ little
     assert (torch.histc(steps, 20, 0, 1) - 1000).abs().max() < 150
     assert len(steps.unique()) == 20_000
 
@@ -219,6 +220,50 @@ def test_nan_has_a_reason() -> None:
     of_y.update(ALL_X, ALL_Y * torch.nan)
     assert of_y.compute().isnan()
     assert of_y.reason == "160 of 160 rows of y hold NaN or infinity"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        *(partial(make, tau=0.1) for make in METRICS.values()), lambda: EmbeddingNumbers(["id", "alignment"]),
+        lambda: EmbeddingNumbers("spectrum", sides="x"),
+    ],
+)  # fmt: skip
+def test_before_the_first_update_numbers_are_nan_with_a_reason(make) -> None:
+    metric = make()
+    with pytest.warns(
+        UserWarning, match=r"NaN: no rows came since the metric was made or reset: call update"
+    ):
+        value = metric.compute()
+    if isinstance(value, dict):
+        metric.update(ALL_X, ALL_Y)
+        assert list(value) == list(metric.compute())
+    assert all(number.isnan() for number in (value.values() if isinstance(value, dict) else [value]))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: IntrinsicDimension(only="id"), "IntrinsicDimension has no argument only: it is of one number; Emb"),
+        (lambda: IntrinsicDimension(estimators=["mle"]), r'no argument estimators: IntrinsicDimension\("twonn"\)'),
+        (lambda: IntrinsicDimension(["mle", "twonn"]), r"estimator must be one name, such as 'mle', got \['mle"),
+        (lambda: IntrinsicDimension(side="image"), "side must be 'x' or 'y', got 'image'"),
+        (lambda: EmbeddingNumber(only="id/mle/x"), "EmbeddingNumber has no argument only"),
+        (lambda: EmbeddingNumber(), "name must be one number, such as id/mle/x, got None"),
+        (lambda: EmbeddingNumber("matching/top_5/x_to_y", k=5), "k is the number of neighbours of an intrinsic"),
+        (lambda: EmbeddingNumbers(max_points=9), "EmbeddingNumbers has no argument max_points: max_rows=… says"),
+        (lambda: EmbeddingNumbers(labels=[1]), "a metric takes no labels"),
+        (lambda: Spectrum(name="x"), r'EmbeddingNumber\("id/mle/x"\) takes a name'),
+        (lambda: PairMatching(top_k=5), r"PairMatching\(k=…\) says how many"),
+        (lambda: PairMatching(direction="image"), "direction must be 'x_to_y' or 'y_to_x' or 'both', got 'image'"),
+        (lambda: InfoNCEBound(temperature=0.1), "tau=… is the temperature"),
+        (lambda: Alignment(nonsense=1), "Unexpected keyword arguments: `nonsense`"),
+    ],
+)  # fmt: skip
+def test_arguments_of_measure_are_refused_by_the_right_name(make, message: str) -> None:
+    with pytest.raises(ValueError, match=message) as error:
+        make()
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ import pytest
 from helpers import two_ranks
 from helpers.ranks import in_ranks, succeeded
 
+IN_ONE = ("in one only", "kept in one only", "given in one only")  # and the other process has no rows
+
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory) -> list[dict[str, dict[str, float]]]:
@@ -19,7 +21,7 @@ def results(tmp_path_factory) -> list[dict[str, dict[str, float]]]:
 @pytest.mark.filterwarnings("ignore")
 def test_two_processes_equal_one(results) -> None:
     alone = two_ranks.measured(*two_ranks.rows(), gather=False)
-    for way in ("call", "sample", "batches", "metric of few", "in one only"):
+    for way in ("call", "sample", "batches", "metric of few", *IN_ONE):
         assert results[0][way] == pytest.approx(alone[way], rel=1e-6), way
     assert results[0]["batches"] == pytest.approx(alone["call"], rel=1e-6)
     few = results[0]["few batches"]  # drawn by each process for itself
@@ -34,3 +36,5 @@ def test_all_processes_get_the_same_numbers(results) -> None:
 def test_rows_that_do_not_fit_are_refused_in_all_processes(results) -> None:
     assert "process 1 has rows of another kind" in results[1]["refused"][0]
     assert "got shape (3,)" in results[0]["refused"][1]
+    assert results[0]["refused"][2] == results[1]["refused"][2]
+    assert "no rows came: call update" in results[0]["refused"][2]

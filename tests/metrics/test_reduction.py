@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.cross_decomposition import CCA
@@ -10,8 +11,11 @@ from sklearn.decomposition import TruncatedSVD
 from torch import Tensor
 
 from helpers.manifolds import gaussian
+from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.metrics import (
     canonical_directions,
+    counterparts,
+    linear_recovery,
     partner_ranks,
     principal_directions,
     retrieval_by_dimension,
@@ -196,3 +200,16 @@ def test_wrong_arguments() -> None:
         smallest_sufficient(retrieval, k=5)
     with pytest.raises(ValueError, match="share must be positive"):
         smallest_sufficient(retrieval, share=0.0)
+
+
+def test_data_frames_of_another_order_are_no_pairs() -> None:
+    x = pd.DataFrame(torch.randn(20, 3, generator=torch.Generator().manual_seed(0)).numpy())
+    turned = x.iloc[::-1]
+    for paired in (
+        canonical_directions,
+        lambda x, y: retrieval_by_dimension(x, y, dims=(1,)),
+        counterparts,
+        linear_recovery,
+    ):
+        with pytest.raises(ConfigError, match="the same index in another order"):
+            paired(x, turned)

@@ -56,12 +56,41 @@ def test_trainings_are_told_apart(case) -> None:
         (0.07 * (-STEPS).exp(), 2 + 3 * STEPS, "diverging"),
         (0.07 * (-STEPS).exp(), RESTING_LOSS * math.nan, "diverging"),
         (STEPS[:10] + 1, None, "too short"),
+        (0.07 * (0.5 * STEPS[:50]).exp(), None, "too short"),
+        (0.07 * (2 * STEPS[:50]).exp(), FALLING_LOSS[:50] - 20 * STEPS[:50], "too short"),
+        (0.07 * (-2 * STEPS[:99]).exp(), None, "too short"),
+        (0.07 * (-2 * STEPS[:100]).exp(), None, "still falling"),
+        (0.07 + 0.0001 * STEPS[:150], 4 - 4 * STEPS[:150], "too short"),  # it is not yet stalled
+        (0.07 + 0.0001 * STEPS[:200], 4 - 4 * STEPS[:200], "stalled"),
+        (0.07 + 0 * STEPS[:30], None, "fixed"),
+        (0.07 * STEPS[:30].where(STEPS[:30] < 0.05, math.nan) + 0.07, None, "diverging"),
+        (14 * (0.5 * STEPS).exp(), RESTING_LOSS, "implausible"),  # a scale
+        (2.66 + STEPS, RESTING_LOSS, "implausible"),  # its logarithm
+        (-2.66 - STEPS, RESTING_LOSS, "implausible"),  # log τ
+        (STEPS * math.nan, RESTING_LOSS, "implausible"),
+        (14 + STEPS[:3], None, "implausible"),
     ],
 )
 def test_courses(tau, losses, verdict) -> None:
     diagnosis = diagnose_temperature(tau, losses)
     assert diagnosis.verdict == verdict, diagnosis.text
     assert diagnose_temperature(tau.tolist()).verdict  # plain numbers too
+
+
+def test_a_scale_that_is_taken_for_a_temperature_is_told_as_such() -> None:
+    scale, logarithm = diagnose_temperature(14 + STEPS).text, diagnose_temperature(2.66 + STEPS).text
+    assert scale.startswith("implausible: tau = 14 looks like a logit scale: pass τ = 1 / scale (0.071)")
+    assert "if it is log(1 / τ), τ = exp(−2.66) = 0.07" in logarithm
+    assert "not positive; if it is log τ, give its exponential" in diagnose_temperature(STEPS - 3).text
+    assert diagnose_temperature(5 - STEPS, trusted=True).verdict == "still falling"
+
+
+def test_a_short_course_says_how_many_steps_are_missing() -> None:
+    assert diagnose_temperature([0.07] * 3).text == "too short: 3 steps give no verdict, 100 are needed"
+    assert diagnose_temperature(0.07 * (-2 * STEPS[:50]).exp(), optimal=0.01).text == (
+        "too short: 50 steps give no verdict on a trend, 100 are needed; so far τ fell from 0.07 to 0.0549 "
+        "(1/τ = 18.2); the best τ for held-out rows is 0.01: the model is under-confident"
+    )
 
 
 def test_the_best_temperature_beside_it() -> None:
@@ -120,3 +149,9 @@ def test_a_fall_after_a_rise_is_told_as_such() -> None:
     text = diagnose_temperature(course).text
     assert text.startswith("still falling: τ fell by ")
     assert "after a rise, to 0.0758" in text
+
+
+def test_a_rest_at_the_end_of_a_schedule_is_said_to_be_one() -> None:
+    plain, annealed = (diagnose_temperature(RESTING, annealed=ends) for ends in (False, True))
+    assert plain.verdict == annealed.verdict == "settled"
+    assert annealed.text == plain.text + " as the learning rate ends near 0; a longer schedule may move it on"

@@ -128,7 +128,7 @@ def test_every_n_steps_measures_the_last_training_batches(tmp_path) -> None:
     fit(module, probe, epochs=4, logger=CSVLogger(tmp_path))
     table = pd.read_csv(next(tmp_path.glob("**/metrics.csv")))
     logged = table[table["in_sample/id/mle/x"].notna()]
-    assert logged.step.tolist() == [4, 8, 12, 16, 20]
+    assert logged.step.tolist() == [3, 7, 11, 15, 19]  # as self.log numbers these moments
     assert "id/mle/x" not in table.columns
     # The first batch shows how many rows there are; then two of four are embedded each time.
     assert module.embedded == 1 + 2 * 5
@@ -221,7 +221,7 @@ def test_temperature_of_a_foreign_module(tmp_path) -> None:
     fit(module, probe, logger=CSVLogger(tmp_path))
     assert float(probe.latest["temperature"]) == pytest.approx(math.exp(-module.logit_scale.item()), rel=1e-6)
     table = pd.read_csv(next(tmp_path.glob("**/metrics.csv")))
-    assert table[table.temperature.notna()].step.tolist() == list(range(1, 11))
+    assert table[table.temperature.notna()].step.tolist() == list(range(10))
     fixed = TemperatureProbe(tau=lambda module: torch.tensor(0.5))
     fit(SmallClip(), fixed)
     assert fixed.latest["temperature"] == 0.5

@@ -216,8 +216,8 @@ def test_validations_in_other_epochs_than_those_due(tmp_path) -> None:
     )
     table = pd.read_csv(next(tmp_path.glob("**/metrics.csv")))
     assert table[table["mean"].notna()].step.tolist() == [
-        4 * STEPS,
-        6 * STEPS,
+        4 * STEPS - 1,
+        6 * STEPS - 1,
     ]  # after 3 and 6, as of validations
 
 
@@ -291,7 +291,7 @@ def test_the_jacobian_is_of_the_latest_batch() -> None:
     assert taken == [STEPS, 2 * STEPS]
 
 
-def test_temperature_has_one_value_per_optimizer_step(tmp_path) -> None:
+def test_temperature_has_one_value_per_batch_that_steps(tmp_path) -> None:
     def steps(name: str, module=None, every: int = 1, **options) -> list[int]:
         probe = TemperatureProbe(every_n_steps=every)
         fit(probe, module=module, logger=CSVLogger(tmp_path / name), **options)
@@ -312,9 +312,9 @@ def test_temperature_has_one_value_per_optimizer_step(tmp_path) -> None:
         def configure_optimizers(self):
             return [torch.optim.Adam(part.parameters()) for part in (self.image, self.text)]
 
-    assert steps("accumulated", accumulate_grad_batches=3) == [1, 2, 3, 4]  # five batches: three, and two
-    assert steps("two", TwoOptimizers(), epochs=1) == [2, 4, 6, 8, 10]
-    assert steps("third", TwoOptimizers(), every=3, epochs=1) == [4, 6, 10]  # the first after each third
+    assert steps("accumulated", accumulate_grad_batches=3) == [0, 1, 2, 3]  # five batches: three, and two
+    assert steps("two", TwoOptimizers(), epochs=1) == [0, 1, 2, 3, 4]  # batches, as of self.log
+    assert steps("third", TwoOptimizers(), every=3, epochs=1) == [2]
 
 
 def test_a_step_may_return_names_that_mean_something_else() -> None:
@@ -326,3 +326,38 @@ def test_a_step_may_return_names_that_mean_something_else() -> None:
     probe = TemperatureProbe()
     fit(probe, module=Returning(), epochs=1)
     assert set(probe.latest) == {"temperature"}
+
+
+@pytest.mark.parametrize("kind", [SmallClip, WithoutValidation])
+@pytest.mark.parametrize("options", [{}, {"accumulate_grad_batches": 2}, {"val_check_interval": 2}])
+def test_probes_and_lightning_number_a_moment_alike(tmp_path, kind, options) -> None:
+    class Logging(kind):
+        def training_step(self, batch, batch_idx):
+            outputs = super().training_step(batch, batch_idx)
+            self.log("its_step", outputs["loss"])
+            return outputs
+
+        def on_validation_epoch_end(self) -> None:
+            self.log("its_validation", 1.0)
+
+        def on_train_epoch_end(self) -> None:
+            self.log("its_epoch", 1.0)
+
+    probes = [AlignmentProbe(by_output("images", "texts")), TemperatureProbe()]
+    done = Trainer(
+        max_epochs=3, callbacks=probes, logger=CSVLogger(tmp_path), log_every_n_steps=2, accelerator="cpu",
+        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, **options,
+    )  # fmt: skip
+    done.fit(Logging(), loader("train"), loader("val") if kind is SmallClip else None)
+    table = pd.read_csv(next(tmp_path.glob("**/metrics.csv")))
+
+    def steps(name: str) -> list[int]:
+        return table[table[name].notna()].step.tolist()
+
+    assert steps("temperature") == steps("its_step") == list(range(1, steps("its_epoch")[-1] + 1, 2))
+    if kind is SmallClip:
+        measured, theirs = steps("alignment/cosine"), steps("its_validation")
+        assert measured == [step for step in theirs if step in measured]
+        assert len(measured) == (3 if "val_check_interval" not in options else len(theirs))
+    else:
+        assert steps("in_sample/alignment/cosine") == steps("its_epoch")

@@ -107,3 +107,10 @@ def test_what_holds_none_is_refused_in_one_line(given, message) -> None:
     with pytest.raises(ValueError, match=message) as error:
         as_rows(given)
     assert "\n" not in str(error.value)
+
+
+def test_labels_of_another_index_are_refused() -> None:
+    x, labels = pd.DataFrame(X.numpy()), pd.Series(range(6))
+    assert as_rows({"x": x, "labels": labels})["label_class"].tolist() == list(range(6))
+    with pytest.raises(ValueError, match="x and labels have the same index in another order"):
+        as_rows({"x": x, "labels": labels.iloc[::-1]})

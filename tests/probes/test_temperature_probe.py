@@ -97,10 +97,26 @@ def test_the_end_of_training_is_told_in_one_line_beside_the_best_temperature(cap
     )  # order differs
 
 
-def test_too_few_steps_mean_nothing() -> None:
+def test_too_few_steps_give_no_verdict_and_that_is_said(capsys) -> None:
     probe = TemperatureProbe()
     fit(SmallClip(), probe, epochs=1)
-    assert probe.notes == []
+    assert probe.notes == ["temperature too short: 5 steps give no verdict, 100 are needed"]
+    assert probe.notes[0] in capsys.readouterr().out.splitlines()
+
+
+@pytest.mark.parametrize("scale", [14.0, 100.0, 2.66])
+def test_a_scale_given_as_temperature_is_told(scale: float) -> None:
+    probe = TemperatureProbe(tau=lambda module: torch.tensor(scale))
+    with pytest.warns(UserWarning, match=f"tau = {scale:g} looks like a logit scale"):
+        fit(SmallClip(), probe, epochs=1)
+    assert probe.notes[-1].startswith(f"temperature implausible: tau = {scale:g} looks like a logit scale")
+
+
+def test_a_temperature_above_2_that_the_loss_shows_is_believed() -> None:
+    module, probe = Plain(), TemperatureProbe()
+    module.logit_scale.data.fill_(0.2)
+    trainer(probe).fit(module, loader("train"))
+    assert probe.notes[-1].startswith("temperature too short: 10 steps")
 
 
 def test_a_perfect_and_a_hopeless_match_have_no_best_temperature() -> None:

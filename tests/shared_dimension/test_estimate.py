@@ -2,6 +2,8 @@
 
 import time
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -88,3 +90,20 @@ def test_progress_is_reported() -> None:
 def test_bad_views_are_refused(x, y, message) -> None:
     with pytest.raises(ValueError, match=message):
         ic.shared(x, y)
+
+
+def test_data_frames_are_paired_by_their_index() -> None:
+    x, y = (pd.DataFrame(side.numpy()) for side in tanh_world(2, n=200))
+    with pytest.raises(ValueError, match=r"x and y have the same index in another order: .*y\.loc"):
+        ic.shared(x, y.sample(frac=1, random_state=0))
+    with pytest.raises(ValueError, match="different index labels"):
+        ic.shared(x, y.set_axis(range(1000, 1200)))
+    few = {"steps": 20, "replicates": 2}
+    of_frames, of_arrays = ic.shared(x, y, **few), ic.shared(np.asarray(x), np.asarray(y), **few)
+    assert of_frames.spectrum == of_arrays.spectrum
+
+
+def test_tables_of_names_are_refused() -> None:
+    named = pd.DataFrame({"cell": ["a"] * 200, "gene": range(200)})
+    with pytest.raises(ValueError, match="x is a DataFrame whose column 'cell' holds no numbers"):
+        ic.shared(named, torch.randn(200, 3))

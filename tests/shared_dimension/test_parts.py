@@ -62,6 +62,12 @@ def test_the_last_gap_counts() -> None:
     assert (between.place, between.dimension) == (2, None)  # 1.12 may be a gap or not
     dwarfed = gaps.last_gap(torch.tensor([1.1, 3.0, 1.12, 1.02]), gaps.thresholds(1.02))
     assert (dwarfed.dimension, dwarfed.later) == (2, pytest.approx(1.12))
+    for values, dimension in (
+        ([1.1, 20.0, 1.2, 1.02], 2),
+        ([1.1, 3.0, 1.2, 1.02], 3),
+        ([20.0, 1.02, 1.2, 1.01], 3),
+    ):
+        assert gaps.last_gap(torch.tensor(values), gaps.thresholds(1.02)).dimension == dimension
     decay = gaps.last_gap(torch.tensor([1.08, 1.16, 1.13]), gaps.thresholds(1.02))
     assert decay.dimension is None
     steep = gaps.last_gap(torch.tensor([1.2, 2.0, 1.2, 1.12, 1.1, 1.08]), gaps.thresholds(1.02))

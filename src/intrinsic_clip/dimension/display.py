@@ -29,7 +29,8 @@ def one_line(estimate: "DimensionEstimate") -> str:
     else:
         shown = _summary(values)
     reason = f"; {estimate.reason}" if estimate.reason is not None else ""
-    return f"{estimate.name or 'dimension'}: {shown or '–'} ({', '.join(facts)}{reason})"
+    doubt = f"; {estimate.doubt}" if estimate.doubt is not None else ""
+    return f"{estimate.name or 'dimension'}: {shown or '–'} ({', '.join(facts)}{reason}){doubt}"
 
 
 def plus_minus(value: float, error: float) -> str:
@@ -64,7 +65,7 @@ def table(estimate: "DimensionEstimate") -> str:
             "–" if estimate.k is None else str(estimate.k),
         ]
         rows.append(cells + ([spark_line(points[r])] if points is not None else []))
-    notes = [estimate.reason] if estimate.reason is not None else []
+    notes = [note for note in (estimate.reason, estimate.doubt) if note is not None]
     if len(values) > len(shown):
         notes.append(f"{len(values) - len(shown):,} more replicates: {_summary(values)} in all")
     return html_table(head, rows, notes)

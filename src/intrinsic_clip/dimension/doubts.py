@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from intrinsic_clip.dimension.estimate import RESOLUTION
+from intrinsic_clip.dimension.estimate import RESOLUTION, DimensionEstimate
 from intrinsic_clip.dimension.neighbours import Neighbours
 
 REACH = 0.75  # of a neighbourhood, as a share of the cloud's radius; see `too_few_rows`
@@ -20,6 +20,7 @@ GROUPED = (
 SHARE = 0.005  # of the rows, from which on near-duplicates or ties decide an estimate
 MOST_ROWS = 1e8
 WHOLE = "whole numbers"
+NOT_OF_DISTANCES = ("local_pca",)  # counts the directions of a neighbourhood, however wide it is
 BLOCK = 4096  # rows
 
 
@@ -56,16 +57,49 @@ def too_few_rows(estimates: Mapping[str, tuple[float, int, int]]) -> str | None:
     if not wide:
         return None
     title, (value, n, k) = max(wide.items(), key=lambda item: reach(*item[1]))
-    enough = k * 0.65 ** -min(value, 1000)
-    remedy = (
-        f"at least {float(f'{enough:.1g}'):,.0f} rows" if enough < MOST_ROWS else "more rows than anyone has"
-    )
+    remedy = _enough(value, k)
     listed = ", ".join(f"{name} {number:.3g}" for name, (number, _, _) in wide.items())
     return (
         f"{n:,} rows are too few for {listed}: the {k} nearest neighbours of a row reach across "
         f"{100 * reach(value, n, k):.0f} % of the cloud ({title}), so these are lower bounds that lack a fifth or "
         f"more, and ± is sampling noise only; {remedy} would be needed, and the curve against sample size shows "
         "whether the values still rise"
+    )
+
+
+def doubted_estimate(estimate: DimensionEstimate) -> str | None:
+    """Doubt the estimate of one estimator by the rule of `too_few_rows`, in words for one value.
+
+    Gaussians, cubes and spheres of 3 to 50 dimensions and 32 to 4,000 rows agree with the rule: what it doubts lacked a
+    fifth or more, and it is silent about 1,000 rows in up to 10 dimensions. TwoNN and GRIDE, whose neighbourhoods are
+    small, pass sooner: of 10 dimensions they show 8.5 to 9 with 64 rows.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.dimension import mle
+        >>> from intrinsic_clip.dimension.doubts import doubted_estimate
+        >>> points = torch.randn(1000, 10, generator=torch.Generator().manual_seed(0))
+        >>> doubted_estimate(mle(points)) is None, str(doubted_estimate(mle(points[:64])))[:23]
+        (True, '64 rows are too few for')
+    """
+    values = estimate.value[estimate.value.isfinite()]
+    if estimate.k is None or estimate.name in NOT_OF_DISTANCES or not values.numel():
+        return None
+    value, n, k = float(values.max()), estimate.n, estimate.k
+    if value <= 1 or reach(value, n, k) <= REACH:
+        return None
+    neighbours = "nearest neighbour reaches" if k == 1 else f"{k} nearest neighbours reach"
+    return (
+        f"{n:,} rows are too few for so many dimensions: a row's {neighbours} across {100 * reach(value, n, k):.0f} % "
+        f"of the cloud, so this is a lower bound, and ± is sampling noise only; {_enough(value, k)} would be needed"
+    )
+
+
+def _enough(value: float, k: int) -> str:
+    """Return how many rows a dimension needs, in words."""
+    enough = k * 0.65 ** -min(value, 1000)
+    return (
+        f"at least {float(f'{enough:.1g}'):,.0f} rows" if enough < MOST_ROWS else "more rows than anyone has"
     )
 
 

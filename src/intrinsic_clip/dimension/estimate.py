@@ -49,8 +49,15 @@ class DimensionEstimate:
     reason: str | None = None
     name: str = ""
 
+    @property
+    def doubt(self) -> str | None:
+        """Return one line that says why the value is too low to be trusted: too few rows for it; otherwise None."""
+        from intrinsic_clip.dimension.doubts import doubted_estimate  # which knows this class
+
+        return doubted_estimate(self)
+
     def __float__(self) -> float:
-        """Return the value of one replicate.
+        """Return the value of one replicate, and warn where it is doubtful, which a number cannot say.
 
         Raises:
             TypeError: there are several replicates.
@@ -59,6 +66,8 @@ class DimensionEstimate:
             raise TypeError(
                 f"{self.value.numel()} replicates have as many dimensions: take one of .value, or its mean"
             )
+        if self.doubt is not None:
+            warnings.warn(f"{self.name}: {self.doubt}", stacklevel=2)
         return float(self.value)
 
     def __repr__(self) -> str:

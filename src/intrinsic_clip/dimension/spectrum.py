@@ -36,14 +36,50 @@ class _Moments(NamedTuple):
     dims: int
 
 
-def spectrum(points: Rows) -> Tensor:
+class SecondMoments:
+    """Second moments of points, decomposed once for all estimators that are given them in place of the points.
+
+    Args:
+        points: `(*R, n, d)`.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.dimension.spectrum import SecondMoments, components, participation_ratio
+        >>> moments = SecondMoments(torch.eye(9))
+        >>> [round(float(estimate(moments).value), 3) for estimate in (participation_ratio, components)]
+        [8.0, 8.0]
+    """
+
+    def __init__(self, points: Rows) -> None:
+        self.points = as_points(points)
+        self._decomposed: dict[bool, list[_Moments | int]] = {}
+
+    @torch.no_grad()
+    def decomposed(self, centre: bool) -> list[_Moments | int]:
+        """Return the moments of each replicate, or how many finite rows it has where those are fewer than two."""
+        if centre not in self._decomposed:
+            *replicates, n, d = self.points.shape
+            flat = self.points.reshape(math.prod(replicates), n, d)
+            finite = (rows[rows.isfinite().all(-1)] for rows in flat)
+            self._decomposed[centre] = [
+                _moments(rows.double(), centre) if len(rows) > 1 else len(rows) for rows in finite
+            ]
+        return self._decomposed[centre]
+
+    def left_out(self) -> int:
+        """Return how many rows of all replicates hold NaN or infinity."""
+        finite = self.points.isfinite().all(-1)
+        return finite.numel() - int(finite.sum())
+
+
+def spectrum(points: Rows | SecondMoments) -> Tensor:
     """Return the eigenvalues of the covariance, largest first, in squared units of the points.
 
     They are `explained_variance_` of scikit-learn's PCA (sums of squares over n − 1), with zeros up to d.
     Rows with NaN or infinity are left out; duplicates count as often as they occur.
 
     Args:
-        points: `(*R, n, d)`, any floating-point type.
+        points: `(*R, n, d)`, any floating-point type, or their second moments.
 
     Returns:
         `(*R, d)` float64; NaN where there are fewer than two finite rows.
@@ -57,8 +93,8 @@ def spectrum(points: Rows) -> Tensor:
         >>> spectrum(torch.tensor([[0.0, 0.0], [4.0, 0.0], [0.0, 2.0], [4.0, 2.0]])).round(decimals=3).tolist()
         [5.333, 1.333]
     """
-    points = as_points(points)
-    d = points.shape[-1]
+    moments = points if isinstance(points, SecondMoments) else SecondMoments(points)
+    d = moments.points.shape[-1]
 
     def variances(moments: _Moments) -> Tensor:
         n, count = moments.squares.shape
@@ -66,10 +102,10 @@ def spectrum(points: Rows) -> Tensor:
         values = moments.values.sort(descending=True).values
         return torch.nn.functional.pad(values * (n / (n - 1)) * scale * scale, (0, d - count))
 
-    return _per_replicate(points, variances, d, centre=True, collapsed=None)[0]
+    return _per_replicate(moments, variances, d, centre=True, collapsed=None)[0]
 
 
-def participation_ratio(points: Rows) -> DimensionEstimate:
+def participation_ratio(points: Rows | SecondMoments) -> DimensionEstimate:
     """Estimate (Σ λ)² / Σ λ² of the covariance's eigenvalues: d if all are equal, 1 if one has all variance.
 
     Gao and others, *A theory of multineuronal dimensionality, dynamics and measurement*, bioRxiv 214262, 2017;
@@ -79,8 +115,8 @@ def participation_ratio(points: Rows) -> DimensionEstimate:
     which the value is too small by about V² / n for Gaussian points.
 
     Args:
-        points: `(*R, n, d)`. Rows with NaN or infinity are left out with a warning; duplicates are not, since
-            moments weigh every row.
+        points: `(*R, n, d)`, or their second moments. Rows with NaN or infinity are left out with a warning;
+            duplicates are not, since moments weigh every row.
 
     Returns:
         Value and standard error `(*R,)`; NaN with a reason where all rows are equal or there are fewer than
@@ -107,7 +143,7 @@ def participation_ratio(points: Rows) -> DimensionEstimate:
     return _conclude(points, estimate, centre=True, name="participation_ratio")
 
 
-def effective_rank(points: Rows, center: bool = False) -> DimensionEstimate:
+def effective_rank(points: Rows | SecondMoments, center: bool = False) -> DimensionEstimate:
     """Estimate the effective rank: exp of the entropy of the singular values, each divided by their sum.
 
     Roy, Vetterli, *The effective rank: a measure of effective dimensionality*, EUSIPCO 2007, definition 1; of
@@ -119,8 +155,8 @@ def effective_rank(points: Rows, center: bool = False) -> DimensionEstimate:
     first order; the standard error is the standard deviation of that over the rows, times √n.
 
     Args:
-        points: `(*R, n, d)`. Rows with NaN or infinity are left out with a warning; duplicates are not, since
-            moments weigh every row.
+        points: `(*R, n, d)`, or their second moments. Rows with NaN or infinity are left out with a warning;
+            duplicates are not, since moments weigh every row.
         center: subtract the mean first, to make it a dimension of the spread about it.
 
     Returns:
@@ -150,7 +186,7 @@ def effective_rank(points: Rows, center: bool = False) -> DimensionEstimate:
     return _conclude(points, estimate, centre=center, name="effective_rank")
 
 
-def components(points: Rows, variance: float = 0.95) -> DimensionEstimate:
+def components(points: Rows | SecondMoments, variance: float = 0.95) -> DimensionEstimate:
     """Count the fewest principal components that hold a share of the variance.
 
     Fukunaga, *Introduction to statistical pattern recognition*, 1990, section 9.1; the value is that of
@@ -161,8 +197,8 @@ def components(points: Rows, variance: float = 0.95) -> DimensionEstimate:
     column it is too large (up to 1.8 times the spread on heavy-tailed samples of n = 2 d).
 
     Args:
-        points: `(*R, n, d)`. Rows with NaN or infinity are left out with a warning; duplicates are not, since
-            moments weigh every row.
+        points: `(*R, n, d)`, or their second moments. Rows with NaN or infinity are left out with a warning;
+            duplicates are not, since moments weigh every row.
         variance: the share, between 0 and 1, both excluded.
 
     Returns:
@@ -194,7 +230,10 @@ def components(points: Rows, variance: float = 0.95) -> DimensionEstimate:
 
 
 def _conclude(
-    points: Rows, formula: Callable[[_Moments], tuple[Tensor, Tensor]], centre: bool, name: str
+    points: Rows | SecondMoments,
+    formula: Callable[[_Moments], tuple[Tensor, Tensor]],
+    centre: bool,
+    name: str,
 ) -> DimensionEstimate:
     """Estimate by a formula that gives, for one replicate, the value and n times each row's influence on it."""
 
@@ -204,49 +243,47 @@ def _conclude(
         value, influence = formula(moments)
         return torch.stack([value, influence.std() / math.sqrt(len(influence))])
 
-    points = as_points(points)
+    moments = points if isinstance(points, SecondMoments) else SecondMoments(points)
     collapsed = "all rows are equal" if centre else "all rows are zero"
-    both, reason = _per_replicate(points, with_error, 2, centre, collapsed)
-    return DimensionEstimate(
-        both[..., 0], both[..., 1], None, n=points.shape[-2], k=None, reason=reason, name=name
-    )
+    both, reason = _per_replicate(moments, with_error, 2, centre, collapsed)
+    n = moments.points.shape[-2]
+    return DimensionEstimate(both[..., 0], both[..., 1], None, n=n, k=None, reason=reason, name=name)
 
 
 @torch.no_grad()
 def _per_replicate(
-    points: Tensor, formula: Callable[[_Moments], Tensor], size: int, centre: bool, collapsed: str | None
+    moments: SecondMoments,
+    formula: Callable[[_Moments], Tensor],
+    size: int,
+    centre: bool,
+    collapsed: str | None,
 ) -> tuple[Tensor, str | None]:
     """Apply the formula to each replicate; return the results, `(*R, size)`, and why some are NaN.
 
     With `collapsed`, the reason to report for them, replicates without any direction are NaN too.
     """
-    *replicates, n, d = points.shape
-    flat = points.reshape(math.prod(replicates), n, d)
-    results = torch.full((len(flat), size), math.nan, dtype=torch.float64, device=points.device)
-    left_out, too_few, without_direction = 0, [], 0
-    for r, replicate in enumerate(flat):
-        rows = replicate[replicate.isfinite().all(-1)]
-        left_out += n - len(rows)
-        if len(rows) < 2:
-            too_few.append(len(rows))
-            continue
-        moments = _moments(rows.double(), centre)
-        if collapsed and moments.dims == 0:
+    points = moments.points
+    by_replicate = moments.decomposed(centre)
+    results = torch.full((len(by_replicate), size), math.nan, dtype=torch.float64, device=points.device)
+    too_few, without_direction = [], 0
+    for r, each in enumerate(by_replicate):
+        if isinstance(each, int):
+            too_few.append(each)
+        elif collapsed and each.dims == 0:
             without_direction += 1
-            continue
-        results[r] = formula(moments)
+        else:
+            results[r] = formula(each)
 
     reasons = []
     if too_few:
         reasons.append(_where(f"needs at least 2 finite rows, got {min(too_few)}", len(too_few), points))
     if collapsed and without_direction:
         reasons.append(_where(collapsed, without_direction, points))
-    notes = (
-        [f"{left_out} of {len(flat) * n} points hold NaN or infinity and were left out"] if left_out else []
-    )
+    left_out, rows = moments.left_out(), math.prod(points.shape[:-1])
+    notes = [f"{left_out} of {rows} points hold NaN or infinity and were left out"] if left_out else []
     if notes or reasons:
         warnings.warn("; ".join(notes + reasons), stacklevel=5)
-    return results.reshape(*replicates, size), "; ".join(reasons) or None
+    return results.reshape(*points.shape[:-2], size), "; ".join(reasons) or None
 
 
 def _where(reason: str, count: int, points: Tensor) -> str:

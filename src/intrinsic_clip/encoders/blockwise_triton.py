@@ -43,29 +43,36 @@ def layers_of(encoder: nn.Module) -> Layers | None:
     return layers if layers and not layers[-1][1] else None
 
 
-def serves(encoder: nn.Module, *inputs: Tensor) -> bool:
-    """Return whether the kernel computes this encoder of these rows: on a GPU in float32, without autocast or hooks."""
-    if kernel is None or getattr(encoder, "_forward_hooks", None) or torch.is_autocast_enabled("cuda"):
-        return False
-    if any(not _is_plain(rows) or rows.requires_grad for rows in inputs):
-        return False
+def why_not(encoder: nn.Module, *inputs: Tensor) -> str | None:
+    """Return why the kernel does not compute this encoder of these rows; None if it does."""
+    if kernel is None:
+        return "Triton is not installed"
+    if getattr(encoder, "_forward_hooks", None):
+        return "an encoder has hooks"
+    if torch.is_autocast_enabled("cuda"):
+        return "trainer.precision is not 32-true"
     layers = layers_of(encoder)
-    if layers is None or len(layers) > kernel.MOST_LAYERS or not all(map(_is_plain, encoder.parameters())):
-        return False
-    return all(max(layer.weight.shape[1:]) <= WIDEST for layer, _ in layers)
-
-
-def _is_plain(tensor: Tensor) -> bool:
-    return tensor.dtype == torch.float32 and (tensor.is_cuda or (kernel is not None and kernel.INTERPRETED))
+    if layers is None:
+        return "an encoder is no chain of linear maps and ReLUs"
+    if len(layers) > kernel.MOST_LAYERS:
+        return f"an encoder has {len(layers)} linear maps, more than {kernel.MOST_LAYERS}"
+    if any(max(layer.weight.shape[1:]) > WIDEST for layer, _ in layers):
+        return f"an encoder is wider than {WIDEST}"
+    tensors = [*inputs, *encoder.parameters()]
+    if not all(tensor.is_cuda or kernel.INTERPRETED for tensor in tensors):
+        return "the training is not on a GPU"
+    if any(tensor.dtype != torch.float32 for tensor in tensors) or any(rows.requires_grad for rows in inputs):
+        return "rows and weights must be float32, and rows without gradient"
+    return None
 
 
 def encode(
-    encoder: ReplicatedFeedForward, rows: Tensor, population: Tensor | None = None, constant: bool = False
+    encoder: Any, rows: Tensor, population: Tensor | None = None, constant: bool = False
 ) -> tuple[Tensor, Tensor | None]:
     """Return an encoder's outputs for rows, `(*R, n, d)`, and the mean norm of its outputs for the population, `(*R,)`.
 
     Args:
-        encoder: one that the kernel serves.
+        encoder: a ReplicatedFeedForward that the kernel serves.
         rows: `(*R, n, d_in)`, whose leading axes may be missing.
         population: `(*R, n_population, d_in)`, likewise; None: no mean norm.
         constant: take the mean norm as a constant, without a gradient.

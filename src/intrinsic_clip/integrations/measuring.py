@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from intrinsic_clip.dimension.arrays import Labels, Rows, as_labels, as_matrix, check_same_index
+from intrinsic_clip.dimension.arrays import Labels, Rows, as_matrix
 from intrinsic_clip.errors import reason_of
 from intrinsic_clip.integrations import processes
 from intrinsic_clip.integrations.budget import within
@@ -20,11 +20,11 @@ from intrinsic_clip.integrations.doubted_pairs import (
 )
 from intrinsic_clip.integrations.doubts_once import DECIDED
 from intrinsic_clip.integrations.numbers import Numbers
-from intrinsic_clip.integrations.wanted import Selection, check_count, chosen
-from intrinsic_clip.measurement.embeddings import Embeddings, Measured
+from intrinsic_clip.integrations.wanted import Selection, check_count, chosen, error_of
+from intrinsic_clip.measurement.embeddings import Embeddings, Measured, Side
+from intrinsic_clip.measurement.parts import LABEL, as_parts
 
 MAX_POINTS = 5000
-LABEL = "label_"
 NO_Y = "needs x and y, and there is no y"
 
 
@@ -94,11 +94,11 @@ def measure(
     if max_points is None and budget is None:
         max_points = MAX_POINTS
     if gather and processes.several():
-        parts = processes.checked_together(lambda: as_parts(x, y, labels), kind_of)
+        parts = processes.checked_together(lambda: as_parts({"x": x, "y": y}, labels, as_matrix), kind_of)
         parts, total = _sampled_together(parts, max_points, seed)
         numbers = processes.by_the_first(lambda: measured(parts, total, selection, tau, budget, seed))
     else:
-        parts = as_parts(x, y, labels)
+        parts = as_parts({"x": x, "y": y}, labels, as_matrix)
         total = len(parts["x"])
         parts = _chosen_rows(parts, _sample(total, max_points, seed))
         numbers = measured(parts, total, selection, tau, budget, seed)
@@ -119,30 +119,6 @@ def _temperature(tau: Tensor | float) -> Tensor:
     if not 0 < float(temperature) < math.inf:
         raise ValueError(f"tau must be a positive number, got {float(temperature):g}")
     return temperature
-
-
-def as_parts(x: Rows, y: Rows | None, labels: Labels | Mapping[str, Labels] | None) -> dict[str, Tensor]:
-    """Return rows by name, x, y and `label_<set>`, detached, on the device of x.
-
-    Raises:
-        ValueError: they are no rows, differ in number, or are tables of another index.
-    """
-    sets = {} if labels is None else labels if isinstance(labels, Mapping) else {"class": labels}
-    check_same_index({"x": x, "y": y, **_named(sets)})
-    parts = {name: as_matrix(rows, name) for name, rows in (("x", x), ("y", y)) if rows is not None}
-    if "x" not in parts:
-        raise ValueError("x is None: there is nothing to measure")
-    parts |= {f"{LABEL}{name}": as_labels(values) for name, values in sets.items()}
-    n, device = len(parts["x"]), parts["x"].device
-    for name, tensor in parts.items():
-        if len(tensor) != n:
-            raise ValueError(f"x has {n:,} rows and {name} {len(tensor):,}: they must belong together")
-    return {name: tensor.to(device) for name, tensor in parts.items()}
-
-
-def _named(sets: Mapping[str, Labels]) -> dict[str, Labels]:
-    """Return sets of labels by the words that a caller has for them."""
-    return {"labels" if name == "class" else f"labels[{name!r}]": values for name, values in sets.items()}
 
 
 def kind_of(parts: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
@@ -198,6 +174,15 @@ def measured(
     return numbers
 
 
+def without_rows(selection: Selection, sides: Sequence[Side], reason: str) -> Numbers:
+    """Return NaN, with the reason, under each name that rows would give a number."""
+    names = [name for value in selection.expected(sides) for name in (value, error_of(value))]
+    numbers = Numbers({name: math.nan for name in names if name is not None and selection.wants(name)})
+    numbers.reasons = dict.fromkeys(numbers, reason)
+    numbers.notes = numbers.missing()
+    return numbers
+
+
 class _Notes:
     """Doubts, each once, and errors as reasons: what a family tells a probe otherwise."""
 
@@ -221,6 +206,8 @@ def _calculated(parts: Mapping[str, Tensor], selection: Selection, tau: Tensor |
     if sets and y is None:
         notes.warn_once("labels are for matching/label_…, which needs y, and there is no y")
     expected = selection.expected(tuple(embeddings.sides()))
+    if not len(x):
+        return without_rows(selection, tuple(embeddings.sides()), "there are no rows")
     with _undisturbed(x.device), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         by_name = _by_families(embeddings, selection, expected, notes)

@@ -5,13 +5,15 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from intrinsic_clip.dimension.arrays import Labels, Rows
+from intrinsic_clip.dimension.arrays import Labels, Rows, as_matrix
 from intrinsic_clip.integrations import processes
-from intrinsic_clip.integrations.measuring import as_parts, kind_of, measured, warn_of_doubts
+from intrinsic_clip.integrations.measuring import kind_of, measured, warn_of_doubts
 from intrinsic_clip.integrations.numbers import Numbers
 from intrinsic_clip.integrations.wanted import check_count, chosen
+from intrinsic_clip.measurement.parts import as_parts
 
 ORDER = "order"
+NO_ROWS = "no rows came: call update(x) or update(x, y) before compute()"
 
 
 class Measure:
@@ -86,7 +88,7 @@ class Measure:
         """
         if not self._parts:
             self.check_only(y is not None)
-        parts = as_parts(x, y, labels)
+        parts = as_parts({"x": x, "y": y}, labels, as_matrix)
         if self._parts and kind_of(parts) != self._kind():
             raise ValueError(
                 f"batches differ: first {_described(self._kind())}, now {_described(kind_of(parts))}"
@@ -105,18 +107,22 @@ class Measure:
         Args:
             tau: the temperature, for `information/infonce_bound`.
             gather: measure a fair sample of the rows of all processes of `torch.distributed` together; all of them must
-                call it, and all get the same numbers.
+                call it, and all get the same numbers. A process to which no rows came takes part.
 
         Raises:
-            ValueError: no rows came, or tau is no positive number.
+            ValueError: no rows came, with `gather` to no process, or tau is no positive number.
         """
         if gather and processes.several():
             own = processes.checked_together(self._own, kind_of)
             shares = processes.shared_by_all((self.seen, {name: rows.cpu() for name, rows in own.items()}))
             total = sum(seen for seen, _ in shares)
+            if not total:
+                raise ValueError(NO_ROWS)
             rows = self._smallest(processes.concatenated([part for _, part in shares], torch.device("cpu")))
             numbers = processes.by_the_first(lambda: self._measured(rows, total, tau))
         else:
+            if not self._parts:
+                raise ValueError(NO_ROWS)
             numbers = self._measured(self._own(), self.seen, tau)
         warn_of_doubts(numbers, stacklevel=3)
         return numbers
@@ -127,12 +133,11 @@ class Measure:
         return measured(parts, total, selection, tau, self.budget, self.seed, "max_rows")
 
     def _own(self) -> dict[str, Tensor]:
-        if not self._parts:
-            raise ValueError("no rows came: call update(x) or update(x, y) before compute()")
-        return self._kept()
+        """Return the rows of this process; an empty dict where none came."""
+        return self._kept() if self._parts else {}
 
     def _kept(self) -> dict[str, Tensor]:
-        """Return the rows that are kept of those of this process, in the order in which they came."""
+        """Return the rows that are kept, in the order in which they came."""
         parts = {name: torch.cat([part[name] for part in self._parts]) for name in self._parts[0]}
         return self._smallest(parts)
 

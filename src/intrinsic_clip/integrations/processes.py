@@ -27,10 +27,10 @@ def checked_together(read: Callable[[], Result], kind: Callable[[Result], Any]) 
 
     Args:
         read: returns them.
-        kind: returns what must be equal in all processes, such as widths.
+        kind: returns what must be equal in all processes that have rows, such as widths; empty where there are none.
 
     Raises:
-        ValueError: a process's rows are none, or of another kind than the first process's.
+        ValueError: a process's rows are none, or of another kind than the first process's that has some.
     """
     rows: Result | None = None
     share: tuple[str | None, Any]
@@ -40,20 +40,24 @@ def checked_together(read: Callable[[], Result], kind: Callable[[Result], Any]) 
     except ValueError as error:
         share = str(error), None
     shares = shared_by_all(share)
+    first = next((rank for rank, (_, its_kind) in enumerate(shares) if its_kind), 0)
     for rank, (message, its_kind) in enumerate(shares):
         if message is not None:
             raise ValueError(message)
-        if its_kind != shares[0][1]:
+        if its_kind and its_kind != shares[first][1]:
             raise ValueError(
-                f"process {rank} has rows of another kind than process 0: {its_kind}, {shares[0][1]}"
+                f"process {rank} has rows of another kind than process {first}: {its_kind}, {shares[first][1]}"
             )
     assert rows is not None
     return rows
 
 
 def concatenated(parts: list[dict[str, Tensor]], device: torch.device) -> dict[str, Tensor]:
-    """Return the rows of all processes, one below the other."""
-    return {name: torch.cat([part[name].to(device) for part in parts]) for name in parts[0]}
+    """Return the rows of all processes, one below the other; an empty dict stands for a process without rows."""
+    parts = [part for part in parts if part]
+    return {
+        name: torch.cat([part[name].to(device) for part in parts]) for name in (parts[0] if parts else {})
+    }
 
 
 def by_the_first(work: Callable[[], Result]) -> Result:

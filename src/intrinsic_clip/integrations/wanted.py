@@ -153,6 +153,12 @@ def chosen(
     return Selection(words, tuple(families))
 
 
+def error_of(name: str) -> str | None:
+    """Return the name of a number's standard error; None where it has none."""
+    kind, slash, parts = name.partition("/")
+    return f"{kind}{ERROR}{slash}{parts}" if kind in WITH_ERRORS else None
+
+
 def check_count(name: str, count: object, least: int) -> None:
     """Check that an argument is a whole number, and large enough.
 

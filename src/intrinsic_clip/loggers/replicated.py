@@ -27,7 +27,11 @@ def log_replicates(
 
 
 def log_steps(
-    trainer: Trainer, module: LightningModule, metrics: Mapping[str, Tensor], steps: Sequence[int]
+    trainer: Trainer,
+    module: LightningModule,
+    metrics: Mapping[str, Tensor],
+    steps: Sequence[int],
+    first: int = 1,
 ) -> None:
     """Log numbers of several steps, as `log_replicates` does those of one.
 
@@ -36,6 +40,8 @@ def log_steps(
 
     Args:
         metrics: by name, `(steps, *R)` each.
+        steps: counted from 1.
+        first: what loggers call step 1.
     """
     replicates, epoch = replicates_of(module), trainer.current_epoch
     for logger in trainer.loggers:
@@ -45,11 +51,13 @@ def log_steps(
             continue
         if isinstance(logger, MetricsFile):
             kept = {name: value[due] for name, value in metrics.items()}
-            logger.log_each(kept, replicates, [steps[index] for index in due], epoch)
+            logger.log_each(kept, replicates, [steps[index] - 1 + first for index in due], epoch)
             continue
         for index in due:
             one_step = {name: value[index] for name, value in metrics.items()}
-            logger.log_metrics({**summaries(one_step, replicates), "epoch": epoch}, step=steps[index])
+            logger.log_metrics(
+                {**summaries(one_step, replicates), "epoch": epoch}, step=steps[index] - 1 + first
+            )
 
 
 def replicates_of(module: LightningModule) -> Replicates:

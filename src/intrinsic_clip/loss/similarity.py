@@ -69,7 +69,10 @@ class PopulationSimilarity(nn.Module):
 
     def forward(self, rows: Tensor, population: Tensor) -> Tensor:
         """Normalise encoder outputs `(*R, n, d)` by those of the population, `(*R, n_population, d)`."""
-        norm = mean_norm(population)
+        return self.by_norm(rows, mean_norm(population))
+
+    def by_norm(self, rows: Tensor, norm: Tensor) -> Tensor:
+        """Normalise encoder outputs `(*R, n, d)`, given the mean norm of those of the population, `(*R,)`."""
         return widened(rows) / (norm.detach() if self.stop_gradient else norm)[..., None, None]
 
     def draw(self, epoch: int, available: int, number: int) -> Tensor:

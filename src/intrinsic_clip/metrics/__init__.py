@@ -18,6 +18,11 @@ from intrinsic_clip.metrics.joint_dimension import (
     joint_neighbours,
 )
 from intrinsic_clip.metrics.kernel_canonical_rank import kernel_canonical_rank
+from intrinsic_clip.metrics.leading_directions import (
+    CanonicalDirections,
+    canonical_directions,
+    principal_directions,
+)
 from intrinsic_clip.metrics.matching import (
     Matching,
     PartnerRanks,
@@ -31,11 +36,8 @@ from intrinsic_clip.metrics.matching import (
 from intrinsic_clip.metrics.optimal_temperature import optimal_temperature
 from intrinsic_clip.metrics.recovery import kernel_recovery, linear_recovery
 from intrinsic_clip.metrics.reduction import (
-    CanonicalDirections,
     RetrievalByDimension,
     SufficientDimension,
-    canonical_directions,
-    principal_directions,
     retrieval_by_dimension,
     smallest_sufficient,
 )

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from intrinsic_clip.dimension.arrays import Rows, real_tensor
+from intrinsic_clip.dimension.arrays import Rows, check_same_index, real_tensor
 
 COPY = 1e-5  # distance of copies, as a share of the rows' median distance from their centre
 COPIES = 0.2  # share of the rows that have copies
@@ -86,6 +86,7 @@ def counterparts(x: Rows, y: Rows) -> Counterparts | None:
         >>> round(counterparts(images, captions).chance, 2)  # 3 right pairs of 2 × 3
         0.5
     """
+    check_same_index({"x": x, "y": y})
     x, y = (real_tensor(rows, name, "(*R, n, …)") for rows, name in ((x, "x"), (y, "y")))
     return counterparts_of(distinct_rows(x), distinct_rows(y))
 

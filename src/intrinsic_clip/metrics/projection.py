@@ -12,10 +12,9 @@ from torch import Tensor
 from intrinsic_clip.dimension.spectrum import components
 from intrinsic_clip.metrics.alignment import directions
 from intrinsic_clip.metrics.counterparts import distinct_rows, with_copies
+from intrinsic_clip.metrics.leading_directions import canonical_directions, principal_directions
 from intrinsic_clip.metrics.reduction import (
     RetrievalByDimension,
-    canonical_directions,
-    principal_directions,
     retrieval_by_dimension,
     smallest_sufficient,
 )

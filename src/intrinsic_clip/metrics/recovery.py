@@ -6,7 +6,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from intrinsic_clip.dimension.arrays import Rows, as_points
+from intrinsic_clip.dimension.arrays import Rows, as_points, check_same_index
 from intrinsic_clip.metrics.crossvalidation import Model, predict, ridge, split
 
 
@@ -100,6 +100,7 @@ def kernel_recovery(
 
 
 def _checked(x: Rows, z: Rows, strength: float) -> tuple[Tensor, Tensor]:
+    check_same_index({"x": x, "z": z})
     x, z = as_points(x, "x"), as_points(z, "z")
     fits = x.ndim >= z.ndim >= 2 and z.shape[:-1] == x.shape[x.ndim - z.ndim : -1]
     if not fits or x.shape[-1] < 1 or z.shape[-1] < 1:

@@ -8,9 +8,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from intrinsic_clip.metrics.temperatures import HIGHEST
+from intrinsic_clip.metrics.temperatures import HIGHEST, doubted_temperature
 
 Verdict = Literal[
+    "implausible",
     "too short",
     "fixed",
     "diverging",
@@ -22,6 +23,9 @@ Verdict = Literal[
 ]
 CLIP_CLAMP = 0.01  # CLIP and open_clip let the scale 1/τ reach 100
 FEWEST = 20  # values
+# Values for a verdict on a trend: in healthy trainings with Adam at 1e-3 to 3e-3, τ rests, or rises by up to 3 %, for
+# the first 50 to 150 steps before it falls, and was called stalled by then.
+FOR_A_TREND, FOR_STALLED = 100, 200
 MOVES = 0.03  # change of log τ over the last quarter of training that counts
 RISEN = 0.05  # of log τ, from start to end
 AT_CLAMP, EXACTLY = 0.005, 1e-5  # of log τ
@@ -36,7 +40,7 @@ class TemperatureDiagnosis:
     """Meaning of the course of a temperature.
 
     Attributes:
-        verdict: one of eight.
+        verdict: one of nine.
         text: one line that says what happened and what to do, starting with the verdict.
         start, end: τ, means over the first and last twentieth of training.
         change: of log τ over the last quarter.
@@ -66,6 +70,8 @@ def diagnose_temperature(
     clamps: Sequence[float] = (CLIP_CLAMP,),
     optimal: float | None = None,
     batch_size: int | None = None,
+    trusted: bool = False,
+    annealed: bool = False,
 ) -> TemperatureDiagnosis:
     """Return what the course of a temperature means, in one line.
 
@@ -75,6 +81,8 @@ def diagnose_temperature(
         clamps: limits of τ; by default that of CLIP, 0.01.
         optimal: the τ that is best for held-out rows, as from `optimal_temperature`.
         batch_size: among how many a step finds each partner, which tells a loss that is no better than guessing.
+        trusted: whether these are surely τ, so that one above 2 is not taken for a logit scale.
+        annealed: whether the learning rate ended near 0, where any τ comes to rest.
 
     Example:
         >>> from intrinsic_clip.metrics import diagnose_temperature
@@ -88,12 +96,17 @@ a larger learning rate
         raise ValueError(
             f"losses must be as many as temperatures, got {len(loss)} losses and {len(taus)} temperatures"
         )
+    last = float(taus[-1]) if len(taus) else math.nan
+    doubt = _doubt(taus, trusted)
+    if doubt is not None:
+        return TemperatureDiagnosis("implausible", f"implausible: {doubt}", last, last, math.nan, optimal)
     if len(taus) < FEWEST:
-        last = float(taus[-1]) if len(taus) else math.nan
-        text = f"too short: {len(taus)} values of τ say nothing, {FEWEST} are needed"
+        text = f"too short: {len(taus)} steps give no verdict, {FOR_A_TREND} are needed"
         return TemperatureDiagnosis("too short", text, last, last, math.nan, optimal)
     course = _Course(taus, loss, tuple(clamps), optimal, batch_size)
     verdict, text = course.verdict()
+    if verdict == "settled" and annealed:
+        text += " as the learning rate ends near 0; a longer schedule may move it on"
     return TemperatureDiagnosis(
         verdict,
         text + _beside(course.end, optimal, course.guesses),
@@ -102,6 +115,16 @@ a larger learning rate
         course.change,
         optimal,
     )
+
+
+def _doubt(taus: Tensor, trusted: bool) -> str | None:
+    """Return why values that a course begins with are no temperatures; None where they may be."""
+    if not len(taus) or bool(taus.isnan().all()):
+        return "no value of τ is known" if len(taus) else None
+    first = float(taus[0])
+    if first <= 0:
+        return f"τ = {first:.4g} at the start is not positive; if it is log τ, give its exponential"
+    return None if trusted or math.isnan(first) else doubted_temperature(first, of_module=True)
 
 
 class _Course:
@@ -131,6 +154,7 @@ class _Course:
             self._diverging,
             self._at_clamp,
             self._fixed,
+            self._too_short,
             self._falling,
             self._rising,
             self._stalled,
@@ -180,6 +204,17 @@ class _Course:
         if bool((self.log == self.log[0]).all()):
             return f"τ = {self.end:.3g} in all steps: it is not learned, or not given to the optimizer"
         return None
+
+    def _too_short(self) -> str | None:
+        n = len(self.taus)
+        if n >= FOR_A_TREND and (
+            n >= FOR_STALLED or self._falling() or self._rising() or not self._stalled()
+        ):
+            return None
+        return (
+            f"{n} steps give no verdict on a trend, {FOR_A_TREND if n < FOR_A_TREND else FOR_STALLED} are needed; "
+            f"so far τ {self._went()}"
+        )
 
     def _falling(self) -> str | None:
         if self.change >= -self.threshold:
@@ -244,6 +279,7 @@ _VERDICTS: dict[str, Verdict] = {
     "_diverging": "diverging",
     "_at_clamp": "at its clamp",
     "_fixed": "fixed",
+    "_too_short": "too short",
     "_falling": "still falling",
     "_rising": "rising",
     "_stalled": "stalled",

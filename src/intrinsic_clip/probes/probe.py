@@ -13,6 +13,7 @@ from intrinsic_clip.data.paired import Split
 from intrinsic_clip.loggers.media import log_histogram
 from intrinsic_clip.loggers.metrics_file import MetricsFile
 from intrinsic_clip.loggers.replicated import by_output_dim, log_replicates, replicates_of
+from intrinsic_clip.loggers.steps import step_to_log
 from intrinsic_clip.measurement.embeddings import Measured
 from intrinsic_clip.probes.collection import Collector, RowCollector, shared_collector
 from intrinsic_clip.probes.embeddings import Embeddings, Side, take_embeddings
@@ -58,11 +59,11 @@ class Probe(Scheduled):
     names that start with `in_sample/`; in `trainer.test` for the test rows, as `test/…`. Several loaders are measured
     one by one, as `id/mle/x/<loader>`: a dict's key, or `dataloader_idx_0` and so on.
 
-    Loggers get the numbers as `log_replicates` describes, `trainer.callback_metrics` gets the mean over replicates,
-    `trainer.validate` and `trainer.test` return it, and `latest` keeps the value of every replicate. If a
-    ModelCheckpoint, EarlyStopping or scheduler watches a number, the first epoch is measured too. A failure is warned
-    of once and logged as NaN, `reasons` says why, and training continues. Several processes send their rows to rank 0,
-    which measures.
+    Loggers get the numbers as `log_replicates` describes, at the step of `step_to_log`, `trainer.callback_metrics` gets
+    the mean over replicates, `trainer.validate` and `trainer.test` return it, and `latest` keeps the value of every
+    replicate. If a ModelCheckpoint, EarlyStopping or scheduler watches a number, the first epoch is measured too. A
+    failure is warned of once and logged as NaN, `reasons` says why, and training continues. Several processes send
+    their rows to rank 0, which measures.
 
     To measure something other than embeddings, also override `of_split` (for a ContrastiveModule) and `collector` (for
     any other module); JacobianProbe does so.
@@ -142,22 +143,23 @@ class Probe(Scheduled):
         self.latest |= values
         as_results = self._are_results(trainer)
         if to_loggers:
+            step = step_to_log(trainer, module)
             if not as_results:  # Lightning sends results to the loggers itself
-                log_replicates(trainer, module, values, trainer.global_step)
-            self._log_histograms(trainer, module, samples)
+                log_replicates(trainer, module, values, step)
+            self._log_histograms(trainer, module, samples, step)
         self._publish(trainer, module, values, as_results)
 
     def _log_histograms(
-        self, trainer: Trainer, module: LightningModule, samples: Mapping[str, Tensor]
+        self, trainer: Trainer, module: LightningModule, samples: Mapping[str, Tensor], step: int
     ) -> None:
         """Log histograms to the loggers that take them; a logger that does not is named once."""
         for name, values in samples.items():
             for key, row in by_output_dim(name, values, replicates_of(module)):
                 if not math.isfinite(float(row.double().sum())):
-                    warn_at_user_line(f"{key}: not finite at step {trainer.global_step}, histogram left out")
+                    warn_at_user_line(f"{key}: not finite at step {step}, histogram left out")
                     continue
                 for logger in trainer.loggers:
-                    reason = log_histogram(logger, key, row, trainer.global_step)
+                    reason = log_histogram(logger, key, row, step)
                     if reason is not None:
                         warn_at_user_line(f"{type(self).__name__}: {reason}")
 

@@ -8,7 +8,8 @@ import torch
 from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor
 
-from intrinsic_clip.dimension.arrays import as_labels, check_same_index, is_table, kind, real_tensor
+from intrinsic_clip.dimension.arrays import is_table, kind, real_tensor
+from intrinsic_clip.measurement.parts import as_parts
 
 PARTS = ("x", "y", "labels")
 
@@ -19,25 +20,13 @@ def as_rows(parts: Any) -> dict[str, Tensor]:
     Tensors, NumPy arrays, data frames and lists of numbers are taken, on any device; all end on that of x.
 
     Raises:
-        ValueError: not what a source may give, or numbers of rows that differ.
+        ValueError: not what a source may give, numbers of rows that differ, or tables of another index.
     """
     parts = _by_name(parts)
     unknown = set(parts) - {"x", "y", "z", "labels"}
     if unknown:
         raise ValueError(f"a source's dict holds x, y, z and labels, got {sorted(map(str, unknown))[0]!r}")
-    check_same_index({part: parts.get(part) for part in ("x", "y", "z")})
-    rows = {part: _matrix(part, parts[part]) for part in ("x", "y", "z") if parts.get(part) is not None}
-    if "x" not in rows:
-        raise ValueError("x is None: the source gives nothing to measure")
-    labels = parts.get("labels")
-    if labels is not None:
-        sets = labels if isinstance(labels, Mapping) else {"class": labels}
-        rows |= {f"label_{name}": as_labels(values) for name, values in sets.items()}
-    n, device = len(rows["x"]), rows["x"].device
-    for part, tensor in rows.items():
-        if len(tensor) != n:
-            raise ValueError(f"x has {n} rows and {part} {len(tensor)}: they must belong together")
-    return {part: tensor.to(device) for part, tensor in rows.items()}
+    return as_parts({part: parts.get(part) for part in ("x", "y", "z")}, parts.get("labels"), _matrix)
 
 
 def _by_name(parts: Any) -> Mapping[str, Any]:
@@ -66,7 +55,7 @@ def _is_one_row(value: Any) -> bool:
     )
 
 
-def _matrix(part: str, values: Any) -> Tensor:
+def _matrix(values: Any, part: str) -> Tensor:
     """Return a part of a batch as a matrix of finite-width real numbers.
 
     Raises:

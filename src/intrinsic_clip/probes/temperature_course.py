@@ -48,9 +48,15 @@ class TemperatureCourse:
         self.steps = [self.steps[place] for place in kept]
 
     def diagnose(
-        self, name: str, clamps: Sequence[float], optimal: Tensor | None, batch_size: int | None
+        self,
+        name: str,
+        clamps: Sequence[float],
+        optimal: Tensor | None,
+        batch_size: int | None,
+        trusted: bool = False,
+        annealed: bool = False,
     ) -> str | None:
-        """Return what the course of a temperature means; None where it is too short to mean anything.
+        """Return what the course of a temperature means; None where there was no step.
 
         With several replicates it is the commonest verdict, with the line of the first replicate that has it.
         """
@@ -63,10 +69,10 @@ class TemperatureCourse:
         for r in range(taus.shape[1]):
             best = None if optimal is None else float(optimal.flatten()[r if optimal.numel() > 1 else 0])
             loss = None if losses is None else losses[:, r if losses.shape[1] > 1 else 0]
-            diagnoses.append(diagnose_temperature(taus[:, r], loss, usual, best, batch_size))
+            diagnoses.append(
+                diagnose_temperature(taus[:, r], loss, usual, best, batch_size, trusted, annealed)
+            )
         verdict, count = Counter(each.verdict for each in diagnoses).most_common(1)[0]
-        if verdict == "too short":
-            return None
         text = next(each.text for each in diagnoses if each.verdict == verdict)
         return (
             text

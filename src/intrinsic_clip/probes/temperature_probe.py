@@ -9,6 +9,7 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
 from intrinsic_clip.loggers.replicated import log_steps
+from intrinsic_clip.loggers.steps import counts_batches, step_to_log
 from intrinsic_clip.metrics.temperature_diagnosis import CLIP_CLAMP
 from intrinsic_clip.metrics.temperature_parameters import (
     TemperatureParameter,
@@ -37,20 +38,22 @@ class TemperatureProbe(AnyProbe):
     means, and with an `OptimalTemperatureProbe` beside it, what would be best for held-out rows; it is printed and is
     among `notes`, which results.json holds.
 
-    A logger may take fewer steps, as `log_steps` explains. The probe follows training steps rather than embeddings, so
+    Of another's module, steps are batches, and are numbered as those of `self.log`: the first is 0. A logger may take
+    fewer steps, as `log_steps` explains. The probe follows training steps rather than embeddings, so
     it is no `Probe`. Values stay on the device until the epoch ends or a thousand have come: reading them at each step
     would stall it. A ContrastiveModule's training step returns a dict with `losses` and `temperature`, `(steps, *R)`
     each.
 
     Args:
-        every_n_steps: how often to log.
+        every_n_steps: how often to log. None: at the trainer's `log_every_n_steps`, and each step of a
+            ContrastiveModule.
         tau: `module → τ` for a module whose temperature is not found.
         prefix: start of the names, to tell the temperatures of two probes apart.
     """
 
     def __init__(
         self,
-        every_n_steps: PositiveInt = 1,
+        every_n_steps: PositiveInt | None = None,
         tau: Callable[[LightningModule], Tensor] | None = None,
         prefix: str = "",
     ) -> None:
@@ -58,7 +61,8 @@ class TemperatureProbe(AnyProbe):
         self.every_n_steps, self.tau, self.prefix = every_n_steps, tau, prefix
         self._values: list[dict[str, Tensor]] = []
         self._steps: list[range] = []
-        self._seen = self._logged = 0  # optimizer steps
+        self._seen = 0  # optimizer steps
+        self._logged: int | None = None  # the last step that may have been logged
         self._course = TemperatureCourse()
         self._parameters: list[TemperatureParameter] | None = None  # None: not looked for yet
         self._biases: dict[str, TemperatureParameter] = {}
@@ -143,8 +147,7 @@ class TemperatureProbe(AnyProbe):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Move values that wait to the device: a checkpoint restores them elsewhere."""
-        self._seen = trainer.global_step
-        self._logged = min([self._seen, *(steps.start - 1 for steps in self._steps)])
+        self._seen, self._logged = trainer.global_step, None
         self._values = [
             {name: v.to(pl_module.device) for name, v in values.items()} for values in self._values
         ]
@@ -157,10 +160,11 @@ class TemperatureProbe(AnyProbe):
         if new <= 0:  # gradients are accumulated
             return
         values = _of_steps(outputs) or self._of_now(pl_module, outputs)
+        last = step_to_log(trainer, pl_module) + counts_batches(pl_module)
         if self._values and set(values) != set(self._values[-1]):
             self._flush(trainer, pl_module)
         self._values.append(values)
-        self._steps.append(range(self._seen - len(next(iter(values.values()))) + 1, self._seen + 1))
+        self._steps.append(range(last - len(next(iter(values.values()))) + 1, last + 1))
         if len(self._steps) >= MAX_WAITING:
             self._flush(trainer, pl_module)
 
@@ -195,8 +199,9 @@ class TemperatureProbe(AnyProbe):
                 self._optimal(trainer),
                 batch_of_training(trainer),
             )
+            trusted = self._called(pl_module) is None or hasattr(pl_module, "replicates")
             for name in list(self._course.taus):
-                text = self._course.diagnose(name, clamps, optimal, batch)
+                text = self._course.diagnose(name, clamps, optimal, batch, trusted, _annealed(trainer))
                 if text is not None:
                     self._say(trainer, pl_module, f"{self.prefix}{name} {text}")
         except Exception as error:  # a sentence must not cost the training
@@ -271,11 +276,21 @@ class TemperatureProbe(AnyProbe):
         self._steps.clear()
         taus = {name: column for name, column in columns.items() if name.startswith("temperature")}
         self._course.add(steps, taus, losses)
-        n, before = self.every_n_steps, [self._logged, *steps]
-        due = [index for index, step in enumerate(steps) if step // n > before[index] // n]
+        of_batches = counts_batches(module)
+        n = self.every_n_steps or (trainer.log_every_n_steps if of_batches else 1)  # type: ignore[attr-defined]
+        before = [steps[0] - 1 if self._logged is None else self._logged, *steps]
+        due = [index for index, step in enumerate(steps) if n and step // n > before[index] // n]
         self._logged = steps[-1]
         metrics = {self.prefix + name: column[due] for name, column in columns.items()}
-        log_steps(trainer, module, metrics, [steps[index] for index in due])
+        numbered = [steps[index] for index in due]
+        log_steps(trainer, module, metrics, numbered, first=0 if of_batches else 1)
+
+
+def _annealed(trainer: Trainer) -> bool:
+    """Return whether a schedule has brought every learning rate below a tenth of its highest."""
+    groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
+    highest = [max(group["lr"], group.get("initial_lr", 0), group.get("max_lr", 0)) for group in groups]
+    return bool(groups) and all(g["lr"] < 0.1 * most for g, most in zip(groups, highest, strict=True))
 
 
 def _of_steps(outputs: Any) -> dict[str, Tensor] | None:

@@ -4,9 +4,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
+from intrinsic_clip.dimension.arrays import Rows, check_same_index, real_tensor
 from intrinsic_clip.shared_dimension.kept import KeptTrainings
 from intrinsic_clip.shared_dimension.own_dimension import bounded
 from intrinsic_clip.shared_dimension.pairs import prepare
@@ -20,8 +18,8 @@ __all__ = ["SharedDimension", "shared"]
 
 
 def shared(
-    x: Tensor,
-    y: Tensor,
+    x: Rows,
+    y: Rows,
     *,
     output_dim: int = 24,
     replicates: int = 6,
@@ -42,7 +40,7 @@ def shared(
     shuffled pairs says how large a ratio is by chance, and held-out matching whether anything is shared.
 
     Args:
-        x, y: `(n, width)`, row i of x the partner of row i of y; tensors or arrays.
+        x, y: `(n, width)`, row i of x the partner of row i of y: tensors, arrays, or data frames of one index.
         output_dim: d of the encoders; at most d − 2 shared dimensions can be seen.
         replicates: trainings side by side.
         steps: of each, at most.
@@ -54,7 +52,8 @@ def shared(
         threads: CPU threads of a training: its matrices are small, and wait for one another on busy cores.
 
     Raises:
-        ValueError: shapes that do not fit, rows that are not finite, too few pairs, or a view without variance.
+        ValueError: shapes that do not fit, data frames of different index, rows that are not finite, too few pairs, or
+            a view without variance.
 
     Example:
         >>> import torch
@@ -66,7 +65,9 @@ def shared(
         1
     """
     begun = time.monotonic()
-    pairs = prepare(torch.as_tensor(x), torch.as_tensor(y), output_dim, widest, seed)
+    check_same_index({"x": x, "y": y})
+    first, second = (real_tensor(rows, name, "(n, width)").detach() for name, rows in (("x", x), ("y", y)))
+    pairs = prepare(first, second, output_dim, widest, seed)
     recipe = Recipe(output_dim=output_dim, replicates=replicates, steps=steps)
     kept = None if keep_in is None else KeptTrainings(keep_in)
     stages = Stages(budget, report, begun, kept, threads)

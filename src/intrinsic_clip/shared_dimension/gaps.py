@@ -9,7 +9,8 @@ CONTRAST = 2.0
 # The last that stands out is a gap if it is at least this, and at least this power of the largest of shuffled pairs.
 LEAST_GAP, GAP_POWER = 1.15, 2.0
 # Smaller ones that are at most this, or this power, are passed over; one in between leaves the place of the gap open,
-# unless the logarithm of a gap before it is this many times its own.
+# unless the logarithm of a gap before it is this many times its own. A gap right behind one that is as much larger is
+# passed over too: the largest chance correlation of the pairs is the same in all replicates, and makes one direction.
 MOST_BEHIND, BEHIND_POWER, DWARFS = 1.1, 1.5, 8.0
 # The largest ratios of x and y together among the first half of the directions, of trainings on shuffled pairs: 1.21 of
 # 66 trainings alone, 1.05 of 33 twos, 1.03 of 22 threes.
@@ -82,6 +83,8 @@ def last_gap(ratios: Tensor, sizes: Thresholds) -> Gap:
     if ratios[place] < sizes.least:
         dwarfing = ((ratios >= sizes.least) & (logarithms >= DWARFS * behind)).nonzero()[:, 0]
         place = int(dwarfing[-1]) if len(dwarfing) else place
+    elif place > 0 and logarithms[place - 1] >= DWARFS * logarithms[place]:
+        place -= 1
     clear = len(places) > 0 and float(ratios[place]) >= sizes.least
     return Gap(place + 1, float(ratios[place]), float(behind[place].exp()), clear)
 

@@ -24,6 +24,9 @@ if TYPE_CHECKING:  # PyTorch takes seconds to import: a run that is done already
     from intrinsic_clip.training.module import ContrastiveModule
 
 STEPS_WORTH_COMPILING = 20_000
+STEPS_WORTH_A_KERNEL = (
+    2_000  # it takes three seconds to build, once per machine, and saves some milliseconds a step
+)
 InputDim = int | tuple[int, ...]
 
 
@@ -186,6 +189,7 @@ def _module(spec: RunSpec, data: "PairedData") -> "ContrastiveModule":
         instantiate(cfg.optimizer),
         replicates,
         compiled=_is_compiled(spec),
+        kernel=_kernel(spec),
         chunk=settings["loss"].get("chunk"),
         local_block=settings["loss"].get("local_block", False),
         noise=InputNoise(noise, settings["seed"]) if noise else None,
@@ -233,7 +237,18 @@ def _is_compiled(spec: RunSpec) -> bool:
     settings = spec.settings
     if settings["compile"] is not None:
         return bool(settings["compile"])
-    data, epochs = settings["data"], settings["trainer"].get("max_epochs") or 0
-    steps = epochs * (data.get("n_train") or 0) // data.get("batch_size", 1)
     compiler = any(map(shutil.which, [os.environ.get("CXX", "g++"), "c++", "clang++"]))
-    return steps * len(spec.replicates) >= STEPS_WORTH_COMPILING and compiler
+    return _replicate_steps(spec) >= STEPS_WORTH_COMPILING and compiler
+
+
+def _kernel(spec: RunSpec) -> Literal["auto", "cpp", "triton", "none"]:
+    """Return the setting `kernel`; `none` where `auto` would not save time, whatever this machine has built already."""
+    setting: Literal["auto", "cpp", "triton", "none"] = spec.settings.get("kernel", "auto")
+    worthwhile = setting != "auto" or _replicate_steps(spec) >= STEPS_WORTH_A_KERNEL
+    return setting if worthwhile else "none"
+
+
+def _replicate_steps(spec: RunSpec) -> int:
+    data, epochs = spec.settings["data"], spec.settings["trainer"].get("max_epochs") or 0
+    steps: int = epochs * (data.get("n_train") or 0) // data.get("batch_size", 1)
+    return steps * len(spec.replicates)

@@ -17,6 +17,7 @@ from intrinsic_clip.loss.info_nce import info_nce
 from intrinsic_clip.loss.precision import widened, without_autocast
 from intrinsic_clip.runs.replicates import Replicates
 from intrinsic_clip.training.graphed import GraphedStep
+from intrinsic_clip.training.kernel_step import Step, kernel_step, without_graph_checks
 from intrinsic_clip.training.regularisation import InputNoise
 from intrinsic_clip.training.schedule import Schedule, steps_of
 
@@ -31,6 +32,8 @@ class ContrastiveModule(LightningModule):
         optimizer: called with the parameters, returns the optimizer (Adam over all of them in the paper).
         replicates: the trainings on the leading axes R, by which numbers are logged.
         compiled: fuse the step with torch.compile, which takes some seconds and a C++ compiler, and saves a third.
+        kernel: compute the step in C++ where that serves, instead of `compiled`; `cpp`: and say if it does not;
+            `triton`: with Triton, on a GPU.
         chunk: rows of logits in memory at a time, for large batches; None: all.
         local_block: with several processes, each computes the logits of its own rows only; see `loss.distributed`.
         noise: added to the batches of training steps; None: none.
@@ -53,6 +56,7 @@ class ContrastiveModule(LightningModule):
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
         replicates: Replicates = Replicates(),  # noqa: B008 - immutable
         compiled: bool = False,
+        kernel: Literal["auto", "cpp", "triton", "none"] = "none",
         chunk: int | None = None,
         local_block: bool = False,
         noise: InputNoise | None = None,
@@ -68,6 +72,12 @@ class ContrastiveModule(LightningModule):
         # torch.compile mistakes the gradient of a step that also moves a buffer it divides by.
         moves = getattr(similarity, "per_encoder", False)
         self._step = compile_step(self._losses) if compiled and not moves else self._losses
+        if kernel == "triton":
+            from intrinsic_clip.training.triton_step import triton_step  # imports Triton
+
+            self._step = triton_step(self, self._step)
+        elif kernel != "none":
+            self._step = kernel_step(self, self._step, explained=kernel == "cpp")
         self.f, self.g = f, g
         self.similarity, self.temperature = similarity, temperature
         self._optimizer, self._schedule = optimizer, schedule
@@ -115,16 +125,18 @@ class ContrastiveModule(LightningModule):
         return self.similarity(x_raw, self.f(self.x_append)), self.similarity(y_raw, self.g(self.y_append))
 
     def _represent(self, x: Tensor, y: Tensor, x_append: Tensor, y_append: Tensor) -> tuple[Tensor, Tensor]:
-        if self._over == "batch":
-            return self._by_batch("x", self.f(x)), self._by_batch("y", self.g(y))
-        if not self.similarity.needs_population:
-            return self.similarity(self.f(x)), self.similarity(self.g(y))
+        if self._over == "batch" or not self.similarity.needs_population:
+            return self._alone("x", self.f(x)), self._alone("y", self.g(y))
         return self._with_population(self.f, x, x_append), self._with_population(self.g, y, y_append)
 
     def _with_population(self, encoder: nn.Module, rows: Tensor, append: Tensor) -> Tensor:
         outputs = encoder(torch.cat([rows, append], dim=self.row_axis))  # one pass is faster than two
         n = rows.shape[self.row_axis]
         return self.similarity(outputs[..., :n, :], outputs[..., n:, :])
+
+    def _alone(self, side: Literal["x", "y"], outputs: Tensor) -> Tensor:
+        """Normalise a batch's outputs without any other rows."""
+        return self._by_batch(side, outputs) if self._over == "batch" else self.similarity(outputs)
 
     def _by_batch(self, side: Literal["x", "y"], outputs: Tensor) -> Tensor:
         """Normalise a batch's outputs by those of the whole batch, which several processes may share."""
@@ -228,24 +240,22 @@ class ContrastiveModule(LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Return the optimizer over the encoders and the temperature, and the schedule of its learning rate, if any."""
-        optimizer = self._optimizer(self.parameters())
+        optimizer = without_graph_checks(self._optimizer(self.parameters()))
         if self._schedule is None:
             return optimizer
         return {"optimizer": optimizer, "lr_scheduler": self._schedule(optimizer, steps_of(self.trainer))}
 
 
-Step = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
-
-
 def compile_step(step: Step) -> Step:
     """Fuse a step with torch.compile; warn and run it uncompiled if that fails."""
-    compiled = torch.compile(step, dynamic=False)
+    compiled: Step | None = None  # until the first step, since importing the compiler takes a second
     works = True
 
     def run(x: Tensor, y: Tensor, x_append: Tensor, y_append: Tensor) -> tuple[Tensor, Tensor]:
-        nonlocal works
+        nonlocal compiled, works
         if works:
             try:
+                compiled = compiled or torch.compile(step, dynamic=False)
                 return compiled(x, y, x_append, y_append)
             except Exception as error:  # of many kinds: no compiler, an encoder it cannot trace, …
                 works = False

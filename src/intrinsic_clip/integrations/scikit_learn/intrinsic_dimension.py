@@ -78,6 +78,8 @@ class IntrinsicDimension(BaseEstimator):
         estimate = self._estimate(torch.tensor(rows[chosen]))
         self.dimension_ = float(estimate.value)
         self.standard_error_ = float(estimate.standard_error)
+        if estimate.doubt is not None:
+            warnings.warn(f"{estimate.name}: {estimate.doubt}", stacklevel=2)
         self.k_ = estimate.k
         self.reason_ = estimate.reason
         if hasattr(self, "pointwise_"):

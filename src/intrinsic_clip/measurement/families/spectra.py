@@ -4,9 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from torch import Tensor
-
 from intrinsic_clip.dimension import DimensionEstimate, components, effective_rank, participation_ratio
+from intrinsic_clip.dimension.spectrum import SecondMoments
 from intrinsic_clip.measurement.embeddings import Embeddings, Measured, Side
 from intrinsic_clip.measurement.families.family import ByName, Reporter, Wanted, everything
 
@@ -23,7 +22,7 @@ class Spectrum:
 
     shares: Sequence[float] = (0.9, 0.95, 0.99)
 
-    def estimators(self) -> dict[str, Callable[[Tensor], DimensionEstimate]]:
+    def estimators(self) -> dict[str, Callable[[SecondMoments], DimensionEstimate]]:
         """Return the estimators by name."""
         counts = {
             f"components_{100 * share:g}pct": partial(components, variance=share) for share in self.shares
@@ -38,10 +37,11 @@ class Spectrum:
         """Return numbers of dimensions, with standard errors."""
         numbers: ByName = {}
         for side, rows in embeddings.sides().items():
+            moments = SecondMoments(rows)
             for name, estimator in self.estimators().items():
                 value, error = f"spectrum/{name}/{side}", f"spectrum_standard_error/{name}/{side}"
                 if wanted(value) or wanted(error):
-                    estimate = estimator(rows)
+                    estimate = estimator(moments)
                     numbers[value] = Measured(estimate.value, estimate.reason)
                     numbers[error] = estimate.standard_error
         return numbers

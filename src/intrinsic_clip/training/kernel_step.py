@@ -1,0 +1,108 @@
+"""Compute the losses of a training step with the C++ kernel."""
+
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+from torch.optim import Optimizer
+
+from intrinsic_clip.kernels import contrast, feed_forward, library
+from intrinsic_clip.loss.similarity import PopulationSimilarity
+
+if TYPE_CHECKING:
+    from intrinsic_clip.training.module import ContrastiveModule
+
+Step = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+# Of PyTorch 2.15 and of earlier ones.
+GRAPH_CHECKS = ("_accelerator_graph_capture_health_check", "_cuda_graph_capture_health_check")
+
+
+def kernel_step(module: "ContrastiveModule", otherwise: Step, explained: bool = False) -> Step:
+    """Return a step that encodes and contrasts a batch with the kernel.
+
+    Args:
+        module: whose losses they are.
+        otherwise: the step where the kernel does not serve: on a GPU, in another precision, for other encoders, or
+            without a compiler.
+        explained: whether to warn of the first step that the kernel does not serve.
+    """
+    loads: str | None = None  # why the library does not load, once it was tried
+    tried = False
+
+    def run(x: Tensor, y: Tensor, x_append: Tensor, y_append: Tensor) -> tuple[Tensor, Tensor]:
+        nonlocal explained, loads, tried
+        f, g = feed_forward.chain_of(module.f), feed_forward.chain_of(module.g)
+        reason = _why_not(module, (f, g), (x, y), (x_append, y_append))
+        if reason is None and not tried:
+            loads, tried = _why_not_loaded(), True
+        reason = reason or loads
+        if reason is None:
+            assert f is not None
+            assert g is not None
+            return _losses(module, (f, g), (x, y), (x_append, y_append))
+        if explained:
+            explained = False
+            warnings.warn(f"kernel=cpp does not serve, so steps run without it: {reason}", stacklevel=2)
+        return otherwise(x, y, x_append, y_append)
+
+    return run
+
+
+Both = tuple[Tensor, Tensor]
+
+
+def _why_not(
+    module: "ContrastiveModule",
+    chains: tuple[feed_forward.Chain | None, feed_forward.Chain | None],
+    batch: Both,
+    append: Both,
+) -> str | None:
+    similarity, population = module.similarity, _takes_population(module)
+    if population and type(similarity) is not PopulationSimilarity:
+        return f"{type(similarity).__name__} has its own way with the population"
+    for encoder, chain, *inputs in zip((module.f, module.g), chains, batch, append, strict=True):
+        reason = feed_forward.why_not(encoder, chain, *(inputs if population else inputs[:1]))
+        if reason is not None:
+            return reason
+    return contrast.why_not(batch[0].shape[-2], module.chunk)
+
+
+def _why_not_loaded() -> str | None:
+    try:
+        library.load()
+    except library.KernelUnavailableError as error:
+        return str(error)
+    return None
+
+
+def _takes_population(module: "ContrastiveModule") -> bool:
+    return bool(module.similarity.needs_population) and module._over != "batch"
+
+
+def _losses(
+    module: "ContrastiveModule",
+    chains: tuple[feed_forward.Chain, feed_forward.Chain],
+    batch: Both,
+    append: Both,
+) -> Both:
+    """Return losses and τ, `(*R,)` each, as `ContrastiveModule._losses` does."""
+    tau = module.temperature()
+    if _takes_population(module):
+        return feed_forward.losses(*chains, batch, append, tau, bool(module.similarity.stop_gradient)), tau
+    x, y = (feed_forward.encode(chain, rows) for chain, rows in zip(chains, batch, strict=True))
+    return contrast.info_nce(module._alone("x", x), module._alone("y", y), tau), tau
+
+
+def without_graph_checks(optimizer: Optimizer) -> Optimizer:
+    """Spare an optimizer of parameters on a CPU the search for a GPU in each step, a tenth of a small step."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    if all(parameter.device.type == "cpu" for parameter in parameters):
+        for name in GRAPH_CHECKS:
+            if hasattr(optimizer, name):
+                setattr(optimizer, name, _nothing)
+    return optimizer
+
+
+def _nothing() -> None:
+    """Do nothing."""

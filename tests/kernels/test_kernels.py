@@ -1,0 +1,422 @@
+"""A step in C++ is the step in PyTorch, in losses and gradients, on any number of threads, and when it is resumed."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from intrinsic_clip import encoders
+from intrinsic_clip.encoders.replication import replicate
+from intrinsic_clip.kernels import contrast, feed_forward, library
+from intrinsic_clip.loss.info_nce import info_nce
+from intrinsic_clip.loss.similarity import CosineSimilarity, MovingAverageSimilarity, PopulationSimilarity
+from intrinsic_clip.loss.temperature import FixedTemperature, LearnedTemperature
+from intrinsic_clip.probes import TemperatureProbe
+from intrinsic_clip.runs.replicates import Replicates
+from intrinsic_clip.training import build as building
+from intrinsic_clip.training.module import ContrastiveModule
+from intrinsic_clip.training.train import train
+
+NETWORKS = {
+    "mlp": encoders.mlp,
+    "narrow": partial(encoders.mlp, width=3, hidden_layers=1),
+    "wide": partial(encoders.mlp, width=131, hidden_layers=2),
+    "shallow": partial(encoders.shallow, width=23),
+    "linear": partial(encoders.linear, width=50),
+    "deep": partial(encoders.deep, width=17, linear_layers=5),
+}
+SHAPES: list[tuple[int, ...]] = [(), (3,), (2, 2)]
+needs_compiler = pytest.mark.skipif(library.compiler() is None, reason="there is no C++ compiler")
+
+
+@pytest.fixture
+def threads() -> Iterator[None]:
+    """Put the number of threads back."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def _encoder(network: str, shape: tuple[int, ...], d_in: int, d: int | tuple[int, ...] = 5) -> nn.Module:
+    dims = (d,) if isinstance(d, int) else d
+    size = torch.Size(shape).numel()
+    seeds = range(size // len(dims))
+    return replicate(lambda k: NETWORKS[network](d_in, k), d_in, list(seeds), dims, shape)
+
+
+def _module(
+    f: nn.Module,
+    g: nn.Module,
+    similarity: nn.Module | None = None,
+    shape: tuple[int, ...] = (),
+    **options: object,
+) -> ContrastiveModule:
+    module = ContrastiveModule(
+        f,
+        g,
+        similarity or PopulationSimilarity(),
+        LearnedTemperature(initial=-0.5, replicates=shape),
+        partial(torch.optim.Adam, lr=1e-3),
+        Replicates(tuple(range(shape[0])) if shape else None),
+        kernel="cpp",
+        **options,  # type: ignore[arg-type]
+    )
+    module.row_axis = -2
+    return module
+
+
+def _rows(shape: tuple[int, ...], own: bool, n: int, m: int) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(n)
+    lead = shape if own else ()
+    return [torch.randn(*lead, count, d, generator=generator) for count in (n, m) for d in (12, 9)]
+
+
+def _losses_and_gradients(module: ContrastiveModule, rows: list[Tensor], step) -> dict[str, Tensor]:
+    module.zero_grad()
+    losses, tau = step(*rows)
+    losses.sum().backward()
+    gradients = {name: parameter.grad.clone() for name, parameter in module.named_parameters()}
+    return {"losses": losses.detach(), "tau": tau.detach(), **gradients}
+
+
+def _assert_like_float64(module: ContrastiveModule, rows: list[Tensor], tolerance: float = 2e-5) -> None:
+    ours = _losses_and_gradients(module, rows, module._step)
+    module.double()
+    exact = _losses_and_gradients(module, [each.double() for each in rows], module._losses)
+    assert ours.keys() == exact.keys()
+    for name in exact:
+        assert ours[name].shape == exact[name].shape
+        scale = exact[name].norm().clamp_min(1e-12)
+        assert (ours[name].double() - exact[name]).norm() <= tolerance * scale, name
+
+
+@needs_compiler
+@pytest.mark.parametrize("own", [False, True], ids=["shared", "own"])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("network", NETWORKS)
+def test_losses_and_gradients_are_those_of_float64(network, shape, own) -> None:
+    module = _module(_encoder(network, shape, 12), _encoder(network, shape, 9), shape=shape)
+    _assert_like_float64(module, _rows(shape, own, n=37, m=75))
+
+
+@needs_compiler
+@pytest.mark.parametrize(("n", "m"), [(1, 1), (16, 128), (128, 129), (130, 600), (300, 1100)])
+def test_any_number_of_rows(n, m) -> None:
+    module = _module(_encoder("mlp", (2,), 12), _encoder("mlp", (2,), 9), shape=(2,))
+    _assert_like_float64(module, _rows((2,), True, n, m))
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    "similarity",
+    [
+        PopulationSimilarity(stop_gradient=True),
+        PopulationSimilarity(over="batch"),
+        PopulationSimilarity(over="renewed"),
+        CosineSimilarity(),
+    ],
+    ids=["stopped", "batch", "renewed", "cosine"],
+)
+def test_every_similarity(similarity) -> None:
+    module = _module(_encoder("mlp", (3,), 12), _encoder("mlp", (3,), 9), similarity, (3,))
+    _assert_like_float64(module, _rows((3,), True, n=50, m=40))
+
+
+@needs_compiler
+def test_a_moving_average_moves_as_without_the_kernel() -> None:
+    after = []
+    for kernel in (True, False):
+        module = _module(_encoder("mlp", (), 12), _encoder("mlp", (), 9), MovingAverageSimilarity(0.5))
+        for n in (30, 40):
+            rows = _rows((), False, n=n, m=4)
+            result = _losses_and_gradients(module, rows, module._step if kernel else module._losses)
+        after.append([module.similarity.x_norm, module.similarity.y_norm, *result.values()])
+    torch.testing.assert_close(*after, rtol=2e-4, atol=1e-6)
+
+
+@needs_compiler
+def test_padded_outputs_stay_zero() -> None:
+    f, g = (_encoder("mlp", (3, 2), width, (2, 5, 7)) for width in (12, 9))
+    module = _module(f, g, shape=(3, 2))
+    rows = _rows((3, 2), True, n=40, m=50)
+    _assert_like_float64(module, rows)
+    module.float()
+    _losses_and_gradients(module, rows, module._step)
+    last = f.layers[-1]
+    assert not last.weight.grad.view(3, 2, 7, -1)[0, :, 2:].any()
+    assert not last.bias.grad.view(3, 2, 7)[1, :, 5:].any()
+
+
+@needs_compiler
+def test_zero_rows_have_no_gradient_and_collapsed_encoders_do_not_divide_by_zero() -> None:
+    rows = _rows((), False, n=20, m=30)
+    rows[2][3:9] = 0
+    linear = _module(_encoder("linear", (), 12), _encoder("linear", (), 9))
+    _assert_like_float64(linear, rows)
+    linear.float()
+    with torch.no_grad():
+        linear.f.layers[-1].weight.zero_()
+    ours = _losses_and_gradients(linear, rows, linear._step)
+    plain = _losses_and_gradients(linear, rows, linear._losses)
+    torch.testing.assert_close(ours["losses"], plain["losses"])
+    for name in ("f.layers.0.weight", "f.layers.1.weight"):
+        torch.testing.assert_close(
+            ours[name], plain[name], rtol=1e-4, atol=1e-6 * float(plain[name].abs().max())
+        )
+
+
+@needs_compiler
+def test_nan_is_not_hidden() -> None:
+    rows = _rows((2,), True, n=20, m=30)
+    module = _module(_encoder("mlp", (2,), 12), _encoder("mlp", (2,), 9), shape=(2,))
+    for place in (0, 2):  # of the batch, and of the population
+        broken = [each.clone() for each in rows]
+        broken[place][1, 4, 2] = torch.nan
+        losses, _ = module._step(*broken)
+        assert losses.isnan().tolist() == [False, True]
+
+
+@needs_compiler
+def test_frozen_parameters_and_fixed_temperatures_get_no_gradient() -> None:
+    module = _module(_encoder("mlp", (), 12), _encoder("mlp", (), 9))
+    module.temperature = FixedTemperature(0.3)
+    module.f.requires_grad_(False)
+    module.g.layers[0].weight.requires_grad_(False)
+    rows = _rows((), False, n=20, m=30)
+    module._step(*rows)[0].sum().backward()
+    ours = [parameter.grad for parameter in module.parameters()]
+    module.zero_grad()
+    module._losses(*rows)[0].sum().backward()
+    for mine, plain in zip(ours, [parameter.grad for parameter in module.parameters()], strict=True):
+        assert (mine is None) == (plain is None)
+        if mine is not None:
+            torch.testing.assert_close(mine, plain, rtol=1e-4, atol=1e-7)
+
+
+@needs_compiler
+def test_gradients_are_weighted_as_the_losses_are() -> None:
+    module = _module(_encoder("mlp", (2,), 12), _encoder("mlp", (2,), 9), shape=(2,))
+    rows, weights = _rows((2,), True, n=20, m=30), torch.tensor([2.0, -0.5])
+    (module._step(*rows)[0] * weights).sum().backward()
+    ours = [parameter.grad.clone() for parameter in module.parameters()]
+    module.zero_grad()
+    (module._losses(*rows)[0] * weights).sum().backward()
+    torch.testing.assert_close(
+        ours, [parameter.grad for parameter in module.parameters()], rtol=1e-4, atol=1e-6
+    )
+
+
+@needs_compiler
+@pytest.mark.parametrize("over", ["append", "batch"])
+def test_threads_change_no_bit_and_neither_do_other_replicates(threads, over) -> None:
+    f, g = _encoder("mlp", (3,), 12), _encoder("mlp", (3,), 9)
+    module = _module(f, g, PopulationSimilarity(over=over), (3,))
+    rows, results = _rows((3,), True, n=200, m=1100), []
+    for number in (1, 2, 3):
+        torch.set_num_threads(number)
+        results.append(_losses_and_gradients(module, rows, module._step))
+    for other in results[1:]:
+        assert all(torch.equal(results[0][name], other[name]) for name in other)
+    torch.set_num_threads(2)
+    alone = _module(_encoder("mlp", (1,), 12), _encoder("mlp", (1,), 9), module.similarity, (1,))
+    with torch.no_grad():
+        for parameter, all_of_them in zip(alone.parameters(), module.parameters(), strict=True):
+            parameter.copy_(all_of_them[1:2])
+    lone = _losses_and_gradients(alone, [each[1:2] for each in rows], alone._step)
+    assert all(torch.equal(lone[name][0], results[0][name][1]) for name in lone)
+
+
+@needs_compiler
+def test_rows_are_taken_where_they_lie(threads) -> None:
+    rows = _rows((3,), True, n=40, m=60)
+    module = _module(_encoder("mlp", (3,), 12), _encoder("mlp", (3,), 9), shape=(3,))
+    expected = _losses_and_gradients(module, rows, module._step)
+    long = [torch.cat([torch.ones(3, 7, each.shape[-1]), each], 1)[:, 7:] for each in rows]
+    apart = [each.mT.contiguous().mT for each in rows]
+    for others in (long, apart):
+        assert not any(each.is_contiguous() for each in others)
+        found = _losses_and_gradients(module, others, module._step)
+        assert all(torch.equal(found[name], expected[name]) for name in found)
+
+
+@needs_compiler
+@pytest.mark.parametrize("n", [1, 7, 16, 100])
+def test_info_nce_for_any_temperature(n) -> None:
+    generator = torch.Generator().manual_seed(n)
+    x, y = (torch.randn(4, n, 3, generator=generator).requires_grad_() for _ in range(2))
+    tau = torch.tensor([1e-3, 0.05, 1.0, 30.0], requires_grad=True)
+    contrast.info_nce(x, y, tau).sum().backward()
+    exact = [each.detach().double().requires_grad_() for each in (x, y, tau)]
+    info_nce(*exact).sum().backward()
+    for mine, other in zip((x, y, tau), exact, strict=True):
+        size = other.grad.flatten(1).norm(dim=1) if other.grad.ndim > 1 else other.grad.abs()
+        error = (mine.grad.double() - other.grad).reshape(4, -1).norm(dim=1)
+        assert (error <= 3e-4 * size + 1e-6).all()
+
+
+@needs_compiler
+def test_numbers_too_small_for_float32_are_flushed_in_every_thread_as_in_the_callers(threads) -> None:
+    torch.set_num_threads(2)
+    f = _encoder("linear", (8,), 4)
+    with torch.no_grad():
+        f.layers[0].weight.fill_(1e-30)
+        f.layers[1].weight.fill_(1e-10)
+    rows = torch.ones(8, 2000, 4)
+    assert feed_forward.encode(feed_forward.chain_of(f), rows).all()
+    torch.set_flush_denormal(True)
+    try:
+        assert not feed_forward.encode(feed_forward.chain_of(f), rows).any()
+    finally:
+        torch.set_flush_denormal(False)
+    assert feed_forward.encode(feed_forward.chain_of(f), rows).all()
+
+
+class _Scaled(PopulationSimilarity):
+    """A similarity of the user's own."""
+
+
+def _unserved() -> dict[str, tuple[ContrastiveModule, str]]:
+    def mlps() -> tuple[nn.Module, nn.Module]:
+        return _encoder("mlp", (), 12), _encoder("mlp", (), 9)
+
+    def gelu(d_in: int) -> nn.Module:
+        layers = [nn.Linear(d_in, 7), nn.GELU(), nn.Linear(7, 5)]
+        return replicate(lambda d: nn.Sequential(*layers), d_in, [0], [5], ())
+
+    hooked = mlps()
+    hooked[1].register_forward_hook(lambda *arguments: None)
+    return {
+        "activation": (_module(gelu(12), gelu(9)), "nothing but ReLU"),
+        "module": (_module(nn.Linear(12, 5), nn.Linear(9, 5)), "nothing but ReLU"),
+        "hooks": (_module(*hooked), "hooks"),
+        "precision": (_module(*mlps()).double(), "float32"),
+        "similarity": (_module(*mlps(), _Scaled()), "_Scaled"),
+        "chunk": (_module(*mlps(), chunk=8), "loss.chunk=8"),
+    }
+
+
+@pytest.mark.parametrize("case", list(_unserved()))
+def test_what_is_not_served_runs_in_pytorch_and_is_said_once(case, recwarn) -> None:
+    module, reason = _unserved()[case]
+    rows = [each.to(next(module.parameters()).dtype) for each in _rows((), False, n=20, m=30)]
+    for _ in range(2):
+        losses = module._step(*rows)[0]
+    assert torch.equal(losses, module._losses(*rows)[0])
+    messages = [str(warning.message) for warning in recwarn if "kernel=cpp" in str(warning.message)]
+    assert len(messages) == 1
+    assert reason in messages[0]
+
+
+@needs_compiler
+def test_mixed_precision_runs_in_pytorch() -> None:
+    module = _module(_encoder("mlp", (), 12), _encoder("mlp", (), 9))
+    rows = _rows((), False, n=20, m=30)
+    with torch.autocast("cpu", torch.bfloat16), pytest.warns(UserWarning, match="mixed precision"):
+        assert torch.equal(module._step(*rows)[0], module._losses(*rows)[0])
+
+
+@pytest.fixture
+def unbuilt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Forget the library, and let it be built in an empty folder."""
+    monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path / "extensions"))
+    monkeypatch.setattr(library, "_loaded", None)
+    return tmp_path / "extensions"
+
+
+def test_without_a_compiler_the_step_runs_in_pytorch(unbuilt, monkeypatch, compose, recwarn) -> None:
+    monkeypatch.setattr(library, "compiler", lambda: None)
+    found = train(compose("trainer.max_epochs=2", "kernel=cpp"))
+    plain = train(compose("trainer.max_epochs=2", "kernel=none", "output_dir=plain"))
+    assert found["metrics"] == plain["metrics"]
+    assert sum("kernel=cpp does not serve" in str(w.message) for w in recwarn) == 1
+    assert any("there is no C++ compiler" in str(w.message) for w in recwarn)
+
+
+@pytest.mark.parametrize(
+    ("command", "reason"), [(["false"], "false failed"), (["/nowhere/g++"], "/nowhere/g.. failed")]
+)
+def test_a_compiler_that_fails_is_named_and_leaves_nothing(unbuilt, monkeypatch, command, reason) -> None:
+    monkeypatch.setattr(library, "compiler", lambda: command)
+    with pytest.raises(library.KernelUnavailableError, match=reason):
+        library.load()
+    assert not list((unbuilt / "intrinsic_clip").iterdir())
+
+
+def test_a_folder_that_cannot_be_written_is_named(unbuilt) -> None:
+    unbuilt.write_text("a file")
+    if library.compiler() is None:
+        pytest.skip("there is no C++ compiler")
+    with pytest.raises(library.KernelUnavailableError, match="cannot be written"):
+        library.load()
+
+
+@needs_compiler
+@pytest.mark.slow
+def test_builds_that_were_killed_or_damaged_or_run_at_once_are_no_obstacle(unbuilt) -> None:
+    build = "from intrinsic_clip.kernels import library; library.load(); print(library.built())"
+    killed = subprocess.Popen([sys.executable, "-c", build], start_new_session=True)
+    folder = unbuilt / "intrinsic_clip"
+    limit = time.monotonic() + 60
+    while not list(folder.glob("*.unfinished")):
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+    os.killpg(killed.pid, 9)
+    killed.wait()
+    abandoned = next(folder.glob("*.unfinished"))
+    os.utime(abandoned, (0, 0))
+    both = [
+        subprocess.Popen([sys.executable, "-c", build], stdout=subprocess.PIPE, text=True) for _ in range(2)
+    ]
+    paths = {process.communicate(timeout=100)[0].strip() for process in both}
+    assert [process.returncode for process in both] == [0, 0]
+    assert list(folder.iterdir()) == [Path(paths.pop())]
+    assert not paths
+    library.built().write_bytes(b"damaged")
+    assert library.load().step
+
+
+def test_auto_is_decided_by_the_length_of_a_run_alone(compose) -> None:
+    def kernel(*overrides: str) -> str:
+        from intrinsic_clip.runs.spec import RunSpec
+
+        return building._kernel(RunSpec.of(compose(*overrides)))
+
+    assert kernel() == "none"  # 48 steps
+    assert kernel("trainer.max_epochs=300") == "auto"
+    assert kernel("replicates=50") == "auto"
+    assert kernel("trainer.max_epochs=300", "kernel=none") == "none"
+    assert kernel("kernel=cpp") == "cpp"
+
+
+@needs_compiler
+@pytest.mark.slow
+@pytest.mark.own_training
+def test_a_training_with_the_kernel_resumes_bit_for_bit_and_is_the_plain_one_to_rounding(
+    compose, monkeypatch
+) -> None:
+    settings = ("replicates=2", "loss/similarity=fast", "loss.similarity.rows=48", "optimizer.lr=1e-4")
+    overrides = (*settings, "trainer.max_epochs=3", "kernel=cpp")
+    whole = train(compose(*overrides, "output_dir=whole"))
+
+    def fail(self, trainer, module) -> None:
+        if trainer.current_epoch == 1:
+            raise RuntimeError("struck down")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TemperatureProbe, "on_train_epoch_end", fail)
+        with pytest.raises(RuntimeError, match="struck down"):
+            train(compose(*overrides))
+    resumed = train(compose(*overrides))
+    assert resumed["timings"]["resumed"]
+    assert resumed["metrics"] == whole["metrics"]
+    plain = train(compose(*settings, "trainer.max_epochs=3", "kernel=none", "output_dir=plain"))
+    for name in ("loss", "temperature"):
+        assert whole["metrics"][name]["values"] == pytest.approx(plain["metrics"][name]["values"], rel=1e-5)
+    assert plain["metrics"] != whole["metrics"]  # the kernel was used
