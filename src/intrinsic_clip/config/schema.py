@@ -52,8 +52,9 @@ class TrainConfig(BaseModel):
     )
     output_dir: Annotated[str, Field(min_length=1)]
     threads: Threads | None
-    kernel: Literal["auto", "cpp", "none"] = "auto"
+    kernel: Literal["auto", "cpp", "triton", "none"] = "auto"
     compile: bool | None
+    cuda_graph: bool = False
     replicates_per_chunk: PositiveInt | None
     checkpoint_seconds: NonNegativeFloat
     data: Node

@@ -165,12 +165,22 @@ def jacobian_spectrum(
         finite = jacobian.isfinite().all(-1).all(-1)
         jacobian = jacobian.double().where(finite[..., None, None], 0.0)
         with torch.no_grad():
-            _, values, right = torch.linalg.svd(jacobian, full_matrices=False)
+            values, right = _svd(jacobian)
             pointwise[:, points] = values.where(finite[..., None], math.nan)
             if basis is not None:
                 shares[:, points] = (right[..., :k, :] @ basis[:, None]).square().sum(-1)
     unit = ROUNDING * torch.finfo(x.dtype).eps
     return _conclude(pointwise, shares, used.sum(-1), unit, math.prod(row), min_gap, replicates)
+
+
+def _svd(matrices: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the singular values and right singular vectors of matrices `(…, d, d_in)`, m and `(m, d_in)` of each."""
+    d, d_in = matrices.shape[-2:]
+    if matrices.is_cuda and d > d_in:
+        # A GPU decomposes small square matrices together, and larger or oblong ones one after the other.
+        matrices = torch.linalg.qr(matrices, mode="r").R
+    _, values, right = torch.linalg.svd(matrices, full_matrices=False)
+    return values, right
 
 
 def _conclude(

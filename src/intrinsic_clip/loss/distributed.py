@@ -33,7 +33,13 @@ def shared_info_nce(
 
 def gather(rows: Tensor) -> Tensor:
     """Gather the rows of all processes in rank order, `(*R, n, d) → (*R, N, d)`, gradients included."""
-    return torch.cat(torch.distributed.nn.all_gather(rows), dim=-2)
+    gathered = torch.distributed.nn.all_gather(rows.contiguous())
+    for part in gathered:
+        if (
+            part.requires_grad
+        ):  # PyTorch sends gradients as they lie in memory, and takes them for contiguous ones
+            part.register_hook(torch.Tensor.contiguous)
+    return torch.cat(gathered, dim=-2)
 
 
 def _mean_over_processes(value: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.dimension.arrays import Rows
+from intrinsic_clip.metrics import replicated_pairs
 from intrinsic_clip.metrics.alignment import as_pairs
 from intrinsic_clip.metrics.row_blocks import row_blocks
 from intrinsic_clip.metrics.temperatures import HIGHEST, warn_of_temperature
@@ -64,12 +65,13 @@ def infonce_bound(x: Rows, y: Rows, tau: Tensor | float) -> InformationBound:
     if bool((tau > HIGHEST).any()):
         warn_of_temperature(tau)
     flat = math.prod(replicates)
-    pairs = zip(
-        x.reshape(flat, n, d), y.reshape(flat, n, d), tau.expand(replicates).reshape(flat), strict=True
-    )
-    losses = x.new_empty(2, flat, dtype=torch.float64)
-    for r, (x_r, y_r, tau_r) in enumerate(pairs):
-        losses[:, r] = _cross_entropies(x_r.double() / tau_r, y_r.double())
+    x, y, tau = x.reshape(flat, n, d), y.reshape(flat, n, d), tau.expand(replicates).reshape(flat)
+    if replicated_pairs.worth_it(x):
+        losses = replicated_pairs.cross_entropies(x, y, tau)
+    else:
+        losses = x.new_empty(2, flat, dtype=torch.float64)
+        for r, (x_r, y_r, tau_r) in enumerate(zip(x, y, tau, strict=True)):
+            losses[:, r] = _cross_entropies(x_r.double() / tau_r, y_r.double())
     x_to_y, y_to_x = math.log(n) - losses.reshape(2, *replicates)
     return InformationBound(x_to_y, y_to_x, (x_to_y + y_to_x) / 2)
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.dimension.arrays import Rows, as_points
+from intrinsic_clip.metrics import replicated_pairs
 from intrinsic_clip.metrics.alignment import directions
 from intrinsic_clip.metrics.row_blocks import row_blocks
 
@@ -40,9 +41,12 @@ def uniformity(x: Rows, t: float = 2.0) -> Tensor:
         raise ValueError(f"t must be positive, got {t}")
     *replicates, n, d = x.shape
     flat = x.reshape(math.prod(replicates), n, d)
-    logs = torch.empty(len(flat), dtype=torch.float64, device=x.device)
-    for r, rows in enumerate(flat):
-        logs[r] = _log_sum(directions(rows), t)
+    if replicated_pairs.worth_it(flat):
+        logs = replicated_pairs.log_sums(directions(flat), t)
+    else:
+        logs = torch.empty(len(flat), dtype=torch.float64, device=x.device)
+        for r, rows in enumerate(flat):
+            logs[r] = _log_sum(directions(rows), t)
     return (logs - math.log(n * (n - 1) / 2)).reshape(replicates)
 
 

@@ -20,6 +20,7 @@ from intrinsic_clip.probes.embeddings import Embeddings, Side, take_embeddings
 from intrinsic_clip.probes.loaders import Stage
 from intrinsic_clip.probes.one_name import are_twins, claim, logged_by_others
 from intrinsic_clip.probes.schedule import Scheduled
+from intrinsic_clip.probes.transfer import on_cpu
 from intrinsic_clip.probes.user_line import warn_at_user_line, warnings_at_user_line
 from intrinsic_clip.probes.window import LatestRows
 from intrinsic_clip.runs.replicates import Replicates
@@ -135,8 +136,9 @@ class Probe(Scheduled):
                 values[prefix + name + suffix] = self._value(module, number)
                 self._note(prefix + name + suffix, number.reason)
             samples |= {prefix + name + suffix: sample for name, sample in drawn.items()}
+        values = on_cpu(values)
         if trainer.world_size > 1:
-            values = trainer.strategy.broadcast({name: value.cpu() for name, value in values.items()})
+            values = trainer.strategy.broadcast(values)
         self._leave_out_claimed(trainer, module, values)
         self.latest |= values
         as_results = self._are_results(trainer)

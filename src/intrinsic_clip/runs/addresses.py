@@ -8,8 +8,8 @@ from intrinsic_clip.runs.contents import contents_digest, digest, matching_paths
 
 # Settings that may differ between two starts of the same run: where it writes, what it shows, how it is computed.
 NOT_CONTENT = {
-    "output_dir", "logger", "threads", "kernel", "compile", "replicates_per_chunk", "checkpoint_seconds", "progress",
-    "recipe",
+    "output_dir", "logger", "threads", "kernel", "compile", "cuda_graph", "replicates_per_chunk",
+    "checkpoint_seconds", "progress", "recipe",
 }  # fmt: skip
 CAME_LATER = {"shuffle": False}  # earlier runs, which lack the setting, keep their address
 HARDWARE = {"accelerator", "devices", "num_nodes", "strategy"}

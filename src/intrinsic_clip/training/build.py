@@ -194,6 +194,7 @@ def _module(spec: RunSpec, data: "PairedData") -> "ContrastiveModule":
         local_block=settings["loss"].get("local_block", False),
         noise=InputNoise(noise, settings["seed"]) if noise else None,
         schedule=None if cfg.get("schedule") is None else schedule_of(cfg.schedule),
+        graphed=settings.get("cuda_graph", False),
     )
 
 
@@ -240,9 +241,9 @@ def _is_compiled(spec: RunSpec) -> bool:
     return _replicate_steps(spec) >= STEPS_WORTH_COMPILING and compiler
 
 
-def _kernel(spec: RunSpec) -> Literal["auto", "cpp", "none"]:
+def _kernel(spec: RunSpec) -> Literal["auto", "cpp", "triton", "none"]:
     """Return the setting `kernel`; `none` where `auto` would not save time, whatever this machine has built already."""
-    setting: Literal["auto", "cpp", "none"] = spec.settings.get("kernel", "auto")
+    setting: Literal["auto", "cpp", "triton", "none"] = spec.settings.get("kernel", "auto")
     worthwhile = setting != "auto" or _replicate_steps(spec) >= STEPS_WORTH_A_KERNEL
     return setting if worthwhile else "none"
 

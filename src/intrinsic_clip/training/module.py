@@ -16,6 +16,7 @@ from intrinsic_clip.loss.distributed import gather, shared_info_nce
 from intrinsic_clip.loss.info_nce import info_nce
 from intrinsic_clip.loss.precision import widened, without_autocast
 from intrinsic_clip.runs.replicates import Replicates
+from intrinsic_clip.training.graphed import GraphedStep
 from intrinsic_clip.training.kernel_step import Step, kernel_step, without_graph_checks
 from intrinsic_clip.training.regularisation import InputNoise
 from intrinsic_clip.training.schedule import Schedule, steps_of
@@ -31,11 +32,13 @@ class ContrastiveModule(LightningModule):
         optimizer: called with the parameters, returns the optimizer (Adam over all of them in the paper).
         replicates: the trainings on the leading axes R, by which numbers are logged.
         compiled: fuse the step with torch.compile, which takes some seconds and a C++ compiler, and saves a third.
-        kernel: compute the step in C++ where that serves, instead of `compiled`; `cpp`: and say if it does not.
+        kernel: compute the step in C++ where that serves, instead of `compiled`; `cpp`: and say if it does not;
+            `triton`: with Triton, on a GPU.
         chunk: rows of logits in memory at a time, for large batches; None: all.
         local_block: with several processes, each computes the logits of its own rows only; see `loss.distributed`.
         noise: added to the batches of training steps; None: none.
         schedule: makes the scheduler of the learning rate, which moves at every step; None: constant.
+        graphed: replay the step as a CUDA graph, where it runs on a GPU; see `training.graphed`.
 
     Attributes:
         row_axis: row axis of the inputs, as in `Pairs`; representations are always `(*R, n, d)`.
@@ -53,11 +56,12 @@ class ContrastiveModule(LightningModule):
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
         replicates: Replicates = Replicates(),  # noqa: B008 - immutable
         compiled: bool = False,
-        kernel: Literal["auto", "cpp", "none"] = "none",
+        kernel: Literal["auto", "cpp", "triton", "none"] = "none",
         chunk: int | None = None,
         local_block: bool = False,
         noise: InputNoise | None = None,
         schedule: Schedule | None = None,
+        graphed: bool = False,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -68,7 +72,11 @@ class ContrastiveModule(LightningModule):
         # torch.compile mistakes the gradient of a step that also moves a buffer it divides by.
         moves = getattr(similarity, "per_encoder", False)
         self._step = compile_step(self._losses) if compiled and not moves else self._losses
-        if kernel != "none":
+        if kernel == "triton":
+            from intrinsic_clip.training.triton_step import triton_step  # imports Triton
+
+            self._step = triton_step(self, self._step)
+        elif kernel != "none":
             self._step = kernel_step(self, self._step, explained=kernel == "cpp")
         self.f, self.g = f, g
         self.similarity, self.temperature = similarity, temperature
@@ -76,6 +84,7 @@ class ContrastiveModule(LightningModule):
         # Rows whose norm divides in a training step; None: each row is divided by its own.
         self._over = getattr(similarity, "over", "append" if similarity.needs_population else None)
         self._renewed: tuple[int, Tensor, Tensor] | None = None
+        self._graph = GraphedStep(lambda *rows: self._step(*rows), self) if graphed else None
         self.register_buffer("x_append", torch.empty(0), persistent=False)
         self.register_buffer("y_append", torch.empty(0), persistent=False)
 
@@ -196,15 +205,24 @@ class ContrastiveModule(LightningModule):
             if self.noise is not None:
                 x, y = self.noise.add(step, x, y, self.trainer.global_rank, self.trainer.world_size)
             append = (self._append_rows(rows, step) for rows in population)
-            losses, tau = self._step(x, y, *append)
-            optimizer.zero_grad()
-            self._backward(losses.sum())
+            losses, tau = self.differentiated(optimizer, x, y, *append)
             optimizer.step()
             if schedule is not None:
                 schedule.step()
             steps.append((losses.detach(), tau.detach()))
         losses, temperatures = (torch.stack(column) for column in zip(*steps, strict=True))
         return {"losses": losses, "temperature": temperatures}
+
+    def differentiated(self, optimizer: Any, *rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the losses and τ of a batch, `(*R,)` each, with the gradients in the parameters."""
+        if self._graph is not None and not (self._shares_batches or self._scales_gradients):
+            replayed = self._graph(*rows)
+            if replayed is not None:
+                return replayed
+        losses, tau = self._step(*rows)
+        optimizer.zero_grad()
+        self._backward(losses.sum())
+        return losses, tau
 
     def _backward(self, loss: Tensor) -> None:
         """Call Lightning's backward only if it has a part in gradients: its hooks cost a tenth of a small step.

@@ -39,7 +39,9 @@ class InputNoise:
     def _noisy(self, rows: Tensor, drawn: torch.Generator, rank: int, processes: int) -> Tensor:
         n, d = rows.shape[-2:]
         noise = torch.randn(n * processes, d, generator=drawn)[rank * n : (rank + 1) * n]
-        return rows + self.deviation * noise.to(rows)
+        if rows.is_cuda:
+            noise = noise.pin_memory()  # so that the step does not wait until the device has taken it
+        return rows + self.deviation * noise.to(rows, non_blocking=True)
 
 
 class BestWeights(AnyProbe):

@@ -1,0 +1,101 @@
+"""Replay forward and backward pass of a training step as one CUDA graph, so that a small step does not wait for Python.
+
+A step of one replicate launches about two hundred kernels of a few microseconds each, which takes the processor longer
+to ask for than the GPU to do. A graph asks once for all of them. With hundreds of replicates it changes little.
+"""
+
+import warnings
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+Step = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+WARM_UP = 3  # passes before the capture, in which libraries choose their kernels and take their memory
+
+
+class GraphedStep:
+    """A step's losses, τ and gradients, replayed with new inputs in the same places of memory.
+
+    Inputs of another shape, another device than a GPU, and autocast are left to the plain step. So is everything once a
+    capture has failed, after one warning.
+
+    Args:
+        step: returns losses and τ, `(*R,)` each; Python in it runs when it is captured and never again.
+        module: whose parameters get the gradients.
+    """
+
+    def __init__(self, step: Step, module: nn.Module) -> None:
+        self.step, self.module = step, module
+        self.failed = False
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._inputs: tuple[Tensor, ...] = ()
+        self._outputs: tuple[Tensor, Tensor] | None = None
+        self._gradients: list[tuple[nn.Parameter, Tensor | None]] = []
+
+    def __call__(self, *inputs: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Return the losses and τ, with the gradients in the parameters; None where the plain step must do it."""
+        if self.failed or not inputs[0].is_cuda or torch.is_autocast_enabled("cuda"):
+            return None
+        if self._graph is None:
+            try:
+                self._capture(inputs)
+            except (
+                Exception
+            ) as error:  # what cannot be captured: a look at a number, an allocation outside PyTorch, …
+                self._forget()
+                reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+                warnings.warn(
+                    f"the training step cannot be a CUDA graph, so it runs without: {reason}", stacklevel=3
+                )
+                return None
+        if [rows.shape for rows in inputs] != [place.shape for place in self._inputs]:
+            return None
+        return self._replay(inputs)
+
+    def _replay(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        assert self._graph is not None
+        assert self._outputs is not None
+        for place, rows in zip(self._inputs, inputs, strict=True):
+            place.copy_(rows)
+        self._graph.replay()
+        for parameter, gradient in self._gradients:
+            parameter.grad = gradient  # zero_grad() may have taken it away
+        losses, tau = self._outputs
+        return losses.clone(), tau.clone()  # the next replay writes over them
+
+    def _capture(self, inputs: tuple[Tensor, ...]) -> None:
+        """Run the step a few times, put back what that moved, and capture it."""
+        self._inputs = tuple(rows.detach().clone() for rows in inputs)
+        kept = [(buffer, buffer.clone()) for buffer in self.module.buffers()]
+        aside = torch.cuda.Stream()
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):
+            for _ in range(WARM_UP):
+                self._differentiate()
+        torch.cuda.current_stream().wait_stream(aside)
+        self._without_gradients()
+        for buffer, value in kept:
+            buffer.copy_(value)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            losses, tau = self._differentiate()
+            self._outputs = losses.detach(), tau.detach()
+        self._gradients = [(parameter, parameter.grad) for parameter in self.module.parameters()]
+        self._graph = graph
+
+    def _differentiate(self) -> tuple[Tensor, Tensor]:
+        self._without_gradients()
+        losses, tau = self.step(*self._inputs)
+        losses.sum().backward()
+        return losses, tau
+
+    def _without_gradients(self) -> None:
+        for parameter in self.module.parameters():
+            parameter.grad = None
+
+    def _forget(self) -> None:
+        self.failed, self._graph, self._inputs, self._outputs = True, None, (), None
+        self._gradients = []
+        self._without_gradients()
+        torch.cuda.synchronize()

@@ -1,0 +1,70 @@
+"""Compute the losses of a training step on a GPU with the Triton kernel."""
+
+import warnings
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from intrinsic_clip.encoders import blockwise_triton
+from intrinsic_clip.loss.info_nce import info_nce
+from intrinsic_clip.loss.similarity import SMALLEST_NORM, PopulationSimilarity
+from intrinsic_clip.training.kernel_step import Step
+
+if TYPE_CHECKING:
+    from intrinsic_clip.training.module import ContrastiveModule
+
+Both = tuple[Tensor, Tensor]
+
+
+def triton_step(module: "ContrastiveModule", otherwise: Step) -> Step:
+    """Return a step that encodes a batch with the kernel.
+
+    Args:
+        module: whose losses they are.
+        otherwise: the step where the kernel does not serve, of which the first one warns.
+    """
+    explained = False
+
+    def run(x: Tensor, y: Tensor, x_append: Tensor, y_append: Tensor) -> Both:
+        nonlocal explained
+        population = bool(module.similarity.needs_population) and module._over != "batch"
+        reason = _why_not(module, population, (x, y), (x_append, y_append))
+        if reason is not None:
+            if not explained:
+                explained = True
+                warnings.warn(
+                    f"kernel=triton does not serve, so steps run without it: {reason}", stacklevel=2
+                )
+            return otherwise(x, y, x_append, y_append)
+        tau = module.temperature()
+        if population:
+            represented = (
+                _by_population(module, module.f, x, x_append),
+                _by_population(module, module.g, y, y_append),
+            )
+        else:
+            represented = (
+                module._alone("x", blockwise_triton.encode(module.f, x)[0]),
+                module._alone("y", blockwise_triton.encode(module.g, y)[0]),
+            )
+        return info_nce(*represented, tau, module.chunk), tau
+
+    return run
+
+
+def _why_not(module: "ContrastiveModule", population: bool, batch: Both, append: Both) -> str | None:
+    """Return why the kernel does not serve; None if it does."""
+    if population and type(module.similarity) is not PopulationSimilarity:
+        return f"{type(module.similarity).__name__} has its own way with the population"
+    for encoder, *inputs in zip((module.f, module.g), batch, append, strict=True):
+        reason = blockwise_triton.why_not(encoder, *(inputs if population else inputs[:1]))
+        if reason is not None:
+            return reason
+    return None
+
+
+def _by_population(module: "ContrastiveModule", encoder: object, rows: Tensor, append: Tensor) -> Tensor:
+    """Return an encoder's outputs for rows, divided by its mean norm over the append rows."""
+    outputs, norm = blockwise_triton.encode(encoder, rows, append, module.similarity.stop_gradient)
+    assert norm is not None
+    return outputs / norm.clamp_min(SMALLEST_NORM)[..., None, None]
