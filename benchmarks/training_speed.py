@@ -10,18 +10,23 @@ step       our step in a bare loop, on the same data
 fit        the same steps by `trainer.fit`, with all default probes and the metrics file
 fit + W&B  and with W&B offline; Lightning is its share of a fit
 
-Rounds alternate between all of them and medians are shown. Steps of `compile=true` are timed once compiled. On a
-machine with a GPU, 50 × 15 replicates on it are timed too, against the plain loop on the same GPU.
+two cores  how many times faster the step is with two threads
+
+Rounds alternate between all of them and medians are shown. Steps are by the C++ kernel, or compiled, or neither, and
+timed once these are built. On a machine with a GPU, 50 × 15 replicates on it are timed too, against the plain loop on
+the same GPU.
 """
 
 import argparse
 import logging
+import os
 import platform
 import statistics
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -42,10 +47,13 @@ from intrinsic_clip.training.module import ContrastiveModule
 
 SETTINGS: dict[str, list[str]] = {
     "1 replicate": [],
-    "1 replicate, not compiled": ["compile=false"],
+    "1 replicate, compiled": ["kernel=none"],
+    "1 replicate, PyTorch": ["kernel=none", "compile=false"],
     "1 replicate, fast": ["loss/similarity=fast"],
     "16 replicates": ["replicates=16"],
+    "16 replicates, compiled": ["replicates=16", "kernel=none"],
     "16 replicates, fast": ["replicates=16", "loss/similarity=fast"],
+    "16, fast, compiled": ["replicates=16", "loss/similarity=fast", "kernel=none"],
 }
 PAPER_STEPS = 800 * 39
 GRID = [
@@ -77,8 +85,10 @@ def main() -> None:
         "step",
         "fit",
         "fit + W&B",
+        "step / plain",
         "fit / plain",
         "step / floor",
+        "two cores",
         "Lightning",
     )
     print(f"{'setting':<28}" + "".join(f"{column:>14}" for column in columns))
@@ -109,20 +119,44 @@ def print_setting(name: str, overrides: list[str], arguments: argparse.Namespace
     for number in range(arguments.rounds + 1):
         plain = plain_loop(built[0], arguments.epochs)
         step = bare_step(built, arguments.epochs) / replicates
+        with threads(2 * arguments.threads):
+            doubled = bare_step(built, arguments.epochs) / replicates
         fitted, logged = (fit(built, arguments.epochs, wandb) / replicates for wandb in (False, True))
         if number:  # the first round warms up
-            rounds.append((plain, step, fitted, logged))
+            rounds.append((plain, step, fitted, logged, doubled))
     least = floor(getattr(built[1].similarity, "rows", None) or 2000)
-    medians = [least, *(statistics.median(column) for column in zip(*rounds, strict=True))]
-    ratio = statistics.median(fitted / plain for plain, _, fitted, _ in rounds)
-    share = statistics.median(1 - step / fitted for _, step, fitted, _ in rounds)
+    medians = [least, *(statistics.median(column) for column in list(zip(*rounds, strict=True))[:4])]
     cells = [
         *(f"{median:.2f} ms" for median in medians),
-        f"{ratio:.2f}",
+        f"{statistics.median(step / plain for plain, step, *_ in rounds):.2f}",
+        f"{statistics.median(fitted / plain for plain, _, fitted, *_ in rounds):.2f}",
         f"{medians[2] / least:.2f}",
-        f"{share:.1%}",
+        f"{statistics.median(step / doubled for _, step, _, _, doubled in rounds):.2f}",
+        f"{statistics.median(1 - step / fitted for _, step, fitted, *_ in rounds):.1%}",
     ]
     print(f"{name:<28}" + "".join(f"{cell:>14}" for cell in cells), flush=True)
+
+
+@contextmanager
+def threads(number: int) -> Iterator[None]:
+    """Let PyTorch use some number of threads, or as many as there are cores if these are fewer."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(min(number, os.cpu_count() or 1))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def without_lightning() -> Iterator[None]:
+    """Take back what importing Lightning sets, by which each step of an optimizer looks for a GPU for 0.2 ms."""
+    before = os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
+    try:
+        yield
+    finally:
+        if before is not None:
+            os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = before
 
 
 def plain_loop(data: PairedData, epochs: int, steps: int | None = None, device: str = "cpu") -> float:
@@ -154,7 +188,8 @@ def plain_loop(data: PairedData, epochs: int, steps: int | None = None, device: 
             step(i)
 
     per_epoch = steps or len(x) // 256
-    return min(1e3 * _seconds(epoch) / per_epoch for _ in range(epochs))
+    with without_lightning():
+        return min(1e3 * _seconds(epoch) / per_epoch for _ in range(epochs))
 
 
 def bare_step(built: Built, epochs: int) -> float:

@@ -420,3 +420,17 @@ def test_a_training_with_the_kernel_resumes_bit_for_bit_and_is_the_plain_one_to_
     for name in ("loss", "temperature"):
         assert whole["metrics"][name]["values"] == pytest.approx(plain["metrics"][name]["values"], rel=1e-5)
     assert plain["metrics"] != whole["metrics"]  # the kernel was used
+
+
+def test_a_module_with_losses_of_its_own_keeps_them(recwarn) -> None:
+    class Other(ContrastiveModule):
+        def _losses(self, x, y, x_append, y_append):
+            losses, tau = super()._losses(x, y, x_append, y_append)
+            return 2 * losses, tau
+
+    parts = _encoder("mlp", (), 12), _encoder("mlp", (), 9), PopulationSimilarity(), LearnedTemperature()
+    module = Other(*parts, torch.optim.Adam, kernel="cpp")
+    module.row_axis = -2
+    rows = _rows((), False, n=20, m=30)
+    assert torch.equal(module._step(*rows)[0], module._losses(*rows)[0])
+    assert any("losses of its own" in str(warning.message) for warning in recwarn)

@@ -27,13 +27,16 @@ def kernel_step(module: "ContrastiveModule", otherwise: Step, explained: bool = 
             without a compiler.
         explained: whether to warn of the first step that the kernel does not serve.
     """
+    # A subclass with an objective of its own must not get this one.
+    own_losses = getattr(module._losses, "__qualname__", "") != "ContrastiveModule._losses"
     loads: str | None = None  # why the library does not load, once it was tried
     tried = False
 
     def run(x: Tensor, y: Tensor, x_append: Tensor, y_append: Tensor) -> tuple[Tensor, Tensor]:
         nonlocal explained, loads, tried
         f, g = feed_forward.chain_of(module.f), feed_forward.chain_of(module.g)
-        reason = _why_not(module, (f, g), (x, y), (x_append, y_append))
+        reason = "the module has losses of its own" if own_losses else None
+        reason = reason or _why_not(module, (f, g), (x, y), (x_append, y_append))
         if reason is None and not tried:
             loads, tried = _why_not_loaded(), True
         reason = reason or loads
