@@ -1,0 +1,227 @@
+"""Exact nearest neighbours of some rows among all rows, which are read block by block.
+
+Single-precision products say of nearly all rows that they are farther than the k nearest of the blocks before, with a
+bound on their rounding. The distances of the few others are computed from differences in double precision, so that the
+result is exact and does not depend on blocks or workers.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from queue import Empty, SimpleQueue
+from typing import NamedTuple, Protocol, TypeVar
+
+import torch
+from torch import Tensor
+
+from intrinsic_clip.dimension.row_source import RowSource
+from intrinsic_clip.dimension.row_survey import RowSurvey
+from intrinsic_clip.dimension.row_workers import in_order
+
+BLOCK = 1024  # rows that are read at a time: their products with a tile of queries stay in a core's cache
+GPU_BLOCK = 2**15
+TILE = 2048  # queries
+AT_ONCE = 2**22  # bytes of differences
+MANY = 4  # times k hits of a query in a block, from which on more digits pay
+
+Answer = TypeVar("Answer")
+
+
+class Question(Protocol[Answer]):
+    """Something to find out from all rows, block by block."""
+
+    def look(self, start: int, block: Tensor) -> Answer:
+        """Return what a block of rows, whose first has the number `start`, adds; called by several threads."""
+
+    def add(self, answer: Answer) -> None:
+        """Take in what a block adds; called in the order of the blocks."""
+
+
+def ask(
+    source: RowSource,
+    questions: Sequence[Question],
+    device: torch.device | str = "cpu",
+    report: Callable[[int, int], object] | None = None,
+) -> None:
+    """Read all rows once and put every question to each block.
+
+    Args:
+        source: the rows.
+        questions: each takes in its answers.
+        device: where to compute.
+        report: called after every block with its number of rows, and that of all.
+    """
+    device = torch.device(device)
+    on_cpu = device.type == "cpu"
+
+    def look(numbered: tuple[int, Tensor]) -> tuple[int, list]:
+        start, block = numbered
+        block = block.to(device)
+        return len(block), [question.look(start, block) for question in questions]
+
+    blocks = source.blocks(BLOCK if on_cpu else GPU_BLOCK)
+    for rows, answers in in_order(look, blocks, torch.get_num_threads() if on_cpu else 1):
+        for question, answer in zip(questions, answers, strict=True):
+            question.add(answer)
+        if report is not None:
+            report(rows, source.shape[0])
+
+
+class Hits(NamedTuple):
+    """Rows that may be among the nearest: places among the queries, row numbers and exact distances, `(h,)` each."""
+
+    queries: Tensor
+    rows: Tensor
+    distances: Tensor
+
+
+class Nearest:
+    """The k nearest other rows of some rows; a `Question`.
+
+    Args:
+        queries: the rows asked about, as they are in the source, `(q, d)`.
+        numbers: their row numbers, int64 `(q,)`.
+        survey: of the source.
+        k: neighbours of each; the distinct rows must be more.
+        allowed: rows that serve as neighbours, `(n,)`; None: the distinct ones.
+
+    Attributes:
+        distances: ascending, float64 `(q, k)`; complete once all rows were read.
+        indices: row numbers, int64 `(q, k)`.
+    """
+
+    def __init__(
+        self, queries: Tensor, numbers: Tensor, survey: RowSurvey, k: int, allowed: Tensor | None = None
+    ) -> None:
+        device = queries.device
+        q, d = queries.shape
+        self.numbers, self.k, self.scale = numbers.to(device), k, 2.0**survey.exponent
+        self.left_out = ~(survey.distinct if allowed is None else allowed).to(device)
+        self.queries = queries.double() / self.scale
+        self.centre = survey.mean.to(device)
+        if queries.dtype != torch.float64:
+            self.centre = self.centre.float().double()  # the same in both precisions
+        self.squares = self._centred(queries, torch.float64).square().sum(1)
+        moved = float((self.centre.cpu() - survey.mean).norm())
+        reach = self.squares.sqrt() + (survey.radius + moved) / self.scale
+        self.errors = {  # Higham, Accuracy and Stability of Numerical Algorithms, 2002, eq. 3.5, twice (eps = 2u)
+            dtype: (d + 8) * torch.finfo(dtype).eps * reach.square()
+            for dtype in (torch.float32, torch.float64)
+        }
+        self.tiles = torch.arange(q, device=device).split(TILE)
+        self.turned = self._turned(torch.arange(q, device=device), torch.float32)
+        self.block = BLOCK if device.type == "cpu" else GPU_BLOCK
+        self.distances = torch.full((q, k), math.inf, dtype=torch.float64, device=device)
+        self.indices = torch.full((q, k), -1, dtype=torch.int64, device=device)
+        self.farthest = self.distances[:, -1]
+        self.pending: list[Hits] = []
+        self.memories: SimpleQueue[Tensor] = SimpleQueue()  # one for each worker, since fresh memory is slow
+
+    def _centred(self, rows: Tensor, dtype: torch.dtype) -> Tensor:
+        rows = rows if rows.dtype == torch.float64 else rows.to(dtype)
+        return ((rows - self.centre.to(rows.dtype)) / self.scale).to(dtype)
+
+    def _turned(self, tile: Tensor, dtype: torch.dtype) -> Tensor:
+        """Return (−2 query, 1), whose product with (row, ‖row‖²) is the squared distance less ‖query‖²."""
+        centred = self._centred(self.queries[tile] * self.scale, dtype)
+        return torch.nn.functional.pad(centred * -2, (0, 1), value=1.0)
+
+    def look(self, start: int, block: Tensor) -> Hits:
+        """Return the rows of a block that may be nearer than the k nearest so far, with their distances."""
+        rows = self._with_squares(start, block, torch.float32)
+        memory = self._memory(rows)
+        places, columns = [], []
+        for tile in self.tiles:
+            place, column = self._near(tile, start, block, rows, memory)
+            places.append(place)
+            columns.append(column)
+        self.memories.put(memory)
+        place, column = torch.cat(places), torch.cat(columns)
+        return Hits(place, column + start, self._exact(place, block, column))
+
+    def _near(
+        self, tile: Tensor, start: int, block: Tensor, rows: Tensor, memory: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return places among the queries of a tile and in the block where the two may be near."""
+        scores = self._scores(tile, rows, start, memory[: len(tile) * len(rows)].view(len(tile), len(rows)))
+        limit = self._limit(tile, scores)
+        near = (scores.amin(1) <= limit).nonzero().squeeze(-1)
+        hits = (scores[near] <= limit[near, None]).logical_and_(scores[near] < math.inf)
+        many = hits.sum(1) > MANY * self.k
+        if bool(many.any()):  # single precision cannot tell them apart
+            unsure = tile[near[many]]
+            exacter = self._scores(unsure, self._with_squares(start, block, torch.float64), start)
+            hits[many] = (exacter <= self._limit(unsure, exacter)[:, None]).logical_and_(exacter < math.inf)
+        which, column = hits.nonzero().unbind(1)
+        return tile[near[which]], column
+
+    def _with_squares(self, start: int, block: Tensor, dtype: torch.dtype) -> Tensor:
+        """Return (row, ‖row‖²) of a block, infinity in place of the latter where a row is left out."""
+        rows = self._centred(block, dtype)
+        squares = torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64).square().to(dtype)
+        left_out = self.left_out[start : start + len(block)]
+        if bool(left_out.any()):
+            rows = rows.masked_fill(left_out[:, None], 0)
+            squares = squares.masked_fill(left_out, math.inf)
+        return torch.cat([rows, squares[:, None]], 1)
+
+    def _scores(self, tile: Tensor, rows: Tensor, start: int, out: Tensor | None = None) -> Tensor:
+        """Return squared distances less ‖query‖², infinity for rows left out and the query itself."""
+        queries = self.turned[tile[0] : tile[-1] + 1] if out is not None else self._turned(tile, rows.dtype)
+        scores = torch.mm(queries, rows.mT, out=out)
+        own = self.numbers[tile] - start
+        inside = ((own >= 0) & (own < len(rows))).nonzero().squeeze(-1)
+        scores[inside, own[inside]] = math.inf
+        return scores
+
+    def _memory(self, rows: Tensor) -> Tensor:
+        try:
+            return self.memories.get_nowait()
+        except Empty:
+            return rows.new_empty(len(self.tiles[0]) * max(len(rows), self.block))
+
+    def _limit(self, tile: Tensor, scores: Tensor) -> Tensor:
+        """Return the largest score of each query that a row as near as the k-th so far can have."""
+        error = self.errors[scores.dtype][tile]
+        limit = self.farthest[tile].div(self.scale).square() - self.squares[tile] + error
+        unknown = limit.isinf()
+        if bool(unknown.any()) and scores.shape[1] >= self.k:
+            in_block = scores[unknown].kthvalue(self.k, dim=1).values.double()
+            limit[unknown] = in_block + 2 * error[unknown]
+        return (limit + limit.abs() * torch.finfo(scores.dtype).eps).to(scores.dtype)
+
+    def _exact(self, places: Tensor, block: Tensor, columns: Tensor) -> Tensor:
+        """Compute distances from differences, which cancel nothing."""
+        distances = self.distances.new_empty(len(places))
+        size = max(16, AT_ONCE // (8 * block.shape[1]))
+        parts = (tensor.split(size) for tensor in (places, columns, distances))
+        for place, column, out in zip(*parts, strict=True):
+            differences = block[column].double().div_(self.scale).sub_(self.queries[place])
+            torch.linalg.vector_norm(differences, dim=-1, out=out)
+        return distances.mul_(self.scale)
+
+    def add(self, answer: Hits) -> None:
+        """Keep the hits of a block, and sort them in when there are enough."""
+        self.pending.append(answer)
+        waiting = sum(len(hits.rows) for hits in self.pending)
+        if waiting >= self.distances.numel() // 4 or (waiting and self.farthest.isinf().any()):
+            self.settle()
+
+    def settle(self) -> None:
+        """Sort the hits of the last blocks in; of equal distances the first row counts as nearer."""
+        if not self.pending:
+            return
+        place, row, distance = (torch.cat(parts) for parts in zip(*self.pending, strict=True))
+        self.pending = []
+        order = distance.argsort(stable=True)
+        order = order[place[order].argsort(stable=True)]
+        place, row, distance = place[order], row[order], distance[order]
+        counts = place.bincount(minlength=len(self.queries))
+        rank = torch.arange(len(place), device=place.device) - (counts.cumsum(0) - counts)[place]
+        kept = rank < self.k
+        nearest, numbers = torch.full_like(self.distances, math.inf), torch.full_like(self.indices, -1)
+        nearest[place[kept], rank[kept]] = distance[kept]
+        numbers[place[kept], rank[kept]] = row[kept]
+        both, order = torch.cat([self.distances, nearest], 1).sort(dim=1, stable=True)
+        self.distances = both[:, : self.k].contiguous()
+        self.indices = torch.cat([self.indices, numbers], 1).gather(1, order[:, : self.k])
+        self.farthest = self.distances[:, -1]
