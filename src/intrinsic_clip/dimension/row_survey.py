@@ -27,7 +27,9 @@ class RowSurvey:
         radius: the largest distance of a finite row from `mean`.
         largest: the largest absolute value of a finite row.
         dims: columns that vary among the finite rows.
-        moments: covariance of the finite rows, their squares summed over n, float64 `(d, d)`; None if not wanted.
+        low, high: the smallest and the largest value of each column among the finite rows, float64 `(d,)`.
+        lengths: distance of each row from about the mean, float32 `(n,)`, in units of 2^exponent.
+        moments: covariance of the finite rows, float64 `(d, d)`; None if not wanted.
     """
 
     finite: Tensor
@@ -38,6 +40,9 @@ class RowSurvey:
     radius: float
     largest: float
     dims: int
+    low: Tensor
+    high: Tensor
+    lengths: Tensor
     moments: Tensor | None
 
     @property
@@ -65,6 +70,7 @@ def survey(
     source: RowSource,
     *,
     moments: bool = False,
+    usable: Tensor | None = None,
     device: torch.device | str = "cpu",
     report: Callable[[int, int], object] | None = None,
 ) -> RowSurvey:
@@ -73,13 +79,14 @@ def survey(
     Args:
         source: floating-point rows.
         moments: whether to add up the covariance, which takes n d² operations in float64.
+        usable: rows to look at, `(n,)`; the others count as not finite. None: all.
         device: where to compute.
         report: called after every block with its number of rows, and that of all.
     """
     n, d = source.shape
     size = max(256, min(2**16, BLOCK_BYTES // (8 * d)))
     shift, exponent = _frame(next(source.blocks(size))[1])
-    surveyor = _Surveyor(shift.to(device), exponent, moments, torch.device(device))
+    surveyor = _Surveyor(shift.to(device), exponent, moments, usable, torch.device(device))
     workers = torch.get_num_threads() if surveyor.device.type == "cpu" else 1
     parts: list[_Facts] = []
     products = None
@@ -106,19 +113,25 @@ class _Surveyor:
         shift: near the rows' mean, so that second moments about it lose no digits.
         exponent: of a unit in which rows can be squared.
         moments: whether to compute them.
+        usable: rows to look at; None: all.
         device: where.
     """
 
-    def __init__(self, shift: Tensor, exponent: int, moments: bool, device: torch.device) -> None:
+    def __init__(
+        self, shift: Tensor, exponent: int, moments: bool, usable: Tensor | None, device: torch.device
+    ) -> None:
+        self.usable = usable
         self.shift, self.unit, self.moments, self.device = shift, 2.0**-exponent, moments, device
         self.weights = hash_weights(len(shift)).to(device)
 
     def __call__(self, numbered: tuple[int, Tensor]) -> _Facts:
-        block = numbered[1].to(self.device)
+        start, block = numbered[0], numbered[1].to(self.device)
         finite = block.isfinite().all(1)
+        if self.usable is not None:
+            finite &= self.usable[start : start + len(block)].to(self.device)
         if not bool(finite.all()):
             block = block.masked_fill(~finite[:, None], 0)
-        rows = block.double().sub_(self.shift).mul_(self.unit)
+        rows = (block.double() - self.shift).mul_(self.unit)
         rows.masked_fill_(~finite[:, None], 0)
         some = block[finite] if not bool(finite.all()) else block
         if not len(some):
@@ -128,7 +141,7 @@ class _Surveyor:
             (block == 0).all(1) & finite,
             row_hashes(block, self.weights),
             rows.sum(0),
-            torch.linalg.vector_norm(rows, dim=1).max(),
+            torch.linalg.vector_norm(rows, dim=1).float(),
             float(some.abs().max()),
             some.amin(0).double(),
             some.amax(0).double(),
@@ -147,7 +160,8 @@ def _joined(parts: list[_Facts], shift: Tensor, exponent: int, products: Tensor 
     scale = 2.0**exponent
     if products is not None:
         products = (products.cpu() / count - torch.outer(offset, offset)) * scale * scale
-    far = float(torch.stack([part.far for part in parts]).max())
+    lengths = torch.cat([part.far for part in parts]).cpu()
+    far = float(lengths.max()) * (1 + 1e-6)  # which were rounded to single precision
     return RowSurvey(
         finite=finite,
         distinct=finite & (first == torch.arange(len(first))),
@@ -157,6 +171,9 @@ def _joined(parts: list[_Facts], shift: Tensor, exponent: int, products: Tensor 
         radius=(far + float(offset.norm())) * scale,
         largest=max(part.largest for part in usable),
         dims=int((high > low).sum()),
+        low=low.cpu(),
+        high=high.cpu(),
+        lengths=lengths,
         moments=products,
     )
 
