@@ -80,7 +80,7 @@ def measure_embeddings(
         settings = Settings(estimators, k, max_points, wanted, seed, device=device or "cpu")
         sources = {name: TensorRows(rows) for name, rows in native.items()}
         return measure_sources(sources, settings, watch=watch, report=report)
-    sides = {name: as_matrix(rows, name) for name, rows in given.items()}
+    sides = {name: as_matrix(rows, name) for name, rows in native.items()}
     n = len(sides["x"])
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
     record = Record(n, {name: rows.shape[1] for name, rows in sides.items()})

@@ -120,7 +120,7 @@ class PartnerCounts:
         self.best = torch.full_like(lengths, -math.inf).scatter_reduce(0, places, scores, "amax")
         d = queries.shape[1]
         self.around = torch.finfo(torch.float64).eps * (d + 2) * lengths * self.longest
-        self.around = self.around.where(self.best.isfinite(), math.nan)
+        self.around = self.around.where(self.best.isfinite() & self.around.isfinite(), math.nan)
         self.error = torch.finfo(torch.float32).eps * (d + 8)  # of scores of rows of length 1, twice
         near = (scores >= (self.best - self.around)[places]).double()
         self.right = places.bincount(near, minlength=len(lengths)).long()
