@@ -50,6 +50,7 @@ class Asked:
         report: called after every block that is searched.
         facts: survey of the source, if there is one.
         numbers: the order in which its points are asked; None: drawn at random from the distinct ones.
+        axes: as for `Nearest`.
 
     Attributes:
         searched: distinct finite points.
@@ -65,6 +66,7 @@ class Asked:
         report: Report | None = None,
         facts: RowSurvey | None = None,
         numbers: Tensor | None = None,
+        axes: tuple[Tensor, Tensor] | None = None,
     ) -> None:
         self.source, self.k, self.device, self.report = source, k, device, report
         self.survey = survey(source, device=device) if facts is None else facts
@@ -73,7 +75,7 @@ class Asked:
         if numbers is None:
             order = torch.randperm(source.shape[0], generator=torch.Generator().manual_seed(seed))
             numbers = order[self.survey.distinct[order]]
-        self.order = numbers
+        self.order, self.axes = numbers, axes
         self.numbers = numbers[:0]
         self.distances = torch.zeros(0, k, dtype=torch.float64)
         self.indices = torch.zeros(0, k, dtype=torch.int64)
@@ -89,7 +91,7 @@ class Asked:
         if not len(fresh) or not self.enough_rows:
             return None
         rows = self.source.take(fresh).to(self.device)
-        return Nearest(rows, fresh, self.survey, self.k)
+        return Nearest(rows, fresh, self.survey, self.k, axes=self.axes)
 
     def take_in(self, question: Nearest) -> None:
         """Keep the answer to a question that all points were read for."""

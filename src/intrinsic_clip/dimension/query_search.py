@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol, TypeVar
 import torch
 from torch import Tensor
 
+from intrinsic_clip.dimension.reduced_products import Reduction, cheapest
 from intrinsic_clip.dimension.row_source import RowSource
 from intrinsic_clip.dimension.row_survey import RowSurvey
 from intrinsic_clip.dimension.row_workers import in_order
@@ -21,6 +22,8 @@ BLOCK = 1024  # rows that are read at a time: their products with a tile of quer
 GPU_BLOCK = 2**15
 TILE = 2048  # queries
 AT_ONCE = 2**22  # bytes of differences
+MANY_BOUNDS = 32  # hits of a query in a block by bounds, from which on products pay
+TRIED = 256  # queries on which a reduction is tried
 MANY = 4  # times k hits of a query in a block, from which on more digits pay
 
 Answer = TypeVar("Answer")
@@ -83,6 +86,8 @@ class Nearest:
         survey: of the source.
         k: neighbours of each; the distinct rows must be more.
         allowed: rows that serve as neighbours, `(n,)`; None: the distinct ones.
+        axes: orthonormal directions, those of the largest variance first, `(d, d)`, and some rows drawn at random, from
+            which it follows whether a few coordinates rule most rows out; None: do without.
 
     Attributes:
         distances: ascending, float64 `(q, k)`; complete once all rows were read.
@@ -90,7 +95,13 @@ class Nearest:
     """
 
     def __init__(
-        self, queries: Tensor, numbers: Tensor, survey: RowSurvey, k: int, allowed: Tensor | None = None
+        self,
+        queries: Tensor,
+        numbers: Tensor,
+        survey: RowSurvey,
+        k: int,
+        allowed: Tensor | None = None,
+        axes: tuple[Tensor, Tensor] | None = None,
     ) -> None:
         device = queries.device
         q, d = queries.shape
@@ -113,6 +124,11 @@ class Nearest:
         self.distances = torch.full((q, k), math.inf, dtype=torch.float64, device=device)
         self.indices = torch.full((q, k), -1, dtype=torch.int64, device=device)
         self.farthest = self.distances[:, -1]
+        self.reduction = None if axes is None else self._reduction(*axes)
+        if self.reduction is not None:
+            centred = self.turned[:, :-1] / -2
+            reduced = self.reduction(centred, self.squares.float())
+            self.reduced = torch.nn.functional.pad(reduced * -2, (0, 1), value=1.0)
         self.pending: list[Hits] = []
         self.memories: SimpleQueue[Tensor] = SimpleQueue()  # one for each worker, since fresh memory is slow
 
@@ -129,14 +145,58 @@ class Nearest:
         """Return the rows of a block that may be nearer than the k nearest so far, with their distances."""
         rows = self._with_squares(start, block, torch.float32)
         memory = self._memory(rows)
+        reduced = None
+        if self.reduction is not None:
+            squares = rows[:, -1].where(rows[:, -1] < math.inf, 0.0)
+            reduced = torch.cat([self.reduction(rows[:, :-1], squares), rows[:, -1:]], 1)
         places, columns = [], []
         for tile in self.tiles:
-            place, column = self._near(tile, start, block, rows, memory)
+            if reduced is None or bool(self.farthest[tile].isinf().any()):
+                place, column = self._near(tile, start, block, rows, memory)
+            else:
+                place, column = self._near_by_bounds(tile, start, block, rows, reduced, memory)
             places.append(place)
             columns.append(column)
         self.memories.put(memory)
         place, column = torch.cat(places), torch.cat(columns)
         return Hits(place, column + start, self._exact(place, block, column))
+
+    def _reduction(self, axes: Tensor, sample: Tensor) -> Reduction | None:
+        """Return leading coordinates that rule most rows out, if they save time."""
+        rows = self._centred(sample.to(self.queries.device), torch.float32)
+        centred = self.turned[:TRIED, :-1] / -2
+        squares = rows.double().square().sum(1)
+        distances = self.squares[:TRIED, None] + squares - 2 * (centred @ rows.mT).double()
+        distances.masked_fill_(distances <= 1e-6 * self.squares[:TRIED, None], math.inf)  # the query itself
+        near = max(1, round(self.k * len(rows) / len(self.left_out)))
+        limit = distances.kthvalue(near, dim=1).values[:, None]
+
+        def hits(products: Tensor) -> Tensor:
+            return self.squares[:TRIED, None] + squares - 2 * products.double() <= limit
+
+        return cheapest(axes.to(rows.device), rows, centred, hits)
+
+    def _near_by_bounds(
+        self, tile: Tensor, start: int, block: Tensor, rows: Tensor, reduced: Tensor, memory: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return what `_near` does, and perhaps a few more; only where bounds of the distances leave many, compute them."""
+        assert self.reduction is not None
+        scores = memory[: len(tile) * len(rows)].view(len(tile), len(rows))
+        torch.mm(self.reduced[tile[0] : tile[-1] + 1], reduced.mT, out=scores)
+        self._mask_own(scores, tile, start)
+        reach = self.errors[torch.float32][tile] * (self.reduction.error / self.reduction.slack)
+        limit = self.farthest[tile].div(self.scale).square() - self.squares[tile] + reach
+        limit = (limit + limit.abs() * torch.finfo(torch.float32).eps).float()
+        near = (scores.amin(1) <= limit).nonzero().squeeze(-1)
+        hits = (scores[near] <= limit[near, None]).logical_and_(scores[near] < math.inf)
+        many = hits.sum(1) > MANY_BOUNDS
+        which, column = (hits & ~many[:, None]).nonzero().unbind(1)
+        place = tile[near[which]]
+        if bool(many.any()):
+            unsure = tile[near[many]]
+            more = self._near(unsure, start, block, rows, memory)
+            place, column = torch.cat([place, more[0]]), torch.cat([column, more[1]])
+        return place, column
 
     def _near(
         self, tile: Tensor, start: int, block: Tensor, rows: Tensor, memory: Tensor
@@ -166,12 +226,16 @@ class Nearest:
 
     def _scores(self, tile: Tensor, rows: Tensor, start: int, out: Tensor | None = None) -> Tensor:
         """Return squared distances less ‖query‖², infinity for rows left out and the query itself."""
-        queries = self.turned[tile[0] : tile[-1] + 1] if out is not None else self._turned(tile, rows.dtype)
+        queries = self.turned[tile] if rows.dtype == torch.float32 else self._turned(tile, rows.dtype)
         scores = torch.mm(queries, rows.mT, out=out)
-        own = self.numbers[tile] - start
-        inside = ((own >= 0) & (own < len(rows))).nonzero().squeeze(-1)
-        scores[inside, own[inside]] = math.inf
+        self._mask_own(scores, tile, start)
         return scores
+
+    def _mask_own(self, scores: Tensor, tile: Tensor, start: int) -> None:
+        """Make the score of a query with itself infinite."""
+        own = self.numbers[tile] - start
+        inside = ((own >= 0) & (own < scores.shape[1])).nonzero().squeeze(-1)
+        scores[inside, own[inside]] = math.inf
 
     def _memory(self, rows: Tensor) -> Tensor:
         try:

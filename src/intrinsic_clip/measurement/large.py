@@ -17,12 +17,12 @@ from intrinsic_clip.dimension.queries import PILOT, PRECISION, Asked, Queries, e
 from intrinsic_clip.dimension.query_search import Question, ask
 from intrinsic_clip.dimension.row_source import RowSource
 from intrinsic_clip.dimension.row_survey import RowSurvey, survey
+from intrinsic_clip.dimension.row_workers import by_workers
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.measurement import doubts
 from intrinsic_clip.measurement.asked_modality import AskedModality
 from intrinsic_clip.measurement.paired_sums import paired_sums
 from intrinsic_clip.measurement.pairs import (
-    FITTED,
     Basis,
     measure_by_dimension,
     measure_retrieval,
@@ -37,6 +37,8 @@ from intrinsic_clip.runs.vocabulary import estimator_title
 
 MOST = 10_000  # queries, where their number is not given: time grows with it
 ANSWERS = 200  # right answers to a query, on average, that are looked up
+SAMPLED = 8192  # rows on which it is tried whether a few coordinates rule most rows out
+FITTED = 12_500  # pairs, at most, that directions are fitted on: both bases are at work at once
 HEAD = 1000  # rows in their order, that are looked at for signs of an index
 Stage = tuple[str, Callable[[], object]]
 
@@ -84,6 +86,7 @@ class LargeMeasurement:
         self.record, self.sources, self.settings, self.report = record, sources, settings, report
         self.facts: dict[str, RowSurvey] = {}
         self.modalities: dict[str, AskedModality] = {}
+        self.sampled: dict[str, Tensor] = {}
         self.both: Counterparts | None = None
         self.counts: dict[str, PartnerCounts] = {}
         self.q = 0
@@ -134,7 +137,12 @@ class LargeMeasurement:
             facts = self.facts[side]
             k_here = max(1, min(k, int(facts.distinct.sum()) - 1))
             numbers = order[facts.distinct[order]]
-            asked = Asked(source, k_here, settings.seed, settings.device, self.report, facts, numbers)
+            some = source.take(order[:SAMPLED])
+            self.sampled[side] = some
+            axes = torch.linalg.eigh(facts.moments).eigenvectors.flip(1), some
+            asked = Asked(
+                source, k_here, settings.seed, settings.device, self.report, facts, numbers, axes
+            )
             self.modalities[side] = AskedModality(
                 self.record, side, asked, order, settings.k, settings.max_points, settings.seed
             )
@@ -189,9 +197,16 @@ class LargeMeasurement:
                 return
             queries = self.sources[own].take(asked)
             candidates = self.sources[other]
+            axes = self._axes_of_directions(other), self.sampled[other]
             self.counts[own] = PartnerCounts(
-                queries, candidates, right, left_out, device=self.settings.device
+                queries, candidates, right, left_out, device=self.settings.device, axes=axes
             )
+
+    def _axes_of_directions(self, side: str) -> Tensor:
+        """Return the principal axes about the origin, which rows of one length share with their directions."""
+        facts = self.facts[side]
+        assert facts.moments is not None
+        return torch.linalg.eigh(facts.moments + torch.outer(facts.mean, facts.mean)).eigenvectors.flip(1)
 
     def _things(self, side: str) -> Tensor:
         """Return the row number of the thing that each row shows, as `distinct_rows` does."""
@@ -226,7 +241,8 @@ class LargeMeasurement:
         stages.append(("pairs: uniformity", self.measure_uniformity))
         if self.same_width:
             stages.append(("pairs: retrieval", self.measure_retrieval))
-        return stages + [(f"pairs: {basis}", partial(self.measure_by_dimension, basis)) for basis in bases]
+        label = f"pairs: {' and '.join(bases)} directions"
+        return [*stages, (label, partial(self.measure_by_dimension, bases))]
 
     def measure_alignment(self) -> None:
         """Record mean cosine and modality gap of all pairs."""
@@ -260,11 +276,21 @@ class LargeMeasurement:
         for side, doubt in copies.items():
             self.record.notes += doubts.said(side, [doubt])
 
-    def measure_by_dimension(self, basis: Basis) -> None:
-        """Record recall along the leading directions, of pairs drawn at random."""
+    def measure_by_dimension(self, bases: Sequence[Basis]) -> None:
+        """Record recall along the leading directions of each basis, of pairs drawn at random."""
         rows = self.modalities["x"].order[: 2 * FITTED]
         x, y = (self._float(self.sources[side].take(rows)) for side in "xy")
-        measure_by_dimension(self.record, x, y, torch.arange(len(rows)), basis, self.settings.seed)
+        order, seed = torch.arange(len(rows)), self.settings.seed
+        records = [Record(self.record.n, {}) for _ in bases]
+
+        def measure(place: int) -> None:
+            measure_by_dimension(records[place], x, y, order, bases[place], seed)
+
+        for _ in by_workers(measure, range(len(bases)), torch.get_num_threads()):
+            pass
+        for record in records:
+            self.record.metrics |= record.metrics
+            self.record.curves |= record.curves
 
     @staticmethod
     def _float(rows: Tensor) -> Tensor:

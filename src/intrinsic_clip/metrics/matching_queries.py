@@ -12,7 +12,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from intrinsic_clip.dimension.query_search import BLOCK, GPU_BLOCK, TILE, ask
+from intrinsic_clip.dimension.query_search import BLOCK, GPU_BLOCK, TILE, TRIED, ask
+from intrinsic_clip.dimension.reduced_products import Reduction, cheapest
 from intrinsic_clip.dimension.row_source import RowSource, TensorRows
 from intrinsic_clip.metrics.alignment import directions
 from intrinsic_clip.metrics.counterparts import Counterparts
@@ -93,6 +94,8 @@ class PartnerCounts:
         left_out: candidates that do not count, `(n,)`; None: all do.
         longest: the largest length of a candidate; None: scores are cosines, and rows are scaled to length 1.
         device: where to compute.
+        axes: orthonormal directions, those of the largest second moment of the candidates first, `(d, d)`, and some
+            candidates drawn at random, from which it follows whether a few coordinates rule most of them out.
 
     Attributes:
         greater, ties: candidates that score higher than the best right answer, and as high, int64 `(q,)`.
@@ -107,6 +110,7 @@ class PartnerCounts:
         left_out: Tensor | None = None,
         longest: float | None = None,
         device: torch.device | str = "cpu",
+        axes: tuple[Tensor, Tensor] | None = None,
     ) -> None:
         self.cosines, self.longest = longest is None, longest or 1.0
         self.device = torch.device(device)
@@ -125,6 +129,9 @@ class PartnerCounts:
         near = (scores >= (self.best - self.around)[places]).double()
         self.right = places.bincount(near, minlength=len(lengths)).long()
         self.single = (self.queries / self.lengths[:, None]).float() * self.longest
+        self.reduction = None if axes is None else self._reduction(*axes)
+        if self.reduction is not None:
+            self.reduced = self.reduction(self.single, self.single.square().sum(1))
         self.greater, self.ties = torch.zeros(2, len(lengths), dtype=torch.int64, device=self.device)
         self.tiles = torch.arange(len(lengths), device=self.device).split(TILE)
         self.memories: SimpleQueue[Tensor] = SimpleQueue()
@@ -142,13 +149,27 @@ class PartnerCounts:
                 scores.append((self.queries[part] * self._prepared(block)).sum(-1))
         return torch.cat(scores)
 
+    def _reduction(self, axes: Tensor, sample: Tensor) -> Reduction | None:
+        """Return leading coordinates that rule most candidates out, if they save time."""
+        scale = self.lengths[:TRIED, None]
+        low = (self.best[:TRIED, None] - self.around[:TRIED, None]) / scale
+        return cheapest(
+            axes.to(self.device),
+            self._single(sample.to(self.device)),
+            self.single[:TRIED],
+            lambda products: products.double() >= low,
+        )
+
+    def _single(self, block: Tensor) -> Tensor:
+        """Return rows in single precision, of length 1 or less."""
+        if not self.cosines:
+            return (block.double() / self.longest).float()
+        norms = torch.linalg.vector_norm(block, dim=1, dtype=torch.float64)[:, None]
+        return block.float() / norms.where(norms != 0, 1.0).float()
+
     def look(self, start: int, block: Tensor) -> Counts:
         """Return how many rows of a block score higher than the best right answers, and as high."""
-        if self.cosines:
-            norms = torch.linalg.vector_norm(block, dim=1, dtype=torch.float64)[:, None]
-            rows = block.float() / norms.where(norms != 0, 1.0).float()
-        else:
-            rows = (block.double() / self.longest).float()
+        rows = self._single(block)
         left_out = None if self.left_out is None else self.left_out[start : start + len(block)]
         if left_out is not None:
             rows.masked_fill_(left_out[:, None], 0)
@@ -157,24 +178,56 @@ class PartnerCounts:
         except Empty:
             size = BLOCK if self.device.type == "cpu" else GPU_BLOCK
             memory = rows.new_empty(len(self.tiles[0]) * max(size, len(rows)))
-        parts = [self._in_tile(tile, block, rows, left_out, memory) for tile in self.tiles]
+        reduced = None if self.reduction is None else self.reduction(rows, rows.square().sum(1))
+        parts = [self._in_tile(tile, block, rows, reduced, left_out, memory) for tile in self.tiles]
         self.memories.put(memory)
         return torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
 
     def _in_tile(
-        self, tile: Tensor, block: Tensor, rows: Tensor, left_out: Tensor | None, memory: Tensor
+        self,
+        tile: Tensor,
+        block: Tensor,
+        rows: Tensor,
+        reduced: Tensor | None,
+        left_out: Tensor | None,
+        memory: Tensor,
     ) -> Counts:
+        """Return the counts of the queries of a tile."""
         scores = memory[: len(tile) * len(rows)].view(len(tile), len(rows))
-        torch.mm(self.single[tile[0] : tile[-1] + 1], rows.mT, out=scores)
+        if reduced is None:
+            return self._by_products(tile, block, rows, left_out, scores)
+        assert self.reduction is not None
+        greater, ties = torch.zeros(2, len(tile), dtype=torch.int64, device=scores.device)
+        torch.mm(self.reduced[tile[0] : tile[-1] + 1], reduced.mT, out=scores)
+        low, _ = self._limits(tile, self.reduction.error)
+        near = (scores.amax(1) >= low).nonzero().squeeze(-1)
+        unsure = scores[near] >= low[near, None]
+        if left_out is not None:
+            unsure &= ~left_out
+        many = unsure.sum(1) > MANY
+        if bool(many.any()):
+            which = near[many]
+            scores = memory[: len(which) * len(rows)].view(len(which), len(rows))
+            greater[which], ties[which] = self._by_products(tile[which], block, rows, left_out, scores)
+        self._by_pairs(tile, block, near, unsure & ~many[:, None], greater, ties)
+        return greater, ties
+
+    def _limits(self, tile: Tensor, error: float) -> tuple[Tensor, Tensor]:
+        """Return below which score a candidate is surely worse than the best right answer, and above which better."""
+        scale = self.lengths[tile]
+        best, around = self.best[tile] / scale, self.around[tile] / scale
+        return (best - around - error).float(), (best + around + error).float()
+
+    def _by_products(
+        self, tile: Tensor, block: Tensor, rows: Tensor, left_out: Tensor | None, scores: Tensor
+    ) -> Counts:
+        """Return the counts of some queries by products of all coordinates."""
+        torch.mm(self.single[tile], rows.mT, out=scores)
         if left_out is not None:
             scores.masked_fill_(left_out, -math.inf)
         greater, ties = torch.zeros(2, len(tile), dtype=torch.int64, device=scores.device)
-        scale = self.lengths[tile]
-        best, around = self.best[tile] / scale, self.around[tile] / scale
-        low, high = ((best + sign * (around + self.error)).float() for sign in (-1, 1))
+        low, high = self._limits(tile, self.error)
         near = (scores.amax(1) >= low).nonzero().squeeze(-1)
-        if not len(near):
-            return greater, ties
         scores = scores[near]
         greater[near] = (scores > high[near, None]).sum(1)
         unsure = (scores >= low[near, None]) & (scores <= high[near, None])
@@ -184,22 +237,26 @@ class PartnerCounts:
             exact = self.queries[tile[which]] @ self._prepared(block).mT
             if left_out is not None:
                 exact.masked_fill_(left_out, -math.inf)
-            above, same = self._compared(exact, tile[which], None)
+            above, same = self._compared(exact, tile[which])
             greater[which], ties[which] = above.sum(1), same.sum(1)
-        place, column = (unsure & ~many[:, None]).nonzero().unbind(1)
+        self._by_pairs(tile, block, near, unsure & ~many[:, None], greater, ties)
+        return greater, ties
+
+    def _by_pairs(
+        self, tile: Tensor, block: Tensor, near: Tensor, unsure: Tensor, greater: Tensor, ties: Tensor
+    ) -> None:
+        """Add what exact scores of some pairs of a query and a candidate say."""
+        place, column = unsure.nonzero().unbind(1)
         size = max(16, AT_ONCE // (8 * block.shape[1]))
         for part, columns in zip(near[place].split(size), column.split(size), strict=True):
             exact = (self.queries[tile[part]] * self._prepared(block[columns])).sum(-1)
-            above, same = self._compared(exact, tile[part], part)
-            greater.index_add_(0, part, above.long())
-            ties.index_add_(0, part, same.long())
-        return greater, ties
+            above, same = self._compared(exact[:, None], tile[part])
+            greater.index_add_(0, part, above[:, 0].long())
+            ties.index_add_(0, part, same[:, 0].long())
 
-    def _compared(self, scores: Tensor, queries: Tensor, single: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return which exact scores are higher than the best right answer, and which are as high."""
-        top, near = self.best[queries], self.around[queries]
-        if single is None:
-            top, near = top[:, None], near[:, None]
+    def _compared(self, scores: Tensor, queries: Tensor) -> tuple[Tensor, Tensor]:
+        """Return which exact scores `(q, b)` are higher than the best right answer, and which are as high."""
+        top, near = self.best[queries, None], self.around[queries, None]
         above = scores > top + near
         return above, (scores >= top - near) & ~above
 

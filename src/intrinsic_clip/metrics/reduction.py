@@ -123,7 +123,8 @@ def principal_directions(x: Rows) -> Tensor:
     if x.ndim < 2 or 0 in x.shape[-2:]:
         raise ValueError(f"x must be (*R, n, d) and not empty, got shape {tuple(x.shape)}")
     rows, finite = _finite(x)
-    rows = rows / rows.abs().amax((-2, -1), keepdim=True).clamp_min(torch.finfo(torch.float64).tiny)
+    largest = torch.linalg.vector_norm(rows, math.inf, (-2, -1), keepdim=True)
+    rows.div_(largest.clamp_min(torch.finfo(torch.float64).tiny))  # a copy already
     basis = torch.linalg.eigh(rows.mT @ rows).eigenvectors.flip(-1)
     return basis.where(finite[..., None, None], math.nan)
 
@@ -250,13 +251,12 @@ def retrieval_by_dimension(
     )
     pairs = zip(x.reshape(-1, *x.shape[-2:]), y.reshape(-1, *y.shape[-2:]), strict=True)
     for r, (x_r, y_r) in enumerate(pairs):
-        x_r, y_r = directions(x_r), directions(y_r)
-        whole = (x_r[measured], y_r[measured])
+        whole = directions(x_r[measured]), directions(y_r[measured])
         if basis == "principal":
-            axes = principal_directions(torch.cat([x_r[fitted], y_r[fitted]]))
+            axes = principal_directions(torch.cat([directions(x_r[fitted]), directions(y_r[fitted])]))
             turned = (whole[0] @ axes, whole[1] @ axes)
         else:
-            canonical = canonical_directions(x_r[fitted], y_r[fitted], ridge)
+            canonical = canonical_directions(directions(x_r[fitted]), directions(y_r[fitted]), ridge)
             weights = canonical.correlations**4
             turned = (
                 (whole[0] - canonical.mean_x) @ canonical.x * weights,
