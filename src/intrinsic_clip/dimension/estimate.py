@@ -107,7 +107,7 @@ def conclude(
         pointwise: as the formula gives them, `(*R, n)`; None if the estimator makes none.
         failure: the reason to report where there are neighbours but the value is not finite.
         name: of the estimator.
-        spread: standard error of the value by the spread over its points, `(*R,)`; not used where every point was asked.
+        spread: standard error of the value by the spread over its points, `(*R,)`; unused where every point was asked.
 
     Returns:
         The estimate, with NaN and a reason where the value is not finite.

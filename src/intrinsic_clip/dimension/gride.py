@@ -50,8 +50,8 @@ def gride(
         points: `(*R, n, d)`, or their neighbours, of which the first n2 are used.
         n1: the nearer neighbour; at least 1.
         n2: the farther neighbour; None: 2 n1.
-        queries, seed: as for `nearest_neighbours`: ask only some of the points, drawn at random, for their neighbours among
-            all; the estimate then says in `query_error` what that costs.
+        queries, seed: as for `nearest_neighbours`: ask only some of the points, drawn at random, for their neighbours
+            among all; the estimate then says in `query_error` what that costs.
 
     Returns:
         Value and standard error `(*R,)`, and n2 as k; NaN with a reason where no estimate exists. There is no

@@ -72,8 +72,8 @@ def local_pca(
         alpha: of "FO" and "ratio".
         gap, share, signal: of "Fan" (alphaFan, betaFan and PFan in scikit-dimension).
         block_bytes: about the most memory for the neighbourhoods worked on at a time.
-        queries, seed: as for `nearest_neighbours`: ask only some of the points, drawn at random, for their neighbours among
-            all; the estimate then says in `query_error` what that costs. Not for k = None.
+        queries, seed: as for `nearest_neighbours`: ask only some of the points, drawn at random, for their neighbours
+            among all; the estimate then says in `query_error` what that costs. Not for k = None.
 
     Returns:
         Value and standard error `(*R,)` and, unless k is None, pointwise `(*R, n)`; NaN with a reason where no

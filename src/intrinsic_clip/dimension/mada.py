@@ -43,8 +43,8 @@ def mada(
         points: `(*R, n, d)`, or their neighbours, of which the first k are used.
         k: neighbours per point; at least 2.
         combine: how the pointwise estimates become one.
-        queries, seed: as for `nearest_neighbours`: ask only some of the points, drawn at random, for their neighbours among
-            all; the estimate then says in `query_error` what that costs.
+        queries, seed: as for `nearest_neighbours`: ask only some of the points, drawn at random, for their neighbours
+            among all; the estimate then says in `query_error` what that costs.
 
     Returns:
         Value and standard error `(*R,)` and pointwise `(*R, n)`; NaN with a reason where no estimate exists.

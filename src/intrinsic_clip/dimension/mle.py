@@ -48,8 +48,8 @@ def mle(
         k: neighbours per point; at least 2, or 3 if unbiased.
         combine: how the pointwise estimates become one.
         unbiased: k − 2 in place of k − 1, which makes each pointwise estimate unbiased.
-        queries, seed: as for `nearest_neighbours`: ask only some of the points, drawn at random, for their neighbours among
-            all; the estimate then says in `query_error` what that costs.
+        queries, seed: as for `nearest_neighbours`: ask only some of the points, drawn at random, for their neighbours
+            among all; the estimate then says in `query_error` what that costs.
 
     Returns:
         Value and standard error `(*R,)` and pointwise `(*R, n)`; NaN with a reason where no estimate exists.

@@ -9,7 +9,6 @@ from torch import Tensor
 from intrinsic_clip.dimension.neighbours import Neighbours
 from intrinsic_clip.dimension.scaling import exponent_of
 
-
 BLOCK = 4096  # rows
 
 

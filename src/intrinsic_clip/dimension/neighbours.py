@@ -1,7 +1,7 @@
 """Exact nearest neighbours: the one search all neighbour-based estimators of dimension share.
 
-`exact_search` searches one replicate; this module goes through the replicates and reports what it leaves out. Where only
-some of the points are asked for their neighbours, `query_search` looks for these among all points.
+`exact_search` searches one replicate; this module goes through the replicates and reports what it leaves out. Where
+only some of the points are asked for their neighbours, `query_search` looks for these among all points.
 """
 
 import math
@@ -88,8 +88,8 @@ def nearest_neighbours(
             digits.
         report: called after every block with the number of rows that it held, and of all rows of its replicate; rows
             that are searched again with more digits are reported again.
-        queries: how many points of each replicate to ask for their neighbours among all points; None: every one; "auto":
-            every one of up to 50,000, of more as many as give `mle` a relative standard error of 0.5 %.
+        queries: how many points of each replicate to ask for their neighbours among all points; None: every one;
+            "auto": every one of up to 50,000, of more as many as give `mle` a relative standard error of 0.5 %.
         seed: of the draw, which all replicates share.
 
     Returns:
@@ -152,9 +152,7 @@ def nearest_neighbours(
     )
 
 
-def _of_some(
-    points: Tensor, k: int, queries: Queries, seed: int, report: Report | None
-) -> Neighbours:
+def _of_some(points: Tensor, k: int, queries: Queries, seed: int, report: Report | None) -> Neighbours:
     """Find the neighbours of some points of every replicate."""
     *replicates, n, d = points.shape
     flat = points.detach().reshape(math.prod(replicates), n, d)
@@ -183,9 +181,7 @@ def _of_some(
     )
 
 
-def as_neighbours(
-    points: Rows | Neighbours, k: int, queries: Queries = None, seed: int = 0
-) -> Neighbours:
+def as_neighbours(points: Rows | Neighbours, k: int, queries: Queries = None, seed: int = 0) -> Neighbours:
     """Return the neighbours given, or search those of the points given; at least k of each point.
 
     Raises:

@@ -1,8 +1,8 @@
 """Ask some points, drawn at random, for their neighbours among all points.
 
-The mean over some points of what each point's neighbours say has the same expectation as over all points, and a standard
-error that shrinks with their number: a search of n · q · d operations in place of n² · d. Neighbours are always sought
-among all points; those within a sample would be farther away, and show another scale.
+The mean over some points of what each point's neighbours say has the same expectation as over all points, and a
+standard error that shrinks with their number: a search of n · q · d operations in place of n² · d. Neighbours are
+always sought among all points; those within a sample would be farther away, and show another scale.
 """
 
 import math
@@ -18,7 +18,9 @@ from intrinsic_clip.dimension.row_source import RowSource
 from intrinsic_clip.dimension.row_survey import RowSurvey, survey
 
 Queries: TypeAlias = int | Literal["auto"] | None
-FROM_ROWS = 50_000  # more rows than these are asked in part, where the number of queries is left to this module
+FROM_ROWS = (
+    50_000  # more rows than these are asked in part, where the number of queries is left to this module
+)
 PRECISION = 0.005  # relative standard error to reach then
 PILOT = 1000  # queries from whose spread their number follows
 MARGIN = 1.1  # more queries than these suggest, whose own spread is a sample
@@ -141,7 +143,9 @@ def enough(distances: Tensor, searched: int) -> int:
     if distances.shape[0] < 2 or distances.shape[1] < 2:
         return max(2, min(PILOT, searched))
     logs = distances.log()
-    growth = (logs[:, -1:] - logs).sum(1)  # of which `mle` is the inverse, and its harmonic mean that of the mean
+    growth = (logs[:, -1:] - logs).sum(
+        1
+    )  # of which `mle` is the inverse, and its harmonic mean that of the mean
     spread = float(growth.std() / growth.mean())
     if not math.isfinite(spread):
         return len(distances)

@@ -6,7 +6,7 @@ result is exact and does not depend on blocks or workers.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -179,7 +179,7 @@ class Nearest:
     def _near_by_bounds(
         self, tile: Tensor, start: int, block: Tensor, rows: Tensor, reduced: Tensor, memory: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Return what `_near` does, and perhaps a few more; only where bounds of the distances leave many, compute them."""
+        """Return what `_near` does, and perhaps a few more; products only where bounds of the distances leave many."""
         assert self.reduction is not None
         scores = memory[: len(tile) * len(rows)].view(len(tile), len(rows))
         torch.mm(self.reduced[tile[0] : tile[-1] + 1], reduced.mT, out=scores)

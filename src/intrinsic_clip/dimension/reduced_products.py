@@ -1,7 +1,8 @@
 """Bound inner products by those of a few leading coordinates, so that most rows are ruled out with little work.
 
-With V an orthonormal basis, p = Vᵀ row and r = ‖row − V p‖ the inner product of two rows is at most p · p' + r r', by the
-inequality of Cauchy and Schwarz. Where a few directions hold most of the variance, that is nearly as good as the product.
+With V an orthonormal basis, p = Vᵀ row and r = ‖row − V p‖ the inner product of two rows is at most p · p' + r r', by
+the inequality of Cauchy and Schwarz. Where a few directions hold most of the variance, that is nearly as good as the
+product.
 """
 
 from collections.abc import Callable, Sequence
@@ -38,7 +39,11 @@ class Reduction:
 
 
 def cheapest(
-    axes: Tensor, rows: Tensor, queries: Tensor, hits: Callable[[Tensor], Tensor], steps: Sequence[int] = STEPS
+    axes: Tensor,
+    rows: Tensor,
+    queries: Tensor,
+    hits: Callable[[Tensor], Tensor],
+    steps: Sequence[int] = STEPS,
 ) -> Reduction | None:
     """Return the reduction that is expected to take the least time; None where full products do.
 
@@ -55,9 +60,7 @@ def cheapest(
         if 2 * m > d:
             break
         reduction = Reduction(axes[:, :m].to(rows.device))
-        bounds = (
-            reduction(queries, queries.square().sum(1)) @ reduction(rows, rows.square().sum(1)).mT
-        )
+        bounds = reduction(queries, queries.square().sum(1)) @ reduction(rows, rows.square().sum(1)).mT
         time = PER_TERM * 2 * (m + 1) + SCAN + PER_HIT * d * _share(hits, bounds)
         if time < least:
             best, least = reduction, time

@@ -103,7 +103,9 @@ def _frame(block: Tensor) -> tuple[Tensor, int]:
     """Return about where the rows lie, and an exponent of their size, from the first of them."""
     rows = block.double().cpu()
     rows = rows[rows.isfinite().all(1)]
-    return (rows.mean(0) if len(rows) else rows.new_zeros(block.shape[1])), exponent_of(rows) if len(rows) else 0
+    return (rows.mean(0) if len(rows) else rows.new_zeros(block.shape[1])), exponent_of(rows) if len(
+        rows
+    ) else 0
 
 
 class _Surveyor:

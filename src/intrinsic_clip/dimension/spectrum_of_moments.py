@@ -42,7 +42,9 @@ def linear_dimensions(
     formulas: dict[str, tuple[Moments, Callable[[Moments], tuple[Tensor, Tensor]]]] = {
         "participation_ratio": (centred, participation_of),
         "effective_rank": (raw, rank_of),
-        **{f"components_{100 * share:g}pct": (centred, partial(count_of, variance=share)) for share in shares},
+        **{
+            f"components_{100 * share:g}pct": (centred, partial(count_of, variance=share)) for share in shares
+        },
     }
     estimates = {name: _estimate(name, *pair, n) for name, pair in formulas.items()}
     return estimates, centred.values * (n / (n - 1))

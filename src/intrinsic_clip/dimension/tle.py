@@ -57,8 +57,8 @@ def tle(
         epsilon: measurements below this share of r are dropped, s and t of a pair together.
         combine: how the pointwise estimates become one.
         block_bytes: about the most memory for the neighbourhoods worked on at a time.
-        queries, seed: as for `nearest_neighbours`: ask only some of the points, drawn at random, for their neighbours among
-            all; the estimate then says in `query_error` what that costs.
+        queries, seed: as for `nearest_neighbours`: ask only some of the points, drawn at random, for their neighbours
+            among all; the estimate then says in `query_error` what that costs.
 
     Returns:
         Value and standard error `(*R,)` and pointwise `(*R, n)`; NaN with a reason where no estimate exists.

@@ -45,8 +45,8 @@ def twonn(
     Args:
         points: `(*R, n, d)`, or their neighbours, of which the first two are used.
         discard_fraction: share of the largest ratios left out of the fit, between 0 and 1, both excluded.
-        queries, seed: as for `nearest_neighbours`: ask only some of the points, drawn at random, for their neighbours among
-            all; the estimate then says in `query_error` what that costs.
+        queries, seed: as for `nearest_neighbours`: ask only some of the points, drawn at random, for their neighbours
+            among all; the estimate then says in `query_error` what that costs.
 
     Returns:
         Value and standard error `(*R,)`; NaN with a reason where no estimate exists. There is no pointwise
@@ -69,7 +69,9 @@ def twonn(
     r1, r2 = neighbours.distances[..., 0], neighbours.distances[..., 1]
     log_ratios = (r2.log() - r1.log()).masked_fill(~neighbours.valid, math.inf)
     value, standard_error = _fit(log_ratios, neighbours.valid, discard_fraction)
-    spread = None if neighbours.queries is None else _jackknife(log_ratios, neighbours.valid, discard_fraction)
+    spread = (
+        None if neighbours.queries is None else _jackknife(log_ratios, neighbours.valid, discard_fraction)
+    )
     return conclude(neighbours, 2, value, standard_error, None, NO_SLOPE, "twonn", spread)
 
 
@@ -90,7 +92,7 @@ def _fit(log_ratios: Tensor, valid: Tensor, discard_fraction: float) -> tuple[Te
 
 
 def _jackknife(log_ratios: Tensor, valid: Tensor, discard_fraction: float) -> Tensor:
-    """Return the standard error of the slope by leaving out one of several groups of points, drawn at random, at a time."""
+    """Return the standard error of the slope by leaving out one of several random groups of points at a time."""
     group = torch.arange(log_ratios.shape[-1], device=valid.device) % GROUPS
     slopes = []
     for left_out in range(GROUPS):

@@ -137,7 +137,9 @@ class AskedModality:
                 f"{repeated} of {self.n} points are exact duplicates of others and were counted once"
             )
         if (few := len(vars(self)["neighbourhoods"].distances) if "neighbourhoods" in vars(self) else q) < q:
-            notes.append(f"the positions of neighbours were taken of {few:,} rows asked, as many as fit into 1 GiB")
+            notes.append(
+                f"the positions of neighbours were taken of {few:,} rows asked, as many as fit into 1 GiB"
+            )
         return notes
 
     def doubts(self) -> list[str | None]:
@@ -150,7 +152,9 @@ class AskedModality:
                 n = self.asked.searched if registry.takes_queries(name) else len(self.sample)
                 estimates[estimator_title(name)] = (row["value"], n, row["k"])
         distances = doubted_distances(self.sample, self.neighbours)
-        if distances is not None and distances == tied(self.neighbours):  # counts or codes are no lower bounds
+        if distances is not None and distances == tied(
+            self.neighbours
+        ):  # counts or codes are no lower bounds
             return [distances]
         return [distances, too_few_rows(estimates)]
 
@@ -162,6 +166,6 @@ class AskedModality:
         if not len(nearest) or copies < COPIES * len(nearest):
             return None
         return (
-            f"{copies:,} of {len(nearest):,} rows asked have a copy that differs by rounding alone; recall counts copies "
-            "as different things here, since only exact ones are merged among so many rows"
+            f"{copies:,} of {len(nearest):,} rows asked have a copy that differs by rounding alone; recall counts "
+            "copies as different things here, since only exact ones are merged among so many rows"
         )

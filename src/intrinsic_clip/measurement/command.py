@@ -77,7 +77,8 @@ def _load_and_measure(cfg: DictConfig, settings: Mapping[str, Any]) -> dict[str,
     else:
         embeddings = loading.load(cfg, settings)
         loading.subsample(embeddings, settings["subsample"], settings["seed"])
-        numbers = measure_embeddings(**embeddings.sides, **chosen, **shown)
+        arguments: dict[str, Any] = {**embeddings.sides, **chosen, **shown}
+        numbers = measure_embeddings(**arguments)
         notes = embeddings.notes
     numbers["notes"] = [*notes, *numbers["notes"]]
     return {"status": "completed", "config": settings, "versions": versions.versions(), **numbers}

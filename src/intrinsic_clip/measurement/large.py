@@ -1,7 +1,8 @@
 """Compute all numbers about more rows than can be compared all with all, which are read block by block.
 
-Some of the rows, drawn at random, are asked for their neighbours and partners among all rows. Every file is read once for
-what a search needs to know, once for the first queries, from whose spread their number follows, and once for all others.
+Some of the rows, drawn at random, are asked for their neighbours and partners among all rows. Every file is read once
+for what a search needs to know, once for the first queries, from whose spread their number follows, and once for all
+others.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -100,7 +101,9 @@ class LargeMeasurement:
         """Return all stages, in the order in which they must run."""
         stages: list[Stage] = [(f"{side}: rows", partial(self.survey, side)) for side in self.sources]
         stages.append(("queries", self.settle_queries))
-        stages += [(f"{side}: neighbours of those asked", partial(self.search, side)) for side in self.sources]
+        stages += [
+            (f"{side}: neighbours of those asked", partial(self.search, side)) for side in self.sources
+        ]
         for side in self.sources:
             stages += [
                 (f"{side}: {estimator_title(name)}", partial(self._on, side, "estimate", name))
@@ -135,14 +138,12 @@ class LargeMeasurement:
         k = max(settings.k, registry.WIDE)
         for side, source in self.sources.items():
             facts = self.facts[side]
-            k_here = max(1, min(k, int(facts.distinct.sum()) - 1))
+            k_here = max(2, min(k, int(facts.distinct.sum()) - 1))
             numbers = order[facts.distinct[order]]
             some = source.take(order[:SAMPLED])
             self.sampled[side] = some
             axes = torch.linalg.eigh(facts.moments).eigenvectors.flip(1), some
-            asked = Asked(
-                source, k_here, settings.seed, settings.device, self.report, facts, numbers, axes
-            )
+            asked = Asked(source, k_here, settings.seed, settings.device, self.report, facts, numbers, axes)
             self.modalities[side] = AskedModality(
                 self.record, side, asked, order, settings.k, settings.max_points, settings.seed
             )
@@ -161,7 +162,9 @@ class LargeMeasurement:
             if not bool(facts.finite.all())
         )
         if self.settings.nan == "refuse":
-            raise ConfigError(f"{listed} hold NaN or infinity; nan=drop leaves them out (with their partners)")
+            raise ConfigError(
+                f"{listed} hold NaN or infinity; nan=drop leaves them out (with their partners)"
+            )
         self.record.notes.append(f"{listed} hold NaN or infinity; {int(usable.sum()):,} rows are left")
         for side in self.sources:
             self.facts[side] = self._survey(side, usable)

@@ -18,8 +18,19 @@ if TYPE_CHECKING:  # PyTorch takes seconds to import, and a finished measurement
 
     from intrinsic_clip.dimension.row_source import RowSource
 
-NOT_CONTENT = {"output_dir", "logger", "threads", "progress", "device"}  # settings that cannot change the numbers
-LATER = {"subsample": None, "columns": None, "drop": None, "queries": "auto"}  # unset, they leave measurements valid that were made without them
+NOT_CONTENT = {
+    "output_dir",
+    "logger",
+    "threads",
+    "progress",
+    "device",
+}  # settings that cannot change the numbers
+LATER = {
+    "subsample": None,
+    "columns": None,
+    "drop": None,
+    "queries": "auto",
+}  # unset, they leave measurements valid that were made without them
 FILES = ("x", "y")
 
 
@@ -91,7 +102,7 @@ def load(cfg: DictConfig, settings: Mapping[str, Any]) -> LoadedEmbeddings:
         embeddings = _from_data(cfg, settings)
     else:
         embeddings = _from_files(settings)
-    _check_rows({name: (len(rows), rows.shape[1]) for name, rows in embeddings.sides.items()})
+    _check_rows(embeddings)
     _drop_or_refuse(embeddings, settings["nan"])
     _check_size(embeddings, settings["k"])
     return embeddings
@@ -128,7 +139,7 @@ def open_files(settings: Mapping[str, Any]) -> OpenedFiles | None:
         files.sources[name] = opened[0]
         files.notes += [f"{name}: {note}" for note in opened[1]]
     choice.check_matched()
-    _check_rows({name: source.shape for name, source in files.sources.items()})
+    _check_shapes({name: source.shape for name, source in files.sources.items()})
     return files
 
 
@@ -217,7 +228,12 @@ def _from_run(folder: Path) -> LoadedEmbeddings:
     return embeddings
 
 
-def _check_rows(shapes: Mapping[str, tuple[int, int]]) -> None:
+def _check_rows(embeddings: LoadedEmbeddings) -> None:
+    """Require the same number of rows of each side."""
+    _check_shapes({name: (len(rows), rows.shape[1]) for name, rows in embeddings.sides.items()})
+
+
+def _check_shapes(shapes: Mapping[str, tuple[int, int]]) -> None:
     """Require the same number of rows of each side."""
     counts = {name: shape[0] for name, shape in shapes.items()}
     if len(set(counts.values())) > 1:

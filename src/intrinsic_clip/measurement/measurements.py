@@ -61,8 +61,9 @@ def measure_embeddings(
         k: neighbours of mle, mada and tle.
         max_points: sample size for estimators that are too expensive for all rows; x, y and z share the sample.
         seed: seed of the samples, the queries and the choice of held-out pairs.
-        queries: rows, drawn at random, to ask for their neighbours and partners among all rows; "all": every row; "auto":
-            every one of up to 50,000, of more as many as give MLE a relative standard error of 0.5 %, at most 10,000.
+        queries: rows, drawn at random, to ask for their neighbours and partners among all rows; "all": every row;
+            "auto": every one of up to 50,000, of more as many as give MLE a relative standard error of 0.5 %, at most
+            10,000.
         device: where some rows ask all, such as "cuda"; None: the CPU.
         watch: wraps the sequence of stages, to show progress.
         report: called during a search for neighbours, with the rows that have just been done and all rows.
@@ -249,9 +250,7 @@ class Modality:
 
     def measure_scales(self) -> None:
         """Record the intrinsic dimension as a function of scale and of sample size."""
-        record_scales(
-            self.record, self.side, self.neighbours_in_sample, self.sample, self.k, self.seed
-        )
+        record_scales(self.record, self.side, self.neighbours_in_sample, self.sample, self.k, self.seed)
 
 
 def _run(side: str, work: Callable[[], object]) -> list[str]:

@@ -159,8 +159,7 @@ class Progress(Display):
         if self.label.endswith(SEARCH):
             remedy = (
                 "max_points=… does not limit mle, twonn and gride, which search all rows; "
-                "subsample=20000 measures that many rows, drawn at random; queries=auto asks only as many as these need "
-                "for their neighbours among all"
+                "subsample=20000 measures that many rows, drawn at random"
             )
         work = f"the neighbours of all {total:,} rows"
         if self.label.endswith(ASKED):

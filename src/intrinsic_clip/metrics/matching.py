@@ -87,12 +87,12 @@ def partner_ranks(
     Args:
         x, y: representations, `(*R, n, d)`; row i of x and row i of y are a pair.
         counterparts: the right answers where rows repeat, from `counterparts(…)`; None: row i for row i.
-        queries: how many rows, drawn at random, to seek partners of, among all rows of the other modality; None: of all.
+        queries: how many rows, drawn at random, to seek partners of among all rows of the other modality; None: all.
         seed: of the draw, which all replicates share.
 
     Returns:
-        Ranks `(*R, n)`; with counterparts `(*R, m_x)` and `(*R, m_y)`, of the distinct rows among the distinct rows; with
-        queries at most so many of them each.
+        Ranks `(*R, n)`; with counterparts `(*R, m_x)` and `(*R, m_y)`, of the distinct rows among the distinct rows;
+        with queries at most so many of them each.
 
     Raises:
         ValueError: x and y differ in shape or hold no row.
@@ -149,9 +149,7 @@ def _ranks_among_distinct(x: Tensor, y: Tensor, both: Counterparts) -> PartnerRa
     return PartnerRanks(x_to_y, y_to_x)
 
 
-def _ranks_of_some(
-    x: Tensor, y: Tensor, both: Counterparts | None, queries: int, seed: int
-) -> PartnerRanks:
+def _ranks_of_some(x: Tensor, y: Tensor, both: Counterparts | None, queries: int, seed: int) -> PartnerRanks:
     """Rank the best right answers to some rows of either modality among all distinct rows of the other."""
     from intrinsic_clip.metrics.matching_queries import ranks_of_some
 
@@ -160,11 +158,21 @@ def _ranks_of_some(
     pairs = zip(x.reshape(flat, n, d), y.reshape(flat, n, d), strict=True)
     parts = [ranks_of_some(*pair, both, queries, seed) for pair in pairs]
 
-    def joined(way: int) -> Ranks:
-        columns = zip(*(tuple(part[way]) for part in parts), strict=True)
-        return Ranks(*(None if c[0] is None else torch.stack(c).reshape(*replicates, -1) for c in columns))
+    def joined(columns: list[Tensor]) -> Tensor:
+        return torch.stack(columns).reshape(*replicates, -1)
 
-    return PartnerRanks(joined(0), joined(1))
+    ways = []
+    for way in (0, 1):
+        ranks = [part[way] for part in parts]
+        right = [rank.right for rank in ranks if rank.right is not None]
+        ways.append(
+            Ranks(
+                joined([rank.greater for rank in ranks]),
+                joined([rank.ties for rank in ranks]),
+                joined(right) if right else None,
+            )
+        )
+    return PartnerRanks(*ways)
 
 
 def top_matching(ranks: PartnerRanks, k: int) -> Matching:

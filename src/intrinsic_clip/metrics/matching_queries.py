@@ -1,8 +1,8 @@
 """Retrieval by some rows, drawn at random, of their partners among all rows of the other modality.
 
 As in `intrinsic_clip.dimension.queries` the candidates are always all rows, which are read block by block: n · q · d
-operations in place of n² · d. Single-precision products settle nearly all comparisons; those within their rounding of the
-best right answer are repeated in double precision.
+operations in place of n² · d. Single-precision products settle nearly all comparisons; those within their rounding of
+the best right answer are repeated in double precision.
 """
 
 import math
@@ -21,6 +21,7 @@ from intrinsic_clip.metrics.matching import Ranks
 
 MANY = 32  # comparisons of a query in a block, from which on a product in double precision is faster
 AT_ONCE = 2**22  # bytes of rows
+Side = Literal["x", "y"]
 Counts = tuple[Tensor, Tensor]
 
 
@@ -38,7 +39,8 @@ def ranks_of_some(
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))
     usable = torch.ones(len(x), dtype=torch.bool)
     ways = []
-    for own, (one, other) in (("x", (x, y)), ("y", (y, x))):
+    sides: tuple[tuple[Side, Tensor, Tensor], ...] = (("x", x, y), ("y", y, x))
+    for own, one, other in sides:
         asked, right, left_out = drawn_queries(order, both, own, queries, usable)
         longest = float(torch.linalg.vector_norm(other, dim=1, dtype=torch.float64).max()) or 1.0
         counts = PartnerCounts(one[asked], TensorRows(other), right, left_out, longest, one.device)
@@ -48,7 +50,7 @@ def ranks_of_some(
 
 
 def drawn_queries(
-    order: Tensor, both: Counterparts | None, own: Literal["x", "y"], queries: int, usable: Tensor
+    order: Tensor, both: Counterparts | None, own: Side, queries: int, usable: Tensor
 ) -> tuple[Tensor, tuple[Tensor, Tensor], Tensor | None]:
     """Return the rows of one modality to ask, their right answers, and the rows of the other that are no candidates.
 

@@ -10,8 +10,8 @@ from intrinsic_clip.runs.vocabulary import estimator_title
 SPECTRUM = {"participation_ratio": "participation ratio", "effective_rank": "effective rank"}
 SAMPLING = "± is sampling noise alone: curvature, noise, boundaries and too few rows add errors that it does not show"
 ASKING = (
-    "asked: rows, drawn at random, that were asked for their neighbours among all n; ± of asking: how far the value may "
-    "be from that of asking all, by the spread over those asked (standard error); queries=… asks more"
+    "asked: rows, drawn at random, that were asked for their neighbours among all n; ± of asking: how far the value "
+    "may be from that of asking all, by the spread over those asked (standard error); queries=… asks more"
 )
 DIRECTIONS = {"x_to_y": "x → y", "y_to_x": "y → x"}
 

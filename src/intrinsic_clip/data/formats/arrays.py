@@ -15,8 +15,8 @@ from torch import Tensor
 
 from intrinsic_clip.data.formats.array_key import Key
 from intrinsic_clip.data.formats.column_choice import ColumnChoice
-from intrinsic_clip.data.formats.parquet_rows import parquet_rows
 from intrinsic_clip.data.formats.npz_members import read_npz_member
+from intrinsic_clip.data.formats.parquet_rows import parquet_rows
 from intrinsic_clip.data.formats.table_arrays import TABLES, read_table_array
 from intrinsic_clip.dimension.row_source import RowSource, TensorRows
 from intrinsic_clip.errors import ConfigError, first_line

@@ -74,8 +74,8 @@ class ParquetRows:
         present = lists.drop_null()
         if len(present) and pc.min_max(pc.list_value_length(present)).as_py() != {"min": width, "max": width}:
             raise ConfigError(
-                f"column {self.column!r} holds lists of other lengths than {width} behind row {start:,}; all must be of "
-                "one length"
+                f"column {self.column!r} holds lists of other lengths than {width} behind row {start:,}; all must be "
+                "of one length"
             )
         flat = present.flatten()
         numbers = flat.to_numpy(zero_copy_only=False) if flat.null_count else flat.to_numpy()
