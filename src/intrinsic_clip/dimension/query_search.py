@@ -22,6 +22,7 @@ BLOCK = 1024  # rows that are read at a time: their products with a tile of quer
 GPU_BLOCK = 2**15
 TILE = 2048  # queries
 AT_ONCE = 2**22  # bytes of differences
+SAFE_EXPONENT = 300  # of numbers whose squares are far from the limits of double precision
 MANY_BOUNDS = 32  # hits of a query in a block by bounds, from which on products pay
 TRIED = 256  # queries on which a reduction is tried
 MANY = 4  # times k hits of a query in a block, from which on more digits pay
@@ -108,6 +109,9 @@ class Nearest:
         self.numbers, self.k, self.scale = numbers.to(device), k, 2.0**survey.exponent
         self.left_out = ~(survey.distinct if allowed is None else allowed).to(device)
         self.queries = queries.double() / self.scale
+        # In their own unit, where squares neither overflow nor vanish; a power of two changes no digit.
+        self.unit = 1.0 if abs(survey.exponent) < SAFE_EXPONENT else self.scale
+        self.exact_queries = self.queries * (self.scale / self.unit)
         self.centre = survey.mean.to(device)
         if queries.dtype != torch.float64:
             self.centre = self.centre.float().double()  # the same in both precisions
@@ -125,6 +129,8 @@ class Nearest:
         self.indices = torch.full((q, k), -1, dtype=torch.int64, device=device)
         self.farthest = self.distances[:, -1]
         self.reduction = None if axes is None else self._reduction(*axes)
+        if axes is not None:
+            self.farthest = self._at_most(axes[1].to(device), survey)
         if self.reduction is not None:
             centred = self.turned[:, :-1] / -2
             reduced = self.reduction(centred, self.squares.float())
@@ -175,6 +181,19 @@ class Nearest:
             return self.squares[:TRIED, None] + squares - 2 * products.double() <= limit
 
         return cheapest(axes.to(rows.device), rows, centred, hits)
+
+    def _at_most(self, sample: Tensor, survey: RowSurvey) -> Tensor:
+        """Return distances within which the k nearest surely lie, by some rows that are distinct."""
+        if len(sample) <= 2 * self.k or int(survey.distinct.sum()) < len(survey.distinct):
+            return self.farthest
+        rows = self._centred(sample, torch.float32)
+        squares = rows.double().square().sum(1)
+        limits = []
+        for tile in self.tiles:
+            distances = self.squares[tile, None] + squares + (self.turned[tile, :-1] @ rows.mT).double()
+            nearest = distances.kthvalue(self.k + 1, dim=1).values  # one of them may be the query itself
+            limits.append((nearest + 2 * self.errors[torch.float32][tile]).clamp_min(0).sqrt() * self.scale)
+        return torch.cat(limits)
 
     def _near_by_bounds(
         self, tile: Tensor, start: int, block: Tensor, rows: Tensor, reduced: Tensor, memory: Tensor
@@ -257,17 +276,21 @@ class Nearest:
         """Compute distances from differences, which cancel nothing."""
         distances = self.distances.new_empty(len(places))
         size = max(16, AT_ONCE // (8 * block.shape[1]))
+        if len(columns) > len(block):
+            block = block.double()
         parts = (tensor.split(size) for tensor in (places, columns, distances))
         for place, column, out in zip(*parts, strict=True):
-            differences = block[column].double().div_(self.scale).sub_(self.queries[place])
-            torch.linalg.vector_norm(differences, dim=-1, out=out)
-        return distances.mul_(self.scale)
+            differences = block[column].double()
+            if self.unit != 1:
+                differences.div_(self.unit)
+            torch.linalg.vector_norm(differences.sub_(self.exact_queries[place]), dim=-1, out=out)
+        return distances.mul_(self.unit)
 
     def add(self, answer: Hits) -> None:
         """Keep the hits of a block, and sort them in when there are enough."""
         self.pending.append(answer)
         waiting = sum(len(hits.rows) for hits in self.pending)
-        if waiting >= self.distances.numel() // 4 or (waiting and self.farthest.isinf().any()):
+        if waiting >= self.distances.numel() // 4 or (waiting and bool(self.farthest.isinf().any())):
             self.settle()
 
     def settle(self) -> None:
@@ -288,4 +311,4 @@ class Nearest:
         both, order = torch.cat([self.distances, nearest], 1).sort(dim=1, stable=True)
         self.distances = both[:, : self.k].contiguous()
         self.indices = torch.cat([self.indices, numbers], 1).gather(1, order[:, : self.k])
-        self.farthest = self.distances[:, -1]
+        self.farthest = torch.minimum(self.farthest, self.distances[:, -1])
