@@ -123,6 +123,8 @@ class MeasureConfig(PairsConfig):
     ]  # names are checked before measuring: it takes PyTorch
     k: Annotated[int, Field(ge=2)]
     max_points: Annotated[int, Field(ge=200)]
+    queries: Literal["auto", "all"] | Annotated[int, Field(ge=100)]
+    device: Annotated[str, Field(min_length=1)] | None
     logger: Node | None
 
 

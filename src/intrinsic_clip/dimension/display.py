@@ -23,7 +23,8 @@ def one_line(estimate: "DimensionEstimate") -> str:
     values = estimate.value.double().reshape(-1).tolist()
     errors = estimate.standard_error.double().reshape(-1).tolist()
     facts = [] if estimate.value.ndim == 0 else [_count(len(values))]
-    facts += [f"n = {estimate.n:,}"] + ([f"k = {estimate.k}"] if estimate.k is not None else [])
+    facts += [f"n = {estimate.n:,}"] + ([] if estimate.asked is None else [f"{estimate.asked:,} asked"])
+    facts += [f"k = {estimate.k}"] if estimate.k is not None else []
     if len(values) <= FEW:
         shown = ", ".join(plus_minus(*pair) for pair in zip(values, errors, strict=True))
     else:

@@ -121,9 +121,9 @@ def near_duplicates(neighbours: Neighbours) -> str | None:
     if neighbours.k < 2 or leaping < max(2, SHARE * rows):
         return None
     return (
-        f"{leaping:,} of {rows:,} rows are near-duplicates: some of their neighbours are over {LEAP:,.0f} times closer "
-        "than the next, as copies that differ by noise or rounding are. TwoNN, GRIDE and MLE then measure the noise, "
-        "and are far too low; keep one row of each such group"
+        f"{leaping:,} of {rows:,} rows{_asked(neighbours)} are near-duplicates: some of their neighbours are over "
+        f"{LEAP:,.0f} times closer than the next, as copies that differ by noise or rounding are. TwoNN, GRIDE "
+        "and MLE then measure the noise, and are far too low; keep one row of each such group"
     )
 
 
@@ -159,8 +159,9 @@ def tied(neighbours: Neighbours) -> str | None:
     if neighbours.k < 2 or ties < max(2, 0.1 * rows):
         return None
     return (
-        f"{ties:,} of {rows:,} rows have neighbours at exactly equal distances, as points of a grid, codes, counts or "
-        "rounded numbers do; the estimators of dimension assume continuous coordinates, and ± does not cover this"
+        f"{ties:,} of {rows:,} rows{_asked(neighbours)} have neighbours at exactly equal distances, as points of a "
+        "grid, codes, counts or rounded numbers do; the estimators of dimension assume continuous coordinates, "
+        "and ± does not cover this"
     )
 
 
@@ -215,6 +216,11 @@ def _count(neighbours: Neighbours, k: int, applies: Callable[[Tensor, Tensor], T
     distances = _valid(neighbours)[:, :k]
     counts = [int(applies(block[:, :-1], block[:, 1:]).any(1).sum()) for block in distances.split(BLOCK)]
     return sum(counts), len(distances)
+
+
+def _asked(neighbours: Neighbours) -> str:
+    """Return what to add to the number of rows where they are only those that were asked."""
+    return "" if neighbours.queries is None else " asked"
 
 
 def _valid(neighbours: Neighbours) -> Tensor:

@@ -24,12 +24,15 @@ class DimensionEstimate:
     Attributes:
         value: the estimate, `(*R,)` float64; NaN where there is none.
         standard_error: its sampling error, `(*R,)`, by the formula in the estimator's docstring.
-        pointwise: an estimate at every point, `(*R, n)`, NaN at points that are left out or where it is not
-            finite; None if the estimator makes none.
+        pointwise: an estimate at every point, `(*R, n)`, or at those asked, `(*R, q)`; NaN at points that are left out
+            or where it is not finite; None if the estimator makes none.
         n: points per replicate.
         k: neighbours of each point that the estimate uses; None for an estimator that uses none.
         reason: why a value is NaN, else None.
         name: of the estimator, as in registries and logs.
+        asked: points of each replicate that were asked for their neighbours among all n; None: every one was.
+        query_error: standard error of the value as an estimate of what asking every point gives, by the spread over
+            those asked, `(*R,)`; None where every one was asked.
 
     Example:
         >>> import torch
@@ -48,6 +51,8 @@ class DimensionEstimate:
     k: int | None
     reason: str | None = None
     name: str = ""
+    asked: int | None = None
+    query_error: Tensor | None = None
 
     @property
     def doubt(self) -> str | None:
@@ -98,6 +103,7 @@ def conclude(
     pointwise: Tensor | None,
     failure: str,
     name: str = "",
+    spread: Tensor | None = None,
 ) -> DimensionEstimate:
     """Build an estimate by the rules all estimators share: one varying column is dimension 1, no value infinite.
 
@@ -110,6 +116,7 @@ def conclude(
         pointwise: as the formula gives them, `(*R, n)`; None if the estimator makes none.
         failure: the reason to report where there are neighbours but the value is not finite.
         name: of the estimator.
+        spread: standard error of the value by the spread over its points, `(*R,)`; unused where every point was asked.
 
     Returns:
         The estimate, with NaN and a reason where the value is not finite.
@@ -121,6 +128,12 @@ def conclude(
     if pointwise is not None:
         pointwise = pointwise.masked_fill(is_line[..., None], 1.0)
         pointwise = pointwise.where(neighbours.valid & (pointwise.abs() < 1 / RESOLUTION), math.nan)
+
+    query_error = None
+    if spread is not None and neighbours.searched is not None:
+        asked = neighbours.valid.sum(-1)
+        query_error = spread * (1 - asked / neighbours.searched.double()).clamp_min(0).sqrt()
+        query_error = query_error.masked_fill(is_line, 0.0)
 
     failed = ~(value.abs() < 1 / RESOLUTION)
     reason = neighbours.reason
@@ -135,4 +148,6 @@ def conclude(
         k=k,
         reason=reason,
         name=name,
+        asked=neighbours.asked,
+        query_error=None if query_error is None else query_error.masked_fill(failed, math.nan),
     )

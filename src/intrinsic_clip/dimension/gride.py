@@ -9,6 +9,7 @@ from intrinsic_clip.dimension.arrays import Rows, as_points
 from intrinsic_clip.dimension.estimate import RESOLUTION, DimensionEstimate, conclude
 from intrinsic_clip.dimension.neighbours import Neighbours, as_neighbours, nearest_neighbours
 from intrinsic_clip.dimension.pointwise import nanquantile
+from intrinsic_clip.dimension.queries import Queries
 from intrinsic_clip.dimension.registry import estimator
 from intrinsic_clip.dimension.scale import ScaleCurve
 
@@ -18,7 +19,14 @@ TIED = (
 
 
 @estimator(neighbours=2, on_all_rows=True)
-def gride(points: Rows | Neighbours, n1: int = 1, n2: int | None = None) -> DimensionEstimate:
+def gride(
+    points: Rows | Neighbours,
+    n1: int = 1,
+    n2: int | None = None,
+    *,
+    queries: Queries = None,
+    seed: int = 0,
+) -> DimensionEstimate:
     """Estimate the dimension by maximum likelihood from the ratio μ = R_n2 / R_n1 of two neighbours' distances.
 
     In m dimensions of uniform density μ has the density
@@ -42,6 +50,8 @@ def gride(points: Rows | Neighbours, n1: int = 1, n2: int | None = None) -> Dime
         points: `(*R, n, d)`, or their neighbours, of which the first n2 are used.
         n1: the nearer neighbour; at least 1.
         n2: the farther neighbour; None: 2 n1.
+        queries, seed: as for `nearest_neighbours`: ask only some of the points, drawn at random, for their neighbours
+            among all; the estimate then says in `query_error` what that costs.
 
     Returns:
         Value and standard error `(*R,)`, and n2 as k; NaN with a reason where no estimate exists. There is no
@@ -61,14 +71,17 @@ def gride(points: Rows | Neighbours, n1: int = 1, n2: int | None = None) -> Dime
     n2 = 2 * n1 if n2 is None else n2
     if not 1 <= n1 < n2:
         raise ValueError(f"needs 1 <= n1 < n2, got n1 = {n1} and n2 = {n2}")
-    neighbours = as_neighbours(points, n2)
+    neighbours = as_neighbours(points, n2, queries, seed)
     log_ratios = neighbours.distances[..., n2 - 1].log() - neighbours.distances[..., n1 - 1].log()
     log_ratios = log_ratios.masked_fill(~(log_ratios > RESOLUTION), math.nan)
     ratios = log_ratios.exp()
     q50, q95 = (nanquantile(ratios, q)[..., None] for q in (0.5, 0.95))
     log_ratios = log_ratios.masked_fill(ratios > q50 + 20 * (q95 - q50), math.nan)
     value, information = _maximise(log_ratios, n1, n2)
-    return conclude(neighbours, n2, value, information.rsqrt(), None, TIED, "gride")
+    at = value[..., None]
+    scores = 1 / at - (n2 - n1 - 1) * log_ratios / torch.expm1(-at * log_ratios) - (n2 - 1) * log_ratios
+    spread = scores.square().nansum(-1).sqrt() / information
+    return conclude(neighbours, n2, value, information.rsqrt(), None, TIED, "gride", spread)
 
 
 def gride_scales(points: Rows | Neighbours, range_max: int = 64) -> ScaleCurve:

@@ -16,6 +16,7 @@ from intrinsic_clip.dimension.estimate import DimensionEstimate, conclude
 from intrinsic_clip.dimension.neighbourhoods import distinct_points, neighbourhoods
 from intrinsic_clip.dimension.neighbours import Neighbours, as_neighbours
 from intrinsic_clip.dimension.pointwise import combined
+from intrinsic_clip.dimension.queries import Queries
 from intrinsic_clip.dimension.registry import estimator
 
 Criterion = Literal["FO", "Fan", "maxgap", "ratio", "participation_ratio", "Kaiser", "broken_stick"]
@@ -41,6 +42,8 @@ def local_pca(
     share: float = 0.8,
     signal: float = 0.95,
     block_bytes: int = 2**26,
+    queries: Queries = None,
+    seed: int = 0,
 ) -> DimensionEstimate:
     """Estimate the dimension as the number of principal components that count among k nearest neighbours.
 
@@ -69,6 +72,8 @@ def local_pca(
         alpha: of "FO" and "ratio".
         gap, share, signal: of "Fan" (alphaFan, betaFan and PFan in scikit-dimension).
         block_bytes: about the most memory for the neighbourhoods worked on at a time.
+        queries, seed: as for `nearest_neighbours`: ask only some of the points, drawn at random, for their neighbours
+            among all; the estimate then says in `query_error` what that costs. Not for k = None.
 
     Returns:
         Value and standard error `(*R,)` and, unless k is None, pointwise `(*R, n)`; NaN with a reason where no
@@ -114,7 +119,7 @@ def local_pca(
             eigenvalues = eigenvalues[..., : rows.shape[-2] - 1]
         return count[criterion](eigenvalues)
 
-    neighbours = as_neighbours(points, 1 if k is None else k)
+    neighbours = as_neighbours(points, 1 if k is None else k, queries, seed)
     if criterion in COUNT_COLUMNS:
         _warn_of_empty_directions(neighbours, criterion)
     if k is None:
@@ -130,7 +135,9 @@ def local_pca(
     for block in neighbourhoods(neighbours, k, k * columns + 2 * min(k, columns) ** 2, block_bytes):
         pointwise[block.where] = dimension(block.offsets)
     value, standard_error = combined(pointwise, "mean")
-    return conclude(neighbours, k, value, standard_error, pointwise, NO_COMPONENTS, "local_pca")
+    return conclude(
+        neighbours, k, value, standard_error, pointwise, NO_COMPONENTS, "local_pca", standard_error
+    )
 
 
 def _products(rows: Tensor) -> Tensor:

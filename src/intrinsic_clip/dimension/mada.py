@@ -6,6 +6,7 @@ from intrinsic_clip.dimension.arrays import Rows
 from intrinsic_clip.dimension.estimate import DimensionEstimate, conclude
 from intrinsic_clip.dimension.neighbours import Neighbours, as_neighbours
 from intrinsic_clip.dimension.pointwise import Combine, check_combine, combined
+from intrinsic_clip.dimension.queries import Queries
 from intrinsic_clip.dimension.registry import estimator
 
 TIED = (
@@ -14,7 +15,14 @@ TIED = (
 
 
 @estimator(neighbours="k")
-def mada(points: Rows | Neighbours, k: int = 20, combine: Combine = "mean") -> DimensionEstimate:
+def mada(
+    points: Rows | Neighbours,
+    k: int = 20,
+    combine: Combine = "mean",
+    *,
+    queries: Queries = None,
+    seed: int = 0,
+) -> DimensionEstimate:
     """Estimate the dimension from how much farther twice as many neighbours reach.
 
     With R_j the distance of a point to its j-th neighbour, the estimate at the point is
@@ -35,6 +43,8 @@ def mada(points: Rows | Neighbours, k: int = 20, combine: Combine = "mean") -> D
         points: `(*R, n, d)`, or their neighbours, of which the first k are used.
         k: neighbours per point; at least 2.
         combine: how the pointwise estimates become one.
+        queries, seed: as for `nearest_neighbours`: ask only some of the points, drawn at random, for their neighbours
+            among all; the estimate then says in `query_error` what that costs.
 
     Returns:
         Value and standard error `(*R,)` and pointwise `(*R, n)`; NaN with a reason where no estimate exists.
@@ -53,8 +63,8 @@ def mada(points: Rows | Neighbours, k: int = 20, combine: Combine = "mean") -> D
     if k < 2:
         raise ValueError(f"k must be at least 2, got {k}")
     check_combine(combine)
-    neighbours = as_neighbours(points, k)
+    neighbours = as_neighbours(points, k, queries, seed)
     logs = neighbours.distances.log()
     pointwise = math.log(2) / (logs[..., k - 1] - logs[..., k // 2 - 1])
     value, standard_error = combined(pointwise, combine)
-    return conclude(neighbours, k, value, standard_error, pointwise, TIED, "mada")
+    return conclude(neighbours, k, value, standard_error, pointwise, TIED, "mada", standard_error)

@@ -5,12 +5,18 @@ from intrinsic_clip.dimension.estimate import DimensionEstimate, conclude
 from intrinsic_clip.dimension.mle import EQUIDISTANT
 from intrinsic_clip.dimension.neighbours import Neighbours, as_neighbours
 from intrinsic_clip.dimension.pointwise import Combine, check_combine, combined
+from intrinsic_clip.dimension.queries import Queries
 from intrinsic_clip.dimension.registry import estimator
 
 
 @estimator(neighbours="wide")
 def method_of_moments(
-    points: Rows | Neighbours, k: int = 100, combine: Combine = "mean"
+    points: Rows | Neighbours,
+    k: int = 100,
+    combine: Combine = "mean",
+    *,
+    queries: Queries = None,
+    seed: int = 0,
 ) -> DimensionEstimate:
     """Estimate the dimension from the mean distance of the k nearest neighbours.
 
@@ -34,6 +40,8 @@ def method_of_moments(
         points: `(*R, n, d)`, or their neighbours, of which the first k are used.
         k: neighbours per point; at least 2.
         combine: how the pointwise estimates become one.
+        queries, seed: as for `nearest_neighbours`: ask only some of the points, drawn at random, for their neighbours
+            among all; the estimate then says in `query_error` what that costs.
 
     Returns:
         Value and standard error `(*R,)` and pointwise `(*R, n)`; NaN with a reason where no estimate exists.
@@ -52,9 +60,11 @@ def method_of_moments(
     if k < 2:
         raise ValueError(f"k must be at least 2, got {k}")
     check_combine(combine)
-    neighbours = as_neighbours(points, k)
+    neighbours = as_neighbours(points, k, queries, seed)
     distances = neighbours.distances[..., :k]
     mean = (distances / distances[..., -1:]).mean(-1)  # in units of w, so that no sum overflows
     pointwise = mean / (1 - mean).clamp_min(0)
     value, standard_error = combined(pointwise, combine)
-    return conclude(neighbours, k, value, standard_error, pointwise, EQUIDISTANT, "method_of_moments")
+    return conclude(
+        neighbours, k, value, standard_error, pointwise, EQUIDISTANT, "method_of_moments", standard_error
+    )

@@ -7,7 +7,8 @@ from typing import Literal
 from intrinsic_clip.dimension.arrays import Rows
 from intrinsic_clip.dimension.estimate import DimensionEstimate, conclude
 from intrinsic_clip.dimension.neighbours import Neighbours, as_neighbours
-from intrinsic_clip.dimension.pointwise import nanmedian
+from intrinsic_clip.dimension.pointwise import combined, nanmedian
+from intrinsic_clip.dimension.queries import Queries
 from intrinsic_clip.dimension.registry import estimator
 
 EQUIDISTANT = "all neighbours of some points are equally far, as on a grid, so the likelihood has no maximum"
@@ -19,6 +20,9 @@ def mle(
     k: int = 20,
     combine: Literal["harmonic", "mean", "median"] = "harmonic",
     unbiased: bool = False,
+    *,
+    queries: Queries = None,
+    seed: int = 0,
 ) -> DimensionEstimate:
     """Estimate the dimension by maximum likelihood from the distances of the k nearest neighbours.
 
@@ -44,6 +48,8 @@ def mle(
         k: neighbours per point; at least 2, or 3 if unbiased.
         combine: how the pointwise estimates become one.
         unbiased: k − 2 in place of k − 1, which makes each pointwise estimate unbiased.
+        queries, seed: as for `nearest_neighbours`: ask only some of the points, drawn at random, for their neighbours
+            among all; the estimate then says in `query_error` what that costs.
 
     Returns:
         Value and standard error `(*R,)` and pointwise `(*R, n)`; NaN with a reason where no estimate exists.
@@ -65,7 +71,7 @@ def mle(
         raise ValueError(f"k must be at least {smallest}, got {k}")
     if combine not in ("harmonic", "mean", "median"):
         raise ValueError(f'combine must be "harmonic", "mean" or "median", got {combine!r}')
-    neighbours = as_neighbours(points, k)
+    neighbours = as_neighbours(points, k, queries, seed)
     logs = neighbours.distances[..., :k].log()
     inverse = (logs[..., -1:] - logs).sum(-1) / (k - 2 if unbiased else k - 1)
     pointwise = 1 / inverse
@@ -76,17 +82,20 @@ def mle(
     else:
         value, freedom = nanmedian(pointwise), (k - 1) * 2 / math.pi
     standard_error = value / (neighbours.valid.sum(-1).double() * freedom).sqrt()
-    return conclude(neighbours, k, value, standard_error, pointwise, EQUIDISTANT, "mle")
+    spread = None if neighbours.queries is None else combined(pointwise, combine)[1]
+    return conclude(neighbours, k, value, standard_error, pointwise, EQUIDISTANT, "mle", spread)
 
 
 @estimator(neighbours="k", on_all_rows=True)
-def mean_mle(points: Rows | Neighbours, k: int = 20) -> DimensionEstimate:
+def mean_mle(
+    points: Rows | Neighbours, k: int = 20, *, queries: Queries = None, seed: int = 0
+) -> DimensionEstimate:
     """Estimate the dimension by `mle` with the mean of the pointwise estimates, as the paper's figures show it.
 
     It is `skdim.id.MLE().fit_transform(points)`, and larger than their harmonic mean.
 
     Args:
-        points, k: as for `mle`.
+        points, k, queries, seed: as for `mle`.
 
     Returns:
         The estimate of `mle(points, k, combine="mean")`.
@@ -99,4 +108,4 @@ def mean_mle(points: Rows | Neighbours, k: int = 20) -> DimensionEstimate:
         >>> bool(mean_mle(points).value > mle(points).value)
         True
     """
-    return replace(mle(points, k, combine="mean"), name="mean_mle")
+    return replace(mle(points, k, combine="mean", queries=queries, seed=seed), name="mean_mle")

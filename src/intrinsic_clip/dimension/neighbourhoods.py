@@ -9,6 +9,8 @@ from torch import Tensor
 from intrinsic_clip.dimension.neighbours import Neighbours
 from intrinsic_clip.dimension.scaling import exponent_of
 
+BLOCK = 4096  # rows
+
 
 @dataclass(frozen=True)
 class Distinct:
@@ -29,7 +31,15 @@ class Distinct:
 
 
 def distinct_points(neighbours: Neighbours) -> Iterator[Distinct]:
-    """Yield the valid points of every replicate that has any in two or more varying columns."""
+    """Yield the valid points of every replicate that has any in two or more varying columns.
+
+    Raises:
+        ValueError: only some of the points were asked for their neighbours, and the caller needs all.
+    """
+    if neighbours.queries is not None:
+        raise ValueError(
+            f"needs the neighbours of every point, and only {neighbours.asked:,} of {neighbours.n:,} were asked"
+        )
     for index in (neighbours.valid.any(-1) & (neighbours.dims > 1)).nonzero().tolist():
         replicate = tuple(index)
         rows = neighbours.valid[replicate].nonzero().squeeze(-1)
@@ -62,6 +72,9 @@ def neighbourhoods(neighbours: Neighbours, k: int, extra: int, block_bytes: int)
         extra: float64 numbers per neighbourhood that the caller needs besides the offsets.
         block_bytes: about the most memory for one block.
     """
+    if neighbours.queries is not None:
+        yield from _of_asked(neighbours, neighbours.queries, k, extra, block_bytes)
+        return
     for distinct in distinct_points(neighbours):
         place = torch.full((neighbours.n,), -1, dtype=torch.int64, device=distinct.rows.device)
         place[distinct.rows] = torch.arange(len(distinct.rows), device=place.device)
@@ -71,3 +84,26 @@ def neighbourhoods(neighbours: Neighbours, k: int, extra: int, block_bytes: int)
             offsets = distinct.points[nearest].sub_(distinct.points[place[rows], None])
             radius = torch.linalg.vector_norm(offsets, dim=-1).amax(-1)
             yield Neighbourhoods((*distinct.replicate, rows), offsets.div_(radius[:, None, None]))
+
+
+def _of_asked(
+    neighbours: Neighbours, queries: Tensor, k: int, extra: int, block_bytes: int
+) -> Iterator[Neighbourhoods]:
+    """Yield the neighbourhoods of the points that were asked; only rows of theirs are converted, few at a time."""
+    for index in (neighbours.valid.any(-1) & (neighbours.dims > 1)).nonzero().tolist():
+        replicate = tuple(index)
+        points = neighbours.points.detach()[replicate]
+        asked = neighbours.valid[replicate].nonzero().squeeze(-1)
+        varying = torch.zeros(points.shape[1], dtype=torch.bool, device=points.device)
+        reference, exponents = points[queries[replicate][asked[0]]], []
+        for part in asked.split(BLOCK):
+            rows = points[queries[replicate][part]]
+            varying |= (rows != reference).any(0)
+            exponents.append(exponent_of(rows.double()))
+        unit = 2.0 ** -max(exponents)
+        size = max(1, block_bytes // (8 * (3 * k * int(varying.sum()) + extra)))
+        for part in asked.split(size):
+            offsets = points[neighbours.indices[replicate][part, :k]][..., varying].double() * unit
+            offsets.sub_((points[queries[replicate][part]][:, varying].double() * unit)[:, None])
+            radius = torch.linalg.vector_norm(offsets, dim=-1).amax(-1)
+            yield Neighbourhoods((*replicate, part), offsets.div_(radius[:, None, None]))

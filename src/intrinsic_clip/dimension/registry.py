@@ -117,6 +117,11 @@ def runs_on_all_rows(name: str) -> bool:
     return name in _entries and _entries[name].on_all_rows
 
 
+def takes_queries(name: str) -> bool:
+    """Return whether the estimator can ask some of the points for their neighbours among all."""
+    return name in _entries and "queries" in inspect.signature(_entries[name].function).parameters
+
+
 def neighbours_needed(name: str, k: int, wide: int = WIDE) -> int:
     """Return the number of neighbours of each point that the estimator uses.
 

@@ -5,7 +5,8 @@ waits for whichever thread was set aside, and a search of thousands of small ope
 one thread. Workers that each take a block at a time, and compute it with one thread, lose only what is taken from them.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import TypeVar
@@ -52,3 +53,30 @@ def pytorch_threads_restored() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+def in_order(work: Callable[[Block], Result], blocks: Iterable[Block], workers: int) -> Iterator[Result]:
+    """Yield the results of blocks in the order of the blocks, few of which are held at a time.
+
+    What is added up in that order does not depend on the number of workers.
+
+    Args:
+        work: called with one block; of several workers at a time.
+        blocks: what to work on; read as they are needed, by the caller's thread.
+        workers: threads; 1: the caller's own, with PyTorch's threads as they are.
+    """
+    if workers <= 1:
+        yield from map(work, blocks)
+        return
+    with pytorch_threads_restored():
+        pool = ThreadPoolExecutor(workers, "rows", initializer=torch.set_num_threads, initargs=(1,))
+        try:
+            waiting: deque[Future[Result]] = deque()
+            for block in blocks:
+                waiting.append(pool.submit(work, block))
+                if len(waiting) > 2 * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)

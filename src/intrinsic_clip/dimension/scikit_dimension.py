@@ -73,6 +73,10 @@ def scikit_dimension(
     value = torch.full_like(neighbours.dims, math.nan, dtype=torch.float64)
     error, pointwise = value.clone(), torch.full_like(neighbours.distances[..., 0], math.nan)
     has_pointwise, failures = False, []
+    if neighbours.queries is not None:
+        raise ValueError(
+            f"needs the neighbours of every point, and only {neighbours.asked:,} of {neighbours.n:,} were asked"
+        )
     for index in (neighbours.valid.any(-1) & (neighbours.dims > 1)).nonzero().tolist():
         replicate = tuple(index)
         valid = neighbours.valid[replicate]

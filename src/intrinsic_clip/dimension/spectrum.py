@@ -8,6 +8,7 @@ sample: the spectrum of n rows has at most n − 1 directions.
 import math
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -20,7 +21,7 @@ from intrinsic_clip.dimension.scaling import exponent_of
 SAME = 1e-12  # shares of variance this close count as equal: they differ by rounding
 
 
-class _Moments(NamedTuple):
+class Moments(NamedTuple):
     """Second moments of n rows, scaled by 2^−exponent, along their q principal directions.
 
     Attributes:
@@ -52,10 +53,10 @@ class SecondMoments:
 
     def __init__(self, points: Rows) -> None:
         self.points = as_points(points)
-        self._decomposed: dict[bool, list[_Moments | int]] = {}
+        self._decomposed: dict[bool, list[Moments | int]] = {}
 
     @torch.no_grad()
-    def decomposed(self, centre: bool) -> list[_Moments | int]:
+    def decomposed(self, centre: bool) -> list[Moments | int]:
         """Return the moments of each replicate, or how many finite rows it has where those are fewer than two."""
         if centre not in self._decomposed:
             *replicates, n, d = self.points.shape
@@ -96,7 +97,7 @@ def spectrum(points: Rows | SecondMoments) -> Tensor:
     moments = points if isinstance(points, SecondMoments) else SecondMoments(points)
     d = moments.points.shape[-1]
 
-    def variances(moments: _Moments) -> Tensor:
+    def variances(moments: Moments) -> Tensor:
         n, count = moments.squares.shape
         scale = 2.0 ** min(moments.exponent, 1023)  # used twice, since its square may be no number
         values = moments.values.sort(descending=True).values
@@ -134,13 +135,7 @@ def participation_ratio(points: Rows | SecondMoments) -> DimensionEstimate:
         3.4
     """
 
-    def estimate(moments: _Moments) -> tuple[Tensor, Tensor]:
-        values, squares = moments.values, moments.squares
-        total, total_square = values.sum(), values.square().sum()
-        value = total.square() / total_square
-        return value, 2 * value * (squares.sum(-1) / total - squares @ values / total_square)
-
-    return _conclude(points, estimate, centre=True, name="participation_ratio")
+    return _conclude(points, participation_of, centre=True, name="participation_ratio")
 
 
 def effective_rank(points: Rows | SecondMoments, center: bool = False) -> DimensionEstimate:
@@ -175,15 +170,7 @@ def effective_rank(points: Rows | SecondMoments, center: bool = False) -> Dimens
         3.9
     """
 
-    def estimate(moments: _Moments) -> tuple[Tensor, Tensor]:
-        singular = moments.values.sqrt()
-        shares = singular / singular.sum()
-        logs = shares.where(shares > 0, 1.0).log()
-        entropy = -(shares * logs).sum()
-        weights = ((logs + entropy) / (2 * singular * singular.sum())).where(shares > 0, 0.0)
-        return entropy.exp(), entropy.exp() * (moments.values @ weights - moments.squares @ weights)
-
-    return _conclude(points, estimate, centre=center, name="effective_rank")
+    return _conclude(points, rank_of, centre=center, name="effective_rank")
 
 
 def components(points: Rows | SecondMoments, variance: float = 0.95) -> DimensionEstimate:
@@ -219,25 +206,46 @@ def components(points: Rows | SecondMoments, variance: float = 0.95) -> Dimensio
     if not 0 < variance < 1:
         raise ValueError(f"variance must lie between 0 and 1, got {variance}")
 
-    def estimate(moments: _Moments) -> tuple[Tensor, Tensor]:
-        shares = moments.values / moments.values.sum()
-        held = shares.cumsum(0)
-        last = int((held < variance - SAME).sum())
-        within = moments.squares[:, : last + 1].sum(-1) - held[last] * moments.squares.sum(-1)
-        return shares.new_tensor(last + 1), within / (moments.values.sum() * shares[last])
+    formula = partial(count_of, variance=variance)
+    return _conclude(points, formula, centre=True, name=f"components_{100 * variance:g}pct")
 
-    return _conclude(points, estimate, centre=True, name=f"components_{100 * variance:g}pct")
+
+def participation_of(moments: Moments) -> tuple[Tensor, Tensor]:
+    """Return (Σ λ)² / Σ λ², and n times each row's influence on it."""
+    values, squares = moments.values, moments.squares
+    total, total_square = values.sum(), values.square().sum()
+    value = total.square() / total_square
+    return value, 2 * value * (squares.sum(-1) / total - squares @ values / total_square)
+
+
+def rank_of(moments: Moments) -> tuple[Tensor, Tensor]:
+    """Return exp of the entropy of the shares of the singular values, and n times each row's influence on it."""
+    singular = moments.values.sqrt()
+    shares = singular / singular.sum()
+    logs = shares.where(shares > 0, 1.0).log()
+    entropy = -(shares * logs).sum()
+    weights = ((logs + entropy) / (2 * singular * singular.sum())).where(shares > 0, 0.0)
+    return entropy.exp(), entropy.exp() * (moments.values @ weights - moments.squares @ weights)
+
+
+def count_of(moments: Moments, variance: float) -> tuple[Tensor, Tensor]:
+    """Return the fewest components that hold a share of the variance, and n times each row's influence on it."""
+    shares = moments.values / moments.values.sum()
+    held = shares.cumsum(0)
+    last = int((held < variance - SAME).sum())
+    within = moments.squares[:, : last + 1].sum(-1) - held[last] * moments.squares.sum(-1)
+    return shares.new_tensor(last + 1), within / (moments.values.sum() * shares[last])
 
 
 def _conclude(
     points: Rows | SecondMoments,
-    formula: Callable[[_Moments], tuple[Tensor, Tensor]],
+    formula: Callable[[Moments], tuple[Tensor, Tensor]],
     centre: bool,
     name: str,
 ) -> DimensionEstimate:
     """Estimate by a formula that gives, for one replicate, the value and n times each row's influence on it."""
 
-    def with_error(moments: _Moments) -> Tensor:
+    def with_error(moments: Moments) -> Tensor:
         if moments.dims == 1:
             return moments.values.new_tensor([1.0, 0.0])
         value, influence = formula(moments)
@@ -253,7 +261,7 @@ def _conclude(
 @torch.no_grad()
 def _per_replicate(
     moments: SecondMoments,
-    formula: Callable[[_Moments], Tensor],
+    formula: Callable[[Moments], Tensor],
     size: int,
     centre: bool,
     collapsed: str | None,
@@ -291,7 +299,7 @@ def _where(reason: str, count: int, points: Tensor) -> str:
     return f"{reason} (in {count} of {total} replicates)" if points.ndim > 2 else reason
 
 
-def _moments(rows: Tensor, centre: bool) -> _Moments:
+def _moments(rows: Tensor, centre: bool) -> Moments:
     """Compute the moments of finite float64 rows, `(n, d)`."""
     rows, first = _scaled(rows)
     if centre:
@@ -303,7 +311,7 @@ def _moments(rows: Tensor, centre: bool) -> _Moments:
         rows = torch.linalg.qr(rows.mT, mode="r").R.mT  # coordinates in an orthonormal basis of their span
     # Taken as eigenvalues they would be right to rounding of the largest only: √λ to 1e-8 of it, not 1e-16.
     squares = (rows @ torch.linalg.eigh(rows.mT @ rows).eigenvectors.flip(-1)).square_()
-    return _Moments(squares.mean(0), squares, first + second, dims)
+    return Moments(squares.mean(0), squares, first + second, dims)
 
 
 def _scaled(rows: Tensor) -> tuple[Tensor, int]:

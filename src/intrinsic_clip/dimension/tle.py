@@ -11,6 +11,7 @@ from intrinsic_clip.dimension.mle import EQUIDISTANT
 from intrinsic_clip.dimension.neighbourhoods import neighbourhoods
 from intrinsic_clip.dimension.neighbours import Neighbours, as_neighbours
 from intrinsic_clip.dimension.pointwise import Combine, check_combine, combined
+from intrinsic_clip.dimension.queries import Queries
 from intrinsic_clip.dimension.registry import estimator
 
 CLOSE = 1e-6  # for a radius of 1: products leave fewer than 10 digits of squared distances below this
@@ -25,6 +26,8 @@ def tle(
     combine: Combine = "mean",
     *,
     block_bytes: int = 2**26,
+    queries: Queries = None,
+    seed: int = 0,
 ) -> DimensionEstimate:
     """Estimate the dimension from the distances of the k nearest neighbours to the point and to each other.
 
@@ -54,6 +57,8 @@ def tle(
         epsilon: measurements below this share of r are dropped, s and t of a pair together.
         combine: how the pointwise estimates become one.
         block_bytes: about the most memory for the neighbourhoods worked on at a time.
+        queries, seed: as for `nearest_neighbours`: ask only some of the points, drawn at random, for their neighbours
+            among all; the estimate then says in `query_error` what that costs.
 
     Returns:
         Value and standard error `(*R,)` and pointwise `(*R, n)`; NaN with a reason where no estimate exists.
@@ -75,12 +80,12 @@ def tle(
     if not 0 <= epsilon < 1:
         raise ValueError(f"epsilon must lie between 0 and 1, got {epsilon}")
     check_combine(combine)
-    neighbours = as_neighbours(points, k)
+    neighbours = as_neighbours(points, k, queries, seed)
     pointwise = torch.full_like(neighbours.distances[..., 0], math.nan)
     for block in neighbourhoods(neighbours, k, PAIR_MATRICES * k**2, block_bytes):
         pointwise[block.where] = _estimate(block.offsets, epsilon, block_bytes)
     value, standard_error = combined(pointwise, combine)
-    return conclude(neighbours, k, value, standard_error, pointwise, EQUIDISTANT, "tle")
+    return conclude(neighbours, k, value, standard_error, pointwise, EQUIDISTANT, "tle", standard_error)
 
 
 def _estimate(offsets: Tensor, epsilon: float, block_bytes: int) -> Tensor:

@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 
 from intrinsic_clip import config
 from intrinsic_clip.config.paths import check_writable
-from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.errors import ConfigError, first_line
 from intrinsic_clip.measurement import loading
 from intrinsic_clip.measurement.progress import Progress
 from intrinsic_clip.reports.measurement_printout import PAGE, PICTURE, RESULTS, printout
@@ -59,24 +59,41 @@ def _measured_already(folder: Path) -> dict[str, Any] | None:
 def _load_and_measure(cfg: DictConfig, settings: Mapping[str, Any]) -> dict[str, Any]:
     import torch
 
-    from intrinsic_clip.measurement.measurements import measure_embeddings
+    from intrinsic_clip.measurement.large import Settings
+    from intrinsic_clip.measurement.measurements import measure_embeddings, measure_sources
 
     if settings["threads"] is not None:
         torch.set_num_threads(settings["threads"])
-    embeddings = loading.load(cfg, settings)
-    loading.subsample(embeddings, settings["subsample"], settings["seed"])
+    _check_device(settings["device"])
     progress = Progress() if settings["progress"] else None
-    numbers = measure_embeddings(
-        **embeddings.sides,
-        estimators=settings["estimators"],
-        k=settings["k"],
-        max_points=settings["max_points"],
-        seed=settings["seed"],
-        watch=iter if progress is None else progress.watch,
-        report=None if progress is None else progress.report,
-    )
-    numbers["notes"] = [*embeddings.notes, *numbers["notes"]]
+    shown: dict[str, Any] = {} if progress is None else {"watch": progress.watch, "report": progress.report}
+    names = ("estimators", "k", "max_points", "queries", "seed", "device")
+    chosen = {name: settings[name] for name in names}
+    files = loading.open_files(settings)
+    if files is not None:
+        chosen["device"] = chosen["device"] or "cpu"
+        numbers = measure_sources(files.sources, Settings(**chosen, nan=settings["nan"]), **shown)
+        notes = files.notes
+    else:
+        embeddings = loading.load(cfg, settings)
+        loading.subsample(embeddings, settings["subsample"], settings["seed"])
+        arguments: dict[str, Any] = {**embeddings.sides, **chosen, **shown}
+        numbers = measure_embeddings(**arguments)
+        notes = embeddings.notes
+    numbers["notes"] = [*notes, *numbers["notes"]]
     return {"status": "completed", "config": settings, "versions": versions.versions(), **numbers}
+
+
+def _check_device(device: str | None) -> None:
+    """Check that tensors can be put there, before rows are read."""
+    if device is None:
+        return
+    import torch
+
+    try:
+        torch.zeros(1, device=device, dtype=torch.float64)
+    except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
+        raise ConfigError(f"device={device}: {first_line(error)}") from error
 
 
 def _check_estimators(names: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from intrinsic_clip.dimension.row_survey import RowSurvey
 from intrinsic_clip.metrics import Counterparts, median_rank, partner_ranks, top_matching
 from intrinsic_clip.metrics.alignment import directions
 
@@ -16,6 +17,10 @@ MOST_VARIANCE = 0.9  # of one column among three or more
 FEW_ROWS = 0.001  # share of the rows that should not hold most of the variance
 SAME = 1e-6  # cosine distance of two rows that point the same way
 BLOCK = 65_536  # rows
+ONE_FILE = (
+    "x and y point the same way in every row, so that each finds its partner whatever it holds; "
+    "was one file given twice?"
+)
 VARYING = 0.05  # standard deviation of norms, as a share of their mean
 
 
@@ -27,26 +32,46 @@ def doubted_array(rows: Tensor) -> list[str]:
     return [doubt for doubt in doubts if doubt is not None]
 
 
+def doubted_source(facts: RowSurvey, head: Tensor) -> list[str]:
+    """Return the doubts about rows that were read block by block.
+
+    Args:
+        facts: a survey with moments.
+        head: the first of the rows, in their order.
+    """
+    n, d = len(facts.finite), len(facts.mean)
+    finite = facts.finite
+    doubts = [_transposed(n, d), _ruling_rows(facts.lengths.double().square().where(finite, 0.0))]
+    if doubts[1] is None and facts.moments is not None and d >= 3:
+        counts = (head[:100].diff(dim=0) == 1).all(0) & (facts.high - facts.low == n - 1)
+        doubts.append(_ruling_column(facts.moments.diagonal(), head, counts.nonzero().flatten().tolist()))
+    return [doubt for doubt in doubts if doubt is not None]
+
+
+def doubted_zeros(zeros: Mapping[str, int]) -> str | None:
+    """Doubt rows of zeros among pairs, of which there are so many on each side."""
+    listed = [f"{count:,} of {name}" for name, count in zeros.items() if count]
+    if not listed:
+        return None
+    return (
+        f"rows of zeros ({', '.join(listed)}) have no direction: they match nothing and count as cosine 0; leave "
+        "out what an encoder failed to embed"
+    )
+
+
 def doubted_pair(x: Tensor, y: Tensor) -> list[str]:
     """Return the doubts about two arrays whose rows belong together."""
-    zeros = [f"{count:,} of {name}" for name, rows in (("x", x), ("y", y)) if (count := _zeros(rows))]
-    doubts = []
-    if zeros:
-        doubts.append(
-            f"rows of zeros ({', '.join(zeros)}) have no direction: they match nothing and count as cosine 0; leave "
-            "out what an encoder failed to embed"
-        )
-    if x.shape == y.shape and len(x) > 1 and _same_directions(x, y):
-        doubts.append(
-            "x and y point the same way in every row, so that each finds its partner whatever it holds; "
-            "was one file given twice?"
-        )
-    return doubts
+    zeros = doubted_zeros({"x": _zeros(x), "y": _zeros(y)})
+    same = ONE_FILE if x.shape == y.shape and len(x) > 1 and _same_directions(x, y) else None
+    return [doubt for doubt in (zeros, same) if doubt is not None]
 
 
 def transposed(rows: Tensor) -> str | None:
     """Doubt an array with fewer rows than columns."""
-    n, d = rows.shape
+    return _transposed(*rows.shape)
+
+
+def _transposed(n: int, d: int) -> str | None:
     if n >= d:
         return None
     return f"{n:,} rows of {d:,} columns: is the array transposed? Each row is one item; np.save('x.npy', x.T) turns it"
@@ -58,14 +83,20 @@ def ruling_column(rows: Tensor) -> str | None:
     if d < 3 or n < 3:
         return None
     counting = (rows[:100].diff(dim=0) == 1).all(0).nonzero().squeeze(-1).tolist()
-    for column in counting if n > 10 else ():
-        if bool((rows[:, column].diff() == 1).all()):
-            return (
-                f"column {column} (of 0 … {d - 1}) counts the rows: an index is no coordinate, and distances and "
-                "dimensions include it; leave it out"
-            )
+    counting = [c for c in counting if n > 10 and bool((rows[:, c].diff() == 1).all())]
     mean = rows.mean(0, dtype=torch.float64)
     variances = torch.stack([(block.double() - mean).square().sum(0) for block in rows.split(BLOCK)]).sum(0)
+    return _ruling_column(variances, rows, counting)
+
+
+def _ruling_column(variances: Tensor, rows: Tensor, counting: Sequence[int]) -> str | None:
+    """Doubt a column by the columns' variances, some consecutive rows, and the columns that count all rows."""
+    d = len(variances)
+    for column in counting:
+        return (
+            f"column {column} (of 0 … {d - 1}) counts the rows: an index is no coordinate, and distances and "
+            "dimensions include it; leave it out"
+        )
     column = int(variances.argmax())
     share = float(variances[column] / variances.sum())
     if not share > MOST_VARIANCE:
@@ -84,12 +115,15 @@ def ruling_column(rows: Tensor) -> str | None:
 
 def ruling_rows(rows: Tensor) -> str | None:
     """Doubt a few rows that are so far out that they have most of the variance."""
-    n = len(rows)
-    few = max(1, int(FEW_ROWS * n))
-    if n < 50:
+    if len(rows) < 50:
         return None
-    centre = rows[:: max(1, n // 1000)].double().median(0).values
-    far = torch.cat([(block.double() - centre).square().sum(1) for block in rows.split(BLOCK)])
+    centre = rows[:: max(1, len(rows) // 1000)].double().median(0).values
+    return _ruling_rows(torch.cat([(block.double() - centre).square().sum(1) for block in rows.split(BLOCK)]))
+
+
+def _ruling_rows(far: Tensor) -> str | None:
+    """Doubt a few rows by the squared distances of all from about their middle."""
+    few = max(1, int(FEW_ROWS * len(far)))
     largest = far.topk(few)
     share = float(largest.values.sum() / far.sum())
     if not share > 0.5:

@@ -16,8 +16,21 @@ from intrinsic_clip.runs.run import Run
 if TYPE_CHECKING:  # PyTorch takes seconds to import, and a finished measurement does without
     from torch import Tensor
 
-NOT_CONTENT = {"output_dir", "logger", "threads", "progress"}  # settings that cannot change the numbers
-LATER = {"subsample", "columns", "drop"}  # unset, they leave measurements valid that were made without them
+    from intrinsic_clip.dimension.row_source import RowSource
+
+NOT_CONTENT = {
+    "output_dir",
+    "logger",
+    "threads",
+    "progress",
+    "device",
+}  # settings that cannot change the numbers
+LATER = {
+    "subsample": None,
+    "columns": None,
+    "drop": None,
+    "queries": "auto",
+}  # unset, they leave measurements valid that were made without them
 FILES = ("x", "y")
 
 
@@ -34,13 +47,26 @@ class LoadedEmbeddings:
     notes: list[str] = field(default_factory=list)
 
 
+@dataclass
+class OpenedFiles:
+    """Files with more rows than are compared all with all, which are read as they are needed.
+
+    Attributes:
+        sources: x and perhaps y.
+        notes: choices made while opening, a sentence each.
+    """
+
+    sources: dict[str, "RowSource"]
+    notes: list[str] = field(default_factory=list)
+
+
 def folder_of(settings: Mapping[str, Any], verb: str = "measure") -> Path:
     """Return `<output_dir>/<verb>/<hash>`; the hash is of the settings and of the files' contents, not their names.
 
     Raises:
         ConfigError: a file or a run does not exist.
     """
-    unset = {key for key in LATER if settings.get(key) is None}
+    unset = {key for key, value in LATER.items() if settings.get(key, value) in (None, value)}
     content = {key: value for key, value in settings.items() if key not in NOT_CONTENT | unset}
     for key in FILES:
         if settings[key] is not None:
@@ -80,6 +106,41 @@ def load(cfg: DictConfig, settings: Mapping[str, Any]) -> LoadedEmbeddings:
     _drop_or_refuse(embeddings, settings["nan"])
     _check_size(embeddings, settings["k"])
     return embeddings
+
+
+def open_files(settings: Mapping[str, Any]) -> OpenedFiles | None:
+    """Open files whose rows are to be read block by block, since only some of them ask for their neighbours.
+
+    Returns:
+        None where every row is to be asked, or a file must be read whole.
+
+    Raises:
+        ConfigError: a file cannot be read; the message names the setting.
+    """
+    from intrinsic_clip.data.formats.array_key import Key
+    from intrinsic_clip.data.formats.arrays import open_array
+    from intrinsic_clip.data.formats.column_choice import ColumnChoice
+    from intrinsic_clip.dimension.queries import every_one
+
+    if settings["x"] is None or settings["queries"] == "all" or settings["subsample"] is not None:
+        return None
+    choice = ColumnChoice.of(settings["columns"], settings["drop"])
+    files = OpenedFiles({})
+    for name in FILES:
+        if settings[name] is None:
+            continue
+        try:
+            key = Key(settings[f"{name}_key"], option=f"{name}_key")
+            opened = open_array(Path(settings[name]), key, choice)
+        except ConfigError as error:
+            raise ConfigError(f"{name}={settings[name]}: {error}") from error
+        if opened is None or every_one(settings["queries"], opened[0].shape[0]):
+            return None
+        files.sources[name] = opened[0]
+        files.notes += [f"{name}: {note}" for note in opened[1]]
+    choice.check_matched()
+    _check_shapes({name: source.shape for name, source in files.sources.items()})
+    return files
 
 
 def _from_files(settings: Mapping[str, Any]) -> LoadedEmbeddings:
@@ -169,11 +230,15 @@ def _from_run(folder: Path) -> LoadedEmbeddings:
 
 def _check_rows(embeddings: LoadedEmbeddings) -> None:
     """Require the same number of rows of each side."""
-    counts = {name: len(rows) for name, rows in embeddings.sides.items()}
+    _check_shapes({name: (len(rows), rows.shape[1]) for name, rows in embeddings.sides.items()})
+
+
+def _check_shapes(shapes: Mapping[str, tuple[int, int]]) -> None:
+    """Require the same number of rows of each side."""
+    counts = {name: shape[0] for name, shape in shapes.items()}
     if len(set(counts.values())) > 1:
         listed = ", ".join(f"{name} has {count:,} rows" for name, count in counts.items())
-        sides = embeddings.sides.items()
-        turned = [name for name, rows in sides if {rows.shape[1]} == set(counts.values()) - {len(rows)}]
+        turned = [name for name, (n, d) in shapes.items() if {d} == set(counts.values()) - {n}]
         hint = f"; is {turned[0]} transposed?" if turned else ""
         raise ConfigError(f"{listed}; row i of each must belong together{hint}")
 

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from intrinsic_clip.measurement.record import Record
 from intrinsic_clip.metrics import (
+    Counterparts,
+    PartnerRanks,
     alignment,
     modality_gap,
     partner_ranks,
@@ -47,12 +49,12 @@ def pair_stages(
     stages: list[tuple[str, Callable[[], object]]] = []
     if same_width:
         stages.append(("pairs: alignment", partial(_measure_alignment, record, x, y)))
-    stages.append(("pairs: uniformity", partial(_measure_uniformity, record, x, y, chosen)))
+    stages.append(("pairs: uniformity", partial(measure_uniformity, record, x, y, chosen)))
     if same_width:
-        stages.append(("pairs: retrieval", partial(_measure_retrieval, record, x[chosen], y[chosen])))
+        stages.append(("pairs: retrieval", partial(measure_retrieval, record, x[chosen], y[chosen])))
     bases: tuple[Basis, ...] = ("principal", "canonical") if same_width else ("canonical",)
     stages += [
-        (f"pairs: {basis}", partial(_measure_by_dimension, record, x, y, order, basis, seed))
+        (f"pairs: {basis}", partial(measure_by_dimension, record, x, y, order, basis, seed))
         for basis in bases
     ]
     return stages
@@ -63,16 +65,21 @@ def _measure_alignment(record: Record, x: Tensor, y: Tensor) -> None:
     record.metrics["alignment/cosine"] = float(alignment(x, y))
 
 
-def _measure_uniformity(record: Record, x: Tensor, y: Tensor, chosen: Tensor) -> None:
+def measure_uniformity(record: Record, x: Tensor, y: Tensor, chosen: Tensor) -> None:
+    """Record how evenly the chosen rows spread."""
     for name, rows in (("x", x), ("y", y)):
         record.metrics[f"uniformity/{name}"] = float(uniformity(rows[chosen]))
 
 
-def _measure_retrieval(record: Record, x: Tensor, y: Tensor) -> None:
+def measure_retrieval(record: Record, x: Tensor, y: Tensor) -> None:
     """Record recall by cosine with all dimensions, each distinct row searched for among all of them."""
     n = len(x)
     both = counterparts_of(_things(x), _things(y))
-    ranks = partner_ranks(directions(x), directions(y), both)
+    record_retrieval(record, partner_ranks(directions(x), directions(y), both), both, n)
+
+
+def record_retrieval(record: Record, ranks: PartnerRanks, both: Counterparts | None, n: int) -> None:
+    """Record recall of n pairs from the ranks of partners, and the right answers where rows repeat."""
     distinct = (n, n) if both is None else (len(both.x), len(both.y))
     record.metrics["retrieval/candidates"] = max(distinct)
     record.retrieval = {"x": distinct[0], "y": distinct[1], "chance": 1 / n if both is None else both.chance}
@@ -87,7 +94,7 @@ def _measure_retrieval(record: Record, x: Tensor, y: Tensor) -> None:
             record.metrics[f"retrieval_standard_error/top_{k}/{way}"] = _binomial(share, queries)
 
 
-def _measure_by_dimension(
+def measure_by_dimension(
     record: Record, x: Tensor, y: Tensor, order: Tensor, basis: Basis, seed: int
 ) -> None:
     """Record recall@1 along the leading directions alone, mean of both ways, and how many are enough."""

@@ -15,6 +15,7 @@ LONG = 60.0  # seconds of a search that are announced
 SURE = 1.0  # seconds of a search after which its length is estimated
 BETWEEN_LINES = 10.0  # seconds, at first; a line in ten of the time that has passed is enough later
 SEARCH = ": neighbours"  # how the labels of searches among all rows end
+ASKED = ": neighbours of those asked"  # likewise of searches of the neighbours of some rows
 
 
 class Display:
@@ -151,7 +152,8 @@ class Progress(Display):
             return
         self.announced = True
         side = self.label.partition(":")[0]
-        others = [label.removesuffix(SEARCH) for label in self.others if label.endswith(SEARCH)]
+        kind = ASKED if self.label.endswith(ASKED) else SEARCH
+        others = [label.removesuffix(kind) for label in self.others if label.endswith(kind)]
         as_long = f", and about as long for {' and '.join(others)}" if others else ""
         remedy = "max_points=… limits them"
         if self.label.endswith(SEARCH):
@@ -159,9 +161,10 @@ class Progress(Display):
                 "max_points=… does not limit mle, twonn and gride, which search all rows; "
                 "subsample=20000 measures that many rows, drawn at random"
             )
-        text = (
-            f"{side}: about {duration(seconds)} for the neighbours of all {total:,} rows{as_long}; {remedy}"
-        )
+        work = f"the neighbours of all {total:,} rows"
+        if self.label.endswith(ASKED):
+            work, remedy = f"the neighbours of those asked among all {total:,} rows", "queries=… asks fewer"
+        text = f"{side}: about {duration(seconds)} for {work}{as_long}; {remedy}"
         if self.bar is not None:
             self.bar.write(text, file=self.stream)
         else:

@@ -18,9 +18,11 @@ class Record:
         n: rows of each modality.
         dims: width by modality.
         metrics: a number by name (`id/mle/x`, `retrieval/top_1/x_to_y`, …); None where it does not exist.
-        estimates: a row for each estimator and modality, with its standard error, n, k and the reason for a None.
+        estimates: a row for each estimator and modality, with its standard error, n, k and the reason for a None; where
+            only some rows were asked for their neighbours among all, also their number and the error of asking no more.
         curves: columns by name of the curve (`spectrum/x`, `scale/x`, `sample_size/x`, `retrieval/canonical`, …).
-        retrieval: distinct rows of x and of y that are searched, and recall@1 by guessing; empty without pairs.
+        retrieval: distinct rows of x and of y that are searched, and recall@1 by guessing; where not all of them were
+            asked for their partners, how many; empty without pairs.
         notes: warnings of the stages, a sentence each.
         seconds: duration by stage.
     """
@@ -45,17 +47,19 @@ class Record:
         kind, _, estimator = name.partition("/")
         value, error = number(estimate.value), number(estimate.standard_error)
         self.metrics |= {f"{name}/{side}": value, f"{kind}_standard_error/{estimator}/{side}": error}
-        self.estimates.append(
-            {
-                "name": name,
-                "side": side,
-                "value": value,
-                "standard_error": error,
-                "n": estimate.n,
-                "k": estimate.k,
-                "reason": estimate.reason,
-            }
-        )
+        row = {
+            "name": name,
+            "side": side,
+            "value": value,
+            "standard_error": error,
+            "n": estimate.n,
+            "k": estimate.k,
+            "reason": estimate.reason,
+        }
+        if estimate.asked is not None:
+            query_error = None if estimate.query_error is None else number(estimate.query_error)
+            row |= {"asked": estimate.asked, "query_error": query_error}
+        self.estimates.append(row)
 
     def add_curve(self, name: str, curve: ScaleCurve) -> None:
         """Add a curve over scales with its plateau, which is None where the curve is nowhere level."""

@@ -60,7 +60,8 @@ def principal_directions(x: Rows) -> Tensor:
     if x.ndim < 2 or 0 in x.shape[-2:]:
         raise ValueError(f"x must be (*R, n, d) and not empty, got shape {tuple(x.shape)}")
     rows, finite = _finite(x)
-    rows = rows / rows.abs().amax((-2, -1), keepdim=True).clamp_min(torch.finfo(torch.float64).tiny)
+    largest = torch.linalg.vector_norm(rows, math.inf, (-2, -1), keepdim=True)
+    rows.div_(largest.clamp_min(torch.finfo(torch.float64).tiny))  # a copy already
     basis = torch.linalg.eigh(rows.mT @ rows).eigenvectors.flip(-1)
     return basis.where(finite[..., None, None], math.nan)
 

@@ -74,15 +74,25 @@ class PartnerRanks(NamedTuple):
 
 
 @torch.no_grad()
-def partner_ranks(x: Rows, y: Rows, counterparts: Counterparts | None = None) -> PartnerRanks:
+def partner_ranks(
+    x: Rows,
+    y: Rows,
+    counterparts: Counterparts | None = None,
+    *,
+    queries: int | None = None,
+    seed: int = 0,
+) -> PartnerRanks:
     """Rank every true partner among all candidates, once for every k of `top_matching`.
 
     Args:
         x, y: representations, `(*R, n, d)`; row i of x and row i of y are a pair.
         counterparts: the right answers where rows repeat, from `counterparts(…)`; None: row i for row i.
+        queries: how many rows, drawn at random, to seek partners of among all rows of the other modality; None: all.
+        seed: of the draw, which all replicates share.
 
     Returns:
-        Ranks `(*R, n)`; with counterparts `(*R, m_x)` and `(*R, m_y)`, of the distinct rows among the distinct rows.
+        Ranks `(*R, n)`; with counterparts `(*R, m_x)` and `(*R, m_y)`, of the distinct rows among the distinct rows;
+        with queries at most so many of them each.
 
     Raises:
         ValueError: x and y differ in shape or hold no row.
@@ -97,6 +107,10 @@ def partner_ranks(x: Rows, y: Rows, counterparts: Counterparts | None = None) ->
         ([0, 0], [1, 0])
     """
     x, y = as_pairs(x, y)
+    if queries is not None and queries < 1:
+        raise ValueError(f"queries must be at least 1, got {queries}")
+    if queries is not None and queries < x.shape[-2]:
+        return _ranks_of_some(x, y, counterparts, queries, seed)
     if counterparts is not None:
         return _ranks_among_distinct(x, y, counterparts.to(x.device))
     *replicates, n, d = x.shape
@@ -133,6 +147,32 @@ def _ranks_among_distinct(x: Tensor, y: Tensor, both: Counterparts) -> PartnerRa
         Ranks(*counts.reshape(3, *replicates, counts.shape[-1]).unbind()) for counts in (counts_x, counts_y)
     )
     return PartnerRanks(x_to_y, y_to_x)
+
+
+def _ranks_of_some(x: Tensor, y: Tensor, both: Counterparts | None, queries: int, seed: int) -> PartnerRanks:
+    """Rank the best right answers to some rows of either modality among all distinct rows of the other."""
+    from intrinsic_clip.metrics.matching_queries import ranks_of_some
+
+    *replicates, n, d = x.shape
+    flat = math.prod(replicates)
+    pairs = zip(x.reshape(flat, n, d), y.reshape(flat, n, d), strict=True)
+    parts = [ranks_of_some(*pair, both, queries, seed) for pair in pairs]
+
+    def joined(columns: list[Tensor]) -> Tensor:
+        return torch.stack(columns).reshape(*replicates, -1)
+
+    ways = []
+    for way in (0, 1):
+        ranks = [part[way] for part in parts]
+        right = [rank.right for rank in ranks if rank.right is not None]
+        ways.append(
+            Ranks(
+                joined([rank.greater for rank in ranks]),
+                joined([rank.ties for rank in ranks]),
+                joined(right) if right else None,
+            )
+        )
+    return PartnerRanks(*ways)
 
 
 def top_matching(ranks: PartnerRanks, k: int) -> Matching:

@@ -151,13 +151,12 @@ def retrieval_by_dimension(
     )
     pairs = zip(x.reshape(-1, *x.shape[-2:]), y.reshape(-1, *y.shape[-2:]), strict=True)
     for r, (x_r, y_r) in enumerate(pairs):
-        x_r, y_r = directions(x_r), directions(y_r)
-        whole = (x_r[measured], y_r[measured])
+        whole = directions(x_r[measured]), directions(y_r[measured])
         if basis == "principal":
-            axes = principal_directions(torch.cat([x_r[fitted], y_r[fitted]]))
+            axes = principal_directions(torch.cat([directions(x_r[fitted]), directions(y_r[fitted])]))
             turned = (whole[0] @ axes, whole[1] @ axes)
         else:
-            canonical = canonical_directions(x_r[fitted], y_r[fitted], ridge)
+            canonical = canonical_directions(directions(x_r[fitted]), directions(y_r[fitted]), ridge)
             weights = canonical.correlations**4
             turned = (
                 (whole[0] - canonical.mean_x) @ canonical.x * weights,

@@ -9,6 +9,10 @@ from intrinsic_clip.runs.vocabulary import estimator_title
 
 SPECTRUM = {"participation_ratio": "participation ratio", "effective_rank": "effective rank"}
 SAMPLING = "± is sampling noise alone: curvature, noise, boundaries and too few rows add errors that it does not show"
+ASKING = (
+    "asked: rows, drawn at random, that were asked for their neighbours among all n; ± of asking: how far the value "
+    "may be from that of asking all, by the spread over those asked (standard error); queries=… asks more"
+)
 DIRECTIONS = {"x_to_y": "x → y", "y_to_x": "y → x"}
 
 
@@ -53,14 +57,30 @@ def _estimates(measurement: Mapping[str, Any]) -> Table:
     for estimate in measurement["estimates"]:
         by_name.setdefault(estimate["name"], {})[estimate["side"]] = estimate
     rows: list[tuple[str, ...]] = []
+    in_part = any("asked" in estimate for estimate in measurement["estimates"])
     for name, by_side in by_name.items():
         first = next(iter(by_side.values()))
         cells = [plus_minus(by_side[side]["value"], by_side[side]["standard_error"]) for side in sides]
         k = "" if first["k"] is None else str(first["k"])
-        rows.append((_label(name), *cells, f"{first['n']:,}", k))
-    return Table(
-        "dimension ± standard error", ("", *sides, "n", "k"), rows, (*_reasons(by_name, sides), SAMPLING)
-    )
+        cells += [f"{first['n']:,}", k]
+        if in_part:
+            cells += [f"{first['asked']:,}" if "asked" in first else ""]
+            cells += [_query_error(by_side[side]) for side in sides]
+        rows.append((_label(name), *cells))
+    header = ("", *sides, "n", "k")
+    remarks = (*_reasons(by_name, sides), SAMPLING)
+    if in_part:
+        header += ("asked", *(f"± {side} of asking" for side in sides))
+        remarks += (ASKING,)
+    return Table("dimension ± standard error", header, rows, remarks)
+
+
+def _query_error(estimate: Mapping[str, Any]) -> str:
+    """Return the standard error of having asked some rows only, in percent of the value."""
+    error = estimate.get("query_error")
+    if error is None or not estimate["value"]:
+        return ""
+    return f"{100 * error / estimate['value']:.2g} %"
 
 
 def _reasons(by_name: Mapping[str, Mapping[str, Any]], sides: list[str]) -> tuple[str, ...]:
@@ -143,6 +163,8 @@ def _retrieval(measurement: Mapping[str, Any]) -> Table:
     among = f"{n:,.0f} pairs"
     if searched["x"] != searched["y"] or searched["chance"] * n > 1.0001:
         among = f"{searched['x']:,} distinct rows of x and {searched['y']:,} of y"
+    if "asked" in searched:
+        among += f", by {searched['asked']:,} of each drawn at random"
     chance = f"; chance {searched['chance']:.2g} at 1" if n else ""
     return Table(f"retrieval by cosine among {among}{chance}", ("", *DIRECTIONS.values()), rows)
 

@@ -16,7 +16,9 @@ from torch import Tensor
 from intrinsic_clip.data.formats.array_key import Key
 from intrinsic_clip.data.formats.column_choice import ColumnChoice
 from intrinsic_clip.data.formats.npz_members import read_npz_member
+from intrinsic_clip.data.formats.parquet_rows import parquet_rows
 from intrinsic_clip.data.formats.table_arrays import TABLES, read_table_array
+from intrinsic_clip.dimension.row_source import RowSource, TensorRows
 from intrinsic_clip.errors import ConfigError, first_line
 from intrinsic_clip.runs.regular_files import require_regular
 
@@ -32,6 +34,38 @@ SMALL = (
     torch.int8,
     torch.int16,
 )  # float32 holds them
+
+
+def open_array(
+    path: Path, key: Key = ONLY, choice: ColumnChoice | None = None
+) -> tuple[RowSource, list[str]] | None:
+    """Return the rows of an .npy or of a column of lists in a .parquet, read as they are needed, and notes.
+
+    Args:
+        path, key, choice: as for `read_array`.
+
+    Returns:
+        None for other files, and where only the reader of whole files can say what is wrong.
+
+    Raises:
+        ConfigError: as `read_array` does.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in (".npy", ".parquet") or (suffix == ".npy" and key.value is not None):
+        return None
+    try:
+        require_regular(path)
+        _refuse_pointer(path)
+        if suffix == ".parquet":
+            return parquet_rows(path, key, choice or ColumnChoice())
+        array, notes = _read_npy(path, key)
+    except OSError as error:
+        raise ConfigError((error.strerror or first_line(error)).lower()) from error
+    if array.ndim != 2 or 0 in array.shape or array.dtype not in (np.float16, np.float32, np.float64):
+        return None
+    if not array.dtype.isnative:
+        return None
+    return TensorRows(torch.from_numpy(array)), notes
 
 
 def read_array(path: Path, key: Key = ONLY, choice: ColumnChoice | None = None) -> tuple[Tensor, list[str]]:

@@ -1,0 +1,223 @@
+"""Go once through all rows, block by block, for what a search among them needs to know first."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from intrinsic_clip.dimension.row_source import RowSource
+from intrinsic_clip.dimension.row_workers import in_order
+from intrinsic_clip.dimension.scaling import exponent_of
+
+BLOCK_BYTES = 2**25  # of a block in float64
+PANEL = 192  # columns of a product that is symmetric: what lies above the diagonal of panels is not computed
+
+
+@dataclass(frozen=True)
+class RowSurvey:
+    """Facts about the rows of a source.
+
+    Attributes:
+        finite: rows without NaN and infinity, `(n,)`.
+        distinct: finite rows that equal no earlier one, `(n,)`.
+        zero: rows of zeros, `(n,)`.
+        first: number of the first row that equals each, `(n,)` int64; a row's own where it is not finite.
+        mean: of the finite rows, float64 `(d,)`.
+        radius: the largest distance of a finite row from `mean`.
+        largest: the largest absolute value of a finite row.
+        dims: columns that vary among the finite rows.
+        low, high: the smallest and the largest value of each column among the finite rows, float64 `(d,)`.
+        lengths: distance of each row from about the mean, float32 `(n,)`, in units of 2^exponent.
+        moments: covariance of the finite rows, float64 `(d, d)`; None if not wanted.
+    """
+
+    finite: Tensor
+    distinct: Tensor
+    zero: Tensor
+    first: Tensor
+    mean: Tensor
+    radius: float
+    largest: float
+    dims: int
+    low: Tensor
+    high: Tensor
+    lengths: Tensor
+    moments: Tensor | None
+
+    @property
+    def exponent(self) -> int:
+        """Return e such that rows / 2^e have a largest component of about 1, so that squares do not overflow."""
+        return exponent_of(torch.tensor([self.largest], dtype=torch.float64))
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """Facts about one block."""
+
+    finite: Tensor
+    zero: Tensor
+    hashes: Tensor
+    total: Tensor
+    far: Tensor
+    largest: float
+    low: Tensor
+    high: Tensor
+    products: Tensor | None
+
+
+def survey(
+    source: RowSource,
+    *,
+    moments: bool = False,
+    usable: Tensor | None = None,
+    device: torch.device | str = "cpu",
+    report: Callable[[int, int], object] | None = None,
+) -> RowSurvey:
+    """Go once through the rows.
+
+    Args:
+        source: floating-point rows.
+        moments: whether to add up the covariance, which takes n d² operations in float64.
+        usable: rows to look at, `(n,)`; the others count as not finite. None: all.
+        device: where to compute.
+        report: called after every block with its number of rows, and that of all.
+    """
+    n, d = source.shape
+    size = max(256, min(2**16, BLOCK_BYTES // (8 * d)))
+    shift, exponent = _frame(next(source.blocks(size))[1])
+    surveyor = _Surveyor(shift.to(device), exponent, moments, usable, torch.device(device))
+    workers = torch.get_num_threads() if surveyor.device.type == "cpu" else 1
+    parts: list[_Facts] = []
+    products = None
+    for facts in in_order(surveyor, source.blocks(size), workers):
+        if facts.products is not None:
+            products = facts.products if products is None else products.add_(facts.products)
+        parts.append(_Facts(**{**vars(facts), "products": None}))
+        if report is not None:
+            report(len(facts.finite), n)
+    return _joined(parts, shift, exponent, products)
+
+
+def _frame(block: Tensor) -> tuple[Tensor, int]:
+    """Return about where the rows lie, and an exponent of their size, from the first of them."""
+    rows = block.double().cpu()
+    rows = rows[rows.isfinite().all(1)]
+    return (rows.mean(0) if len(rows) else rows.new_zeros(block.shape[1])), exponent_of(rows) if len(
+        rows
+    ) else 0
+
+
+class _Surveyor:
+    """Look at one block.
+
+    Args:
+        shift: near the rows' mean, so that second moments about it lose no digits.
+        exponent: of a unit in which rows can be squared.
+        moments: whether to compute them.
+        usable: rows to look at; None: all.
+        device: where.
+    """
+
+    def __init__(
+        self, shift: Tensor, exponent: int, moments: bool, usable: Tensor | None, device: torch.device
+    ) -> None:
+        self.usable = usable
+        self.shift, self.unit, self.moments, self.device = shift, 2.0**-exponent, moments, device
+        self.weights = hash_weights(len(shift)).to(device)
+
+    def __call__(self, numbered: tuple[int, Tensor]) -> _Facts:
+        start, block = numbered[0], numbered[1].to(self.device)
+        finite = block.isfinite().all(1)
+        if self.usable is not None:
+            finite &= self.usable[start : start + len(block)].to(self.device)
+        if not bool(finite.all()):
+            block = block.masked_fill(~finite[:, None], 0)
+        rows = (block.double() - self.shift).mul_(self.unit)
+        rows.masked_fill_(~finite[:, None], 0)
+        some = block[finite] if not bool(finite.all()) else block
+        if not len(some):
+            some = block[:0].new_zeros(1, block.shape[1])
+        return _Facts(
+            finite,
+            (block == 0).all(1) & finite,
+            row_hashes(block, self.weights),
+            rows.sum(0),
+            torch.linalg.vector_norm(rows, dim=1).float(),
+            float(some.abs().max()),
+            some.amin(0).double(),
+            some.amax(0).double(),
+            symmetric_product(rows) if self.moments else None,
+        )
+
+
+def _joined(parts: list[_Facts], shift: Tensor, exponent: int, products: Tensor | None) -> RowSurvey:
+    finite = torch.cat([part.finite for part in parts]).cpu()
+    count = max(1, int(finite.sum()))
+    offset = torch.stack([part.total for part in parts]).sum(0).cpu() / count
+    first = _first_occurrences(torch.cat([part.hashes for part in parts]).cpu(), finite)
+    usable = [part for part in parts if bool(part.finite.any())] or parts
+    low = torch.stack([part.low for part in usable]).amin(0)
+    high = torch.stack([part.high for part in usable]).amax(0)
+    scale = 2.0**exponent
+    if products is not None:
+        products = (products.cpu() / count - torch.outer(offset, offset)) * scale * scale
+    lengths = torch.cat([part.far for part in parts]).cpu()
+    far = float(lengths.max()) * (1 + 1e-6)  # which were rounded to single precision
+    return RowSurvey(
+        finite=finite,
+        distinct=finite & (first == torch.arange(len(first))),
+        zero=torch.cat([part.zero for part in parts]).cpu(),
+        first=first,
+        mean=shift + offset * scale,
+        radius=(far + float(offset.norm())) * scale,
+        largest=max(part.largest for part in usable),
+        dims=int((high > low).sum()),
+        low=low.cpu(),
+        high=high.cpu(),
+        lengths=lengths,
+        moments=products,
+    )
+
+
+def _first_occurrences(hashes: Tensor, finite: Tensor) -> Tensor:
+    """Return the number of the first finite row with the hash of each, and its own for the others."""
+    order = torch.arange(len(hashes))
+    rows = order[finite]
+    distinct, group = torch.unique(hashes[finite], return_inverse=True)
+    first = rows.new_full((len(distinct),), len(hashes)).scatter_reduce(0, group, rows, "amin")
+    order[finite] = first[group]
+    return order
+
+
+def hash_weights(columns: int) -> Tensor:
+    """Return odd random numbers, enough for rows of so many numbers of any type."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(-(2**63), 2**63 - 1, (2, columns + 4), generator=generator) | 1
+
+
+def row_hashes(block: Tensor, weights: Tensor) -> Tensor:
+    """Hash the bits of each row to 64 bits, `(n,)`; two different rows get the same hash with probability about 2^-60.
+
+    The hash is a random combination of the row's words modulo 2^64, which does not depend on the order of summation.
+    """
+    block = block + 0.0  # no −0
+    if (short := -block.shape[1] * block.element_size() % 8) > 0:
+        block = torch.nn.functional.pad(block, (0, short // block.element_size()))
+    words = block.contiguous().view(torch.int64)
+    mixed = words * weights[0, : words.shape[1]]
+    return ((mixed ^ (mixed >> 32)) * weights[1, : words.shape[1]]).sum(1)
+
+
+def symmetric_product(rows: Tensor) -> Tensor:
+    """Return rowsᵀ rows, panel by panel on one side of the diagonal, which saves up to half of the work."""
+    d = rows.shape[1]
+    if d <= PANEL:
+        return rows.mT @ rows
+    product = rows.new_empty(d, d)
+    for start in range(0, d, PANEL):
+        stop = min(start + PANEL, d)
+        part = rows[:, start:stop].mT @ rows[:, :stop]
+        product[start:stop, :stop] = part
+        product[:stop, start:stop] = part.mT
+    return product

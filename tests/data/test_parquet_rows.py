@@ -1,0 +1,73 @@
+"""Lists in .parquet files that are read block by block."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from intrinsic_clip.data.formats.array_key import Key
+from intrinsic_clip.data.formats.arrays import open_array
+from intrinsic_clip.data.formats.column_choice import ColumnChoice
+from intrinsic_clip.data.formats.parquet_rows import ParquetRows, parquet_rows
+from intrinsic_clip.errors import ConfigError
+
+ROWS = np.random.default_rng(0).normal(size=(9000, 7)).astype(np.float32)
+
+
+def written(path: Path, column: pa.Array, **options: int) -> Path:
+    """Write a table with an id beside the column."""
+    pq.write_table(pa.table({"id": np.arange(len(column)), "emb": column}), path, **options)
+    return path
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("fixed", [True, False])
+def test_blocks_and_rows_are_those_of_the_array(tmp_path, dtype, fixed) -> None:
+    rows = ROWS.astype(dtype)
+    flat = pa.array(rows.ravel())
+    column = (
+        pa.FixedSizeListArray.from_arrays(flat, 7)
+        if fixed
+        else pa.ListArray.from_arrays(np.arange(9001, dtype=np.int32) * 7, flat)
+    )
+    opened = open_array(written(tmp_path / "x.parquet", column, row_group_size=2500))
+    assert opened is not None
+    source, notes = opened
+    assert isinstance(source, ParquetRows)
+    assert notes == ["column 'emb' is read, id left out"]
+    assert source.shape == (9000, 7)
+    assert source.dtype == torch.from_numpy(rows).dtype
+    starts, blocks = zip(*source.blocks(1000), strict=True)
+    assert starts == tuple(range(0, 9000, 1000))
+    assert np.array_equal(torch.cat(blocks).numpy(), rows)
+    chosen = torch.tensor([8999, 0, 2500, 2499, 17, 17])
+    assert np.array_equal(source.take(chosen).numpy(), rows[chosen.numpy()])
+
+
+def test_empty_cells_are_nan_and_other_lengths_are_refused(tmp_path) -> None:
+    lists = [None if i == 5 else row.tolist() for i, row in enumerate(ROWS[:20])]
+    source, _ = parquet_rows(
+        written(tmp_path / "x.parquet", pa.array(lists, pa.list_(pa.float32()))), Key(), ColumnChoice()
+    )
+    rows = source.take(torch.arange(20))
+    assert rows.isnan().all(1).nonzero().flatten().tolist() == [5]
+    lists[10] = [1.0]
+    path = written(tmp_path / "y.parquet", pa.array(lists, pa.list_(pa.float32())))
+    with pytest.raises(ConfigError, match="column 'emb' holds lists of other lengths than 7"):
+        parquet_rows(path, Key(), ColumnChoice())[0].take(torch.arange(20))
+
+
+def test_what_is_no_column_of_lists_is_left_to_other_readers(tmp_path) -> None:
+    numbers = tmp_path / "numbers.parquet"
+    pq.write_table(pa.table({"a": ROWS[:, 0], "b": ROWS[:, 1]}), numbers)
+    assert open_array(numbers) is None
+    (tmp_path / "x.csv").write_text("1,2\n")
+    assert open_array(tmp_path / "x.csv") is None
+    np.save(tmp_path / "counts.npy", np.ones((5, 5), np.int64))
+    assert open_array(tmp_path / "counts.npy") is None
+    (tmp_path / "bad.parquet").write_bytes(b"nothing")
+    with pytest.raises(ConfigError, match=r"damaged, or not a \.parquet file"):
+        open_array(tmp_path / "bad.parquet")

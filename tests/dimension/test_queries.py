@@ -1,0 +1,192 @@
+"""Some points that ask for their neighbours among all, against every point that does."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from helpers.manifolds import MANIFOLDS, gaussian, manifold
+from intrinsic_clip.dimension import (
+    Neighbours,
+    correlation_integral,
+    gride,
+    local_pca,
+    mada,
+    mean_mle,
+    method_of_moments,
+    mle,
+    nearest_neighbours,
+    queries,
+    spanning_tree,
+    tle,
+    twonn,
+)
+from intrinsic_clip.dimension.query_search import Nearest, ask
+from intrinsic_clip.dimension.row_source import TensorRows
+from intrinsic_clip.dimension.row_survey import survey
+
+ESTIMATORS = (mle, mean_mle, twonn, gride, tle, mada)
+
+
+def asking(full: Neighbours, rows: Tensor) -> Neighbours:
+    """Return the neighbours of some rows as if only they had been asked."""
+    kept = full.distances[rows], full.indices[rows], full.valid[rows]
+    return Neighbours(
+        full.points, *kept, full.n, full.k, full.dims, queries=rows, searched=full.valid.sum(-1)
+    )
+
+
+@pytest.mark.parametrize("name", MANIFOLDS)
+def test_estimates_scatter_about_the_full_ones_as_their_query_errors_say(name) -> None:
+    full = nearest_neighbours(torch.from_numpy(manifold(name, 700)), 12)
+    draws = [torch.randperm(700, generator=torch.Generator().manual_seed(seed))[:150] for seed in range(12)]
+    for estimator in ESTIMATORS:
+        options = {} if estimator in (twonn, gride) else {"k": 12}
+        expected = estimator(full, **options).value
+        estimates = [estimator(asking(full, rows), **options) for rows in draws]
+        scores = torch.stack([(e.value - expected) / e.query_error for e in estimates])
+        assert abs(float(scores.mean())) < 4 / math.sqrt(12), estimator.__name__
+        assert 0.2 < float(scores.square().mean()) < 3, estimator.__name__
+        assert float((scores.abs() < 2).double().mean()) > 0.7, estimator.__name__
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_search_for_some_finds_what_a_search_for_all_does(dtype, threads) -> None:
+    points = (gaussian(1500, 5) @ gaussian(5, 30, seed=1)).tanh().to(dtype)
+    points[3] = points[70]
+    points[500:520] = points[9]
+    points[40, 2] = math.nan
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with pytest.warns(
+            UserWarning, match="21 of 1500 points are exact duplicates.*1 of 1500 points hold NaN"
+        ):
+            some = nearest_neighbours(points, 10, queries=400, seed=3)
+    finally:
+        torch.set_num_threads(before)
+    with pytest.warns(UserWarning, match="21 of 1500"):
+        full = nearest_neighbours(points, 10)
+    assert some.valid.all()
+    assert full.valid[some.queries].all()
+    assert torch.equal(some.distances, full.distances[some.queries])
+    assert torch.equal(some.indices, full.indices[some.queries])
+    assert (some.n, some.asked, int(some.searched)) == (1500, 400, 1478)
+
+
+def test_asking_all_is_the_full_search() -> None:
+    points = gaussian(300, 4)
+    for estimator in (*ESTIMATORS, method_of_moments, local_pca):
+        every, full = estimator(points, queries=300), estimator(points)
+        assert torch.allclose(every.value, full.value, rtol=1e-14)
+        assert every.asked is None
+        assert every.query_error is None
+
+
+def test_the_same_seed_asks_the_same_points() -> None:
+    points = gaussian(800, 4)
+    one, same, other = (mle(points, queries=100, seed=seed) for seed in (1, 1, 2))
+    assert torch.equal(one.pointwise, same.pointwise)
+    assert not torch.equal(one.pointwise, other.pointwise)
+    assert one.pointwise.shape == (100,)
+    assert repr(one).startswith("mle: ")
+    assert "n = 800, 100 asked, k = 20" in repr(one)
+
+
+def test_replicates_and_positions() -> None:
+    points = torch.stack([gaussian(400, 4), gaussian(400, 4, seed=1)])
+    both = tle(points, queries=80, k=10)
+    for r in range(2):
+        alone = tle(points[r], queries=80, k=10)
+        assert torch.allclose(both.value[r], alone.value)
+        assert torch.allclose(both.query_error[r], alone.query_error)
+    assert torch.allclose(local_pca(points, k=20, queries=50).value, local_pca(points, k=20).value, atol=0.3)
+
+
+def test_too_few_points_and_one_column() -> None:
+    with pytest.warns(UserWarning, match="needs at least 21 distinct points for k = 20, got 10"):
+        few = mle(torch.cat([gaussian(10, 3)] * 20), queries=50)
+    assert math.isnan(few.value)
+    assert "needs at least 21" in few.reason
+    line = mle(torch.arange(500.0)[:, None], queries=50)
+    assert (float(line.value), float(line.query_error)) == (1.0, 0.0)
+
+
+def test_as_many_are_asked_as_the_precision_takes(monkeypatch) -> None:
+    points = gaussian(3000, 6)
+    assert mle(points, queries="auto").asked is None  # not many enough
+    monkeypatch.setattr(queries, "FROM_ROWS", 1000)
+    monkeypatch.setattr(queries, "PILOT", 200)
+    monkeypatch.setattr(queries, "PRECISION", 0.01)
+    estimate = mle(points, queries="auto")
+    assert 200 < estimate.asked < 1000
+    assert float(estimate.query_error / estimate.value) < 0.01
+    assert twonn(points, queries="auto").asked > 2 * estimate.asked
+
+
+@pytest.mark.parametrize("wrong", [0, 1, -5, 2.5, "many", True])
+def test_wrong_numbers_of_queries_are_named(wrong) -> None:
+    with pytest.raises(ValueError, match=r'queries must be a number from 2, "auto" or None'):
+        mle(gaussian(100, 3), queries=wrong)
+
+
+def test_what_needs_every_point_says_so() -> None:
+    some = nearest_neighbours(gaussian(200, 3), 20, queries=50)
+    for estimator in (correlation_integral, spanning_tree):
+        with pytest.raises(
+            ValueError, match="needs the neighbours of every point, and only 50 of 200 were asked"
+        ):
+            estimator(some)
+    with pytest.raises(ValueError, match="queries belong to the search"):
+        mle(some, queries=20)
+
+
+def search(points: Tensor, k: int, q: int, axes: bool = False) -> Nearest:
+    """Ask the first q points."""
+    facts = survey(TensorRows(points), moments=axes)
+    given = (torch.linalg.eigh(facts.moments).eigenvectors.flip(1), points[::3]) if axes else None
+    question = Nearest(points[:q], torch.arange(q), facts, k, axes=given)
+    ask(TensorRows(points), [question])
+    question.settle()
+    return question
+
+
+def test_a_few_coordinates_rule_rows_out_without_a_change() -> None:
+    points = (
+        (gaussian(4000, 6) @ gaussian(6, 160, seed=1)).tanh() + 0.01 * gaussian(4000, 160, seed=2)
+    ).half()
+    with_axes, without = search(points, 10, 500, axes=True), search(points, 10, 500)
+    assert with_axes.reduction is not None
+    assert torch.equal(with_axes.distances, without.distances)
+    assert torch.equal(with_axes.indices, without.indices)
+
+
+def test_clusters_that_single_precision_cannot_resolve() -> None:
+    centres = gaussian(5, 8)[torch.arange(2000) % 5]
+    points = 1e3 * centres + 1e-4 * gaussian(2000, 8, seed=1)
+    found = search(points, 8, 100)
+    full = nearest_neighbours(points, 8)
+    assert torch.allclose(found.distances, full.distances[:100], rtol=1e-12)
+    assert torch.equal(found.indices, full.indices[:100])
+
+
+def test_a_survey_adds_up_what_the_rows_hold() -> None:
+    points = gaussian(3000, 300) + 7
+    points[5, 5] = math.inf
+    points[8] = points[2]
+    points[11] = 0.0
+    copy = points.clone()
+    facts = survey(TensorRows(points), moments=True)
+    assert torch.equal(points, copy)
+    rows = points[facts.finite]
+    assert (int((~facts.finite).sum()), int(facts.distinct.sum()), int(facts.zero.sum())) == (1, 2998, 1)
+    assert torch.allclose(facts.mean, rows.mean(0))
+    assert torch.allclose(facts.moments, torch.cov(rows.T, correction=0), atol=1e-12)
+    assert facts.radius >= float((rows - rows.mean(0)).norm(dim=1).max())
+    assert np.isclose(facts.largest, float(rows.abs().max()))
+    assert int(facts.first[8]) == 2
+    left_out = survey(TensorRows(points), usable=torch.arange(3000) != 2)
+    assert bool(left_out.distinct[8])
