@@ -46,10 +46,15 @@ def kernel_step(module: "ContrastiveModule", otherwise: Step, explained: bool = 
             return _losses(module, (f, g), (x, y), (x_append, y_append))
         if explained:
             explained = False
-            warnings.warn(f"kernel=cpp does not serve, so steps run without it: {reason}", stacklevel=2)
+            warn_unserved(reason)
         return otherwise(x, y, x_append, y_append)
 
     return run
+
+
+def warn_unserved(reason: str) -> None:
+    """Say in one line why steps run without the kernel that was asked for."""
+    warnings.warn(f"kernel=cpp does not serve, so steps run without it: {reason}", stacklevel=2)
 
 
 Both = tuple[Tensor, Tensor]

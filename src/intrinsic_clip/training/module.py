@@ -17,7 +17,7 @@ from intrinsic_clip.loss.info_nce import info_nce
 from intrinsic_clip.loss.precision import widened, without_autocast
 from intrinsic_clip.runs.replicates import Replicates
 from intrinsic_clip.training.graphed import GraphedStep
-from intrinsic_clip.training.kernel_step import Step, kernel_step, without_graph_checks
+from intrinsic_clip.training.kernel_step import Step, kernel_step, warn_unserved, without_graph_checks
 from intrinsic_clip.training.regularisation import InputNoise
 from intrinsic_clip.training.schedule import Schedule, steps_of
 
@@ -68,6 +68,7 @@ class ContrastiveModule(LightningModule):
         self.replicates = replicates
         self.row_axis = -2
         self.chunk, self.local_block, self.noise = chunk, local_block, noise
+        self._kernel = kernel
         self._shares_batches = self._scales_gradients = False
         # torch.compile mistakes the gradient of a step that also moves a buffer it divides by.
         moves = getattr(similarity, "per_encoder", False)
@@ -96,6 +97,8 @@ class ContrastiveModule(LightningModule):
         """
         if self.trainer.world_size > 1:
             self._shares_batches, self._step = True, self._losses
+            if self._kernel == "cpp":
+                warn_unserved("several processes share a batch")
         self._scales_gradients = self.trainer.precision == "16-mixed"
         if not self.similarity.needs_population:
             return
