@@ -17,14 +17,15 @@ SHARED, OWN = 12, 4  # latent coordinates that both sides share, and that each h
 
 
 def run(settings: Settings, record: Record, ends: float) -> None:
-    """Write the rows, and measure them on the device; without a setting `device`, as far as the time goes."""
+    """Write the rows, and measure them on the device; where that fails on the CPU, as far as the time goes."""
     n, d = settings.size(1_000_000, 1200), settings.size(768, 24)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         started = time.monotonic()
         _write(folder, n, d, settings.device)
         record.add("written", rows=n, columns=d, seconds=time.monotonic() - started)
-        if not _measured(folder, record, ends, [f"device={settings.device}"]):
+        on_device = settings.device == "cuda" and _measured(folder, record, ends, ["device=cuda"])
+        if not on_device and time.monotonic() < ends - 8:
             _measured(folder, record, ends, [])
 
 

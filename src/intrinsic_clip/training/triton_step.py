@@ -65,6 +65,6 @@ def _why_not(module: "ContrastiveModule", population: bool, batch: Both, append:
 
 def _by_population(module: "ContrastiveModule", encoder: object, rows: Tensor, append: Tensor) -> Tensor:
     """Return an encoder's outputs for rows, divided by its mean norm over the append rows."""
-    outputs, norm = blockwise_triton.encode(encoder, rows, append, module.similarity.stop_gradient)
+    outputs, norm = blockwise_triton.encode(encoder, rows, append, bool(module.similarity.stop_gradient))
     assert norm is not None
     return outputs / norm.clamp_min(SMALLEST_NORM)[..., None, None]
