@@ -1,5 +1,7 @@
 """Neighbours of many replicates at once are those of each alone."""
 
+import sys
+
 import pytest
 import torch
 from torch import Tensor
@@ -62,6 +64,20 @@ def test_all_points_are_each_others_neighbours_where_k_is_as_large_as_can_be() -
     torch.testing.assert_close(
         search_together(rows, 5).distances, nearest_neighbours(rows, 5).distances, rtol=1e-9, atol=0
     )
+
+
+@pytest.mark.filterwarnings("ignore:.*exact duplicates|.*NaN or infinity")
+def test_the_search_takes_together_what_it_can(monkeypatch) -> None:
+    rows = points(5, 70, 4)
+    rows[1, 3] = rows[1, 9]
+    rows[2, 0, 0] = torch.nan
+    rows[3, :, 1:] = 0
+    alone = nearest_neighbours(rows, 6)
+    monkeypatch.setattr(sys.modules[nearest_neighbours.__module__], "worth_it", lambda points, k: True)
+    together = nearest_neighbours(rows, 6)
+    torch.testing.assert_close(together.distances, alone.distances, rtol=1e-9, atol=0, equal_nan=True)
+    for part in ("indices", "valid", "dims"):
+        assert torch.equal(getattr(together, part), getattr(alone, part))
 
 
 def test_a_cpu_takes_one_replicate_after_the_other() -> None:

@@ -32,6 +32,14 @@ def test_counts_are_those_of_each_replicate_alone() -> None:
         torch.testing.assert_close(got, expected)
 
 
+def test_ranks_are_counted_together_where_that_is_worth_it(monkeypatch) -> None:
+    x, y = (rows.reshape(2, 2, 50, 6) for rows in pair())
+    alone = partner_ranks(x, y)
+    monkeypatch.setattr(replicated_pairs, "worth_it", lambda x: True)
+    for expected, got in zip(alone, partner_ranks(x, y), strict=True):
+        torch.testing.assert_close(got[:2], expected[:2])
+
+
 @pytest.mark.usefixtures("_block")
 def test_bounds_are_those_of_each_replicate_alone() -> None:
     x, y = pair()

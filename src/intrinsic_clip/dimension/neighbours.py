@@ -6,6 +6,7 @@ only some of the points are asked for their neighbours, `query_search` looks for
 
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 from intrinsic_clip.dimension.arrays import Rows, as_points
 from intrinsic_clip.dimension.exact_search import Report, search
 from intrinsic_clip.dimension.queries import Asked, Queries, ask_enough, every_one
+from intrinsic_clip.dimension.replicated_search import search_together, worth_it
 from intrinsic_clip.dimension.row_source import TensorRows
 
 
@@ -122,7 +124,16 @@ def nearest_neighbours(
     not_finite, repeated, too_few = 0, 0, []
 
     with torch.autocast(points.device.type, enabled=False):  # it would round the products to 8 bits
-        for r, replicate in enumerate(flat):
+        alone: Sequence[int] = range(len(flat))
+        if worth_it(flat, k):
+            together = search_together(flat, k)
+            done, distances, indices = together.done, together.distances, together.indices
+            dims = together.dims
+            distances[~done], indices[~done], dims[~done] = math.nan, -1, 0
+            valid[done] = True
+            alone = (~done).nonzero().flatten().tolist()
+        for r in alone:
+            replicate = flat[r]
             rows = replicate.isfinite().all(-1).nonzero().squeeze(-1)
             finite = replicate if len(rows) == n else replicate[rows]
             result = search(finite, k, block_bytes, report)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.dimension.arrays import Labels, Rows, as_labels
+from intrinsic_clip.metrics import replicated_pairs
 from intrinsic_clip.metrics.alignment import as_pairs
 from intrinsic_clip.metrics.counterparts import Counterparts
 from intrinsic_clip.metrics.row_blocks import row_blocks
@@ -115,6 +116,10 @@ def partner_ranks(
         return _ranks_among_distinct(x, y, counterparts.to(x.device))
     *replicates, n, d = x.shape
     flat = math.prod(replicates)
+    if replicated_pairs.worth_it(x.reshape(flat, n, d)):
+        together = replicated_pairs.partner_counts(x.reshape(flat, n, d), y.reshape(flat, n, d))
+        greater_x, ties_x, greater_y, ties_y = (each.reshape(*replicates, n) for each in together)
+        return PartnerRanks(Ranks(greater_x, ties_x), Ranks(greater_y, ties_y))
     counts = torch.zeros(4, flat, n, dtype=torch.int64, device=x.device)
     for r, (x_r, y_r) in enumerate(zip(x.reshape(flat, n, d), y.reshape(flat, n, d), strict=True)):
         x_r, y_r = x_r.double(), y_r.double()
