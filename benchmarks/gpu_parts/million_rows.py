@@ -1,5 +1,6 @@
 """Measure a million pairs of 768 numbers, which lie on the disk in half precision, with `intrinsic-clip measure`."""
 
+import json
 import subprocess
 import sys
 import tempfile
@@ -63,7 +64,12 @@ def _measured(folder: Path, record: Record, ends: float, more: list[str]) -> boo
         lines = (completed.stderr or completed.stdout).strip().splitlines() or [""]
         record.add(name, reason=lines[-1][:300])
         return False
-    wanted = ("dimension", "mle", "twonn", "retrieval", "ID")
-    said = [line.strip() for line in completed.stdout.splitlines() if any(word in line for word in wanted)]
-    record.add(name, seconds=time.monotonic() - started, said=said[:8])
+    seconds = time.monotonic() - started
+    measured = json.loads(next(folder.glob("measure/*/measure.json")).read_bytes())["metrics"]
+    kept = {
+        key: value
+        for key, value in measured.items()
+        if key.startswith(("id/", "id_standard", "retrieval/top_1/"))
+    }
+    record.add(name, seconds=seconds, **kept)
     return True

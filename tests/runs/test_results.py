@@ -1,5 +1,6 @@
 """Files and address of a run, and many runs as one table."""
 
+import importlib.metadata
 import json
 import math
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import intrinsic_clip
 from intrinsic_clip.config.resolve import resolve
 from intrinsic_clip.runs import addresses, results, tidy_table, versions
 from intrinsic_clip.training.train import train
@@ -179,6 +181,15 @@ def test_other_choices_train(compose, overrides) -> None:
     assert metrics["loss"]["mean"] < math.log(64)
     if "loss/temperature=fixed" in overrides:
         assert metrics["temperature"]["mean"] == pytest.approx(0.1)
+
+
+def test_versions_of_a_checkout_that_is_not_installed_and_of_packages_that_are_missing(monkeypatch) -> None:
+    def missing(package: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(package)
+
+    monkeypatch.setattr(importlib.metadata, "version", missing)
+    assert versions.versions()["intrinsic-clip"] == intrinsic_clip.__version__
+    assert versions.versions()["wandb"] is None
 
 
 def test_the_commit_is_the_checkouts_or_else_what_the_environment_says(monkeypatch) -> None:

@@ -7,15 +7,23 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
+from intrinsic_clip import __version__
+
 
 def versions(
     packages: Iterable[str] = ("torch", "pytorch-lightning", "hydra-core", "wandb", "numpy"),
 ) -> dict[str, str | None]:
     """Return the versions of this package, of Python and of its main dependencies, and the commit where it is known."""
-    installed: dict[str, str | None] = {
-        p: importlib.metadata.version(p) for p in ("intrinsic-clip", *packages)
-    }
+    installed = {package: _version(package) for package in ("intrinsic-clip", *packages)}
     return installed | {"python": platform.python_version(), "commit": _commit()}
+
+
+def _version(package: str) -> str | None:
+    """Return the version of an installed package; this one may also lie on the path without being installed."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return __version__ if package == "intrinsic-clip" else None
 
 
 def _commit() -> str | None:
