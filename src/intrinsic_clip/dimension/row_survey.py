@@ -1,5 +1,6 @@
 """Go once through all rows, block by block, for what a search among them needs to know first."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -88,15 +89,12 @@ def survey(
     shift, exponent = _frame(next(source.blocks(size))[1])
     surveyor = _Surveyor(shift.to(device), exponent, moments, usable, torch.device(device))
     workers = torch.get_num_threads() if surveyor.device.type == "cpu" else 1
-    parts: list[_Facts] = []
-    products = None
-    for facts in in_order(surveyor, source.blocks(size), workers):
-        if facts.products is not None:
-            products = facts.products if products is None else products.add_(facts.products)
-        parts.append(_Facts(**{**vars(facts), "products": None}))
+    whole = _Whole(n, d)
+    for start, facts in in_order(surveyor, source.blocks(size), workers):
+        whole.add(start, facts)
         if report is not None:
             report(len(facts.finite), n)
-    return _joined(parts, shift, exponent, products)
+    return whole.survey(shift, exponent)
 
 
 def _frame(block: Tensor) -> tuple[Tensor, int]:
@@ -126,7 +124,7 @@ class _Surveyor:
         self.shift, self.unit, self.moments, self.device = shift, 2.0**-exponent, moments, device
         self.weights = hash_weights(len(shift)).to(device)
 
-    def __call__(self, numbered: tuple[int, Tensor]) -> _Facts:
+    def __call__(self, numbered: tuple[int, Tensor]) -> tuple[int, _Facts]:
         start, block = numbered[0], numbered[1].to(self.device)
         finite = block.isfinite().all(1)
         if self.usable is not None:
@@ -138,7 +136,7 @@ class _Surveyor:
         some = block[finite] if not bool(finite.all()) else block
         if not len(some):
             some = block[:0].new_zeros(1, block.shape[1])
-        return _Facts(
+        return start, _Facts(
             finite,
             (block == 0).all(1) & finite,
             row_hashes(block, self.weights),
@@ -151,33 +149,60 @@ class _Surveyor:
         )
 
 
-def _joined(parts: list[_Facts], shift: Tensor, exponent: int, products: Tensor | None) -> RowSurvey:
-    finite = torch.cat([part.finite for part in parts]).cpu()
-    count = max(1, int(finite.sum()))
-    offset = torch.stack([part.total for part in parts]).sum(0).cpu() / count
-    first = _first_occurrences(torch.cat([part.hashes for part in parts]).cpu(), finite)
-    usable = [part for part in parts if bool(part.finite.any())] or parts
-    low = torch.stack([part.low for part in usable]).amin(0)
-    high = torch.stack([part.high for part in usable]).amax(0)
-    scale = 2.0**exponent
-    if products is not None:
-        products = (products.cpu() / count - torch.outer(offset, offset)) * scale * scale
-    lengths = torch.cat([part.far for part in parts]).cpu()
-    far = float(lengths.max()) * (1 + 1e-6)  # which were rounded to single precision
-    return RowSurvey(
-        finite=finite,
-        distinct=finite & (first == torch.arange(len(first))),
-        zero=torch.cat([part.zero for part in parts]).cpu(),
-        first=first,
-        mean=shift + offset * scale,
-        radius=(far + float(offset.norm())) * scale,
-        largest=max(part.largest for part in usable),
-        dims=int((high > low).sum()),
-        low=low.cpu(),
-        high=high.cpu(),
-        lengths=lengths,
-        moments=products,
-    )
+class _Whole:
+    """Facts about all rows, filled in block by block: parts that were kept would hold on to much memory between them.
+
+    Args:
+        n, d: rows and columns.
+    """
+
+    def __init__(self, n: int, d: int) -> None:
+        self.finite, self.zero = torch.zeros(2, n, dtype=torch.bool)
+        self.hashes = torch.zeros(n, dtype=torch.int64)
+        self.lengths = torch.zeros(n)
+        self.total = torch.zeros(d, dtype=torch.float64)
+        self.low, self.high = torch.full((2, d), math.inf, dtype=torch.float64)
+        self.high.neg_()
+        self.largest = 0.0
+        self.products: Tensor | None = None
+
+    def add(self, start: int, facts: _Facts) -> None:
+        """Take in a block; blocks come in order, so that sums do not depend on the number of workers."""
+        place = slice(start, start + len(facts.finite))
+        self.finite[place], self.zero[place] = facts.finite.cpu(), facts.zero.cpu()
+        self.hashes[place], self.lengths[place] = facts.hashes.cpu(), facts.far.cpu()
+        self.total += facts.total.cpu()
+        if facts.products is not None:
+            products = facts.products.cpu()
+            self.products = products.clone() if self.products is None else self.products.add_(products)
+        if bool(facts.finite.any()):
+            self.low = torch.minimum(self.low, facts.low.cpu())
+            self.high = torch.maximum(self.high, facts.high.cpu())
+            self.largest = max(self.largest, facts.largest)
+
+    def survey(self, shift: Tensor, exponent: int) -> RowSurvey:
+        """Return the survey, once all blocks were taken in."""
+        count = max(1, int(self.finite.sum()))
+        offset, scale = self.total / count, 2.0**exponent
+        moments = None
+        if self.products is not None:
+            moments = (self.products / count - torch.outer(offset, offset)) * scale * scale
+        first = _first_occurrences(self.hashes, self.finite)
+        far = float(self.lengths.max()) * (1 + 1e-6)  # lengths were rounded to single precision
+        return RowSurvey(
+            finite=self.finite,
+            distinct=self.finite & (first == torch.arange(len(first))),
+            zero=self.zero,
+            first=first,
+            mean=shift + offset * scale,
+            radius=(far + float(offset.norm())) * scale,
+            largest=self.largest,
+            dims=int((self.high > self.low).sum()),
+            low=self.low,
+            high=self.high,
+            lengths=self.lengths,
+            moments=moments,
+        )
 
 
 def _first_occurrences(hashes: Tensor, finite: Tensor) -> Tensor:
