@@ -58,14 +58,15 @@ def paired_sums(x: RowSource, y: RowSource, usable: Tensor, device: torch.device
     """
     device = torch.device(device)
     workers = torch.get_num_threads() if device.type == "cpu" else 1
-    parts = list(in_order(partial(_of_block, usable=usable, device=device), _pairs(x, y), workers))
-    return PairedSums(
-        cosine=sum(part.cosine for part in parts),
-        x=torch.stack([part.x for part in parts]).sum(0),
-        y=torch.stack([part.y for part in parts]).sum(0),
-        smallest=min(part.smallest for part in parts),
-        count=sum(part.count for part in parts),
-    )
+    parts = in_order(partial(_of_block, usable=usable, device=device), _pairs(x, y), workers)
+    # Summed in place: small results that stay would keep the memory of whole blocks from being returned.
+    totals = torch.zeros(2, x.shape[1], dtype=torch.float64)
+    cosine, smallest, count = 0.0, 1.0, 0
+    for part in parts:
+        totals[0] += part.x
+        totals[1] += part.y
+        cosine, smallest, count = cosine + part.cosine, min(smallest, part.smallest), count + part.count
+    return PairedSums(cosine, totals[0], totals[1], smallest, count)
 
 
 def _pairs(x: RowSource, y: RowSource) -> Iterator[tuple[int, Tensor, Tensor]]:
