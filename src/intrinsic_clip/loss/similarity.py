@@ -2,7 +2,6 @@
 
 from typing import Annotated, Literal
 
-import numpy as np
 import torch
 from annotated_types import Ge, Lt
 from pydantic import NonNegativeInt, PositiveInt
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.loss.precision import widened
+from intrinsic_clip.seeding import generator
 
 SMALLEST_NORM = 1e-12  # keeps an encoder that has collapsed to zero from dividing by zero
 
@@ -80,9 +80,7 @@ class PopulationSimilarity(nn.Module):
 
         They depend on seed and epoch alone, so that a resumed training draws what an uninterrupted one does.
         """
-        state = np.random.SeedSequence([self.seed, epoch]).generate_state(2, np.uint32)
-        generator = torch.Generator().manual_seed(int(state[0]) << 32 | int(state[1]))
-        return torch.randperm(available, generator=generator)[: self.rows or number]
+        return torch.randperm(available, generator=generator(self.seed, epoch))[: self.rows or number]
 
 
 class MovingAverageSimilarity(nn.Module):
