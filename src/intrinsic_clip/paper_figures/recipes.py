@@ -10,9 +10,9 @@ EXPERIMENTS = ("recipes",)
 SOURCE, RECIPE = "data._target_", "recipe"
 K = 5
 PANELS = {
-    "id/mle/x": "intrinsic dimension (MLE)",
+    "id/mle/x": "ID (MLE)",
     "jacobian/rank/x": "rank of the Jacobian",
-    "retrieval/top_1/x_to_y": "top-1 matching by cosine",
+    "retrieval/top_1/x_to_y": "top-1 recall",
     "temperature": "temperature",
 }
 COLOURS = {"paper": style.X, "fast": style.Y}
