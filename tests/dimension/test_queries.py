@@ -129,7 +129,7 @@ def test_as_many_are_asked_as_the_precision_takes(monkeypatch) -> None:
 
 @pytest.mark.parametrize("wrong", [0, 1, -5, 2.5, "many", True])
 def test_wrong_numbers_of_queries_are_named(wrong) -> None:
-    with pytest.raises(ValueError, match=r'queries must be a number from 2, "auto" or None'):
+    with pytest.raises(ValueError, match=r'queries must be a number from 2, "auto", "all" or None'):
         mle(gaussian(100, 3), queries=wrong)
 
 

@@ -104,6 +104,15 @@ def test_a_replicate_of_a_recipe_ends_as_alone(compose) -> None:
             "schedule: Expected float between 0 and 1 pct_start",
         ),
         (["schedule=one_cycle", "+schedule.surplus=2"], "schedule.surplus: unknown key; OneCycleLR takes"),
+        (["schedule=one_cycle", "+schedule.total_steps=9"], "schedule.total_steps: is the number of steps"),
+        (
+            ["+schedule._target_=torch.optim.lr_scheduler.ReduceLROnPlateau"],
+            "ReduceLROnPlateau: waits for a metric",
+        ),
+        (
+            ["+schedule._target_=torch.optim.lr_scheduler.StepLR"],
+            "schedule: StepLR.__init__() missing 1 required",
+        ),
         (["shuffle=perhaps"], "shuffle: input should be a valid boolean"),
         (["recipe=slow"], "Available options in 'recipe': fast paper"),
     ],

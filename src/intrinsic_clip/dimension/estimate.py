@@ -61,6 +61,10 @@ class DimensionEstimate:
 
         return doubted_estimate(self)
 
+    def __format__(self, specification: str) -> str:
+        """Return the value of one replicate as a number is formatted, `f"{estimate:.1f}"`; else what `print` shows."""
+        return format(float(self), specification) if specification else str(self)
+
     def __float__(self) -> float:
         """Return the value of one replicate, and warn where it is doubtful, which a number cannot say.
 

@@ -17,7 +17,7 @@ from intrinsic_clip.dimension.query_search import Nearest, ask
 from intrinsic_clip.dimension.row_source import RowSource
 from intrinsic_clip.dimension.row_survey import RowSurvey, survey
 
-Queries: TypeAlias = int | Literal["auto"] | None
+Queries: TypeAlias = int | Literal["auto", "all"] | None
 FROM_ROWS = (
     50_000  # more rows than these are asked in part, where the number of queries is left to this module
 )
@@ -30,14 +30,14 @@ def every_one(queries: Queries, n: int) -> bool:
     """Return whether all n points are to be asked.
 
     Raises:
-        ValueError: queries is neither a number from 2, "auto" nor None.
+        ValueError: queries is neither a number from 2, "auto", "all" nor None.
     """
-    if queries is None:
+    if queries is None or queries == "all":
         return True
     if queries == "auto":
         return n <= FROM_ROWS
     if not isinstance(queries, int) or isinstance(queries, bool) or queries < 2:
-        raise ValueError(f'queries must be a number from 2, "auto" or None, got {queries!r}')
+        raise ValueError(f'queries must be a number from 2, "auto", "all" or None, got {queries!r}')
     return queries >= n
 
 

@@ -75,8 +75,12 @@ def measure_embeddings(
     """
     check_same_index({"x": x, "y": y, "z": z})
     given = {name: rows for name, rows in (("x", x), ("y", y), ("z", z)) if rows is not None}
-    wanted: Queries = None if queries == "all" else queries
+    wanted: Queries = queries
     native = {name: as_points(rows, name).detach() for name, rows in given.items()}
+    counts = {name: rows.shape[-2] for name, rows in native.items() if rows.ndim > 1}
+    if len(set(counts.values())) > 1:
+        listed = ", ".join(f"{name} has {n:,}" for name, n in counts.items())
+        raise ValueError(f"row i of each must belong together, but {listed} rows")
     if all(rows.ndim == 2 for rows in native.values()) and not every_one(wanted, len(native["x"])):
         settings = Settings(estimators, k, max_points, wanted, seed, device=device or "cpu")
         sources = {name: TensorRows(rows) for name, rows in native.items()}

@@ -104,7 +104,9 @@ def measure_by_dimension(
     things = (_things(x), _things(y))
     retrieval = retrieval_by_dimension(x, y, dims, basis, max_rows=HELD_OUT, seed=seed, things=things)
     enough = smallest_sufficient(retrieval, KEPT)
-    sufficient = int(enough.dims) if int(enough.dims) > 0 else None
+    full, error = float(enough.full), _binomial(float(enough.full), retrieval.n)
+    guesses = full - 3 * error <= retrieval.chance  # then nothing says how many dimensions keep it
+    sufficient = None if guesses or int(enough.dims) <= 0 else int(enough.dims)
     record.metrics[f"sufficient_dimension/{basis}"] = sufficient
     # The two ways share their pairs, so the mean's error may be as large as theirs.
     record.curves[f"retrieval/{basis}"] = {
@@ -114,8 +116,8 @@ def measure_by_dimension(
         **{way: getattr(retrieval.recall, way)[:, 0].tolist() for way in WAYS},
         "n": retrieval.n,
         "chance": retrieval.chance,
-        "full": float(enough.full),
-        "full_standard_error": _binomial(float(enough.full), retrieval.n),
+        "full": full,
+        "full_standard_error": error,
         "sufficient": sufficient,
     }
 

@@ -9,7 +9,7 @@ Distinct rows are then the queries and the candidates, and any right answer coun
 """
 
 import math
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -80,7 +80,7 @@ def partner_ranks(
     y: Rows,
     counterparts: Counterparts | None = None,
     *,
-    queries: int | None = None,
+    queries: int | Literal["all"] | None = None,
     seed: int = 0,
 ) -> PartnerRanks:
     """Rank every true partner among all candidates, once for every k of `top_matching`.
@@ -108,8 +108,10 @@ def partner_ranks(
         ([0, 0], [1, 0])
     """
     x, y = as_pairs(x, y)
-    if queries is not None and queries < 1:
-        raise ValueError(f"queries must be at least 1, got {queries}")
+    if queries == "all":
+        queries = None
+    if queries is not None and (not isinstance(queries, int) or queries < 1):
+        raise ValueError(f'queries must be a number from 1, "all" or None, got {queries!r}')
     if queries is not None and queries < x.shape[-2]:
         return _ranks_of_some(x, y, counterparts, queries, seed)
     if counterparts is not None:

@@ -105,8 +105,10 @@ a larger learning rate
         return TemperatureDiagnosis("too short", text, last, last, math.nan, optimal)
     course = _Course(taus, loss, tuple(clamps), optimal, batch_size)
     verdict, text = course.verdict()
-    if verdict == "settled" and annealed:
+    if annealed and verdict == "settled":
         text += " as the learning rate ends near 0; a longer schedule may move it on"
+    if annealed and verdict == "still falling":
+        text = text.replace("train longer", "train longer, by a longer schedule")
     return TemperatureDiagnosis(
         verdict,
         text + _beside(course.end, optimal, course.guesses),

@@ -7,7 +7,7 @@ from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig
 from pytorch_lightning import Trainer
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from intrinsic_clip.config.nodes import takes
 from intrinsic_clip.data.paired import EpochAtOnce
@@ -24,10 +24,14 @@ def schedule_of(node: DictConfig) -> Schedule:
 
 def _make(node: DictConfig, optimizer: Optimizer, steps: int) -> LRScheduler:
     made = get_class(node._target_)
-    if not issubclass(made, LRScheduler):
-        raise ConfigError(f"schedule._target_={node._target_}: is not a learning-rate scheduler")
-    length = {name: steps for name in LENGTHS if name not in node and takes(node, name)}
-    return instantiate(node)(optimizer, **length)
+    if not issubclass(made, LRScheduler) or issubclass(made, ReduceLROnPlateau):
+        reason = "waits for a metric" if issubclass(made, LRScheduler) else "is not a learning-rate scheduler"
+        raise ConfigError(f"schedule._target_={node._target_}: {reason}; choose one that goes by steps")
+    for name in LENGTHS:
+        if node.get(name) is not None:
+            raise ConfigError(f"schedule.{name}: is the number of steps of the training, which is filled in")
+    length = {name: steps for name in LENGTHS if takes(node, name)}
+    return instantiate(node, _partial_=True)(optimizer, **length)
 
 
 def steps_of(trainer: Trainer) -> int:
