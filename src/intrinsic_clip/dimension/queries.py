@@ -127,7 +127,7 @@ def ask_enough(parts: Sequence[Asked], queries: Queries) -> int:
         for part in parts:
             part.up_to(PILOT)
         queries = max(enough(part.distances, part.searched) for part in parts)
-    assert queries is not None
+    assert isinstance(queries, int)  # all points are asked elsewhere
     for part in parts:
         part.up_to(queries)
     return queries
