@@ -136,8 +136,12 @@ def _run_apart(name: str, settings: Settings, seconds: float) -> Outcome:
         sys.executable, __file__, "--only", name, "--device", settings.device, "--output", str(settings.output),
         "--runs", str(settings.runs), "--seconds", f"{seconds:.0f}", *(["--smoke"] if settings.smoke else []),
     ]  # fmt: skip
+    beside = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(beside)}  # PYTHONSAFEPATH may hide gpu_parts
     with log.open("wb") as file:
-        process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, start_new_session=True)
+        process = subprocess.Popen(
+            command, stdout=file, stderr=subprocess.STDOUT, start_new_session=True, env=environment
+        )
         try:
             status = "done" if process.wait(seconds) == 0 else "failed"
         except subprocess.TimeoutExpired:

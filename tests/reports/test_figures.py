@@ -38,6 +38,7 @@ SHORTENED = {
     "sample_size_nonlinear": "data.n_train=512",
     "truth": "data=synthetic_linear data.shared_dim=2",
     "truth_mixed": "data.mixing=sine data.shared_dim=5",
+    "recipes": "trainer.max_epochs=2",
 }
 WHOLE = [
     "dynamics",

@@ -16,7 +16,6 @@ PANELS = {
     "temperature": "temperature",
 }
 COLOURS = {"paper": style.X, "fast": style.Y}
-FIRST_STEP = 100  # on a logarithmic axis, which has no 0
 
 
 def draw(runs: FinishedRuns) -> Figure:
@@ -28,7 +27,8 @@ def draw(runs: FinishedRuns) -> Figure:
         metric, source = list(PANELS)[place % len(PANELS)], sources[place // len(PANELS)]
         for recipe, colour in COLOURS.items():
             curve = runs.trajectory("recipes", metric, **{RECIPE: recipe, SOURCE: source})
-            style.band(ax, curve[curve["step"] >= FIRST_STEP], "step", color=colour, label=f"recipe={recipe}")
+            # On a logarithmic axis there is no step 0.
+            style.band(ax, curve[curve["step"] > 0], "step", color=colour, label=f"recipe={recipe}")
         if metric in ("id/mle/x", "jacobian/rank/x"):
             style.true_dim(ax, K)
         style.y_axis(ax, metric)

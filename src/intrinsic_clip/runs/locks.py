@@ -29,10 +29,10 @@ def held(folder: Path) -> Iterator[None]:
     """
     from pytorch_lightning.utilities import rank_zero_only
 
+    make_folder(folder)  # by any process: another than the first may come here before it
     if getattr(rank_zero_only, "rank", 0):
         yield
         return
-    make_folder(folder)
     path = folder / LOCK
     lock = FileLock(path, timeout=0.5)  # for a process that is just ending
     try:
