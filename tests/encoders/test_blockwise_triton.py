@@ -15,7 +15,7 @@ from intrinsic_clip.encoders.replication import replicate
 PROGRAM = Path(__file__).with_name("blockwise_in_interpreter.py")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_outputs_norms_and_gradients_are_those_of_autograd() -> None:
     pytest.importorskip("triton")
     environment = {**os.environ, "TRITON_INTERPRET": "1"}

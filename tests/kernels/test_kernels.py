@@ -358,7 +358,7 @@ def test_a_folder_that_cannot_be_written_is_named(unbuilt) -> None:
 
 
 @needs_compiler
-@pytest.mark.slow
+@pytest.mark.long
 def test_builds_that_were_killed_or_damaged_or_run_at_once_are_no_obstacle(unbuilt) -> None:
     build = "from intrinsic_clip.kernels import library; library.load(); print(library.built())"
     killed = subprocess.Popen([sys.executable, "-c", build], start_new_session=True)

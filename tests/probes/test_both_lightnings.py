@@ -75,7 +75,7 @@ def test_without_the_other_package_nothing_changes(monkeypatch, missing) -> None
     assert both_lightnings._under_both_names(pytorch_lightning.Callback, "") == (pytorch_lightning.Callback,)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("package", ["lightning.pytorch", "pytorch_lightning"])
 def test_what_lightning_logs_keeps_its_name(package) -> None:
     program = f"""
