@@ -65,7 +65,7 @@ def test_replicates_share_the_draw() -> None:
     alone = partner_ranks(y, x, queries=40, seed=5)
     assert both.x_to_y.greater.shape == (2, 40)
     assert torch.equal(both.y_to_x.greater[1], alone.y_to_x.greater)
-    with pytest.raises(ValueError, match="queries must be at least 1"):
+    with pytest.raises(ValueError, match="queries must be a number from 1"):
         partner_ranks(x, y, queries=0)
 
 
