@@ -8,14 +8,13 @@ the proposal is certain. Rows where it is not are searched again with more digit
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from intrinsic_clip.dimension.row_workers import by_workers
+from intrinsic_clip.dimension.row_workers import WorkerMemory, by_workers
 from intrinsic_clip.dimension.scaling import exponent_of
 
 SPARE = 6  # candidates beyond k: rounding must stay below the gap between the k-th and the last of them
@@ -198,18 +197,12 @@ class _ByProducts:
         self.rows_in_cache = max(1, (CACHE_BYTES if on_cpu else block_bytes) // (16 * self.count * d))
         if on_cpu:
             self.rows_per_block = max(FEW, min(self.rows_per_block, 1000))  # more gains nothing
-        self.buffers: SimpleQueue[Tensor] = SimpleQueue()  # one for each worker, since fresh memory is slow
+        self.memory = WorkerMemory()
 
     def __call__(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        try:
-            buffer = self.buffers.get_nowait()
-        except Empty:
-            size = self.rows_per_block, len(self.points)
-            buffer = torch.empty(size, dtype=self.centred.dtype, device=rows.device)
-        try:
+        size = self.rows_per_block, len(self.points)
+        with self.memory.lent(lambda: self.centred.new_empty(size)) as buffer:
             return self._search(rows, buffer[: len(rows)])
-        finally:
-            self.buffers.put(buffer)
 
     def _search(self, rows: Tensor, buffer: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         scores = torch.mm(self.centred[rows] * -2, self.centred.T, out=buffer)

@@ -7,7 +7,6 @@ result is exact and does not depend on blocks or workers.
 
 import math
 from collections.abc import Callable, Sequence
-from queue import Empty, SimpleQueue
 from typing import NamedTuple, Protocol, TypeVar
 
 import torch
@@ -16,7 +15,7 @@ from torch import Tensor
 from intrinsic_clip.dimension.reduced_products import Reduction, cheapest
 from intrinsic_clip.dimension.row_source import RowSource
 from intrinsic_clip.dimension.row_survey import RowSurvey
-from intrinsic_clip.dimension.row_workers import in_order
+from intrinsic_clip.dimension.row_workers import WorkerMemory, in_order
 
 BLOCK = 1024  # rows that are read at a time: their products with a tile of queries stay in a core's cache
 GPU_BLOCK = 2**15
@@ -136,7 +135,7 @@ class Nearest:
             reduced = self.reduction(centred, self.squares.float())
             self.reduced = torch.nn.functional.pad(reduced * -2, (0, 1), value=1.0)
         self.pending: list[Hits] = []
-        self.memories: SimpleQueue[Tensor] = SimpleQueue()  # one for each worker, since fresh memory is slow
+        self.memory = WorkerMemory()
 
     def _centred(self, rows: Tensor, dtype: torch.dtype) -> Tensor:
         rows = rows if rows.dtype == torch.float64 else rows.to(dtype)
@@ -150,20 +149,20 @@ class Nearest:
     def look(self, start: int, block: Tensor) -> Hits:
         """Return the rows of a block that may be nearer than the k nearest so far, with their distances."""
         rows = self._with_squares(start, block, torch.float32)
-        memory = self._memory(rows)
         reduced = None
         if self.reduction is not None:
             squares = rows[:, -1].where(rows[:, -1] < math.inf, 0.0)
             reduced = torch.cat([self.reduction(rows[:, :-1], squares), rows[:, -1:]], 1)
         places, columns = [], []
-        for tile in self.tiles:
-            if reduced is None or bool(self.farthest[tile].isinf().any()):
-                place, column = self._near(tile, start, block, rows, memory)
-            else:
-                place, column = self._near_by_bounds(tile, start, block, rows, reduced, memory)
-            places.append(place)
-            columns.append(column)
-        self.memories.put(memory)
+        size = len(self.tiles[0]) * max(len(rows), self.block)
+        with self.memory.lent(lambda: rows.new_empty(size)) as memory:
+            for tile in self.tiles:
+                if reduced is None or bool(self.farthest[tile].isinf().any()):
+                    place, column = self._near(tile, start, block, rows, memory)
+                else:
+                    place, column = self._near_by_bounds(tile, start, block, rows, reduced, memory)
+                places.append(place)
+                columns.append(column)
         place, column = torch.cat(places), torch.cat(columns)
         return Hits(place, column + start, self._exact(place, block, column))
 
@@ -255,12 +254,6 @@ class Nearest:
         own = self.numbers[tile] - start
         inside = ((own >= 0) & (own < scores.shape[1])).nonzero().squeeze(-1)
         scores[inside, own[inside]] = math.inf
-
-    def _memory(self, rows: Tensor) -> Tensor:
-        try:
-            return self.memories.get_nowait()
-        except Empty:
-            return rows.new_empty(len(self.tiles[0]) * max(len(rows), self.block))
 
     def _limit(self, tile: Tensor, scores: Tensor) -> Tensor:
         """Return the largest score of each query that a row as near as the k-th so far can have."""

@@ -9,9 +9,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from queue import Empty, SimpleQueue
 from typing import TypeVar
 
 import torch
+from torch import Tensor
 
 Block = TypeVar("Block")
 Result = TypeVar("Result")
@@ -43,6 +45,25 @@ def by_workers(
                     yield waiting.pop(done), done.result()
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+class WorkerMemory:
+    """Memory for the blocks of work, one piece for each worker, since fresh memory is slow."""
+
+    def __init__(self) -> None:
+        self.free: SimpleQueue[Tensor] = SimpleQueue()
+
+    @contextmanager
+    def lent(self, make: Callable[[], Tensor]) -> Iterator[Tensor]:
+        """Lend a piece that no other worker has, a new one where none is free."""
+        try:
+            piece = self.free.get_nowait()
+        except Empty:
+            piece = make()
+        try:
+            yield piece
+        finally:
+            self.free.put(piece)
 
 
 @contextmanager

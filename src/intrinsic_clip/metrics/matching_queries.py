@@ -6,7 +6,6 @@ the best right answer are repeated in double precision.
 """
 
 import math
-from queue import Empty, SimpleQueue
 from typing import Literal
 
 import torch
@@ -15,6 +14,7 @@ from torch import Tensor
 from intrinsic_clip.dimension.query_search import BLOCK, GPU_BLOCK, TILE, TRIED, ask
 from intrinsic_clip.dimension.reduced_products import Reduction, cheapest
 from intrinsic_clip.dimension.row_source import RowSource, TensorRows
+from intrinsic_clip.dimension.row_workers import WorkerMemory
 from intrinsic_clip.metrics.alignment import directions
 from intrinsic_clip.metrics.counterparts import Counterparts
 from intrinsic_clip.metrics.matching import Ranks
@@ -136,7 +136,7 @@ class PartnerCounts:
             self.reduced = self.reduction(self.single, self.single.square().sum(1))
         self.greater, self.ties = torch.zeros(2, len(lengths), dtype=torch.int64, device=self.device)
         self.tiles = torch.arange(len(lengths), device=self.device).split(TILE)
-        self.memories: SimpleQueue[Tensor] = SimpleQueue()
+        self.memory = WorkerMemory()
 
     def _prepared(self, rows: Tensor) -> Tensor:
         return directions(rows) if self.cosines else rows.double()
@@ -175,14 +175,10 @@ class PartnerCounts:
         left_out = None if self.left_out is None else self.left_out[start : start + len(block)]
         if left_out is not None:
             rows.masked_fill_(left_out[:, None], 0)
-        try:
-            memory = self.memories.get_nowait()
-        except Empty:
-            size = BLOCK if self.device.type == "cpu" else GPU_BLOCK
-            memory = rows.new_empty(len(self.tiles[0]) * max(size, len(rows)))
         reduced = None if self.reduction is None else self.reduction(rows, rows.square().sum(1))
-        parts = [self._in_tile(tile, block, rows, reduced, left_out, memory) for tile in self.tiles]
-        self.memories.put(memory)
+        size = len(self.tiles[0]) * max(len(rows), BLOCK if self.device.type == "cpu" else GPU_BLOCK)
+        with self.memory.lent(lambda: rows.new_empty(size)) as memory:
+            parts = [self._in_tile(tile, block, rows, reduced, left_out, memory) for tile in self.tiles]
         return torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
 
     def _in_tile(
