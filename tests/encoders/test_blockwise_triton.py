@@ -10,6 +10,7 @@ import torch
 
 from intrinsic_clip import encoders
 from intrinsic_clip.encoders import blockwise_triton
+from intrinsic_clip.encoders.chain import chain_of
 from intrinsic_clip.encoders.replication import replicate
 
 PROGRAM = Path(__file__).with_name("blockwise_in_interpreter.py")
@@ -26,6 +27,6 @@ def test_outputs_norms_and_gradients_are_those_of_autograd() -> None:
 
 def test_a_cpu_is_left_to_other_means() -> None:
     encoder = replicate(lambda d: encoders.mlp(5, d), 5, (0, 1), (4,), (2,))
-    assert blockwise_triton.layers_of(encoder) is not None
+    assert chain_of(encoder) is not None
     if blockwise_triton.kernel is not None:
         assert blockwise_triton.why_not(encoder, torch.randn(3, 5)) == "the training is not on a GPU"

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from intrinsic_clip import encoders
+from intrinsic_clip.encoders.chain import chain_of
 from intrinsic_clip.encoders.replication import replicate
 from intrinsic_clip.kernels import contrast, feed_forward, library
 from intrinsic_clip.loss.info_nce import info_nce
@@ -269,13 +270,13 @@ def test_numbers_too_small_for_float32_are_flushed_in_every_thread_as_in_the_cal
         f.layers[0].weight.fill_(1e-30)
         f.layers[1].weight.fill_(1e-10)
     rows = torch.ones(8, 2000, 4)
-    assert feed_forward.encode(feed_forward.chain_of(f), rows).all()
+    assert feed_forward.encode(chain_of(f), rows).all()
     torch.set_flush_denormal(True)
     try:
-        assert not feed_forward.encode(feed_forward.chain_of(f), rows).any()
+        assert not feed_forward.encode(chain_of(f), rows).any()
     finally:
         torch.set_flush_denormal(False)
-    assert feed_forward.encode(feed_forward.chain_of(f), rows).all()
+    assert feed_forward.encode(chain_of(f), rows).all()
 
 
 class _Scaled(PopulationSimilarity):

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from intrinsic_clip.encoders.replication import ReplicatedFeedForward, ReplicatedLinear
+from intrinsic_clip.encoders.chain import chain_of, laid_out, replicate_offsets
 
 try:
     from intrinsic_clip.encoders import blockwise_triton_kernel as kernel
@@ -25,22 +25,6 @@ except ImportError:  # no Triton
     kernel = None  # type: ignore[assignment]
 
 WIDEST = 128
-Layers = list[tuple[ReplicatedLinear, bool]]
-
-
-def layers_of(encoder: nn.Module) -> Layers | None:
-    """Return the linear maps of an encoder, and which have a ReLU behind them; None: the kernel does not serve it."""
-    if type(encoder) is not ReplicatedFeedForward:
-        return None
-    layers: Layers = []
-    for layer in encoder.layers:
-        if isinstance(layer, ReplicatedLinear):
-            layers.append((layer, False))
-        elif type(layer) is nn.ReLU and layers and not layers[-1][1]:
-            layers[-1] = layers[-1][0], True
-        else:
-            return None
-    return layers if layers and not layers[-1][1] else None
 
 
 def why_not(encoder: nn.Module, *inputs: Tensor) -> str | None:
@@ -51,12 +35,12 @@ def why_not(encoder: nn.Module, *inputs: Tensor) -> str | None:
         return "an encoder has hooks"
     if torch.is_autocast_enabled("cuda"):
         return "trainer.precision is not 32-true"
-    layers = layers_of(encoder)
-    if layers is None:
+    chain = chain_of(encoder)
+    if chain is None:
         return "an encoder is no chain of linear maps and ReLUs"
-    if len(layers) > kernel.MOST_LAYERS:
-        return f"an encoder has {len(layers)} linear maps, more than {kernel.MOST_LAYERS}"
-    if any(max(layer.weight.shape[1:]) > WIDEST for layer, _ in layers):
+    if len(chain.relus) > kernel.MOST_LAYERS:
+        return f"an encoder has {len(chain.relus)} linear maps, more than {kernel.MOST_LAYERS}"
+    if any(max(weight.shape[1:]) > WIDEST for weight in chain.parameters[::2] if weight is not None):
         return f"an encoder is wider than {WIDEST}"
     tensors = [*inputs, *encoder.parameters()]
     if not all(tensor.is_cuda or kernel.INTERPRETED for tensor in tensors):
@@ -77,11 +61,9 @@ def encode(
         population: `(*R, n_population, d_in)`, likewise; None: no mean norm.
         constant: take the mean norm as a constant, without a gradient.
     """
-    layers = layers_of(encoder)
-    assert layers is not None
-    parameters = [parameter for layer, _ in layers for parameter in (layer.weight, layer.bias)]
-    relus = tuple(relu for _, relu in layers)
-    outputs, norm = _Encode.apply(encoder.shape, relus, rows, population, constant, *parameters)
+    chain = chain_of(encoder)
+    assert chain is not None
+    outputs, norm = _Encode.apply(chain.shape, chain.relus, rows, population, constant, *chain.parameters)
     return outputs, None if population is None else norm
 
 
@@ -130,15 +112,10 @@ class _Encode(torch.autograd.Function):
 
 def _placed(rows: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     """Return rows, and where those of each replicate begin, without copying rows that replicates share."""
-    if rows.stride(-1) != 1:
-        rows = rows.contiguous()
-    strides = rows.expand(*shape, *rows.shape[-2:]).stride()
+    rows, strides = laid_out(rows, shape)
     return rows, _offsets(shape, strides[: len(shape)], rows.device)
 
 
 @lru_cache(maxsize=64)
 def _offsets(shape: tuple[int, ...], strides: tuple[int, ...], device: torch.device) -> Tensor:
-    places = torch.zeros(shape, dtype=torch.int64)
-    for axis, (length, stride) in enumerate(zip(shape, strides, strict=True)):
-        places += (torch.arange(length) * stride).view(-1, *[1] * (len(shape) - axis - 1))
-    return places.flatten().to(device)
+    return replicate_offsets(shape, strides).to(device)

@@ -8,47 +8,14 @@ multiplied once the loss is known.
 import ctypes
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from intrinsic_clip.encoders.replication import ReplicatedFeedForward, ReplicatedLinear
+from intrinsic_clip.encoders.chain import Chain, Parameters, laid_out, replicate_offsets
 from intrinsic_clip.kernels import library
-
-Parameters = Sequence[Tensor | None]  # per layer weight and bias
-
-
-class Chain(NamedTuple):
-    """An encoder as the kernel takes it.
-
-    Attributes:
-        shape: R.
-        relus: per layer, whether a ReLU follows.
-        parameters: per layer weight and bias.
-    """
-
-    shape: tuple[int, ...]
-    relus: tuple[bool, ...]
-    parameters: Parameters
-
-
-def chain_of(encoder: nn.Module) -> Chain | None:
-    """Return an encoder as a chain of linear maps with nothing but ReLU between them; None: it is something else."""
-    if type(encoder) is not ReplicatedFeedForward:
-        return None
-    relus: list[bool] = []
-    parameters: list[Tensor | None] = []
-    for layer in encoder.layers:
-        if type(layer) is ReplicatedLinear:
-            relus.append(False)
-            parameters += layer.weight, layer.bias
-        elif type(layer) is nn.ReLU and relus and not relus[-1]:
-            relus[-1] = True
-        else:
-            return None
-    return None if not relus or relus[-1] else Chain(encoder.shape, tuple(relus), parameters)
 
 
 def why_not(encoder: nn.Module, chain: Chain | None, *inputs: Tensor) -> str | None:
@@ -221,16 +188,12 @@ def _addresses(tensors: Parameters) -> ctypes.Array:
 
 def _rows(rows: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, library.Rows]:
     """Return rows, copied only if a row's numbers are apart, and where those of each replicate are."""
-    if rows.stride(-1) != 1:
-        rows = rows.contiguous()
-    strides = rows.expand(*shape, *rows.shape[-2:]).stride()
+    rows, strides = laid_out(rows, shape)
     offsets = _offsets(shape, strides[: len(shape)])
     return rows, library.Rows(rows.data_ptr(), offsets, strides[-2], rows.shape[-2])
 
 
 @lru_cache(maxsize=64)
 def _offsets(shape: tuple[int, ...], strides: tuple[int, ...]) -> ctypes.Array:
-    places = torch.zeros(shape, dtype=torch.int64)
-    for axis, (length, stride) in enumerate(zip(shape, strides, strict=True)):
-        places += (torch.arange(length) * stride).view(-1, *[1] * (len(shape) - axis - 1))
-    return (ctypes.c_int64 * places.numel())(*places.flatten().tolist())
+    places = replicate_offsets(shape, strides).tolist()
+    return (ctypes.c_int64 * len(places))(*places)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 from torch.optim import Optimizer
 
+from intrinsic_clip.encoders.chain import Chain, chain_of
 from intrinsic_clip.kernels import contrast, feed_forward, library
 from intrinsic_clip.loss.similarity import PopulationSimilarity
 
@@ -34,7 +35,7 @@ def kernel_step(module: "ContrastiveModule", otherwise: Step, explained: bool = 
 
     def run(x: Tensor, y: Tensor, x_append: Tensor, y_append: Tensor) -> tuple[Tensor, Tensor]:
         nonlocal explained, loads, tried
-        f, g = feed_forward.chain_of(module.f), feed_forward.chain_of(module.g)
+        f, g = chain_of(module.f), chain_of(module.g)
         reason = "the module has losses of its own" if own_losses else None
         reason = reason or _why_not(module, (f, g), (x, y), (x_append, y_append))
         if reason is None and not tried:
@@ -62,18 +63,25 @@ Both = tuple[Tensor, Tensor]
 
 def _why_not(
     module: "ContrastiveModule",
-    chains: tuple[feed_forward.Chain | None, feed_forward.Chain | None],
+    chains: tuple[Chain | None, Chain | None],
     batch: Both,
     append: Both,
 ) -> str | None:
-    similarity, population = module.similarity, _takes_population(module)
-    if population and type(similarity) is not PopulationSimilarity:
-        return f"{type(similarity).__name__} has its own way with the population"
+    reason = unserved_similarity(module)
+    if reason is not None:
+        return reason
     for encoder, chain, *inputs in zip((module.f, module.g), chains, batch, append, strict=True):
-        reason = feed_forward.why_not(encoder, chain, *(inputs if population else inputs[:1]))
+        reason = feed_forward.why_not(encoder, chain, *(inputs if module.takes_population else inputs[:1]))
         if reason is not None:
             return reason
     return contrast.why_not(batch[0].shape[-2], module.chunk)
+
+
+def unserved_similarity(module: "ContrastiveModule") -> str | None:
+    """Return why no kernel computes this normalisation; None where one does."""
+    if module.takes_population and type(module.similarity) is not PopulationSimilarity:
+        return f"{type(module.similarity).__name__} has its own way with the population"
+    return None
 
 
 def _why_not_loaded() -> str | None:
@@ -84,19 +92,15 @@ def _why_not_loaded() -> str | None:
     return None
 
 
-def _takes_population(module: "ContrastiveModule") -> bool:
-    return bool(module.similarity.needs_population) and module._over != "batch"
-
-
 def _losses(
     module: "ContrastiveModule",
-    chains: tuple[feed_forward.Chain, feed_forward.Chain],
+    chains: tuple[Chain, Chain],
     batch: Both,
     append: Both,
 ) -> Both:
     """Return losses and τ, `(*R,)` each, as `ContrastiveModule._losses` does."""
     tau = module.temperature()
-    if _takes_population(module):
+    if module.takes_population:
         return feed_forward.losses(*chains, batch, append, tau, bool(module.similarity.stop_gradient)), tau
     x, y = (feed_forward.encode(chain, rows) for chain, rows in zip(chains, batch, strict=True))
     return contrast.info_nce(module._alone("x", x), module._alone("y", y), tau), tau

@@ -127,8 +127,13 @@ class ContrastiveModule(LightningModule):
             return self._by_side("x", x_raw), self._by_side("y", y_raw)
         return self.similarity(x_raw, self.f(self.x_append)), self.similarity(y_raw, self.g(self.y_append))
 
+    @property
+    def takes_population(self) -> bool:
+        """Return whether a training step encodes rows for the population norm beside its batch."""
+        return bool(self.similarity.needs_population) and self._over != "batch"
+
     def _represent(self, x: Tensor, y: Tensor, x_append: Tensor, y_append: Tensor) -> tuple[Tensor, Tensor]:
-        if self._over == "batch" or not self.similarity.needs_population:
+        if not self.takes_population:
             return self._alone("x", self.f(x)), self._alone("y", self.g(y))
         return self._with_population(self.f, x, x_append), self._with_population(self.g, y, y_append)
 

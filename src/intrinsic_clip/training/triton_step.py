@@ -7,8 +7,8 @@ from torch import Tensor
 
 from intrinsic_clip.encoders import blockwise_triton
 from intrinsic_clip.loss.info_nce import info_nce
-from intrinsic_clip.loss.similarity import SMALLEST_NORM, PopulationSimilarity
-from intrinsic_clip.training.kernel_step import Step
+from intrinsic_clip.loss.similarity import SMALLEST_NORM
+from intrinsic_clip.training.kernel_step import Step, unserved_similarity
 
 if TYPE_CHECKING:
     from intrinsic_clip.training.module import ContrastiveModule
@@ -27,8 +27,7 @@ def triton_step(module: "ContrastiveModule", otherwise: Step) -> Step:
 
     def run(x: Tensor, y: Tensor, x_append: Tensor, y_append: Tensor) -> Both:
         nonlocal explained
-        population = bool(module.similarity.needs_population) and module._over != "batch"
-        reason = _why_not(module, population, (x, y), (x_append, y_append))
+        reason = _why_not(module, (x, y), (x_append, y_append))
         if reason is not None:
             if not explained:
                 explained = True
@@ -37,7 +36,7 @@ def triton_step(module: "ContrastiveModule", otherwise: Step) -> Step:
                 )
             return otherwise(x, y, x_append, y_append)
         tau = module.temperature()
-        if population:
+        if module.takes_population:
             represented = (
                 _by_population(module, module.f, x, x_append),
                 _by_population(module, module.g, y, y_append),
@@ -52,12 +51,13 @@ def triton_step(module: "ContrastiveModule", otherwise: Step) -> Step:
     return run
 
 
-def _why_not(module: "ContrastiveModule", population: bool, batch: Both, append: Both) -> str | None:
+def _why_not(module: "ContrastiveModule", batch: Both, append: Both) -> str | None:
     """Return why the kernel does not serve; None if it does."""
-    if population and type(module.similarity) is not PopulationSimilarity:
-        return f"{type(module.similarity).__name__} has its own way with the population"
+    reason = unserved_similarity(module)
+    if reason is not None:
+        return reason
     for encoder, *inputs in zip((module.f, module.g), batch, append, strict=True):
-        reason = blockwise_triton.why_not(encoder, *(inputs if population else inputs[:1]))
+        reason = blockwise_triton.why_not(encoder, *(inputs if module.takes_population else inputs[:1]))
         if reason is not None:
             return reason
     return None
