@@ -1,12 +1,11 @@
 """Measure one modality by asking some of its rows for their neighbours among all, which are read block by block."""
 
-import math
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from intrinsic_clip.dimension import DimensionEstimate, Neighbours, nearest_neighbours, registry
+from intrinsic_clip.dimension import Neighbours, nearest_neighbours, registry
 from intrinsic_clip.dimension.doubts import doubted_distances, tied, too_few_rows
 from intrinsic_clip.dimension.queries import Asked
 from intrinsic_clip.dimension.row_survey import RowSurvey
@@ -99,13 +98,7 @@ class AskedModality:
 
     def estimate(self, name: str) -> None:
         """Record the intrinsic dimension by one estimator."""
-        neighbours = self.neighbours_for(name)
-        try:
-            estimate = registry.prepare(name, self.k, neighbours.k)(neighbours)
-        except ValueError as error:  # too few neighbours for the estimator
-            nan = torch.tensor(math.nan)
-            estimate = DimensionEstimate(nan, nan, None, neighbours.n, neighbours.k, str(error))
-        self.record.add_estimate(f"id/{name}", self.side, estimate)
+        self.record.estimate(name, self.side, self.k, self.neighbours_for(name))
 
     def measure_spectrum(self) -> None:
         """Record linear dimensions of all rows, and the share of the variance along each principal component."""

@@ -1,6 +1,5 @@
 """Compute all numbers about embeddings as one plain dictionary."""
 
-import math
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,7 +11,6 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.dimension import (
-    DimensionEstimate,
     Neighbours,
     components,
     effective_rank,
@@ -23,7 +21,7 @@ from intrinsic_clip.dimension import (
 )
 from intrinsic_clip.dimension.arrays import Rows, as_matrix, as_points, check_same_index
 from intrinsic_clip.dimension.doubts import doubted_distances, tied, too_few_rows
-from intrinsic_clip.dimension.queries import Queries, every_one
+from intrinsic_clip.dimension.queries import every_one
 from intrinsic_clip.dimension.row_source import RowSource, TensorRows
 from intrinsic_clip.measurement import doubts
 from intrinsic_clip.measurement.advice import advise
@@ -75,14 +73,13 @@ def measure_embeddings(
     """
     check_same_index({"x": x, "y": y, "z": z})
     given = {name: rows for name, rows in (("x", x), ("y", y), ("z", z)) if rows is not None}
-    wanted: Queries = queries
     native = {name: as_points(rows, name).detach() for name, rows in given.items()}
     counts = {name: rows.shape[-2] for name, rows in native.items() if rows.ndim > 1}
     if len(set(counts.values())) > 1:
         listed = ", ".join(f"{name} has {n:,}" for name, n in counts.items())
         raise ValueError(f"row i of each must belong together, but {listed} rows")
-    if all(rows.ndim == 2 for rows in native.values()) and not every_one(wanted, len(native["x"])):
-        settings = Settings(estimators, k, max_points, wanted, seed, device=device or "cpu")
+    if all(rows.ndim == 2 for rows in native.values()) and not every_one(queries, len(native["x"])):
+        settings = Settings(estimators, k, max_points, queries, seed, device=device or "cpu")
         sources = {name: TensorRows(rows) for name, rows in native.items()}
         return measure_sources(sources, settings, watch=watch, report=report)
     sides = {name: as_matrix(rows, name) for name, rows in native.items()}
@@ -212,12 +209,7 @@ class Modality:
     def estimate(self, name: str) -> None:
         """Record the intrinsic dimension by one estimator."""
         neighbours = self.neighbours if registry.runs_on_all_rows(name) else self.neighbours_in_sample
-        try:
-            estimate = registry.prepare(name, self.k, neighbours.k)(neighbours)
-        except ValueError as error:  # too few neighbours for the estimator
-            nan = torch.tensor(math.nan)
-            estimate = DimensionEstimate(nan, nan, None, neighbours.n, neighbours.k, str(error))
-        self.record.add_estimate(f"id/{name}", self.side, estimate)
+        self.record.estimate(name, self.side, self.k, neighbours)
 
     def doubts(self) -> list[str | None]:
         """Return why numbers that look right may not be, once all stages are done."""

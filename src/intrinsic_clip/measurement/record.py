@@ -4,9 +4,10 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from intrinsic_clip.dimension import DimensionEstimate
+from intrinsic_clip.dimension import DimensionEstimate, Neighbours, registry
 from intrinsic_clip.dimension.scale import ScaleCurve
 
 
@@ -35,6 +36,22 @@ class Record:
     retrieval: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+
+    def estimate(self, name: str, side: str, k: int, neighbours: Neighbours) -> None:
+        """Add the intrinsic dimension by one estimator; NaN with the reason where it refuses the neighbours.
+
+        Args:
+            name: of the estimator.
+            side: x, y or z.
+            k: neighbours that it takes, if it is told how many.
+            neighbours: of the rows.
+        """
+        try:
+            estimate = registry.prepare(name, k, neighbours.k)(neighbours)
+        except ValueError as error:  # too few neighbours for the estimator
+            nan = torch.tensor(math.nan)
+            estimate = DimensionEstimate(nan, nan, None, neighbours.n, neighbours.k, str(error))
+        self.add_estimate(f"id/{name}", side, estimate)
 
     def add_estimate(self, name: str, side: str, estimate: DimensionEstimate) -> None:
         """Add an estimate to the table of estimates, and its value and standard error to the metrics.
