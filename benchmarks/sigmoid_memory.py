@@ -53,7 +53,8 @@ def main() -> None:
         difference = float((x.grad - first).abs().max() / first.abs().max())
         print(
             f"{name}: batch {arguments.batch} × {arguments.dim}, chunk {arguments.chunk}, "
-            f"{arguments.threads} thread(s): loss {value:.6f}, {seconds:.1f} s, peak {peak:.2f} GiB, {peak - before:.2f} more than before; "
+            f"{arguments.threads} thread(s): loss {value:.6f}, {seconds:.1f} s, "
+            f"peak {peak:.2f} GiB, {peak - before:.2f} more than before; "
             f"gradients differ by {difference:.1e}"
         )
 
