@@ -1,10 +1,10 @@
 """Soft CCA: equal standardised outputs, with decorrelation as a penalty instead of a constraint.
 
-    L = mean (x̂ − ŷ)² + λ Σ_{z ∈ {x̂, ŷ}} 1/d² Σ_{k≠l} |cov(z)_kl|,   columns of x̂ and ŷ with mean 0 and variance 1
+    L = mean (x̂ − ŷ)² + λ Σ_{z ∈ {x̂, ŷ}} mean_{k≠l} |cov(z)_kl|,   columns of x̂, ŷ with mean 0 and variance 1
 
 Chang, Xiang, Hospedales, *Scalable and effective deep CCA via soft decorrelation*, CVPR 2018. Two things differ from
 the paper: the covariance is that of the batch, not a running average over batches, so that a loss depends on its batch
-alone; and both terms are means over columns, as in the package cca-zoo, so that λ does not depend on d.
+alone; and both terms are means over columns or pairs of them, so that λ does not depend on d, both as in cca-zoo.
 """
 
 from typing import ClassVar
@@ -58,9 +58,10 @@ def soft_dcca_loss(x: Tensor, y: Tensor, decorrelation: float = 0.5, epsilon: fl
     """
     require_rows(x, 2, "soft CCA")
     x, y = standardised(widened(x), epsilon), standardised(widened(y), epsilon)
+    d = x.shape[-1]
     loss = (x - y).square().mean((-2, -1))
     with without_autocast(x.device):
         for rows in (x, y):
             covariances = rows.mT @ rows / (rows.shape[-2] - 1)
-            loss = loss + decorrelation * off_diagonal(covariances).abs().mean((-2, -1))
+            loss = loss + decorrelation * off_diagonal(covariances).abs().sum((-2, -1)) / max(1, d * (d - 1))
     return loss
