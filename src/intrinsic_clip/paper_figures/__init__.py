@@ -19,5 +19,7 @@ BEYOND = (
     "ladder",
     "truth",
     "recipes",
+    "objectives",
+    "temperature",
 )
 FIGURES = (*PAPER, *APPENDIX, *BESIDE, *BEYOND)
