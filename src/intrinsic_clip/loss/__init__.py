@@ -9,10 +9,21 @@ from intrinsic_clip.loss.individual import IndividualTemperature, individual_los
 from intrinsic_clip.loss.info_nce import InfoNCE, cross_entropy, info_nce
 from intrinsic_clip.loss.regression import MSE, CosineRegression, cosine_regression_loss, mse_loss
 from intrinsic_clip.loss.sigmoid import Sigmoid, sigmoid_loss
-from intrinsic_clip.loss.similarity import CosineSimilarity, MovingAverageSimilarity, PopulationSimilarity
+from intrinsic_clip.loss.similarity import (
+    CosineSimilarity,
+    MovingAverageSimilarity,
+    NoNormalisation,
+    PopulationSimilarity,
+)
 from intrinsic_clip.loss.soft_dcca import SoftDCCA, soft_dcca_loss
 from intrinsic_clip.loss.spectral import Spectral, spectral_loss
-from intrinsic_clip.loss.temperature import FixedTemperature, LearnedTemperature
+from intrinsic_clip.loss.temperature import (
+    ClampedTemperature,
+    FixedTemperature,
+    LearnedTemperature,
+    ScheduledTemperature,
+    TemperaturePerDirection,
+)
 from intrinsic_clip.loss.temperature_free import TemperatureFree, temperature_free_loss
 from intrinsic_clip.loss.triplet import Triplet, triplet_loss
 from intrinsic_clip.loss.uncertainty import Uncertainty, uncertainty_loss
@@ -24,6 +35,7 @@ __all__ = [
     "MSE",
     "AlignmentUniformity",
     "BarlowTwins",
+    "ClampedTemperature",
     "CosineRegression",
     "CosineSimilarity",
     "Decoupled",
@@ -32,11 +44,14 @@ __all__ = [
     "InfoNCE",
     "LearnedTemperature",
     "MovingAverageSimilarity",
+    "NoNormalisation",
     "PopulationSimilarity",
+    "ScheduledTemperature",
     "Sigmoid",
     "SoftDCCA",
     "Spectral",
     "TemperatureFree",
+    "TemperaturePerDirection",
     "Triplet",
     "Uncertainty",
     "VICReg",

@@ -33,7 +33,8 @@ class AlignmentUniformity(nn.Module):
     """
 
     takes_temperature: ClassVar[bool] = False
-    similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "population", "batch"})
+    takes_raw: ClassVar[bool] = False
+    similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "population"})
 
     def __init__(
         self,

@@ -16,7 +16,9 @@ from intrinsic_clip.loss.rows import require_rows
 
 
 class BarlowTwins(nn.Module):
-    """Redundancy reduction of outputs that the loss standardises itself, column by column: `barlow_twins_loss`.
+    """Redundancy reduction of raw outputs, which the loss standardises column by column: `barlow_twins_loss`.
+
+    The similarity normalises what is measured alone.
 
     Args:
         redundancy: weight λ of the correlations between different columns.
@@ -24,7 +26,8 @@ class BarlowTwins(nn.Module):
     """
 
     takes_temperature: ClassVar[bool] = False
-    similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "population", "none", "batch"})
+    takes_raw: ClassVar[bool] = True
+    similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "population", "none"})
 
     def __init__(self, redundancy: NonNegativeFloat = 5e-3, epsilon: PositiveFloat = 1e-5) -> None:
         super().__init__()

@@ -32,6 +32,7 @@ class CLOOB(nn.Module):
     """
 
     takes_temperature: ClassVar[bool] = False
+    takes_raw: ClassVar[bool] = False
     similarities: ClassVar[frozenset[str]] = frozenset({"cosine"})
 
     def __init__(

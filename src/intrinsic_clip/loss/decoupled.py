@@ -25,7 +25,8 @@ class Decoupled(nn.Module):
     """
 
     takes_temperature: ClassVar[bool] = True
-    similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "population", "none", "batch"})
+    takes_raw: ClassVar[bool] = False
+    similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "population", "none"})
 
     def __init__(self, chunk: PositiveInt | None = None) -> None:
         super().__init__()

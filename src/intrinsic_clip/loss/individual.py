@@ -38,7 +38,8 @@ class IndividualTemperature(nn.Module):
     """
 
     takes_temperature: ClassVar[bool] = False
-    similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "population", "batch"})
+    takes_raw: ClassVar[bool] = False
+    similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "population"})
 
     def __init__(
         self,

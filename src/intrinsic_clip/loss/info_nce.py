@@ -26,6 +26,10 @@ class InfoNCE(nn.Module):
     Args:
         label_smoothing: share ε of the target that is spread evenly over all n candidates.
         chunk: rows of the n × n logits in memory at a time; None: all, which is faster.
+        local_block: with several processes, each computes the logits of its own rows only; see `loss.distributed`.
+
+    Raises:
+        ConfigError: label smoothing with local blocks, which do not know it.
 
     Example:
         >>> import torch
@@ -36,13 +40,21 @@ class InfoNCE(nn.Module):
     """
 
     takes_temperature: ClassVar[bool] = True
-    similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "population", "none", "batch"})
+    takes_raw: ClassVar[bool] = False
+    similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "population", "none"})
 
     def __init__(
-        self, label_smoothing: Annotated[float, Ge(0), Lt(1)] = 0.0, chunk: PositiveInt | None = None
+        self,
+        label_smoothing: Annotated[float, Ge(0), Lt(1)] = 0.0,
+        chunk: PositiveInt | None = None,
+        local_block: bool = False,
     ) -> None:
         super().__init__()
-        self.label_smoothing, self.chunk = label_smoothing, chunk
+        if label_smoothing and local_block:
+            raise ConfigError(
+                "objective.label_smoothing: does not go together with objective.local_block=true"
+            )
+        self.label_smoothing, self.chunk, self.local_block = label_smoothing, chunk, local_block
 
     def forward(self, x: Tensor, y: Tensor, tau: Tensor) -> Tensor:
         """Return the loss per replicate, `(*R,)`, of representations `(*R, n, d)` and one or two τ."""

@@ -39,7 +39,8 @@ class Sigmoid(nn.Module):
     """
 
     takes_temperature: ClassVar[bool] = True
-    similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "population", "none", "batch"})
+    takes_raw: ClassVar[bool] = False
+    similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "population", "none"})
     bias: Tensor
 
     def __init__(

@@ -18,7 +18,9 @@ from intrinsic_clip.loss.rows import require_rows
 
 
 class SoftDCCA(nn.Module):
-    """CCA by a stochastic decorrelation loss on outputs that the loss standardises itself: `soft_dcca_loss`.
+    """CCA by a decorrelation loss on raw outputs, which the loss standardises column by column: `soft_dcca_loss`.
+
+    The similarity normalises what is measured alone.
 
     Args:
         decorrelation: weight λ of the covariances between different columns; 0.5 as in cca-zoo.
@@ -26,7 +28,8 @@ class SoftDCCA(nn.Module):
     """
 
     takes_temperature: ClassVar[bool] = False
-    similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "population", "none", "batch"})
+    takes_raw: ClassVar[bool] = True
+    similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "population", "none"})
 
     def __init__(self, decorrelation: NonNegativeFloat = 0.5, epsilon: PositiveFloat = 1e-5) -> None:
         super().__init__()

@@ -27,7 +27,8 @@ class Triplet(nn.Module):
     """
 
     takes_temperature: ClassVar[bool] = False
-    similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "population", "batch"})
+    takes_raw: ClassVar[bool] = False
+    similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "population"})
 
     def __init__(
         self, margin: NonNegativeFloat = 0.2, hardest: bool = False, chunk: PositiveInt | None = None

@@ -25,7 +25,7 @@ Source = Literal["coordinate", "length"]
 class Uncertainty(nn.Module):
     """InfoNCE of cosine similarities with τ from each anchor's raw output: `uncertainty_loss`.
 
-    The outputs stay raw (similarity `none`), so what is measured of them includes the coordinate, or the length.
+    It takes raw outputs; the similarity normalises what is measured, which includes the coordinate, or the length.
 
     Args:
         source: where a sample's τ comes from, its last output `coordinate` (published) or the `length` of its output.
@@ -34,7 +34,8 @@ class Uncertainty(nn.Module):
     """
 
     takes_temperature: ClassVar[bool] = False
-    similarities: ClassVar[frozenset[str]] = frozenset({"none"})
+    takes_raw: ClassVar[bool] = True
+    similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "population", "none"})
 
     def __init__(
         self, source: Source = "coordinate", scale: PositiveFloat = 0.07, chunk: PositiveInt | None = None

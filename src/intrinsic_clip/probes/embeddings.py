@@ -66,7 +66,7 @@ def _embed(module: Any, pairs: Pairs) -> Embeddings:
     with evaluating(module):
         x_raw, y_raw = module.encode(pairs.x, pairs.y)
         x, y = module.normalise(x_raw, y_raw)
-        return Embeddings(x, y, x_raw, y_raw, module.temperature(), pairs.z, pairs.labels)
+        return Embeddings(x, y, x_raw, y_raw, module.tau(), pairs.z, pairs.labels)
 
 
 def sample(pairs: Pairs, max_samples: int, seed: int) -> Pairs:
@@ -101,7 +101,8 @@ def temperature_of(module: LightningModule) -> Tensor | None:
 
 def called_temperature(module: LightningModule) -> Tensor | None:
     """Return what a module's own `temperature()` gives; None without one."""
-    method: Any = getattr(module, "temperature", None)
+    own = hasattr(module, "replicates")  # a ContrastiveModule, whose temperature() may be one per direction
+    method: Any = getattr(module, "tau" if own and hasattr(module, "temperatures") else "temperature", None)
     try:
         tau = method() if callable(method) else None
     except Exception:  # a method or a layer that wants arguments is no temperature
