@@ -33,7 +33,6 @@ class AlignmentUniformity(nn.Module):
     """
 
     takes_temperature: ClassVar[bool] = False
-    takes_raw: ClassVar[bool] = False
     similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "population"})
 
     def __init__(

@@ -32,7 +32,6 @@ class CLOOB(nn.Module):
     """
 
     takes_temperature: ClassVar[bool] = False
-    takes_raw: ClassVar[bool] = False
     similarities: ClassVar[frozenset[str]] = frozenset({"cosine"})
 
     def __init__(
@@ -81,9 +80,9 @@ def cloob_loss(x: Tensor, y: Tensor, tau: Tensor, beta: Tensor, chunk: int | Non
     require_rows(x, 2, "CLOOB")
     x, y, tau, beta = widened(x), widened(y), widened(tau), widened(beta)
     with without_autocast(x.device):
-        from_x = [_retrieved(states, x, beta, chunk) for states in (x, y)]
-        from_y = [_retrieved(states, y, beta, chunk) for states in (y, x)]
-        return tau * (leave_one_out(*from_x, tau, chunk) + leave_one_out(*from_y, tau, chunk))
+        x_by_x, y_by_x = (_retrieved(states, x, beta, chunk) for states in (x, y))
+        y_by_y, x_by_y = (_retrieved(states, y, beta, chunk) for states in (y, x))
+        return tau * (leave_one_out(x_by_x, y_by_x, tau, chunk) + leave_one_out(y_by_y, x_by_y, tau, chunk))
 
 
 def _retrieved(states: Tensor, stored: Tensor, beta: Tensor, chunk: int | None) -> Tensor:

@@ -25,7 +25,6 @@ class Decoupled(nn.Module):
     """
 
     takes_temperature: ClassVar[bool] = True
-    takes_raw: ClassVar[bool] = False
     similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "population", "none"})
 
     def __init__(self, chunk: PositiveInt | None = None) -> None:

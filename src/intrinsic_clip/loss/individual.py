@@ -38,7 +38,6 @@ class IndividualTemperature(nn.Module):
     """
 
     takes_temperature: ClassVar[bool] = False
-    takes_raw: ClassVar[bool] = False
     similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "population"})
 
     def __init__(

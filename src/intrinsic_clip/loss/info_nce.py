@@ -40,7 +40,6 @@ class InfoNCE(nn.Module):
     """
 
     takes_temperature: ClassVar[bool] = True
-    takes_raw: ClassVar[bool] = False
     similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "population", "none"})
 
     def __init__(

@@ -19,7 +19,6 @@ class MSE(nn.Module):
     """Squared distance between the two of a pair; without negatives or decorrelation, it collapses: `mse_loss`."""
 
     takes_temperature: ClassVar[bool] = False
-    takes_raw: ClassVar[bool] = False
     similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "population", "none"})
 
     def forward(self, x: Tensor, y: Tensor, tau: Tensor | None = None) -> Tensor:
@@ -31,7 +30,6 @@ class CosineRegression(nn.Module):
     """Cosine distance between the two of a pair, at any length; it collapses: `cosine_regression_loss`."""
 
     takes_temperature: ClassVar[bool] = False
-    takes_raw: ClassVar[bool] = False
     similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "population", "none"})
 
     def forward(self, x: Tensor, y: Tensor, tau: Tensor | None = None) -> Tensor:

@@ -39,7 +39,6 @@ class Sigmoid(nn.Module):
     """
 
     takes_temperature: ClassVar[bool] = True
-    takes_raw: ClassVar[bool] = False
     similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "population", "none"})
     bias: Tensor
 

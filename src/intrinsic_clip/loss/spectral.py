@@ -27,7 +27,6 @@ class Spectral(nn.Module):
     """
 
     takes_temperature: ClassVar[bool] = False
-    takes_raw: ClassVar[bool] = False
     similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "population", "none"})
 
     def __init__(self, mu: PositiveFloat | None = None) -> None:

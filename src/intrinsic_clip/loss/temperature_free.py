@@ -25,7 +25,6 @@ class TemperatureFree(nn.Module):
     """
 
     takes_temperature: ClassVar[bool] = False
-    takes_raw: ClassVar[bool] = False
     similarities: ClassVar[frozenset[str]] = frozenset({"cosine"})
 
     def __init__(

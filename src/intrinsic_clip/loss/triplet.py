@@ -27,7 +27,6 @@ class Triplet(nn.Module):
     """
 
     takes_temperature: ClassVar[bool] = False
-    takes_raw: ClassVar[bool] = False
     similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "population"})
 
     def __init__(

@@ -25,7 +25,7 @@ Source = Literal["coordinate", "length"]
 class Uncertainty(nn.Module):
     """InfoNCE of cosine similarities with τ from each anchor's raw output: `uncertainty_loss`.
 
-    It takes raw outputs; the similarity normalises what is measured, which includes the coordinate, or the length.
+    It takes raw outputs, so what is measured of them includes the coordinate, or the length where they stay raw.
 
     Args:
         source: where a sample's τ comes from, its last output `coordinate` (published) or the `length` of its output.
