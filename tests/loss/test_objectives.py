@@ -34,7 +34,7 @@ OBJECTIVES: dict[str, Callable[..., nn.Module]] = {
     "temperature_free": loss.TemperatureFree,
     "individual": lambda **given: loss.IndividualTemperature(rho=0.8, **given),
     "uncertainty": loss.Uncertainty,
-    "uncertainty, length": lambda **given: loss.Uncertainty(source="length", **given),
+    "uncertainty, coordinate": lambda **given: loss.Uncertainty(source="coordinate", **given),
 }
 CHUNKED = [
     name
