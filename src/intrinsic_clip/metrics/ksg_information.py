@@ -82,7 +82,7 @@ def kraskov(x: Tensor, y: Tensor, k: int) -> Part:
         for distances in (in_x, in_y):
             nearer = (distances < reach).sum(1)  # with the row itself: n_x + 1
             total += float(torch.special.digamma(nearer.double()).sum())
-    of_k, of_n = (float(torch.special.digamma(torch.tensor(float(count)))) for count in (k, n))
+    of_k, of_n = torch.special.digamma(torch.tensor([k, n], dtype=torch.float64)).tolist()
     value = of_k + of_n - total / n
     if value > of_n - of_k - MARGIN:
         reason = (
