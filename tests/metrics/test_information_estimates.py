@@ -22,6 +22,7 @@ from intrinsic_clip.metrics import (
     smile_estimate,
 )
 from intrinsic_clip.metrics.copula_information import normal_scores
+from intrinsic_clip.metrics.held_out_directions import _dimensions
 from intrinsic_clip.metrics.ksg_information import kraskov
 from intrinsic_clip.metrics.log_density_ratio import binned, logistic_critic, off_diagonal, steepest_scale
 
@@ -280,3 +281,21 @@ def test_wrong_arguments() -> None:
     for estimate in ALONG_DIRECTIONS:
         with pytest.raises(ValueError, match="directions must be at least 1"):
             estimate(x, y, directions=0)
+
+
+def test_directions_of_a_curved_surface_are_not_counted_twice() -> None:
+    angles = gaussian(2, 600, 1)
+    angles[1] = angles[0] + 0.3 * gaussian(600, 1, seed=2)
+    x, y = torch.cat([angles.cos(), angles.sin(), (2 * angles).cos(), (3 * angles).sin()], -1)
+    expected = math.log1p(1 / 0.3**2) / 2  # of the angles, of which few are beyond ± π
+    assert float(copula_information(x, y).value) <= float(copula_information(x, y, directions=1).value) + 1e-9
+    assert (
+        float(copula_information(x, y).value) < expected < float(copula_information(x, y, directions=4).value)
+    )
+    assert float(ksg_information(x, y).value) == pytest.approx(expected, abs=0.4)
+
+
+@pytest.mark.parametrize("d", [2, 6, 12])
+def test_dimensions_that_directions_are_limited_by_are_calibrated(d) -> None:
+    assert _dimensions(gaussian(500, d, seed=5), 20) == d
+    assert _dimensions(gaussian(500, d, seed=5), 1) == 1

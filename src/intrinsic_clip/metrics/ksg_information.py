@@ -37,7 +37,8 @@ def ksg_information(
     Args:
         x, y: `(*R, n, p_x)` and `(*R, n, p_y)`; row i of x and row i of y are a pair. Held-out rows.
         k: neighbours; fewer give less bias and more spread.
-        directions: m; None: as many as `canonical_rank` finds in the half that they are fitted on.
+        directions: m; None: as many as `canonical_rank` finds in the half that they are fitted on, but no more than its
+            intrinsic dimension, since the others of a curved surface are functions of these.
         seed: of the deal into halves.
 
     Raises:
