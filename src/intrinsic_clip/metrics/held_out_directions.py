@@ -36,7 +36,7 @@ def project_held_out(fit: Pairs, held_out: Pairs, directions: int | None) -> Pro
     if directions is None:
         found = canonical_rank(*fit)
         if bool(found.rank.isnan()):
-            return Projected(*(rows[:, :0] for rows in held_out), found.reason)
+            return Projected(held_out[0][:, :0], held_out[1][:, :0], found.reason)
         directions = int(found.rank)
         directions = min([directions, *(_dimensions(rows, directions) for rows in fit)])
     at = canonical_directions(*fit, ridge=RIDGE)

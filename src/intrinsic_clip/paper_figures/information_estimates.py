@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -71,7 +72,7 @@ def draw(runs: FinishedRuns) -> Figure:
     figure, axes = style.panels(3, ["estimates", "bias", "spread"])
     for shown in ESTIMATES:
         table = summary(runs, shown)
-        line = {"color": shown.colour, "marker": shown.marker}
+        line: dict[str, Any] = {"color": shown.colour, "marker": shown.marker}
         axes[0].errorbar(
             table["truth"], table["mean"], table["std"].fillna(0.0), label=shown.label, elinewidth=0.8, **line
         )
@@ -87,7 +88,6 @@ def draw(runs: FinishedRuns) -> Figure:
         _mark_saturation(ax, runs, ends[1])
         ax.set(xlabel="true I(X; Y), nats", ylabel=label)
     style.logarithmic(axes[2].yaxis)
-    axes[0].set_ylim(min(-1.0, axes[1].get_ylim()[0] * 0), None)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
     style.foot(figure, runs)
     return figure
