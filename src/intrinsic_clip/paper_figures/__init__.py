@@ -14,6 +14,7 @@ BEYOND = (
     "sample_size",
     "jacobian",
     "information",
+    "information_estimates",
     "shared_dim",
     "recovery",
     "ladder",
