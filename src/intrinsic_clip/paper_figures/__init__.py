@@ -19,5 +19,6 @@ BEYOND = (
     "ladder",
     "truth",
     "recipes",
+    "three_modalities",
 )
 FIGURES = (*PAPER, *APPENDIX, *BESIDE, *BEYOND)
