@@ -1,4 +1,4 @@
-"""Compare the choices of loss/similarity: does training shrink the rows whose norm divides, and what does that cost?
+"""Compare the choices of objective/similarity: does training shrink the rows whose norm divides, at what cost?
 
     python benchmarks/population_norm.py [--data openclipart synthetic_linear icons] [--output outputs/benchmarks]
 
@@ -34,7 +34,7 @@ DATA = {
     "synthetic_linear": ("experiment=synthetic_linear", "replicates=2", "trainer.max_epochs=100"),
     "icons": (
         "data=icons", "features=packaged", "data.n_train=4096", "data.n_append=256", "data.n_test=1000", "name=icons",
-        "loss.temperature.scale=2.0", "optimizer.lr=1e-3", "replicates=2", "trainer.max_epochs=60",
+        "objective.temperature.scale=2.0", "optimizer.lr=1e-3", "replicates=2", "trainer.max_epochs=60",
     ),
 }  # fmt: skip
 HEADER = (
@@ -104,7 +104,7 @@ def main() -> None:
         for data, lines in tables.items():
             for similarity in arguments.similarity:
                 own = [f"data.folder={arguments.icons}"] if data == "icons" else []
-                overrides = [*COMMON, *DATA[data], *own, f"loss/similarity={similarity}"]
+                overrides = [*COMMON, *DATA[data], *own, f"objective/similarity={similarity}"]
                 lines.append(cells(similarity, measured([*overrides, f"output_dir={arguments.output}"])))
                 text = "\n".join(table(name, rows) for name, rows in tables.items() if rows)
                 arguments.output.mkdir(parents=True, exist_ok=True)

@@ -51,11 +51,11 @@ SETTINGS: dict[str, list[str]] = {
     "1 replicate": [],
     "1 replicate, compiled": ["kernel=none"],
     "1 replicate, PyTorch": ["kernel=none", "compile=false"],
-    "1 replicate, fast": ["loss/similarity=fast"],
+    "1 replicate, fast": ["objective/similarity=fast"],
     "16 replicates": ["replicates=16"],
     "16 replicates, compiled": ["replicates=16", "kernel=none"],
-    "16 replicates, fast": ["replicates=16", "loss/similarity=fast"],
-    "16, fast, compiled": ["replicates=16", "loss/similarity=fast", "kernel=none"],
+    "16 replicates, fast": ["replicates=16", "objective/similarity=fast"],
+    "16, fast, compiled": ["replicates=16", "objective/similarity=fast", "kernel=none"],
 }
 PAPER_STEPS = 800 * 39
 GRID = [

@@ -12,7 +12,7 @@ from helpers.tiny_runs import TINY, files_below
 from intrinsic_clip.cli import program
 
 WRONG = {
-    "loss.temperature.tau=0.1": "tau: unknown key with the choices made; loss/temperature=fixed has it",
+    "objective.temperature.tau=0.1": "tau: unknown key with the choices made; objective/temperature=fixed has it",
     "size.replicates=3": "size.replicates: unknown key, did you mean replicates?",
     "defaults=3": "defaults: unknown key; see intrinsic-clip train --help",
     "trainer.profiler=simple": "trainer.profiler: unknown key; +trainer.profiler=… adds it",
@@ -106,7 +106,7 @@ def test_help_shows_groups_and_what_they_hold(command_line, capsys) -> None:
     for word in (
         "data=",
         "encoder=",
-        "loss/temperature=",
+        "objective/temperature=",
         "experiment=",
         "synthetic_nonlinear",
         "openclipart",

@@ -57,7 +57,7 @@ WRONG = {
     "optimizer._target_=print": "there is no print to import",
     "~data._target_": "data._target_: is missing; data must name the class that it configures",
     "data.n_test={_target_: os.system}": "data.n_test=",
-    "~loss": "loss: is missing",
+    "~objective": "objective: is missing",
     "~name": "name: is missing",
     "probes.dimension=3": "probes.dimension=3: must be settings with a _target_, or null",
     "+probes.mine={k: 3}": "probes.mine._target_: is missing",
@@ -73,13 +73,13 @@ WRONG = {
     "replicates=1000000000": "replicates: input should be less than or equal to 100000",
     "data.batch_size=1": "data.batch_size=1: must be at least 2",
     "+trainer.max_epoch=3": "trainer.max_epoch: unknown key, did you mean max_epochs?",
-    "loss.chunk=0": "loss.chunk: input should be greater than 0",
-    "+loss.chnk=8": "loss.chnk: unknown key, did you mean chunk?; loss holds temperature, similarity, chunk",
-    "loss.local_block=2": "loss.local_block: input should be a valid boolean",
+    "objective.chunk=0": "objective.chunk=0: input should be greater than 0",
+    "+objective.chnk=8": "objective.chnk: unknown key, did you mean chunk?; InfoNCE takes chunk, local_block",
+    "objective.local_block=2": "objective.local_block=2: input should be a valid boolean",
     "trainer.precision=bf17": "trainer.precision=",
     "trainer.precision=64-true": "trainer.precision=64-true: must be 32-true, bf16-mixed or 16-mixed",
     "trainer.precision=bf16-true": "trainer.precision=bf16-true: must be 32-true, bf16-mixed or 16-mixed",
-    "loss.temperature.scale=0": "loss.temperature.scale=0: input should be greater than 0",
+    "objective.temperature.scale=0": "objective.temperature.scale=0: input should be greater than 0",
     "encoder._target_=intrinsic_clip.encoders.mpl": "there is no intrinsic_clip.encoders.mpl to import",
     "data.seed=${nowhere}": "Interpolation key 'nowhere' not found",
     "+logger.wandb={_target_: intrinsic_clip.loggers.WandbLogger, mode: onlin}": "'offline', 'online' or 'disabled'",
@@ -100,7 +100,7 @@ EXPERIMENTS = sorted(path.stem for path in (config.conf_folder() / "experiment")
 @pytest.mark.parametrize("size", ["", "size=smoke", "size=laptop", "size=paper"])
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_experiments_are_valid(experiment: str, size: str) -> None:
-    missing = "loss.temperature.tau=0.1" if experiment == "fixed_temperature" else "seed=0"
+    missing = "objective.temperature.tau=0.1" if experiment == "fixed_temperature" else "seed=0"
     overrides = [f"experiment={experiment}", missing, *filter(None, [size])]
     with hydra.initialize_config_dir(str(config.conf_folder()), version_base="1.3"):
         config.check(config.resolve(hydra.compose("train", overrides=overrides)))
@@ -119,10 +119,10 @@ def test_experiments_are_valid(experiment: str, size: str) -> None:
         ),
         *(f"trainer={kind}" for kind in ("cpu", "gpu", "ddp")),
         *(f"logger={kind}" for kind in ("csv", "wandb", "both")),
-        "loss/temperature=fixed",
-        "loss/similarity=cosine",
-        *(f"loss/similarity={kind}" for kind in ("batch", "renewed", "stopped", "moving_average")),
-        "loss.chunk=16",
+        *(f"objective/temperature={kind}" for kind in ("fixed", "clamped", "scheduled", "per_direction")),
+        *(f"objective/similarity={kind}" for kind in ("cosine", "none")),
+        *(f"objective/similarity={kind}" for kind in ("batch", "renewed", "stopped", "moving_average")),
+        "objective.chunk=16",
         "trainer.precision=bf16-mixed",
         "replicates=3",
         "encoder.output_dim=[4,6]",
@@ -135,7 +135,7 @@ def test_every_choice_is_valid(compose, choice: str) -> None:
 def test_the_papers_setting_stands_in_the_experiment_as_it_is() -> None:
     with hydra.initialize_config_dir(str(config.conf_folder()), version_base="1.3"):
         settings = config.resolve(hydra.compose("train", overrides=["experiment=synthetic_nonlinear"]))
-    data, loss = settings["data"], settings["loss"]
+    data, loss = settings["data"], settings["objective"]
     assert (data["n_train"], data["n_append"], data["n_test"], data["batch_size"]) == (
         10_000,
         2_000,
@@ -165,3 +165,17 @@ def test_a_class_in_the_working_folder_is_told_how_it_is_found(compose, tmp_path
     (tmp_path / "my_probes.py").write_text("")
     with pytest.raises(ConfigError, match=r"PYTHONPATH=\. has this folder searched"):
         config.check(RunSpec.of(compose("+probes.mine._target_=my_probes.Probe")).settings)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["~objective.temperature"], "objective/temperature=null: InfoNCE has a temperature; choose learned"),
+        (["objective.similarity=null"], "objective.similarity=null: must be settings with a _target_"),
+        (["objective.temperature=0.1"], "objective.temperature=0.1: must be settings with a _target_"),
+    ],
+)
+def test_an_objective_needs_its_parts(compose, overrides, message) -> None:
+    with pytest.raises(ConfigError) as error:
+        config.check(RunSpec.of(compose(*overrides)).settings)
+    assert message in str(error.value)

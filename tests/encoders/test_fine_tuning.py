@@ -18,7 +18,7 @@ SMALL = [
     "data.batch_size=20",
     "probes.dimension.k=5",
     "trainer.max_epochs=2",
-    "loss/similarity=cosine",
+    "objective/similarity=cosine",
     "encoder=open_clip",
     "encoder.model=tiny",
 ]

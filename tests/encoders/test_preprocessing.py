@@ -78,7 +78,7 @@ def test_a_training_and_all_its_probes(tmp_path, compose) -> None:
                 "probes=full",
                 "probes.dimension.k=5",
                 "trainer.max_epochs=2",
-                "loss/similarity=cosine",
+                "objective/similarity=cosine",
             )
         )["metrics"]
         for pixels in ("float", "uint8")

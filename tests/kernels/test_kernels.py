@@ -299,7 +299,7 @@ def _unserved() -> dict[str, tuple[ContrastiveModule, str]]:
         "hooks": (_module(*hooked), "hooks"),
         "precision": (_module(*mlps()).double(), "float32"),
         "similarity": (_module(*mlps(), _Scaled()), "_Scaled"),
-        "chunk": (_module(*mlps(), chunk=8), "loss.chunk=8"),
+        "chunk": (_module(*mlps(), chunk=8), "objective.chunk=8"),
     }
 
 
@@ -402,7 +402,12 @@ def test_auto_is_decided_by_the_length_of_a_run_alone(compose) -> None:
 def test_a_training_with_the_kernel_resumes_bit_for_bit_and_is_the_plain_one_to_rounding(
     compose, monkeypatch
 ) -> None:
-    settings = ("replicates=2", "loss/similarity=fast", "loss.similarity.rows=48", "optimizer.lr=1e-4")
+    settings = (
+        "replicates=2",
+        "objective/similarity=fast",
+        "objective.similarity.rows=48",
+        "optimizer.lr=1e-4",
+    )
     overrides = (*settings, "trainer.max_epochs=3", "kernel=cpp")
     whole = train(compose(*overrides, "output_dir=whole"))
 

@@ -124,5 +124,5 @@ def test_renewed_rows_depend_on_seed_and_epoch_alone() -> None:
 
 
 def test_a_batch_has_no_number_of_rows_to_choose() -> None:
-    with pytest.raises(ConfigError, match=r"loss\.similarity\.rows=5: must be null with over=batch"):
+    with pytest.raises(ConfigError, match=r"objective\.similarity\.rows=5: must be null with over=batch"):
         PopulationSimilarity(rows=5, over="batch")

@@ -217,7 +217,9 @@ def test_wandb_gets_a_table(tmp_path, monkeypatch) -> None:
 )
 def test_a_run_leaves_the_sheet(tmp_path, compose, capsys, more) -> None:
     small = [f"data.{key}={value}" for key, value in SIZES.items()]
-    train(compose("data=openclipart", "loss.similarity.rows=null", "probes.dimension.k=5", *small, *more))
+    train(
+        compose("data=openclipart", "objective.similarity.rows=null", "probes.dimension.k=5", *small, *more)
+    )
     (path,) = tmp_path.glob("outputs/custom/*/examples.png")
     assert Image.open(path).format == "PNG"
     assert str(path.relative_to(tmp_path)) in capsys.readouterr().out

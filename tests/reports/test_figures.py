@@ -31,7 +31,7 @@ pytestmark = pytest.mark.slow
 SMOKE = ["size=smoke", "logger=csv", "progress=false", "threads=1"]
 # The sweeps of single settings are shortened: what they sweep over, the command line may say.
 SHORTENED = {
-    "fixed_temperature": "loss.temperature.tau=0.1,1.0",
+    "fixed_temperature": "objective.temperature.tau=0.1,1.0",
     "information": "data.noise=0.3,1.0",
     "shared_dim": "data.shared_dim=2,5",
     "sample_size": "data.n_train=512,1024",

@@ -8,7 +8,7 @@ import pytest
 from intrinsic_clip.paper_figures import ladder
 from intrinsic_clip.paper_figures.finished_runs import FinishedRuns
 
-BASE = {"encoder.output_dim": 24, "size": "laptop", "loss.similarity.rows": math.nan}
+BASE = {"encoder.output_dim": 24, "size": "laptop", "objective.similarity.rows": math.nan}
 NUMBERS = {
     "id/mle/x": 8.0, "id/mle/y": 9.0, "id/twonn/x": 10.0, "id/twonn/y": 11.0, "temperature": 0.5,
     ladder.MATCHING: 0.2, f"in_sample/{ladder.MATCHING}": 0.9,

@@ -61,7 +61,7 @@ def test_curves_over_training_are_those_of_the_metrics_file() -> None:
         "y → x, recall@10": (at, STEPS["retrieval/top_10/y_to_x"]),
     }
     assert [ax.get_title() for ax in figure.axes] == [
-        "InfoNCE loss on training batches", "Temperature τ", "Intrinsic dimension on held-out rows",
+        "Loss on training batches", "Temperature τ", "Intrinsic dimension on held-out rows",
         "Matching accuracy among 1,000 held-out rows",
     ]  # fmt: skip
     assert [ax.get_ylabel() for ax in figure.axes] == [

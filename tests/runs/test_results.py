@@ -29,8 +29,8 @@ def test_the_address_is_the_content(compose) -> None:
         "progress=true",
         "trainer.devices=2",
         "trainer=gpu",
-        "loss.chunk=16",
-        "loss.local_block=true",
+        "objective.chunk=16",
+        "objective.local_block=true",
         "recipe=paper",
     ):
         assert address() == address(other, "trainer.max_epochs=6"), other
@@ -174,12 +174,12 @@ def test_one_output_dimension_has_intrinsic_dimension_one(compose) -> None:
 
 
 @pytest.mark.parametrize(
-    "overrides", [["loss/similarity=cosine"], ["loss/temperature=fixed"], ["encoder=linear"]]
+    "overrides", [["objective/similarity=cosine"], ["objective/temperature=fixed"], ["encoder=linear"]]
 )
 def test_other_choices_train(compose, overrides) -> None:
     metrics = train(compose(*overrides))["metrics"]
     assert metrics["loss"]["mean"] < math.log(64)
-    if "loss/temperature=fixed" in overrides:
+    if "objective/temperature=fixed" in overrides:
         assert metrics["temperature"]["mean"] == pytest.approx(0.1)
 
 

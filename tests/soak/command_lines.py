@@ -32,8 +32,8 @@ SMALL = ["data.n_train=512", "data.n_append=64", "data.n_test=100", "data.batch_
 CHOICES = {
     "train": [
         [*SMALL, "trainer.max_epochs=1"],
-        [*SMALL, "probes=full", "loss/temperature=fixed"],
-        [*SMALL, "encoder=transformer", "loss/similarity=cosine", "logger=both"],
+        [*SMALL, "probes=full", "objective/temperature=fixed"],
+        [*SMALL, "encoder=transformer", "objective/similarity=cosine", "logger=both"],
         ["data=embeddings", "data.x=x.npy", "data.y=y.npy", "logger=csv"],
         ["data=captions_folder", "data.folder=photos", "encoder=pixels_and_tokens"],
         [
@@ -70,7 +70,7 @@ LINES = [
     "size=3", "+foo=1", "++a.b.c=1", "++a=1", "+a.b=1", "~foo", "~", "=", "=1", "+=1", "a", "a.b", ".=1", "a..b=1",
     "data=", "data=3", "data=[]", "data=[synthetic_linear,coco]", "data=synthetic_linear,coco", "data=../train",
     "~data", "~trainer", "~loss", "~encoder", "~optimizer", "~probes", "~logger", "~seed", "~name", "~output_dir",
-    "~data._target_", "~optimizer._partial_", "~encoder._partial_", "~loss.temperature", "~probes.dimension",
+    "~data._target_", "~optimizer._partial_", "~encoder._partial_", "~objective.temperature", "~probes.dimension",
     "probes=null", "probes=[]", "probes=[default,full]", "logger=null", "logger=[]", "logger=[csv,wandb]",
     "logger={}", "probes={}", "trainer={}", "trainer=5", "trainer=[cpu,gpu]", "+trainer.callbacks=[]",
     "+trainer.callbacks=[{_target_: builtins.dict}]", "+trainer.logger=true", "+trainer.plugins=3",
@@ -87,7 +87,8 @@ LINES = [
     "hydra.sweeper.max_batch_size=0", "hydra.nonsense=1", "hydra/sweeper=basic", "seed=range(0,5,0)", "seed=choice()",
     "seed=range(0,1000000000)", "seed=1,2,2", "seed=interval(0,1)", "replicates=1000000000", "threads=100000000",
     "encoder.output_dim=1000000000000", "encoder.hidden_layers=1000000000", "data.d_x=1000000000000",
-    "data@x=coco", "data@data2:data=coco", "+data@other=coco", "loss/temperature=", "loss/similarity@loss=cosine",
+    "data@x=coco", "data@data2:data=coco", "+data@other=coco", "objective/temperature=",
+    "objective/similarity@objective=cosine",
     "\udcff\udcfe", "a\0b=1", "", " ", "é=1", "=" * 50, "(" * 300, "[" * 300, "a=" + "[" * 300, "a" * 5000,
 ]  # fmt: skip
 

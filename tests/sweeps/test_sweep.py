@@ -173,7 +173,7 @@ def test_of_many_runs_only_the_failed_have_a_line(tmp_path, compose) -> None:
 OVERRIDES = [
     ["seed=3", "encoder=linear", "+optimizer.betas=[0.8,0.9]"],
     ["encoder.output_dim=9", "~probes.similarity", "data.noise=1e-3"],
-    ["experiment=synthetic_nonlinear", "data.n_train=300", "loss/temperature=fixed", "name='a b'"],
+    ["experiment=synthetic_nonlinear", "data.n_train=300", "objective/temperature=fixed", "name='a b'"],
     ["data={n_train:99,n_test:9}", "trainer=gpu", "probes.matching.ks=[1,2]"],
 ]
 
@@ -197,13 +197,13 @@ def test_experiments_that_sweep_by_themselves_beside_others(tmp_path, command_li
 
     alone = planned("experiment=cosine") | planned("experiment=fixed_temperature")
     kinds = tidy_table.collect(tmp_path / "outputs")
-    assert set(kinds["loss.similarity._target_"].str.split(".").str[-1]) == {
+    assert set(kinds["objective.similarity._target_"].str.split(".").str[-1]) == {
         "CosineSimilarity",
         "PopulationSimilarity",
     }
-    assert sorted(kinds["loss.temperature.tau"].dropna().unique()) == [0.01, 0.03, 0.1, 0.3, 1.0]
+    assert sorted(kinds["objective.temperature.tau"].dropna().unique()) == [0.01, 0.03, 0.1, 0.3, 1.0]
     assert planned("--multirun", "experiment=cosine,fixed_temperature") == alone
-    assert len(planned("experiment=fixed_temperature", "loss.temperature.tau=0.5")) == len(alone) + 1
+    assert len(planned("experiment=fixed_temperature", "objective.temperature.tau=0.5")) == len(alone) + 1
 
 
 @pytest.mark.long

@@ -24,7 +24,7 @@ def test_two_processes_equal_one(tmp_path, compose) -> None:
     """
     for name in ("queue.py", "yaml.py"):
         (tmp_path / name).write_text("raise SystemExit('the wrong module')\n")
-    blocks = ["loss.local_block=true", "loss.chunk=10", "trainer.max_epochs=3"]
+    blocks = ["objective.local_block=true", "objective.chunk=10", "trainer.max_epochs=3"]
     sweep = ["--multirun", "seed=1,0"]  # the second in the same process
     program = str(Path(sys.executable).with_name("intrinsic-clip"))
     done = subprocess.run(

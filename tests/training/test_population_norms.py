@@ -122,7 +122,9 @@ def test_held_out_rows_are_divided_by_what_the_choice_says(similarity: str) -> N
 def test_every_choice_is_built_from_its_file(compose) -> None:
     shapes = {}
     for choice in ("batch", "renewed", "stopped", "moving_average"):
-        spec = RunSpec.of(compose(f"loss/similarity={choice}", "replicates=3", "encoder.output_dim=[2,4]"))
+        spec = RunSpec.of(
+            compose(f"objective/similarity={choice}", "replicates=3", "encoder.output_dim=[2,4]")
+        )
         similarity = build(spec).module.similarity
         shapes[choice] = {name: tuple(buffer.shape) for name, buffer in similarity.named_buffers()}
     assert shapes == {
@@ -134,7 +136,7 @@ def test_every_choice_is_built_from_its_file(compose) -> None:
 
 
 def test_streamed_rows_cannot_be_drawn_anew(compose) -> None:
-    spec, streamed = RunSpec.of(compose("loss/similarity=renewed")), SyntheticLinear(**SIZES)
+    spec, streamed = RunSpec.of(compose("objective/similarity=renewed")), SyntheticLinear(**SIZES)
     streamed.sizes["train"] = 0
     with pytest.raises(ConfigError, match=r"over=renewed: draws from training rows in memory"):
         check_renewable(spec, streamed)

@@ -15,7 +15,11 @@ from intrinsic_clip.training.checkpoints import read_checkpoint
 from intrinsic_clip.training.regularisation import BestWeights, InputNoise, chosen
 from intrinsic_clip.training.train import train
 
-HELD_OUT = ["regularisation=held_out", "regularisation.validate_every_n_epochs=1", "loss/similarity=batch"]
+HELD_OUT = [
+    "regularisation=held_out",
+    "regularisation.validate_every_n_epochs=1",
+    "objective/similarity=batch",
+]
 FEW = ["data.n_train=128", "optimizer.lr=2e-2", "probes.every_n_epochs=50", "encoder.output_dim=6"]
 
 
@@ -98,7 +102,7 @@ def test_an_interrupted_training_keeps_the_same_weights(compose, tmp_path) -> No
         ([*HELD_OUT, "regularisation.input_noise=-1"], "regularisation.input_noise"),
         ([*HELD_OUT, "+regularisation.dropout=1"], "regularisation.dropout: unknown key"),
         (
-            ["regularisation=held_out", "loss/similarity=cosine", "data.n_append=1"],
+            ["regularisation=held_out", "objective/similarity=cosine", "data.n_append=1"],
             "data.n_append=1: validation needs",
         ),
     ],

@@ -75,8 +75,8 @@ def test_data_of_a_replicate_are_bit_for_bit_those_alone(compose, source) -> Non
 
 @pytest.mark.parametrize("similarity", ["population", "cosine", "fast"])
 def test_a_replicate_ends_as_alone(compose, similarity) -> None:
-    setting = [*CALM, f"loss/similarity={similarity}"]
-    setting += ["loss.similarity.rows=100"] if similarity == "fast" else []
+    setting = [*CALM, f"objective/similarity={similarity}"]
+    setting += ["objective.similarity.rows=100"] if similarity == "fast" else []
     together = train(compose(*setting, "replicates=3", DIMS))
     for place, d in enumerate((4, 6)):
         alone = train(compose(*setting, "replicates=[2]", f"encoder.output_dim={d}"))
@@ -165,7 +165,7 @@ def test_wandb_gets_a_table_of_all_replicates(tmp_path, compose) -> None:
 
 
 def test_resuming_replicates_is_bit_equal(compose, monkeypatch) -> None:
-    overrides = ("replicates=2", "loss/similarity=fast", "loss.similarity.rows=48", "compile=false")
+    overrides = ("replicates=2", "objective/similarity=fast", "objective.similarity.rows=48", "compile=false")
     whole = train(compose(*overrides, "output_dir=whole"))
 
     def fail(self, trainer, module) -> None:

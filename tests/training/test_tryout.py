@@ -23,7 +23,7 @@ REFUSED = {
     "+trainer.strategy=nonsense": "trainer: ",
     "+trainer.num_nodes=0": "trainer: ",
     "+trainer.limit_train_batches=-1": "trainer: ",
-    "loss.temperature.initial=1000": "loss.temperature: starts at τ = inf",
+    "objective.temperature.initial=1000": "objective.temperature: starts at τ = inf",
     "+logger.x={_target_: builtins.dict}": "logger.x._target_=builtins.dict: is not a logger",
     "+logger.x={_target_: pytorch_lightning.loggers.CSVLogger}": "logger.x: ",
 }

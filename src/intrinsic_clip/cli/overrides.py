@@ -16,6 +16,7 @@ from intrinsic_clip.config.paths import MAPS, is_text
 from intrinsic_clip.errors import ConfigError
 
 ASSIGNMENT = re.compile(r"(\+{0,2})([^=~+][^=]*)=(.*)", re.DOTALL)
+OLD_GROUP = re.compile(r"^([+~]{0,2})loss([/.=@]|$)")
 QUOTES = ("'", '"')
 CLOSING = {"(": ")", "[": "]", "{": "}"}
 
@@ -38,7 +39,12 @@ def for_hydra(overrides: Sequence[str], commas: Commas) -> list[str]:
     Raises:
         ConfigError: several texts are given without --multirun.
     """
-    return [part for override in overrides for part in _translated(override, commas)]
+    return [part for override in overrides for part in _translated(_with_todays_name(override), commas)]
+
+
+def _with_todays_name(override: str) -> str:
+    """Return an override of the group `objective` that has its earlier name, `loss`, with the present one."""
+    return OLD_GROUP.sub(r"\1objective\2", override)
 
 
 def _translated(override: str, commas: Commas) -> list[str]:

@@ -7,10 +7,10 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from intrinsic_clip.config.nodes import as_json, check_node, is_pretrained, short_name, target_nodes
+from intrinsic_clip.config.objective import check_objective, check_parts, parts_of, with_parts_apart
 from intrinsic_clip.config.reasons import first_reason
 from intrinsic_clip.config.schema import (
     DashboardConfig,
-    LossConfig,
     MeasureConfig,
     RegularisationConfig,
     SharedConfig,
@@ -29,7 +29,7 @@ def check_top(config: Mapping[str, Any]) -> None:
     """
     check_values("", config)
     _check_keys("", TrainConfig, config)
-    _check_keys("loss", LossConfig, config["loss"])
+    check_parts(config["objective"])
     if config.get("regularisation") is not None:
         _check_keys("regularisation", RegularisationConfig, config["regularisation"])
     _check_axes(config)
@@ -44,8 +44,9 @@ def check(config: Mapping[str, Any]) -> None:
     check_top(config)
     _check_targets(config)
     _check_pretrained(config)
-    for path, node in target_nodes("", _narrowest(config)):
+    for path, node in target_nodes("", with_parts_apart(_narrowest(config))):
         check_node(path, node)
+    check_objective(config["objective"])
     _check_output_dims(config)
     check_trainer(config["trainer"])
     _check_sizes(config)
@@ -107,8 +108,8 @@ def _check_keys(path: str, schema: type[BaseModel], node: Mapping[str, Any]) -> 
 
 def _check_targets(config: Mapping[str, Any]) -> None:
     """Require a class in every node that makes an object, and nothing but such nodes among probes and loggers."""
-    required = {key: config[key] for key in ("data", "encoder", "optimizer", "trainer")}
-    required |= {f"loss.{key}": config["loss"][key] for key in ("temperature", "similarity")}
+    required = {key: config[key] for key in ("data", "encoder", "objective", "optimizer", "trainer")}
+    required |= parts_of(config["objective"])
     required |= {key: config[key] for key in ("features", "schedule") if config.get(key) is not None}
     for group in ("probes", "logger"):
         for key, node in config[group].items():
@@ -189,9 +190,9 @@ def _check_sizes(config: Mapping[str, Any]) -> None:
     n_train, batch_size = data.get("n_train"), data.get("batch_size")
     if n_train is not None and batch_size is not None and batch_size > n_train:
         raise ConfigError(f"data.batch_size={batch_size}: must not exceed data.n_train={n_train}")
-    if data.get("n_append") == 0 and "Population" in short_name(config["loss"]["similarity"]):
+    if data.get("n_append") == 0 and "Population" in short_name(config["objective"]["similarity"]):
         raise ConfigError(
-            "data.n_append=0: the population norm needs at least 1 row (or loss/similarity=cosine)"
+            "data.n_append=0: the population norm needs at least 1 row (or objective/similarity=cosine)"
         )
     if isinstance(batch_size, int) and batch_size < 2:
         raise ConfigError(
@@ -208,11 +209,11 @@ def _check_validation(config: Mapping[str, Any]) -> None:
     """Require append rows that are held out where weights are chosen by their loss."""
     if (config.get("regularisation") or {}).get("validate_every_n_epochs") is None:
         return
-    similarity = config["loss"]["similarity"]
+    similarity = config["objective"]["similarity"]
     if "Population" in short_name(similarity) and similarity.get("over", "append") == "append":
         raise ConfigError(
             "regularisation.validate_every_n_epochs: validates on the append rows, which take part in training with "
-            "this loss/similarity; choose batch, renewed, moving_average or cosine, or null"
+            "this objective/similarity; choose batch, renewed, moving_average or cosine, or null"
         )
     if (config["data"].get("n_append") or 0) < 2:
         raise ConfigError(

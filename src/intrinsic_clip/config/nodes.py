@@ -24,7 +24,7 @@ def check_node(path: str, node: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: the target cannot be imported, or does not take a key or a value.
     """
-    parameters = _parameters(_locate(path, str(node["_target_"])))
+    parameters = _parameters(target_of(path, node))
     for key, value in node.items():
         if key.startswith("_"):
             continue
@@ -53,6 +53,15 @@ def takes(node: Mapping[str, Any], parameter: str) -> bool:
 def short_name(node: Mapping[str, Any]) -> str:
     """Return the name of the class or function that a node configures."""
     return str(node["_target_"]).rpartition(".")[2]
+
+
+def target_of(path: str, node: Mapping[str, Any]) -> Callable[..., Any]:
+    """Return the class or function that a node configures.
+
+    Raises:
+        ConfigError: it cannot be imported.
+    """
+    return _locate(path, str(node["_target_"]))
 
 
 def is_pretrained(encoder: Mapping[str, Any]) -> bool:

@@ -60,7 +60,7 @@ class TrainConfig(BaseModel):
     data: Node
     features: Node | None = None
     encoder: Node
-    loss: Node
+    objective: Node
     optimizer: Node
     schedule: Node | None = None
     shuffle: bool
@@ -69,17 +69,6 @@ class TrainConfig(BaseModel):
     probes: Node
     logger: Node
     progress: bool
-
-
-class LossConfig(BaseModel):
-    """Group `loss`: its two parts, and how much of the logits is in memory."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    temperature: Node
-    similarity: Node
-    chunk: PositiveInt | None = None
-    local_block: bool = False
 
 
 class RegularisationConfig(BaseModel):

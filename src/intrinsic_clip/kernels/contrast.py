@@ -19,7 +19,7 @@ def why_not(n: int, chunk: int | None) -> str | None:
         chunk: the most rows of logits that may be in memory.
     """
     if chunk is not None and chunk < n:
-        return f"loss.chunk={chunk} keeps most of the logits out of memory"
+        return f"objective.chunk={chunk} keeps most of the logits out of memory"
     return None if n <= LARGEST_BATCH else f"batches of more than {LARGEST_BATCH} pairs gain nothing"
 
 

@@ -7,8 +7,11 @@ NeurIPS 2025, section 2. Tensors have leading replicate axes R: independent trai
 outputs of encoders are widened: similarities, logits and τ are float32 under autocast too.
 """
 
+from typing import ClassVar
+
 import torch
-from torch import Tensor
+from pydantic import PositiveInt
+from torch import Tensor, nn
 
 from intrinsic_clip.loss.precision import widened, without_autocast
 from intrinsic_clip.metrics.temperatures import warn_of_temperature
@@ -82,3 +85,30 @@ def cross_entropy(x: Tensor, y: Tensor, tau: Tensor, first: int, chunk: int | No
 
             return chunked.one_way(x, y, first, chunk).mean(-1)
         return -(x @ y.mT).log_softmax(-1).diagonal(first, dim1=-2, dim2=-1).mean(-1)
+
+
+class InfoNCE(nn.Module):
+    """Symmetric InfoNCE with the temperature of the training, the objective of CLIP and of the paper.
+
+    Args:
+        chunk: rows of the n × n logits in memory at a time; None: all.
+        local_block: with several processes, each computes the logits of its own rows only; see `loss.distributed`.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.loss import InfoNCE
+        >>> round(float(InfoNCE()(torch.eye(4), torch.eye(4), torch.tensor(1.0))), 3)
+        0.744
+    """
+
+    takes_temperature: ClassVar[bool] = True
+    takes_raw: ClassVar[bool] = False
+    similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "population", "none"})
+
+    def __init__(self, chunk: PositiveInt | None = None, local_block: bool = False) -> None:
+        super().__init__()
+        self.chunk, self.local_block = chunk, local_block
+
+    def forward(self, x: Tensor, y: Tensor, tau: Tensor) -> Tensor:
+        """Return the loss of normalised representations `(*R, n, d)`, given τ `(*R,)`: `(*R,)` in nats."""
+        return info_nce(x, y, tau, self.chunk)

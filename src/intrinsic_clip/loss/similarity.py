@@ -63,7 +63,7 @@ class PopulationSimilarity(nn.Module):
         super().__init__()
         if over == "batch" and rows is not None:
             raise ConfigError(
-                f"loss.similarity.rows={rows}: must be null with over=batch, which takes all rows"
+                f"objective.similarity.rows={rows}: must be null with over=batch, which takes all rows"
             )
         self.rows, self.over, self.stop_gradient, self.seed = rows, over, stop_gradient, seed
 
@@ -152,3 +152,20 @@ class CosineSimilarity(nn.Module):
     def forward(self, rows: Tensor, population: Tensor | None = None) -> Tensor:
         """Normalise encoder outputs `(*R, n, d)`, each to length 1."""
         return nn.functional.normalize(widened(rows), dim=-1, eps=SMALLEST_NORM)
+
+
+class NoNormalisation(nn.Module):
+    """Leave encoder outputs as they are, for objectives that bound them by themselves.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.loss import NoNormalisation
+        >>> NoNormalisation()(torch.tensor([[3.0, 4.0]])).tolist()
+        [[3.0, 4.0]]
+    """
+
+    needs_population = False
+
+    def forward(self, rows: Tensor, population: Tensor | None = None) -> Tensor:
+        """Return encoder outputs `(*R, n, d)` in float32 or wider."""
+        return widened(rows)

@@ -125,7 +125,9 @@ class FinishedRuns:
         rows = {int(n) for table in tables for n in table[N].dropna().unique()}
         pairs = "–".join(f"{n:,}" for n in dict.fromkeys((min(rows), max(rows)))) if rows else "all"
         pairs += " or all" if rows and any(table[N].isna().any() for table in tables) else ""
-        norm_rows = [t["loss.similarity.rows"] for t in self.tables.values() if "loss.similarity.rows" in t]
+        norm_rows = [
+            t["objective.similarity.rows"] for t in self.tables.values() if "objective.similarity.rows" in t
+        ]
         is_fast = any(column.notna().any() for column in norm_rows)
         norm = ", fast population norm" if is_fast else ""
         return f"size={self.size}: {repetitions}, {pairs} training pairs{norm}"

@@ -9,7 +9,7 @@ from intrinsic_clip.paper_figures.claims import Claim, mean_sd
 from intrinsic_clip.paper_figures.finished_runs import FinishedRuns
 
 EXPERIMENTS = ("fixed_temperature", "synthetic_linear")
-TAU = "loss.temperature.tau"
+TAU = "objective.temperature.tau"
 K = 5
 
 

@@ -75,7 +75,7 @@ def _embed(module: Any, pairs: Pairs) -> Embeddings:
             y,
             x_raw,
             y_raw,
-            module.temperature(),
+            module.tau(),
             pairs.z,
             pairs.labels,
             further=dict(zip(pairs.further, further, strict=True)),
@@ -123,7 +123,8 @@ def temperature_of(module: LightningModule) -> Tensor | None:
 
 def called_temperature(module: LightningModule) -> Tensor | None:
     """Return what a module's own `temperature()` gives; None without one."""
-    method: Any = getattr(module, "temperature", None)
+    own = hasattr(module, "replicates")  # a ContrastiveModule, whose temperature() may be one per direction
+    method: Any = getattr(module, "tau" if own and hasattr(module, "temperatures") else "temperature", None)
     try:
         tau = method() if callable(method) else None
     except Exception:  # a method or a layer that wants arguments is no temperature

@@ -1,7 +1,7 @@
 """Log the temperature at every step and the loss of a ContrastiveModule, and say at the end what its course means."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from pydantic import PositiveInt
@@ -102,6 +102,8 @@ class TemperatureProbe(AnyProbe):
             if doubt is not None:
                 self.warn_once(f"TemperatureProbe: {doubt}")
             return
+        if _has_none(pl_module):
+            return
         if not self._parameters:
             raise MisconfigurationException(
                 "TemperatureProbe finds neither temperature() nor a parameter such as logit_scale, temperature or tau "
@@ -123,7 +125,8 @@ class TemperatureProbe(AnyProbe):
         self._is_decided = True
 
     def _find(self, module: LightningModule, loss: Tensor | None = None) -> None:
-        self._parameters = find_temperatures(module, loss) if self._called(module) is None else []
+        known = self._called(module) is not None or _has_none(module)
+        self._parameters = [] if known else find_temperatures(module, loss)
         self._biases = find_logit_biases(module)
         self.reasons = {name: each.reason for name, each in self._named().items() if each.form is None}
 
@@ -249,7 +252,11 @@ class TemperatureProbe(AnyProbe):
     def _now(self, module: LightningModule) -> dict[str, Tensor]:
         """Return temperatures and biases by name, without prefix."""
         tau = self._called(module)
-        if tau is not None:
+        if _has_none(module):
+            values: dict[str, Tensor] = {}
+        elif self.tau is None and hasattr(module, "temperatures"):
+            values = cast(Any, module).temperatures(cast(Any, module).temperature())
+        elif tau is not None:
             values = {"temperature": tau}
         else:
             if self._parameters is None:
@@ -286,6 +293,11 @@ class TemperatureProbe(AnyProbe):
         log_steps(trainer, module, metrics, numbered, first=0 if of_batches else 1)
 
 
+def _has_none(module: LightningModule) -> bool:
+    """Return whether a ContrastiveModule has an objective without a temperature."""
+    return hasattr(module, "temperatures") and module.temperature is None
+
+
 def _annealed(trainer: Trainer) -> bool:
     """Return whether a schedule has brought every learning rate below a tenth of its highest."""
     groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
@@ -297,12 +309,15 @@ def _of_steps(outputs: Any) -> dict[str, Tensor] | None:
     """Return losses and temperatures by step, of a ContrastiveModule; None of another module, whatever it returns."""
     if not isinstance(outputs, Mapping):
         return None
-    losses, temperature = outputs.get("losses"), outputs.get("temperature")
-    if not isinstance(losses, Tensor) or not isinstance(temperature, Tensor):
+    losses = outputs.get("losses")
+    taus = {name: value for name, value in outputs.items() if str(name).startswith("temperature")}
+    if not isinstance(losses, Tensor) or not losses.ndim or not len(losses):
         return None
-    if not losses.ndim or losses.shape != temperature.shape or not len(losses):
+    if any(not isinstance(tau, Tensor) or tau.shape != losses.shape for tau in taus.values()):
         return None
-    return {"loss": losses.detach(), "temperature": temperature.detach()}
+    if not taus and set(outputs) != {"losses"}:
+        return None
+    return {"loss": losses.detach(), **{name: tau.detach() for name, tau in taus.items()}}
 
 
 def _advice(parameter: TemperatureParameter) -> str:

@@ -15,6 +15,7 @@ CAME_LATER = {"shuffle": False}  # earlier runs, which lack the setting, keep th
 HARDWARE = {"accelerator", "devices", "num_nodes", "strategy"}
 STORAGE = {"folder", "batch_size", "device"}  # of cached features
 DATA_STORAGE = {"features_folder", "features_device"}  # of cached features of a source's texts
+PLAIN_INFONCE = {"label_smoothing": 0.0}
 BLOCKS = {"chunk", "local_block"}  # of the logits: how much is computed at a time and where
 READING = ("data", "features", "encoder")  # nodes whose settings may name files
 PACKAGE = "intrinsic_clip."
@@ -51,8 +52,21 @@ def content_of(config: Mapping[str, Any]) -> dict[str, Any]:
         content["features"] = {key: v for key, v in content["features"].items() if key not in STORAGE}
     if content.get("data"):
         content["data"] = without_storage(content["data"])
-    content["loss"] = {key: value for key, value in config["loss"].items() if key not in BLOCKS}
+    content["loss"] = objective_content(content.pop("objective"))
     return without_places(content)
+
+
+def objective_content(objective: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of an objective that can change the numbers, as earlier runs had them.
+
+    Those knew InfoNCE alone, without a class or options, and called the objective the loss.
+    """
+    content = {key: value for key, value in objective.items() if key not in BLOCKS}
+    if target_name(str(content.get("_target_"))) != "InfoNCE":
+        return content
+    return {
+        key: value for key, value in content.items() if key != "_target_" and PLAIN_INFONCE.get(key) != value
+    }
 
 
 def without_storage(data: Mapping[str, Any]) -> dict[str, Any]:

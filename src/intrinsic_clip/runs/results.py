@@ -41,7 +41,7 @@ def read(folder: Path) -> dict[str, Any]:
         ConfigError: a newer version of this package wrote them.
     """
     try:
-        results = read_sealed(folder / RESULTS, NEW_KEYS)
+        results = with_todays_names(read_sealed(folder / RESULTS, NEW_KEYS))
         if results is None:
             reason = read_failure(folder)
             raise Unfinished("unfinished" if reason is None else f"failed ({reason})")
@@ -58,6 +58,14 @@ def read(folder: Path) -> dict[str, Any]:
         raise Unfinished(f"{RESULTS}: {(error.strerror or str(error)).lower()}") from error
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         raise Unfinished(f"{RESULTS} is damaged ({error!r})") from error
+    return results
+
+
+def with_todays_names(results: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return results with the settings of a training under their present names: its `objective` was its `loss`."""
+    config = results.get("config") if isinstance(results, dict) else None
+    if isinstance(config, dict) and isinstance(config.get("loss"), dict) and "objective" not in config:
+        config["objective"] = config.pop("loss")
     return results
 
 
@@ -78,7 +86,7 @@ def damage(folder: Path, name: str = RESULTS) -> str | None:
 def completed_or_damage(folder: Path, name: str = RESULTS) -> tuple[dict[str, Any] | None, str | None]:
     """Return what `read_completed` and `damage` do, from one look at the file."""
     try:
-        results = read_sealed(folder / name, NEW_KEYS)
+        results = with_todays_names(read_sealed(folder / name, NEW_KEYS))
         if results is None or results["status"] != "completed":
             return None, None
         if name == RESULTS and "address" not in results:

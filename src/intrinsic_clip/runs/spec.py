@@ -10,6 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from intrinsic_clip.config.checks import check_top
+from intrinsic_clip.config.objective import without_idle_temperature
 from intrinsic_clip.config.paths import with_home
 from intrinsic_clip.config.resolve import resolve
 from intrinsic_clip.runs.addresses import run_folder
@@ -37,6 +38,8 @@ class RunSpec:
         """
         cfg = with_home(cfg)
         settings = resolve(cfg)
+        if isinstance(settings.get("objective"), dict):
+            settings["objective"] = without_idle_temperature(settings["objective"])
         check_top(settings)
         return cls(cfg, settings)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from intrinsic_clip import config
 from intrinsic_clip.errors import ConfigError
@@ -64,10 +64,10 @@ def check_renewable(spec: RunSpec, data: "PairedData") -> None:
     Raises:
         ConfigError: they are streamed.
     """
-    if spec.settings["loss"]["similarity"].get("over") == "renewed" and data.sizes["train"] == 0:
+    if spec.settings["objective"]["similarity"].get("over") == "renewed" and data.sizes["train"] == 0:
         raise ConfigError(
-            "loss.similarity.over=renewed: draws from training rows in memory, and these are streamed; choose "
-            "loss/similarity=batch or moving_average"
+            "objective.similarity.over=renewed: draws from training rows in memory, and these are streamed; choose "
+            "objective/similarity=batch or moving_average"
         )
 
 
@@ -180,18 +180,20 @@ def _module(spec: RunSpec, data: "PairedData") -> "ContrastiveModule":
     cfg, settings, replicates = spec.cfg, spec.settings, spec.replicates
     f, g = _pretrained(spec, data) if config.is_pretrained(cfg.encoder) else _from_scratch(spec, data)
     axes = {"replicates": replicates.shape, "_convert_": "all"} if replicates.shape else {}
-    noise = _input_noise(spec)
+    noise, similarity = _input_noise(spec), cfg.objective.similarity
+    objective = OmegaConf.create({k: v for k, v in settings["objective"].items() if k not in config.PARTS})
     return ContrastiveModule(
         f,
         g,
-        instantiate(cfg.loss.similarity, **(axes if config.takes(cfg.loss.similarity, "replicates") else {})),
-        instantiate(cfg.loss.temperature, **axes),
+        instantiate(similarity, **(axes if config.takes(similarity, "replicates") else {})),
+        None
+        if settings["objective"].get("temperature") is None
+        else instantiate(cfg.objective.temperature, **axes),
         instantiate(cfg.optimizer),
         replicates,
         compiled=_is_compiled(spec),
         kernel=_kernel(spec),
-        chunk=settings["loss"].get("chunk"),
-        local_block=settings["loss"].get("local_block", False),
+        objective=instantiate(objective, **(axes if config.takes(objective, "replicates") else {})),
         noise=InputNoise(noise, settings["seed"]) if noise else None,
         schedule=None if cfg.get("schedule") is None else schedule_of(cfg.schedule),
         graphed=settings.get("cuda_graph", False),

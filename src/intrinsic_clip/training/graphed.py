@@ -10,7 +10,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-Step = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+LossesAndTau = tuple[Tensor, Tensor | None]
+Step = Callable[[Tensor, Tensor, Tensor, Tensor], LossesAndTau]
 WARM_UP = 3  # passes before the capture, in which libraries choose their kernels and take their memory
 
 
@@ -30,10 +31,10 @@ class GraphedStep:
         self.failed = False
         self._graph: torch.cuda.CUDAGraph | None = None
         self._inputs: tuple[Tensor, ...] = ()
-        self._outputs: tuple[Tensor, Tensor] | None = None
+        self._outputs: LossesAndTau | None = None
         self._gradients: list[tuple[nn.Parameter, Tensor | None]] = []
 
-    def __call__(self, *inputs: Tensor) -> tuple[Tensor, Tensor] | None:
+    def __call__(self, *inputs: Tensor) -> LossesAndTau | None:
         """Return the losses and τ, with the gradients in the parameters; None where the plain step must do it."""
         if self.failed or not inputs[0].is_cuda or torch.is_autocast_enabled("cuda"):
             return None
@@ -53,7 +54,7 @@ class GraphedStep:
             return None
         return self._replay(inputs)
 
-    def _replay(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+    def _replay(self, inputs: tuple[Tensor, ...]) -> LossesAndTau:
         assert self._graph is not None
         assert self._outputs is not None
         for place, rows in zip(self._inputs, inputs, strict=True):
@@ -62,7 +63,7 @@ class GraphedStep:
         for parameter, gradient in self._gradients:
             parameter.grad = gradient  # zero_grad() may have taken it away
         losses, tau = self._outputs
-        return losses.clone(), tau.clone()  # the next replay writes over them
+        return losses.clone(), None if tau is None else tau.clone()  # the next replay writes over them
 
     def _capture(self, inputs: tuple[Tensor, ...]) -> None:
         """Run the step a few times, put back what that moved, and capture it."""
@@ -80,11 +81,11 @@ class GraphedStep:
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
             losses, tau = self._differentiate()
-            self._outputs = losses.detach(), tau.detach()
+            self._outputs = losses.detach(), None if tau is None else tau.detach()
         self._gradients = [(parameter, parameter.grad) for parameter in self.module.parameters()]
         self._graph = graph
 
-    def _differentiate(self) -> tuple[Tensor, Tensor]:
+    def _differentiate(self) -> LossesAndTau:
         self._without_gradients()
         losses, tau = self.step(*self._inputs)
         losses.sum().backward()

@@ -14,7 +14,8 @@ from intrinsic_clip.loss.similarity import PopulationSimilarity
 if TYPE_CHECKING:
     from intrinsic_clip.training.module import ContrastiveModule
 
-Step = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+LossesAndTau = tuple[Tensor, Tensor | None]  # `(*R,)` each; no τ where the objective has none
+Step = Callable[[Tensor, Tensor, Tensor, Tensor], LossesAndTau]
 # Of PyTorch 2.15 and of earlier ones.
 GRAPH_CHECKS = ("_accelerator_graph_capture_health_check", "_cuda_graph_capture_health_check")
 
@@ -33,7 +34,7 @@ def kernel_step(module: "ContrastiveModule", otherwise: Step, explained: bool = 
     loads: str | None = None  # why the library does not load, once it was tried
     tried = False
 
-    def run(x: Tensor, y: Tensor, x_append: Tensor, y_append: Tensor) -> tuple[Tensor, Tensor]:
+    def run(x: Tensor, y: Tensor, x_append: Tensor, y_append: Tensor) -> LossesAndTau:
         nonlocal explained, loads, tried
         f, g = chain_of(module.f), chain_of(module.g)
         reason = "the module has losses of its own" if own_losses else None
@@ -67,14 +68,16 @@ def _why_not(
     batch: Both,
     append: Both,
 ) -> str | None:
-    reason = unserved_similarity(module)
+    plain, reason = module.plain_info_nce, unserved_similarity(module)
+    if reason is None and module.takes_population and plain is None:
+        reason = "with a population norm it computes InfoNCE with one temperature alone"
     if reason is not None:
         return reason
     for encoder, chain, *inputs in zip((module.f, module.g), chains, batch, append, strict=True):
         reason = feed_forward.why_not(encoder, chain, *(inputs if module.takes_population else inputs[:1]))
         if reason is not None:
             return reason
-    return contrast.why_not(batch[0].shape[-2], module.chunk)
+    return None if plain is None else contrast.why_not(batch[0].shape[-2], plain.chunk)
 
 
 def unserved_similarity(module: "ContrastiveModule") -> str | None:
@@ -97,13 +100,18 @@ def _losses(
     chains: tuple[Chain, Chain],
     batch: Both,
     append: Both,
-) -> Both:
+) -> LossesAndTau:
     """Return losses and τ, `(*R,)` each, as `ContrastiveModule._losses` does."""
-    tau = module.temperature()
+    tau = None if module.temperature is None else module.temperature()
     if module.takes_population:
+        assert tau is not None
         return feed_forward.losses(*chains, batch, append, tau, bool(module.similarity.stop_gradient)), tau
     x, y = (feed_forward.encode(chain, rows) for chain, rows in zip(chains, batch, strict=True))
-    return contrast.info_nce(module._alone("x", x), module._alone("y", y), tau), tau
+    if not module.takes_raw:
+        x, y = module._alone("x", x), module._alone("y", y)
+    if module.plain_info_nce is not None and tau is not None:
+        return contrast.info_nce(x, y, tau), tau
+    return module.objective(x, y, tau), tau
 
 
 def without_graph_checks(optimizer: Optimizer) -> Optimizer:

@@ -36,7 +36,7 @@ def check_memory(spec: RunSpec, input_dims: "tuple[InputDim, InputDim] | None") 
 
 def _parts(spec: RunSpec, input_dims: "tuple[InputDim, InputDim] | None") -> dict[str, int]:
     """Return how many numbers each part of the training holds at least, by the settings that decide it."""
-    data, loss, at_once = spec.settings["data"], spec.settings["loss"], _trained_at_once(spec)
+    data, objective, at_once = spec.settings["data"], spec.settings["objective"], _trained_at_once(spec)
     parts = {}
     rows = sum(data.get(key) or 0 for key in ("n_train", "n_append", "n_test"))
     if input_dims is not None:
@@ -47,7 +47,7 @@ def _parts(spec: RunSpec, input_dims: "tuple[InputDim, InputDim] | None") -> dic
     batch = data.get("batch_size")
     if isinstance(batch, int):
         parts[f"data.batch_size={batch}: the logits"] = (
-            batch * min(batch, loss.get("chunk") or batch) * at_once
+            batch * min(batch, objective.get("chunk") or batch) * at_once
         )
     return parts
 

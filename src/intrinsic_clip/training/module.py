@@ -1,4 +1,4 @@
-"""Train two encoders with symmetric InfoNCE and a learned temperature."""
+"""Train two encoders with a contrastive objective, the paper's InfoNCE with a learned temperature or another."""
 
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -13,11 +13,18 @@ from torch.optim import Optimizer
 
 from intrinsic_clip.data.paired import Batches
 from intrinsic_clip.loss.distributed import gather, shared_info_nce
-from intrinsic_clip.loss.info_nce import info_nce
+from intrinsic_clip.loss.info_nce import InfoNCE
 from intrinsic_clip.loss.precision import widened, without_autocast
+from intrinsic_clip.loss.temperature import ScheduledTemperature
 from intrinsic_clip.runs.replicates import Replicates
 from intrinsic_clip.training.graphed import GraphedStep
-from intrinsic_clip.training.kernel_step import Step, kernel_step, warn_unserved, without_graph_checks
+from intrinsic_clip.training.kernel_step import (
+    LossesAndTau,
+    Step,
+    kernel_step,
+    warn_unserved,
+    without_graph_checks,
+)
 from intrinsic_clip.training.regularisation import InputNoise
 from intrinsic_clip.training.schedule import Schedule, steps_of
 
@@ -28,17 +35,18 @@ class ContrastiveModule(LightningModule):
     Args:
         f, g: encoders of x and of y, `(*R, n, d_in) → (*R, n, d)`.
         similarity: normalises encoder outputs, as a class of `loss.similarity` does.
-        temperature: a module that returns τ, `(*R,)`.
+        temperature: a module that returns τ, `(*R,)`; None: the objective has none.
         optimizer: called with the parameters, returns the optimizer (Adam over all of them in the paper).
         replicates: the trainings on the leading axes R, by which numbers are logged.
         compiled: fuse the step with torch.compile, which takes some seconds and a C++ compiler, and saves a third.
         kernel: compute the step in C++ where that serves, instead of `compiled`; `cpp`: and say if it does not;
             `triton`: with Triton, on a GPU.
-        chunk: rows of logits in memory at a time, for large batches; None: all.
-        local_block: with several processes, each computes the logits of its own rows only; see `loss.distributed`.
         noise: added to the batches of training steps; None: none.
         schedule: makes the scheduler of the learning rate, which moves at every step; None: constant.
         graphed: replay the step as a CUDA graph, where it runs on a GPU; see `training.graphed`.
+        objective: computes the losses of normalised representations; None: `InfoNCE`, with the next two.
+        chunk: rows of logits in memory at a time, for large batches; None: all.
+        local_block: with several processes, each computes the logits of its own rows only; see `loss.distributed`.
 
     Attributes:
         row_axis: row axis of the inputs, as in `Pairs`; representations are always `(*R, n, d)`.
@@ -52,22 +60,25 @@ class ContrastiveModule(LightningModule):
         f: nn.Module,
         g: nn.Module,
         similarity: nn.Module,
-        temperature: nn.Module,
+        temperature: nn.Module | None,
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
         replicates: Replicates = Replicates(),  # noqa: B008 - immutable
         compiled: bool = False,
         kernel: Literal["auto", "cpp", "triton", "none"] = "none",
-        chunk: int | None = None,
-        local_block: bool = False,
         noise: InputNoise | None = None,
         schedule: Schedule | None = None,
         graphed: bool = False,
+        objective: nn.Module | None = None,
+        chunk: int | None = None,
+        local_block: bool = False,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.replicates = replicates
         self.row_axis = -2
-        self.chunk, self.local_block, self.noise = chunk, local_block, noise
+        self.noise = noise
+        self.objective = InfoNCE(chunk, local_block) if objective is None else objective
+        self.takes_raw = bool(getattr(self.objective, "takes_raw", False))
         self._kernel = kernel
         self._shares_batches = self._scales_gradients = False
         # torch.compile mistakes the gradient of a step that also moves a buffer it divides by.
@@ -85,6 +96,7 @@ class ContrastiveModule(LightningModule):
         # Rows whose norm divides in a training step; None: each row is divided by its own.
         self._over = getattr(similarity, "over", "append" if similarity.needs_population else None)
         self._renewed: tuple[int, Tensor, Tensor] | None = None
+        self._steps: int | None = None  # of the training, for a scheduled temperature
         self._graph = GraphedStep(lambda *rows: self._step(*rows), self) if graphed else None
         self.register_buffer("x_append", torch.empty(0), persistent=False)
         self.register_buffer("y_append", torch.empty(0), persistent=False)
@@ -107,13 +119,13 @@ class ContrastiveModule(LightningModule):
         if append is None or len(append) == 0:
             raise MisconfigurationException(
                 "the population norm is a mean over append rows, and the data has none: "
-                "set data.n_append to at least 1 or choose loss/similarity=cosine"
+                "set data.n_append to at least 1 or choose objective/similarity=cosine"
             )
         self.x_append, self.y_append, self.row_axis = append.x, append.y, append.row_axis
 
     def forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return normalised representations of paired rows, `(*R, n, d)` each."""
-        if self._over == "batch":  # of a training step alone
+        if self._over == "batch" or self.takes_raw:  # in a training step alone
             return self.normalise(*self.encode(x, y))
         return self._represent(x, y, self.x_append, self.y_append)
 
@@ -130,9 +142,30 @@ class ContrastiveModule(LightningModule):
     @property
     def takes_population(self) -> bool:
         """Return whether a training step encodes rows for the population norm beside its batch."""
-        return bool(self.similarity.needs_population) and self._over != "batch"
+        needed = bool(self.similarity.needs_population) and not self.takes_raw
+        return needed and self._over != "batch"
+
+    def tau(self) -> Tensor | None:
+        """Return the temperature, `(*R,)`, of two directions the geometric mean; None without one."""
+        if self.temperature is None:
+            return None
+        return self.temperatures(self.temperature())["temperature"]
+
+    def temperatures(self, tau: Tensor, axis: int = 0) -> dict[str, Tensor]:
+        """Return τ by the names it is logged under: of two directions, on `axis`, their geometric mean too."""
+        if not self._by_direction:
+            return {"temperature": tau}
+        one_way, back = tau.unbind(axis)
+        mean = (one_way.log() + back.log()).div(2).exp()
+        return {"temperature": mean, "temperature/x_to_y": one_way, "temperature/y_to_x": back}
+
+    @property
+    def _by_direction(self) -> bool:
+        return bool(getattr(self.temperature, "by_direction", False))
 
     def _represent(self, x: Tensor, y: Tensor, x_append: Tensor, y_append: Tensor) -> tuple[Tensor, Tensor]:
+        if self.takes_raw:
+            return self.encode(x, y)
         if not self.takes_population:
             return self._alone("x", self.f(x)), self._alone("y", self.g(y))
         return self._with_population(self.f, x, x_append), self._with_population(self.g, y, y_append)
@@ -156,13 +189,27 @@ class ContrastiveModule(LightningModule):
             return self.similarity(*outputs, side=side)
         return self.similarity(*outputs)
 
-    def _losses(self, x: Tensor, y: Tensor, x_append: Tensor, y_append: Tensor) -> tuple[Tensor, Tensor]:
+    def _losses(self, x: Tensor, y: Tensor, x_append: Tensor, y_append: Tensor) -> LossesAndTau:
         """Return losses `(*R,)` and τ `(*R,)` of a batch: the part of a step that is differentiated."""
-        tau = self.temperature()
+        tau = None if self.temperature is None else self.temperature()
         x, y = self._represent(x, y, x_append, y_append)
-        if self._shares_batches:
-            return shared_info_nce(x, y, tau, self.chunk, self.local_block), tau
-        return info_nce(x, y, tau, self.chunk), tau
+        if not self._shares_batches:
+            return self.objective(x, y, tau), tau
+        plain = self.plain_info_nce
+        if plain is not None and tau is not None:
+            return shared_info_nce(x, y, tau, plain.chunk, plain.local_block), tau
+        return self.objective(gather(widened(x)), gather(widened(y)), tau), tau
+
+    @property
+    def plain_info_nce(self) -> InfoNCE | None:
+        """Return the objective if it is InfoNCE with one temperature and without options, which kernels compute."""
+        return self.objective if type(self.objective) is InfoNCE and not self._by_direction else None
+
+    def losses_of(self, raw: tuple[Tensor, Tensor], normalised: tuple[Tensor, Tensor]) -> Tensor:
+        """Return the losses of paired rows, `(*R,)`, given both forms of their representations."""
+        x, y = raw if self.takes_raw else normalised
+        losses: Tensor = self.objective(x, y, None if self.temperature is None else self.temperature())
+        return losses
 
     def _population(self) -> tuple[Tensor, Tensor]:
         """Return the rows from which training steps of this epoch take the population norm, beside the batch."""
@@ -201,7 +248,7 @@ class ContrastiveModule(LightningModule):
         each gets its own gradient.
 
         Returns:
-            `losses` and `temperature` of each step, `(steps, *R)`.
+            `losses` of each step, `(steps, *R)`, and likewise `temperature` where there is one.
         """
         optimizer = self.optimizers()
         assert isinstance(optimizer, LightningOptimizer)
@@ -212,16 +259,31 @@ class ContrastiveModule(LightningModule):
         for step, (x, y) in enumerate(batch if isinstance(batch, Batches) else [batch[:2]], start=first):
             if self.noise is not None:
                 x, y = self.noise.add(step, x, y, self.trainer.global_rank, self.trainer.world_size)
+            self._move_temperature(step)
             append = (self._append_rows(rows, step) for rows in population)
             losses, tau = self.differentiated(optimizer, x, y, *append)
             optimizer.step()
             if schedule is not None:
                 schedule.step()
-            steps.append((losses.detach(), tau.detach()))
-        losses, temperatures = (torch.stack(column) for column in zip(*steps, strict=True))
-        return {"losses": losses, "temperature": temperatures}
+            steps.append((losses.detach(), None if tau is None else tau.detach()))
+        return self._outputs(steps)
 
-    def differentiated(self, optimizer: Any, *rows: Tensor) -> tuple[Tensor, Tensor]:
+    def _outputs(self, steps: list[LossesAndTau]) -> dict[str, Tensor]:
+        """Return what steps leave to log."""
+        outputs = {"losses": torch.stack([losses for losses, _ in steps])}
+        taus = [tau for _, tau in steps if tau is not None]
+        if not taus:
+            return outputs
+        return outputs | self.temperatures(torch.stack(taus), axis=1)
+
+    def _move_temperature(self, step: int) -> None:
+        """Set a scheduled temperature to its value at a step."""
+        if not isinstance(self.temperature, ScheduledTemperature):
+            return
+        self._steps = self._steps or steps_of(self.trainer)
+        self.temperature.move_to(step / max(1, self._steps - 1))
+
+    def differentiated(self, optimizer: Any, *rows: Tensor) -> LossesAndTau:
         """Return the losses and τ of a batch, `(*R,)` each, with the gradients in the parameters."""
         if self._graph is not None and not (self._shares_batches or self._scales_gradients):
             replayed = self._graph(*rows)
@@ -259,7 +321,7 @@ def compile_step(step: Step) -> Step:
     compiled: Step | None = None  # until the first step, since importing the compiler takes a second
     works = True
 
-    def run(x: Tensor, y: Tensor, x_append: Tensor, y_append: Tensor) -> tuple[Tensor, Tensor]:
+    def run(x: Tensor, y: Tensor, x_append: Tensor, y_append: Tensor) -> LossesAndTau:
         nonlocal compiled, works
         if works:
             try:

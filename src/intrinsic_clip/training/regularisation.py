@@ -8,7 +8,6 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
 from intrinsic_clip.loggers.replicated import log_replicates
-from intrinsic_clip.loss.info_nce import info_nce
 from intrinsic_clip.probes.base import AnyProbe
 from intrinsic_clip.probes.embeddings import evaluating
 from intrinsic_clip.probes.schedule import is_last_epoch
@@ -88,8 +87,8 @@ class BestWeights(AnyProbe):
     def _loss(trainer: Trainer, module: Any) -> Tensor:
         append = trainer.datamodule.pairs("append")  # type: ignore[attr-defined]
         with evaluating(module):
-            x, y = module.normalise(*module.encode(append.x, append.y))
-            return info_nce(x, y, module.temperature()).detach().cpu()
+            raw = module.encode(append.x, append.y)
+            return module.losses_of(raw, module.normalise(*raw)).detach().cpu()
 
     def _compare(self, module: Any, loss: Tensor, epoch: int) -> None:
         weights = {name: value.detach().cpu().clone() for name, value in module.state_dict().items()}

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from intrinsic_clip.encoders import blockwise_triton
-from intrinsic_clip.loss.info_nce import info_nce
 from intrinsic_clip.loss.similarity import SMALLEST_NORM
-from intrinsic_clip.training.kernel_step import Step, unserved_similarity
+from intrinsic_clip.training.kernel_step import LossesAndTau, Step, unserved_similarity
 
 if TYPE_CHECKING:
     from intrinsic_clip.training.module import ContrastiveModule
@@ -25,7 +24,7 @@ def triton_step(module: "ContrastiveModule", otherwise: Step) -> Step:
     """
     explained = False
 
-    def run(x: Tensor, y: Tensor, x_append: Tensor, y_append: Tensor) -> Both:
+    def run(x: Tensor, y: Tensor, x_append: Tensor, y_append: Tensor) -> LossesAndTau:
         nonlocal explained
         reason = _why_not(module, (x, y), (x_append, y_append))
         if reason is not None:
@@ -35,18 +34,17 @@ def triton_step(module: "ContrastiveModule", otherwise: Step) -> Step:
                     f"kernel=triton does not serve, so steps run without it: {reason}", stacklevel=2
                 )
             return otherwise(x, y, x_append, y_append)
-        tau = module.temperature()
+        tau = None if module.temperature is None else module.temperature()
         if module.takes_population:
             represented = (
                 _by_population(module, module.f, x, x_append),
                 _by_population(module, module.g, y, y_append),
             )
         else:
-            represented = (
-                module._alone("x", blockwise_triton.encode(module.f, x)[0]),
-                module._alone("y", blockwise_triton.encode(module.g, y)[0]),
-            )
-        return info_nce(*represented, tau, module.chunk), tau
+            represented = blockwise_triton.encode(module.f, x)[0], blockwise_triton.encode(module.g, y)[0]
+            if not module.takes_raw:
+                represented = module._alone("x", represented[0]), module._alone("y", represented[1])
+        return module.objective(*represented, tau), tau
 
     return run
 

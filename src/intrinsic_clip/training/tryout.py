@@ -34,7 +34,8 @@ def try_out(spec: RunSpec, here: bool) -> None:
     _try_optimizer(spec.cfg.optimizer, settings["trainer"].get("accelerator") in ("cpu", "auto"))
     if spec.cfg.get("schedule") is not None:
         _try_schedule(spec.cfg)
-    _try_temperature(spec.cfg.loss.temperature)
+    if settings["objective"].get("temperature") is not None:
+        _try_temperature(spec.cfg.objective.temperature)
     _try_loggers(spec)
     if here:
         _try_trainer(json.dumps(settings["trainer"], sort_keys=True))
@@ -71,7 +72,7 @@ def _try_temperature(node: DictConfig) -> None:
     tau = instantiate(node)().detach()
     if not bool((tau > 0).all() & tau.isfinite().all()):
         raise ConfigError(
-            f"loss.temperature: starts at τ = {float(tau):g}, which must be positive and finite"
+            f"objective.temperature: starts at τ = {float(tau.max()):g}, which must be positive and finite"
         )
 
 

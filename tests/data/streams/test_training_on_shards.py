@@ -89,7 +89,7 @@ def test_two_processes_measure_what_one_does(tmp_path: Path, command_line) -> No
     tiny_open_clip(tmp_path / "tiny", width=48)
     model = ["encoder=open_clip", "encoder.model=tiny", "encoder.trainable=all", "data.image_size=32"]
     epochs = ["data.batch_size=64", "data.workers=1", "trainer.max_epochs=5", "optimizer.lr=1e-3"]
-    settings = [*DATA, *model, *epochs, f'data.shards="{shards}"', "loss/similarity=cosine"]
+    settings = [*DATA, *model, *epochs, f'data.shards="{shards}"', "objective/similarity=cosine"]
     two = [*settings, "trainer=ddp", "trainer.accelerator=cpu", "trainer.max_epochs=5", "output_dir=two"]
     assert succeeded(in_ranks(2, tmp_path, lambda: program(["train", *two])))
     assert command_line("train", *settings) == 0

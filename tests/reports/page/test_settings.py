@@ -27,12 +27,14 @@ def test_seeds_are_repetitions_and_copies_of_settings_are_no_settings() -> None:
 
 
 def test_what_belongs_to_a_choice_is_implied_by_it_unless_it_varies() -> None:
-    learned = training(**{"loss.temperature._target_": "intrinsic_clip.loss.temperature.LearnedTemperature"})
-    fixed = {"loss.temperature._target_": "intrinsic_clip.loss.temperature.FixedTemperature"}
-    pair = [learned, training(**fixed, **{"loss.temperature.tau": 0.1})]
-    assert differing(pair) == ["loss.temperature._target_"]
-    three = [*pair, training(**fixed, **{"loss.temperature.tau": 0.5})]
-    assert differing(three) == ["loss.temperature._target_", "loss.temperature.tau"]
+    learned = training(
+        **{"objective.temperature._target_": "intrinsic_clip.loss.temperature.LearnedTemperature"}
+    )
+    fixed = {"objective.temperature._target_": "intrinsic_clip.loss.temperature.FixedTemperature"}
+    pair = [learned, training(**fixed, **{"objective.temperature.tau": 0.1})]
+    assert differing(pair) == ["objective.temperature._target_"]
+    three = [*pair, training(**fixed, **{"objective.temperature.tau": 0.5})]
+    assert differing(three) == ["objective.temperature._target_", "objective.temperature.tau"]
     assert axes(grouped(three, differing(three)), differing(three)) == []
 
 
@@ -54,13 +56,15 @@ def test_a_repetition_that_is_there_twice_counts_once() -> None:
 
 
 def test_names_are_short_where_that_is_clear() -> None:
-    keys = ["encoder.output_dim", "loss.temperature._target_", "data.noise", "features.noise"]
+    keys = ["encoder.output_dim", "objective.temperature._target_", "data.noise", "features.noise"]
     assert short_names(keys) == {
         "encoder.output_dim": "d",
-        "loss.temperature._target_": "temperature",
+        "objective.temperature._target_": "temperature",
         "data.noise": "data.noise",
         "features.noise": "features.noise",
     }
-    assert shown("loss.temperature._target_", "intrinsic_clip.loss.temperature.FixedTemperature") == "Fixed"
+    assert (
+        shown("objective.temperature._target_", "intrinsic_clip.loss.temperature.FixedTemperature") == "Fixed"
+    )
     assert shown("data._target_", "intrinsic_clip.data.SyntheticLinear") == "SyntheticLinear"
     assert shown("probes.dimension.estimators", ["mle", "twonn"]) == "mle, twonn"

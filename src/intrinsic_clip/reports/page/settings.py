@@ -87,7 +87,7 @@ def short_names(keys: Sequence[str]) -> dict[str, str]:
 
 
 def shown(key: str, value: Any) -> Any:
-    """Return a value as tables show it: of `FixedTemperature` under loss.temperature only `Fixed`."""
+    """Return a value as tables show it: of `FixedTemperature` under objective.temperature only `Fixed`."""
     if isinstance(value, list):
         return ", ".join(str(part) for part in value)
     if not key.endswith(TARGET) or value is None:

@@ -1,0 +1,77 @@
+"""Check the objective of a training and its two parts, the temperature and the similarity."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from intrinsic_clip.config.nodes import short_name, target_of
+from intrinsic_clip.errors import ConfigError
+
+PARTS = ("temperature", "similarity")  # groups of their own, in the objective's node
+KINDS = {"CosineSimilarity": "cosine", "NoNormalisation": "none"}  # any other class: a population norm
+OLD_NAME = "loss"  # of the group, until version 0.3
+
+
+def check_parts(objective: Mapping[str, Any]) -> None:
+    """Check that the objective has a similarity, and that its parts are nodes.
+
+    Raises:
+        ConfigError: they are missing, or no nodes.
+    """
+    for part in PARTS:
+        node = objective.get(part)
+        if not isinstance(node, Mapping) and (node is not None or part == "similarity"):
+            raise ConfigError(
+                f"objective.{part}={json.dumps(node)}: must be settings with a _target_; objective/{part}=… makes them"
+            )
+
+
+def parts_of(objective: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the nodes of an objective's parts by dotted name."""
+    return {f"objective.{part}": objective[part] for part in PARTS if objective.get(part) is not None}
+
+
+def with_parts_apart(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a config in which the parts stand beside the objective, whose class does not take them."""
+    objective = config["objective"]
+    own = {key: value for key, value in objective.items() if key not in PARTS}
+    return {**config, "objective": own, **parts_of(objective)}
+
+
+def without_idle_temperature(objective: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an objective without a temperature that has settings but no class.
+
+    An experiment sets its temperature's scale; with an objective that has no temperature, there is none to scale.
+    """
+    temperature = objective.get("temperature")
+    if isinstance(temperature, Mapping) and "_target_" in temperature:
+        return dict(objective)
+    return {key: value for key, value in objective.items() if key != "temperature"}
+
+
+def check_objective(objective: Mapping[str, Any]) -> None:
+    """Check that an objective goes together with its temperature and its similarity.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    made, name = target_of("objective", objective), short_name(objective)
+    if getattr(made, "takes_temperature", True):
+        if objective.get("temperature") is None:
+            raise ConfigError(
+                f"objective/temperature=null: {name} has a temperature; choose learned, fixed, clamped, scheduled or "
+                "per_direction"
+            )
+    elif objective.get("temperature") is not None:
+        raise ConfigError(
+            f"objective/temperature: {name} has no temperature; leave out {short_name(objective['temperature'])}"
+        )
+    if "PerDirection" in short_name(objective.get("temperature") or {"_target_": ""}) and name != "InfoNCE":
+        raise ConfigError(
+            f"objective/temperature=per_direction: {name} takes one temperature; choose another, or objective=infonce"
+        )
+    allowed = getattr(made, "similarities", None)
+    kind = KINDS.get(short_name(objective["similarity"]), "population")
+    if allowed is not None and kind not in allowed:
+        choices = " or ".join(f"objective/similarity={choice}" for choice in sorted(allowed))
+        raise ConfigError(f"objective/similarity={kind}: does not go together with {name}; choose {choices}")
