@@ -48,27 +48,22 @@ def check_modalities(spec: RunSpec, data: "PairedData", objective: "nn.Module") 
 def _check_parts(spec: RunSpec, objective: str) -> None:
     """Check what belongs to pairs of modalities alone."""
     settings = spec.settings
-    similarity, temperature = (settings["objective"][part] for part in ("similarity", "temperature"))
+    similarity = settings["objective"]["similarity"]
     kind, over = short_name(similarity), similarity.get("over", "append")
     if kind not in ("CosineSimilarity", "PopulationSimilarity") or (kind[0] == "P" and over != "append"):
         raise ConfigError(
             f"objective.similarity: {kind}{f' over {over}' * (kind[0] == 'P')} knows x and y alone; {objective} takes "
             "objective/similarity=cosine, and pairs and anchor population or fast too"
         )
-    if temperature.get("by_direction"):
-        raise ConfigError(
-            f"objective.temperature.by_direction: is of two modalities; {objective} takes one temperature"
-        )
     if config.is_pretrained(spec.cfg.encoder):
         raise ConfigError(
             f"encoder: a pretrained model has two encoders, of x and y; {objective} trains encoders from scratch"
         )
-    regularisation = settings.get("regularisation") or {}
-    for key in ("input_noise", "validate_every_n_epochs"):
-        if regularisation.get(key):
-            raise ConfigError(
-                f"regularisation.{key}: is made for pairs; choose regularisation=null with {objective}"
-            )
+    noise = (settings.get("regularisation") or {}).get("input_noise")
+    if noise:
+        raise ConfigError(
+            f"regularisation.input_noise={noise:g}: is made for pairs; choose 0 with {objective}"
+        )
 
 
 def _check_step(spec: RunSpec, objective: str) -> None:

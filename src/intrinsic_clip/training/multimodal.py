@@ -27,6 +27,9 @@ class MultimodalModule(ContrastiveModule):
         similarity, temperature, optimizer: as of `ContrastiveModule`.
         objective: computes the losses of normalised representations by name, as `loss.SumOverPairs` does.
         settings: `replicates` and `schedule`, as of `ContrastiveModule`.
+
+    Attributes:
+        further: the further encoders.
     """
 
     def __init__(
@@ -107,3 +110,9 @@ class MultimodalModule(ContrastiveModule):
         if self._shares_batches:
             represented = tuple(gather(widened(outputs)) for outputs in represented)
         return self.objective(dict(zip(self.names, represented, strict=True)), tau), tau
+
+    def losses_of(self, raw: tuple[Tensor, ...], normalised: tuple[Tensor, ...]) -> Tensor:  # type: ignore[override]
+        """Return the losses of rows that belong together, `(*R,)`."""
+        tau = self.temperature()  # type: ignore[misc]
+        losses: Tensor = self.objective(dict(zip(self.names, normalised, strict=True)), tau)
+        return losses
