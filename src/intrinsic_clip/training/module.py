@@ -262,7 +262,8 @@ class ContrastiveModule(LightningModule):
         batches = batch if isinstance(batch, Batches) else [tuple(batch[: self.modalities])]
         for step, inputs in enumerate(batches, start=first):
             if self.noise is not None:
-                inputs = self.noise.add(step, *inputs, self.trainer.global_rank, self.trainer.world_size)
+                x, y = inputs
+                inputs = self.noise.add(step, x, y, self.trainer.global_rank, self.trainer.world_size)
             self._move_temperature(step)
             append = (self._append_rows(rows, step) for rows in population)
             losses, tau = self.differentiated(optimizer, *inputs, *append)

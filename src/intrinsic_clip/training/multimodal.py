@@ -105,7 +105,7 @@ class MultimodalModule(ContrastiveModule):
 
     def _losses(self, *rows: Tensor) -> LossesAndTau:  # type: ignore[override]
         """Return losses `(*R,)` and τ `(*R,)` of a batch and the append rows, if any."""
-        tau = self.temperature()  # type: ignore[misc]
+        tau = self.temperature()
         represented = self._represented(rows[: self.modalities], rows[self.modalities :])
         if self._shares_batches:
             represented = tuple(gather(widened(outputs)) for outputs in represented)
@@ -113,6 +113,6 @@ class MultimodalModule(ContrastiveModule):
 
     def losses_of(self, raw: tuple[Tensor, ...], normalised: tuple[Tensor, ...]) -> Tensor:  # type: ignore[override]
         """Return the losses of rows that belong together, `(*R,)`."""
-        tau = self.temperature()  # type: ignore[misc]
+        tau = self.temperature()
         losses: Tensor = self.objective(dict(zip(self.names, normalised, strict=True)), tau)
         return losses
