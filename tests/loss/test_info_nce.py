@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from intrinsic_clip.loss.info_nce import info_nce
+from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.loss.info_nce import InfoNCE, info_nce
 
 
 def _pairs(*shape: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -73,3 +74,50 @@ def test_gradient_against_finite_differences() -> None:
     x, y = (rows.double().requires_grad_() for rows in _pairs(2, 6, 3))
     tau = torch.tensor([0.3, 0.7], dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(info_nce, (x, y, tau))
+
+
+@pytest.mark.parametrize("chunk", [None, 7])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.9])
+def test_label_smoothing_is_that_of_cross_entropy_both_ways(smoothing: float, chunk: int | None) -> None:
+    x, y = (rows.double().requires_grad_() for rows in _pairs(30, 6))
+    tau = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
+    logits, targets = x @ y.T / tau, torch.arange(30)
+    both = [cross_entropy(side, targets, label_smoothing=smoothing) for side in (logits, logits.T)]
+    expected = sum(both) / 2
+    actual = info_nce(x, y, tau, chunk, label_smoothing=smoothing)
+    torch.testing.assert_close(actual, expected)
+    gradients = [torch.autograd.grad(loss, (x, y, tau)) for loss in (actual, expected)]
+    for ours, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("chunk", [None, 7])
+def test_a_temperature_per_direction(chunk: int | None) -> None:
+    x, y = _pairs(3, 30, 6)
+    tau = torch.tensor([[0.1, 0.2, 0.3], [1.0, 0.7, 0.5]])
+    losses = info_nce(x, y, tau, chunk, label_smoothing=0.2)
+    assert losses.shape == (3,)
+    for r in range(3):
+        logits, targets = x[r] @ y[r].T, torch.arange(30)
+        x_to_y = cross_entropy(logits / tau[0, r], targets, label_smoothing=0.2)
+        y_to_x = cross_entropy(logits.T / tau[1, r], targets, label_smoothing=0.2)
+        torch.testing.assert_close(losses[r], (x_to_y + y_to_x) / 2)
+
+
+def test_equal_temperatures_per_direction_are_one() -> None:
+    x, y = _pairs(2, 30, 6)
+    tau = torch.tensor([0.1, 0.2])
+    torch.testing.assert_close(info_nce(x, y, torch.stack([tau, tau])), info_nce(x, y, tau))
+
+
+def test_three_temperatures_for_two_directions_are_refused() -> None:
+    x, y = _pairs(2, 30, 6)
+    with pytest.raises(ConfigError, match=r"must be \(\*R,\), or \(2, \*R\)"):
+        info_nce(x, y, torch.ones(3, 2))
+
+
+def test_the_module_at_its_defaults_is_the_function() -> None:
+    x, y = _pairs(2, 30, 6)
+    tau = torch.tensor([0.05, 0.2])
+    assert torch.equal(InfoNCE()(x, y, tau), info_nce(x, y, tau))
+    assert torch.equal(InfoNCE(chunk=7)(x, y, tau), info_nce(x, y, tau, 7))

@@ -117,7 +117,7 @@ REFUSED = {
     "kernel=cpp": "kernel=cpp: serves steps on pairs; SumOverPairs runs in plain PyTorch, so choose kernel=auto",
     "compile=true": "compile=true: serves steps on pairs",
     "cuda_graph=true": "cuda_graph=true: serves steps on pairs",
-    "regularisation=held_out objective/similarity=cosine": "regularisation.input_noise=0.3: is made for pairs; choose 0",
+    "regularisation=held_out objective/similarity=cosine": "regularisation.input_noise=0.3: is made for pairs",
 }
 
 

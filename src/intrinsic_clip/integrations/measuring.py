@@ -55,8 +55,9 @@ def measure(
         x: rows `(n, d)`.
         y: their partners `(n, d_y)`; row i of x and row i of y are a pair.
         only: which numbers to calculate; no others are. Words for families (`"id"`, `"spectrum"`, `"matching"`,
-            `"retrieval"`, `"alignment"`, `"uniformity"`, `"modality_gap"`, `"information"`, `"similarity"`, `"norm"`),
-            names (`"id/gride/x"`, `"matching/top_5/x_to_y"`) or names without their last parts (`"id/tle"`). None:
+            `"retrieval"`, `"alignment"`, `"uniformity"`, `"modality_gap"`, `"distribution_gap"`, `"information"`,
+            `"similarity"`, `"norm"`), names (`"id/gride/x"`, `"matching/top_5/x_to_y"`) or names without their last
+            parts (`"id/tle"`). None:
             dimensions by mle and twonn, spectrum, uniformity; of pairs matching, alignment and modality gap too, and
             information with `tau`.
         labels: class numbers or names `(n,)`, or several sets of them by name, for `matching/label_<set>/…`.

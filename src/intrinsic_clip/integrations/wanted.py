@@ -32,6 +32,7 @@ PATTERNS = {  # of what follows the word for a family
     "alignment": r"cosine",
     "uniformity": r"[xy]",
     "modality_gap": r"",
+    "distribution_gap": r"",
     "information": r"infonce_bound",
     "similarity": r"positive|random",
     "norm": r"[xy]",
@@ -39,7 +40,15 @@ PATTERNS = {  # of what follows the word for a family
 }
 PATTERNS["retrieval"] = PATTERNS["matching"]
 WITH_ERRORS = ("id", "spectrum")
-OF_PAIRS = ("matching", "retrieval", "alignment", "modality_gap", "information", "similarity")
+OF_PAIRS = (
+    "matching",
+    "retrieval",
+    "alignment",
+    "modality_gap",
+    "distribution_gap",
+    "information",
+    "similarity",
+)
 MEANT = {
     "dimension": "id",
     "intrinsic_dimension": "id",
@@ -147,7 +156,7 @@ def chosen(
         if kind in kinds:
             ks = tuple(int(number) for number in parts(kind, "k", ("1",)))
             families.append(Matching(ks, _shares(parts(kind, "alpha", ("0.5",))), similarity))  # type: ignore[arg-type]
-    families += [Alignment()] * bool(kinds & {"alignment", "uniformity", "modality_gap"})
+    families += [Alignment()] * bool(kinds & {"alignment", "uniformity", "modality_gap", "distribution_gap"})
     families += [Information()] * ("information" in kinds)
     families += [Similarities()] * bool(kinds & {"similarity", "norm", "relative_norm"})
     return Selection(words, tuple(families))

@@ -4,7 +4,7 @@
 
 A chunk is computed again for the gradient, which is exact, and works in place: memory grows with chunk · N instead of
 N². Maximum and sum of the exponentials are kept separate, as in log_softmax: at small τ logits are in the thousands,
-and differences of their logarithms would be lost to rounding.
+and differences of their logarithms would be lost to rounding. The decoupled form leaves S_ii out of the sum.
 """
 
 from collections.abc import Iterator
@@ -16,26 +16,28 @@ from torch.autograd.function import once_differentiable
 
 
 @torch.compiler.disable
-def both_ways(x: Tensor, y: Tensor, chunk: int) -> tuple[Tensor, Tensor]:
+def both_ways(x: Tensor, y: Tensor, chunk: int, decoupled: bool = False) -> tuple[Tensor, Tensor]:
     """Return the cross-entropies of the rows of S and of its columns, `(*R, N)` each, from one pass over S.
 
     Args:
         x, y: representations `(*R, N, d)`, one of them divided by τ.
         chunk: rows of S per chunk.
+        decoupled: leave the positive out of the sum.
     """
-    return _CrossEntropies.apply(x, y, 0, chunk, True)
+    return _CrossEntropies.apply(x, y, 0, chunk, True, decoupled)
 
 
 @torch.compiler.disable
-def one_way(x: Tensor, y: Tensor, first: int, chunk: int) -> Tensor:
+def one_way(x: Tensor, y: Tensor, first: int, chunk: int, decoupled: bool = False) -> Tensor:
     """Return the cross-entropies of the rows of S, `(*R, n)`, for some of a batch's rows.
 
     Args:
         x: `(*R, n, d)`. y: `(*R, N, d)`. One of them is divided by τ.
         first: the row of y that is the partner of row 0 of x.
         chunk: rows of S per chunk.
+        decoupled: leave the positive out of the sum.
     """
-    return _CrossEntropies.apply(x, y, first, chunk, False)[0]
+    return _CrossEntropies.apply(x, y, first, chunk, False, decoupled)[0]
 
 
 class _CrossEntropies(torch.autograd.Function):
@@ -43,12 +45,14 @@ class _CrossEntropies(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, y: Tensor, first: int, chunk: int, with_columns: bool
+        ctx: Any, x: Tensor, y: Tensor, first: int, chunk: int, with_columns: bool, decoupled: bool
     ) -> tuple[Tensor, Tensor | None]:
         positives, row_top, row_log = (x.new_empty(x.shape[:-1]) for _ in range(3))
         column_top, column_sum = y.new_full(y.shape[:-1], -torch.inf), y.new_zeros(y.shape[:-1])
         for rows, logits in _chunks(x, y, chunk):
             positives[..., rows] = logits.diagonal(first + rows.start, -2, -1)
+            if decoupled:
+                _leave_out(logits, first + rows.start)
             row_top[..., rows] = logits.amax(-1)
             row_log[..., rows] = (logits - row_top[..., rows, None]).exp_().sum(-1).log_()
             if with_columns:
@@ -58,7 +62,7 @@ class _CrossEntropies(torch.autograd.Function):
                 column_top.copy_(top)
         column_log = column_sum.log_()
         ctx.save_for_backward(x, y, row_top, row_log, column_top, column_log)
-        ctx.first, ctx.chunk = first, chunk
+        ctx.first, ctx.chunk, ctx.decoupled = first, chunk, decoupled
         column_entropies = (column_top - positives) + column_log if with_columns else None
         return (row_top - positives) + row_log, column_entropies
 
@@ -68,6 +72,8 @@ class _CrossEntropies(torch.autograd.Function):
         x, y, row_top, row_log, column_top, column_log = ctx.saved_tensors
         grad_x, grad_y = torch.empty_like(x), torch.zeros_like(y)
         for rows, logits in _chunks(x, y, ctx.chunk):
+            if ctx.decoupled:
+                _leave_out(logits, ctx.first + rows.start)
             if grad_columns is not None:
                 weights = (logits - column_top[..., None, :]).sub_(column_log[..., None, :]).exp_()
                 weights *= grad_columns[..., None, :]
@@ -79,7 +85,12 @@ class _CrossEntropies(torch.autograd.Function):
                 logits += weights
             grad_x[..., rows, :] = logits @ y
             grad_y += logits.mT @ x[..., rows, :]
-        return grad_x, grad_y, None, None, None
+        return grad_x, grad_y, None, None, None, None
+
+
+def _leave_out(logits: Tensor, first: int) -> None:
+    """Make the positives' exponentials zero; −∞ would turn a column that holds nothing else into NaN."""
+    logits.diagonal(first, -2, -1).fill_(torch.finfo(logits.dtype).min / 4)
 
 
 def _chunks(x: Tensor, y: Tensor, chunk: int) -> Iterator[tuple[slice, Tensor]]:

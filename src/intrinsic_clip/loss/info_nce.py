@@ -3,30 +3,73 @@
     L(f, g, τ) = ½ (CE over rows + CE over columns) of S / τ,   S_ij = ⟨f(x_i), g(y_j)⟩
 
 Gui, Ma, Ma, *Multi-modal contrastive learning adapts to intrinsic dimensions of shared latent variables*,
-NeurIPS 2025, section 2. Tensors have leading replicate axes R: independent trainings side by side. Half-precision
-outputs of encoders are widened: similarities, logits and τ are float32 under autocast too.
+NeurIPS 2025, section 2; with one τ per direction and with label smoothing beside it. Tensors have leading replicate
+axes R: independent trainings side by side. Half-precision outputs of encoders are widened: similarities, logits and τ
+are float32 under autocast too.
 """
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
+from annotated_types import Ge, Lt
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
+from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.loss.precision import widened, without_autocast
 from intrinsic_clip.metrics.temperatures import warn_of_temperature
 
 
-def info_nce(x: Tensor, y: Tensor, tau: Tensor, chunk: int | None = None) -> Tensor:
+class InfoNCE(nn.Module):
+    """Symmetric InfoNCE, the objective of CLIP and of the paper: `info_nce` with its settings.
+
+    Args:
+        label_smoothing: share ε of the target that is spread evenly over all n candidates.
+        chunk: rows of the n × n logits in memory at a time; None: all, which is faster.
+        local_block: with several processes, each computes the logits of its own rows only; see `loss.distributed`.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.loss import InfoNCE
+        >>> x, tau = torch.eye(4), torch.tensor(1.0)
+        >>> round(float(InfoNCE()(x, x, tau)), 3), round(float(InfoNCE(label_smoothing=0.1)(x, x, tau)), 3)
+        (0.744, 0.819)
+    """
+
+    takes_temperature: ClassVar[bool] = True
+    similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "population", "none"})
+
+    def __init__(
+        self,
+        label_smoothing: Annotated[float, Ge(0), Lt(1)] = 0.0,
+        chunk: PositiveInt | None = None,
+        local_block: bool = False,
+    ) -> None:
+        super().__init__()
+        self.label_smoothing, self.chunk, self.local_block = label_smoothing, chunk, local_block
+
+    def forward(self, x: Tensor, y: Tensor, tau: Tensor) -> Tensor:
+        """Return the loss per replicate, `(*R,)`, of representations `(*R, n, d)` and one or two τ."""
+        return info_nce(x, y, tau, self.chunk, label_smoothing=self.label_smoothing)
+
+
+def info_nce(
+    x: Tensor, y: Tensor, tau: Tensor, chunk: int | None = None, label_smoothing: float = 0.0
+) -> Tensor:
     """Return the symmetric InfoNCE of paired representations; row i of x and row i of y are a positive pair.
 
     Args:
         x, y: normalised representations, `(*R, n, d)`.
-        tau: the temperature itself, `(*R,)` or a scalar tensor.
+        tau: the temperature itself, `(*R,)` or a scalar tensor; or one per direction, `(2, *R)`: x→y, then y→x.
         chunk: rows of the n × n logits in memory at a time, for large n; None: all, which is faster.
+        label_smoothing: share ε of the target that is spread evenly over all n candidates, as in PyTorch's
+            cross_entropy: CE becomes (1 − ε) CE_i + ε mean_j CE_ij.
 
     Returns:
         The loss per replicate in nats, `(*R,)`: ½ (CE x→y + CE y→x), each a mean over the n pairs.
+
+    Raises:
+        ConfigError: τ has an axis more than R, and its length is not 2.
 
     Example:
         >>> import torch
@@ -43,6 +86,22 @@ def info_nce(x: Tensor, y: Tensor, tau: Tensor, chunk: int | None = None) -> Ten
         and not torch.compiler.is_compiling()
     ):
         warn_of_temperature(tau)  # elsewhere a look at the number would stall or break the training step
+    per_direction = tau.ndim == x.ndim - 1
+    if per_direction and tau.shape[0] != 2:
+        raise ConfigError(
+            f"τ of shape {tuple(tau.shape)} for representations of shape {tuple(x.shape)}: must be (*R,), or (2, *R)"
+        )
+    loss = _per_direction(x, y, tau, chunk) if per_direction else _one_temperature(x, y, tau, chunk)
+    if label_smoothing == 0:
+        return loss
+    # CE_i − mean_j CE_ij = mean_j S_ij − S_ii, whose mean over i is the same both ways
+    lead = (x * (y - y.mean(-2, keepdim=True))).sum(-1).mean(-1)
+    inverse = tau.reciprocal().mean(0) if per_direction else tau.reciprocal()
+    return loss + label_smoothing * lead * inverse
+
+
+def _one_temperature(x: Tensor, y: Tensor, tau: Tensor, chunk: int | None) -> Tensor:
+    """Return InfoNCE of representations in float32 with one τ for both directions, from one product."""
     with without_autocast(x.device):
         x = x / tau[..., None, None]  # τ divides n·d numbers here instead of n²
         if chunk is not None and chunk < x.shape[-2]:
@@ -54,6 +113,12 @@ def info_nce(x: Tensor, y: Tensor, tau: Tensor, chunk: int | None = None) -> Ten
         x_to_y = logits.log_softmax(-1).diagonal(dim1=-2, dim2=-1)
         y_to_x = logits.mT.log_softmax(-1).diagonal(dim1=-2, dim2=-1)
         return -(x_to_y + y_to_x).mean(-1) / 2
+
+
+def _per_direction(x: Tensor, y: Tensor, tau: Tensor, chunk: int | None) -> Tensor:
+    """Return InfoNCE of representations in float32 with a τ of its own for each direction."""
+    x_to_y, y_to_x = tau.unbind()
+    return (cross_entropy(x, y, x_to_y, 0, chunk) + cross_entropy(y, x, y_to_x, 0, chunk)) / 2
 
 
 def cross_entropy(x: Tensor, y: Tensor, tau: Tensor, first: int, chunk: int | None = None) -> Tensor:
@@ -85,30 +150,3 @@ def cross_entropy(x: Tensor, y: Tensor, tau: Tensor, first: int, chunk: int | No
 
             return chunked.one_way(x, y, first, chunk).mean(-1)
         return -(x @ y.mT).log_softmax(-1).diagonal(first, dim1=-2, dim2=-1).mean(-1)
-
-
-class InfoNCE(nn.Module):
-    """Symmetric InfoNCE with the temperature of the training, the objective of CLIP and of the paper.
-
-    Args:
-        chunk: rows of the n × n logits in memory at a time; None: all.
-        local_block: with several processes, each computes the logits of its own rows only; see `loss.distributed`.
-
-    Example:
-        >>> import torch
-        >>> from intrinsic_clip.loss import InfoNCE
-        >>> round(float(InfoNCE()(torch.eye(4), torch.eye(4), torch.tensor(1.0))), 3)
-        0.744
-    """
-
-    takes_temperature: ClassVar[bool] = True
-    takes_raw: ClassVar[bool] = False
-    similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "population", "none"})
-
-    def __init__(self, chunk: PositiveInt | None = None, local_block: bool = False) -> None:
-        super().__init__()
-        self.chunk, self.local_block = chunk, local_block
-
-    def forward(self, x: Tensor, y: Tensor, tau: Tensor) -> Tensor:
-        """Return the loss of normalised representations `(*R, n, d)`, given τ `(*R,)`: `(*R,)` in nats."""
-        return info_nce(x, y, tau, self.chunk)

@@ -6,8 +6,13 @@ Some measure how well two representations match, row by row, others how good one
 from intrinsic_clip.metrics.alignment import PairSimilarities, alignment, modality_gap, pair_similarities
 from intrinsic_clip.metrics.canonical_rank import CanonicalRank, canonical_rank
 from intrinsic_clip.metrics.classification import knn_accuracy, linear_accuracy, zero_shot_accuracy
+from intrinsic_clip.metrics.copula_information import copula_information
 from intrinsic_clip.metrics.counterparts import Counterparts, counterparts
+from intrinsic_clip.metrics.density_ratio_information import nwj_bound, smile_estimate
+from intrinsic_clip.metrics.distribution_gap import distribution_gap, energy_distance
+from intrinsic_clip.metrics.held_out_infonce import held_out_infonce_bound
 from intrinsic_clip.metrics.information import InformationBound, infonce_bound
+from intrinsic_clip.metrics.information_estimate import InformationEstimate
 from intrinsic_clip.metrics.information_imbalance import InformationImbalance, information_imbalance
 from intrinsic_clip.metrics.joint_dimension import (
     DimensionCorrelation,
@@ -18,6 +23,7 @@ from intrinsic_clip.metrics.joint_dimension import (
     joint_neighbours,
 )
 from intrinsic_clip.metrics.kernel_canonical_rank import kernel_canonical_rank
+from intrinsic_clip.metrics.ksg_information import ksg_information
 from intrinsic_clip.metrics.leading_directions import (
     CanonicalDirections,
     canonical_directions,
@@ -55,6 +61,7 @@ __all__ = [
     "Counterparts",
     "DimensionCorrelation",
     "InformationBound",
+    "InformationEstimate",
     "InformationImbalance",
     "JointDimension",
     "JointNeighbours",
@@ -69,11 +76,15 @@ __all__ = [
     "alignment",
     "canonical_directions",
     "canonical_rank",
+    "copula_information",
     "counterparts",
     "diagnose_temperature",
     "dimension_correlation",
+    "distribution_gap",
+    "energy_distance",
     "find_logit_biases",
     "find_temperatures",
+    "held_out_infonce_bound",
     "infonce_bound",
     "information_imbalance",
     "joint_dimension",
@@ -81,17 +92,20 @@ __all__ = [
     "kernel_canonical_rank",
     "kernel_recovery",
     "knn_accuracy",
+    "ksg_information",
     "label_matching",
     "linear_accuracy",
     "linear_recovery",
     "median_rank",
     "modality_gap",
+    "nwj_bound",
     "optimal_temperature",
     "pair_similarities",
     "partner_ranks",
     "principal_directions",
     "retrieval_by_dimension",
     "smallest_sufficient",
+    "smile_estimate",
     "top_count",
     "top_matching",
     "uniformity",

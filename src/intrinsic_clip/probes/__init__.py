@@ -5,6 +5,7 @@ from intrinsic_clip.probes.collection import Collector
 from intrinsic_clip.probes.dimension_probe import IntrinsicDimensionProbe
 from intrinsic_clip.probes.embeddings import Embeddings, take_embeddings, temperature_of
 from intrinsic_clip.probes.examples_probe import ExamplesProbe
+from intrinsic_clip.probes.information_probe import InformationEstimatesProbe
 from intrinsic_clip.probes.jacobian_probe import JacobianProbe
 from intrinsic_clip.probes.optimal_temperature_probe import OptimalTemperatureProbe
 from intrinsic_clip.probes.pair_probes import AlignmentProbe, InformationProbe, MatchingProbe, SimilarityProbe
@@ -21,6 +22,7 @@ __all__ = [
     "Collector",
     "Embeddings",
     "ExamplesProbe",
+    "InformationEstimatesProbe",
     "InformationProbe",
     "IntrinsicDimensionProbe",
     "JacobianProbe",

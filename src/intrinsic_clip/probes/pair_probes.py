@@ -67,7 +67,8 @@ class MatchingProbe(Probe):
 class AlignmentProbe(Probe):
     """Log `alignment/cosine`, the mean cosine of positive pairs (the paper's alignment is its negative).
 
-    Also logged are `uniformity/x`, `uniformity/y` and `modality_gap`. A single embedding has uniformity only.
+    Also logged are `uniformity/x`, `uniformity/y`, `modality_gap` and `distribution_gap`. A single embedding has
+    uniformity only.
     """
 
     family = Alignment()
@@ -77,7 +78,7 @@ class AlignmentProbe(Probe):
         return names_over_pairs(self.family, sides)
 
     def measure(self, embeddings: Embeddings) -> dict[str, Tensor | Measured]:
-        """Return the mean cosine in [−1, 1], the log-mean potentials of directions, and the distance of their means."""
+        """Return the mean cosine in [−1, 1], the log-mean potentials of directions, and the distances of directions."""
         return measure_over_pairs(self.family, embeddings, self)
 
 

@@ -40,6 +40,7 @@ SECTIONS: dict[str, list[list[str]]] = {  # section → charts → metrics
         ["alignment/cosine"],
         _lines("uniformity"),
         ["modality_gap"],
+        ["distribution_gap"],
         _lines("norm"),
         _lines("relative_norm"),
     ],

@@ -80,7 +80,7 @@ class ContrastiveModule(LightningModule):
         self.replicates = replicates
         self.row_axis = -2
         self.noise = noise
-        self.objective = InfoNCE(chunk, local_block) if objective is None else objective
+        self.objective = InfoNCE(chunk=chunk, local_block=local_block) if objective is None else objective
         self.takes_raw = bool(getattr(self.objective, "takes_raw", False))
         self._kernel = kernel
         self._shares_batches = self._scales_gradients = False
@@ -206,7 +206,10 @@ class ContrastiveModule(LightningModule):
     @property
     def plain_info_nce(self) -> InfoNCE | None:
         """Return the objective if it is InfoNCE with one temperature and without options, which kernels compute."""
-        return self.objective if type(self.objective) is InfoNCE and not self._by_direction else None
+        objective = self.objective
+        if type(objective) is not InfoNCE or objective.label_smoothing or self._by_direction:
+            return None
+        return objective
 
     def losses_of(self, raw: tuple[Tensor, Tensor], normalised: tuple[Tensor, Tensor]) -> Tensor:
         """Return the losses of paired rows, `(*R,)`, given both forms of their representations."""

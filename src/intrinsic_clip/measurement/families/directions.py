@@ -7,20 +7,27 @@ import torch
 
 from intrinsic_clip.measurement.embeddings import Embeddings, Side
 from intrinsic_clip.measurement.families.family import ByName, Reporter, Wanted, everything
-from intrinsic_clip.metrics import alignment, infonce_bound, modality_gap, pair_similarities, uniformity
+from intrinsic_clip.metrics import (
+    alignment,
+    distribution_gap,
+    infonce_bound,
+    modality_gap,
+    pair_similarities,
+    uniformity,
+)
 
 
 @dataclass(frozen=True)
 class Alignment:
-    """`alignment/cosine`, `modality_gap`, `uniformity/x` and `uniformity/y`; one embedding has uniformity only."""
+    """`alignment/cosine`, `modality_gap`, `distribution_gap`, and `uniformity/x` and `…/y`, which need one modality."""
 
     def names(self, sides: Sequence[Side]) -> list[str]:
         """Return the name of each number."""
-        pairs = ["alignment/cosine", "modality_gap"] if "y" in sides else []
+        pairs = ["alignment/cosine", "modality_gap", "distribution_gap"] if "y" in sides else []
         return [f"uniformity/{side}" for side in sides] + pairs
 
     def measure(self, embeddings: Embeddings, reporter: Reporter, wanted: Wanted = everything) -> ByName:
-        """Return the mean cosine in [−1, 1], the log-mean potentials of directions, and the distance of their means."""
+        """Return the mean cosine in [−1, 1], the log-mean potentials of directions, and the distances of directions."""
         numbers: ByName = {
             f"uniformity/{side}": uniformity(rows)
             for side, rows in embeddings.sides().items()
@@ -31,6 +38,8 @@ class Alignment:
                 numbers["alignment/cosine"] = alignment(embeddings.x, embeddings.y)
             if wanted("modality_gap"):
                 numbers["modality_gap"] = modality_gap(embeddings.x, embeddings.y)
+            if wanted("distribution_gap"):
+                numbers["distribution_gap"] = distribution_gap(embeddings.x, embeddings.y)
         return numbers
 
 

@@ -1,0 +1,82 @@
+"""Deep canonical correlation analysis: minus the sum of the canonical correlations of a batch.
+
+    L = −Σ_k σ_k(T),   T = Σ_xx^(−½) Σ_xy Σ_yy^(−½),   Σ_xx = X̄ᵀX̄ / (n − 1) + r I,   Σ_xy = X̄ᵀȲ / (n − 1)
+
+Andrew, Arora, Bilmes, Livescu, *Deep canonical correlation analysis*, ICML 2013. Whitening by Cholesky factors instead
+of square roots leaves the singular values as they are, and has finite gradients where variances are equal.
+"""
+
+from typing import ClassVar
+
+import torch
+from pydantic import PositiveFloat, PositiveInt
+from torch import Tensor, nn
+
+from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.loss.columns import centred
+from intrinsic_clip.loss.precision import widened, without_autocast
+from intrinsic_clip.loss.rows import require_rows
+
+
+class DCCA(nn.Module):
+    """Deep CCA, of outputs whose scale, rotation and mixture it leaves free: `dcca_loss`.
+
+    Args:
+        regularisation: r, what is added to the variances; outputs of a smaller variance count as noise. A batch with
+            fewer rows than output dimensions correlates perfectly but for r.
+        components: the number k of greatest correlations that count; None: all d.
+    """
+
+    takes_temperature: ClassVar[bool] = False
+    takes_raw: ClassVar[bool] = True
+    similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "population", "none"})
+
+    def __init__(self, regularisation: PositiveFloat = 1e-3, components: PositiveInt | None = None) -> None:
+        super().__init__()
+        self.regularisation, self.components = regularisation, components
+
+    def forward(self, x: Tensor, y: Tensor, tau: Tensor | None = None) -> Tensor:
+        """Return the loss per replicate, `(*R,)`, of outputs `(*R, n, d)`."""
+        return dcca_loss(x, y, self.regularisation, self.components)
+
+
+def dcca_loss(x: Tensor, y: Tensor, regularisation: float = 1e-3, components: int | None = None) -> Tensor:
+    """Return minus the sum of the canonical correlations of paired outputs, `(*R,)`.
+
+    Args:
+        x, y: outputs, `(*R, n, d)`.
+        regularisation: r, what is added to the variances.
+        components: the number of greatest correlations that count; None: all.
+
+    Raises:
+        ConfigError: a batch of one row, or more components than dimensions.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.loss import dcca_loss
+        >>> x = torch.randn(100, 3, generator=torch.Generator().manual_seed(0))
+        >>> y = x @ torch.tensor([[2.0, 1.0, 0.0], [0.0, 1.0, 1.0], [0.0, 0.0, 3.0]])  # a mixture of the same columns
+        >>> round(float(dcca_loss(x, y, regularisation=1e-6)), 3)
+        -3.0
+    """
+    require_rows(x, 2, "deep CCA")
+    smaller = min(x.shape[-1], y.shape[-1])
+    if components is not None and components > smaller:
+        raise ConfigError(
+            f"objective.components={components}: must be at most the output dimension, {smaller}"
+        )
+    n = x.shape[-2]
+    x, y = centred(widened(x)), centred(widened(y))
+    with without_autocast(x.device):
+        x_factor, y_factor = _factor(x, regularisation), _factor(y, regularisation)
+        half = torch.linalg.solve_triangular(x_factor, x.mT @ y / (n - 1), upper=False)
+        whitened = torch.linalg.solve_triangular(y_factor, half.mT, upper=False)
+        correlations = torch.linalg.svdvals(whitened)  # in falling order
+    return -correlations[..., :components].sum(-1)
+
+
+def _factor(rows: Tensor, regularisation: float) -> Tensor:
+    """Return the Cholesky factor of the regularised covariance of centred rows, `(*R, d, d)`."""
+    covariance = rows.mT @ rows / (rows.shape[-2] - 1)
+    ridge = torch.eye(rows.shape[-1], dtype=rows.dtype, device=rows.device) * regularisation
+    return torch.linalg.cholesky(covariance + ridge)

@@ -1,0 +1,137 @@
+"""InfoNCE with a temperature of its own for each anchor, the one that a robust loss asks for.
+
+    L = ½ (mean_i min_τ F_i(τ) + the same over columns),
+    F_i(τ) = τ log mean_{j≠i} exp((S_ij − S_ii) / τ) + ρ τ,   τ_min ≤ τ ≤ τ_max
+
+Qiu, Hu, Yuan, Zhou, Zhang, Yang, *Not all semantics are created equal: contrastive self-supervised learning with
+automatic temperature individualization* (iSogCLR), ICML 2023. F_i is the dual of a worst case over weights of the
+negatives that stay within ρ nats of uniform ones: an anchor with many similar negatives gets a larger τ. The authors
+keep τ and moving averages for each sample of the data set; here the minimum is solved within the batch, so that a loss
+depends on its batch alone. At the minimum the gradient is that with τ taken as a constant.
+"""
+
+import math
+from typing import ClassVar
+
+import torch
+from pydantic import PositiveFloat, PositiveInt
+from torch import Tensor, nn
+
+from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.loss.precision import widened, without_autocast
+from intrinsic_clip.loss.rows import by_rows, partners, require_rows
+
+STEPS = 16  # of Newton's method in log τ, which bisects where Newton would leave the bracket
+
+
+class IndividualTemperature(nn.Module):
+    """Robust InfoNCE with τ_i solved for each anchor in the batch: `individual_loss`.
+
+    Args:
+        rho: ρ, how far in nats the weights of the negatives may be from uniform. With ρ ≥ log(n − 1) every τ_i is
+            `minimum`, so the 6 to 8 of the authors' bimodal code, over the whole data set, are too much for a batch.
+        minimum, maximum: the limits of τ_i; the authors have 0.005 and 0.05 for images and captions.
+        chunk: rows of the n × n similarities in memory at a time; None: all, which is faster.
+
+    Raises:
+        ConfigError: the minimum is above the maximum.
+    """
+
+    takes_temperature: ClassVar[bool] = False
+    similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "population"})
+
+    def __init__(
+        self,
+        rho: PositiveFloat = 2.0,
+        minimum: PositiveFloat = 0.005,
+        maximum: PositiveFloat = 1.0,
+        chunk: PositiveInt | None = None,
+    ) -> None:
+        super().__init__()
+        if minimum > maximum:
+            raise ConfigError(f"objective.minimum={minimum}: must be at most objective.maximum={maximum}")
+        self.rho, self.minimum, self.maximum, self.chunk = rho, minimum, maximum, chunk
+
+    def forward(self, x: Tensor, y: Tensor, tau: Tensor | None = None) -> Tensor:
+        """Return the loss per replicate, `(*R,)`, of representations `(*R, n, d)`."""
+        return individual_loss(x, y, self.rho, self.minimum, self.maximum, self.chunk)
+
+
+def individual_loss(
+    x: Tensor,
+    y: Tensor,
+    rho: float = 2.0,
+    minimum: float = 0.005,
+    maximum: float = 1.0,
+    chunk: int | None = None,
+) -> Tensor:
+    """Return the robust loss of paired representations, `(*R,)`, in units of the similarity.
+
+    Args:
+        x, y: normalised representations, `(*R, n, d)`.
+        rho: ρ, how far in nats the weights of the negatives may be from uniform.
+        minimum, maximum: the limits of τ_i.
+        chunk: rows of the n × n similarities in memory at a time; None: all.
+
+    Raises:
+        ConfigError: a batch of one row, which has no negatives.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.loss import individual_loss
+        >>> x = torch.eye(4)
+        >>> round(float(individual_loss(x, x, rho=1.0, minimum=0.01)), 3)  # equal negatives: −1 + ρ · minimum
+        -0.99
+    """
+    require_rows(x, 2, "a temperature per sample")
+    x, y = widened(x), widened(y)
+
+    def per_row(rows: Tensor, others: Tensor, first: int) -> Tensor:
+        similarities = rows @ others.mT
+        leads = similarities - similarities.diagonal(first, -2, -1)[..., None]
+        own = partners(leads, first)
+        with torch.no_grad():
+            tau = solved_temperatures(leads.masked_fill(own, -torch.inf), rho, minimum, maximum)
+        logits = (leads / tau[..., None]).masked_fill(own, -torch.inf)
+        return tau * (logits.logsumexp(-1) - math.log(others.shape[-2] - 1) + rho)
+
+    with without_autocast(x.device):
+        return (by_rows(per_row, x, y, chunk) + by_rows(per_row, y, x, chunk)).mean(-1) / 2
+
+
+def solved_temperatures(leads: Tensor, rho: float, minimum: float, maximum: float) -> Tensor:
+    """Return the τ of each row that minimises F, `(*R, rows)`, by Newton's method within a shrinking bracket.
+
+    F is convex; its slope is ρ less the divergence of the softmax weights from uniform ones, which falls as τ rises.
+
+    Args:
+        leads: S_ij − S_ii, `(*R, rows, n)`, −∞ where a column does not count.
+        rho: ρ, how far in nats the weights may be from uniform.
+        minimum, maximum: the limits of τ.
+    """
+    leads = leads - leads.amax(-1, keepdim=True)
+    low = torch.full_like(leads[..., 0], math.log(minimum))
+    high = torch.full_like(low, math.log(maximum))
+    at_minimum = _divergence(leads, low)[0] <= rho
+    at_maximum = _divergence(leads, high)[0] >= rho
+    middle = (low + high) / 2
+    for _ in range(STEPS):
+        divergence, fall = _divergence(leads, middle)
+        excess = divergence - rho
+        low, high = torch.where(excess > 0, middle, low), torch.where(excess > 0, high, middle)
+        newton = middle + excess / fall
+        inside = (newton >= low) & (newton <= high)
+        middle = torch.where(inside, newton, (low + high) / 2)
+    tau = torch.where(at_maximum, maximum, middle.exp())
+    return torch.where(at_minimum, minimum, tau)
+
+
+def _divergence(leads: Tensor, log_tau: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the divergence of the softmax weights from uniform ones in nats, and its fall per unit of log τ."""
+    counted = leads.isfinite()
+    scaled = torch.where(counted, leads, 0) * (-log_tau).exp()[..., None]
+    weights = torch.where(counted, scaled.exp(), 0)
+    total = weights.sum(-1)
+    mean = (weights * scaled).sum(-1) / total
+    variance = (weights * scaled.square()).sum(-1) / total - mean.square()
+    return mean - total.log() + counted.sum(-1).to(leads.dtype).log(), variance

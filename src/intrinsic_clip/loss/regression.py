@@ -1,0 +1,68 @@
+"""Regression of one modality's outputs on the other's: a floor, since nothing keeps it from collapse.
+
+    mse:     L = mean_i ‖x_i − y_i‖²
+    cosine:  L = mean_i (1 − cos(x_i, y_i))
+
+Constant outputs are a minimum of both, unless the normalisation forbids them: by the batch, where mse is 2 (1 − mean
+correlation of the columns) per column. On unit vectors mse is twice the cosine form.
+"""
+
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from intrinsic_clip.loss.precision import widened
+from intrinsic_clip.loss.similarity import SMALLEST_NORM
+
+
+class MSE(nn.Module):
+    """Squared distance between the two of a pair; without negatives or decorrelation, it collapses: `mse_loss`."""
+
+    takes_temperature: ClassVar[bool] = False
+    similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "population", "none"})
+
+    def forward(self, x: Tensor, y: Tensor, tau: Tensor | None = None) -> Tensor:
+        """Return the loss per replicate, `(*R,)`, of representations `(*R, n, d)`."""
+        return mse_loss(x, y)
+
+
+class CosineRegression(nn.Module):
+    """Cosine distance between the two of a pair, at any length; it collapses: `cosine_regression_loss`."""
+
+    takes_temperature: ClassVar[bool] = False
+    similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "population", "none"})
+
+    def forward(self, x: Tensor, y: Tensor, tau: Tensor | None = None) -> Tensor:
+        """Return the loss per replicate, `(*R,)`, of representations `(*R, n, d)`."""
+        return cosine_regression_loss(x, y)
+
+
+def mse_loss(x: Tensor, y: Tensor) -> Tensor:
+    """Return the mean squared distance between the two of a pair, `(*R,)`.
+
+    Args:
+        x, y: representations, `(*R, n, d)`.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.loss import mse_loss
+        >>> float(mse_loss(torch.zeros(5, 4), torch.ones(5, 4)))
+        4.0
+    """
+    return (widened(x) - widened(y)).square().sum(-1).mean(-1)
+
+
+def cosine_regression_loss(x: Tensor, y: Tensor) -> Tensor:
+    """Return the mean cosine distance between the two of a pair, `(*R,)`.
+
+    Args:
+        x, y: representations of any length, `(*R, n, d)`.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.loss import cosine_regression_loss
+        >>> float(cosine_regression_loss(torch.eye(4), 3 * torch.eye(4)))
+        0.0
+    """
+    x, y = (nn.functional.normalize(widened(rows), dim=-1, eps=SMALLEST_NORM) for rows in (x, y))
+    return 1 - (x * y).sum(-1).mean(-1)

@@ -1,0 +1,58 @@
+"""Parts of objectives with n × n numbers, of which a few rows are in memory at a time."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from intrinsic_clip.errors import ConfigError
+
+RowTerms = Callable[[Tensor, Tensor, int], Tensor]
+
+
+def by_rows(terms: RowTerms, x: Tensor, y: Tensor, chunk: int | None, dim: int = -1) -> Tensor:
+    """Return what a function has for each row of x, given all rows of y, chunk by chunk.
+
+    The function computes a chunk again for the gradient, which is exact; memory grows with chunk · n instead of n².
+
+    Args:
+        terms: takes some rows of x, all of y and the index of the first of these rows.
+        x, y: `(*R, n, d)`.
+        chunk: rows of x at a time; None: all.
+        dim: the axis of the results that counts rows.
+    """
+    if chunk is None or chunk >= x.shape[-2]:
+        return terms(x, y, 0)
+    parts = []
+    for first in range(0, x.shape[-2], chunk):
+        rows = x[..., first : first + chunk, :]
+        if torch.is_grad_enabled():
+            parts.append(checkpoint(terms, rows, y, first, use_reentrant=False, preserve_rng_state=False))
+        else:
+            parts.append(terms(rows, y, first))
+    return torch.cat(parts, dim)
+
+
+def partners(similarities: Tensor, first: int) -> Tensor:
+    """Return a mask of the pairs among similarities `(*R, rows, n)`, `(rows, n)`, given the index of row 0."""
+    rows, columns = similarities.shape[-2:]
+    index = torch.arange(columns, device=similarities.device)
+    return index[first : first + rows, None] == index
+
+
+def without_partners(similarities: Tensor, first: int) -> Tensor:
+    """Return similarities `(*R, rows, n)` with −∞ for the pairs themselves."""
+    return similarities.masked_fill(partners(similarities, first), -torch.inf)
+
+
+def require_rows(x: Tensor, least: int, reason: str) -> None:
+    """Refuse a batch with too few rows.
+
+    Raises:
+        ConfigError: fewer than `least` rows in x, `(*R, n, d)`.
+    """
+    if x.shape[-2] < least:
+        raise ConfigError(
+            f"a batch of {x.shape[-2]} row(s): {reason} needs at least {least} (data.batch_size)"
+        )

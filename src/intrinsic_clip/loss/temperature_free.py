@@ -1,0 +1,62 @@
+"""InfoNCE without a temperature: the logits are the log odds of the cosine similarity.
+
+    L = ½ (CE over rows + CE over columns) of 2 artanh(S_ij) = log((1 + S_ij) / (1 − S_ij))
+
+Kim, Kim, *Temperature-free loss function for contrastive learning*, arXiv 2501.17683, 2025.
+"""
+
+from typing import Annotated, ClassVar
+
+import torch
+from annotated_types import Gt, Lt
+from pydantic import PositiveInt
+from torch import Tensor, nn
+
+from intrinsic_clip.loss.precision import widened, without_autocast
+from intrinsic_clip.loss.rows import by_rows
+
+
+class TemperatureFree(nn.Module):
+    """InfoNCE of log odds of cosine similarities, with nothing to tune: `temperature_free_loss`.
+
+    Args:
+        epsilon: cosines are clamped to ±(1 − ε), beyond which they have no gradient; 1e-6 allows logits of ±14.5.
+        chunk: rows of the n × n logits in memory at a time; None: all, which is faster.
+    """
+
+    takes_temperature: ClassVar[bool] = False
+    similarities: ClassVar[frozenset[str]] = frozenset({"cosine"})
+
+    def __init__(
+        self, epsilon: Annotated[float, Gt(0), Lt(1)] = 1e-6, chunk: PositiveInt | None = None
+    ) -> None:
+        super().__init__()
+        self.epsilon, self.chunk = epsilon, chunk
+
+    def forward(self, x: Tensor, y: Tensor, tau: Tensor | None = None) -> Tensor:
+        """Return the loss per replicate, `(*R,)`, of unit vectors `(*R, n, d)`."""
+        return temperature_free_loss(x, y, self.epsilon, self.chunk)
+
+
+def temperature_free_loss(x: Tensor, y: Tensor, epsilon: float = 1e-6, chunk: int | None = None) -> Tensor:
+    """Return InfoNCE of 2 artanh(S) of paired unit vectors, in nats, `(*R,)`.
+
+    Args:
+        x, y: unit vectors, `(*R, n, d)`.
+        epsilon: cosines are clamped to ±(1 − ε).
+        chunk: rows of the n × n logits in memory at a time; None: all.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.loss import temperature_free_loss
+        >>> round(float(temperature_free_loss(torch.eye(4), torch.eye(4), epsilon=0.5)), 3)  # log(1 + 3 · ⅓)
+        0.693
+    """
+    x, y = widened(x), widened(y)
+
+    def per_row(rows: Tensor, others: Tensor, first: int) -> Tensor:
+        logits = 2 * torch.atanh((rows @ others.mT).clamp(epsilon - 1, 1 - epsilon))
+        return -logits.log_softmax(-1).diagonal(first, -2, -1)
+
+    with without_autocast(x.device):
+        return (by_rows(per_row, x, y, chunk) + by_rows(per_row, y, x, chunk)).mean(-1) / 2

@@ -1,0 +1,95 @@
+"""InfoNCE with a temperature that the encoder gives for each sample, as a measure of its uncertainty.
+
+    L = ½ (mean_i CE_i of S_ij / τ(x_i) + mean_j CE_j of S_ij / τ(y_j)),   S = cosine similarity
+
+Zhang, Wu, Bayrooti, Goodman, *Temperature as uncertainty in contrastive learning* (TaU), 2021: the last output
+coordinate u gives 1/τ = sigmoid(u) / t, the others are the representation. The denominator holds the positive, as in
+InfoNCE; the authors' code leaves it out. The second form takes the length of the output, 1/τ = ‖x‖ / t, as the von
+Mises–Fisher losses do (Scott, Gallagher, Mozer, *von Mises–Fisher loss*, ICCV 2021), and spends no coordinate.
+"""
+
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import PositiveFloat, PositiveInt
+from torch import Tensor, nn
+
+from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.loss.precision import widened, without_autocast
+from intrinsic_clip.loss.rows import by_rows
+from intrinsic_clip.loss.similarity import SMALLEST_NORM
+
+Source = Literal["coordinate", "length"]
+
+
+class Uncertainty(nn.Module):
+    """InfoNCE of cosine similarities with τ from each anchor's raw output: `uncertainty_loss`.
+
+    It takes raw outputs, so what is measured of them includes the coordinate, or the length where they stay raw.
+
+    Args:
+        source: where a sample's τ comes from, its last output `coordinate` (published) or the `length` of its output.
+        scale: t, the smallest τ with `coordinate`, and τ at length 1 with `length`.
+        chunk: rows of the n × n logits in memory at a time; None: all, which is faster.
+    """
+
+    takes_temperature: ClassVar[bool] = False
+    takes_raw: ClassVar[bool] = True
+    similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "population", "none"})
+
+    def __init__(
+        self, source: Source = "coordinate", scale: PositiveFloat = 0.07, chunk: PositiveInt | None = None
+    ) -> None:
+        super().__init__()
+        self.source: Source = source
+        self.scale, self.chunk = scale, chunk
+
+    def forward(self, x: Tensor, y: Tensor, tau: Tensor | None = None) -> Tensor:
+        """Return the loss per replicate, `(*R,)`, of raw outputs `(*R, n, d)`."""
+        return uncertainty_loss(x, y, self.source, self.scale, self.chunk)
+
+
+def uncertainty_loss(
+    x: Tensor, y: Tensor, source: Source = "coordinate", scale: float = 0.07, chunk: int | None = None
+) -> Tensor:
+    """Return InfoNCE with a τ per sample of paired raw outputs, in nats, `(*R,)`.
+
+    Args:
+        x, y: raw outputs, `(*R, n, d)`.
+        source: where a sample's τ comes from, its last output `coordinate` or the `length` of its output.
+        scale: t, by which all inverse temperatures are divided.
+        chunk: rows of the n × n logits in memory at a time; None: all.
+
+    Raises:
+        ConfigError: outputs of one coordinate, which gives the temperature and leaves nothing to compare.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.loss import uncertainty_loss
+        >>> x = torch.cat([torch.eye(4), torch.zeros(4, 1)], dim=-1)  # sigmoid(0) = ½
+        >>> round(float(uncertainty_loss(x, x, scale=0.5)), 3)  # InfoNCE at τ = 1
+        0.744
+    """
+    if source == "coordinate" and x.shape[-1] < 2:
+        raise ConfigError(
+            "encoder.output_dim=1: must be at least 2 where the last coordinate is the temperature"
+        )
+    x, y = widened(x), widened(y)
+    (x, x_inverse), (y, y_inverse) = _split(x, source, scale), _split(y, source, scale)
+
+    def per_row(anchors: Tensor, others: Tensor, first: int) -> Tensor:
+        return -(anchors @ others.mT).log_softmax(-1).diagonal(first, -2, -1)
+
+    with without_autocast(x.device):
+        x_to_y = by_rows(per_row, x * x_inverse, y, chunk)
+        y_to_x = by_rows(per_row, y * y_inverse, x, chunk)
+        return (x_to_y + y_to_x).mean(-1) / 2
+
+
+def _split(rows: Tensor, source: Source, scale: float) -> tuple[Tensor, Tensor]:
+    """Return unit vectors and inverse temperatures, `(*R, n, 1)`, of raw outputs."""
+    if source == "coordinate":
+        rows, inverse = rows[..., :-1], rows[..., -1:].sigmoid()
+    else:
+        inverse = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
+    return nn.functional.normalize(rows, dim=-1, eps=SMALLEST_NORM), inverse / scale

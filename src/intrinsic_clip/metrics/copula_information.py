@@ -1,0 +1,83 @@
+"""The mutual information of a Gaussian copula along the leading shared directions."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from intrinsic_clip.dimension.arrays import Rows
+from intrinsic_clip.metrics.alignment import as_same_rows
+from intrinsic_clip.metrics.held_out_directions import check_directions, project_held_out
+from intrinsic_clip.metrics.information_estimate import InformationEstimate, Pairs, Part, cross_fitted
+
+PERFECT = 1e-12  # 1 − ρ² this small is rounding
+
+
+def copula_information(x: Rows, y: Rows, directions: int | None = None, seed: int = 0) -> InformationEstimate:
+    """Return −½ Σ log(1 − ρ²) over the canonical correlations ρ of held-out rows with Gaussian marginals.
+
+    Half of the pairs say which m canonical directions lead. Along them the other half is made Gaussian by ranks, column
+    by column, and the information is that of Gaussian vectors with their correlations, less its known bias
+    ½ (2 Σ_{i≤m} ψ((n − i) / 2) − Σ_{i≤2m} ψ((n − i) / 2)). The mean is taken of both ways.
+
+    Ince, Giordano, Kayser, Rousselet, Gross, Schyns, *A statistical framework for neuroimaging data analysis based on
+    mutual information estimated via a Gaussian copula*, Human Brain Mapping 38, 2017. Exact for jointly Gaussian
+    directions, even where I is large; dependence that correlations of ranks do not show is missed.
+
+    Args:
+        x, y: `(*R, n, p_x)` and `(*R, n, p_y)`; row i of x and row i of y are a pair. Held-out rows.
+        directions: m; None: as many as `canonical_rank` finds in the half that they are fitted on.
+        seed: of the deal into halves.
+
+    Returns:
+        The estimate; NaN and `saturated` where a correlation is 1, so that the information is infinite.
+
+    Raises:
+        ValueError: x and y differ in replicates or rows, or there are fewer than 16 pairs; directions below 1.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.metrics import copula_information
+        >>> _ = torch.manual_seed(0)
+        >>> z = torch.randn(2000, 2)  # shared
+        >>> x, y = (torch.cat([z + torch.randn(2000, 2), torch.randn(2000, 3)], 1) for _ in range(2))
+        >>> round(float(copula_information(x, y).value), 1)  # − log(1 − ¼) = 0.29
+        0.3
+    """
+    check_directions(directions)
+
+    def estimate(fit: Pairs, held_out: Pairs) -> Part:
+        rows_x, rows_y, reason = project_held_out(fit, held_out, directions)
+        if reason is not None:
+            return Part(math.nan, False, reason)
+        return _gaussian(normal_scores(rows_x), normal_scores(rows_y))
+
+    return cross_fitted(*as_same_rows(x, y), estimate, seed)
+
+
+def normal_scores(rows: Tensor) -> Tensor:
+    """Replace each value by Φ⁻¹(rank / (n + 1)), rank among its column `(n, m)`; equal values share a mean rank."""
+    columns = rows.T.contiguous()
+    ordered = columns.sort(-1).values
+    below, upto = (torch.searchsorted(ordered, columns, right=right) for right in (False, True))
+    ranks = (below + upto + 1).double() / 2
+    return torch.special.ndtri(ranks / (len(rows) + 1)).T
+
+
+def _gaussian(x: Tensor, y: Tensor) -> Part:
+    """Return the information of Gaussian rows `(n, m)` each."""
+    n, m = x.shape
+    if m == 0:
+        return Part(0.0)
+    if 2 * m >= n - 1:
+        return Part(math.nan, False, f"{n:,} held-out pairs are too few for {m} directions of each side")
+    bases = (torch.linalg.qr(rows - rows.mean(0)).Q for rows in (x, y))
+    left, right = bases
+    correlations = torch.linalg.svdvals(left.T @ right).clamp(max=1)
+    if float(correlations.max()) ** 2 > 1 - PERFECT:
+        return Part(
+            math.nan, True, "a canonical correlation of the held-out pairs is 1: the information is infinite"
+        )
+    values = torch.log1p(-correlations.square()).sum() / -2
+    digammas = torch.special.digamma((n - torch.arange(1, 2 * m + 1, dtype=torch.float64)) / 2)
+    return Part(float(values) - float(2 * digammas[:m].sum() - digammas.sum()) / 2)
