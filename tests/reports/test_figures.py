@@ -40,6 +40,7 @@ SHORTENED = {
     "truth": "data=synthetic_linear data.shared_dim=2",
     "truth_mixed": "data.mixing=sine data.shared_dim=5",
     "recipes": "trainer.max_epochs=2",
+    "three_modalities": "data=synthetic_three,synthetic_three_uneven objective=pairs,gram",
 }
 WHOLE = [
     "dynamics",

@@ -56,7 +56,7 @@ def test_every_pattern_is_in_the_table_once_and_describes_itself() -> None:
     values = {
         "estimator": "gride", "side": "x", "direction": "y_to_x", "pairs": "random", "k": "5", "α": "0.5",
         "share": "95", "set": "fine", "basis": "canonical", "end": "low", "regression": "kernel", "classifier": "knn",
-        "scale": "a.tau",
+        "scale": "a.tau", "latents": "xy",
     }  # fmt: skip
     names = [re.sub(r"<(.+?)>", lambda match: values[match[1]], pattern) for pattern in patterns]
     assert _undeclared(names) == []
@@ -79,6 +79,14 @@ def test_every_pattern_is_in_the_table_once_and_describes_itself() -> None:
         ("id_standard_error/mle/x", "Standard error of intrinsic dimension, MLE", "f(X)", "from zero"),
         ("similarity/positive", "Mean similarity", "positive pairs", "linear"),
         ("temperature", "Temperature τ", "", "log"),
+        ("id/mle/z", "Intrinsic dimension, MLE", "h(Z)", "from zero"),
+        ("retrieval/top_1/z_to_y", "Recall by cosine, top 1", "z → y", "zero to one"),
+        (
+            "recovery/linear/xz/x",
+            "R² of one block of the latent, ridge regression, shared by xz",
+            "f(X)",
+            "linear",
+        ),
         ("somebody/elses_number", "Somebody: elses number", "", "linear"),
         ("layer4/id/mle/x", "Layer4: id, mle", "f(X)", "linear"),
     ],
@@ -87,6 +95,16 @@ def test_names_are_put_into_words(name, title, part, axis) -> None:
     metric = describe(name)
     assert (metric.title, metric.part, metric.scale.axis) == (title, part, axis)
     assert metric.chart == (name.rpartition("/")[0] if part else name)
+
+
+def test_numbers_of_other_pairs_of_modalities_are_those_of_x_and_y_in_other_words() -> None:
+    gap, similarity = describe("modality_gap/x_z"), describe("in_sample/similarity/random/y_z")
+    assert (gap.chart, gap.full_title) == ("modality_gap", "Modality gap, f(X) and h(Z)")
+    assert similarity.chart == "in_sample/similarity"
+    assert similarity.full_title == "Mean similarity, training rows, random pairs, g(Y) and h(Z)"
+    assert gap.declared
+    assert similarity.declared
+    assert not describe("somebody/elses/x_z").declared
 
 
 def test_the_shared_dimension_is_the_truth_of_dimensions_alone() -> None:

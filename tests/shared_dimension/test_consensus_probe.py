@@ -86,3 +86,15 @@ def test_encoders_that_are_no_copies_are_refused() -> None:
 def test_numbers_are_declared() -> None:
     assert all(describe(name).declared for name in ConsensusProbe().names(("x", "y")))
     assert describe("consensus/rank").true_dimension
+
+
+def test_each_of_three_encoders_has_a_rank_of_its_own() -> None:
+    replicates = Replicates(tuple(range(4)), None)
+    f, g, h = (reading_only(read, copies_of(replicates)) for read in (2, 3, 5))
+    rows = torch.randn(60, 12, generator=torch.Generator().manual_seed(0))
+    probe = ConsensusProbe()
+    subject = Copies(replicates, f, g, {"x": rows, "y": rows, "z": rows}, {"z": h})
+    numbers = probe.measure(subject)
+    assert set(numbers) == set(probe.names(("x", "y", "z")))
+    ranks = [float(numbers[f"consensus/rank/{side}"].value[0]) for side in "xyz"]
+    assert ranks == [2.0, 3.0, 5.0]

@@ -15,6 +15,7 @@ from intrinsic_clip.data.synthetic import (
     SyntheticNonlinear,
     SyntheticRotated,
 )
+from intrinsic_clip.data.three import SyntheticThree
 
 __all__ = [
     "Batches",
@@ -27,4 +28,5 @@ __all__ = [
     "SyntheticMixed",
     "SyntheticNonlinear",
     "SyntheticRotated",
+    "SyntheticThree",
 ]

@@ -66,7 +66,9 @@ class SyntheticMixed(SyntheticData):
         views = []
         for private, width in zip(self.private, (self.d_x, self.d_y), strict=True):
             own = torch.randn(n, private, generator=generator, device=device)
-            view = _view(self.mixing, self.shared_dim + private, width, world, device)(torch.cat([z, own], 1))
+            view = draw_view(self.mixing, self.shared_dim + private, width, world, device)(
+                torch.cat([z, own], 1)
+            )
             views.append(view + self.noise * torch.randn(view.shape, generator=generator, device=device))
         return Pairs(views[0], views[1], z)
 
@@ -75,7 +77,7 @@ class SyntheticMixed(SyntheticData):
         return z
 
 
-def _view(
+def draw_view(
     mixing: str, latents: int, width: int, world: torch.Generator, device: torch.device
 ) -> Callable[[Tensor], Tensor]:
     """Draw a view's network, scaled to standard deviation 1: `(n, latents) → (n, width)`."""

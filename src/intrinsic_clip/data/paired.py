@@ -1,8 +1,9 @@
 """Paired rows in memory, whose batches are slices of tensors, so that a step costs nothing per sample."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, final
 
 import torch
@@ -26,6 +27,9 @@ class Pairs:
         z: the true shared latent where it is known, `(*R, n, k*)`.
         labels: label sets by name, each `(n,)` int64.
         row_axis: the axis n, counted from the front or from the back.
+        further: modalities beyond x and y by name, each `(*R, n, …)`; row i belongs to row i of x.
+        latents: blocks of the true latent by the modalities that share them, as `xy`, each `(*R, n, k)`, where they
+            are known and not one block that all share.
     """
 
     x: Tensor
@@ -33,9 +37,15 @@ class Pairs:
     z: Tensor | None = None
     labels: dict[str, Tensor] = field(default_factory=dict)
     row_axis: int = -2
+    further: dict[str, Tensor] = field(default_factory=dict)
+    latents: dict[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return self.x.shape[self.row_axis]
+
+    def modalities(self) -> dict[str, Tensor]:
+        """Return x, y and the further modalities by name, in that order."""
+        return {"x": self.x, "y": self.y, **self.further}
 
 
 class Examples(NamedTuple):
@@ -46,7 +56,7 @@ class Examples(NamedTuple):
 
 
 class Batches:
-    """An iterable of `(x, y)` batches, without an incomplete last one.
+    """An iterable of `(x, y)` batches, with further modalities behind, without an incomplete last one.
 
     With several processes each takes a contiguous share of every batch: the shares of all ranks, gathered in rank
     order, are the batch that a single process would see.
@@ -77,15 +87,14 @@ class Batches:
     def __len__(self) -> int:
         return len(self.pairs) // self.batch_size
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        axis, rows = self.pairs.row_axis, (self.pairs.x, self.pairs.y)
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+        axis, rows = self.pairs.row_axis, tuple(self.pairs.modalities().values())
         order = None if self.order is None else self.order().to(self.pairs.x.device)
         for start in range(self.offset, len(self) * self.batch_size, self.batch_size):
             if order is None:
-                x, y = (side.narrow(axis, start, self.share) for side in rows)
+                yield tuple(side.narrow(axis, start, self.share) for side in rows)
             else:
-                x, y = (side.index_select(axis, order[start : start + self.share]) for side in rows)
-            yield x, y
+                yield tuple(side.index_select(axis, order[start : start + self.share]) for side in rows)
 
 
 class EpochAtOnce:
@@ -112,6 +121,7 @@ class PairedData(LightningDataModule):
     Attributes:
         d_x, d_y: input sizes of the two encoders: features of a vector, or the shape of any other row. None until
             `read` where the arguments do not determine them.
+        further_dims: input sizes of the encoders of further modalities, by name; empty for pairs.
         sizes: rows of each split; empty until `read` where the arguments do not determine them.
         shared_dim: k*, the intrinsic dimension that the modalities share, or None if unknown.
         shuffle_seed: of the order of the training rows, a new one in each epoch; None: always as they lie. Streams
@@ -121,6 +131,7 @@ class PairedData(LightningDataModule):
     sizes: dict[Split, int]
     d_x: int | tuple[int, ...] | None = None
     d_y: int | tuple[int, ...] | None = None
+    further_dims: Mapping[str, int | tuple[int, ...]] = MappingProxyType({})
     shared_dim: int | None = None
     shuffle_seed: int | None = None
 

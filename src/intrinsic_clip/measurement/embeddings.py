@@ -1,14 +1,14 @@
 """Hold the representations of one evaluation, with their nearest neighbours, for everything that measures them."""
 
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from torch import Tensor
 
 from intrinsic_clip.dimension import Neighbours, nearest_neighbours
 from intrinsic_clip.metrics.counterparts import Counterparts, counterparts_of, distinct_rows
 
-Side = Literal["x", "y"]
+Side: TypeAlias = str  # x, y, or the name of a further modality
 
 
 class Measured(NamedTuple):
@@ -35,6 +35,10 @@ class Embeddings:
         labels: label sets by name, `(n,)` each.
         things: the number of the thing that each row of x and of y shows, `(n,)` each, so that rows of one thing have
             equal numbers; None: rows of x or of y that are equal show one thing.
+        further: representations of further modalities by name, as the loss sees them, `(*R, n, d)` each.
+        further_raw: the encoders' own outputs of those, by name.
+        further_things: the number of the thing that each row of those shows, by name, `(n,)` each.
+        latents: blocks of the true latent by the modalities that share them, where they are known, `(*R, n, k)` each.
     """
 
     x: Tensor
@@ -45,11 +49,35 @@ class Embeddings:
     z: Tensor | None = None
     labels: dict[str, Tensor] = field(default_factory=dict)
     things: tuple[Tensor, Tensor] | None = None
+    further: dict[Side, Tensor] = field(default_factory=dict)
+    further_raw: dict[Side, Tensor] = field(default_factory=dict)
+    further_things: dict[Side, Tensor] = field(default_factory=dict)
+    latents: dict[str, Tensor] = field(default_factory=dict)
     _neighbours: dict[Side, Neighbours] = field(default_factory=dict, repr=False)
 
     def sides(self) -> dict[Side, Tensor]:
-        """Return x, and y if there is one, by name."""
-        return {"x": self.x} if self.y is None else {"x": self.x, "y": self.y}
+        """Return x, y if there is one, and further modalities, by name."""
+        return {"x": self.x} if self.y is None else {"x": self.x, "y": self.y, **self.further}
+
+    def of_pair(self, first: Side, second: Side) -> "Embeddings":
+        """Return two of the modalities as x and y, with the temperature and the labels.
+
+        Raises:
+            ValueError: there is no y.
+        """
+        x, y = self.pair()
+        own, raw = {"x": x, "y": y, **self.further}, {"x": self.x_raw, "y": self.y_raw, **self.further_raw}
+        things = {**dict(zip("xy", self.things or (), strict=False)), **self.further_things}
+        both = (things[first], things[second]) if {first, second} <= set(things) else None
+        return Embeddings(
+            own[first],
+            own[second],
+            raw.get(first),
+            raw.get(second),
+            self.tau,
+            labels=self.labels,
+            things=both,
+        )
 
     def pair(self, raw: bool = False) -> tuple[Tensor, Tensor]:
         """Return x and y as the loss sees them, or the encoders' own outputs.

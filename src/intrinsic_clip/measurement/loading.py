@@ -219,6 +219,9 @@ def _from_run(folder: Path) -> LoadedEmbeddings:
         raise ConfigError(f"run={folder}: {str(error).removeprefix(f'{folder}/')}") from error
     arrays = {"x": stored.x, "y": stored.y, "z": stored.z}
     embeddings = LoadedEmbeddings({name: torch.from_numpy(a) for name, a in arrays.items() if a is not None})
+    if stored.further:
+        names = ", ".join(["x", "y", *stored.further])
+        embeddings.notes.append(f"of the run's modalities {names} the first two are measured")
     if len(replicates) > 1:
         d, index = replicates.labels()[0]
         width = "" if d is None else f"output dimension {d}, "

@@ -22,5 +22,6 @@ BEYOND = (
     "recipes",
     "objectives",
     "temperature",
+    "three_modalities",
 )
 FIGURES = (*PAPER, *APPENDIX, *BESIDE, *BEYOND)

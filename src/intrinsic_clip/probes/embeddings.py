@@ -36,23 +36,26 @@ def take_embeddings(
     key = (split, max_samples, seed) if len(pairs) > max_samples else (split, 0, 0)  # all rows are all rows
     if key not in cache or cache[key][0] != trainer.global_step:
         embeddings = _embed(module, sample(pairs, max_samples, seed))
-        embeddings.things = _things(pairs, max_samples, seed, module)
+        things = _things(pairs, max_samples, seed, module)
+        embeddings.things = things["x"], things["y"]
+        embeddings.further_things = {name: things[name] for name in pairs.further}
         cache[key] = (trainer.global_step, embeddings)
     return cache[key][1]
 
 
-_compared: WeakKeyDictionary[LightningModule, dict[tuple[Any, ...], tuple[Tensor, Tensor]]] = (
-    WeakKeyDictionary()
-)
+_compared: WeakKeyDictionary[LightningModule, dict[tuple[Any, ...], dict[Side, Tensor]]] = WeakKeyDictionary()
 
 
-def _things(pairs: Pairs, max_samples: int, seed: int, module: LightningModule) -> tuple[Tensor, Tensor]:
+def _things(pairs: Pairs, max_samples: int, seed: int, module: LightningModule) -> dict[Side, Tensor]:
     """Return which rows of the data repeat, compared once for a training: outputs repeat by collapse too."""
     known = _compared.setdefault(module, {})
-    key = (pairs.x.data_ptr(), pairs.y.data_ptr(), len(pairs), max_samples, seed)
+    places = [rows.data_ptr() for rows in pairs.modalities().values()]
+    key = (*places, len(pairs), max_samples, seed)
     if key not in known:
         chosen = sample(pairs, max_samples, seed)
-        known[key] = distinct_rows(chosen.x, chosen.row_axis), distinct_rows(chosen.y, chosen.row_axis)
+        known[key] = {
+            name: distinct_rows(rows, chosen.row_axis) for name, rows in chosen.modalities().items()
+        }
     return known[key]
 
 
@@ -64,9 +67,26 @@ def forget_embeddings(module: LightningModule) -> None:
 
 def _embed(module: Any, pairs: Pairs) -> Embeddings:
     with evaluating(module):
-        x_raw, y_raw = module.encode(pairs.x, pairs.y)
-        x, y = module.normalise(x_raw, y_raw)
-        return Embeddings(x, y, x_raw, y_raw, module.tau(), pairs.z, pairs.labels)
+        rows = pairs.modalities()
+        x_raw, y_raw, *further_raw = module.encode(*rows.values())
+        x, y, *further = module.normalise(x_raw, y_raw, *further_raw)
+        return Embeddings(
+            x,
+            y,
+            x_raw,
+            y_raw,
+            module.tau(),
+            pairs.z,
+            pairs.labels,
+            further=dict(zip(pairs.further, further, strict=True)),
+            further_raw=dict(zip(pairs.further, further_raw, strict=True)),
+            latents=pairs.latents,
+        )
+
+
+def encoders_of(module: Any) -> dict[Side, nn.Module]:
+    """Return the encoders of a ContrastiveModule by modality: f of x, g of y, and those of further ones."""
+    return {"x": module.f, "y": module.g, **dict(getattr(module, "further", {}).items())}
 
 
 def sample(pairs: Pairs, max_samples: int, seed: int) -> Pairs:
@@ -80,6 +100,8 @@ def sample(pairs: Pairs, max_samples: int, seed: int) -> Pairs:
         None if pairs.z is None else pairs.z.index_select(-2, rows),
         {name: labels[rows] for name, labels in pairs.labels.items()},
         pairs.row_axis,
+        {name: more.index_select(pairs.row_axis, rows) for name, more in pairs.further.items()},
+        {block: latent.index_select(-2, rows) for block, latent in pairs.latents.items()},
     )
 
 

@@ -13,7 +13,7 @@ from intrinsic_clip.data.paired import Split
 from intrinsic_clip.dimension import jacobian_spectrum, latent_directions
 from intrinsic_clip.encoders.preprocessing import in_unit_range
 from intrinsic_clip.probes.collection import Collector, shared_collector
-from intrinsic_clip.probes.embeddings import Side, evaluating, probing, sample
+from intrinsic_clip.probes.embeddings import Side, encoders_of, evaluating, probing, sample
 from intrinsic_clip.probes.loaders import Stage
 from intrinsic_clip.probes.probe import Measured, Probe
 from intrinsic_clip.probes.sources import Embed, by_function
@@ -172,11 +172,13 @@ class JacobianProbe(Probe):
         pairs = trainer.datamodule.pairs(split)  # type: ignore[attr-defined]
         n = _points(self.max_points, _input_dims(pairs.x, pairs.row_axis))
         pairs = sample(pairs, n, self.seed)
-        x = in_unit_range(pairs.x) if pairs.x.dtype == torch.uint8 else pairs.x
-        sides: dict[Side, tuple[nn.Module, Tensor]] = {"x": (module.f, x), "y": (module.g, pairs.y)}
+        sides = pairs.modalities()
+        if pairs.x.dtype == torch.uint8:
+            sides["x"] = in_unit_range(pairs.x)
+        encoders = encoders_of(module)
         maps = {
-            side: Map(encoder, rows, pairs.z, _input_dims(rows, pairs.row_axis))
-            for side, (encoder, rows) in sides.items()
+            side: Map(encoders[side], rows, pairs.z, _input_dims(rows, pairs.row_axis))
+            for side, rows in sides.items()
             if rows.is_floating_point()
         }
         return Maps(module, maps)

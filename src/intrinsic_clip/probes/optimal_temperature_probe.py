@@ -51,7 +51,13 @@ class OptimalTemperatureProbe(Probe):
         super().evaluate(trainer, module, rows, to_loggers)
 
     def measure(self, embeddings: Embeddings) -> dict[str, Tensor | Measured]:
-        """Return the best τ, NaN where there is none."""
+        """Return the best τ, NaN where there is none.
+
+        Raises:
+            ValueError: more than two modalities.
+        """
+        if embeddings.further:
+            raise ValueError(f"is of two modalities, and there are {', '.join(embeddings.sides())}")
         x, y = embeddings.pair()
         if embeddings.x_raw is None:  # of another's module, which may give them before they are normalised
             x, y = (torch.nn.functional.normalize(side, dim=-1) for side in (x, y))

@@ -1,4 +1,8 @@
-"""Measure the similarities of paired representations: matching, alignment, information, and their histograms."""
+"""Measure the similarities of paired representations: matching, alignment, information, and their histograms.
+
+Of three and more modalities every pair is measured: `retrieval/top_1/x_to_z`, `modality_gap/y_z`; histograms are those
+of x and y.
+"""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
@@ -9,6 +13,7 @@ from torch import Tensor
 
 from intrinsic_clip.measurement.embeddings import Embeddings, Measured, Side
 from intrinsic_clip.measurement.families import Alignment, Information, Matching, Similarities
+from intrinsic_clip.measurement.over_pairs import measure_over_pairs, names_over_pairs
 from intrinsic_clip.metrics import pair_similarities
 from intrinsic_clip.probes.probe import Probe
 
@@ -52,11 +57,11 @@ class MatchingProbe(Probe):
 
     def names(self, sides: Sequence[Side]) -> list[str]:
         """Return the name of each k, each α and the median rank in both directions."""
-        return self.family.names(sides)
+        return names_over_pairs(self.family, sides)
 
     def measure(self, embeddings: Embeddings) -> dict[str, Tensor | Measured]:
         """Return shares of matched pairs, and median ranks from 1 to n."""
-        return self.family.measure(embeddings, self)
+        return measure_over_pairs(self.family, embeddings, self)
 
 
 class AlignmentProbe(Probe):
@@ -70,11 +75,11 @@ class AlignmentProbe(Probe):
 
     def names(self, sides: Sequence[Side]) -> list[str]:
         """Return the name of each number."""
-        return self.family.names(sides)
+        return names_over_pairs(self.family, sides)
 
     def measure(self, embeddings: Embeddings) -> dict[str, Tensor | Measured]:
         """Return the mean cosine in [−1, 1], the log-mean potentials of directions, and the distances of directions."""
-        return self.family.measure(embeddings, self)
+        return measure_over_pairs(self.family, embeddings, self)
 
 
 class InformationProbe(Probe):
@@ -84,7 +89,7 @@ class InformationProbe(Probe):
 
     def names(self, sides: Sequence[Side]) -> list[str]:
         """Return the name of the bound."""
-        return self.family.names(sides)
+        return names_over_pairs(self.family, sides)
 
     def measure(self, embeddings: Embeddings) -> dict[str, Tensor | Measured]:
         """Return the bound, at most log N.
@@ -92,7 +97,7 @@ class InformationProbe(Probe):
         Raises:
             ValueError: the temperature is not known.
         """
-        return self.family.measure(embeddings, self)
+        return measure_over_pairs(self.family, embeddings, self)
 
 
 class SimilarityProbe(Probe):
@@ -107,11 +112,11 @@ class SimilarityProbe(Probe):
 
     def names(self, sides: Sequence[Side]) -> list[str]:
         """Return the names of similarities and norms."""
-        return self.family.names(sides)
+        return names_over_pairs(self.family, sides)
 
     def measure(self, embeddings: Embeddings) -> dict[str, Tensor | Measured]:
         """Return mean similarities and mean norms."""
-        return self.family.measure(embeddings, self)
+        return measure_over_pairs(self.family, embeddings, self)
 
     def histograms(self, embeddings: Embeddings) -> dict[str, Tensor]:
         """Return the similarities of positive and of random pairs."""

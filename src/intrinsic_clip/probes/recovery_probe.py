@@ -21,6 +21,9 @@ from intrinsic_clip.probes.probe import Measured, Probe
 class RecoveryProbe(Probe):
     """Log R² of the true latent by (kernel) ridge regression: `recovery/linear/x`, `recovery/kernel/x`, and for y.
 
+    Where the latent has blocks that some modalities share and others do not, each block has numbers of its own, as
+    `recovery/linear/xy/x` of the block that x and y share.
+
     Where the latent is not known, it warns once and logs nothing.
 
     Args:
@@ -41,12 +44,14 @@ class RecoveryProbe(Probe):
 
     def measure(self, embeddings: Embeddings) -> dict[str, Tensor]:
         """Return R²: 1 where the whole latent is recovered, 0 where it cannot be predicted."""
-        if embeddings.z is None:
+        latents = {f"/{block}": latent for block, latent in embeddings.latents.items()}
+        if embeddings.z is not None:
+            latents[""] = embeddings.z
+        if not latents:
             self.warn_once("RecoveryProbe logs nothing: the true latent is not known for these data")
-            return {}
-        z = embeddings.z
         return {
-            f"recovery/{name}/{side}": measure(rows, z)
+            f"recovery/{name}{block}/{side}": measure(rows, latent)
+            for block, latent in latents.items()
             for side, rows in embeddings.sides().items()
             for name, measure in self.measures.items()
         }

@@ -12,10 +12,16 @@ from matplotlib.figure import Figure
 from intrinsic_clip.paper_figures.style import logarithmic
 from intrinsic_clip.runs.atomic import write_atomically
 from intrinsic_clip.runs.replicates import Replicates
-from intrinsic_clip.runs.vocabulary import DIRECTIONS, SIDES, describe, estimator_title
+from intrinsic_clip.runs.vocabulary import (
+    DIRECTIONS,
+    FURTHER_DIRECTIONS,
+    MODALITIES,
+    describe,
+    estimator_title,
+)
 
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#666666"  # Okabe–Ito: distinguishable for colour-blind readers
-COLOURS = (BLUE, ORANGE)
+COLOURS = (BLUE, ORANGE, "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # of modalities, and of directions
 LINE_STYLES = ("-", "--", ":", "-.")
 ESTIMATORS = {"mle": "-", "twonn": ":"}  # line styles; k* is dashed
 
@@ -120,7 +126,7 @@ def _draw_temperature(ax: Axes, curves: Curves) -> None:
 
 def _draw_dimension(ax: Axes, curves: Curves, shared_dim: int | None) -> None:
     for estimator, line in ESTIMATORS.items():
-        for (side, words), colour in zip(SIDES.items(), COLOURS, strict=True):
+        for (side, words), colour in zip(MODALITIES.items(), COLOURS, strict=True):
             label = f"{words}, {estimator_title(estimator)}"
             _plot(ax, curves, f"id/{estimator}/{side}", color=colour, ls=line, label=label)
     if shared_dim:
@@ -138,7 +144,8 @@ def _draw_matching(ax: Axes, curves: Curves, n_test: int) -> None:
     metrics = sorted((describe(name) for name in names), key=lambda metric: metric.order)
     charts = list(dict.fromkeys(metric.chart for metric in metrics))
     for chart, line in zip(charts, LINE_STYLES, strict=False):
-        for (direction, arrow), colour in zip(DIRECTIONS.items(), COLOURS, strict=True):
+        others = {way: arrow for way, arrow in FURTHER_DIRECTIONS.items() if f"{chart}/{way}" in curves}
+        for (direction, arrow), colour in zip((DIRECTIONS | others).items(), COLOURS, strict=False):
             name = f"{chart}/{direction}"
             _plot(ax, curves, name, color=colour, ls=line, label=f"{arrow}, {_lowered(describe(name).short)}")
     metric = describe("matching/top_1/x_to_y")

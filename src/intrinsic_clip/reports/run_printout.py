@@ -1,12 +1,12 @@
 """Format the text that a run prints at its end: main numbers beside the truth, and the files it wrote."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from intrinsic_clip.runs.replicates import Replicates
 from intrinsic_clip.runs.results import EXAMPLES, METRICS, RESULTS
-from intrinsic_clip.runs.vocabulary import DIRECTIONS, SIDES, Metric, describe
+from intrinsic_clip.runs.vocabulary import DIRECTIONS, FURTHER_DIRECTIONS, MODALITIES, SIDES, Metric, describe
 
 PICTURE = "run.png"
 FILES = (
@@ -68,16 +68,33 @@ def _charts(results: Mapping[str, Any], *kinds: str) -> list[Metric]:
 
 def _metric_rows(results: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """Return a row per quantity."""
-    rows: list[tuple[str, ...]] = [("", *SIDES.values(), "truth")]
-    for metric in _charts(results, "id"):
-        pair = [_show(results, f"{metric.chart}/{side}") for side in SIDES]
-        rows.append((metric.title, *pair, _truth(results)))
-    rows.append(("", *DIRECTIONS.values(), ""))
-    for metric in _charts(results, "matching", "retrieval"):
-        pair = [_show(results, f"{metric.chart}/{direction}") for direction in DIRECTIONS]
-        rows.append((metric.title, *pair, _chance(metric.chart, results["n_test"])))
+    dimensions, matchings = _charts(results, "id"), _charts(results, "matching", "retrieval")
+    sides = _measured(results, dimensions, MODALITIES)
+    rows: list[tuple[str, ...]] = [("", *sides.values(), "truth")]
+    for metric in dimensions:
+        numbers = [_show(results, f"{metric.chart}/{side}") for side in sides]
+        rows.append((metric.title, *numbers, _truth(results)))
+    directions = _measured(results, matchings, FURTHER_DIRECTIONS)
+    rows.append(("", *directions.values(), ""))
+    for metric in matchings:
+        numbers = [_show(results, f"{metric.chart}/{direction}") for direction in directions]
+        rows.append((metric.title, *numbers, _chance(metric.chart, results["n_test"])))
     rows.append((describe("temperature").title, _show(results, "temperature"), "", "→ 0"))
-    return rows
+    width = max(map(len, rows))  # three modalities have six directions
+    return [(*row[:-1], *[""] * (width - len(row)), row[-1]) for row in rows]
+
+
+def _measured(
+    results: Mapping[str, Any], charts: Sequence[Metric], parts: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the modalities or directions of x and y, and those of further modalities that have been measured."""
+    usual = SIDES | DIRECTIONS
+    names = results["metrics"]
+    return {
+        part: words
+        for part, words in parts.items()
+        if part in usual or any(f"{metric.chart}/{part}" in names for metric in charts)
+    }
 
 
 def _dimension_rows(results: Mapping[str, Any], output_dims: tuple[int, ...]) -> list[tuple[str, ...]]:

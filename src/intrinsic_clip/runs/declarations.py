@@ -1,6 +1,7 @@
 """Declare every metric: name, title, unit, axis and meaning; `vocabulary` looks names up here."""
 
 from dataclasses import dataclass
+from itertools import combinations, permutations
 from typing import Literal
 
 Axis = Literal["linear", "from zero", "zero to one", "log"]
@@ -24,7 +25,17 @@ ESTIMATORS = USUAL_ESTIMATORS | {
 SIDES = {"x": "f(X)", "y": "g(Y)"}
 DIRECTIONS = {"x_to_y": "x → y", "y_to_x": "y → x"}
 PAIRS = {"positive": "positive pairs", "random": "random pairs"}
-PARTS = SIDES | {"z": "Z"} | DIRECTIONS | PAIRS  # by the last part of a name: lines of one chart
+FURTHER_SIDES = {"z": "h(Z)", "u": "h(U)", "v": "h(V)", "w": "h(W)"}  # modalities beyond x and y
+MODALITIES = SIDES | FURTHER_SIDES
+FURTHER_DIRECTIONS = {
+    f"{one}_to_{other}": f"{one} → {other}" for one, other in permutations(MODALITIES, 2)
+}  # x → y and y → x among them
+MODALITY_PAIRS = {
+    f"{one}_{other}": f"{MODALITIES[one]} and {MODALITIES[other]}"
+    for one, other in combinations(MODALITIES, 2)
+}
+# By the last part of a name: lines of one chart.
+PARTS = MODALITIES | FURTHER_DIRECTIONS | PAIRS | MODALITY_PAIRS
 SPLITS = {"in_sample/": "training rows", "test/": "test rows"}  # prefixes; without one: held-out rows
 CLASSIFIERS = {"knn": "k nearest neighbours", "linear": "linear classifier", "zero_shot": "zero-shot"}
 REGRESSIONS = {"linear": "ridge regression", "kernel": "kernel ridge regression"}
@@ -216,9 +227,16 @@ DECLARATIONS = (  # in the order in which pages and tables show them
         true_dimension=True),
     Declaration("consensus/gap", "gap of the consensus", HIGHER,
         "Ratio of one root eigenvalue of the replicates' mean metric to the next at the consensus rank."),
+    Declaration("consensus/rank/<side>", "consensus rank of one encoder", DIMENSIONS,
+        "Consensus rank of one of three or more encoders, by its own metric."),
+    Declaration("consensus/gap/<side>", "gap of one encoder's consensus", HIGHER,
+        "Ratio of one root eigenvalue to the next at the consensus rank of one of three or more encoders."),
     Declaration("recovery/<regression>/<side>", "R² of the latent", Scale("R²", better="higher"),
         "Cross-validated R² of predicting the true latent: 1 is perfect, 0 no better than the mean.",
         "{regression}"),
+    Declaration("recovery/<regression>/<latents>/<side>", "R² of one block of the latent", Scale("R²", better="higher"),
+        "Cross-validated R² of predicting the part of the latent that the named modalities share, and no others.",
+        "{regression}, shared by {latents}"),
     Declaration("classification/<classifier>/<set>/<side>", "classification accuracy",
         Scale("accuracy", "zero to one", "higher"),
         "Accuracy of a classifier of this label set on the representations.", "{classifier}, {set}"),
@@ -235,8 +253,8 @@ DECLARATIONS = (  # in the order in which pages and tables show them
 
 PLACEHOLDERS = {
     **dict.fromkeys(("estimator", "basis"), "[^/]+"), **dict.fromkeys(("α", "share"), r"[\d.e+-]+"),
-    "k": r"\d+", "set": ".+", "scale": ".+", "side": "[xyz]",
-    "end": "low|high", "direction": "|".join(DIRECTIONS), "pairs": "|".join(PAIRS),
+    "k": r"\d+", "set": ".+", "scale": ".+", "side": "|".join(MODALITIES), "latents": "[a-z]{2,}",
+    "end": "low|high", "direction": "|".join(FURTHER_DIRECTIONS), "pairs": "|".join(PAIRS),
     "regression": "|".join(REGRESSIONS), "classifier": "|".join(CLASSIFIERS),
 }
 # fmt: on

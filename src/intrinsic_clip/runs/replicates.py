@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +12,7 @@ STREAMS = {
     "f": (1,),
     "g": (2,),
     "world": (3,),
+    **{name: (4 + place,) for place, name in enumerate("zuvw")},  # encoders of further modalities
 }  # spawn keys: draws for one must not depend on the others
 
 
@@ -66,7 +67,7 @@ class Replicates:
         return [(d, index) for d in self.output_dims or (None,) for index in self.indices or (None,)]
 
 
-def stream_seed(seed: int, replicate: int, stream: Literal["data", "f", "g", "world"]) -> int:
+def stream_seed(seed: int, replicate: int, stream: str) -> int:
     """Return a 64-bit seed that depends on the run's seed, the replicate's index and the stream alone."""
     state = np.random.SeedSequence([seed, replicate], spawn_key=STREAMS[stream]).generate_state(2, np.uint32)
     return int(state[0]) << 32 | int(state[1])

@@ -18,7 +18,7 @@ from intrinsic_clip.runs.sealed import Damaged, check_bytes
 
 EMBEDDINGS = "embeddings.safetensors"
 MAX_BYTES = 2**28  # of all replicates together; if they are larger, only the first replicate's are kept
-LABEL = "label_"
+LABEL, FURTHER, LATENT = "label_", "further_", "latent_"  # beginnings of names
 SIDES = ("x", "y", "x_raw", "y_raw")
 
 
@@ -31,6 +31,8 @@ class StoredEmbeddings:
         x_raw, y_raw: the encoders' own outputs, `(n, d)`.
         z: the true latent `(n, k*)`, where it is known.
         labels: label sets by name, `(n,)`.
+        further: representations of further modalities as the loss sees them, by name, `(n, d)`.
+        latents: blocks of the true latent by the modalities that share them, where they are known, `(n, k)`.
     """
 
     x: NDArray[np.floating]
@@ -39,6 +41,8 @@ class StoredEmbeddings:
     y_raw: NDArray[np.floating]
     z: NDArray[np.floating] | None = None
     labels: dict[str, NDArray[np.integer]] = field(default_factory=dict)
+    further: dict[str, NDArray[np.floating]] = field(default_factory=dict)
+    latents: dict[str, NDArray[np.floating]] = field(default_factory=dict)
 
 
 def write_embeddings(folder: Path, arrays: Mapping[str, np.ndarray], replicated: bool) -> None:
@@ -46,7 +50,8 @@ def write_embeddings(folder: Path, arrays: Mapping[str, np.ndarray], replicated:
 
     Args:
         folder: the run folder.
-        arrays: x, y, x_raw, y_raw, and z where it is known `(*R, n, ·)`; label sets as `label_<set>`, `(n,)`.
+        arrays: x, y, x_raw, y_raw, and z where it is known `(*R, n, ·)`; label sets as `label_<set>`, `(n,)`; further
+            modalities as `further_<name>` and `further_<name>_raw`; blocks of the latent as `latent_<modalities>`.
         replicated: whether R has a last axis of replicates.
     """
     if replicated and sum(array.nbytes for array in arrays.values()) > MAX_BYTES:
@@ -129,9 +134,22 @@ def _training(arrays: Mapping[str, np.ndarray], place: int, count: int, d: int |
         rows = arrays[name].reshape(count, *arrays[name].shape[-2:])
         return rows[place, :, :d]
 
+    def latent(array: np.ndarray) -> np.ndarray:  # replicates have their own, output dimensions share it
+        latents = array.reshape(-1, *array.shape[-2:])
+        return latents[place % len(latents)]
+
     z = arrays.get("z")
-    if z is not None:  # replicates have their own, output dimensions share it
-        latents = z.reshape(-1, *z.shape[-2:])
-        z = latents[place % len(latents)]
-    labels = {name.removeprefix(LABEL): array for name, array in arrays.items() if name.startswith(LABEL)}
-    return StoredEmbeddings(side("x"), side("y"), side("x_raw"), side("y_raw"), z, labels)
+    by_name: dict[str, dict[str, np.ndarray]] = {
+        start: {name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)}
+        for start in (LABEL, FURTHER, LATENT)
+    }
+    return StoredEmbeddings(
+        side("x"),
+        side("y"),
+        side("x_raw"),
+        side("y_raw"),
+        None if z is None else latent(z),
+        by_name[LABEL],
+        {name: side(FURTHER + name) for name in by_name[FURTHER] if not name.endswith("_raw")},
+        {name: latent(array) for name, array in by_name[LATENT].items()},
+    )

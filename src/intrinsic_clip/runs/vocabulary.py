@@ -10,6 +10,10 @@ from intrinsic_clip.runs.declarations import (
     DECLARATIONS,
     DIRECTIONS,
     ESTIMATORS,
+    FURTHER_DIRECTIONS,
+    FURTHER_SIDES,
+    MODALITIES,
+    MODALITY_PAIRS,
     PAIRS,
     PARTS,
     PLACEHOLDERS,
@@ -25,7 +29,10 @@ from intrinsic_clip.runs.declarations import (
 __all__ = [
     "DIRECTIONS",
     "ESTIMATORS",
+    "FURTHER_DIRECTIONS",
+    "FURTHER_SIDES",
     "MAIN_NUMBERS",
+    "MODALITIES",
     "PAIRS",
     "SIDES",
     "USUAL_ESTIMATORS",
@@ -179,7 +186,15 @@ def _patterns() -> list[tuple[Declaration, re.Pattern[str]]]:
 
 
 def _match(plain: str) -> tuple[Declaration, dict[str, str]]:
-    """Return the declaration that a name without prefix follows, or one made from the name, and its placeholders."""
+    """Return the declaration that a name without prefix follows, or one made from the name, and its placeholders.
+
+    Numbers of a pair of modalities other than x and y have the declaration of x and y: `modality_gap/x_z`.
+    """
+    stem, _, last = plain.rpartition("/")
+    if last in MODALITY_PAIRS:
+        declaration, words = _match(stem)
+        if declaration in ALL_DECLARATIONS:
+            return declaration, words
     for declaration, pattern in _patterns():
         match = pattern.fullmatch(plain)
         if match is not None:
@@ -197,8 +212,11 @@ def _in_words(placeholder: str, value: str) -> str:
 
 
 def _split(name: str) -> tuple[str, str]:
-    """Return a name without its last part, side or direction, and that in words; the name and "" where it has none."""
+    """Return a name without its last part, side, direction or pair, and that in words; the name and "" without one."""
     stem, _, last = name.rpartition("/")
+    if stem and last in MODALITY_PAIRS:
+        chart, part = _split(stem)
+        return chart, ", ".join(filter(None, (part, PARTS[last])))
     return (stem, PARTS[last]) if stem and last in PARTS else (name, "")
 
 

@@ -173,31 +173,47 @@ def _partner(spec: RunSpec, dim: InputDim) -> dict[str, InputDim]:
 
 
 def _module(spec: RunSpec, data: "PairedData") -> "ContrastiveModule":
+    from intrinsic_clip.training.modalities import check_modalities, is_multimodal
     from intrinsic_clip.training.module import ContrastiveModule
     from intrinsic_clip.training.regularisation import InputNoise
     from intrinsic_clip.training.schedule import schedule_of
 
     cfg, settings, replicates = spec.cfg, spec.settings, spec.replicates
-    f, g = _pretrained(spec, data) if config.is_pretrained(cfg.encoder) else _from_scratch(spec, data)
     axes = {"replicates": replicates.shape, "_convert_": "all"} if replicates.shape else {}
     noise, similarity = _input_noise(spec), cfg.objective.similarity
-    objective = OmegaConf.create({k: v for k, v in settings["objective"].items() if k not in config.PARTS})
+    node = OmegaConf.create({k: v for k, v in settings["objective"].items() if k not in config.PARTS})
+    objective = instantiate(node, **(axes if config.takes(node, "replicates") else {}))
+    check_modalities(spec, data, objective)
+    f, g = _pretrained(spec, data) if config.is_pretrained(cfg.encoder) else _from_scratch(spec, data)
+    parts = {
+        "similarity": instantiate(similarity, **(axes if config.takes(similarity, "replicates") else {})),
+        "temperature": None
+        if settings["objective"].get("temperature") is None
+        else instantiate(cfg.objective.temperature, **axes),
+        "optimizer": instantiate(cfg.optimizer),
+        "replicates": replicates,
+        "objective": objective,
+        "schedule": None if cfg.get("schedule") is None else schedule_of(cfg.schedule),
+    }
+    if is_multimodal(objective):
+        from intrinsic_clip.training.multimodal import MultimodalModule
+
+        return MultimodalModule(f, g, _further(spec, data), **parts)
     return ContrastiveModule(
         f,
         g,
-        instantiate(similarity, **(axes if config.takes(similarity, "replicates") else {})),
-        None
-        if settings["objective"].get("temperature") is None
-        else instantiate(cfg.objective.temperature, **axes),
-        instantiate(cfg.optimizer),
-        replicates,
+        **parts,
         compiled=_is_compiled(spec),
         kernel=_kernel(spec),
-        objective=instantiate(objective, **(axes if config.takes(objective, "replicates") else {})),
         noise=InputNoise(noise, settings["seed"]) if noise else None,
-        schedule=None if cfg.get("schedule") is None else schedule_of(cfg.schedule),
         graphed=settings.get("cuda_graph", False),
     )
+
+
+def _further(spec: RunSpec, data: "PairedData") -> "dict[str, nn.Module]":
+    """Return the encoders of modalities beyond x and y, by name; each takes x for its partner."""
+    assert data.d_x is not None
+    return {name: _encoder(spec, name, dim, data.d_x) for name, dim in data.further_dims.items()}
 
 
 def _pretrained(spec: RunSpec, data: "PairedData") -> tuple["nn.Module", "nn.Module"]:
@@ -215,9 +231,7 @@ def _from_scratch(spec: RunSpec, data: "PairedData") -> tuple["nn.Module", "nn.M
     return _encoder(spec, "f", data.d_x, data.d_y), _encoder(spec, "g", data.d_y, data.d_x)
 
 
-def _encoder(
-    spec: RunSpec, stream: Literal["f", "g"], input_dim: InputDim, partner_dim: InputDim
-) -> "nn.Module":
+def _encoder(spec: RunSpec, stream: str, input_dim: InputDim, partner_dim: InputDim) -> "nn.Module":
     """Return one encoder for all replicates; it gets the other modality's input size if it takes one."""
     from intrinsic_clip.encoders.replication import replicate
 

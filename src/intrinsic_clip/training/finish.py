@@ -10,7 +10,7 @@ from intrinsic_clip.reports.run_picture import draw_run
 from intrinsic_clip.reports.run_printout import PICTURE, report
 from intrinsic_clip.runs import results, versions
 from intrinsic_clip.runs.spec import RunSpec
-from intrinsic_clip.runs.stored_embeddings import EMBEDDINGS, write_embeddings
+from intrinsic_clip.runs.stored_embeddings import EMBEDDINGS, FURTHER, LABEL, LATENT, write_embeddings
 from intrinsic_clip.training.build import Training
 from intrinsic_clip.training.module import ContrastiveModule
 
@@ -41,8 +41,11 @@ def save_embeddings(trainer: Trainer, module: ContrastiveModule, folder: Path) -
     """Write the representations of the held-out rows: all replicates', or the first one's if all are large."""
     test = take_embeddings(trainer, module, "test")
     sides = {"x": test.x, "y": test.y, "x_raw": test.x_raw, "y_raw": test.y_raw, "z": test.z}
-    labels = {f"label_{name}": classes for name, classes in test.labels.items()}
-    tensors = {name: tensor for name, tensor in sides.items() if tensor is not None} | labels
+    tensors = {name: tensor for name, tensor in sides.items() if tensor is not None}
+    tensors |= {f"{LABEL}{name}": classes for name, classes in test.labels.items()}
+    tensors |= {f"{FURTHER}{name}": rows for name, rows in test.further.items()}
+    tensors |= {f"{FURTHER}{name}_raw": rows for name, rows in test.further_raw.items()}
+    tensors |= {f"{LATENT}{block}": latent for block, latent in test.latents.items()}
     arrays = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
     write_embeddings(folder, arrays, replicated=bool(module.replicates.shape))
 

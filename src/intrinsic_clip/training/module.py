@@ -50,7 +50,10 @@ class ContrastiveModule(LightningModule):
 
     Attributes:
         row_axis: row axis of the inputs, as in `Pairs`; representations are always `(*R, n, d)`.
+        modalities: how many tensors of a batch are inputs.
     """
+
+    modalities = 2
 
     x_append: Tensor
     y_append: Tensor
@@ -259,12 +262,14 @@ class ContrastiveModule(LightningModule):
         assert not isinstance(schedule, list)
         steps = []
         first, population = self.trainer.global_step, self._population()
-        for step, (x, y) in enumerate(batch if isinstance(batch, Batches) else [batch[:2]], start=first):
+        batches = batch if isinstance(batch, Batches) else [tuple(batch[: self.modalities])]
+        for step, inputs in enumerate(batches, start=first):
             if self.noise is not None:
-                x, y = self.noise.add(step, x, y, self.trainer.global_rank, self.trainer.world_size)
+                x, y = inputs
+                inputs = self.noise.add(step, x, y, self.trainer.global_rank, self.trainer.world_size)
             self._move_temperature(step)
             append = (self._append_rows(rows, step) for rows in population)
-            losses, tau = self.differentiated(optimizer, x, y, *append)
+            losses, tau = self.differentiated(optimizer, *inputs, *append)
             optimizer.step()
             if schedule is not None:
                 schedule.step()

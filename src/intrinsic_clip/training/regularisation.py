@@ -87,7 +87,7 @@ class BestWeights(AnyProbe):
     def _loss(trainer: Trainer, module: Any) -> Tensor:
         append = trainer.datamodule.pairs("append")  # type: ignore[attr-defined]
         with evaluating(module):
-            raw = module.encode(append.x, append.y)
+            raw = module.encode(*append.modalities().values())
             return module.losses_of(raw, module.normalise(*raw)).detach().cpu()
 
     def _compare(self, module: Any, loss: Tensor, epoch: int) -> None:
