@@ -35,8 +35,8 @@ PROBES = [
     InformationProbe,
     SimilarityProbe,
 ]
-WORDS = ["id", "spectrum", "matching", "alignment", "uniformity", "modality_gap", "information", "similarity", "norm",
-         "relative_norm"]  # fmt: skip
+WORDS = ["id", "spectrum", "matching", "alignment", "uniformity", "modality_gap", "distribution_gap", "information",
+         "similarity", "norm", "relative_norm"]  # fmt: skip
 OF_ONE = ["id", "spectrum", "uniformity", "norm", "relative_norm"]
 
 

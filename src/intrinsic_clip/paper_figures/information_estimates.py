@@ -111,7 +111,7 @@ def claims(runs: FinishedRuns) -> list[Claim]:
         for shown in ESTIMATES:
             values = runs.values(NAME, shown.metric, **{NOISE: noise})
             missing = repetitions - len(values)
-            refused = f" (saturated in {missing} of {repetitions})" if missing else ""
+            refused = f" (no number in {missing} of {repetitions})" if missing else ""
             parts.append(f"{shown.label} {mean_sd(values - true_information)}{refused}")
             holds &= not (shown.is_bound and len(values) and values.mean() > true_information + 0.05)
         says = f"ν = {noise:g}, I = {true_information:.2f} nats: estimate − I; the bounds are below I"

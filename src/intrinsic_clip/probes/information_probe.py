@@ -29,7 +29,7 @@ class InformationEstimatesProbe(Probe):
     the other half. `information/held_out` and `nwj` are lower bounds, the others may be too large. Where there is more
     information than the rows can show, a number is NaN, `reasons` says why, and the InfoNCE bound is kept.
 
-    They take about a second for each replicate of 2,000 rows.
+    They take a few seconds for each replicate of 2,000 rows.
 
     Args:
         args, kwargs: `source` first, and the other arguments of `Probe`; rows are normalised.
