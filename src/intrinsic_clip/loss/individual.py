@@ -29,7 +29,7 @@ class IndividualTemperature(nn.Module):
 
     Args:
         rho: ρ, how far in nats the weights of the negatives may be from uniform. With ρ ≥ log(n − 1) every τ_i is
-            `minimum`, so the 6 to 8 of the authors' bimodal code, over the whole data set, are too much for a batch.
+            `minimum`, so the 8 of the authors' bimodal code, over the whole data set, are too much for a batch.
         minimum, maximum: the limits of τ_i; the authors have 0.005 and 0.05 for images and captions.
         chunk: rows of the n × n similarities in memory at a time; None: all, which is faster.
 
