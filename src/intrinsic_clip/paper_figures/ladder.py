@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -58,6 +59,7 @@ SOURCES = {  # by class, in the order of the figure
 def draw(runs: FinishedRuns) -> Figure:
     """Draw estimates and matching by data set, and below them the same over n on icons, if they have been run."""
     titles = ["dimensions by data set", "held-out matching by data set"]
+    runs = with_ladder_among_icons(runs)
     over_n = "ladder_icons" in runs
     titles += ["dimensions on icons, over n", "matching on icons, over n"] if over_n else []
     figure, axes = style.panels(len(titles), titles, rows=2 if over_n else 1)
@@ -83,6 +85,7 @@ def draw(runs: FinishedRuns) -> Figure:
 
 def claims(runs: FinishedRuns) -> list[Claim]:
     """Check the bounds that are known, and list the numbers of each data set, and of icons over n."""
+    runs = with_ladder_among_icons(runs)
     lines = []
     for (label, source), where in rungs_of(runs).items():
         agrees = None
@@ -94,6 +97,16 @@ def claims(runs: FinishedRuns) -> list[Claim]:
         says = f"icons, n = {n:,.0f}: do ID and the shared dimension come down with n?"
         lines.append(Claim(says, _measured(runs, "ladder_icons", {N: n})))
     return lines
+
+
+def with_ladder_among_icons(runs: FinishedRuns) -> FinishedRuns:
+    """Return the runs with the ladder's own on icons among those over n: it has the same settings."""
+    if "ladder_icons" not in runs:
+        return runs
+    ladder, icons = runs.tables["ladder"], runs.tables["ladder_icons"]
+    own = ladder[ladder["data._target_"].str.endswith(".IconFeatures") & ladder[N].notna()]
+    others = own[~own[N].isin(icons[N])]
+    return FinishedRuns(runs.size, {**runs.tables, "ladder_icons": pd.concat([icons, others])})
 
 
 def rungs_of(runs: FinishedRuns) -> dict[tuple[str, Source], dict[str, Any]]:
