@@ -44,6 +44,31 @@ def test_two_processes_equal_one(tmp_path, compose) -> None:
         assert two[name]["mean"] == pytest.approx(one[name]["mean"], rel=1e-5, abs=1e-6), name
 
 
+@pytest.mark.long
+def test_two_processes_equal_one_with_other_objectives(tmp_path, compose) -> None:
+    """Compare an objective that learns a bias, and one of columns of raw outputs."""
+    program = str(Path(sys.executable).with_name("intrinsic-clip"))
+    settings = ["objective/similarity=cosine", "trainer.max_epochs=3"]
+    sweep = ["--multirun", "objective=sigmoid,vicreg"]
+    done = subprocess.run(
+        [program, "train", *TINY, *TWO, "output_dir=two", *settings, *sweep],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+    assert done.returncode == 0, done.stderr
+    runs = [json.loads(path.read_text()) for path in tmp_path.glob("two/custom/*/results.json")]
+    for objective in ("sigmoid", "vicreg"):
+        one = train(compose(f"objective={objective}", *settings))
+        name = one["config"]["objective"]["_target_"]
+        two = next(run["metrics"] for run in runs if run["config"]["objective"]["_target_"] == name)
+        assert two.keys() == one["metrics"].keys()
+        for metric, summary in one["metrics"].items():
+            if summary["mean"] is not None:
+                assert two[metric]["mean"] == pytest.approx(summary["mean"], rel=1e-4, abs=1e-5), metric
+
+
 def test_a_batch_that_cannot_be_shared(tmp_path, command_line, capsys) -> None:
     assert command_line("train", *TINY, *TWO, "data.batch_size=65") == 2
     assert capsys.readouterr().err.endswith(

@@ -18,6 +18,7 @@ from intrinsic_clip.metrics import pair_similarities
 from intrinsic_clip.probes.probe import Probe
 
 Share = Annotated[float, Gt(0), Le(1)]
+NO_TEMPERATURE = "no temperature: the objective has none, or the module neither temperature() nor logit_scale"
 
 
 class MatchingProbe(Probe):
@@ -85,18 +86,16 @@ class AlignmentProbe(Probe):
 class InformationProbe(Probe):
     """Log `information/infonce_bound` = log N − L in nats over the N held-out rows, a lower bound of I(X; Y)."""
 
-    family = Information("the temperature is not known: the module has neither temperature() nor logit_scale")
+    family = Information()
 
     def names(self, sides: Sequence[Side]) -> list[str]:
         """Return the name of the bound."""
         return names_over_pairs(self.family, sides)
 
     def measure(self, embeddings: Embeddings) -> dict[str, Tensor | Measured]:
-        """Return the bound, at most log N.
-
-        Raises:
-            ValueError: the temperature is not known.
-        """
+        """Return the bound, at most log N; NaN without a temperature."""
+        if embeddings.tau is None:
+            return dict.fromkeys(self.names(list(embeddings.sides())), Measured(None, NO_TEMPERATURE))
         return measure_over_pairs(self.family, embeddings, self)
 
 
