@@ -74,7 +74,9 @@ WRONG = {
     "data.batch_size=1": "data.batch_size=1: must be at least 2",
     "+trainer.max_epoch=3": "trainer.max_epoch: unknown key, did you mean max_epochs?",
     "objective.chunk=0": "objective.chunk=0: input should be greater than 0",
-    "+objective.chnk=8": "objective.chnk: unknown key, did you mean chunk?; InfoNCE takes chunk, local_block",
+    "+objective.chnk=8": (
+        "objective.chnk: unknown key, did you mean chunk?; InfoNCE takes label_smoothing, chunk, local_block"
+    ),
     "objective.local_block=2": "objective.local_block=2: input should be a valid boolean",
     "trainer.precision=bf17": "trainer.precision=",
     "trainer.precision=64-true": "trainer.precision=64-true: must be 32-true, bf16-mixed or 16-mixed",

@@ -121,3 +121,8 @@ def test_the_module_at_its_defaults_is_the_function() -> None:
     tau = torch.tensor([0.05, 0.2])
     assert torch.equal(InfoNCE()(x, y, tau), info_nce(x, y, tau))
     assert torch.equal(InfoNCE(chunk=7)(x, y, tau), info_nce(x, y, tau, 7))
+
+
+def test_local_blocks_know_no_smoothing() -> None:
+    with pytest.raises(ConfigError, match=r"objective\.label_smoothing: does not go together with"):
+        InfoNCE(label_smoothing=0.1, local_block=True)

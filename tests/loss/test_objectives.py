@@ -34,7 +34,7 @@ OBJECTIVES: dict[str, Callable[..., nn.Module]] = {
     "temperature_free": loss.TemperatureFree,
     "individual": lambda **given: loss.IndividualTemperature(rho=0.8, **given),
     "uncertainty": loss.Uncertainty,
-    "uncertainty, length": lambda **given: loss.Uncertainty(source="length", **given),
+    "uncertainty, coordinate": lambda **given: loss.Uncertainty(source="coordinate", **given),
 }
 CHUNKED = [
     name
@@ -49,7 +49,7 @@ def _pairs(name: str, *shape: int, dtype: torch.dtype = torch.float64) -> tuple[
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(*shape, generator=generator, dtype=dtype)
     y = x + 0.5 * torch.randn(*shape, generator=generator, dtype=dtype)
-    if "none" not in OBJECTIVES[name]().similarities:
+    if "none" not in OBJECTIVES[name]().similarities:  # these are for normalised outputs
         x, y = normalize(x, dim=-1), normalize(y, dim=-1)
     tau = torch.linspace(0.2, 0.6, math.prod(shape[:-2]), dtype=dtype)
     return x, y, tau.reshape(shape[:-2])
@@ -148,8 +148,10 @@ def test_one_row_has_a_loss_or_a_clear_refusal(name: str) -> None:
 def test_objectives_say_what_they_take(name: str) -> None:
     objective = OBJECTIVES[name]()
     assert isinstance(objective.takes_temperature, bool)
+    raw = getattr(objective, "takes_raw", False)
+    assert not raw or objective.similarities == {"cosine", "population", "none"}
     assert objective.similarities
-    assert objective.similarities <= {"cosine", "population", "none", "batch"}
+    assert objective.similarities <= {"cosine", "population", "none"}
     x, y, tau = _pairs(name, 12, 4)
     assert _losses(objective, x, y, tau) < _losses(objective, x, y.roll(1, -2), tau), (
         "pairs are not told apart"

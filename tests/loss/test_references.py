@@ -241,7 +241,7 @@ def test_each_anchor_gives_its_temperature(source: str, chunk: int | None) -> No
                 inverse = 1 / (1 + math.exp(-float(anchors[i, -1]))) / 0.07
                 anchor, candidates = anchors[i, :-1], others[:, :-1]
             else:
-                inverse = float(anchors[i].norm()) / 0.07
+                inverse = float(anchors[i].norm())
                 anchor, candidates = anchors[i], others
             cosines = torch.cosine_similarity(anchor[None], candidates)
             total -= float((cosines * inverse).log_softmax(0)[i]) / (2 * N)
@@ -250,7 +250,7 @@ def test_each_anchor_gives_its_temperature(source: str, chunk: int | None) -> No
 
 def test_one_coordinate_leaves_nothing_to_compare() -> None:
     with pytest.raises(ConfigError, match=r"encoder\.output_dim=1: must be at least 2"):
-        loss.uncertainty_loss(*(rows[:, :1] for rows in _pairs()))
+        loss.uncertainty_loss(*(rows[:, :1] for rows in _pairs()), source="coordinate")
 
 
 def test_infonce_equals_the_loss_of_open_clip() -> None:

@@ -1,5 +1,6 @@
 """Probes of a ContrastiveModule: values, steps and names, and embeddings taken once."""
 
+import math
 import warnings
 from functools import partial
 
@@ -14,6 +15,8 @@ from intrinsic_clip.loss.similarity import PopulationSimilarity
 from intrinsic_clip.loss.temperature import LearnedTemperature
 from intrinsic_clip.probes import (
     AlignmentProbe,
+    Embeddings,
+    InformationEstimatesProbe,
     InformationProbe,
     IntrinsicDimensionProbe,
     MatchingProbe,
@@ -82,6 +85,28 @@ def test_names_steps_and_values(tmp_path) -> None:
     assert float(trainer.callback_metrics["alignment/cosine"]) == pytest.approx(
         float(probes[2].latest["alignment/cosine"])
     )
+
+
+def test_estimates_of_information_and_why_some_are_not_there(tmp_path, monkeypatch) -> None:
+    probe, module = InformationEstimatesProbe(every_n_epochs=2, directions=2), _module()
+    _trainer(tmp_path, probe, AlignmentProbe(), epochs=2).fit(module, datamodule=SyntheticLinear(**SIZES))
+    names = [f"information/{name}" for name in ("held_out", "nwj", "smile", "copula", "ksg")]
+    assert list(probe.latest) == names
+    assert all(probe.latest[name].isfinite() or probe.reasons[name] for name in names)
+    assert set(read_metrics(tmp_path).metric) >= {*names, "distribution_gap"}
+
+    rows = torch.randn(64, 3, generator=torch.Generator().manual_seed(0))
+    numbers = probe.measure(Embeddings(rows, rows))  # infinite information
+    assert numbers["information/held_out"].value == pytest.approx(math.log(32), abs=0.05)
+    assert [numbers[name].value.isnan().item() for name in names[1:]] == [True] * 4
+    assert all(numbers[name].reason for name in names)
+
+    probe = InformationEstimatesProbe()
+    probe.estimators["information/nwj"] = lambda x, y: 1 / 0
+    with pytest.warns(UserWarning, match="information/nwj"):
+        numbers = probe.measure(Embeddings(rows, rows + torch.randn(64, 3)))
+    assert numbers["information/nwj"].value is None
+    assert numbers["information/ksg"].value is not None
 
 
 def test_embeddings_are_taken_once_per_evaluation(tmp_path) -> None:

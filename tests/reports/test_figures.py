@@ -33,6 +33,7 @@ SMOKE = ["size=smoke", "logger=csv", "progress=false", "threads=1"]
 SHORTENED = {
     "fixed_temperature": "objective.temperature.tau=0.1,1.0",
     "information": "data.noise=0.3,1.0",
+    "information_estimates": "data.noise=0.3,1.0 replicates=2",
     "shared_dim": "data.shared_dim=2,5",
     "sample_size": "data.n_train=512,1024",
     "sample_size_nonlinear": "data.n_train=512",

@@ -44,9 +44,9 @@ def without_idle_temperature(objective: Mapping[str, Any]) -> dict[str, Any]:
     An experiment sets its temperature's scale; with an objective that has no temperature, there is none to scale.
     """
     temperature = objective.get("temperature")
-    if isinstance(temperature, Mapping) and "_target_" in temperature:
-        return dict(objective)
-    return {key: value for key, value in objective.items() if key != "temperature"}
+    if temperature is None or (isinstance(temperature, Mapping) and "_target_" not in temperature):
+        return {key: value for key, value in objective.items() if key != "temperature"}
+    return dict(objective)
 
 
 def check_objective(objective: Mapping[str, Any]) -> None:

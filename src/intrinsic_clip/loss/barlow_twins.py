@@ -16,7 +16,9 @@ from intrinsic_clip.loss.rows import require_rows
 
 
 class BarlowTwins(nn.Module):
-    """Redundancy reduction of outputs that the loss standardises itself, column by column: `barlow_twins_loss`.
+    """Redundancy reduction of raw outputs, which the loss standardises column by column: `barlow_twins_loss`.
+
+    The similarity normalises what is measured alone.
 
     Args:
         redundancy: weight λ of the correlations between different columns.

@@ -19,7 +19,10 @@ from intrinsic_clip.loss.rows import require_rows
 
 
 class DCCA(nn.Module):
-    """Deep CCA, of outputs whose scale, rotation and mixture it leaves free: `dcca_loss`.
+    """Deep CCA of raw outputs, whose rotation and mixture it leaves free: `dcca_loss`.
+
+    The similarity normalises what is measured alone. Columns of x and y need not correspond, so rows match only after a
+    canonical correlation analysis of the outputs.
 
     Args:
         regularisation: r, what is added to the variances; outputs of a smaller variance count as noise. A batch with

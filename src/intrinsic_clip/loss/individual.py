@@ -21,7 +21,7 @@ from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.loss.precision import widened, without_autocast
 from intrinsic_clip.loss.rows import by_rows, partners, require_rows
 
-STEPS = 16  # of Newton's method in log τ, which bisects where Newton would leave the bracket
+STEPS = 9  # of Newton's method in log τ, which bisects where Newton would leave the bracket
 
 
 class IndividualTemperature(nn.Module):
@@ -110,13 +110,18 @@ def solved_temperatures(leads: Tensor, rho: float, minimum: float, maximum: floa
         minimum, maximum: the limits of τ.
     """
     leads = leads - leads.amax(-1, keepdim=True)
+    counted = leads.isfinite()
+    number = counted.sum(-1).to(leads.dtype)
+    finite = leads.masked_fill(~counted, 0)
     low = torch.full_like(leads[..., 0], math.log(minimum))
     high = torch.full_like(low, math.log(maximum))
-    at_minimum = _divergence(leads, low)[0] <= rho
-    at_maximum = _divergence(leads, high)[0] >= rho
-    middle = (low + high) / 2
+    at_minimum = _divergence(leads, finite, number, low)[0] <= rho
+    at_maximum = _divergence(leads, finite, number, high)[0] >= rho
+    # with normal leads the divergence is their variance / (2 τ²)
+    spread = finite.square().sum(-1) / number - (finite.sum(-1) / number).square()
+    middle = ((spread / (2 * rho)).log() / 2).clamp(math.log(minimum), math.log(maximum))
     for _ in range(STEPS):
-        divergence, fall = _divergence(leads, middle)
+        divergence, fall = _divergence(leads, finite, number, middle)
         excess = divergence - rho
         low, high = torch.where(excess > 0, middle, low), torch.where(excess > 0, high, middle)
         newton = middle + excess / fall
@@ -126,12 +131,19 @@ def solved_temperatures(leads: Tensor, rho: float, minimum: float, maximum: floa
     return torch.where(at_minimum, minimum, tau)
 
 
-def _divergence(leads: Tensor, log_tau: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the divergence of the softmax weights from uniform ones in nats, and its fall per unit of log τ."""
-    counted = leads.isfinite()
-    scaled = torch.where(counted, leads, 0) * (-log_tau).exp()[..., None]
-    weights = torch.where(counted, scaled.exp(), 0)
+def _divergence(leads: Tensor, finite: Tensor, number: Tensor, log_tau: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the divergence of softmax weights from uniform ones in nats, and its fall per unit of log τ.
+
+    Args:
+        leads: at most 0, `(*R, rows, n)`, −∞ where a column does not count.
+        finite: the same with 0 there. number: how many columns count, `(*R, rows)`.
+        log_tau: log τ of each row.
+    """
+    inverse = (-log_tau).exp()[..., None]
+    weights = (leads * inverse).exp_()
     total = weights.sum(-1)
-    mean = (weights * scaled).sum(-1) / total
-    variance = (weights * scaled.square()).sum(-1) / total - mean.square()
-    return mean - total.log() + counted.sum(-1).to(leads.dtype).log(), variance
+    weights *= finite
+    mean = weights.sum(-1) / total * inverse[..., 0]
+    weights *= finite
+    square = weights.sum(-1) / total * inverse[..., 0].square()
+    return mean - total.log() + number.log(), square - mean.square()

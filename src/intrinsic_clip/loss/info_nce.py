@@ -28,6 +28,9 @@ class InfoNCE(nn.Module):
         chunk: rows of the n × n logits in memory at a time; None: all, which is faster.
         local_block: with several processes, each computes the logits of its own rows only; see `loss.distributed`.
 
+    Raises:
+        ConfigError: label smoothing with local blocks, which do not know it.
+
     Example:
         >>> import torch
         >>> from intrinsic_clip.loss import InfoNCE
@@ -46,6 +49,10 @@ class InfoNCE(nn.Module):
         local_block: bool = False,
     ) -> None:
         super().__init__()
+        if label_smoothing and local_block:
+            raise ConfigError(
+                "objective.label_smoothing: does not go together with objective.local_block=true"
+            )
         self.label_smoothing, self.chunk, self.local_block = label_smoothing, chunk, local_block
 
     def forward(self, x: Tensor, y: Tensor, tau: Tensor) -> Tensor:

@@ -21,6 +21,9 @@ class MSE(nn.Module):
     takes_temperature: ClassVar[bool] = False
     similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "population", "none"})
 
+    def __init__(self) -> None:  # without it, unknown settings would be taken for nn.Module's
+        super().__init__()
+
     def forward(self, x: Tensor, y: Tensor, tau: Tensor | None = None) -> Tensor:
         """Return the loss per replicate, `(*R,)`, of representations `(*R, n, d)`."""
         return mse_loss(x, y)
@@ -31,6 +34,9 @@ class CosineRegression(nn.Module):
 
     takes_temperature: ClassVar[bool] = False
     similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "population", "none"})
+
+    def __init__(self) -> None:  # without it, unknown settings would be taken for nn.Module's
+        super().__init__()
 
     def forward(self, x: Tensor, y: Tensor, tau: Tensor | None = None) -> Tensor:
         """Return the loss per replicate, `(*R,)`, of representations `(*R, n, d)`."""

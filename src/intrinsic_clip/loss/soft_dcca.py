@@ -18,7 +18,9 @@ from intrinsic_clip.loss.rows import require_rows
 
 
 class SoftDCCA(nn.Module):
-    """CCA by a stochastic decorrelation loss on outputs that the loss standardises itself: `soft_dcca_loss`.
+    """CCA by a decorrelation loss on raw outputs, which the loss standardises column by column: `soft_dcca_loss`.
+
+    The similarity normalises what is measured alone.
 
     Args:
         decorrelation: weight λ of the covariances between different columns; 0.5 as in cca-zoo.

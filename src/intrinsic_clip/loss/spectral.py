@@ -23,7 +23,8 @@ class Spectral(nn.Module):
 
     Args:
         mu: μ of the authors' code: outputs longer than √μ are drawn back to that length, and the loss is divided by μ;
-            None: the loss of the paper, without a limit.
+            None: the loss of the paper, without a limit. Few rows that are trained for long can then grow without
+            limit, each along a direction of its own, since no row is its own negative.
     """
 
     takes_temperature: ClassVar[bool] = False

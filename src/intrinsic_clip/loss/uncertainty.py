@@ -2,10 +2,14 @@
 
     L = ½ (mean_i CE_i of S_ij / τ(x_i) + mean_j CE_j of S_ij / τ(y_j)),   S = cosine similarity
 
-Zhang, Wu, Bayrooti, Goodman, *Temperature as uncertainty in contrastive learning* (TaU), 2021: the last output
-coordinate u gives 1/τ = sigmoid(u) / t, the others are the representation. The denominator holds the positive, as in
-InfoNCE; the authors' code leaves it out. The second form takes the length of the output, 1/τ = ‖x‖ / t, as the von
-Mises–Fisher losses do (Scott, Gallagher, Mozer, *von Mises–Fisher loss*, ICCV 2021), and spends no coordinate.
+length      1/τ = ‖x‖ / t, as the concentration in losses of von Mises–Fisher distributions: Scott, Gallagher, Mozer,
+            *von Mises–Fisher loss*, ICCV 2021
+coordinate  1/τ = sigmoid(u) / t with the last output coordinate u, the others being the representation: Zhang, Wu,
+            Bayrooti, Goodman, *Temperature as uncertainty in contrastive learning* (TaU), 2021. The denominator holds
+            the positive, as in InfoNCE; the authors' code leaves it out
+
+With the length, the cosine similarity measures the representation alone, and it has all d dimensions; the coordinate
+takes one of them and stays part of what is measured.
 """
 
 from typing import ClassVar, Literal
@@ -19,17 +23,19 @@ from intrinsic_clip.loss.precision import widened, without_autocast
 from intrinsic_clip.loss.rows import by_rows
 from intrinsic_clip.loss.similarity import SMALLEST_NORM
 
-Source = Literal["coordinate", "length"]
+Source = Literal["length", "coordinate"]
+SCALES: dict[Source, float] = {"length": 1.0, "coordinate": 0.07}
 
 
 class Uncertainty(nn.Module):
     """InfoNCE of cosine similarities with τ from each anchor's raw output: `uncertainty_loss`.
 
-    It takes raw outputs, so what is measured of them includes the coordinate, or the length where they stay raw.
+    It takes raw outputs; the similarity normalises what is measured.
 
     Args:
-        source: where a sample's τ comes from, its last output `coordinate` (published) or the `length` of its output.
-        scale: t, the smallest τ with `coordinate`, and τ at length 1 with `length`.
+        source: where a sample's τ comes from, the `length` of its output or its last `coordinate`.
+        scale: t, τ at length 1, or the smallest τ with the coordinate; None: 1 for the length, 0.07 (published) for the
+            coordinate.
         chunk: rows of the n × n logits in memory at a time; None: all, which is faster.
     """
 
@@ -38,7 +44,7 @@ class Uncertainty(nn.Module):
     similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "population", "none"})
 
     def __init__(
-        self, source: Source = "coordinate", scale: PositiveFloat = 0.07, chunk: PositiveInt | None = None
+        self, source: Source = "length", scale: PositiveFloat | None = None, chunk: PositiveInt | None = None
     ) -> None:
         super().__init__()
         self.source: Source = source
@@ -50,14 +56,14 @@ class Uncertainty(nn.Module):
 
 
 def uncertainty_loss(
-    x: Tensor, y: Tensor, source: Source = "coordinate", scale: float = 0.07, chunk: int | None = None
+    x: Tensor, y: Tensor, source: Source = "length", scale: float | None = None, chunk: int | None = None
 ) -> Tensor:
     """Return InfoNCE with a τ per sample of paired raw outputs, in nats, `(*R,)`.
 
     Args:
         x, y: raw outputs, `(*R, n, d)`.
-        source: where a sample's τ comes from, its last output `coordinate` or the `length` of its output.
-        scale: t, by which all inverse temperatures are divided.
+        source: where a sample's τ comes from, the `length` of its output or its last `coordinate`.
+        scale: t, by which all inverse temperatures are divided; None: 1 for the length, 0.07 for the coordinate.
         chunk: rows of the n × n logits in memory at a time; None: all.
 
     Raises:
@@ -66,8 +72,8 @@ def uncertainty_loss(
     Example:
         >>> import torch
         >>> from intrinsic_clip.loss import uncertainty_loss
-        >>> x = torch.cat([torch.eye(4), torch.zeros(4, 1)], dim=-1)  # sigmoid(0) = ½
-        >>> round(float(uncertainty_loss(x, x, scale=0.5)), 3)  # InfoNCE at τ = 1
+        >>> x = torch.eye(4)
+        >>> round(float(uncertainty_loss(x, x)), 3)  # InfoNCE at τ = 1
         0.744
     """
     if source == "coordinate" and x.shape[-1] < 2:
@@ -75,6 +81,7 @@ def uncertainty_loss(
             "encoder.output_dim=1: must be at least 2 where the last coordinate is the temperature"
         )
     x, y = widened(x), widened(y)
+    scale = SCALES[source] if scale is None else scale
     (x, x_inverse), (y, y_inverse) = _split(x, source, scale), _split(y, source, scale)
 
     def per_row(anchors: Tensor, others: Tensor, first: int) -> Tensor:

@@ -18,10 +18,10 @@ from intrinsic_clip.loss.rows import require_rows
 
 
 class VICReg(nn.Module):
-    """Variance-invariance-covariance loss of raw or standardised outputs: `vicreg_loss`.
+    """Variance-invariance-covariance loss of raw outputs, whose scale it sets itself: `vicreg_loss`.
 
-    Cosine and population similarity are out of reach: columns of unit vectors cannot have variance 1, which is the
-    hinge of the variance term.
+    The similarity normalises what is measured alone: columns of unit vectors cannot have the variance 1 that the hinge
+    of the variance term asks for.
 
     Args:
         invariance: weight λ of the mean squared difference.

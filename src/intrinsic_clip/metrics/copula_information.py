@@ -22,11 +22,13 @@ def copula_information(x: Rows, y: Rows, directions: int | None = None, seed: in
 
     Ince, Giordano, Kayser, Rousselet, Gross, Schyns, *A statistical framework for neuroimaging data analysis based on
     mutual information estimated via a Gaussian copula*, Human Brain Mapping 38, 2017. Exact for jointly Gaussian
-    directions, even where I is large; dependence that correlations of ranks do not show is missed.
+    directions, even where I is large. It is no bound: what correlations of ranks do not show is missed, and what
+    directions that are functions of each other share, as on a sphere, is counted twice.
 
     Args:
         x, y: `(*R, n, p_x)` and `(*R, n, p_y)`; row i of x and row i of y are a pair. Held-out rows.
-        directions: m; None: as many as `canonical_rank` finds in the half that they are fitted on.
+        directions: m; None: as many as `canonical_rank` finds in the half that they are fitted on, but no more than its
+            intrinsic dimension, since the others of a curved surface are functions of these.
         seed: of the deal into halves.
 
     Returns:

@@ -37,7 +37,8 @@ def ksg_information(
     Args:
         x, y: `(*R, n, p_x)` and `(*R, n, p_y)`; row i of x and row i of y are a pair. Held-out rows.
         k: neighbours; fewer give less bias and more spread.
-        directions: m; None: as many as `canonical_rank` finds in the half that they are fitted on.
+        directions: m; None: as many as `canonical_rank` finds in the half that they are fitted on, but no more than its
+            intrinsic dimension, since the others of a curved surface are functions of these.
         seed: of the deal into halves.
 
     Raises:
@@ -82,7 +83,7 @@ def kraskov(x: Tensor, y: Tensor, k: int) -> Part:
         for distances in (in_x, in_y):
             nearer = (distances < reach).sum(1)  # with the row itself: n_x + 1
             total += float(torch.special.digamma(nearer.double()).sum())
-    of_k, of_n = (float(torch.special.digamma(torch.tensor(float(count)))) for count in (k, n))
+    of_k, of_n = torch.special.digamma(torch.tensor([k, n], dtype=torch.float64)).tolist()
     value = of_k + of_n - total / n
     if value > of_n - of_k - MARGIN:
         reason = (

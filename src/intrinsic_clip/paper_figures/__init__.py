@@ -14,11 +14,14 @@ BEYOND = (
     "sample_size",
     "jacobian",
     "information",
+    "information_estimates",
     "shared_dim",
     "recovery",
     "ladder",
     "truth",
     "recipes",
+    "objectives",
+    "temperature",
     "three_modalities",
 )
 FIGURES = (*PAPER, *APPENDIX, *BESIDE, *BEYOND)

@@ -35,7 +35,8 @@ class InformationEstimatesProbe(Probe):
         args, kwargs: `source` first, and the other arguments of `Probe`; rows are normalised.
         clip: largest log density ratio in SMILE's partition function.
         k: neighbours of KSG.
-        directions: shared directions for the copula and for KSG. None: as many as `canonical_rank` finds.
+        directions: shared directions for the copula and for KSG. None: as many as `canonical_rank` finds, but
+            no more than the intrinsic dimension.
     """
 
     def __init__(

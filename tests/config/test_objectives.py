@@ -1,0 +1,47 @@
+"""Every objective in conf/ is valid, has the defaults of its class, and refuses what its formula does not allow."""
+
+import inspect
+
+import pytest
+from hydra.utils import get_class, instantiate
+
+from intrinsic_clip import config
+from intrinsic_clip.config.folders import conf_folder
+from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.runs.spec import RunSpec
+
+NAMES = sorted(file.stem for file in (conf_folder() / "objective").glob("*.yaml"))
+
+
+def test_no_objective_is_missing() -> None:
+    assert len(NAMES) >= 16
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_settings_are_valid_and_those_of_the_class(compose, name: str) -> None:
+    cfg = compose(f"objective={name}")
+    config.check(RunSpec.of(cfg).settings)
+    own = {key: value for key, value in cfg.objective.items() if key not in config.PARTS}
+    parameters = inspect.signature(get_class(own["_target_"])).parameters
+    defaults = {key: value.default for key, value in parameters.items() if key != "replicates"}
+    assert {key: value for key, value in own.items() if key != "_target_"} == defaults
+    assert instantiate(own).takes_temperature == (cfg.objective.get("temperature") is not None)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("objective=cloob objective/similarity=population", "does not go together with CLOOB; choose"),
+        ("objective=triplet objective/similarity=none", "does not go together with Triplet; choose"),
+        ("objective=vicreg objective/temperature=learned", "VICReg has no temperature"),
+        ("objective=sigmoid ~objective.temperature", "Sigmoid has a temperature"),
+        ("objective=mse +objective.margin=1", "objective.margin: unknown key"),
+        ("objective=individual objective.rho=-1", "objective.rho=-1"),
+        ("objective=uncertainty objective.source=norm", "objective.source="),
+    ],
+)
+def test_what_does_not_go_together_is_refused_in_one_line(compose, override: str, message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        config.check(RunSpec.of(compose(*override.split())).settings)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
