@@ -56,7 +56,13 @@ def test_one_or_two_modalities_have_the_names_they_had() -> None:
     for family in FAMILIES:
         assert names_over_pairs(family, ("x", "y")) == family.names(("x", "y"))
     both = measure_over_pairs(Alignment(), Embeddings(x, y), MatchingProbe())
-    assert set(both) == {"uniformity/x", "uniformity/y", "alignment/cosine", "modality_gap"}
+    assert set(both) == {
+        "uniformity/x",
+        "uniformity/y",
+        "alignment/cosine",
+        "modality_gap",
+        "distribution_gap",
+    }
     assert set(measure_over_pairs(Alignment(), Embeddings(x), MatchingProbe())) == {"uniformity/x"}
 
 

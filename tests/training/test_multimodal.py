@@ -46,12 +46,10 @@ def test_a_run_measures_each_encoder_each_pair_and_each_block(compose, capsys) -
             f"id/mle/{side}",
             f"jacobian/rank/{side}",
             f"consensus/rank/{side}",
-            f"uniformity/{side}",
         } <= names
         assert {f"recovery/linear/{block}/{side}" for block in ("xyz", "xy", "xz", "yz")} <= names
     ways = [f"{one}_to_{other}" for one in "xyz" for other in "xyz" if one != other]
     assert {f"retrieval/top_1/{way}" for way in ways} <= names
-    assert {"modality_gap", "modality_gap/x_z", "modality_gap/y_z"} <= names
     assert [name for name in names if not describe(name).declared] == []
     assert len({describe(name).full_title for name in names}) == len(names)
     assert results["shared_dim"] is None

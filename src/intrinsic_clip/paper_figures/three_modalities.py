@@ -23,7 +23,7 @@ World = dict[str, int]  # how many latents each block has
 def draw(runs: FinishedRuns) -> Figure:
     """Draw a row for each world: dimensions of each encoder by objective, and what each recovers."""
     worlds = _worlds(runs)
-    columns = [*NUMBERS.values(), "R² of each block"]
+    columns = [*NUMBERS.values(), "R² of each block (kernel)"]
     titles = [f"{title}, {_words(world)}" for world in worlds for title in columns]
     figure, axes = style.panels(len(titles), titles, rows=len(worlds))
     for place, ax in enumerate(axes):
@@ -59,7 +59,7 @@ def _of_encoder(runs: FinishedRuns, world: World, objective: str, side: str) -> 
         if len(runs.values(NAME, f"{metric}/{side}", **where))
     ]
     recovered = [
-        f"R² of {block} {mean_sd(runs.values(NAME, f'recovery/linear/{block}/{side}', **where), 2)}"
+        f"R² of {block} {mean_sd(runs.values(NAME, f'recovery/kernel/{block}/{side}', **where), 2)}"
         for block in BLOCKS
         if side in block and world[block]
     ]
@@ -104,7 +104,7 @@ def _draw_recovery(ax: Axes, runs: FinishedRuns, world: World) -> None:
     shares = np.array(
         [
             [
-                runs.values(NAME, f"recovery/linear/{block}/{side}", **_where(world, objective)).mean()
+                runs.values(NAME, f"recovery/kernel/{block}/{side}", **_where(world, objective)).mean()
                 for objective, _ in objectives
             ]
             for block, side in rows

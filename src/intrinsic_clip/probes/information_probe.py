@@ -61,7 +61,13 @@ class InformationEstimatesProbe(Probe):
         return list(self.estimators)
 
     def measure(self, embeddings: Embeddings) -> dict[str, Tensor | Measured]:
-        """Return the estimates; one that fails does not cost the others."""
+        """Return the estimates; one that fails does not cost the others.
+
+        Raises:
+            ValueError: more than two modalities.
+        """
+        if embeddings.further:
+            raise ValueError(f"is of two modalities, and there are {', '.join(embeddings.sides())}")
         x, y = embeddings.pair()
         if embeddings.x_raw is None:  # of another's module, which may give them before they are normalised
             x, y = (torch.nn.functional.normalize(side, dim=-1) for side in (x, y))

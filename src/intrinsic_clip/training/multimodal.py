@@ -103,16 +103,18 @@ class MultimodalModule(ContrastiveModule):
     def _population(self) -> tuple[Tensor, ...]:  # type: ignore[override]
         return self._appended() if self.takes_population else ()
 
-    def _losses(self, *rows: Tensor) -> LossesAndTau:  # type: ignore[override]
+    def _losses(self, *rows: Tensor) -> LossesAndTau:
         """Return losses `(*R,)` and τ `(*R,)` of a batch and the append rows, if any."""
+        assert self.temperature is not None
         tau = self.temperature()
         represented = self._represented(rows[: self.modalities], rows[self.modalities :])
         if self._shares_batches:
             represented = tuple(gather(widened(outputs)) for outputs in represented)
         return self.objective(dict(zip(self.names, represented, strict=True)), tau), tau
 
-    def losses_of(self, raw: tuple[Tensor, ...], normalised: tuple[Tensor, ...]) -> Tensor:  # type: ignore[override]
+    def losses_of(self, raw: tuple[Tensor, ...], normalised: tuple[Tensor, ...]) -> Tensor:
         """Return the losses of rows that belong together, `(*R,)`."""
+        assert self.temperature is not None
         tau = self.temperature()
         losses: Tensor = self.objective(dict(zip(self.names, normalised, strict=True)), tau)
         return losses
