@@ -40,6 +40,11 @@ SHORTENED = {
     "truth": "data=synthetic_linear data.shared_dim=2",
     "truth_mixed": "data.mixing=sine data.shared_dim=5",
     "recipes": "trainer.max_epochs=2",
+    "objectives": "data=synthetic_linear tuned=infonce,vicreg trainer.max_epochs=2 replicates=2",
+    "objectives_mixed": "data.mixing=tanh tuned=infonce trainer.max_epochs=2 replicates=2",
+    "temperature": "data=synthetic_linear objective/temperature=learned,clamped trainer.max_epochs=2 replicates=2",
+    "temperature_sigmoid": "data=synthetic_linear objective.temperature.tau=0.1 objective.bias=0.0 "
+    "objective.learn_bias=true trainer.max_epochs=2 replicates=2",
     "three_modalities": "data=synthetic_three,synthetic_three_uneven objective=pairs,gram",
 }
 WHOLE = [

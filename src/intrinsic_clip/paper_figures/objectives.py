@@ -101,8 +101,10 @@ def _draw_world(
     index, count = place
     at = [names.index(name) + 0.7 * ((index + 0.5) / count - 0.5) for name in summary.index]
     spread = summary["std"].fillna(0.0)
-    style_of = {"color": style.SEQUENCE[index % len(style.SEQUENCE)], "marker": "osD^vP*X"[index % 8]}
-    ax.errorbar(summary["mean"], at, xerr=spread, ls="", ms=4, lw=1, label=world.label, **style_of)
+    colour, marker = style.SEQUENCE[index % len(style.SEQUENCE)], "osD^vP*X"[index % 8]
+    ax.errorbar(
+        summary["mean"], at, xerr=spread, ls="", color=colour, marker=marker, ms=4, lw=1, label=world.label
+    )
 
 
 def claims(runs: FinishedRuns) -> list[Claim]:

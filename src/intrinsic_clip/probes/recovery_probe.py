@@ -45,7 +45,7 @@ class RecoveryProbe(Probe):
     def measure(self, embeddings: Embeddings) -> dict[str, Tensor]:
         """Return R²: 1 where the whole latent is recovered, 0 where it cannot be predicted."""
         latents = {f"/{block}": latent for block, latent in embeddings.latents.items()}
-        if embeddings.z is not None:
+        if embeddings.z is not None and embeddings.z.shape[-1]:  # of independent data it has no coordinate
             latents[""] = embeddings.z
         if not latents:
             self.warn_once("RecoveryProbe logs nothing: the true latent is not known for these data")
