@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from intrinsic_clip.paper_figures import style
 from intrinsic_clip.paper_figures.claims import Claim, mean_sd
 from intrinsic_clip.paper_figures.finished_runs import FinishedRuns
-from intrinsic_clip.runs.vocabulary import MODALITIES
+from intrinsic_clip.runs.vocabulary import MODALITIES, describe
 
 EXPERIMENTS = ("three_modalities",)
 NAME, OBJECTIVE = "three_modalities", "objective._target_"
@@ -93,7 +93,7 @@ def _draw_dimension(ax: Axes, runs: FinishedRuns, world: World, metric: str) -> 
         )
     ax.axhline(world["xyz"], color="black", ls=":", lw=1, label="intersection of all three")
     ax.set_xticks(range(len(objectives)), [words for _, words in objectives])
-    ax.set_xlim(-0.5, len(objectives) - 0.5)
+    ax.set(xlim=(-0.5, len(objectives) - 0.5), xlabel="objective", ylabel=describe(f"{metric}/x").axis_label)
     ax.set_ylim(-0.5, None)
 
 
@@ -116,6 +116,7 @@ def _draw_recovery(ax: Axes, runs: FinishedRuns, world: World) -> None:
         ax.text(column, row, f"{share:.2f}", ha="center", va="center", color=colour, fontsize=6.5)
     ax.set_xticks(range(len(objectives)), [words for _, words in objectives])
     ax.set_yticks(range(len(rows)), [f"{block} in {MODALITIES[side]}" for block, side in rows], fontsize=6.5)
+    ax.set(xlabel="objective", ylabel="block, encoder")
     ax.grid(False)
 
 
