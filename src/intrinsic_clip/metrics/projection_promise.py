@@ -36,7 +36,7 @@ class Promise:
 
 
 @dataclass(frozen=True)
-class TestedProjection:
+class PromisedProjection:
     """Maps of one or of two modalities, and what they keep.
 
     Attributes:
@@ -53,13 +53,18 @@ class TestedProjection:
     held_out: Tensor
     fitted: int
 
-    __test__ = False  # no test class, whatever its name begins with
-
 
 @torch.no_grad()
-def tested_pair(
-    x: Tensor, y: Tensor, dims: int, basis: Basis, *, whiten: bool = False, max_rows: int = 5000, seed: int = 0
-) -> TestedProjection:
+def promised_pair(
+    x: Tensor,
+    y: Tensor,
+    dims: int,
+    basis: Basis,
+    *,
+    whiten: bool = False,
+    max_rows: int = 5000,
+    seed: int = 0,
+) -> PromisedProjection:
     """Fit the maps of both modalities as `retrieval_by_dimension` does, and measure recall with exactly these maps.
 
     Without whitening the recall is that of `retrieval_by_dimension`. The principal maps then leave rows at their
@@ -86,13 +91,13 @@ def tested_pair(
     maps = {side: single_precision(each) for side, each in maps.items()}
     recall = recall_of(maps["x"](x[measured]), maps["y"](y[measured]), (1,), both)[:, 0]
     promise = _recall_promise(recall, _full(x, y, fitted, measured, both, basis), both, len(measured))
-    return TestedProjection(maps, correlations, promise, measured, len(fitted))
+    return PromisedProjection(maps, correlations, promise, measured, len(fitted))
 
 
 @torch.no_grad()
-def tested_principal(
+def promised_principal(
     x: Tensor, dims: int, *, whiten: bool = False, max_rows: int = 5000, seed: int = 0
-) -> TestedProjection:
+) -> PromisedProjection:
     """Fit the map to the leading principal components of one half, and measure the variance it keeps of the other.
 
     Args:
@@ -115,7 +120,7 @@ def tested_principal(
     spread = (lost - (1 - share) * total).std(unbiased=True)
     error = float(spread / (math.sqrt(len(measured)) * total.mean()))
     promise = Promise("variance", share, error, 1.0, len(measured))
-    return TestedProjection({"x": kept}, None, promise, measured, len(fitted))
+    return PromisedProjection({"x": kept}, None, promise, measured, len(fitted))
 
 
 def whitened(projection: Projection, *rows: Tensor) -> Projection:
@@ -168,4 +173,6 @@ def _recall_promise(recall: Tensor, full: Tensor, both: Counterparts | None, n: 
     """Return the mean of both directions; they share their pairs, so its error may be as large as theirs."""
     queries = torch.tensor([n, n] if both is None else [len(both.x), len(both.y)])
     errors = (recall * (1 - recall) / queries).sqrt()
-    return Promise("recall@1", float(recall.mean()), float(errors.mean()), float(full.mean()), int(queries.max()))
+    return Promise(
+        "recall@1", float(recall.mean()), float(errors.mean()), float(full.mean()), int(queries.max())
+    )
