@@ -5,6 +5,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -83,7 +84,10 @@ class Reduce:
         precision = torch.float32 if tensor.device.type in WITHOUT_FLOAT64 else torch.float64
         kind = tensor.dtype if tensor.is_floating_point() else torch.float32
         reduced = module.to(tensor.device)(tensor.to(precision)).to(kind)
-        return reduced if isinstance(rows, Tensor) else reduced.numpy()
+        if isinstance(rows, Tensor):
+            return reduced
+        half = isinstance(rows, np.ndarray) and rows.dtype == np.float16
+        return reduced.numpy().astype(np.float16) if half else reduced.numpy()
 
     def module(self, side: str = "x") -> ReductionModule:
         """Return the map of a side as a `torch.nn.Module`, such as `nn.Sequential(encoder, reduce.module("x"))`.
