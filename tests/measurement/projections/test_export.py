@@ -182,7 +182,7 @@ def test_rows_left_out_are_not_counted_among_the_held_out(monkeypatch) -> None:
     for share, promised in promises:
         assert share == pytest.approx(promised, abs=1e-6)
     assert lines[0].startswith(
-        "exported cut.safetensors: x 64 → 8 principal dimensions, fitted on 257 rows; it keeps"
+        "exported cut.safetensors: x 64 → 8 principal dimensions, fitted on 257 rows; "
     )
 
 

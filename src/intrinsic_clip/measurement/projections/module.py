@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 
 class ReductionModule(nn.Module):
-    """Map rows `(…, d)` to `(…, m)`: subtract a mean and multiply by a basis, after scaling to length 1 where asked.
+    """Map rows `(…, d)` to `(…, m)`: subtract a mean, multiply by a basis; scale to length 1 first where asked.
 
     Nothing is trained: mean and basis are buffers. The calculation is in float32, or float64 for rows of it, and the
     result has the precision of the rows.
