@@ -1,4 +1,4 @@
-"""Write rows block by block to .npy, .npz, .safetensors, .parquet, .feather, .csv and .tsv files, in one step each."""
+"""Write rows in blocks to .npy, .npz, .safetensors, .parquet, .feather, .csv and .tsv files, each in one step."""
 
 import json
 import zipfile

@@ -1,4 +1,4 @@
-"""Write and read the file of a projection: a .safetensors with its tensors, and in its metadata where it comes from."""
+"""Write and read the file of a projection: a .safetensors with its tensors and, as metadata, its origin."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ SIDES = ("x", "y")
 
 @dataclass(frozen=True)
 class Provenance:
-    """What a projection is, and where it comes from.
+    """Kind and origin of a projection.
 
     Attributes:
         method: "principal" or "canonical".
