@@ -81,7 +81,7 @@ def configuration_page() -> str:
         "`group.key=value`. `intrinsic-clip train … --cfg job` prints the whole config of a run. This page shows the "
         "files of `conf/` as they are.",
     ]
-    for verb in ("train", "measure", "shared", "dashboard"):
+    for verb in ("train", "measure", "apply", "shared", "dashboard"):
         parts += [f"## `intrinsic-clip {verb}`", _listing(conf_folder() / f"{verb}.yaml")]
     for group in sorted(folder for folder in conf_folder().glob("**/") if list(folder.glob("*.yaml"))):
         name = str(group.relative_to(conf_folder()))

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         info_nce,
     )
     from intrinsic_clip.measurement.measurements import measure_embeddings
+    from intrinsic_clip.measurement.projections.reduce import Reduce
     from intrinsic_clip.probes import (
         AlignmentProbe,
         IntrinsicDimensionProbe,
@@ -63,6 +64,7 @@ _ROOMS = {
         "info_nce",
     ),
     "measurement.measurements": ("measure_embeddings",),
+    "measurement.projections.reduce": ("Reduce",),
     "probes": (
         "AlignmentProbe", "IntrinsicDimensionProbe", "JacobianProbe", "MatchingProbe", "Probe", "SpectrumProbe",
         "TemperatureProbe",
@@ -85,6 +87,7 @@ __all__ = [
     "MovingAverageSimilarity",
     "PopulationSimilarity",
     "Probe",
+    "Reduce",
     "Run",
     "SharedDimension",
     "SpectrumProbe",

@@ -84,7 +84,7 @@ def test_a_sweep_with_one_bad_run_starts_none(command_line, capsys, tmp_path) ->
     assert files_below(tmp_path) == []
 
 
-@pytest.mark.parametrize("verb", ["train", "measure", "shared", "figures", "dashboard", "report"])
+@pytest.mark.parametrize("verb", ["train", "measure", "apply", "shared", "figures", "dashboard", "report"])
 def test_a_name_that_is_not_text_is_named(command_line, capsys, tmp_path, verb) -> None:
     assert command_line(verb, "output_dir=caf\udce9") == 2
     error = capsys.readouterr().err
@@ -94,7 +94,7 @@ def test_a_name_that_is_not_text_is_named(command_line, capsys, tmp_path, verb) 
 
 def test_unknown_verb(command_line, capsys) -> None:
     assert command_line("trian") == 2
-    verbs = "train, measure, shared, figures, dashboard, report"
+    verbs = "train, measure, apply, shared, figures, dashboard, report"
     assert capsys.readouterr().err == f"intrinsic-clip: trian: no such verb; choose from {verbs}\n"
 
 

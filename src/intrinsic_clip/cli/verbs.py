@@ -28,6 +28,11 @@ VERBS = {
         "x=FILE [y=FILE] | data=CHOICE [encoder=open_clip] | run=FOLDER [key=value …]",
         "nothing was written",
     ),
+    "apply": Verb(
+        "reduce other embeddings by a projection that `measure export=…` wrote",
+        "FILE x=FILE output=FILE [y=FILE output_y=FILE] [key=value …]",
+        "nothing was written",
+    ),
     "shared": Verb(
         "estimate how many dimensions two views of the same things share",
         "x=FILE y=FILE | data=CHOICE [encoder=open_clip] [key=value …]",

@@ -2,7 +2,7 @@
 
 from omegaconf import OmegaConf
 
-from intrinsic_clip.config.checks import check, check_dashboard, check_measure, check_shared
+from intrinsic_clip.config.checks import check, check_apply, check_dashboard, check_measure, check_shared
 from intrinsic_clip.config.folders import conf_folder, group_folders
 from intrinsic_clip.config.nodes import is_pretrained, takes
 from intrinsic_clip.config.objective import PARTS
@@ -15,6 +15,7 @@ OmegaConf.register_new_resolver("quotient", lambda a, b: max(1, round(a / b)), r
 __all__ = [
     "PARTS",
     "check",
+    "check_apply",
     "check_dashboard",
     "check_measure",
     "check_shared",

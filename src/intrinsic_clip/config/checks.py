@@ -10,6 +10,7 @@ from intrinsic_clip.config.nodes import as_json, check_node, is_pretrained, shor
 from intrinsic_clip.config.objective import check_objective, check_parts, parts_of, with_parts_apart
 from intrinsic_clip.config.reasons import first_reason
 from intrinsic_clip.config.schema import (
+    ApplyConfig,
     DashboardConfig,
     MeasureConfig,
     RegularisationConfig,
@@ -63,6 +64,9 @@ def check_measure(config: Mapping[str, Any]) -> None:
     check_values("", config)
     _check_keys("", MeasureConfig, config)
     _check_source(config)
+    for key in ("export_dims", "export_basis", "export_whiten"):
+        if config[key] and config["export"] is None:
+            raise ConfigError(f"{key}: needs export=FILE, which is missing")
     for path, node in target_nodes("", config):
         check_node(path, node)
 
@@ -87,6 +91,26 @@ def check_shared(config: Mapping[str, Any]) -> None:
         raise ConfigError("x: needs y=…, its partners, which is missing")
     for path, node in target_nodes("", config):
         check_node(path, node)
+
+
+def check_apply(config: Mapping[str, Any]) -> None:
+    """Check the resolved config of `intrinsic-clip apply`.
+
+    Raises:
+        ConfigError: as of `check`.
+    """
+    check_values("", config)
+    _check_keys("", ApplyConfig, config)
+    if config["projection"] is None:
+        raise ConfigError("no projection: give the file that `intrinsic-clip measure … export=FILE` wrote")
+    if config["x"] is None and config["y"] is None:
+        raise ConfigError("nothing to reduce: give x=FILE output=FILE, or y=FILE output_y=FILE, or all four")
+    for side, output in (("x", "output"), ("y", "output_y")):
+        if (config[side] is None) != (config[output] is None):
+            key, other = (side, output) if config[output] is None else (output, side)
+            raise ConfigError(f"{key}: needs {other}=…, which is missing")
+        if config[f"{side}_key"] is not None and config[side] is None:
+            raise ConfigError(f"{side}_key: needs {side}=…, which is missing")
 
 
 def check_dashboard(config: Mapping[str, Any]) -> None:

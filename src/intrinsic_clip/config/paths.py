@@ -13,7 +13,7 @@ from intrinsic_clip.errors import ConfigError
 
 # Files and folders, with the settings that name either a file or something else, such as a model's tag.
 PATHS = frozenset({
-    "x", "y", "run", "output_dir", "file",
+    "x", "y", "run", "output_dir", "file", "export", "projection", "output", "output_y",
     "data.x", "data.y", "data.folder", "data.shards", "data.table", "data.annotations", "data.captions",
     "data.rna", "data.protein", "data.cells", "data.labels.*", "data.features_folder",
     "features.folder", "features.model", "features.pretrained",

@@ -114,7 +114,31 @@ class MeasureConfig(PairsConfig):
     max_points: Annotated[int, Field(ge=200)]
     queries: Literal["auto", "all"] | Annotated[int, Field(ge=100)]
     device: Annotated[str, Field(min_length=1)] | None
+    export: Annotated[str, Field(min_length=1)] | None
+    export_dims: PositiveInt | None
+    export_basis: Literal["principal", "canonical"] | None
+    export_whiten: bool
     logger: Node | None
+
+
+class ApplyConfig(BaseModel):
+    """Top level of the config of `intrinsic-clip apply`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    projection: Annotated[str, Field(min_length=1)] | None
+    x: str | None
+    y: str | None
+    x_key: str | None
+    y_key: str | None
+    columns: str | int | list[str | int] | None
+    drop: str | int | list[str | int] | None
+    output: Annotated[str, Field(min_length=1)] | None
+    output_y: Annotated[str, Field(min_length=1)] | None
+    nan: Literal["refuse", "drop"]
+    precision: Literal["float16", "float32", "float64"]
+    overwrite: bool
+    threads: Threads | None
 
 
 class SharedConfig(PairsConfig):

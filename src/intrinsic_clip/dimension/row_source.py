@@ -65,3 +65,15 @@ class TensorRows:
     def take(self, rows: Tensor) -> Tensor:
         """Return the rows of these numbers."""
         return self.points[rows.to(self.points.device)]
+
+
+def finite_rows(source: RowSource, size: int = 8192) -> Tensor:
+    """Return which rows hold neither NaN nor infinity, `(n,)`, after one pass over them in blocks of that size.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.dimension.row_source import TensorRows, finite_rows
+        >>> finite_rows(TensorRows(torch.tensor([[1.0], [torch.nan]])))
+        tensor([ True, False])
+    """
+    return torch.cat([block.isfinite().all(1) for _, block in source.blocks(size)])

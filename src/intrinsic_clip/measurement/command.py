@@ -10,6 +10,7 @@ from intrinsic_clip import config
 from intrinsic_clip.config.paths import check_writable
 from intrinsic_clip.errors import ConfigError, first_line
 from intrinsic_clip.measurement import loading
+from intrinsic_clip.measurement.inputs import Inputs
 from intrinsic_clip.measurement.progress import Progress
 from intrinsic_clip.reports.measurement_printout import PAGE, PICTURE, RESULTS, printout
 from intrinsic_clip.runs import atomic, results, versions
@@ -28,18 +29,23 @@ def measure(cfg: DictConfig) -> dict[str, Any]:
     cfg = loading.with_images(config.with_home(cfg))
     settings = config.resolve(cfg)
     config.check_measure(settings)
+    if settings["export"] is not None:
+        _check_export(Path(settings["export"]))
     folder = loading.folder_of(settings)
+    inputs = Inputs(cfg, settings)
     measurement = _measured_already(folder)
     if measurement is None:
         _check_estimators(settings["estimators"])
         check_writable(folder)
         results.check_replaceable(folder, (PICTURE, PAGE, RESULTS))
-        measurement = _write(_load_and_measure(cfg, settings), folder)
+        measurement = _write(_load_and_measure(inputs, settings), folder)
     else:
         print("Measured already.\n")
     print(printout(measurement, folder), flush=True)
     if settings["logger"] is not None:
         _log(cfg, measurement, folder)
+    if settings["export"] is not None:
+        _export(inputs, settings, measurement, folder)
     return measurement
 
 
@@ -56,7 +62,21 @@ def _measured_already(folder: Path) -> dict[str, Any] | None:
     return measurement
 
 
-def _load_and_measure(cfg: DictConfig, settings: Mapping[str, Any]) -> dict[str, Any]:
+def _check_export(path: Path) -> None:
+    from intrinsic_clip.measurement.projections.stored import check_export_path
+
+    check_export_path(path)
+
+
+def _export(
+    inputs: Inputs, settings: Mapping[str, Any], measurement: Mapping[str, Any], folder: Path
+) -> None:
+    from intrinsic_clip.measurement.projections.export import export
+
+    print(f"\n{export(inputs, settings, measurement, folder.name)}", flush=True)
+
+
+def _load_and_measure(inputs: Inputs, settings: Mapping[str, Any]) -> dict[str, Any]:
     import torch
 
     from intrinsic_clip.measurement.large import Settings
@@ -69,14 +89,13 @@ def _load_and_measure(cfg: DictConfig, settings: Mapping[str, Any]) -> dict[str,
     shown: dict[str, Any] = {} if progress is None else {"watch": progress.watch, "report": progress.report}
     names = ("estimators", "k", "max_points", "queries", "seed", "device")
     chosen = {name: settings[name] for name in names}
-    files = loading.open_files(settings)
+    files = inputs.files
     if files is not None:
         chosen["device"] = chosen["device"] or "cpu"
         numbers = measure_sources(files.sources, Settings(**chosen, nan=settings["nan"]), **shown)
         notes = files.notes
     else:
-        embeddings = loading.load(cfg, settings)
-        loading.subsample(embeddings, settings["subsample"], settings["seed"])
+        embeddings = inputs.embeddings
         arguments: dict[str, Any] = {**embeddings.sides, **chosen, **shown}
         numbers = measure_embeddings(**arguments)
         notes = embeddings.notes

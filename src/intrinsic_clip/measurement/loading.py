@@ -24,6 +24,10 @@ NOT_CONTENT = {
     "threads",
     "progress",
     "device",
+    "export",
+    "export_dims",
+    "export_basis",
+    "export_whiten",
 }  # settings that cannot change the numbers
 LATER = {
     "subsample": None,
@@ -41,10 +45,24 @@ class LoadedEmbeddings:
     Attributes:
         sides: `(n, d)` each: x, perhaps y, perhaps the true latent z; rows i belong together.
         notes: choices made while loading, a sentence each.
+        numbers: the rows' numbers in their source, int64 `(n,)`; None where all rows are there.
     """
 
     sides: dict[str, "Tensor"]
     notes: list[str] = field(default_factory=list)
+    numbers: "Tensor | None" = None
+
+    def keep(self, rows: "Tensor") -> None:
+        """Keep some of the rows.
+
+        Args:
+            rows: a mask `(n,)`, or their places.
+        """
+        import torch
+
+        n = len(self.sides["x"])
+        self.numbers = (torch.arange(n) if self.numbers is None else self.numbers)[rows]
+        self.sides = {name: side[rows] for name, side in self.sides.items()}
 
 
 @dataclass
@@ -139,7 +157,7 @@ def open_files(settings: Mapping[str, Any]) -> OpenedFiles | None:
         files.sources[name] = opened[0]
         files.notes += [f"{name}: {note}" for note in opened[1]]
     choice.check_matched()
-    _check_shapes({name: source.shape for name, source in files.sources.items()})
+    check_shapes({name: source.shape for name, source in files.sources.items()})
     return files
 
 
@@ -233,10 +251,10 @@ def _from_run(folder: Path) -> LoadedEmbeddings:
 
 def _check_rows(embeddings: LoadedEmbeddings) -> None:
     """Require the same number of rows of each side."""
-    _check_shapes({name: (len(rows), rows.shape[1]) for name, rows in embeddings.sides.items()})
+    check_shapes({name: (len(rows), rows.shape[1]) for name, rows in embeddings.sides.items()})
 
 
-def _check_shapes(shapes: Mapping[str, tuple[int, int]]) -> None:
+def check_shapes(shapes: Mapping[str, tuple[int, int]]) -> None:
     """Require the same number of rows of each side."""
     counts = {name: shape[0] for name, shape in shapes.items()}
     if len(set(counts.values())) > 1:
@@ -261,7 +279,7 @@ def _drop_or_refuse(embeddings: LoadedEmbeddings, nan: str) -> None:
     )
     if nan == "refuse":
         raise ConfigError(f"{listed} hold NaN or infinity; nan=drop leaves them out (with their partners)")
-    embeddings.sides = {name: rows[usable] for name, rows in embeddings.sides.items()}
+    embeddings.keep(usable)
     embeddings.notes.append(f"{listed} hold NaN or infinity; {int(usable.sum()):,} rows are left")
 
 
@@ -280,5 +298,5 @@ def subsample(embeddings: LoadedEmbeddings, rows: int | None, seed: int) -> None
     if rows is None or rows >= n:
         return
     chosen = torch.randperm(n, generator=torch.Generator().manual_seed(seed))[:rows].sort().values
-    embeddings.sides = {name: side[chosen] for name, side in embeddings.sides.items()}
+    embeddings.keep(chosen)
     embeddings.notes.append(f"subsample={rows}: {rows:,} of {n:,} rows are measured, drawn with seed={seed}")

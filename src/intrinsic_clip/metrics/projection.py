@@ -41,8 +41,11 @@ class Projection:
 
     def __call__(self, rows: Tensor) -> Tensor:
         """Return the rows `(n, d)` in fewer dimensions, `(n, m)` float64."""
-        rows = directions(rows) if self.unit_rows else rows
-        return (rows.double() - self.mean) @ self.basis
+        return (self.scaled(rows) - self.mean) @ self.basis
+
+    def scaled(self, rows: Tensor) -> Tensor:
+        """Return the rows from which the mean is subtracted, float64."""
+        return directions(rows) if self.unit_rows else rows.double()
 
     def reconstruct(self, reduced: Tensor) -> Tensor:
         """Return the rows `(n, d)` that `reduced`, `(n, m)`, stands for; of length 1 if rows were scaled."""
@@ -126,12 +129,24 @@ def paired_projection(
         retrieval = _searched(x[order], y[order], basis, k, ridge, max_rows, seed)
         dims = _sufficient(retrieval, share)
     _check_dims(dims, width)
+    x_map, y_map, correlations = pair_maps(x, y, dims, basis, ridge)
+    return PairedProjection(x_map, y_map, correlations, retrieval)
+
+
+def pair_maps(
+    x: Tensor, y: Tensor, dims: int, basis: Basis, ridge: float = 1e-3
+) -> tuple[Projection, Projection, Tensor | None]:
+    """Fit the maps of both modalities to that many dimensions; the third result is the canonical correlations.
+
+    Args:
+        x, y, dims, basis, ridge: as for `paired_projection`.
+    """
     x, y = directions(x).double(), directions(y).double()
     if basis == "principal":
         axes = principal_directions(torch.cat([x, y]))[:, :dims]
         axes = axes * _signs(axes)
         both = Projection(x.new_zeros(x.shape[1]), axes, axes.mT, unit_rows=True)
-        return PairedProjection(both, both, None, retrieval)
+        return both, both, None
     canonical = canonical_directions(x, y, ridge)
     kept = canonical.correlations[:dims]
     weights = kept**4 * _signs(canonical.x[:, :dims])
@@ -139,7 +154,7 @@ def paired_projection(
         _weighted(rows, mean.squeeze(0), axes[:, :dims], weights)
         for rows, mean, axes in ((x, canonical.mean_x, canonical.x), (y, canonical.mean_y, canonical.y))
     ]
-    return PairedProjection(maps[0], maps[1], kept, retrieval)
+    return maps[0], maps[1], kept
 
 
 def dimension_steps(d: int) -> list[int]:

@@ -140,7 +140,7 @@ def retrieval_by_dimension(
         )
     if not dims or min(dims) < 1 or max(dims) > min(widths):
         raise ValueError(f"dims must lie between 1 and {min(widths)}, got {list(dims)}")
-    fitted, measured, both = _halves(x, max_rows, seed, things)
+    fitted, measured, both = halves(x, max_rows, seed, things)
     queries = (len(measured), len(measured)) if both is None else (len(both.x), len(both.y))
     n = max(queries)
     if not ks or min(ks) < 1 or max(ks) > n:
@@ -163,8 +163,8 @@ def retrieval_by_dimension(
                 (whole[1] - canonical.mean_y) @ canonical.y * weights,
             )
         for place, m in enumerate(dims):
-            curves[:, r, place] = _recall(turned[0][:, :m], turned[1][:, :m], ks, both)
-        curves[:, r, -1] = _recall(*(whole if alike else turned), ks, both)
+            curves[:, r, place] = recall_of(turned[0][:, :m], turned[1][:, :m], ks, both)
+        curves[:, r, -1] = recall_of(*(whole if alike else turned), ks, both)
     x_to_y, y_to_x = curves.reshape(2, *x.shape[:-2], len(dims) + 1, len(ks))
     recall = Matching(x_to_y[..., :-1, :], y_to_x[..., :-1, :])
     return RetrievalByDimension(
@@ -220,7 +220,7 @@ def smallest_sufficient(
     return SufficientDimension(dims[first].where(exists, -1), at_first.where(exists, math.nan), full)
 
 
-def _halves(
+def halves(
     x: Tensor, max_rows: int, seed: int, things: tuple[Tensor, Tensor] | None
 ) -> tuple[Tensor, Tensor, Counterparts | None]:
     """Draw the rows to fit on and, at most `max_rows`, those to measure on, with the latter's right answers."""
@@ -232,7 +232,7 @@ def _halves(
     return fitted.to(x.device), measured.to(x.device), counterparts_of(*(side[measured] for side in things))
 
 
-def _recall(x: Tensor, y: Tensor, ks: Sequence[int], both: Counterparts | None) -> Tensor:
+def recall_of(x: Tensor, y: Tensor, ks: Sequence[int], both: Counterparts | None) -> Tensor:
     """Return the recall of one replicate by cosine, `(2, K)`."""
     ranks = partner_ranks(directions(x), directions(y), both)
     return torch.stack([torch.stack(tuple(top_matching(ranks, k))) for k in ks], -1)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
+from typing import BinaryIO
 
 UNFINISHED = ".tmp"  # end of the name of a file that is not whole yet
 LONGEST = 200  # bytes of the name that such a file repeats; file systems allow 255 in all
@@ -76,13 +77,44 @@ def _mode(path: Path) -> int | None:
         return None
 
 
+@contextmanager
+def writing(path: Path) -> Iterator[BinaryIO]:
+    """Open a file for content that comes in parts; it takes its place when the block ends without an error.
+
+    Raises:
+        OSError: the file cannot be written, or is no regular one; it names the file.
+    """
+    with naming(path):
+        mode = _mode(path)
+        if mode is not None and not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, "is not a regular file")
+        target = Path(os.path.realpath(path))
+        if mode is not None and not os.access(target, os.W_OK):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        _remove_abandoned(target)
+    try:
+        with _replacing(target, mode) as file:
+            yield file
+    except OSError as error:
+        if error.filename is not None:  # of another file, which the content comes from
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
 def _replace(target: Path, data: bytes, mode: int | None) -> None:
+    with _replacing(target, mode) as file:
+        file.write(data)
+
+
+@contextmanager
+def _replacing(target: Path, mode: int | None) -> Iterator[BinaryIO]:
+    """Open a temporary file that replaces the target in one step when the block ends without an error."""
     unfinished, descriptor = _open_unfinished(target)
     try:
         with os.fdopen(descriptor, "wb") as file:
             if mode is not None:
                 os.fchmod(descriptor, stat.S_IMODE(mode))
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(descriptor)
             os.replace(unfinished, target)

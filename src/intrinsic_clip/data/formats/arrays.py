@@ -15,6 +15,7 @@ from torch import Tensor
 
 from intrinsic_clip.data.formats.array_key import Key
 from intrinsic_clip.data.formats.column_choice import ColumnChoice
+from intrinsic_clip.data.formats.mapped_rows import MappedRows
 from intrinsic_clip.data.formats.npz_members import read_npz_member
 from intrinsic_clip.data.formats.parquet_rows import parquet_rows
 from intrinsic_clip.data.formats.table_arrays import TABLES, read_table_array
@@ -65,7 +66,7 @@ def open_array(
         return None
     if not array.dtype.isnative:
         return None
-    return TensorRows(torch.from_numpy(array)), notes
+    return MappedRows(array) if isinstance(array, np.memmap) else TensorRows(torch.from_numpy(array)), notes
 
 
 def read_array(path: Path, key: Key = ONLY, choice: ColumnChoice | None = None) -> tuple[Tensor, list[str]]:

@@ -1,0 +1,68 @@
+"""Hold the embeddings that a command names, read once by whichever part of it needs them first."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig
+
+from intrinsic_clip.measurement import loading
+
+if TYPE_CHECKING:  # PyTorch takes seconds to import, and a finished measurement does without
+    from torch import Tensor
+
+    from intrinsic_clip.dimension.row_source import RowSource
+
+
+class Inputs:
+    """Embeddings of the settings.
+
+    Args:
+        cfg: the config, from which data and models are made.
+        settings: the same, resolved.
+    """
+
+    def __init__(self, cfg: DictConfig, settings: Mapping[str, Any]) -> None:
+        self.cfg, self.settings = cfg, settings
+
+    @cached_property
+    def files(self) -> loading.OpenedFiles | None:
+        """Files that are read block by block; None where the embeddings are read whole."""
+        return loading.open_files(self.settings)
+
+    @cached_property
+    def embeddings(self) -> loading.LoadedEmbeddings:
+        """Embeddings in memory, without the rows that are left out."""
+        embeddings = loading.load(self.cfg, self.settings)
+        loading.subsample(embeddings, self.settings["subsample"], self.settings["seed"])
+        return embeddings
+
+    def drawn(self, most: int, most_of_many: int) -> tuple[dict[str, "Tensor"], "Tensor"]:
+        """Return rows of x, and of y if there is one, in the order in which the measurement drew them.
+
+        Args:
+            most: rows, at most.
+            most_of_many: likewise, where not all rows were asked for their neighbours.
+
+        Returns:
+            The rows by side, and their numbers in the source.
+        """
+        import torch
+
+        from intrinsic_clip.dimension.queries import every_one
+        from intrinsic_clip.dimension.row_source import TensorRows, finite_rows
+
+        numbers = None
+        if self.files is not None:
+            sources: dict[str, RowSource] = self.files.sources
+            usable = torch.stack([finite_rows(source) for source in sources.values()]).all(0)
+        else:
+            sides = {side: rows for side, rows in self.embeddings.sides.items() if side in loading.FILES}
+            sources = {side: TensorRows(rows) for side, rows in sides.items()}
+            usable, numbers = torch.ones(len(sides["x"]), dtype=torch.bool), self.embeddings.numbers
+        n = len(usable)
+        order = torch.randperm(n, generator=torch.Generator().manual_seed(self.settings["seed"]))
+        order = order[usable[order]][: most if every_one(self.settings["queries"], n) else most_of_many]
+        taken = {side: source.take(order) for side, source in sources.items()}
+        rows = {side: each if each.dtype == torch.float64 else each.float() for side, each in taken.items()}
+        return rows, order if numbers is None else numbers[order]

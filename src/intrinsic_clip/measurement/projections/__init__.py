@@ -1,0 +1,1 @@
+"""Projections as files: exported by `measure`, applied to other embeddings, and put behind an encoder."""

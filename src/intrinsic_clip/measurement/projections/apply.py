@@ -1,0 +1,170 @@
+"""Run the verb `apply`: read rows block by block, reduce them, and write them to files of any format."""
+
+import os
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig
+
+from intrinsic_clip import config
+from intrinsic_clip.errors import ConfigError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from intrinsic_clip.dimension.row_source import RowSource
+    from intrinsic_clip.measurement.projections.reduce import Reduce
+
+OUTPUTS = {"x": "output", "y": "output_y"}
+BLOCK = 2**24  # bytes of a block of rows in float64
+
+
+def apply(cfg: DictConfig) -> None:
+    """Reduce the files that the config names, and print a line for each.
+
+    Raises:
+        ConfigError: a setting or a file cannot be used; nothing has been written then.
+        OSError: a file cannot be written; no output file has been changed then.
+    """
+    settings = config.resolve(config.with_home(cfg))
+    config.check_apply(settings)
+    sides = [side for side in OUTPUTS if settings[side] is not None]
+    outputs = {side: Path(settings[OUTPUTS[side]]) for side in sides}
+    _check_outputs(settings, outputs)
+    import torch
+
+    from intrinsic_clip.measurement.projections.reduce import Reduce
+
+    if settings["threads"] is not None:
+        torch.set_num_threads(settings["threads"])
+    reduce = Reduce.load(settings["projection"])
+    sources, notes = _opened(settings, sides, reduce)
+    usable = _usable(sources, settings["nan"], notes)
+    _write(reduce, sources, outputs, usable, settings["precision"])
+    for side, path in outputs.items():
+        notes.append(
+            f"{side}: {int(usable.sum()):,} rows, {reduce.widths[side]:,} → {reduce.dims:,} columns, {path}"
+        )
+    print("\n".join(notes), flush=True)
+
+
+def _check_outputs(settings: Mapping[str, Any], outputs: Mapping[str, Path]) -> None:
+    """Check, before anything is read, that the output files can be written and hold nothing of value.
+
+    Raises:
+        ConfigError: another extension, no such folder, or a file that exists.
+    """
+    from intrinsic_clip.data.formats.row_writers import WRITERS
+
+    inputs = {key: settings[key] for key in ("projection", "x", "y") if settings[key] is not None}
+    for side, path in outputs.items():
+        setting = f"{OUTPUTS[side]}={path}"
+        if path.suffix.lower() not in WRITERS:
+            raise ConfigError(
+                f"{setting}: {path.suffix or 'no'} extension, which is not written; {', '.join(WRITERS)} are"
+            )
+        if not path.parent.is_dir():
+            raise ConfigError(f"{setting}: there is no folder {path.parent}")
+        for key, value in inputs.items():
+            if os.path.realpath(path) == os.path.realpath(value):
+                raise ConfigError(f"{setting}: is {key}, which would be lost; name another file")
+        if path.exists() and not settings["overwrite"]:
+            raise ConfigError(f"{setting}: exists; overwrite=true replaces it")
+    if len({os.path.realpath(path) for path in outputs.values()}) < len(outputs):
+        raise ConfigError("output and output_y: must be two files")
+
+
+def _opened(
+    settings: Mapping[str, Any], sides: list[str], reduce: "Reduce"
+) -> tuple[dict[str, "RowSource"], list[str]]:
+    """Open the files of embeddings, and return them with notes on how they are read."""
+    from intrinsic_clip.data.formats.array_key import Key
+    from intrinsic_clip.data.formats.arrays import open_array, read_array
+    from intrinsic_clip.data.formats.column_choice import ColumnChoice
+    from intrinsic_clip.dimension.row_source import TensorRows
+    from intrinsic_clip.measurement.loading import check_shapes
+
+    choice = ColumnChoice.of(settings["columns"], settings["drop"])
+    sources: dict[str, RowSource] = {}
+    notes: list[str] = []
+    for side in sides:
+        if side not in reduce.widths:
+            raise ConfigError(f"{side}: {settings['projection']} has a projection of x alone")
+        path, key = Path(settings[side]), Key(settings[f"{side}_key"], option=f"{side}_key")
+        try:
+            opened = open_array(path, key, choice)
+            if opened is None:
+                rows, more = read_array(path, key, choice)
+                opened = TensorRows(rows), more
+        except ConfigError as error:
+            raise ConfigError(f"{side}={path}: {error}") from error
+        sources[side] = opened[0]
+        notes += [f"{side}: {note}" for note in opened[1]]
+        if opened[0].shape[1] != reduce.widths[side]:
+            raise ConfigError(
+                f"{side}={path}: has {opened[0].shape[1]:,} columns, but {settings['projection']} was fitted to "
+                f"{reduce.widths[side]:,} columns of {side}"
+            )
+    choice.check_matched()
+    check_shapes({side: source.shape for side, source in sources.items()})
+    return sources, notes
+
+
+def _usable(sources: Mapping[str, "RowSource"], nan: str, notes: list[str]) -> "Tensor":
+    """Return which rows are finite on all sides, `(n,)`, and note those that are not.
+
+    Raises:
+        ConfigError: some are not finite and are not to be dropped, or none is left.
+    """
+    import torch
+
+    from intrinsic_clip.dimension.row_source import finite_rows
+
+    finite = {side: finite_rows(source, _block(source)) for side, source in sources.items()}
+    usable = torch.stack(list(finite.values())).all(0)
+    if bool(usable.all()):
+        return usable
+    listed = ", ".join(
+        f"{int((~rows).sum()):,} of {len(rows):,} rows of {side}"
+        for side, rows in finite.items()
+        if not bool(rows.all())
+    )
+    if nan == "refuse":
+        raise ConfigError(f"{listed} hold NaN or infinity; nan=drop leaves them out (with their partners)")
+    if not bool(usable.any()):
+        raise ConfigError(f"{listed} hold NaN or infinity, so no row is left")
+    notes.append(f"{listed} hold NaN or infinity; {int(usable.sum()):,} rows are left")
+    return usable
+
+
+def _write(
+    reduce: "Reduce",
+    sources: Mapping[str, "RowSource"],
+    outputs: Mapping[str, Path],
+    usable: "Tensor",
+    precision: str,
+) -> None:
+    """Write the reduced rows of all sides; the files take their places once all are whole."""
+    import torch
+
+    from intrinsic_clip.data.formats.row_writers import writing_rows
+
+    shape, kind = (int(usable.sum()), reduce.dims), getattr(torch, precision)
+    with ExitStack() as files:
+        for side, source in sources.items():
+            add = files.enter_context(writing_rows(outputs[side], shape, precision, side))
+            for start, block in source.blocks(_block(source)):
+                kept = block[usable[start : start + len(block)]]
+                reduced = reduce.transform(kept.double(), side).to(kind)
+                if not bool(reduced.isfinite().all()):
+                    raise ConfigError(
+                        f"precision={precision}: numbers of {side} are too large for it; a wider one holds them"
+                    )
+                add(reduced.numpy())
+
+
+def _block(source: "RowSource") -> int:
+    """Return the number of rows to read at a time."""
+    return max(1, BLOCK // (8 * source.shape[1]))

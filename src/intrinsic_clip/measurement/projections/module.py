@@ -1,0 +1,56 @@
+"""A projection as a module of PyTorch, to be put behind an encoder."""
+
+import torch
+from torch import Tensor, nn
+
+
+class ReductionModule(nn.Module):
+    """Map rows `(…, d)` to `(…, m)`: subtract a mean, multiply by a basis; scale to length 1 first where asked.
+
+    Nothing is trained: mean and basis are buffers. The calculation is in float32, or float64 for rows of it, and the
+    result has the precision of the rows.
+
+    Args:
+        mean: `(d,)`.
+        basis: `(d, m)`.
+        unit_rows: whether rows are scaled to length 1 first; a row of zeros stays zero.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.measurement.projections.module import ReductionModule
+        >>> cut = ReductionModule(torch.zeros(3), torch.eye(3)[:, :2], unit_rows=True)
+        >>> cut(torch.tensor([[3.0, 4.0, 0.0]]))
+        tensor([[0.6000, 0.8000]])
+    """
+
+    mean: Tensor
+    basis: Tensor
+
+    def __init__(self, mean: Tensor, basis: Tensor, unit_rows: bool) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("basis", basis)
+        self.unit_rows = unit_rows
+        self.in_features, self.out_features = basis.shape
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Return rows in fewer dimensions."""
+        precision = torch.float64 if rows.dtype == torch.float64 else torch.float32
+        values = rows.to(precision)
+        if self.unit_rows:
+            lengths = torch.linalg.vector_norm(values, dim=-1, keepdim=True)
+            values = values / torch.where(lengths == 0, torch.ones_like(lengths), lengths)
+        reduced = (values - self.mean.to(precision)) @ self.basis.to(precision)
+        return reduced.to(rows.dtype) if rows.is_floating_point() else reduced
+
+    def extra_repr(self) -> str:
+        """Return what `print` shows of the module."""
+        return f"{self.in_features}, {self.out_features}, unit_rows={self.unit_rows}"
+
+    def get_extra_state(self) -> Tensor:
+        """Return what a state_dict must hold besides the buffers."""
+        return torch.tensor(self.unit_rows)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Take over what a state_dict holds besides the buffers."""
+        self.unit_rows = bool(state)

@@ -1,0 +1,160 @@
+"""`intrinsic-clip apply` reduces files of any format, row by row, or says in one line why it cannot."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from helpers.projections import write_small_projection
+from helpers.shared_latent import shared_latent
+from helpers.tiny_runs import files_below
+from intrinsic_clip import Reduce
+from intrinsic_clip.data.formats.arrays import read_array
+from intrinsic_clip.data.formats.row_writers import WRITERS
+from intrinsic_clip.measurement.projections import apply as verb
+
+X, Y = shared_latent(300, 0.3, 0.1)
+CUT = Path("cut.safetensors")
+
+
+@pytest.fixture(autouse=True)
+def _files() -> None:
+    write_small_projection(CUT, X, Y, 6, "canonical")
+    np.save("x.npy", X)
+    np.save("y.npy", Y)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_every_format_holds_the_same_rows(command_line, monkeypatch, suffix) -> None:
+    monkeypatch.setattr(verb, "BLOCK", 7 * 64 * 8)  # bytes, so 7 rows at a time
+    assert command_line("apply", str(CUT), "x=x.npy", f"output=small{suffix}") == 0
+    whole = Reduce.load(CUT).x(X.astype(np.float64)).astype(np.float32)
+    small = read_array(Path(f"small{suffix}"))[0].numpy()
+    np.testing.assert_allclose(small, whole, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_every_format_is_read(command_line, capsys, suffix) -> None:
+    from intrinsic_clip.data.formats.row_writers import writing_rows
+
+    with writing_rows(Path(f"new{suffix}"), X.shape, "float32", "x") as add:
+        add(X[:200])
+        add(X[200:])
+    assert command_line("apply", str(CUT), f"x=new{suffix}", "output=small.npy") == 0
+    assert "x: 300 rows, 64 → 6 columns, small.npy" in capsys.readouterr().out
+    np.testing.assert_allclose(np.load("small.npy"), Reduce.load(CUT).x(X), rtol=1e-5, atol=1e-6)
+
+
+def test_half_precision_in_and_out(command_line) -> None:
+    np.save("x.npy", X.astype(np.float16))
+    assert command_line("apply", str(CUT), "x=x.npy", "output=small.npy", "precision=float16") == 0
+    small = np.load("small.npy")
+    assert small.dtype == np.float16
+    np.testing.assert_allclose(small, Reduce.load(CUT).x(X), atol=2e-3)
+    assert command_line("apply", str(CUT), "x=x.npy", "output=wide.npy", "precision=float64") == 0
+    assert np.load("wide.npy").dtype == np.float64
+
+
+def test_rows_that_are_not_finite_are_refused_or_dropped_with_their_partners(command_line, capsys) -> None:
+    broken, other = X.copy(), Y.copy()
+    broken[5, 1], other[250, 0] = np.nan, np.inf
+    np.save("x.npy", broken)
+    np.save("y.npy", other)
+    command = ("apply", str(CUT), "x=x.npy", "y=y.npy", "output=a.npy", "output_y=b.parquet")
+    assert command_line(*command) == 2
+    assert "1 of 300 rows of x, 1 of 300 rows of y hold NaN or infinity; nan=drop" in capsys.readouterr().err
+    assert not Path("a.npy").exists()
+    assert command_line(*command, "nan=drop") == 0
+    assert "298 rows are left" in capsys.readouterr().out
+    kept, reduce = np.delete(np.arange(300), [5, 250]), Reduce.load(CUT)
+    np.testing.assert_allclose(np.load("a.npy"), reduce.x(X[kept]), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        read_array(Path("b.parquet"))[0].numpy(), reduce.y(Y[kept]), rtol=1e-5, atol=1e-6
+    )
+
+
+WRONG = {
+    "": "no projection: give the file that `intrinsic-clip measure … export=FILE` wrote",
+    "cut.safetensors": "nothing to reduce: give x=FILE output=FILE",
+    "cut.safetensors x=x.npy": "x: needs output=…, which is missing",
+    "cut.safetensors output=a.npy y=y.npy output_y=b.npy": "output: needs x=…, which is missing",
+    "cut.safetensors x=x.npy output=a.npy x_kye=b": "x_kye: unknown key, did you mean x_key?",
+    "cut.safetensors x=x.npy output=a.npy precision=float8": "precision: input should be 'float16'",
+    "cut.safetensors x=x.npy output=a.pkl": "output=a.pkl: .pkl extension, which is not written",
+    "cut.safetensors x=x.npy output=no/a.npy": "output=no/a.npy: there is no folder no",
+    "cut.safetensors x=x.npy output=x.npy overwrite=true": "output=x.npy: is x, which would be lost",
+    "cut.safetensors x=x.npy output=cut.safetensors overwrite=true": "output=cut.safetensors: is projection",
+    "cut.safetensors x=x.npy output=kept.npy": "output=kept.npy: exists; overwrite=true replaces it",
+    "cut.safetensors x=x.npy output=a.npy y=y.npy output_y=a.npy": "output and output_y: must be two files",
+    "cut.safetensors x=narrow.npy output=a.npy": "has 63 columns, but cut.safetensors was fitted to 64 columns of x",
+    "cut.safetensors x=x.npy y=short.npy output=a.npy output_y=b.npy": "x has 300 rows, y has 299 rows",
+    "cut.safetensors x=nowhere.npy output=a.npy": "x=nowhere.npy: no such file or directory",
+    "nowhere.safetensors x=x.npy output=a.npy": "nowhere.safetensors: no such file or directory",
+    "other.safetensors x=x.npy output=a.npy": "other.safetensors: no projection; intrinsic-clip measure",
+    "x.npy x=x.npy output=a.npy": "x.npy: damaged, cut short, or no .safetensors file",
+    "half.safetensors x=x.npy output=a.npy": "half.safetensors: damaged, cut short, or no .safetensors file",
+    "flipped.safetensors x=x.npy output=a.npy": "flipped.safetensors: damaged: its numbers are not those",
+    "alone.safetensors y=y.npy output_y=a.npy": "y: alone.safetensors has a projection of x alone",
+    "cut.safetensors alone.safetensors x=x.npy output=a.npy": "apply takes one projection; embeddings are x=…",
+    "cut.safetensors large.npy": "apply takes one projection",
+    "cut.safetensors x=large.npy output=a.npy precision=float16": "numbers of x are too large for it",
+    "cut.safetensors -m x=x.npy output=a.npy": "--multirun: apply takes one projection",
+}
+
+
+@pytest.mark.parametrize("arguments", WRONG)
+def test_bad_input_is_one_line_exit_2_and_nothing_written(command_line, capsys, tmp_path, arguments) -> None:
+    from safetensors.numpy import save_file
+
+    np.save("narrow.npy", X[:, 1:])
+    np.save("short.npy", Y[1:])
+    np.save("kept.npy", X[:3])
+    np.save("large.npy", X)
+    if "float16" in arguments:
+        write_small_projection(CUT, X, Y, 6)  # principal maps keep the rows' lengths
+        np.save("large.npy", 1e6 * X)
+    save_file({"x": X}, "other.safetensors")
+    data = CUT.read_bytes()
+    Path("half.safetensors").write_bytes(data[: len(data) // 2])
+    Path("flipped.safetensors").write_bytes(data[:-9] + bytes([data[-9] ^ 1]) + data[-8:])
+    write_small_projection(Path("alone.safetensors"), X, None, 6)
+    before = contents(tmp_path)
+    assert command_line("apply", *arguments.split()) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("intrinsic-clip: ")
+    assert error.count("\n") == 1
+    assert WRONG[arguments] in error
+    assert contents(tmp_path) == before
+    assert not [path for path in files_below(tmp_path) if str(path).endswith(".tmp")]
+
+
+def test_what_fails_midway_leaves_the_files_that_were_there(
+    command_line, capsys, monkeypatch, tmp_path
+) -> None:
+    monkeypatch.setattr(verb, "BLOCK", 100 * 64 * 8)
+    np.save("small.npy", X[:3])
+    before = contents(tmp_path)
+    transform, calls = Reduce.transform, []
+
+    def failing(reduce: Reduce, rows, side):
+        calls.append(side)
+        if len(calls) == 5:  # in the second file
+            raise OSError(28, "No space left on device")
+        return transform(reduce, rows, side)
+
+    monkeypatch.setattr(Reduce, "transform", failing)
+    outputs = ["output=small.npy", "output_y=b.csv", "overwrite=true"]
+    assert command_line("apply", str(CUT), "x=x.npy", "y=y.npy", *outputs) == 2
+    assert "b.csv: No space left on device" in capsys.readouterr().err
+    assert contents(tmp_path) == before
+
+
+def test_help_names_the_settings(command_line, capsys) -> None:
+    assert command_line("apply", "--help") == 0
+    shown = capsys.readouterr().out
+    for setting in ("projection: null", "output: null", "precision: float32", "overwrite: false"):
+        assert setting in shown
