@@ -1,7 +1,7 @@
 """The temperature τ: learned, as in the paper, learned within limits or per direction, scheduled, or fixed."""
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from annotated_types import Gt
@@ -111,12 +111,12 @@ class ClampedTemperature(nn.Module):
         return torch.exp(-self.t)
 
 
-class TemperaturePerDirection(nn.Module):
+class TemperaturePerDirection(LearnedTemperature):
     """Learned temperatures of the two directions of InfoNCE, each as `LearnedTemperature` has it.
 
     Args:
-        scale, minimum, initial: as of `LearnedTemperature`.
         replicates: the shape R.
+        settings: scale, minimum and initial, as of `LearnedTemperature`.
 
     Example:
         >>> from intrinsic_clip.loss import TemperaturePerDirection
@@ -126,20 +126,12 @@ class TemperaturePerDirection(nn.Module):
 
     by_direction = True
 
-    def __init__(
-        self,
-        scale: PositiveFloat = 4.0,
-        minimum: NonNegativeFloat = 1e-4,
-        initial: float = 0.0,
-        replicates: tuple[int, ...] = (),
-    ) -> None:
-        super().__init__()
-        self.scale, self.minimum = scale, minimum
-        self.s = nn.Parameter(torch.full((*replicates, 2), float(initial)))
+    def __init__(self, replicates: tuple[int, ...] = (), **settings: Any) -> None:
+        super().__init__(**settings, replicates=(*replicates, 2))
 
     def forward(self) -> Tensor:
         """Return the temperatures of x → y and of y → x, `(2, *R)`."""
-        return (torch.exp(self.scale * self.s) + self.minimum).movedim(-1, 0)
+        return super().forward().movedim(-1, 0)
 
 
 class ScheduledTemperature(nn.Module):
