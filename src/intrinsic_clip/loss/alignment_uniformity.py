@@ -30,6 +30,13 @@ class AlignmentUniformity(nn.Module):
         exponent: α, of the distance between the two of a pair.
         sharpness: t, of the Gaussian kernel.
         chunk: rows of the n × n distances in memory at a time; None: all, which is faster.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.loss import AlignmentUniformity
+        >>> x = torch.eye(4)
+        >>> round(float(AlignmentUniformity()(x, x)), 3)
+        -4.0
     """
 
     takes_temperature: ClassVar[bool] = False

@@ -23,6 +23,13 @@ class BarlowTwins(nn.Module):
     Args:
         redundancy: weight λ of the correlations between different columns.
         epsilon: what is added to the variances.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.loss import BarlowTwins
+        >>> x = torch.eye(4)
+        >>> round(float(BarlowTwins()(x, x)), 3)
+        0.007
     """
 
     takes_temperature: ClassVar[bool] = False

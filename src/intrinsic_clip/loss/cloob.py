@@ -29,6 +29,13 @@ class CLOOB(nn.Module):
         learn_inverse_temperature, learn_beta: train their logarithms; the authors fix both.
         chunk: rows of the n × n similarities in memory at a time; None: all, which is faster.
         replicates: the shape R.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.loss import CLOOB
+        >>> x = torch.eye(4)
+        >>> round(float(CLOOB()(x, x)), 3)
+        -1.925
     """
 
     takes_temperature: ClassVar[bool] = False

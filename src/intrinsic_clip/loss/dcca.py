@@ -28,6 +28,13 @@ class DCCA(nn.Module):
         regularisation: r, what is added to the variances; outputs of a smaller variance count as noise. A batch with
             fewer rows than output dimensions correlates perfectly but for r.
         components: the number k of greatest correlations that count; None: all d.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.loss import DCCA
+        >>> x = torch.eye(4)
+        >>> round(float(DCCA()(x, x)), 3)
+        -2.991
     """
 
     takes_temperature: ClassVar[bool] = False

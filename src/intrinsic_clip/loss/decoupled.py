@@ -22,6 +22,13 @@ class Decoupled(nn.Module):
 
     Args:
         chunk: rows of the n × n logits in memory at a time; None: all, which is faster.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.loss import Decoupled
+        >>> x = torch.eye(4)
+        >>> round(float(Decoupled()(x, x, torch.tensor(1.0))), 3)
+        0.099
     """
 
     takes_temperature: ClassVar[bool] = True

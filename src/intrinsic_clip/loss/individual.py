@@ -35,6 +35,13 @@ class IndividualTemperature(nn.Module):
 
     Raises:
         ConfigError: the minimum is above the maximum.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.loss import IndividualTemperature
+        >>> x = torch.eye(4)
+        >>> round(float(IndividualTemperature()(x, x)), 3)
+        -0.99
     """
 
     takes_temperature: ClassVar[bool] = False

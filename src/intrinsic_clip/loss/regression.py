@@ -16,7 +16,15 @@ from intrinsic_clip.loss.similarity import SMALLEST_NORM
 
 
 class MSE(nn.Module):
-    """Squared distance between the two of a pair; without negatives or decorrelation, it collapses: `mse_loss`."""
+    """Squared distance between the two of a pair; without negatives or decorrelation, it collapses: `mse_loss`.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.loss import MSE
+        >>> x = torch.eye(4)
+        >>> round(float(MSE()(x, x)), 3)
+        0.0
+    """
 
     takes_temperature: ClassVar[bool] = False
     similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "population", "none"})
@@ -30,7 +38,15 @@ class MSE(nn.Module):
 
 
 class CosineRegression(nn.Module):
-    """Cosine distance between the two of a pair, at any length; it collapses: `cosine_regression_loss`."""
+    """Cosine distance between the two of a pair, at any length; it collapses: `cosine_regression_loss`.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.loss import CosineRegression
+        >>> x = torch.eye(4)
+        >>> round(float(CosineRegression()(x, x)), 3)
+        0.0
+    """
 
     takes_temperature: ClassVar[bool] = False
     similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "population", "none"})

@@ -25,6 +25,13 @@ class SoftDCCA(nn.Module):
     Args:
         decorrelation: weight λ of the covariances between different columns; 0.5 as in cca-zoo.
         epsilon: what is added to the variances.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.loss import SoftDCCA
+        >>> x = torch.eye(4)
+        >>> round(float(SoftDCCA()(x, x)), 3)
+        0.444
     """
 
     takes_temperature: ClassVar[bool] = False

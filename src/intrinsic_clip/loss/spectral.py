@@ -25,6 +25,13 @@ class Spectral(nn.Module):
         mu: μ of the authors' code: outputs longer than √μ are drawn back to that length, and the loss is divided by μ;
             None: the loss of the paper, without a limit. Few rows that are trained for long can then grow without
             limit, each along a direction of its own, since no row is its own negative.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.loss import Spectral
+        >>> x = torch.eye(4)
+        >>> round(float(Spectral()(x, x)), 3)
+        -2.0
     """
 
     takes_temperature: ClassVar[bool] = False

@@ -24,6 +24,13 @@ class Triplet(nn.Module):
         margin: m, in units of the similarity.
         hardest: count the most similar negative alone.
         chunk: rows of the n × n similarities in memory at a time; None: all, which is faster.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.loss import Triplet
+        >>> x = torch.eye(4)
+        >>> round(float(Triplet()(x, x)), 3)
+        0.0
     """
 
     takes_temperature: ClassVar[bool] = False

@@ -37,6 +37,13 @@ class Uncertainty(nn.Module):
         scale: t, τ at length 1, or the smallest τ with the coordinate; None: 1 for the length, 0.07 (published) for the
             coordinate.
         chunk: rows of the n × n logits in memory at a time; None: all, which is faster.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.loss import Uncertainty
+        >>> x = torch.eye(4)
+        >>> round(float(Uncertainty()(x, x)), 3)
+        0.744
     """
 
     takes_temperature: ClassVar[bool] = False

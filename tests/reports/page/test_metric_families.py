@@ -19,7 +19,7 @@ def test_both_sides_share_a_chart_and_the_main_ones_come_first() -> None:
         ("matching/top_0.5pct", "Matching accuracy, top 0.5 %"),
         ("matching/label_fine", "Label matching accuracy, fine"),
         ("temperature", "Temperature τ"),
-        ("loss", "loss on training batches"),
+        ("loss", "Loss on training batches"),
         ("spectrum/components_95pct", "Principal components needed, 95 % of the variance"),
         ("norm", "Mean norm of encoder outputs"),
         ("somebody/elses", "Somebody: elses"),
