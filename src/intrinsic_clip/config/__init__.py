@@ -5,7 +5,7 @@ from omegaconf import OmegaConf
 from intrinsic_clip.config.checks import check, check_apply, check_dashboard, check_measure, check_shared
 from intrinsic_clip.config.folders import conf_folder, group_folders
 from intrinsic_clip.config.nodes import is_pretrained, takes
-from intrinsic_clip.config.objective import PARTS
+from intrinsic_clip.config.objective import without_parts
 from intrinsic_clip.config.paths import with_home
 from intrinsic_clip.config.resolve import resolve
 
@@ -13,7 +13,6 @@ from intrinsic_clip.config.resolve import resolve
 OmegaConf.register_new_resolver("quotient", lambda a, b: max(1, round(a / b)), replace=True)
 
 __all__ = [
-    "PARTS",
     "check",
     "check_apply",
     "check_dashboard",
@@ -25,4 +24,5 @@ __all__ = [
     "resolve",
     "takes",
     "with_home",
+    "without_parts",
 ]

@@ -9,7 +9,6 @@ from intrinsic_clip.errors import ConfigError
 
 PARTS = ("temperature", "similarity")  # groups of their own, in the objective's node
 KINDS = {"CosineSimilarity": "cosine", "NoNormalisation": "none"}  # any other class: a population norm
-OLD_NAME = "loss"  # of the group, until version 0.3
 
 
 def check_parts(objective: Mapping[str, Any]) -> None:
@@ -31,11 +30,15 @@ def parts_of(objective: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     return {f"objective.{part}": objective[part] for part in PARTS if objective.get(part) is not None}
 
 
+def without_parts(objective: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of an objective's own class."""
+    return {key: value for key, value in objective.items() if key not in PARTS}
+
+
 def with_parts_apart(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return a config in which the parts stand beside the objective, whose class does not take them."""
     objective = config["objective"]
-    own = {key: value for key, value in objective.items() if key not in PARTS}
-    return {**config, "objective": own, **parts_of(objective)}
+    return {**config, "objective": without_parts(objective), **parts_of(objective)}
 
 
 def without_idle_temperature(objective: Mapping[str, Any]) -> dict[str, Any]:

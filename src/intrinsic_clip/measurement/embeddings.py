@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from intrinsic_clip.dimension import Neighbours, nearest_neighbours
 from intrinsic_clip.metrics.counterparts import Counterparts, counterparts_of, distinct_rows
@@ -90,6 +91,17 @@ class Embeddings:
         if raw and self.x_raw is not None and self.y_raw is not None:
             return self.x_raw, self.y_raw
         return self.x, self.y
+
+    def normalised_pair(self) -> tuple[Tensor, Tensor]:
+        """Return x and y as the loss sees them; those of another's module, which may be its raw outputs, at length 1.
+
+        Raises:
+            ValueError: there is no y, or a further modality.
+        """
+        if self.further:
+            raise ValueError(f"is of two modalities, and there are {', '.join(self.sides())}")
+        x, y = self.pair()
+        return (x, y) if self.x_raw is not None else (normalize(x, dim=-1), normalize(y, dim=-1))
 
     def counterparts(self) -> Counterparts | None:
         """Return the right answers of retrieval where rows repeat, such as an image with five captions; else None.

@@ -21,7 +21,7 @@ COLOURS = {"paper": style.X, "fast": style.Y}
 def draw(runs: FinishedRuns) -> Figure:
     """Draw each number of f(X) over the steps, a row for each data source."""
     sources = runs.settings("recipes", SOURCE)
-    titles = [f"{title}, {_words(source)}" for source in sources for title in PANELS.values()]
+    titles = [f"{title}, {style.source_words(source)}" for source in sources for title in PANELS.values()]
     figure, axes = style.panels(len(titles), titles, rows=len(sources))
     for place, ax in enumerate(axes):
         metric, source = list(PANELS)[place % len(PANELS)], sources[place // len(PANELS)]
@@ -42,7 +42,7 @@ def draw(runs: FinishedRuns) -> Figure:
 def claims(runs: FinishedRuns) -> list[Claim]:
     """Lay the final numbers side by side, in as many steps as each takes."""
     return [
-        Claim(f"recipe={recipe}, {_words(source)}: how far it comes", _ends(runs, recipe, source))
+        Claim(f"recipe={recipe}, {style.source_words(source)}: how far it comes", _ends(runs, recipe, source))
         for source in runs.settings("recipes", SOURCE)
         for recipe in COLOURS
         if len(runs.values("recipes", "temperature", **{RECIPE: recipe, SOURCE: source}))
@@ -59,7 +59,3 @@ def _ends(runs: FinishedRuns, recipe: str, source: str) -> str:
     return "; ".join(
         [*parts, f"τ {mean_sd(runs.values('recipes', 'temperature', **where), 4)}; {steps:,} steps"]
     )
-
-
-def _words(source: str) -> str:
-    return f"{source.rpartition('.Synthetic')[2].lower()} data"

@@ -117,6 +117,11 @@ def matching(ax: Axes, runs: FinishedRuns, experiment: str, metric: str, over: s
     y_axis(ax, metric)
 
 
+def source_words(source: str) -> str:
+    """Return what titles call a synthetic source: `linear data` of `….SyntheticLinear`."""
+    return f"{source.rpartition('.Synthetic')[2].lower()} data"
+
+
 def true_dim(ax: Axes, k: int) -> None:
     """Draw a dashed line at k*."""
     ax.axhline(k, color=TRUTH, ls="--", lw=1, label=f"k* = {k}")

@@ -32,7 +32,7 @@ BIASES = {True: "sigmoid, bias learned", False: "sigmoid, bias fixed"}
 def draw(runs: FinishedRuns) -> Figure:
     """Draw each number over the final τ, a row for each data source."""
     sources = runs.settings("temperature", SOURCE)
-    titles = [f"{title}, {_words(source)}" for source in sources for title in PANELS.values()]
+    titles = [f"{title}, {style.source_words(source)}" for source in sources for title in PANELS.values()]
     figure, axes = style.panels(len(titles), titles, rows=len(sources))
     for place, ax in enumerate(axes):
         metric, source = list(PANELS)[place % len(PANELS)], sources[place // len(PANELS)]
@@ -93,7 +93,7 @@ def claims(runs: FinishedRuns) -> list[Claim]:
     for source in runs.settings("temperature", SOURCE):
         for label, rows in series(runs, source).items():
             for _, run in rows.groupby("run"):
-                lines.append(Claim(f"{_words(source)}, {label}{_setting(run)}", _numbers(run)))
+                lines.append(Claim(f"{style.source_words(source)}, {label}{_setting(run)}", _numbers(run)))
     return lines
 
 
@@ -114,7 +114,3 @@ def _numbers(run: pd.DataFrame) -> str:
         if len(values):
             parts.append(f"{title} {mean_sd(values, 3)}")
     return "; ".join(parts)
-
-
-def _words(source: str) -> str:
-    return f"{source.rpartition('.Synthetic')[2].lower()} data"

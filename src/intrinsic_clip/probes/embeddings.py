@@ -123,8 +123,8 @@ def temperature_of(module: LightningModule) -> Tensor | None:
 
 def called_temperature(module: LightningModule) -> Tensor | None:
     """Return what a module's own `temperature()` gives; None without one."""
-    own = hasattr(module, "replicates")  # a ContrastiveModule, whose temperature() may be one per direction
-    method: Any = getattr(module, "tau" if own and hasattr(module, "temperatures") else "temperature", None)
+    own = hasattr(module, "temperatures")  # a ContrastiveModule, whose temperature() may be one per direction
+    method: Any = getattr(module, "tau" if own else "temperature", None)
     try:
         tau = method() if callable(method) else None
     except Exception:  # a method or a layer that wants arguments is no temperature

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
-import torch
 from annotated_types import Gt
 from pydantic import PositiveInt
 from torch import Tensor
@@ -66,11 +65,7 @@ class InformationEstimatesProbe(Probe):
         Raises:
             ValueError: more than two modalities.
         """
-        if embeddings.further:
-            raise ValueError(f"is of two modalities, and there are {', '.join(embeddings.sides())}")
-        x, y = embeddings.pair()
-        if embeddings.x_raw is None:  # of another's module, which may give them before they are normalised
-            x, y = (torch.nn.functional.normalize(side, dim=-1) for side in (x, y))
+        x, y = embeddings.normalised_pair()
         numbers: dict[str, Tensor | Measured] = {}
         for name, estimator in self.estimators.items():
             try:

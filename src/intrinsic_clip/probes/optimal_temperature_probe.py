@@ -56,11 +56,7 @@ class OptimalTemperatureProbe(Probe):
         Raises:
             ValueError: more than two modalities.
         """
-        if embeddings.further:
-            raise ValueError(f"is of two modalities, and there are {', '.join(embeddings.sides())}")
-        x, y = embeddings.pair()
-        if embeddings.x_raw is None:  # of another's module, which may give them before they are normalised
-            x, y = (torch.nn.functional.normalize(side, dim=-1) for side in (x, y))
+        x, y = embeddings.normalised_pair()
         tau = optimal_temperature(x, y, self.batch_size or self._of_training)
         if bool((tau == 0).any()):
             reason = "each partner is the nearest of its batch, so that the loss falls as τ goes to 0"

@@ -181,7 +181,7 @@ def _module(spec: RunSpec, data: "PairedData") -> "ContrastiveModule":
     cfg, settings, replicates = spec.cfg, spec.settings, spec.replicates
     axes = {"replicates": replicates.shape, "_convert_": "all"} if replicates.shape else {}
     noise, similarity = _input_noise(spec), cfg.objective.similarity
-    node = OmegaConf.create({k: v for k, v in settings["objective"].items() if k not in config.PARTS})
+    node = OmegaConf.create(config.without_parts(settings["objective"]))
     objective = instantiate(node, **(axes if config.takes(node, "replicates") else {}))
     check_modalities(spec, data, objective)
     f, g = _pretrained(spec, data) if config.is_pretrained(cfg.encoder) else _from_scratch(spec, data)

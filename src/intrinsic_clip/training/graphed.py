@@ -5,13 +5,12 @@ to ask for than the GPU to do. A graph asks once for all of them. With hundreds 
 """
 
 import warnings
-from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
-LossesAndTau = tuple[Tensor, Tensor | None]
-Step = Callable[[Tensor, Tensor, Tensor, Tensor], LossesAndTau]
+from intrinsic_clip.training.kernel_step import LossesAndTau, Step
+
 WARM_UP = 3  # passes before the capture, in which libraries choose their kernels and take their memory
 
 

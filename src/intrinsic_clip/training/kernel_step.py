@@ -102,7 +102,7 @@ def _losses(
     append: Both,
 ) -> LossesAndTau:
     """Return losses and τ, `(*R,)` each, as `ContrastiveModule._losses` does."""
-    tau = None if module.temperature is None else module.temperature()
+    tau = module.tau_of_objective()
     if module.takes_population:
         assert tau is not None
         return feed_forward.losses(*chains, batch, append, tau, bool(module.similarity.stop_gradient)), tau

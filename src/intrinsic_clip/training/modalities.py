@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from intrinsic_clip.data import PairedData
 
 
+PLAIN = {
+    "kernel": "auto",
+    "compile": "null",
+    "cuda_graph": "false",
+}  # settings with which PyTorch computes a step
+
+
 def is_multimodal(objective: "nn.Module") -> bool:
     """Return whether an objective takes modalities by name, two or more, instead of x and y."""
     return bool(getattr(objective, "takes_modalities", False))
@@ -49,10 +56,15 @@ def _check_parts(spec: RunSpec, objective: str) -> None:
     """Check what belongs to pairs of modalities alone."""
     settings = spec.settings
     similarity = settings["objective"]["similarity"]
-    kind, over = short_name(similarity), similarity.get("over", "append")
-    if kind not in ("CosineSimilarity", "PopulationSimilarity") or (kind[0] == "P" and over != "append"):
+    kind = short_name(similarity)
+    if kind == "PopulationSimilarity":
+        over = similarity.get("over", "append")
+        serves, named = over == "append", f"{kind} over {over}"
+    else:
+        serves, named = kind == "CosineSimilarity", kind
+    if not serves:
         raise ConfigError(
-            f"objective.similarity: {kind}{f' over {over}' * (kind[0] == 'P')} knows x and y alone; {objective} takes "
+            f"objective.similarity: {named} knows x and y alone; {objective} takes "
             "objective/similarity=cosine, and pairs and anchor population or fast too"
         )
     if config.is_pretrained(spec.cfg.encoder):
@@ -68,12 +80,10 @@ def _check_parts(spec: RunSpec, objective: str) -> None:
 
 def _check_step(spec: RunSpec, objective: str) -> None:
     """Refuse ways of computing a step that were asked for and do not serve; `auto` and null take PyTorch's."""
-    asked = {"kernel": spec.settings.get("kernel"), "compile": spec.settings.get("compile")}
-    asked["cuda_graph"] = spec.settings.get("cuda_graph")
-    for key, value in asked.items():
+    for key, plain in PLAIN.items():
+        value = spec.settings.get(key)
         if value and value not in ("auto", "none"):
             word = str(value).lower()
-            plain = "auto" if key == "kernel" else "null" if key == "compile" else "false"
             raise ConfigError(
                 f"{key}={word}: serves steps on pairs; {objective} runs in plain PyTorch, so choose {key}={plain}"
             )

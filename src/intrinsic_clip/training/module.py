@@ -148,11 +148,14 @@ class ContrastiveModule(LightningModule):
         needed = bool(self.similarity.needs_population) and not self.takes_raw
         return needed and self._over != "batch"
 
+    def tau_of_objective(self) -> Tensor | None:
+        """Return the temperature as the objective takes it, `(*R,)` or `(2, *R)` by direction; None without one."""
+        return None if self.temperature is None else self.temperature()
+
     def tau(self) -> Tensor | None:
         """Return the temperature, `(*R,)`, of two directions the geometric mean; None without one."""
-        if self.temperature is None:
-            return None
-        return self.temperatures(self.temperature())["temperature"]
+        tau = self.tau_of_objective()
+        return None if tau is None else self.temperatures(tau)["temperature"]
 
     def temperatures(self, tau: Tensor, axis: int = 0) -> dict[str, Tensor]:
         """Return τ by the names it is logged under: of two directions, on `axis`, their geometric mean too."""
@@ -194,7 +197,7 @@ class ContrastiveModule(LightningModule):
 
     def _losses(self, x: Tensor, y: Tensor, x_append: Tensor, y_append: Tensor) -> LossesAndTau:
         """Return losses `(*R,)` and τ `(*R,)` of a batch: the part of a step that is differentiated."""
-        tau = None if self.temperature is None else self.temperature()
+        tau = self.tau_of_objective()
         x, y = self._represent(x, y, x_append, y_append)
         if not self._shares_batches:
             return self.objective(x, y, tau), tau
@@ -214,7 +217,7 @@ class ContrastiveModule(LightningModule):
     def losses_of(self, raw: tuple[Tensor, Tensor], normalised: tuple[Tensor, Tensor]) -> Tensor:
         """Return the losses of paired rows, `(*R,)`, given both forms of their representations."""
         x, y = raw if self.takes_raw else normalised
-        losses: Tensor = self.objective(x, y, None if self.temperature is None else self.temperature())
+        losses: Tensor = self.objective(x, y, self.tau_of_objective())
         return losses
 
     def _population(self) -> tuple[Tensor, Tensor]:

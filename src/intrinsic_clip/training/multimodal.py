@@ -106,7 +106,7 @@ class MultimodalModule(ContrastiveModule):
     def _losses(self, *rows: Tensor) -> LossesAndTau:
         """Return losses `(*R,)` and τ `(*R,)` of a batch and the append rows, if any."""
         assert self.temperature is not None
-        tau = self.temperature()
+        tau = self.tau_of_objective()
         represented = self._represented(rows[: self.modalities], rows[self.modalities :])
         if self._shares_batches:
             represented = tuple(gather(widened(outputs)) for outputs in represented)
@@ -115,6 +115,6 @@ class MultimodalModule(ContrastiveModule):
     def losses_of(self, raw: tuple[Tensor, ...], normalised: tuple[Tensor, ...]) -> Tensor:
         """Return the losses of rows that belong together, `(*R,)`."""
         assert self.temperature is not None
-        tau = self.temperature()
+        tau = self.tau_of_objective()
         losses: Tensor = self.objective(dict(zip(self.names, normalised, strict=True)), tau)
         return losses

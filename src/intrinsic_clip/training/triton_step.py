@@ -34,7 +34,7 @@ def triton_step(module: "ContrastiveModule", otherwise: Step) -> Step:
                     f"kernel=triton does not serve, so steps run without it: {reason}", stacklevel=2
                 )
             return otherwise(x, y, x_append, y_append)
-        tau = None if module.temperature is None else module.temperature()
+        tau = module.tau_of_objective()
         if module.takes_population:
             represented = (
                 _by_population(module, module.f, x, x_append),
