@@ -21,7 +21,7 @@ def test_no_objective_is_missing() -> None:
 def test_settings_are_valid_and_those_of_the_class(compose, name: str) -> None:
     cfg = compose(f"objective={name}")
     config.check(RunSpec.of(cfg).settings)
-    own = {key: value for key, value in cfg.objective.items() if key not in config.PARTS}
+    own = config.without_parts(cfg.objective)
     parameters = inspect.signature(get_class(own["_target_"])).parameters
     defaults = {key: value.default for key, value in parameters.items() if key != "replicates"}
     assert {key: value for key, value in own.items() if key != "_target_"} == defaults
