@@ -3,17 +3,21 @@
 from collections.abc import Iterator
 from functools import partial
 
+import pandas as pd
 import pytest
 import torch
 from pytorch_lightning import Trainer
+from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
 from torch.nn.functional import cross_entropy
 
 from intrinsic_clip import encoders
 from intrinsic_clip.data import PairedData, Pairs, SyntheticNonlinear
+from intrinsic_clip.loss import BarlowTwins
 from intrinsic_clip.loss.similarity import CosineSimilarity, PopulationSimilarity
 from intrinsic_clip.loss.temperature import FixedTemperature, LearnedTemperature
+from intrinsic_clip.probes import TemperatureProbe
 from intrinsic_clip.training.module import ContrastiveModule
 
 SIZES = {"n_train": 512, "n_append": 64, "n_test": 50, "batch_size": 128, "d_x": 12, "d_y": 9}
@@ -195,3 +199,32 @@ def test_training_at_the_floor_of_tau_stays_finite() -> None:
 def test_a_trainer_that_counts_batches_takes_as_many_steps(limits, steps) -> None:
     trainer = _fit(_module(CosineSimilarity()), SyntheticNonlinear(**SIZES), epochs=3, **limits)
     assert trainer.global_step == steps
+
+
+@pytest.mark.parametrize("objective", [None, BarlowTwins()])
+def test_a_temperature_that_is_passed_stands_for_a_module_s_own(objective, tmp_path) -> None:
+    temperature = LearnedTemperature() if objective is None else None
+    module = ContrastiveModule(
+        encoders.linear(12, 7),
+        encoders.linear(9, 7),
+        CosineSimilarity(),
+        temperature,
+        partial(torch.optim.Adam, lr=1e-3),
+        objective=objective,
+    )
+    probe = TemperatureProbe(tau=lambda module: torch.tensor(0.25))
+    trainer = Trainer(
+        max_epochs=2,
+        accelerator="cpu",
+        logger=CSVLogger(tmp_path),
+        callbacks=[probe],
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+    )
+    trainer.fit(module, datamodule=SyntheticNonlinear(**SIZES))
+    table = pd.read_csv(next(tmp_path.glob("**/metrics.csv")))
+    logged = table[table.temperature.notna()]
+    assert float(probe.latest["temperature"]) == 0.25
+    assert set(logged.temperature) == {0.25}
+    assert logged.loss.notna().all()
+    assert float(probe.latest["loss"]) == pytest.approx(logged.loss.iloc[-1])

@@ -69,12 +69,21 @@ def check_objective(objective: Mapping[str, Any]) -> None:
         raise ConfigError(
             f"objective/temperature: {name} has no temperature; leave out {short_name(objective['temperature'])}"
         )
-    if "PerDirection" in short_name(objective.get("temperature") or {"_target_": ""}) and name != "InfoNCE":
-        raise ConfigError(
-            f"objective/temperature=per_direction: {name} takes one temperature; choose another, or objective=infonce"
-        )
+    if "PerDirection" in short_name(objective.get("temperature") or {"_target_": ""}):
+        _check_per_direction(objective, name)
     allowed = getattr(made, "similarities", None)
     kind = KINDS.get(short_name(objective["similarity"]), "population")
     if allowed is not None and kind not in allowed:
         choices = " or ".join(f"objective/similarity={choice}" for choice in sorted(allowed))
         raise ConfigError(f"objective/similarity={kind}: does not go together with {name}; choose {choices}")
+
+
+def _check_per_direction(objective: Mapping[str, Any], name: str) -> None:
+    if name != "InfoNCE":
+        raise ConfigError(
+            f"objective/temperature=per_direction: {name} takes one temperature; choose another, or objective=infonce"
+        )
+    if objective.get("local_block"):
+        raise ConfigError(
+            "objective.local_block=true: does not go together with objective/temperature=per_direction; leave it out"
+        )

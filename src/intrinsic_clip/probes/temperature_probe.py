@@ -47,7 +47,8 @@ class TemperatureProbe(AnyProbe):
     Args:
         every_n_steps: how often to log. None: at the trainer's `log_every_n_steps`, and each step of a
             ContrastiveModule.
-        tau: `module → τ` for a module whose temperature is not found.
+        tau: `module → τ` for a module whose temperature is not found, or instead of its own. A ContrastiveModule may
+            take several steps at once, and `tau` is called after the last of them, whose loss is logged with it.
         prefix: start of the names, to tell the temperatures of two probes apart.
     """
 
@@ -102,7 +103,7 @@ class TemperatureProbe(AnyProbe):
             if doubt is not None:
                 self.warn_once(f"TemperatureProbe: {doubt}")
             return
-        if _has_none(pl_module):
+        if self._has_none(pl_module):
             return
         if not self._parameters:
             raise MisconfigurationException(
@@ -125,7 +126,7 @@ class TemperatureProbe(AnyProbe):
         self._is_decided = True
 
     def _find(self, module: LightningModule, loss: Tensor | None = None) -> None:
-        known = self._called(module) is not None or _has_none(module)
+        known = self._called(module) is not None or self._has_none(module)
         self._parameters = [] if known else find_temperatures(module, loss)
         self._biases = find_logit_biases(module)
         self.reasons = {name: each.reason for name, each in self._named().items() if each.form is None}
@@ -148,6 +149,10 @@ class TemperatureProbe(AnyProbe):
             return torch.as_tensor(self.tau(module)).detach()
         return called_temperature(module)
 
+    def _has_none(self, module: LightningModule) -> bool:
+        """Return whether nothing gives a temperature: no `tau`, and a ContrastiveModule's objective has none."""
+        return self.tau is None and hasattr(module, "temperatures") and module.temperature is None
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Move values that wait to the device: a checkpoint restores them elsewhere."""
         self._seen, self._logged = trainer.global_step, None
@@ -162,7 +167,11 @@ class TemperatureProbe(AnyProbe):
         new, self._seen = trainer.global_step - self._seen, trainer.global_step
         if new <= 0:  # gradients are accumulated
             return
-        values = _of_steps(outputs) or self._of_now(pl_module, outputs)
+        values = _of_steps(outputs)
+        if values is None:
+            values = self._of_now(pl_module, outputs)
+        elif self.tau is not None:  # known after the last of these steps only
+            values = {"loss": values["loss"][-1:], **self._of_now(pl_module, None)}
         last = step_to_log(trainer, pl_module) + counts_batches(pl_module)
         if self._values and set(values) != set(self._values[-1]):
             self._flush(trainer, pl_module)
@@ -252,7 +261,7 @@ class TemperatureProbe(AnyProbe):
     def _now(self, module: LightningModule) -> dict[str, Tensor]:
         """Return temperatures and biases by name, without prefix."""
         tau = self._called(module)
-        if _has_none(module):
+        if self._has_none(module):
             values: dict[str, Tensor] = {}
         elif self.tau is None and hasattr(module, "temperatures"):
             values = cast(Any, module).temperatures(cast(Any, module).temperature())
@@ -291,11 +300,6 @@ class TemperatureProbe(AnyProbe):
         metrics = {self.prefix + name: column[due] for name, column in columns.items()}
         numbered = [steps[index] for index in due]
         log_steps(trainer, module, metrics, numbered, first=0 if of_batches else 1)
-
-
-def _has_none(module: LightningModule) -> bool:
-    """Return whether a ContrastiveModule has an objective without a temperature."""
-    return hasattr(module, "temperatures") and module.temperature is None
 
 
 def _annealed(trainer: Trainer) -> bool:
