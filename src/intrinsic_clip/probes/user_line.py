@@ -15,6 +15,7 @@ INTERNAL = {
     "lightning_fabric",
     "torch",
     "hydra",
+    "hydra_plugins",
     "contextlib",
     "runpy",
 }
@@ -27,19 +28,18 @@ def warn_at_user_line(message: str) -> None:
 
 
 @contextmanager
-def warnings_at_user_line(note: Callable[[str], None]) -> Iterator[None]:
+def warnings_at_user_line(warn: Callable[[str], None]) -> Iterator[None]:
     """Give the warnings of a calculation, which lie deep within this package, again at the user's line.
 
     Args:
-        note: is told the text of each.
+        warn: gives a warning at the user's line.
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield
     for warning in caught:
         if issubclass(warning.category, UserWarning) and Path(warning.filename).is_relative_to(PACKAGE):
-            note(str(warning.message))
-            warn_at_user_line(str(warning.message))
+            warn(str(warning.message))
         else:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 
