@@ -21,6 +21,7 @@ BEYOND = (
     "truth",
     "recipes",
     "objectives",
+    "objectives_dims",
     "temperature",
     "three_modalities",
 )

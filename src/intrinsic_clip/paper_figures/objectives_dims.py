@@ -1,0 +1,59 @@
+"""Objectives against the output dimension: do their ranks and IDs stay at k* as d grows?"""
+
+from matplotlib.figure import Figure
+
+from intrinsic_clip.paper_figures import style
+from intrinsic_clip.paper_figures.claims import Claim, mean_sd
+from intrinsic_clip.paper_figures.finished_runs import FinishedRuns
+from intrinsic_clip.paper_figures.objectives import OBJECTIVE, ORDER
+
+EXPERIMENTS = ("objectives_dims",)
+EXPERIMENT = EXPERIMENTS[0]
+K = 5
+PANELS = {
+    "jacobian/rank/x": "rank of one run's Jacobian",
+    "id/mle/x": "ID of f(X) (MLE)",
+    "spectrum/effective_rank/x": "effective rank of f(X)",
+    "retrieval/top_1/x_to_y": "top-1 recall",
+}
+
+
+def draw(runs: FinishedRuns) -> Figure:
+    """Draw each number over d, a line for each objective."""
+    figure, axes = style.panels(len(PANELS), list(PANELS.values()))
+    figure.set_size_inches(13.5, 3.6)
+    for ax, metric in zip(axes, PANELS, strict=True):
+        for place, (name, target) in enumerate(trained(runs).items()):
+            curve = runs.curve(EXPERIMENT, metric, **{OBJECTIVE: target})
+            colour, marker = style.SEQUENCE[place % len(style.SEQUENCE)], "osD^vP*X"[place % 8]
+            style.band(ax, curve, color=colour, marker=marker, label=name)
+        if metric != "retrieval/top_1/x_to_y":
+            style.true_dim(ax, K)
+        style.y_axis(ax, metric)
+        ax.set_xlabel(style.OUTPUT_DIM)
+    handles, labels = axes[1].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
+    style.foot(figure, runs)
+    return figure
+
+
+def trained(runs: FinishedRuns) -> dict[str, str]:
+    """Return the objectives' classes, as a setting names them, by their short names."""
+    targets = {str(each).rpartition(".")[2]: str(each) for each in runs.settings(EXPERIMENT, OBJECTIVE)}
+    return {name: targets[name] for name in (*ORDER, *sorted(set(targets) - set(ORDER))) if name in targets}
+
+
+def claims(runs: FinishedRuns) -> list[Claim]:
+    """List each objective's numbers at the smallest d that is at least k*, a middle one and the largest."""
+    dims = [d for d in runs.output_dims(EXPERIMENT) if d >= K]
+    chosen = dict.fromkeys((dims[0], runs.nearest_dim(EXPERIMENT, 19), dims[-1])) if dims else {}
+    lines = []
+    for name, target in trained(runs).items():
+        for d in chosen:
+            parts = [
+                f"{title} {mean_sd(values)}"
+                for metric, title in PANELS.items()
+                if len(values := runs.values(EXPERIMENT, metric, d=d, **{OBJECTIVE: target}))
+            ]
+            lines.append(Claim(f"{name}, d = {d}", "; ".join(parts)))
+    return lines
