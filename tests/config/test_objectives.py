@@ -34,6 +34,7 @@ def test_settings_are_valid_and_those_of_the_class(compose, name: str) -> None:
         ("objective=cloob objective/similarity=population", "does not go together with CLOOB; choose"),
         ("objective=triplet objective/similarity=none", "does not go together with Triplet; choose"),
         ("objective=vicreg objective/temperature=learned", "VICReg has no temperature"),
+        ("objective=vicreg +objective.temperature.tau=0.1", "temperature.tau: VICReg has no temperature"),
         (
             "objective/temperature=per_direction objective.local_block=true",
             "local_block=true: does not go together",

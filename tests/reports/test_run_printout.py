@@ -55,3 +55,20 @@ def test_several_output_dimensions_have_a_row_each(tmp_path) -> None:
         ["2", "2 ± 0.1", "–", "0.25 ± 0", "0.5"],
         ["6", "5", "–", "–", "0.05"],
     ]
+
+
+def test_objective_and_temperature_are_as_they_were_chosen(tmp_path) -> None:
+    def of(name: str) -> dict[str, str]:
+        return {"_target_": f"package.module.{name}"}
+
+    objective = {**of("Sigmoid"), "temperature": of("FixedTemperature"), "similarity": of("CosineSimilarity")}
+    config = results()["config"] | {"objective": objective}
+    fixed = cells(report(results(config=config), tmp_path))
+    assert ["Temperature τ", "0.01"] in fixed
+    assert ["objective", "Sigmoid, FixedTemperature, CosineSimilarity"] in fixed
+    objective = {**of("VICReg"), "temperature": None, "similarity": of("NoNormalisation")}
+    metrics = {name: value for name, value in results()["metrics"].items() if name != "temperature"}
+    config = results()["config"] | {"objective": objective}
+    free = report(results(config=config, metrics=metrics), tmp_path)
+    assert "Temperature" not in free
+    assert "objective  VICReg, NoNormalisation\n" in free

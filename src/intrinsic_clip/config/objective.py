@@ -42,14 +42,22 @@ def with_parts_apart(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def without_idle_temperature(objective: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an objective without a temperature that has settings but no class.
+    """Return an objective without a temperature that has a scale but no class.
 
     An experiment sets its temperature's scale; with an objective that has no temperature, there is none to scale.
+
+    Raises:
+        ConfigError: a temperature without a class has other settings, which a user must have meant.
     """
     temperature = objective.get("temperature")
-    if temperature is None or (isinstance(temperature, Mapping) and "_target_" not in temperature):
-        return {key: value for key, value in objective.items() if key != "temperature"}
-    return dict(objective)
+    if temperature is not None and (not isinstance(temperature, Mapping) or "_target_" in temperature):
+        return dict(objective)
+    others = [key for key in temperature or {} if key != "scale"]
+    if others and "_target_" in objective:
+        raise ConfigError(
+            f"objective.temperature.{others[0]}: {short_name(objective)} has no temperature; leave it out"
+        )
+    return {key: value for key, value in objective.items() if key != "temperature"}
 
 
 def check_objective(objective: Mapping[str, Any]) -> None:

@@ -193,11 +193,13 @@ class JacobianProbe(Probe):
 
     def _spectrum(self, side: Side, encoder_map: Map) -> dict[str, Tensor | Measured]:
         rows, z, input_dims = encoder_map.rows, encoder_map.z, encoder_map.input_dims
+        if z is not None and (z.shape[-1] == 0 or input_dims != 1):
+            z = None  # independent data have a latent without coordinates
         spectrum = jacobian_spectrum(
             encoder_map.encoder,
             rows,
             input_dims=input_dims,
-            latent=None if z is None or input_dims != 1 else latent_directions(rows, z),
+            latent=None if z is None else latent_directions(rows, z),
             directions=self.directions,
             seed=self.seed,
         )

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from intrinsic_clip.config.nodes import short_name
 from intrinsic_clip.runs.replicates import Replicates
 from intrinsic_clip.runs.results import EXAMPLES, METRICS, RESULTS
 from intrinsic_clip.runs.vocabulary import DIRECTIONS, FURTHER_DIRECTIONS, MODALITIES, SIDES, Metric, describe
@@ -38,7 +39,26 @@ def report(results: Mapping[str, Any], folder: Path) -> str:
     paths = [f"  {label:<10} {folder / name}" for label, name in FILES if (folder / name).exists()]
     notes = [f"note: {note}" for note in results.get("notes", [])]
     table = [line.rstrip() for line in table]
-    return "\n".join([*table, "", *([*notes, ""] if notes else []), *_speed(results), *paths])
+    about = [*_trained_with(results["config"]), *_speed(results)]
+    return "\n".join([*table, "", *([*notes, ""] if notes else []), *about, *paths])
+
+
+def objective_line(config: Mapping[str, Any]) -> str:
+    """Return an objective's class with those of its temperature, if it has one, and its similarity."""
+    objective = config["objective"]
+    nodes = [objective, objective.get("temperature"), objective.get("similarity")]
+    return ", ".join(short_name(node) for node in nodes if node)
+
+
+def _trained_with(config: Mapping[str, Any]) -> list[str]:
+    """Return a line with the objective, if the config has one."""
+    return [f"  {'objective':<10} {objective_line(config)}"] if "objective" in config else []
+
+
+def _learns_temperature(config: Mapping[str, Any]) -> bool:
+    """Return whether τ is learned, and thus falls to 0 in the paper's theory."""
+    temperature = config.get("objective", {}).get("temperature")
+    return temperature is None or short_name(temperature) not in ("FixedTemperature", "ScheduledTemperature")
 
 
 def _speed(results: Mapping[str, Any]) -> list[str]:
@@ -79,7 +99,9 @@ def _metric_rows(results: Mapping[str, Any]) -> list[tuple[str, ...]]:
     for metric in matchings:
         numbers = [_show(results, f"{metric.chart}/{direction}") for direction in directions]
         rows.append((metric.title, *numbers, _chance(metric.chart, results["n_test"])))
-    rows.append((describe("temperature").title, _show(results, "temperature"), "", "→ 0"))
+    if "temperature" in results["metrics"]:
+        limit = "→ 0" if _learns_temperature(results["config"]) else ""
+        rows.append((describe("temperature").title, _show(results, "temperature"), "", limit))
     width = max(map(len, rows))  # three modalities have six directions
     return [(*row[:-1], *[""] * (width - len(row)), row[-1]) for row in rows]
 
@@ -100,7 +122,8 @@ def _measured(
 def _dimension_rows(results: Mapping[str, Any], output_dims: tuple[int, ...]) -> list[tuple[str, ...]]:
     """Return a row per output dimension."""
     matchings = [f"{metric.chart}/x_to_y" for metric in _charts(results, "matching", "retrieval")]
-    columns = ["id/mle/x", "id/mle/y", *matchings, "temperature"]
+    tau = [name for name in ("temperature",) if name in results["metrics"]]
+    columns = ["id/mle/x", "id/mle/y", *matchings, *tau]
     titles = [" ".join(filter(None, [describe(name).short, describe(name).part])) for name in columns]
     rows: list[tuple[str, ...]] = [(f"d ({_truth(results)})", *titles)]
     rows += [

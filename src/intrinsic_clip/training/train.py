@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from intrinsic_clip import config
 from intrinsic_clip.config.paths import check_writable
 from intrinsic_clip.errors import ConfigError
-from intrinsic_clip.reports.run_printout import PICTURE, report
+from intrinsic_clip.reports.run_printout import PICTURE, objective_line, report
 from intrinsic_clip.runs import atomic, results
 from intrinsic_clip.runs.locks import clear_left_behind, held
 from intrinsic_clip.runs.spec import RunSpec
@@ -103,6 +103,7 @@ def _train_parts(
     from intrinsic_clip.training.finish import finish
 
     atomic.write_atomically(spec.folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(dict(spec.settings))))
+    print(f"Objective: {objective_line(spec.settings)}", flush=True)
     if len(parts) == 1:
         part, folder = parts[0]
         return _train_part(part, folder, built.pop(folder, None))
