@@ -13,11 +13,11 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from intrinsic_clip import encoders
-from intrinsic_clip.data import PairedData, Pairs, SyntheticNonlinear
+from intrinsic_clip.data import PairedData, Pairs, SyntheticIndependent, SyntheticNonlinear
 from intrinsic_clip.loss import BarlowTwins
 from intrinsic_clip.loss.similarity import CosineSimilarity, PopulationSimilarity
 from intrinsic_clip.loss.temperature import FixedTemperature, LearnedTemperature
-from intrinsic_clip.probes import TemperatureProbe
+from intrinsic_clip.probes import JacobianProbe, TemperatureProbe
 from intrinsic_clip.training.module import ContrastiveModule
 
 SIZES = {"n_train": 512, "n_append": 64, "n_test": 50, "batch_size": 128, "d_x": 12, "d_y": 9}
@@ -228,3 +228,13 @@ def test_a_temperature_that_is_passed_stands_for_a_module_s_own(objective, tmp_p
     assert set(logged.temperature) == {0.25}
     assert logged.loss.notna().all()
     assert float(probe.latest["loss"]) == pytest.approx(logged.loss.iloc[-1])
+
+
+def test_jacobians_of_independent_data_have_ranks_and_no_overlap_with_a_latent() -> None:
+    probe = JacobianProbe(max_points=8)
+    data = SyntheticIndependent(n_train=128, n_append=16, n_test=50, batch_size=64, d_x=12, d_y=9)
+    trainer = Trainer(accelerator="cpu", logger=False, callbacks=[probe], enable_progress_bar=False)
+    trainer.test(_module(CosineSimilarity()), datamodule=data, verbose=False)
+    assert float(probe.latest["jacobian/rank/x"]) == 7
+    assert "jacobian/overlap/x" not in probe.latest
+    assert probe.reasons == {}
