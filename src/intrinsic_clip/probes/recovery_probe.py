@@ -48,7 +48,8 @@ class RecoveryProbe(Probe):
         if embeddings.z is not None and embeddings.z.shape[-1]:  # of independent data it has no coordinate
             latents[""] = embeddings.z
         if not latents:
-            self.warn_once("RecoveryProbe logs nothing: the true latent is not known for these data")
+            reason = "is not known for" if embeddings.z is None else "has no coordinate in"
+            self.warn_once(f"RecoveryProbe logs nothing: the true latent {reason} these data")
         return {
             f"recovery/{name}{block}/{side}": measure(rows, latent)
             for block, latent in latents.items()
