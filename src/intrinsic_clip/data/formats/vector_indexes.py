@@ -96,9 +96,11 @@ def index_rows(path: Path, key: Key, choice: ColumnChoice) -> Opened:
 
 
 def _faiss(faiss: Any, path: Path, key: Key, choice: ColumnChoice) -> Opened:
-    index = faiss.downcast_index(faiss.read_index(str(path)))
+    index = whole = faiss.read_index(str(path))
     notes, ids = [], np.arange(index.ntotal)
     names: np.ndarray | None = None
+    if isinstance(index, faiss.IndexBinary):
+        raise ConfigError("holds bits, not vectors of numbers")
     if isinstance(index, faiss.IndexIDMap | faiss.IndexIDMap2):
         names = faiss.vector_to_array(index.id_map)
         index = faiss.downcast_index(index.index)
@@ -109,8 +111,11 @@ def _faiss(faiss: Any, path: Path, key: Key, choice: ColumnChoice) -> Opened:
     kind = type(index).__name__
     if kind not in EXACT:
         notes.append(f"vectors are decoded from the codes of the {kind}, so they are not quite those put in")
-    rows = IndexRows(index.reconstruct_batch, ids, index.d)
-    return _in_order(rows, ids, names), notes
+
+    def vectors(some: np.ndarray, whole: Any = whole) -> np.ndarray:  # which owns the memory of the index
+        return np.asarray(index.reconstruct_batch(some))
+
+    return _in_order(vectors, ids, names, index.d), notes
 
 
 def _ivf_ids(faiss: Any, index: Any) -> np.ndarray:
@@ -123,14 +128,16 @@ def _ivf_ids(faiss: Any, index: Any) -> np.ndarray:
     return np.sort(np.concatenate(parts)) if parts else np.empty(0, np.int64)
 
 
-def _in_order(rows: IndexRows, ids: np.ndarray, names: np.ndarray | None) -> IndexRows:
+def _in_order(
+    vectors: Callable[[np.ndarray], np.ndarray], ids: np.ndarray, names: np.ndarray | None, columns: int
+) -> IndexRows:
     """Return the rows in the order of the names that the index gives them, if it gives any."""
     if names is None:
-        return rows
+        return IndexRows(vectors, ids, columns)
     order = np.argsort(names, kind="stable")
-    ordered = IndexRows(rows._vectors, ids[order], rows.shape[1])
-    ordered.ids = names[order].tolist()
-    return ordered
+    rows = IndexRows(vectors, ids[order], columns)
+    rows.ids = names[order].tolist()
+    return rows
 
 
 def _hnswlib(hnswlib: Any, path: Path, key: Key, choice: ColumnChoice) -> Opened:
