@@ -24,6 +24,7 @@ NOT_CONTENT = {
     "threads",
     "progress",
     "device",
+    "memory_gb",
     "export",
     "export_dims",
     "export_basis",
@@ -139,6 +140,7 @@ def open_files(settings: Mapping[str, Any]) -> OpenedFiles | None:
     from intrinsic_clip.data.formats.arrays import open_array
     from intrinsic_clip.data.formats.column_choice import ColumnChoice
     from intrinsic_clip.dimension.queries import every_one
+    from intrinsic_clip.measurement.memory_limit import check_blocks
 
     if settings["x"] is None or settings["queries"] == "all" or settings["subsample"] is not None:
         return None
@@ -158,6 +160,7 @@ def open_files(settings: Mapping[str, Any]) -> OpenedFiles | None:
         files.notes += [f"{name}: {note}" for note in opened[1]]
     choice.check_matched()
     check_ids(files.sources)
+    check_blocks(settings.get("memory_gb"), files.sources)
     check_shapes({name: source.shape for name, source in files.sources.items()})
     return files
 
@@ -167,7 +170,9 @@ def _from_files(settings: Mapping[str, Any]) -> LoadedEmbeddings:
     from intrinsic_clip.data.formats.arrays import as_rows, is_collection, open_array, read_array
     from intrinsic_clip.data.formats.batched_rows import whole
     from intrinsic_clip.data.formats.column_choice import ColumnChoice
+    from intrinsic_clip.measurement.memory_limit import check_memory
 
+    check_memory(settings, FILES)
     choice = ColumnChoice.of(settings["columns"], settings["drop"])
     embeddings = LoadedEmbeddings({})
     named: dict[str, RowSource] = {}
