@@ -23,19 +23,19 @@ def files() -> None:
 
 
 def test_what_is_read_whole_must_fit() -> None:
-    message = r"memory_gb=0.65: x takes about 0.664 GB read whole; queries=auto"
+    message = r"memory_gb=1.25: x takes about 1.26 GB read whole; queries=auto"
     with pytest.raises(ConfigError, match=message):
-        load(None, {**SETTINGS, "memory_gb": 0.65})  # type: ignore[arg-type]
-    assert isinstance(load(None, {**SETTINGS, "memory_gb": 0.7}), LoadedEmbeddings)  # type: ignore[arg-type]
-    table = {**SETTINGS, "x": "x.csv", "memory_gb": 0.6}
-    with pytest.raises(ConfigError, match=r"memory_gb=0\.6: x takes about 0.6 GB"):
+        load(None, {**SETTINGS, "memory_gb": 1.25})  # type: ignore[arg-type]
+    assert isinstance(load(None, {**SETTINGS, "memory_gb": 1.3}), LoadedEmbeddings)  # type: ignore[arg-type]
+    table = {**SETTINGS, "x": "x.csv", "memory_gb": 1.2}
+    with pytest.raises(ConfigError, match=r"memory_gb=1\.2: x takes about 1.2 GB"):
         load(None, table)  # type: ignore[arg-type]
 
 
 def test_what_is_read_block_by_block_must_fit_with_what_is_kept_of_a_row() -> None:
     settings = {**SETTINGS, "queries": "auto", "x": "x.npy"}
-    assert open_files({**settings, "memory_gb": 0.8}) is not None
+    assert open_files({**settings, "memory_gb": 1.3}) is not None
     with pytest.raises(
-        ConfigError, match=r"memory_gb=0\.65: 1,000,000 rows take about 0.7 GB read block by block"
+        ConfigError, match=r"memory_gb=1\.25: 1,000,000 rows take about 1.26 GB read block by block"
     ):
-        open_files({**settings, "memory_gb": 0.65})
+        open_files({**settings, "memory_gb": 1.25})

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from intrinsic_clip.dimension.row_source import RowSource
 
 GB = 10**9
-PER_ROW = 100  # bytes for a row of a side that is read block by block: its number, length, hash, …; measured
-AT_WORK = 0.6  # GB that the program, its libraries and the blocks at work take; measured
+PER_ROW = 60  # bytes for a row of a side that is read block by block: its number, length, hash, …; measured
+AT_WORK = 1.2  # GB that the program, its libraries and the blocks at work take; measured
 
 
 def check_whole(limit: float | None, sizes: Mapping[str, int]) -> None:
@@ -28,7 +28,7 @@ def check_whole(limit: float | None, sizes: Mapping[str, int]) -> None:
         >>> check_whole(8, {"x": 6_000_000_000, "y": 6_000_000_000})
         Traceback (most recent call last):
         ...
-        intrinsic_clip.errors.ConfigError: memory_gb=8: x and y take about 12.6 GB read whole; queries=auto, with more \
+        intrinsic_clip.errors.ConfigError: memory_gb=8: x and y take about 13.2 GB read whole; queries=auto, with more \
 than 50,000 rows of .npy, .npz, .safetensors, .parquet, .arrow or shards, reads them block by block
     """
     need = AT_WORK + sum(sizes.values()) / GB
@@ -81,7 +81,7 @@ def check_blocks(limit: float | None, sources: Mapping[str, "RowSource"]) -> Non
     if limit is not None and need > limit:
         rows = next(iter(sources.values())).shape[0]
         raise ConfigError(
-            f"memory_gb={limit:g}: {rows:,} rows take about {need:.2g} GB read block by block; subsample=… measures "
+            f"memory_gb={limit:g}: {rows:,} rows take about {need:.3g} GB read block by block; subsample=… measures "
             "fewer, drawn at random"
         )
 

@@ -76,7 +76,9 @@ def _settings(measurement: Measurement) -> str:
     settings = flatten(measurement["config"])
     if not by_command(settings):
         settings = {key: value for key, value in settings.items() if value is not None}
-    rows = [(key, _text(value)) for key, value in settings.items() if value is not None]
+    rows: list[tuple[str, ...]] = [
+        (key, _text(value)) for key, value in settings.items() if value is not None
+    ]
     unset = ", ".join(key for key, value in settings.items() if value is None)
     remarks = (f"not set: {unset}",) if unset else ()
     return f'<div class="settings">{table_of(Table("Settings", ("setting", "value"), rows, remarks))}</div>'
