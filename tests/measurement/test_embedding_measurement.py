@@ -1,6 +1,8 @@
 """Measuring from Python: an object with its numbers, table, picture, page and projection."""
 
 import copy
+import doctest
+import importlib
 import pickle
 import sys
 from collections.abc import Mapping
@@ -105,3 +107,16 @@ def test_many_rows_are_asked_in_part_and_reduced_likewise() -> None:
     assert measured.estimates[0]["asked"] == 100
     assert measured.reduce(d=3).provenance.promise.kind == "variance"
     assert "queries=400" in measured.html()
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".embedding_measurement", ".measurements", ".memory_limit", ".unusable_rows"]
+)
+def test_examples_print_what_they_say(name: str) -> None:
+    report: list[str] = []
+    runner = doctest.DocTestRunner()
+    for test in doctest.DocTestFinder().find(importlib.import_module(f"intrinsic_clip.measurement{name}")):
+        test.globs = {}  # an example imports what it uses, so that it can be pasted
+        runner.run(test, out=report.append)
+    assert runner.tries > 0
+    assert runner.failures == 0, "".join(report)

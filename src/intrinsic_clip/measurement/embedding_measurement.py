@@ -41,11 +41,11 @@ class EmbeddingMeasurement(Mapping[str, Any]):
         >>> z = torch.randn(400, 3, generator=torch.Generator().manual_seed(0))
         >>> measured = ic.measure_embeddings(z @ torch.eye(3, 16), z @ torch.eye(3, 16).flip(1), estimators=["mle"])
         >>> measured.n, measured.dims, round(measured.metrics["id/mle/x"], 1)
-        (400, {'x': 16, 'y': 16}, 2.9)
-        >>> measured.to_frame().query("name == 'id/mle'")[["side", "value", "standard_error"]].round(1)
-          side  value  standard_error
-        0    x    2.9             0.1
-        1    y    2.9             0.1
+        (400, {'x': 16, 'y': 16}, 3.1)
+        >>> measured.to_frame().query("name == 'id/mle'")[["side", "value", "n", "k"]].round(1)
+          side  value    n   k
+        0    x    3.1  400  20
+        6    y    3.1  400  20
         >>> measured.reduce(d=3)
         Reduce(x 16, y 16 → 3 principal dimensions)
         >>> figure, page = measured.plot(), measured.html()

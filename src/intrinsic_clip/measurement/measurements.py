@@ -79,7 +79,7 @@ def measure_embeddings(
         >>> x = torch.rand(500, 3, generator=torch.Generator().manual_seed(0)) @ torch.eye(3, 24)
         >>> measured = ic.measure_embeddings(x, estimators=["mle", "twonn"])
         >>> round(measured.metrics["id/twonn/x"], 1), measured.advice["dims"]
-        (3.0, 3)
+        (2.9, 3)
     """
     check_same_index({"x": x, "y": y, "z": z})
     given = {name: rows for name, rows in (("x", x), ("y", y), ("z", z)) if rows is not None}

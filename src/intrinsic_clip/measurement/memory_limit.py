@@ -25,6 +25,7 @@ def check_whole(limit: float | None, sizes: Mapping[str, int]) -> None:
         ConfigError: they take more.
 
     Example:
+        >>> from intrinsic_clip.measurement.memory_limit import check_whole
         >>> check_whole(8, {"x": 6_000_000_000, "y": 6_000_000_000})
         Traceback (most recent call last):
         ...

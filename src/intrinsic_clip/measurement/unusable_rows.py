@@ -20,6 +20,7 @@ def unusable(finite: Mapping[str, Tensor], sources: Mapping[str, RowSource]) -> 
     Example:
         >>> import torch
         >>> from intrinsic_clip.dimension.row_source import TensorRows
+        >>> from intrinsic_clip.measurement.unusable_rows import unusable
         >>> rows = torch.tensor([[1.0, 2.0], [torch.nan, torch.nan], [3.0, torch.inf]])
         >>> unusable({"x": rows.isfinite().all(1)}, {"x": TensorRows(rows)})
         '1 of 3 rows of x are missing (null, or NaN throughout), 1 of 3 rows of x hold NaN or infinity'
