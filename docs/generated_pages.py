@@ -34,7 +34,11 @@ BESIDE = {
         "intrinsic_clip.integrations.sentence_transformers",
         "intrinsic_clip.integrations.scikit_learn",
     ],
-    "measurement": ["intrinsic_clip.measurement.measurements", "intrinsic_clip.measurement.families"],
+    "measurement": [
+        "intrinsic_clip.measurement.measurements",
+        "intrinsic_clip.measurement.embedding_measurement",
+        "intrinsic_clip.measurement.families",
+    ],
     "shared_dimension": [
         "intrinsic_clip.shared_dimension.estimate",
         "intrinsic_clip.shared_dimension.given_encoders",

@@ -9,6 +9,7 @@ from pydantic import (
     Field,
     NonNegativeFloat,
     NonNegativeInt,
+    PositiveFloat,
     PositiveInt,
 )
 
@@ -114,6 +115,7 @@ class MeasureConfig(PairsConfig):
     max_points: Annotated[int, Field(ge=200)]
     queries: Literal["auto", "all"] | Annotated[int, Field(ge=100)]
     device: Annotated[str, Field(min_length=1)] | None
+    memory_gb: PositiveFloat | None
     export: Annotated[str, Field(min_length=1)] | None
     export_dims: PositiveInt | None
     export_basis: Literal["principal", "canonical"] | None

@@ -6,7 +6,7 @@ Example:
     >>> points = torch.rand(500, 3, generator=torch.Generator().manual_seed(0))
     >>> measurement = measure_embeddings(points, estimators=["mle"])
     >>> measurement["n"], measurement["dims"], round(measurement["metrics"]["id/mle/x"], 1)
-    (500, {'x': 3}, 2.8)
+    (500, {'x': 3}, 2.7)
 """
 
 from typing import TYPE_CHECKING, Any

@@ -97,7 +97,7 @@ def _load_and_measure(inputs: Inputs, settings: Mapping[str, Any]) -> dict[str, 
     else:
         embeddings = inputs.embeddings
         arguments: dict[str, Any] = {**embeddings.sides, **chosen, **shown}
-        numbers = measure_embeddings(**arguments)
+        numbers = dict(measure_embeddings(**arguments))
         notes = embeddings.notes
     numbers["notes"] = [*notes, *numbers["notes"]]
     return {"status": "completed", "config": settings, "versions": versions.versions(), **numbers}
@@ -130,7 +130,7 @@ def _write(measurement: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     from intrinsic_clip.reports.measurement_picture import draw
 
     picture = draw(measurement)
-    html = page(measurement, picture)
+    html = page(measurement)
     atomic.make_folder(folder)
     atomic.write_atomically(folder / PICTURE, picture)
     atomic.write_atomically(folder / PAGE, html)

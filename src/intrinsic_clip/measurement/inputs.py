@@ -37,32 +37,54 @@ class Inputs:
         loading.subsample(embeddings, self.settings["subsample"], self.settings["seed"])
         return embeddings
 
-    def drawn(self, most: int, most_of_many: int) -> tuple[dict[str, "Tensor"], "Tensor"]:
+    def drawn(self, most: int) -> tuple[dict[str, "Tensor"], "Tensor"]:
         """Return rows of x, and of y if there is one, in the order in which the measurement drew them.
 
         Args:
             most: rows, at most.
-            most_of_many: likewise, where not all rows were asked for their neighbours.
 
         Returns:
             The rows by side, and their numbers in the source.
         """
         import torch
 
-        from intrinsic_clip.dimension.queries import every_one
         from intrinsic_clip.dimension.row_source import TensorRows, finite_rows
 
-        numbers = None
+        seed = self.settings["seed"]
         if self.files is not None:
-            sources: dict[str, RowSource] = self.files.sources
+            sources = self.files.sources
             usable = torch.stack([finite_rows(source) for source in sources.values()]).all(0)
-        else:
-            sides = {side: rows for side, rows in self.embeddings.sides.items() if side in loading.FILES}
-            sources = {side: TensorRows(rows) for side, rows in sides.items()}
-            usable, numbers = torch.ones(len(sides["x"]), dtype=torch.bool), self.embeddings.numbers
-        n = len(usable)
-        order = torch.randperm(n, generator=torch.Generator().manual_seed(self.settings["seed"]))
-        order = order[usable[order]][: most if every_one(self.settings["queries"], n) else most_of_many]
-        taken = {side: source.take(order) for side, source in sources.items()}
-        rows = {side: each if each.dtype == torch.float64 else each.float() for side, each in taken.items()}
+            return draw(sources, usable, seed, most)
+        sides = {side: rows for side, rows in self.embeddings.sides.items() if side in loading.FILES}
+        usable = torch.ones(len(sides["x"]), dtype=torch.bool)
+        rows, order = draw({side: TensorRows(each) for side, each in sides.items()}, usable, seed, most)
+        numbers = self.embeddings.numbers
         return rows, order if numbers is None else numbers[order]
+
+    @property
+    def n(self) -> int:
+        """Return the number of rows, with those of a file that cannot be used."""
+        if self.files is not None:
+            return self.files.sources["x"].shape[0]
+        return len(self.embeddings.sides["x"])
+
+
+def draw(
+    sources: Mapping[str, "RowSource"], usable: "Tensor", seed: int, most: int
+) -> tuple[dict[str, "Tensor"], "Tensor"]:
+    """Return rows of every source, in the order in which a measurement of this seed draws them, and their numbers.
+
+    Args:
+        sources: by side.
+        usable: which rows may be drawn, `(n,)`.
+        seed: of the measurement.
+        most: rows, at most.
+    """
+    import torch
+
+    order = torch.randperm(len(usable), generator=torch.Generator().manual_seed(seed))
+    order = order[usable[order]][:most]
+    taken = {side: source.take(order) for side, source in sources.items()}
+    return {
+        side: each if each.dtype == torch.float64 else each.float() for side, each in taken.items()
+    }, order

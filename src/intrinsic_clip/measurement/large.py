@@ -31,6 +31,7 @@ from intrinsic_clip.measurement.pairs import (
     record_retrieval,
 )
 from intrinsic_clip.measurement.record import Record
+from intrinsic_clip.measurement.unusable_rows import DROP, unusable
 from intrinsic_clip.metrics import Counterparts, PartnerRanks
 from intrinsic_clip.metrics.counterparts import counterparts_of
 from intrinsic_clip.metrics.matching_queries import PartnerCounts, drawn_queries
@@ -156,16 +157,10 @@ class LargeMeasurement:
         usable = torch.stack([facts.finite for facts in self.facts.values()]).all(0)
         if bool(usable.all()):
             return usable
-        listed = ", ".join(
-            f"{int((~facts.finite).sum()):,} of {len(usable):,} rows of {side}"
-            for side, facts in self.facts.items()
-            if not bool(facts.finite.all())
-        )
+        listed = unusable({side: facts.finite for side, facts in self.facts.items()}, self.sources)
         if self.settings.nan == "refuse":
-            raise ConfigError(
-                f"{listed} hold NaN or infinity; nan=drop leaves them out (with their partners)"
-            )
-        self.record.notes.append(f"{listed} hold NaN or infinity; {int(usable.sum()):,} rows are left")
+            raise ConfigError(f"{listed}; {DROP}")
+        self.record.notes.append(f"{listed}; {int(usable.sum()):,} rows are left")
         for side in self.sources:
             self.facts[side] = self._survey(side, usable)
         return usable

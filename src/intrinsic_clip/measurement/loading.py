@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from intrinsic_clip.errors import ConfigError, Unfinished
 from intrinsic_clip.runs import stored_embeddings
 from intrinsic_clip.runs.addresses import with_contents, without_places, without_storage
-from intrinsic_clip.runs.contents import digest, file_digest, weights_digest
+from intrinsic_clip.runs.contents import digest, file_digest, source_digest, weights_digest
 from intrinsic_clip.runs.run import Run
 
 if TYPE_CHECKING:  # PyTorch takes seconds to import, and a finished measurement does without
@@ -24,6 +24,7 @@ NOT_CONTENT = {
     "threads",
     "progress",
     "device",
+    "memory_gb",
     "export",
     "export_dims",
     "export_basis",
@@ -88,7 +89,7 @@ def folder_of(settings: Mapping[str, Any], verb: str = "measure") -> Path:
     content = {key: value for key, value in settings.items() if key not in NOT_CONTENT | unset}
     for key in FILES:
         if settings[key] is not None:
-            content[key] = [Path(settings[key]).suffix, file_digest(key, Path(settings[key]))]
+            content[key] = [Path(settings[key]).suffix, source_digest(key, settings[key])]
     if settings["run"] is not None:
         content["run"] = file_digest("run", Path(settings["run"]) / stored_embeddings.EMBEDDINGS)
     if settings["data"] is not None:
@@ -139,6 +140,7 @@ def open_files(settings: Mapping[str, Any]) -> OpenedFiles | None:
     from intrinsic_clip.data.formats.arrays import open_array
     from intrinsic_clip.data.formats.column_choice import ColumnChoice
     from intrinsic_clip.dimension.queries import every_one
+    from intrinsic_clip.measurement.memory_limit import check_blocks
 
     if settings["x"] is None or settings["queries"] == "all" or settings["subsample"] is not None:
         return None
@@ -157,29 +159,55 @@ def open_files(settings: Mapping[str, Any]) -> OpenedFiles | None:
         files.sources[name] = opened[0]
         files.notes += [f"{name}: {note}" for note in opened[1]]
     choice.check_matched()
+    check_ids(files.sources)
+    check_blocks(settings.get("memory_gb"), files.sources)
     check_shapes({name: source.shape for name, source in files.sources.items()})
     return files
 
 
 def _from_files(settings: Mapping[str, Any]) -> LoadedEmbeddings:
     from intrinsic_clip.data.formats.array_key import Key
-    from intrinsic_clip.data.formats.arrays import read_array
+    from intrinsic_clip.data.formats.arrays import as_rows, is_collection, open_array, read_array
+    from intrinsic_clip.data.formats.batched_rows import whole
     from intrinsic_clip.data.formats.column_choice import ColumnChoice
+    from intrinsic_clip.measurement.memory_limit import check_memory
 
+    check_memory(settings, FILES)
     choice = ColumnChoice.of(settings["columns"], settings["drop"])
     embeddings = LoadedEmbeddings({})
+    named: dict[str, RowSource] = {}
     for name in FILES:
         if settings[name] is None:
             continue
         try:
             key = Key(settings[f"{name}_key"], option=f"{name}_key")
-            rows, notes = read_array(Path(settings[name]), key, choice)
+            path = Path(settings[name])
+            opened = open_array(path, key, choice) if is_collection(path) else None
+            if opened is None:
+                rows, notes = read_array(path, key, choice)
+            else:
+                named[name], notes = opened
+                rows = as_rows(whole(named[name]))
         except ConfigError as error:
             raise ConfigError(f"{name}={settings[name]}: {error}") from error
         embeddings.sides[name] = rows
         embeddings.notes += [f"{name}: {note}" for note in notes]
     choice.check_matched()
+    check_ids(named)
     return embeddings
+
+
+def check_ids(sources: Mapping[str, "RowSource"]) -> None:
+    """Require the same ids in the same order, where the files of both sides name their rows."""
+    ids = {side: getattr(source, "ids", None) for side, source in sources.items()}
+    x, y = ids.get("x"), ids.get("y")
+    if x is None or y is None or len(x) != len(y) or x == y:  # another number of rows is told of elsewhere
+        return
+    row = next(place for place, (one, other) in enumerate(zip(x, y, strict=True)) if one != other)
+    raise ConfigError(
+        f"x and y name their rows differently: row {row + 1} is {x[row]!r} in x and {y[row]!r} in y; "
+        "row i of each must belong together"
+    )
 
 
 def source_rows(cfg: DictConfig, split: str) -> tuple[Any, "Tensor", "Tensor"]:
@@ -268,19 +296,18 @@ def _drop_or_refuse(embeddings: LoadedEmbeddings, nan: str) -> None:
     """Refuse rows that hold NaN or infinity, or drop them together with their partners."""
     import torch
 
+    from intrinsic_clip.dimension.row_source import TensorRows
+    from intrinsic_clip.measurement.unusable_rows import DROP, unusable
+
     finite = {name: rows.isfinite().all(1) for name, rows in embeddings.sides.items()}
     usable = torch.stack(list(finite.values())).all(0)
     if bool(usable.all()):
         return
-    listed = ", ".join(
-        f"{int((~rows).sum()):,} of {len(rows):,} rows of {name}"
-        for name, rows in finite.items()
-        if not rows.all()
-    )
+    listed = unusable(finite, {name: TensorRows(rows) for name, rows in embeddings.sides.items()})
     if nan == "refuse":
-        raise ConfigError(f"{listed} hold NaN or infinity; nan=drop leaves them out (with their partners)")
+        raise ConfigError(f"{listed}; {DROP}")
     embeddings.keep(usable)
-    embeddings.notes.append(f"{listed} hold NaN or infinity; {int(usable.sum()):,} rows are left")
+    embeddings.notes.append(f"{listed}; {int(usable.sum()):,} rows are left")
 
 
 def _check_size(embeddings: LoadedEmbeddings, k: int) -> None:

@@ -25,6 +25,7 @@ from intrinsic_clip.dimension.queries import every_one
 from intrinsic_clip.dimension.row_source import RowSource, TensorRows
 from intrinsic_clip.measurement import doubts
 from intrinsic_clip.measurement.advice import advise
+from intrinsic_clip.measurement.embedding_measurement import EmbeddingMeasurement
 from intrinsic_clip.measurement.large import LargeMeasurement, Settings
 from intrinsic_clip.measurement.pairs import pair_stages
 from intrinsic_clip.measurement.record import Record, numbers
@@ -48,7 +49,7 @@ def measure_embeddings(
     device: str | None = None,
     watch: Callable[[Sequence[Stage]], Iterable[Stage]] = iter,
     report: Callable[[int, int], object] | None = None,
-) -> dict[str, Any]:
+) -> EmbeddingMeasurement:
     """Measure embeddings: intrinsic dimension, spectrum and, for pairs, alignment and retrieval.
 
     Args:
@@ -67,9 +68,18 @@ def measure_embeddings(
         report: called during a search for neighbours, with the rows that have just been done and all rows.
 
     Returns:
-        Plain numbers, lists and strings, None for a number that does not exist:
+        A mapping to plain numbers, lists and strings, None for a number that does not exist, whose keys are attributes
+        too and which has `to_frame`, `plot`, `html` and `reduce`:
         `n`, `dims`; `metrics`, a number by name (`id/mle/x`, `id_standard_error/mle/x`, `retrieval/top_1/x_to_y`, …);
         `estimates`, a row for each estimator and side; `curves`; `advice`; `notes`; `seconds` of each stage.
+
+    Example:
+        >>> import torch
+        >>> import intrinsic_clip as ic
+        >>> x = torch.rand(500, 3, generator=torch.Generator().manual_seed(0)) @ torch.eye(3, 24)
+        >>> measured = ic.measure_embeddings(x, estimators=["mle", "twonn"])
+        >>> round(measured.metrics["id/twonn/x"], 1), measured.advice["dims"]
+        (2.9, 3)
     """
     check_same_index({"x": x, "y": y, "z": z})
     given = {name: rows for name, rows in (("x", x), ("y", y), ("z", z)) if rows is not None}
@@ -78,10 +88,11 @@ def measure_embeddings(
     if len(set(counts.values())) > 1:
         listed = ", ".join(f"{name} has {n:,}" for name, n in counts.items())
         raise ValueError(f"row i of each must belong together, but {listed} rows")
+    settings = Settings(estimators, k, max_points, queries, seed, device=device or "cpu")
     if all(rows.ndim == 2 for rows in native.values()) and not every_one(queries, len(native["x"])):
-        settings = Settings(estimators, k, max_points, queries, seed, device=device or "cpu")
         sources = {name: TensorRows(rows) for name, rows in native.items()}
-        return measure_sources(sources, settings, watch=watch, report=report)
+        content = measure_sources(sources, settings, watch=watch, report=report)
+        return EmbeddingMeasurement(content, native, vars(settings))
     sides = {name: as_matrix(rows, name) for name, rows in native.items()}
     n = len(sides["x"])
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
@@ -99,7 +110,7 @@ def measure_embeddings(
     _run_all(record, stages, watch)
     for modality in modalities:
         record.notes += doubts.said(modality.side, modality.doubts())
-    return _concluded(record)
+    return EmbeddingMeasurement(_concluded(record), native, vars(settings))
 
 
 def measure_sources(

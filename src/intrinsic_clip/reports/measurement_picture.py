@@ -20,8 +20,15 @@ LINES = {"principal": ("-", "o"), "canonical": ("--", "s")}
 
 def draw(measurement: Mapping[str, Any]) -> bytes:
     """Return a PNG of four panels; bars are ± one standard error."""
-    figure = Figure(figsize=(10.5, 7.6), layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.14))
-    axes = figure.subplots(2, 2)
+    content = io.BytesIO()
+    figure(measurement).savefig(content, format="png", dpi=120)
+    return content.getvalue()
+
+
+def figure(measurement: Mapping[str, Any]) -> Figure:
+    """Return the picture as a figure of matplotlib, which pyplot does not know of and need not close."""
+    picture = Figure(figsize=(10.5, 7.6), layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.14))
+    axes = picture.subplots(2, 2)
     _draw_spectrum(axes[0, 0], measurement)
     _draw_scale(axes[0, 1], measurement)
     _draw_sample_size(axes[1, 0], measurement)
@@ -33,10 +40,8 @@ def draw(measurement: Mapping[str, Any]) -> bytes:
         ax.grid(alpha=0.25)
         ax.spines[["top", "right"]].set_visible(False)
     title = _shortened(headline(measurement))
-    figure.suptitle(title, fontsize="medium", parse_math=False)  # names may hold $
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=120)
-    return content.getvalue()
+    picture.suptitle(title, fontsize="medium", parse_math=False)  # names may hold $
+    return picture
 
 
 def _shortened(title: str, length: int = 110) -> str:

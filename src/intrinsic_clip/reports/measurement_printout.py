@@ -12,16 +12,27 @@ FILES = (("results", RESULTS), ("picture", PICTURE), ("page", PAGE), ("W&B files
 
 def printout(measurement: Mapping[str, Any], folder: Path) -> str:
     """Return the tables, notes and advice of a measurement, and its files in the folder, as text."""
-    parts = [headline(measurement)]
-    parts += ["\n".join([f"{table.title}:", *aligned(table)]) for table in tables(measurement)]
-    return "\n\n".join([*parts, *closing(measurement["notes"], measurement["advice"]["text"], folder, FILES)])
+    return "\n\n".join([*parts(measurement), _written(folder, FILES)])
+
+
+def parts(measurement: Mapping[str, Any]) -> list[str]:
+    """Return headline, tables, notes and advice of a measurement, each as text."""
+    numbers = ["\n".join([f"{table.title}:", *aligned(table)]) for table in tables(measurement)]
+    return [headline(measurement), *numbers, *_said(measurement["notes"], measurement["advice"]["text"])]
 
 
 def closing(notes: Sequence[str], advice: str, folder: Path, files: Sequence[tuple[str, str]]) -> list[str]:
     """Return the last parts of a printout: notes, if there are any, the advice, and the files that exist."""
+    return [*_said(notes, advice), _written(folder, files)]
+
+
+def _said(notes: Sequence[str], advice: str) -> list[str]:
     noted = ["\n".join(f"note: {note}" for note in notes)] if notes else []
-    written = [f"  {label:<10} {folder / name}" for label, name in files if (folder / name).exists()]
-    return [*noted, f"advice: {advice}", "\n".join(written)]
+    return [*noted, f"advice: {advice}"]
+
+
+def _written(folder: Path, files: Sequence[tuple[str, str]]) -> str:
+    return "\n".join(f"  {label:<10} {folder / name}" for label, name in files if (folder / name).exists())
 
 
 def headline(measurement: Mapping[str, Any]) -> str:
@@ -34,11 +45,11 @@ def headline(measurement: Mapping[str, Any]) -> str:
 
 
 def origin(settings: Mapping[str, Any], side: str) -> str:
-    """Return where a side comes from, in parentheses after a space."""
+    """Return where a side comes from, in parentheses after a space; nothing for rows that a program handed over."""
     if settings["run"] is not None:
         return f" ({settings['run']})"
     if settings["data"] is not None:
         source = str(settings["data"]["_target_"]).rpartition(".")[2]
         model = f", {settings['encoder']['model']}" if settings["encoder"] else ""
         return f" ({source}{model})"
-    return f" ({settings[side]})"
+    return f" ({settings[side]})" if settings.get(side) is not None else ""

@@ -27,12 +27,12 @@ def page(estimated: Mapping[str, Any], picture: bytes) -> str:
         Table("settings", ("", ""), _settings(estimated["config"])),
     ]
     body = (
-        f"<h1>How many dimensions do they share?</h1>\n<p>{escape(headline(estimated))}</p>\n"
+        f"<main>\n<h1>How many dimensions do they share?</h1>\n<p>{escape(headline(estimated))}</p>\n"
         f'<p class="advice">shared dimensions: {escape(estimated["text"])}</p>\n'
         f"<p>advice: {escape(advice(estimated))}</p>\n{remarks_of(estimated['notes'])}\n"
         f"{image_of(picture, DESCRIPTION)}\n"
         + "\n".join(table_of(table) for table in tables if table.rows)
-        + f"\n{versions_of(estimated)}"
+        + f"\n{versions_of(estimated)}\n</main>"
     )
     return document("intrinsic-clip shared", body)
 

@@ -48,6 +48,23 @@ def file_digest(setting: str, path: Path) -> str:
     return _digests(setting, [path])[path]
 
 
+def source_digest(setting: str, value: str) -> str:
+    """Return a digest of what a setting names: a file, all files below a folder, or those of a pattern in its order.
+
+    Raises:
+        ConfigError: it cannot be read; the message names the setting.
+    """
+    path = Path(value)
+    with suppress(OSError):  # too long for a name
+        if path.is_dir():
+            return contents_digest(setting, [path])
+        if set(value) & set("{*?[") and not path.exists():
+            files = expand_pattern(value)
+            digests = _digests(setting, files)
+            return digest([digests[file] for file in files])
+    return file_digest(setting, path)
+
+
 def contents_digest(setting: str, paths: Iterable[Path], excluded: Path | None = None) -> str:
     """Return a digest of the contents of files, and of all files below folders.
 

@@ -18,6 +18,8 @@ from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
+import intrinsic_clip as ic
+from helpers.shared_latent import shared_latent
 from intrinsic_clip.reports.page.document import asset
 from intrinsic_clip.reports.page.write import SCRIPTS, report
 
@@ -251,16 +253,62 @@ def test_a_lone_run_and_one_without_curves(page: Page, lone: Path, tmp_path: Pat
     assert page.errors() == []
 
 
-@pytest.mark.long
-def test_the_page_of_a_measurement(page: Page, command_line, tmp_path: Path) -> None:
-    np.save("x.npy", np.random.default_rng(0).normal(size=(300, 8)).astype("float32"))
-    assert command_line("measure", "x=x.npy", "estimators=[mle]", "progress=false", "threads=1") == 0
-    (path,) = tmp_path.glob("outputs/measure/*/measure.html")
-    page.open(path)
-    assert page.one("h1").text == "How many dimensions do they use?"
-    assert page.driver.execute_script("return document.images[0].naturalWidth") > 500
-    assert (
-        page.one("table").value_of_css_property("border-collapse") == "collapse"
-    )  # the style is not blocked
+CONTRAST = """
+const channel = (value) => (value /= 255) <= 0.03928 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
+const luminance = (colour) => {
+  const [r, g, b] = colour.match(/[\\d.]+/g).map(Number).map(channel);
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+};
+const opaque = (node) => {
+  const colour = getComputedStyle(node).backgroundColor;
+  return node === document.documentElement || !/, 0\\)$/.test(colour) ? colour : opaque(node.parentElement);
+};
+const texts = [...document.querySelectorAll('main *')].filter((node) =>
+  [...node.childNodes].some((child) => child.nodeType === 3 && child.data.trim()) && node.checkVisibility());
+return Math.min(...texts.map((node) => {
+  const style = getComputedStyle(node);
+  const pair = [node.closest('svg') ? style.fill : style.color, opaque(node)].map(luminance).sort((a, b) => a - b);
+  return (pair[1] + 0.05) / (pair[0] + 0.05);
+}));
+"""
+
+
+@pytest.fixture
+def measurement_page(page: Page, tmp_path: Path) -> Iterator[Page]:
+    """Open the page of a measurement of pairs; afterwards check that it had no errors and used no network."""
+    x, y = shared_latent(300, 0.1, 0.1)
+    ic.measure_embeddings(x, y, estimators=["mle"], max_points=200).html(tmp_path / "measure.html")
+    page.open(tmp_path / "measure.html")
+    yield page
     assert page.errors() == []
     assert page.requests() <= {"file", "data"}
+
+
+def test_the_page_of_a_measurement(measurement_page: Page) -> None:
+    page, run = measurement_page, measurement_page.driver.execute_script
+    assert page.one("h1").text == "How many dimensions do they use?"
+    assert len(page.all("figure svg[role=img][tabindex='0'][aria-label]")) == 4
+    assert page.texts("#legend-kept .key") == ["principal directions", "canonical directions"]
+    svg = page.one("#chart-kept > svg")
+    svg.send_keys(Keys.HOME)
+    assert page.one("#chart-kept .tooltip").text.startswith("dimensions 1\n")
+    assert run("return getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    page.one(".scroll").send_keys("")
+    assert run("return document.activeElement.getAttribute('role')") == "region"
+    assert run("return getComputedStyle(document.activeElement).outlineWidth") == "2px"
+
+
+def test_the_page_of_a_measurement_on_a_phone_in_light_and_dark(measurement_page: Page) -> None:
+    devtools, run = measurement_page.driver.execute_cdp_cmd, measurement_page.driver.execute_script
+    size = {"width": 360, "height": 740, "deviceScaleFactor": 1, "mobile": True}
+    try:
+        for width in (360, 1200):
+            devtools("Emulation.setDeviceMetricsOverride", size | {"width": width, "mobile": width == 360})
+            for mode in ("light", "dark"):
+                media = {"features": [{"name": "prefers-color-scheme", "value": mode}]}
+                devtools("Emulation.setEmulatedMedia", media)
+                assert run(CONTRAST) >= 4.5
+            assert run("return document.documentElement.scrollWidth") <= width
+    finally:
+        devtools("Emulation.clearDeviceMetricsOverride", {})
+        devtools("Emulation.setEmulatedMedia", {"features": []})

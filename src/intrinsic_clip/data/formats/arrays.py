@@ -1,24 +1,36 @@
-"""Read embeddings from .npy, .npz, .safetensors, .parquet, .feather, .csv, .tsv and .txt files, one row per item.
+"""Read embeddings from arrays, tables, data sets, shards and vector stores, one row per item.
 
-Every reader returns a `(n, d)` tensor of float32, or of float64 where the file holds more digits than that, or raises
-ConfigError with one line that says what is wrong. Content that could run code is never loaded.
+`read_array` returns a `(n, d)` tensor of float32, or of float64 where the file holds more digits than that, and
+`open_array` rows that are read as they are needed. Both raise ConfigError with one line that says what is wrong.
+Content that could run code is never loaded.
 """
 
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from intrinsic_clip.data.formats.array_key import Key
+from intrinsic_clip.data.formats.arrow_rows import arrow_rows
+from intrinsic_clip.data.formats.batched_rows import BatchedRows, whole
 from intrinsic_clip.data.formats.column_choice import ColumnChoice
+from intrinsic_clip.data.formats.dataset_folders import dataset_rows, is_dataset_folder
 from intrinsic_clip.data.formats.mapped_rows import MappedRows
 from intrinsic_clip.data.formats.npz_members import read_npz_member
+from intrinsic_clip.data.formats.npz_rows import npz_rows
 from intrinsic_clip.data.formats.parquet_rows import parquet_rows
+from intrinsic_clip.data.formats.safetensors_rows import safetensors_rows
+from intrinsic_clip.data.formats.shard_rows import is_shards, shard_rows
+from intrinsic_clip.data.formats.shards import expand
 from intrinsic_clip.data.formats.table_arrays import TABLES, read_table_array
+from intrinsic_clip.data.formats.vector_indexes import READERS as INDEXES
+from intrinsic_clip.data.formats.vector_indexes import index_rows
 from intrinsic_clip.dimension.row_source import RowSource, TensorRows
 from intrinsic_clip.errors import ConfigError, first_line
 from intrinsic_clip.runs.regular_files import require_regular
@@ -40,33 +52,100 @@ SMALL = (
 def open_array(
     path: Path, key: Key = ONLY, choice: ColumnChoice | None = None
 ) -> tuple[RowSource, list[str]] | None:
-    """Return the rows of an .npy or of a column of lists in a .parquet, read as they are needed, and notes.
+    """Return the rows of a file, a folder or shards, read as they are needed, and notes.
 
     Args:
         path, key, choice: as for `read_array`.
 
     Returns:
-        None for other files, and where only the reader of whole files can say what is wrong.
+        None where the file is to be read whole: text tables, tables without a column of lists of floats, and where only
+        the reader of whole files can say what is wrong.
 
     Raises:
         ConfigError: as `read_array` does.
     """
-    suffix = path.suffix.lower()
-    if suffix not in (".npy", ".parquet") or (suffix == ".npy" and key.value is not None):
-        return None
+    choice = choice or ColumnChoice()
     try:
+        if is_collection(path):
+            return _open_collection(path, key, choice)
+        suffix = path.suffix.lower()
+        if suffix not in OPENERS:
+            return None
         require_regular(path)
         _refuse_pointer(path)
-        if suffix == ".parquet":
-            return parquet_rows(path, key, choice or ColumnChoice())
-        array, notes = _read_npy(path, key)
+        return OPENERS[suffix](path, key, choice)
     except OSError as error:
         raise ConfigError((error.strerror or first_line(error)).lower()) from error
+
+
+def is_collection(path: Path) -> bool:
+    """Return whether a path names what is only read row by row: shards, a folder of a data set, a vector store."""
+    return is_shards(path) or path.suffix.lower() in INDEXES or path.is_dir()
+
+
+def _open_collection(path: Path, key: Key, choice: ColumnChoice) -> tuple[RowSource, list[str]]:
+    """Return the rows of shards, of a data set's folder or of a vector store, and notes."""
+    rows: BatchedRows
+    if is_shards(path):
+        rows, notes = shard_rows(expand(str(path), ""), key)
+    elif path.suffix.lower() in INDEXES:
+        if path.suffix.lower() == ".lance":
+            path.stat()
+        else:
+            require_regular(path)
+            _refuse_pointer(path)
+        rows, notes = index_rows(path, key, choice)
+    elif is_dataset_folder(path):
+        rows, notes = dataset_rows(path, key, choice)
+    else:
+        tables = sorted(each.name for each in path.glob("*.lance"))
+        hint = f"; its tables are {', '.join(tables)}" if tables else ""
+        raise ConfigError(
+            f"is a directory, and no data set that save_to_disk of Hugging Face's datasets wrote{hint}"
+        )
+    if 0 in rows.shape:
+        raise ConfigError(f"holds shape {rows.shape} where (rows, dimensions) is wanted")
+    return rows, notes
+
+
+def _open_npy(path: Path, key: Key, choice: ColumnChoice) -> tuple[RowSource, list[str]] | None:
+    if key.value is not None:
+        return None
+    array, notes = _read_npy(path, key)
     if array.ndim != 2 or 0 in array.shape or array.dtype not in (np.float16, np.float32, np.float64):
         return None
     if not array.dtype.isnative:
         return None
     return MappedRows(array) if isinstance(array, np.memmap) else TensorRows(torch.from_numpy(array)), notes
+
+
+def _open_npz(path: Path, key: Key, choice: ColumnChoice) -> tuple[RowSource, list[str]] | None:
+    with _npz_errors(), zipfile.ZipFile(path) as archive:
+        rows = npz_rows(path, archive, _npz_member(archive, key))
+    return None if rows is None else (rows, [])
+
+
+def _open_safetensors(path: Path, key: Key, choice: ColumnChoice) -> tuple[RowSource, list[str]] | None:
+    with _opened_safetensors(path) as file:
+        name = key.choose(list(file.keys()), "tensors")
+    rows = safetensors_rows(path, name)
+    return None if rows is None else (rows, [])
+
+
+def _open_arrow(path: Path, key: Key, choice: ColumnChoice) -> tuple[RowSource, list[str]] | None:
+    return arrow_rows([path], key, choice)
+
+
+Opener = Callable[[Path, Key, ColumnChoice], tuple[RowSource, list[str]] | None]
+OPENERS: dict[str, Opener] = {
+    ".npy": _open_npy,
+    ".npz": _open_npz,
+    ".safetensors": _open_safetensors,
+    ".parquet": parquet_rows,
+    ".feather": _open_arrow,
+    ".arrow": _open_arrow,
+    ".ipc": _open_arrow,
+}
 
 
 def read_array(path: Path, key: Key = ONLY, choice: ColumnChoice | None = None) -> tuple[Tensor, list[str]]:
@@ -81,10 +160,13 @@ def read_array(path: Path, key: Key = ONLY, choice: ColumnChoice | None = None) 
         ConfigError: there is no such file, it is damaged, or it does not hold one matrix of numbers.
     """
     suffix = path.suffix.lower()
+    if is_collection(path) and suffix not in READERS and suffix not in TABLES:
+        opened = open_array(path, key, choice)
+        assert opened is not None  # collections are always opened
+        return as_rows(whole(opened[0])), opened[1]
     if suffix not in READERS and suffix not in TABLES:
-        raise ConfigError(
-            f"{path.suffix or 'no'} extension, which is not read; {', '.join([*READERS, *TABLES])} are"
-        )
+        listed = ", ".join([*READERS, *TABLES, *INDEXES, ".tar"])
+        raise ConfigError(f"{path.suffix or 'no'} extension, which is not read; {listed} are")
     if key.value is not None and suffix == ".npy":
         raise ConfigError(f"{key.option}={key.value}: {path.suffix} holds one array, so leave it out")
     array: np.ndarray | Tensor
@@ -153,12 +235,23 @@ def _read_npy(path: Path, key: Key) -> tuple[np.ndarray, list[str]]:
 
 
 def _read_npz(path: Path, key: Key) -> tuple[np.ndarray, list[str]]:
+    with _npz_errors(), zipfile.ZipFile(path) as archive:
+        return read_npz_member(archive, _npz_member(archive, key)), []
+
+
+def _npz_member(archive: zipfile.ZipFile, key: Key) -> str:
+    """Return the name of the array to read."""
+    names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+    if set(names) >= SPARSE:
+        raise ConfigError("holds a sparse matrix of SciPy; numpy.save its .toarray()")
+    return f"{key.choose(names, 'arrays')}.npy"
+
+
+@contextmanager
+def _npz_errors() -> Iterator[None]:
+    """Raise ConfigError in place of what a damaged .npz raises."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
-            if set(names) >= SPARSE:
-                raise ConfigError("holds a sparse matrix of SciPy; numpy.save its .toarray()")
-            return read_npz_member(archive, f"{key.choose(names, 'arrays')}.npy"), []
+        yield
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
         raise ConfigError(f"damaged, or not an .npz file ({error})") from error
     except (ValueError, EOFError) as error:
@@ -174,11 +267,18 @@ def _numpy_reason(error: Exception) -> str:
 
 
 def _read_safetensors(path: Path, key: Key) -> tuple[Tensor, list[str]]:
+    with _opened_safetensors(path) as file:
+        return file.get_tensor(key.choose(list(file.keys()), "tensors")), []
+
+
+@contextmanager
+def _opened_safetensors(path: Path) -> Iterator[Any]:
+    """Open a file whose sizes were found to fit together, or raise ConfigError."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(str(path), framework="pt") as file:
-            return file.get_tensor(key.choose(list(file.keys()), "tensors")), []
+            yield file
     except SafetensorError as error:
         raise ConfigError(f"damaged, or not a .safetensors file ({error})") from error
 

@@ -18,10 +18,12 @@ class MappedRows(TensorRows):
 
     Args:
         array: `(n, d)`, of a floating-point type; nothing may be written into it.
+        dtype: of the numbers, where NumPy has no such type and the array is one of as many bits.
     """
 
-    def __init__(self, array: np.memmap[Any, Any]) -> None:
-        super().__init__(torch.from_numpy(array))
+    def __init__(self, array: np.memmap[Any, Any], dtype: torch.dtype | None = None) -> None:
+        rows = torch.from_numpy(array)
+        super().__init__(rows if dtype is None else rows.view(dtype))
         self._pages: mmap.mmap | None = getattr(array, "_mmap", None)
 
     def blocks(self, size: int) -> Iterator[tuple[int, Tensor]]:

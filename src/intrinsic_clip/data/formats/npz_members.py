@@ -19,7 +19,7 @@ def read_npz_member(archive: zipfile.ZipFile, name: str) -> np.ndarray:
         ValueError: it is damaged, or holds Python objects.
     """
     with archive.open(name) as member:
-        shape, dtype = _header(member)
+        shape, _, dtype = read_header(member)
         need = math.prod(shape) * dtype.itemsize
     size = archive.getinfo(name).file_size
     if need > size and not dtype.hasobject:
@@ -31,14 +31,18 @@ def read_npz_member(archive: zipfile.ZipFile, name: str) -> np.ndarray:
         return np.lib.format.read_array(member, allow_pickle=False)
 
 
-def _header(member: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
-    """Return the shape and the type that the beginning of an .npy claims; nothing of a version that is not known."""
+def read_header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Return shape, whether columns come first, and type, as the beginning of an .npy claims.
+
+    Raises:
+        ValueError: it is damaged, or of a version that is not known.
+    """
     version = np.lib.format.read_magic(member)
     reader = READERS.get(version)
     if reader is None:  # version 3 has field names, which no matrix of numbers has
         raise ValueError(f"version {version} of .npy, which is not read")
-    shape, _, dtype = reader(member)
-    return shape, dtype
+    shape, fortran, dtype = reader(member)
+    return shape, fortran, dtype
 
 
 def _free_memory() -> int | None:

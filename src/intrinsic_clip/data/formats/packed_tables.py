@@ -1,20 +1,21 @@
-"""Read .parquet and .feather files into columns of plain types."""
+"""Read .parquet, .feather and .arrow files into columns of plain types."""
 
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from intrinsic_clip.data.formats.arrow_rows import is_arrow, is_stream
 from intrinsic_clip.errors import ConfigError, first_line
 
 if TYPE_CHECKING:
     import pandas as pd
 
-PACKED = (".parquet", ".feather")
+PACKED = (".parquet", ".feather", ".arrow", ".ipc")
 LOOKED_AT = 100
 
 
 def read_packed(path: Path) -> "pd.DataFrame":
-    """Return the columns of a .parquet or .feather file, without the index that pandas stored in it.
+    """Return the columns of a .parquet, .feather or .arrow file, without the index that pandas stored in it.
 
     Raises:
         ConfigError: it is damaged, or pyarrow is not installed.
@@ -23,7 +24,7 @@ def read_packed(path: Path) -> "pd.DataFrame":
     import pandas as pd
 
     try:
-        table = pd.read_feather(path) if path.suffix.lower() == ".feather" else pd.read_parquet(path)
+        table = pd.read_parquet(path) if path.suffix.lower() == ".parquet" else _read_arrow(path)
     except ImportError as error:
         raise ConfigError(f"reading {path.suffix.lower()} needs pyarrow: pip install pyarrow") from error
     except FileNotFoundError:
@@ -32,6 +33,18 @@ def read_packed(path: Path) -> "pd.DataFrame":
         raise ConfigError(f"damaged, or not a {path.suffix} file ({first_line(error)})") from error
     columns = [_plain(table.iloc[:, place]) for place in range(table.shape[1])]
     return pd.concat(columns, axis=1) if columns else table
+
+
+def _read_arrow(path: Path) -> "pd.DataFrame":
+    """Return the table in an IPC file, which Feather is too, or in a stream."""
+    import pandas as pd
+
+    if not path.stat().st_size or not (is_arrow(path) and is_stream(path)):
+        return pd.read_feather(path)
+    import pyarrow as pa
+
+    with pa.memory_map(str(path)) as file:
+        return pa.ipc.open_stream(file).read_pandas()
 
 
 def _plain(column: "pd.Series") -> "pd.Series":

@@ -53,8 +53,12 @@ class NamedSample:
         return [] if self.mixed else [info.offset_data for info in contents if info is not None]
 
 
-def expand(pattern: str) -> list[Path]:
+def expand(pattern: str, setting: str = "data.shards=") -> list[Path]:
     """Return the shards of a pattern: `{000..127}` counts, `{a,b}` lists, `*` and `?` match existing files.
+
+    Args:
+        pattern: of their names.
+        setting: what a message puts before it.
 
     Raises:
         ConfigError: no file matches, or what is counted or listed is missing or no file.
@@ -67,7 +71,7 @@ def expand(pattern: str) -> list[Path]:
             state = "no regular files" if missing[0].exists() else "missing"
             problem = f"{len(missing)} of {len(shards)} are {state}, the first {missing[0]}"
         raise ConfigError(
-            f"data.shards={pattern}: {problem}; expected .tar files such as shards/{{00000..00127}}.tar"
+            f"{setting}{pattern}: {problem}; expected .tar files such as shards/{{00000..00127}}.tar"
         )
     return shards
 
@@ -80,7 +84,7 @@ def read_members(shard: Path, skipped: SkippedSamples) -> Iterator[tuple[str, Me
     """
     listing = list_members(shard)
     problem = listing.problem
-    samples = _by_name(listing.members(), skipped)
+    samples = named_samples(listing.members(), skipped)
     if problem and listing.cut and samples:
         last = max(samples, key=lambda sample: max(member.info.offset for member in sample.members.values()))
         samples.remove(last)  # it may lack members
@@ -113,7 +117,7 @@ def _content(file: IO[bytes], member: Member) -> bytes | Unusable:
     return TOO_LARGE if member.content.size > LARGEST_MEMBER else read_content(file, member.content)
 
 
-def _by_name(members: list[Member], skipped: SkippedSamples) -> list[NamedSample]:
+def named_samples(members: list[Member], skipped: SkippedSamples) -> list[NamedSample]:
     """Return the samples of a shard in the order of their first members; count members that belong to none."""
     named: dict[str, list[tuple[str, Member]]] = {}
     for member in members:

@@ -84,7 +84,7 @@ def _opened(
     from intrinsic_clip.data.formats.arrays import open_array, read_array
     from intrinsic_clip.data.formats.column_choice import ColumnChoice
     from intrinsic_clip.dimension.row_source import TensorRows
-    from intrinsic_clip.measurement.loading import check_shapes
+    from intrinsic_clip.measurement.loading import check_ids, check_shapes
 
     choice = ColumnChoice.of(settings["columns"], settings["drop"])
     sources: dict[str, RowSource] = {}
@@ -109,6 +109,7 @@ def _opened(
             )
     choice.check_matched()
     check_shapes({side: source.shape for side, source in sources.items()})
+    check_ids(sources)
     return sources, notes
 
 
@@ -121,21 +122,18 @@ def _usable(sources: Mapping[str, "RowSource"], nan: str, notes: list[str]) -> "
     import torch
 
     from intrinsic_clip.dimension.row_source import finite_rows
+    from intrinsic_clip.measurement.unusable_rows import DROP, unusable
 
     finite = {side: finite_rows(source, _block(source)) for side, source in sources.items()}
     usable = torch.stack(list(finite.values())).all(0)
     if bool(usable.all()):
         return usable
-    listed = ", ".join(
-        f"{int((~rows).sum()):,} of {len(rows):,} rows of {side}"
-        for side, rows in finite.items()
-        if not bool(rows.all())
-    )
+    listed = unusable(finite, sources)
     if nan == "refuse":
-        raise ConfigError(f"{listed} hold NaN or infinity; nan=drop leaves them out (with their partners)")
+        raise ConfigError(f"{listed}; {DROP}")
     if not bool(usable.any()):
-        raise ConfigError(f"{listed} hold NaN or infinity, so no row is left")
-    notes.append(f"{listed} hold NaN or infinity; {int(usable.sum()):,} rows are left")
+        raise ConfigError(f"{listed}, so no row is left")
+    notes.append(f"{listed}; {int(usable.sum()):,} rows are left")
     return usable
 
 

@@ -12,7 +12,13 @@ from torch import Tensor
 from intrinsic_clip.dimension.arrays import WITHOUT_FLOAT64, real_tensor
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.measurement.projections.module import ReductionModule
-from intrinsic_clip.measurement.projections.stored import Provenance, StoredProjection, read_projection
+from intrinsic_clip.measurement.projections.stored import (
+    Provenance,
+    StoredProjection,
+    check_export_path,
+    read_projection,
+    write_stored,
+)
 
 
 class Reduce:
@@ -35,6 +41,7 @@ class Reduce:
     """
 
     def __init__(self, stored: StoredProjection) -> None:
+        self._stored = stored
         unit_rows = stored.provenance.unit_rows
         self._modules = {
             side: ReductionModule(stored.means[side], basis, unit_rows)
@@ -54,6 +61,16 @@ class Reduce:
             ConfigError: it cannot be read, is damaged, or is another file.
         """
         return cls(read_projection(Path(path)))
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the projection to a .safetensors file, which `Reduce.load` and the verb `apply` read.
+
+        Raises:
+            ConfigError: another extension, no such folder, or a file that is no projection.
+            OSError: the file cannot be written.
+        """
+        check_export_path(Path(path), "path")
+        write_stored(Path(path), self._stored)
 
     def x(self, rows: Any) -> Any:
         """Return rows of x in fewer dimensions; see `transform`."""

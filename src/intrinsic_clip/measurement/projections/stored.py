@@ -77,20 +77,44 @@ def write_projection(
 
     Args:
         path: of the file.
-        promised: the maps, of single precision.
-        held_out: numbers of the held-out rows in the files that they were read from.
-        provenance: of the maps.
+        promised, held_out, provenance: as for `stored`.
 
     Raises:
         OSError: it cannot be written.
     """
-    tensors: dict[str, Tensor] = {HELD_OUT: held_out.to(torch.int64).contiguous()}
-    for side, projection in promised.sides.items():
-        tensors[f"{side}.mean"] = projection.mean.float().contiguous()
-        tensors[f"{side}.basis"] = projection.basis.float().clone(memory_format=torch.contiguous_format)
-    if promised.correlations is not None:
-        tensors[CORRELATIONS] = promised.correlations.float().contiguous()
-    facts = asdict(provenance).items()
+    write_stored(path, stored(promised, held_out, provenance))
+
+
+def stored(promised: PromisedProjection, held_out: Tensor, provenance: Provenance) -> StoredProjection:
+    """Return what the file of a projection holds.
+
+    Args:
+        promised: the maps, of single precision.
+        held_out: numbers of the held-out rows in the files that they were read from.
+        provenance: of the maps.
+    """
+    contiguous = torch.contiguous_format
+    return StoredProjection(
+        {side: each.mean.float().contiguous() for side, each in promised.sides.items()},
+        {side: each.basis.float().clone(memory_format=contiguous) for side, each in promised.sides.items()},
+        held_out.to(torch.int64).contiguous(),
+        None if promised.correlations is None else promised.correlations.float().contiguous(),
+        provenance,
+    )
+
+
+def write_stored(path: Path, projection: StoredProjection) -> None:
+    """Write the file of a projection in one step.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    tensors: dict[str, Tensor] = {HELD_OUT: projection.held_out}
+    for side in projection.means:
+        tensors |= {f"{side}.mean": projection.means[side], f"{side}.basis": projection.bases[side]}
+    if projection.correlations is not None:
+        tensors[CORRELATIONS] = projection.correlations
+    facts = asdict(projection.provenance).items()
     texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in facts}
     metadata = {"format": FORMAT, "version": str(VERSION), **texts, "checksum": _checksum(tensors)}
     write_atomically(path, save({name: each.clone() for name, each in tensors.items()}, metadata))
@@ -122,13 +146,13 @@ def read_projection(path: Path) -> StoredProjection:
         raise ConfigError(f"{path}: damaged ({first_line(error)}); export it again") from error
 
 
-def check_export_path(path: Path) -> None:
-    """Check, before anything is measured, that a projection can be written there.
+def check_export_path(path: Path, option: str = "export") -> None:
+    """Check, before anything is measured, that a projection can be written there; `option` names it in messages.
 
     Raises:
         ConfigError: another extension, no such folder, or a file that is no projection.
     """
-    setting = f"export={path}"
+    setting = f"{option}={path}"
     if path.suffix.lower() != SUFFIX:
         raise ConfigError(f"{setting}: must end in {SUFFIX}, the format of a projection")
     if not path.parent.is_dir():

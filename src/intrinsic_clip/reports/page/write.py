@@ -34,7 +34,7 @@ def report(folder: Path, output: Path | None = None) -> Path:
     page = document(
         f"{data['name']} – intrinsic-clip report",
         asset("report.html"),
-        styles=["base.css", "report.css"],
+        styles=["base.css", "chart.css", "report.css"],
         scripts=[f"{name}.js" for name in SCRIPTS],
         data=data,
     )

@@ -1,8 +1,9 @@
 // Line charts as SVG, drawn as wide as their container. A chart is
 //   { label, height, x, y, series, truth, upright }
-// with axes { label, log, zero, categories }, series { label, colour, dash, points, area, dots, thin }, points
+// with axes { label, log, zero, categories }, series { label, colour, dash, points, area, dots, thin, level }, points
 // { x, y, sd } of which y is null where there is no number, and the true k*: `truth`, points of a dashed line (`levels`:
-// one line for each), `upright`, places of vertical ones.
+// one line for each), `upright`, places of vertical ones, or { x, label } of others. A series that is a `level` is a
+// broad line behind a curve, and is not read out.
 
 const MOST_IN_TOOLTIP = 12;
 const DASHES = [null, '6 4', '2 4'];
@@ -149,7 +150,9 @@ function layout(spec, width) {
     height / 55,
   );
   const left = 14 + 6.6 * Math.max(...y.ticks.map((tick) => number(tick).length), 2);
-  const xs = points.map((point) => point.x);
+  const xs = spec.series
+    .filter((series) => !series.level)
+    .flatMap((series) => series.points.filter((point) => point.y !== null).map((point) => point.x));
   const [before, after] = spec.x.categories
     ? [Math.min(90, width / 5), 20]
     : spec.x.tight
@@ -225,7 +228,7 @@ function marks(series, spec, { x, y, usable, bottom }) {
   const path = (points, value) =>
     points.map((p) => `${x.map(p.x).toFixed(1)},${value(p).toFixed(1)}`).join('L');
   const group = svg('g', {
-    class: 'series',
+    class: series.level ? 'plateau' : 'series',
     'data-series': series.label,
     transform: series.shift ? `translate(${series.shift} 0)` : null,
   });
@@ -257,8 +260,8 @@ function marks(series, spec, { x, y, usable, bottom }) {
       const d = `M${path(piece, (p) => y.map(p.y))}`;
       const line = svg('path', {
         d,
-        class: 'line',
-        'stroke-width': series.thin ? 1.2 : 1.9,
+        class: series.level ? 'level' : 'line',
+        'stroke-width': series.level ? null : series.thin ? 1.2 : 1.9,
         'stroke-dasharray': series.dash,
       });
       group.append(coloured(line, 'stroke', series.colour));
@@ -296,12 +299,18 @@ function truth(spec, { x, y, left, right, top, bottom }) {
       svg('text', { x: right + 5, y: y.map(last.y) + 4, class: 'title' }, 'k*'),
     );
   }
-  for (const place of spec.upright || []) {
+  for (const mark of spec.upright || []) {
+    const { x: place, label } = typeof mark === 'number' ? { x: mark, label: `k* = ${number(mark)}` } : mark;
     if (place < x.low || place > x.high) continue;
     const at = x.map(place);
+    const beyond = at > (left + right) / 2; // the label would not fit on the right
     group.append(
       svg('line', { x1: at, x2: at, y1: top, y2: bottom, class: 'truth' }),
-      svg('text', { x: at + 5, y: top + 9, class: 'title' }, `k* = ${number(place)}`),
+      svg(
+        'text',
+        { x: beyond ? at - 5 : at + 5, y: top + 9, class: 'title', 'text-anchor': beyond ? 'end' : null },
+        label,
+      ),
     );
   }
   return group;
@@ -325,7 +334,7 @@ function readout(host, box, spec, plan) {
     const value = places[place];
     const rows = spec.series
       .map((series, i) => ({ series, point: index[i].get(value) }))
-      .filter(({ point }) => point && point.y !== null)
+      .filter(({ series, point }) => !series.level && point && point.y !== null)
       .sort((a, b) => b.point.y - a.point.y);
     const line = svg('line', { x1: x.map(value), x2: x.map(value), y1: top, y2: bottom });
     const dots = rows

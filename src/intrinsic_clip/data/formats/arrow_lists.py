@@ -1,0 +1,94 @@
+"""Read columns of lists of pyarrow as matrices, an empty cell as a row of NaN."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from intrinsic_clip.data.formats.array_key import Key
+from intrinsic_clip.data.formats.column_choice import ColumnChoice
+from intrinsic_clip.errors import ConfigError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+TYPES = {"halffloat": torch.float16, "float": torch.float32, "double": torch.float64}
+
+
+class ListColumn:
+    """A column of lists of floats, all of one length.
+
+    Args:
+        name: of the column.
+        dtype: of the numbers.
+
+    Attributes:
+        width: numbers in a list; 0 until a batch was read that has some.
+    """
+
+    def __init__(self, name: str, dtype: torch.dtype) -> None:
+        self.name, self.dtype, self.width = name, dtype, 0
+
+    def matrix(self, lists: "pa.Array", start: int) -> Tensor:
+        """Return lists as rows; an empty cell is a row of NaN.
+
+        Args:
+            lists: some of the column.
+            start: rows before them, for messages.
+
+        Raises:
+            ConfigError: a list is of another length.
+        """
+        import pyarrow.compute as pc
+
+        lengths = pc.list_value_length(lists)
+        width = self.width = self.width or pc.max(lengths).as_py() or 0
+        present = lists.drop_null()
+        if len(present) and pc.min_max(pc.list_value_length(present)).as_py() != {"min": width, "max": width}:
+            raise ConfigError(
+                f"column {self.name!r} holds lists of other lengths than {width} behind row {start:,}; all must be "
+                "of one length"
+            )
+        flat = present.flatten()
+        numbers = flat.to_numpy(zero_copy_only=False) if flat.null_count else flat.to_numpy()
+        rows = np.asarray(numbers, dtype=str(self.dtype).removeprefix("torch.")).reshape(-1, width)
+        if lists.null_count:
+            blank = np.full((len(lists), width), np.nan, rows.dtype)
+            blank[~np.asarray(lists.is_null())] = rows
+            rows = blank
+        return torch.from_numpy(np.require(rows, requirements="W"))
+
+
+def chosen_column(schema: "pa.Schema", key: Key, choice: ColumnChoice) -> tuple[ListColumn, list[str]] | None:
+    """Return the column of lists of floats to read, and notes; None where a table is to be read otherwise.
+
+    Args:
+        schema: of the table.
+        key: the column of lists.
+        choice: the columns to read.
+
+    Raises:
+        ConfigError: there are several and none was chosen.
+    """
+    names = list(schema.names)
+    places, chosen = choice.places(names)
+    lists = {
+        names[place]: kind for place in places if (kind := kind_of(schema.field(place).type)) is not None
+    }
+    if not lists or (key.value is None and chosen and len(lists) < len(places)):
+        return None
+    if key.value is not None and key.value not in lists:
+        return None  # the reader of whole tables says what is wrong
+    column = key.choose(list(lists), "columns of lists")
+    left_out = [name for name in names if name != column]
+    notes = [f"column {column!r} is read, {', '.join(left_out)} left out"] if left_out else []
+    return ListColumn(column, TYPES[lists[column]]), notes
+
+
+def kind_of(kind: Any) -> str | None:
+    """Return the type of the numbers in lists, as pyarrow calls it; None where a column holds no lists of floats."""
+    import pyarrow as pa
+
+    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    return str(kind.value_type) if is_list and str(kind.value_type) in TYPES else None

@@ -1,0 +1,191 @@
+"""Read the vectors in files of vector stores: FAISS, hnswlib, usearch and Lance, each by its own library."""
+
+from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from intrinsic_clip.data.formats.array_key import Key
+from intrinsic_clip.data.formats.arrow_lists import ListColumn, chosen_column
+from intrinsic_clip.data.formats.batched_rows import BatchedRows
+from intrinsic_clip.data.formats.column_choice import ColumnChoice
+from intrinsic_clip.errors import ConfigError, first_line
+
+READ = 8192  # vectors that a library is asked for at a time
+EXACT = ("IndexFlat", "IndexFlatL2", "IndexFlatIP", "IndexHNSWFlat", "IndexIVFFlat", "IndexNSGFlat")
+
+
+class IndexRows(BatchedRows):
+    """Vectors of an index, by number or by the ids that it gives them.
+
+    Args:
+        vectors: returns the vectors of some ids, float32 `(m, d)`.
+        ids: of all vectors, in the order of the rows.
+        columns: of the vectors.
+    """
+
+    def __init__(self, vectors: Callable[[np.ndarray], np.ndarray], ids: np.ndarray, columns: int) -> None:
+        super().__init__([len(ids)], columns, torch.float32)
+        self._vectors, self._ids = vectors, ids
+
+    def _batches(self, groups: Sequence[int]) -> Iterator[Tensor]:
+        for start in range(0, len(self._ids), READ):
+            yield self._rows(self._ids[start : start + READ])
+
+    def _rows(self, ids: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.array(self._vectors(ids), np.float32).reshape(len(ids), -1))
+
+    def take(self, rows: Tensor) -> Tensor:
+        """Return the rows of these numbers."""
+        return self._rows(self._ids[rows.numpy()])
+
+
+class LanceRows(BatchedRows):
+    """The lists of one column of a Lance table, which LanceDB keeps its tables in."""
+
+    def __init__(self, table: Any, column: ListColumn) -> None:
+        self.table, self.column = table, column
+        super().__init__([table.count_rows()], 0, column.dtype)
+        self._columns = next(self._batches([0]), torch.empty(0, 0)).shape[1]
+
+    def _batches(self, groups: Sequence[int]) -> Iterator[Tensor]:
+        start = 0
+        for batch in self.table.to_batches(columns=[self.column.name], batch_size=READ, scan_in_order=True):
+            if len(batch):
+                yield self.column.matrix(batch.column(0), start)
+            start += len(batch)
+
+    def take(self, rows: Tensor) -> Tensor:
+        """Return the rows of these numbers."""
+        lists = self.table.take(rows.tolist(), columns=[self.column.name]).column(0).combine_chunks()
+        return self.column.matrix(lists, 0)
+
+
+Opened = tuple[BatchedRows, list[str]]
+
+
+def index_rows(path: Path, key: Key, choice: ColumnChoice) -> Opened:
+    """Return the vectors in the file or folder of a vector store, and notes.
+
+    Args:
+        path: of it; the extension says which library wrote it.
+        key: the column of a table.
+        choice: the columns of a table.
+
+    Raises:
+        ConfigError: its library is not installed, or it is damaged.
+    """
+    suffix = path.suffix.lower()
+    reader, module, package = READERS[suffix]
+    if suffix != ".lance" and key.value is not None:
+        raise ConfigError(f"{key.option}={key.value}: {suffix} holds one set of vectors, so leave it out")
+    try:
+        library = import_module(module)
+    except ImportError as error:
+        raise ConfigError(f"reading {suffix} needs {module}: pip install {package}") from error
+    try:
+        return reader(library, path, key, choice)
+    except ConfigError:
+        raise
+    except Exception as error:  # each library raises its own
+        raise ConfigError(f"damaged, or not a {suffix} of {package} ({first_line(error)[:200]})") from error
+
+
+def _faiss(faiss: Any, path: Path, key: Key, choice: ColumnChoice) -> Opened:
+    index = whole = faiss.read_index(str(path))
+    notes, ids = [], np.arange(index.ntotal)
+    names: np.ndarray | None = None
+    if isinstance(index, faiss.IndexBinary):
+        raise ConfigError("holds bits, not vectors of numbers")
+    if isinstance(index, faiss.IndexIDMap | faiss.IndexIDMap2):
+        names = faiss.vector_to_array(index.id_map)
+        index = faiss.downcast_index(index.index)
+    if isinstance(index, faiss.IndexIVF):
+        if names is None:
+            ids = names = _ivf_ids(faiss, index)
+        index.set_direct_map_type(faiss.DirectMap.Hashtable)
+    kind = type(index).__name__
+    if kind not in EXACT:
+        notes.append(f"vectors are decoded from the codes of the {kind}, so they are not quite those put in")
+
+    def vectors(some: np.ndarray, whole: Any = whole) -> np.ndarray:  # which owns the memory of the index
+        return np.asarray(index.reconstruct_batch(some))
+
+    return _in_order(vectors, ids, names, index.d), notes
+
+
+def _ivf_ids(faiss: Any, index: Any) -> np.ndarray:
+    lists = index.invlists
+    parts = [
+        faiss.rev_swig_ptr(lists.get_ids(number), lists.list_size(number)).copy()
+        for number in range(lists.nlist)
+        if lists.list_size(number)
+    ]
+    return np.sort(np.concatenate(parts)) if parts else np.empty(0, np.int64)
+
+
+def _in_order(
+    vectors: Callable[[np.ndarray], np.ndarray], ids: np.ndarray, names: np.ndarray | None, columns: int
+) -> IndexRows:
+    """Return the rows in the order of the names that the index gives them, if it gives any."""
+    if names is None:
+        return IndexRows(vectors, ids, columns)
+    order = np.argsort(names, kind="stable")
+    rows = IndexRows(vectors, ids[order], columns)
+    rows.ids = names[order].tolist()
+    return rows
+
+
+def _hnswlib(hnswlib: Any, path: Path, key: Key, choice: ColumnChoice) -> Opened:
+    header = np.fromfile(
+        path, np.uint64, 6
+    )  # offset, most, count, bytes of an element, place of label, of vector
+    if len(header) < 6 or header[0] != 0 or not header[5] < header[4] < header[3] or header[1] < header[2]:
+        raise ConfigError("damaged, or not a file of hnswlib's save_index")
+    width = int(header[4] - header[5]) // 4
+    index = hnswlib.Index(space="l2", dim=width)  # any space: distances are not asked for
+    index.load_index(str(path))
+    ids = np.sort(np.array(index.get_ids_list(), np.int64))
+    rows = IndexRows(lambda some: np.asarray(index.get_items(some)), ids, width)
+    rows.ids = ids.tolist()
+    return rows, ["rows are in the order of their labels; those of a cosine space are stored at length 1"]
+
+
+def _usearch(usearch: Any, path: Path, key: Key, choice: ColumnChoice) -> Opened:
+    index = usearch.Index.restore(str(path), view=True)
+    if index is None:
+        raise ConfigError("damaged, or not a file of usearch")
+    if index.multi:
+        raise ConfigError("holds several vectors for a key, and there is no telling which belongs to a row")
+    kind = str(index.dtype).rpartition(".")[2].lower()
+    if kind.startswith("b1"):
+        raise ConfigError("holds bits, not vectors of numbers")
+    ids = np.sort(np.asarray(index.keys, np.uint64))
+    rows = IndexRows(lambda some: np.asarray(index.get(some, np.float32)), ids, index.ndim)
+    rows.ids = ids.tolist()
+    notes = ["rows are in the order of their keys"]
+    return rows, [*notes, f"vectors are stored as {kind}"] if kind not in ("f32", "f64") else notes
+
+
+def _lance(lance: Any, path: Path, key: Key, choice: ColumnChoice) -> Opened:
+    table = lance.dataset(str(path))
+    chosen = chosen_column(table.schema, key, choice)
+    if chosen is None:
+        columns = ", ".join(f"{field.name} ({field.type})" for field in table.schema)
+        asked = f"{key.value!r} ({key.option}) is not" if key.value is not None else "none is"
+        raise ConfigError(f"of its columns, {columns}, {asked} a column of lists of floats")
+    return LanceRows(table, chosen[0]), chosen[1]
+
+
+Reader = Callable[[Any, Path, Key, ColumnChoice], Opened]
+READERS: dict[str, tuple[Reader, str, str]] = {  # how it is read, by which module, of which package
+    ".faiss": (_faiss, "faiss", "faiss-cpu"),
+    ".index": (_faiss, "faiss", "faiss-cpu"),
+    ".hnsw": (_hnswlib, "hnswlib", "hnswlib"),
+    ".usearch": (_usearch, "usearch.index", "usearch"),
+    ".lance": (_lance, "lance", "pylance"),
+}

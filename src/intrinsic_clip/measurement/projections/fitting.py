@@ -1,0 +1,198 @@
+"""Choose the dimensions of a projection by a measurement, and fit it to rows that the measurement drew."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from intrinsic_clip import __version__
+from intrinsic_clip.errors import ConfigError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from intrinsic_clip.measurement.projections.reduce import Reduce
+    from intrinsic_clip.measurement.projections.stored import Provenance
+    from intrinsic_clip.metrics.projection import Basis
+    from intrinsic_clip.metrics.projection_promise import PromisedProjection
+
+
+class Names(NamedTuple):
+    """Names that messages give to the settings of a projection, and to making one."""
+
+    whole: str = "export"
+    dims: str = "export_dims"
+    basis: str = "export_basis"
+    whiten: str = "export_whiten"
+    made: str = "exported"
+
+
+EXPORT = Names()
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A user's choice of a projection.
+
+    Attributes:
+        dims: dimensions to keep; None: those that the advice says are enough.
+        basis: directions; None: those of the advice.
+        whiten: whether each dimension gets the same spread.
+        names: of these, for messages.
+    """
+
+    dims: int | None
+    basis: "Basis | None"
+    whiten: bool
+    names: Names = EXPORT
+
+
+def chosen(choice: Choice, measurement: Mapping[str, Any]) -> tuple["Basis", int]:
+    """Return the directions and their number: those of the choice, or else those of the advice.
+
+    Raises:
+        ConfigError: no smaller number of dimensions is enough and none was chosen, or the choice is not possible.
+    """
+    option = choice.names.basis
+    if choice.basis not in (None, "principal", "canonical"):
+        raise ConfigError(f"{option}={choice.basis}: must be principal or canonical")
+    if "y" not in measurement["dims"]:
+        if choice.basis == "canonical":
+            raise ConfigError(f"{option}=canonical: needs y=…, the partners of x")
+        width, advised = measurement["dims"]["x"], measurement["advice"]["dims"]
+        reason = "the number of principal components with 99 % of the variance does not exist"
+        return "principal", _number(choice, width, advised, "99 % of the variance", reason)
+    curves = measurement["curves"]
+    basis: Basis | None = choice.basis
+    if basis is None:
+        basis = "principal" if "retrieval/principal" in curves else "canonical"
+    curve = curves.get(f"retrieval/{basis}")
+    if curve is None:
+        widths = " and ".join(f"{d:,}" for d in measurement["dims"].values())
+        raise ConfigError(
+            f"{option}={basis}: x and y have {widths} columns and no principal directions in common; canonical"
+        )
+    reason = f"recall@1 along {basis} directions does not show how many dimensions are needed"
+    return basis, _number(choice, curve["at"][-1], curve["sufficient"], "99 % of recall@1", reason)
+
+
+def _number(choice: Choice, width: int, advised: int | None, share: str, reason: str) -> int:
+    """Return the number of dimensions to keep.
+
+    Raises:
+        ConfigError: the chosen number is not possible, or none was chosen and none follows from the measurement.
+    """
+    names, dims = choice.names, choice.dims
+    if dims is not None:
+        if dims > width:
+            raise ConfigError(f"{names.dims}={dims}: must be at most {width:,}, the number of dimensions")
+        if dims < 1:
+            raise ConfigError(f"{names.dims}={dims}: must be at least 1")
+        return dims
+    instead = f"so nothing is {names.made}; {names.dims}=… chooses a number"
+    if advised is None:
+        raise ConfigError(f"{names.whole}: {reason}, {instead}")
+    if advised >= width:
+        raise ConfigError(f"{names.whole}: no fewer than all {width:,} dimensions keep {share}, {instead}")
+    return advised
+
+
+def fit(
+    rows: Mapping[str, "Tensor"], choice: Choice, basis: "Basis", dims: int, seed: int
+) -> "PromisedProjection":
+    """Return the projection, fitted to one half of the rows and tried on the other.
+
+    Args:
+        rows: of x, and of y if there is one, in the order in which they were drawn.
+        choice: as for `chosen`.
+        basis, dims: as `chosen` returns them.
+        seed: of the measurement.
+
+    Raises:
+        ConfigError: a dimension has no spread, so that it cannot be whitened.
+    """
+    from intrinsic_clip.measurement import pairs
+    from intrinsic_clip.metrics.projection_promise import promised_pair, promised_principal
+
+    options: dict[str, Any] = {"whiten": choice.whiten, "max_rows": pairs.HELD_OUT, "seed": seed}
+    try:
+        if "y" in rows:
+            return promised_pair(rows["x"], rows["y"], dims, basis, **options)
+        return promised_principal(rows["x"], dims, **options)
+    except ConfigError as error:
+        raise ConfigError(f"{choice.names.whiten}: {error} ({choice.names.dims}=…)") from error
+
+
+def most_rows(queries: int | str | None, n: int) -> int:
+    """Return how many of n rows a projection is fitted to and tried on, at most."""
+    from intrinsic_clip.dimension.queries import every_one
+    from intrinsic_clip.measurement import large, pairs
+
+    return 2 * (pairs.FITTED if every_one(queries, n) else large.FITTED)  # type: ignore[arg-type]
+
+
+def provenance_of(
+    promised: "PromisedProjection",
+    choice: Choice,
+    basis: "Basis",
+    dims: int,
+    sources: dict[str, dict[str, str]],
+    address: str,
+) -> "Provenance":
+    """Return what a projection is, and where it comes from.
+
+    Args:
+        promised: the projection.
+        choice, basis, dims: of it.
+        sources: names and content digests of what the rows were read from.
+        address: of the measurement that advised it.
+    """
+    from intrinsic_clip.measurement.projections.stored import Provenance
+
+    return Provenance(
+        method=basis,
+        dims=dims,
+        unit_rows=promised.sides["x"].unit_rows,
+        whitened=choice.whiten,
+        fitted_rows=promised.fitted,
+        promise=promised.promise,
+        sources=sources,
+        measurement=address,
+        package=f"intrinsic-clip {__version__}",
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def fit_to_rows(
+    sides: Mapping[str, "Tensor"],
+    choice: Choice,
+    settings: Mapping[str, Any],
+    measurement: Mapping[str, Any],
+) -> "Reduce":
+    """Return the projection of rows in memory that a measurement of them advises, or that is chosen.
+
+    Args:
+        sides: x and perhaps y, `(n, d)`.
+        choice: of the user.
+        settings: of the measurement.
+        measurement: the numbers, with the advice.
+
+    Raises:
+        ConfigError: as of `chosen` and `fit`.
+    """
+    import torch
+
+    from intrinsic_clip.dimension.row_source import TensorRows
+    from intrinsic_clip.measurement.inputs import draw
+    from intrinsic_clip.measurement.projections.reduce import Reduce
+    from intrinsic_clip.measurement.projections.stored import stored
+
+    basis, dims = chosen(choice, measurement)
+    n = len(sides["x"])
+    sources = {side: TensorRows(rows) for side, rows in sides.items()}
+    usable = torch.ones(n, dtype=torch.bool)
+    rows, numbers = draw(sources, usable, settings["seed"], most_rows(settings["queries"], n))
+    promised = fit(rows, choice, basis, dims, settings["seed"])
+    origins = {side: {"name": side, "shape": f"{n} × {each.shape[1]}"} for side, each in sides.items()}
+    provenance = provenance_of(promised, choice, basis, dims, origins, "measure_embeddings")
+    return Reduce(stored(promised, numbers[promised.held_out], provenance))

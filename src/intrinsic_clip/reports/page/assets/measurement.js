@@ -1,0 +1,14 @@
+// The charts of a measurement, each in the element of its name. The tables of the page have the same numbers.
+
+const { charts } = JSON.parse(document.getElementById('data').textContent);
+
+for (const spec of charts) {
+  document
+    .getElementById(`legend-${spec.id}`)
+    .append(
+      ...spec.series
+        .filter((series) => !series.level)
+        .map((series) => html('span', { class: 'key' }, swatch(series), series.label)),
+    );
+  chart(document.getElementById(`chart-${spec.id}`), { label: spec.title, height: 290, ...spec });
+}

@@ -1,0 +1,41 @@
+"""The memory that a measurement is allowed is checked before files are read."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.measurement.loading import LoadedEmbeddings, load, open_files
+
+SETTINGS: dict[str, Any] = {
+    "x": "x.npy", "y": None, "x_key": None, "y_key": None, "run": None, "data": None, "columns": None, "drop": None,
+    "queries": "all", "subsample": None, "nan": "refuse", "k": 20, "memory_gb": None,
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def files() -> None:
+    """Write rows of 32 MB in half precision, without filling the disk, and a table."""
+    np.lib.format.open_memmap("x.npy", "w+", np.float16, (10**6, 16))
+    Path("x.csv").write_text("a,b\n" + "1.5,2.5\n" * 100)
+
+
+def test_what_is_read_whole_must_fit() -> None:
+    message = r"memory_gb=1.25: x takes about 1.26 GB read whole; queries=auto"
+    with pytest.raises(ConfigError, match=message):
+        load(None, {**SETTINGS, "memory_gb": 1.25})  # type: ignore[arg-type]
+    assert isinstance(load(None, {**SETTINGS, "memory_gb": 1.3}), LoadedEmbeddings)  # type: ignore[arg-type]
+    table = {**SETTINGS, "x": "x.csv", "memory_gb": 1.2}
+    with pytest.raises(ConfigError, match=r"memory_gb=1\.2: x takes about 1.2 GB"):
+        load(None, table)  # type: ignore[arg-type]
+
+
+def test_what_is_read_block_by_block_must_fit_with_what_is_kept_of_a_row() -> None:
+    settings = {**SETTINGS, "queries": "auto", "x": "x.npy"}
+    assert open_files({**settings, "memory_gb": 1.3}) is not None
+    with pytest.raises(
+        ConfigError, match=r"memory_gb=1\.25: 1,000,000 rows take about 1.26 GB read block by block"
+    ):
+        open_files({**settings, "memory_gb": 1.25})
