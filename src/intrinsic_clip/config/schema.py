@@ -114,6 +114,13 @@ class MeasureConfig(PairsConfig):
     max_points: Annotated[int, Field(ge=200)]
     queries: Literal["auto", "all"] | Annotated[int, Field(ge=100)]
     device: Annotated[str, Field(min_length=1)] | None
+    against: Annotated[str, Field(min_length=1)] | None
+    against_y: Annotated[str, Field(min_length=1)] | None
+    against_key: str | None
+    against_y_key: str | None
+    check: Annotated[str, Field(min_length=1)] | None
+    check_junit: Annotated[str, Field(min_length=1)] | None
+    check_json: Annotated[str, Field(min_length=1)] | None
     export: Annotated[str, Field(min_length=1)] | None
     export_dims: PositiveInt | None
     export_basis: Literal["principal", "canonical"] | None

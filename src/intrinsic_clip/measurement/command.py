@@ -1,6 +1,7 @@
 """Run the verb `measure`: check the config, load embeddings, measure them, write and print the numbers."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from intrinsic_clip import config
 from intrinsic_clip.config.paths import check_writable
 from intrinsic_clip.errors import ConfigError, first_line
 from intrinsic_clip.measurement import loading
+from intrinsic_clip.measurement.health.row_facts import row_facts
 from intrinsic_clip.measurement.inputs import Inputs
 from intrinsic_clip.measurement.progress import Progress
 from intrinsic_clip.reports.measurement_printout import PAGE, PICTURE, RESULTS, printout
@@ -29,6 +31,15 @@ def measure(cfg: DictConfig) -> dict[str, Any]:
     cfg = loading.with_images(config.with_home(cfg))
     settings = config.resolve(cfg)
     config.check_measure(settings)
+    if settings["check"] is None:
+        return _measured(cfg, settings)[0]
+    from intrinsic_clip.measurement.health.check import checked
+
+    return checked(settings, partial(_measured, cfg))
+
+
+def _measured(cfg: DictConfig, settings: Mapping[str, Any]) -> tuple[dict[str, Any], Inputs, Path]:
+    """Return the measurement, which has been written and printed, the embeddings, and the folder."""
     if settings["export"] is not None:
         _check_export(Path(settings["export"]))
     folder = loading.folder_of(settings)
@@ -46,7 +57,7 @@ def measure(cfg: DictConfig) -> dict[str, Any]:
         _log(cfg, measurement, folder)
     if settings["export"] is not None:
         _export(inputs, settings, measurement, folder)
-    return measurement
+    return measurement, inputs, folder
 
 
 def _measured_already(folder: Path) -> dict[str, Any] | None:
@@ -100,6 +111,8 @@ def _load_and_measure(inputs: Inputs, settings: Mapping[str, Any]) -> dict[str, 
         numbers = measure_embeddings(**arguments)
         notes = embeddings.notes
     numbers["notes"] = [*notes, *numbers["notes"]]
+    if settings["check"] is not None:
+        numbers["rows"] = row_facts(inputs)
     return {"status": "completed", "config": settings, "versions": versions.versions(), **numbers}
 
 

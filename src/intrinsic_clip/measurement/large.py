@@ -19,7 +19,7 @@ from intrinsic_clip.dimension.query_search import Question, ask
 from intrinsic_clip.dimension.row_source import RowSource
 from intrinsic_clip.dimension.row_survey import RowSurvey, survey
 from intrinsic_clip.dimension.row_workers import by_workers
-from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.errors import NonFiniteRows
 from intrinsic_clip.measurement import doubts
 from intrinsic_clip.measurement.asked_modality import AskedModality
 from intrinsic_clip.measurement.paired_sums import paired_sums
@@ -162,8 +162,9 @@ class LargeMeasurement:
             if not bool(facts.finite.all())
         )
         if self.settings.nan == "refuse":
-            raise ConfigError(
-                f"{listed} hold NaN or infinity; nan=drop leaves them out (with their partners)"
+            raise NonFiniteRows(
+                f"{listed} hold NaN or infinity; nan=drop leaves them out (with their partners)",
+                {side: int((~facts.finite).sum()) for side, facts in self.facts.items()},
             )
         self.record.notes.append(f"{listed} hold NaN or infinity; {int(usable.sum()):,} rows are left")
         for side in self.sources:
