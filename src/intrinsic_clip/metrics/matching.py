@@ -276,12 +276,17 @@ def _median_place(ranks: Ranks) -> Tensor:
 
 
 def _expected_share(ranks: Ranks, k: int) -> Tensor:
+    return expected_shares(ranks, k).mean(-1)
+
+
+def expected_shares(ranks: Ranks, k: int) -> Tensor:
+    """Return for each query the chance that a right answer is among the k best, over the order of ties, `(*R, n)`."""
     places_left = (k - ranks.greater).double()
     if ranks.right is None:
         shares = (places_left / ranks.ties).clamp(0, 1)
     else:
         shares = _at_least_one(places_left, ranks.ties.double(), ranks.right.double())
-    return shares.where(ranks.ties > 0, math.nan).mean(-1)
+    return shares.where(ranks.ties > 0, math.nan)
 
 
 def _at_least_one(places: Tensor, ties: Tensor, right: Tensor) -> Tensor:
