@@ -41,8 +41,8 @@ def hsic(kernel: np.ndarray, other: np.ndarray) -> float:
 
 def test_cka_is_the_sum_over_distinct_rows() -> None:
     x, y = two(14)
-    k, l = (np.asarray(side @ side.T, dtype=float) for side in (x.double(), y.double()))
-    expected = hsic(k, l) / math.sqrt(hsic(k, k) * hsic(l, l))
+    kernel, other = (np.asarray(side @ side.T, dtype=float) for side in (x.double(), y.double()))
+    expected = hsic(kernel, other) / math.sqrt(hsic(kernel, kernel) * hsic(other, other))
     assert linear_cka(x.double(), y.double()).item() == pytest.approx(expected, rel=1e-9)
 
 
@@ -112,4 +112,5 @@ def test_what_cannot_be_compared_is_nan(damage) -> None:
     assert procrustes(x, y).residual.isnan()
     assert procrustes(x, y).rows.isnan().all()
     overlap = neighbourhood_overlap(x, y)
-    assert bool(overlap[3].isnan()) and bool(overlap.isnan().all()) == (damage == "constant")
+    assert bool(overlap[3].isnan())
+    assert bool(overlap.isnan().all()) == (damage == "constant")
