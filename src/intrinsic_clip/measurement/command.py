@@ -14,6 +14,7 @@ from intrinsic_clip.measurement import loading
 from intrinsic_clip.measurement.health.row_facts import row_facts
 from intrinsic_clip.measurement.inputs import Inputs
 from intrinsic_clip.measurement.progress import Progress
+from intrinsic_clip.measurement.two_models.second import second_inputs
 from intrinsic_clip.reports.measurement_printout import PAGE, PICTURE, RESULTS, printout
 from intrinsic_clip.runs import atomic, results, versions
 
@@ -90,14 +91,39 @@ def _export(
 def _load_and_measure(inputs: Inputs, settings: Mapping[str, Any]) -> dict[str, Any]:
     import torch
 
-    from intrinsic_clip.measurement.large import Settings
-    from intrinsic_clip.measurement.measurements import measure_embeddings, measure_sources
-
     if settings["threads"] is not None:
         torch.set_num_threads(settings["threads"])
     _check_device(settings["device"])
     progress = Progress() if settings["progress"] else None
     shown: dict[str, Any] = {} if progress is None else {"watch": progress.watch, "report": progress.report}
+    second = None
+    if settings["against"] is not None:
+        second = second_inputs(inputs)  # before anything is measured: their rows may be others
+    numbers = _numbers(inputs, shown)
+    if settings["check"] is not None:
+        numbers["rows"] = row_facts(inputs)
+    if second is not None:
+        _add_second(numbers, inputs, second, shown)
+    return {"status": "completed", "config": settings, "versions": versions.versions(), **numbers}
+
+
+def _add_second(numbers: dict[str, Any], inputs: Inputs, second: Inputs, shown: Mapping[str, Any]) -> None:
+    """Add the numbers of a second model and of its comparison with the first, and what is to be noted of them."""
+    from intrinsic_clip.measurement.two_models.beside import beside
+
+    watch = {"watch": shown["watch"]} if shown else {}
+    numbers["against"] = beside(inputs, second, _numbers(second, shown), **watch)
+    notes = [*numbers["against"]["notes"], *numbers["against"]["compared"]["notes"]]
+    of_both = [note for note in notes if note not in numbers["notes"]]
+    numbers["notes"] += [f"against: {note}" for note in of_both]
+
+
+def _numbers(inputs: Inputs, shown: Mapping[str, Any]) -> dict[str, Any]:
+    """Measure embeddings as their settings say."""
+    from intrinsic_clip.measurement.large import Settings
+    from intrinsic_clip.measurement.measurements import measure_embeddings, measure_sources
+
+    settings = inputs.settings
     names = ("estimators", "k", "max_points", "queries", "seed", "device")
     chosen = {name: settings[name] for name in names}
     files = inputs.files
@@ -111,9 +137,7 @@ def _load_and_measure(inputs: Inputs, settings: Mapping[str, Any]) -> dict[str, 
         numbers = measure_embeddings(**arguments)
         notes = embeddings.notes
     numbers["notes"] = [*notes, *numbers["notes"]]
-    if settings["check"] is not None:
-        numbers["rows"] = row_facts(inputs)
-    return {"status": "completed", "config": settings, "versions": versions.versions(), **numbers}
+    return numbers
 
 
 def _check_device(device: str | None) -> None:

@@ -54,12 +54,14 @@ class LoadedEmbeddings:
         sides: `(n, d)` each: x, perhaps y, perhaps the true latent z; rows i belong together.
         notes: choices made while loading, a sentence each.
         numbers: the rows' numbers in their source, int64 `(n,)`; None where all rows are there.
+        total: rows in the source, with those that are left out.
         nonfinite: rows of each side that held NaN or infinity and were left out.
     """
 
     sides: dict[str, "Tensor"]
     notes: list[str] = field(default_factory=list)
     numbers: "Tensor | None" = None
+    total: int = 0
     nonfinite: dict[str, int] = field(default_factory=dict)
 
     def keep(self, rows: "Tensor") -> None:
@@ -131,6 +133,7 @@ def load(cfg: DictConfig, settings: Mapping[str, Any]) -> LoadedEmbeddings:
     else:
         embeddings = _from_files(settings)
     _check_rows(embeddings)
+    embeddings.total = len(embeddings.sides["x"])
     _drop_or_refuse(embeddings, settings["nan"])
     _check_size(embeddings, settings["k"])
     return embeddings

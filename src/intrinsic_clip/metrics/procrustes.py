@@ -1,6 +1,7 @@
 """Orthogonal Procrustes: turn one representation onto another of the same rows, and see which rows do not fit."""
 
 import math
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -31,6 +32,36 @@ class Procrustes(NamedTuple):
     rows: Tensor
 
 
+@dataclass(frozen=True)
+class Turn:
+    """The best shift, scale and rotation of rows of y onto those of x.
+
+    Attributes:
+        mean_x, mean_y: what is subtracted, `(*R, 1, d)` each.
+        size_x, size_y: root of the mean squared distance of rows from their mean, `(*R, 1, 1)` each; NaN where rows
+            are all equal or not finite.
+        rotation: `(*R, d_y, d_x)`, orthogonal as far as the widths permit.
+        strength: the sum of singular values, by which turned rows are scaled, `(*R, 1, 1)`.
+    """
+
+    mean_x: Tensor
+    mean_y: Tensor
+    size_x: Tensor
+    size_y: Tensor
+    rotation: Tensor
+    strength: Tensor
+
+    def distances(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return the squared distance of rows of x from the turned rows of y, as of `Procrustes.rows`, `(*R, n)`."""
+        x, y = (x.double() - self.mean_x) / self.size_x, (y.double() - self.mean_y) / self.size_y
+        turned = y @ self.rotation
+        outside = (y.square().sum(-1) - turned.square().sum(-1)).clamp_min(
+            0
+        )  # in columns that x does not have
+        apart = (x - turned * self.strength).square().sum(-1)
+        return apart + self.strength.square().squeeze(-1) * outside
+
+
 @torch.no_grad()
 def procrustes(x: Rows, y: Rows) -> Procrustes:
     """Turn y onto x by the best orthogonal map with a scale, both centred.
@@ -59,25 +90,29 @@ def procrustes(x: Rows, y: Rows) -> Procrustes:
         7
     """
     x, y = as_same_rows(x, y)
-    (x, finite_x), (y, finite_y) = _standard(x), _standard(y)
-    left, values, right = torch.linalg.svd(y.mT @ x, full_matrices=False)
-    strength = values.sum(-1)
-    turned = y @ (left @ right)
-    outside = (y.square().sum(-1) - turned.square().sum(-1)).clamp_min(0)  # in columns that x does not have
-    apart = (x - turned * strength[..., None, None]).square().sum(-1)
-    rows = (apart + strength.square()[..., None] * outside) * x.shape[-2]
-    usable = finite_x & finite_y
-    residual = (1 - strength.square()).clamp(0, 1)
-    return Procrustes(residual.where(usable, math.nan), rows.where(usable[..., None], math.nan))
+    turn = best_turn(x, y)
+    residual = (1 - turn.strength.square()).clamp(0, 1)[..., 0, 0]
+    rows = turn.distances(x, y)
+    return Procrustes(residual.where(rows.isfinite().all(-1), math.nan), rows)
 
 
-def _standard(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Return centred rows of Frobenius norm 1, float64, and where there are such, `(*R,)`; zeros elsewhere."""
-    finite = rows.isfinite().all(-1).all(-1)
-    rows = rows.double().where(finite[..., None, None], 0.0)
-    largest = rows.abs().amax((-2, -1), keepdim=True)
-    rows = rows / largest.where(largest > 0, 1.0)
-    rows = rows - rows.mean(-2, keepdim=True)
-    size = torch.linalg.vector_norm(rows, dim=(-2, -1))
-    varies = size > 1e-12 * math.sqrt(rows.shape[-2] * rows.shape[-1])
-    return rows / size.where(varies, 1.0)[..., None, None] * varies[..., None, None], finite & varies
+@torch.no_grad()
+def best_turn(x: Tensor, y: Tensor) -> Turn:
+    """Find the best shift, scale and rotation of y, `(*R, n, d_y)`, onto x, `(*R, n, d_x)`."""
+    (one, mean_x, size_x), (other, mean_y, size_y) = _standard(x), _standard(y)
+    left, values, right = torch.linalg.svd(other.mT @ one / x.shape[-2], full_matrices=False)
+    return Turn(mean_x, mean_y, size_x, size_y, left @ right, values.sum(-1)[..., None, None])
+
+
+def _standard(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return centred rows with a mean squared length of 1, float64, their mean, and their size; zeros where NaN."""
+    finite = rows.isfinite().all(-1).all(-1)[..., None, None]
+    rows = rows.double().where(finite, 0.0)
+    mean = rows.mean(-2, keepdim=True)
+    centred = rows - mean
+    largest = centred.abs().amax((-2, -1), keepdim=True)
+    scaled = centred / largest.where(largest > 0, 1.0)
+    size = scaled.square().sum(-1, keepdim=True).mean(-2, keepdim=True).sqrt()
+    varies = largest > 1e-12 * rows.abs().amax((-2, -1), keepdim=True)
+    size = size.where(varies & finite, math.nan)
+    return (scaled / size).nan_to_num(), mean, size * largest

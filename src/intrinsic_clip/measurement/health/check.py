@@ -3,7 +3,8 @@
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ from intrinsic_clip.config.paths import check_writable
 from intrinsic_clip.errors import ConfigError, NonFiniteRows
 from intrinsic_clip.measurement.health.judgement import judged
 from intrinsic_clip.measurement.health.row_facts import row_facts
-from intrinsic_clip.measurement.health.rules import FINITE, NONE_NONFINITE, read_rules
+from intrinsic_clip.measurement.health.rule_names import AGAINST
+from intrinsic_clip.measurement.health.rules import FINITE, NONE_NONFINITE, Rule, read_rules
 from intrinsic_clip.measurement.inputs import Inputs
+from intrinsic_clip.measurement.two_models.second import second_inputs
 from intrinsic_clip.reports.check_report import check_lines, check_summary, junit_xml
 from intrinsic_clip.runs import atomic
 
@@ -41,8 +44,7 @@ def checked(settings: Mapping[str, Any], measure: Measure) -> dict[str, Any]:
     started = time.perf_counter()
     path = Path(settings["check"])
     rules = read_rules(path)
-    if settings["nan"] == "refuse" and not any(rule.name.partition("/")[0] == FINITE for rule in rules):
-        rules = [NONE_NONFINITE, *rules]
+    rules = [*_implied(rules, settings), *rules]
     _check_outputs(settings)
     measurement, refusal = _measured(settings, measure)
     outcomes = judged(rules, measurement, refusal)
@@ -60,6 +62,18 @@ def checked(settings: Mapping[str, Any], measure: Measure) -> dict[str, Any]:
         text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False)
         atomic.write_atomically(Path(settings["check_json"]), f"{text}\n")
     return {**measurement, "check": report}
+
+
+def _implied(rules: Sequence[Rule], settings: Mapping[str, Any]) -> list[Rule]:
+    """Return the rules that a check has where the file has none: no row may hold NaN, unless such are dropped."""
+    if settings["nan"] == "drop":
+        return []
+    models = ("", AGAINST) if settings["against"] is not None else ("",)
+    return [
+        replace(NONE_NONFINITE, name=f"{model}{FINITE}")
+        for model in models
+        if not any(rule.name.startswith(f"{model}{FINITE}") for rule in rules)
+    ]
 
 
 def _measured(settings: Mapping[str, Any], measure: Measure) -> tuple[dict[str, Any], str | None]:
@@ -81,7 +95,10 @@ def _with_facts(measurement: dict[str, Any], inputs: Inputs, folder: Path) -> di
     from intrinsic_clip.reports.measurement_printout import RESULTS
 
     facts = measurement.get("rows") or row_facts(inputs)
-    return {**measurement, "rows": facts, "results": str(folder / RESULTS)}
+    second = measurement.get("against")
+    if second is not None and "rows" not in second:
+        second = {**second, "rows": row_facts(second_inputs(inputs))}
+    return {**measurement, "rows": facts, "against": second, "results": str(folder / RESULTS)}
 
 
 def _check_outputs(settings: Mapping[str, Any]) -> None:
