@@ -37,11 +37,32 @@ def second_inputs(first: Inputs) -> Inputs:
     total = rows_in_source(first)
     with _named_as_given(own_y):
         n = rows_in_source(second)
+        _refuse_nonfinite(second)
     if n != total:
         raise ConfigError(
             f"x has {total:,} rows, against has {n:,} rows; row i of each must be of the same thing"
         )
     return second
+
+
+def _refuse_nonfinite(second: Inputs) -> None:
+    """Refuse rows of files that are read block by block before the first model is measured, not after.
+
+    Raises:
+        NonFiniteRows: some rows hold NaN or infinity, and are not to be dropped.
+    """
+    from intrinsic_clip.dimension.row_source import finite_rows
+
+    if second.files is None or second.settings["nan"] == "drop":
+        return
+    for side, source in second.files.sources.items():
+        nonfinite = int((~finite_rows(source)).sum())
+        if nonfinite:
+            raise NonFiniteRows(
+                f"{nonfinite:,} of {source.shape[0]:,} rows of {side} hold NaN or infinity; nan=drop leaves them out "
+                "(with their partners)",
+                {side: nonfinite},
+            )
 
 
 def rows_in_source(inputs: Inputs) -> int:

@@ -51,10 +51,10 @@ def _retrieval(recall: Mapping[str, Any]) -> str:
         return f"{numbers}, which cannot be compared"
     sign = "+" if difference > 0 else ""
     gain = f"{sign}{plus_minus(100 * difference, 100 * error)} points, {pairs}"
+    close = ", where nearly every partner is found among so few rows" if min(first, second) > ALIKE else ""
     if difference == 0 and error == 0:
-        return f"against retrieves exactly as x does: recall@1 {how} {first:.3g}, {pairs}"
+        return f"against retrieves exactly as x does: recall@1 {how} {first:.3g}, {pairs}{close}"
     if abs(difference) <= SURE * error:
-        close = "; nearly every partner is found among so few rows" if min(first, second) > ALIKE else ""
         return f"the two cannot be told apart by retrieval: {numbers} ({gain}){close}"
     return f"against retrieves {'better' if difference > 0 else 'worse'} than x: {numbers} ({gain})"
 
@@ -65,7 +65,7 @@ def _agreement(metrics: Mapping[str, float | None]) -> str:
     parts = []
     if overlap is not None and chance is not None:
         parts.append(
-            f"{100 * overlap:.3g} % of the 10 nearest neighbours are kept ({100 * chance:.2g} % by chance)"
+            f"{100 * overlap:.4g} % of the 10 nearest neighbours are kept ({100 * chance:.2g} % by chance)"
         )
     if metrics.get("linear_cka") is not None:
         parts.append(f"CKA {metrics['linear_cka']:.3g}")
