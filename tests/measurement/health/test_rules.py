@@ -1,6 +1,7 @@
 """Files of rules: read in their order, and refused in one line that names what is wrong."""
 
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,11 @@ def test_limits_hold_their_ends_and_never_nan() -> None:
 
 def test_the_example_of_the_guide_is_read() -> None:
     assert len(read_rules(EXAMPLE)) == 9
+
+
+def test_the_rules_about_a_second_model_in_the_guide_are_read() -> None:
+    (block,) = re.findall(r"```yaml\n(.*?)```", (EXAMPLE.parent / "compare_two_models.md").read_text(), re.DOTALL)
+    assert len(rules_of(block)) == 5
 
 
 def test_suggested_names_exist() -> None:

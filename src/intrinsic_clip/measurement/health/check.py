@@ -87,7 +87,7 @@ def _measured(settings: Mapping[str, Any], measure: Measure) -> tuple[dict[str, 
         return _with_facts(*measure({**settings, "nan": "drop"})), None
     except ConfigError as error:
         facts = {FINITE: counts}
-        numbers = {"rows": facts, "metrics": {}, "estimates": [], "dims": {}, "results": None}
+        numbers: dict[str, Any] = {"rows": facts, "metrics": {}, "estimates": [], "dims": {}, "results": None}
         return numbers, f"the other rows cannot be measured: {error}"
 
 

@@ -1,7 +1,7 @@
 """Measure a second model as the first was measured, and compare the two row by row."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -93,7 +93,7 @@ def _blocks(first: Inputs, second: Inputs, numbers: torch.Tensor) -> Iterator[Bl
         yield part, directions(rows_at(first, part)["x"]), directions(rows_at(second, part)["x"])
 
 
-def _doubts(compared: Compared, settings: dict[str, Any]) -> list[str]:
+def _doubts(compared: Compared, settings: Mapping[str, Any]) -> list[str]:
     """Return signs that the two are not what they are taken for, a sentence each."""
     doubts = []
     overlap, chance = (compared.metrics.get(f"{name}/top_10") for name in ("overlap", "overlap_chance"))
