@@ -14,7 +14,7 @@ from intrinsic_clip.measurement import loading
 from intrinsic_clip.measurement.health.row_facts import row_facts
 from intrinsic_clip.measurement.inputs import Inputs
 from intrinsic_clip.measurement.progress import Progress
-from intrinsic_clip.measurement.two_models.second import second_inputs
+from intrinsic_clip.measurement.two_models.second import Second, open_second
 from intrinsic_clip.reports.measurement_printout import PAGE, PICTURE, RESULTS, printout
 from intrinsic_clip.runs import atomic, results, versions
 
@@ -98,7 +98,7 @@ def _load_and_measure(inputs: Inputs, settings: Mapping[str, Any]) -> dict[str, 
     shown: dict[str, Any] = {} if progress is None else {"watch": progress.watch, "report": progress.report}
     second = None
     if settings["against"] is not None:
-        second = second_inputs(inputs)  # before anything is measured: their rows may be others
+        second = open_second(inputs)  # before anything is measured: their rows may be others
     numbers = _numbers(inputs, shown)
     if settings["check"] is not None:
         numbers["rows"] = row_facts(inputs)
@@ -107,12 +107,12 @@ def _load_and_measure(inputs: Inputs, settings: Mapping[str, Any]) -> dict[str, 
     return {"status": "completed", "config": settings, "versions": versions.versions(), **numbers}
 
 
-def _add_second(numbers: dict[str, Any], inputs: Inputs, second: Inputs, shown: Mapping[str, Any]) -> None:
+def _add_second(numbers: dict[str, Any], inputs: Inputs, second: Second, shown: Mapping[str, Any]) -> None:
     """Add the numbers of a second model and of its comparison with the first, and what is to be noted of them."""
     from intrinsic_clip.measurement.two_models.beside import beside
 
     watch = {"watch": shown["watch"]} if shown else {}
-    numbers["against"] = beside(inputs, second, _numbers(second, shown), **watch)
+    numbers["against"] = beside(inputs, second, _numbers(second.inputs, shown), **watch)
     notes = [*numbers["against"]["notes"], *numbers["against"]["compared"]["notes"]]
     of_both = [note for note in notes if note not in numbers["notes"]]
     numbers["notes"] += [f"against: {note}" for note in of_both]

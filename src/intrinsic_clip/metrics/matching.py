@@ -201,7 +201,7 @@ def top_matching(ranks: PartnerRanks, k: int) -> Matching:
     n = max(direction.greater.shape[-1] for direction in ranks)
     if not 1 <= k <= n:
         raise ValueError(f"k must lie between 1 and the {n} rows, got {k}")
-    x_to_y, y_to_x = (_expected_share(direction, k) for direction in ranks)
+    x_to_y, y_to_x = (expected_shares(direction, k).mean(-1) for direction in ranks)
     return Matching(x_to_y, y_to_x)
 
 
@@ -273,10 +273,6 @@ def label_matching(x: Rows, y: Rows, labels: Labels) -> Matching:
 def _median_place(ranks: Ranks) -> Tensor:
     places = ranks.greater + (ranks.ties + 1) / (2 if ranks.right is None else ranks.right + 1)
     return places.double().where(ranks.ties > 0, math.nan).quantile(0.5, dim=-1)
-
-
-def _expected_share(ranks: Ranks, k: int) -> Tensor:
-    return expected_shares(ranks, k).mean(-1)
 
 
 def expected_shares(ranks: Ranks, k: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Arrange two models in tables: their numbers beside each other, what they have in common, and the rows that moved."""
+"""Arrange two models in tables: their numbers, what they have in common, and the rows that moved."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

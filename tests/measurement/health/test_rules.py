@@ -39,7 +39,9 @@ def test_the_example_of_the_guide_is_read() -> None:
 
 
 def test_the_rules_about_a_second_model_in_the_guide_are_read() -> None:
-    (block,) = re.findall(r"```yaml\n(.*?)```", (EXAMPLE.parent / "compare_two_models.md").read_text(), re.DOTALL)
+    (block,) = re.findall(
+        r"```yaml\n(.*?)```", (EXAMPLE.parent / "compare_two_models.md").read_text(), re.DOTALL
+    )
     assert len(rules_of(block)) == 5
 
 

@@ -15,7 +15,7 @@ from intrinsic_clip.measurement.health.row_facts import row_facts
 from intrinsic_clip.measurement.health.rule_names import AGAINST
 from intrinsic_clip.measurement.health.rules import FINITE, NONE_NONFINITE, Rule, read_rules
 from intrinsic_clip.measurement.inputs import Inputs
-from intrinsic_clip.measurement.two_models.second import second_inputs
+from intrinsic_clip.measurement.two_models.second import open_second
 from intrinsic_clip.reports.check_report import check_lines, check_summary, junit_xml
 from intrinsic_clip.runs import atomic
 
@@ -97,7 +97,7 @@ def _with_facts(measurement: dict[str, Any], inputs: Inputs, folder: Path) -> di
     facts = measurement.get("rows") or row_facts(inputs)
     second = measurement.get("against")
     if second is not None and "rows" not in second:
-        second = {**second, "rows": row_facts(second_inputs(inputs))}
+        second = {**second, "rows": row_facts(open_second(inputs).inputs)}
     return {**measurement, "rows": facts, "against": second, "results": str(folder / RESULTS)}
 
 

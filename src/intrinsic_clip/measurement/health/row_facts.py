@@ -1,4 +1,4 @@
-"""Count the rows that are not finite, that are zeros and that repeat others, and take the mean and spread of norms."""
+"""Count rows that are not finite, are zeros or repeat others, and take the mean and spread of norms."""
 
 import math
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Names that rules may use: every number of a measurement, and short ones that stand for both modalities at once."""
+"""Names that rules may use: every number of a measurement, and short ones for both modalities at once."""
 
 from functools import cache
 

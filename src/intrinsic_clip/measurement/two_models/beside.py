@@ -7,20 +7,23 @@ from typing import Any
 
 import torch
 
+from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.measurement.health.row_facts import row_facts
 from intrinsic_clip.measurement.inputs import Inputs
 from intrinsic_clip.measurement.two_models.compared import Compared, Stage
 from intrinsic_clip.measurement.two_models.moved import Block
-from intrinsic_clip.measurement.two_models.second import check_ids, rows_at, rows_in_source, usable_rows
+from intrinsic_clip.measurement.two_models.second import Second, rows_at, rows_in_source, usable_rows
 from intrinsic_clip.measurement.two_models.verdict import judged_by, verdict
 from intrinsic_clip.metrics.alignment import directions
 
+KEPT = ("n", "dims", "metrics", "estimates", "curves", "advice", "notes", "seconds")  # of the second model
 BLOCK = 8192  # rows
+FEWEST_OF_BOTH = 4  # rows
 FEWEST = 200  # rows from which on overlap at chance is a sign
 Watch = Callable[[Sequence[Stage]], Iterable[Stage]]
 
 
-def beside(first: Inputs, second: Inputs, numbers: dict[str, Any], watch: Watch = iter) -> dict[str, Any]:
+def beside(first: Inputs, second: Second, numbers: dict[str, Any], watch: Watch = iter) -> dict[str, Any]:
     """Return the numbers of the second model with those of the comparison, as the record keeps them.
 
     Args:
@@ -31,45 +34,43 @@ def beside(first: Inputs, second: Inputs, numbers: dict[str, Any], watch: Watch 
     Returns:
         `n`, `dims`, `metrics`, `estimates`, `curves`, `advice`, `notes`, `seconds`; and `compared`: rows compared `n`
         `of` those there are, `metrics`, `reasons`, `recalls`, `moved`, `notes`, `seconds`, and `verdict`.
+
+    Raises:
+        ConfigError: hardly any row is finite in both models.
     """
-    settings = first.settings
-    ids, checked = check_ids(settings)
-    both, chosen = _rows_of_both(first, second)
+    both, chosen = _rows_of_both(first, second.inputs)
     compared = Compared(
         rows_at(first, chosen),
-        rows_at(second, chosen),
+        rows_at(second.inputs, chosen),
         chosen,
-        partial(_blocks, first, second, both),
-        ids,
-        settings["seed"],
+        partial(_blocks, first, second.inputs, both),
+        second.ids,
+        first.settings["seed"],
     )
-    compared.notes.append(checked)
+    compared.notes.append(second.checked)
     if len(chosen) < len(both):
         compared.notes.append(
             f"compared on {len(chosen):,} of {len(both):,} rows, drawn at random (max_points=…); those that moved most "
             "are of all rows"
         )
+    seconds = _run(compared, watch)
+    model = {key: numbers[key] for key in KEPT}
+    if first.settings["check"] is not None:
+        model["rows"] = row_facts(second.inputs)
+    results = {"n": len(chosen), "of": len(both), "distinct": len(compared.kept), "seconds": seconds}
+    results |= {key: getattr(compared, key) for key in ("metrics", "reasons", "recalls", "moved")}
+    results["notes"] = [*compared.notes, *_doubts(compared, first.settings)]
+    return {**model, "compared": {**results, "verdict": verdict(results)}}
+
+
+def _run(compared: Compared, watch: Watch) -> dict[str, float]:
+    """Run the stages, and return the seconds that each took."""
     seconds = {}
     for label, work in watch(compared.stages()):
         started = time.perf_counter()
         work()
         seconds[label] = time.perf_counter() - started
-    results = {
-        "n": len(chosen),
-        "of": len(both),
-        "distinct": len(compared.kept),
-        "metrics": compared.metrics,
-        "reasons": compared.reasons,
-        "recalls": compared.recalls,
-        "moved": compared.moved,
-        "notes": [*compared.notes, *_doubts(compared, settings)],
-        "seconds": seconds,
-    }
-    kept = ("n", "dims", "metrics", "estimates", "curves", "advice", "notes", "seconds")
-    model = {key: numbers[key] for key in kept}
-    if settings["check"] is not None:
-        model["rows"] = row_facts(second)
-    return {**model, "compared": {**results, "verdict": verdict(results)}}
+    return seconds
 
 
 def _rows_of_both(first: Inputs, second: Inputs) -> tuple[torch.Tensor, torch.Tensor]:
@@ -84,6 +85,8 @@ def _rows_of_both(first: Inputs, second: Inputs) -> tuple[torch.Tensor, torch.Te
     both = usable.all(0)
     order = torch.randperm(total, generator=torch.Generator().manual_seed(first.settings["seed"]))
     chosen = order[both[order]][: first.settings["max_points"]]
+    if len(chosen) < FEWEST_OF_BOTH:
+        raise ConfigError(f"against: only {len(chosen):,} rows are finite in both models")
     return both.nonzero().squeeze(-1), chosen.sort().values
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from intrinsic_clip.errors import ConfigError, NonFiniteRows
 from intrinsic_clip.measurement.inputs import Inputs
@@ -16,8 +16,22 @@ if TYPE_CHECKING:
 SHOWN = 40  # characters of an id in a message
 
 
-def second_inputs(first: Inputs) -> Inputs:
-    """Return the embeddings of the second model, opened under the settings of the first.
+class Second(NamedTuple):
+    """Embeddings of a second model.
+
+    Attributes:
+        inputs: the embeddings, under the settings of the first model.
+        ids: what names the rows of x in the files of both, if anything does.
+        checked: a sentence on how the rows were found to be the same.
+    """
+
+    inputs: Inputs
+    ids: "np.ndarray | None"
+    checked: str
+
+
+def open_second(first: Inputs) -> Second:
+    """Open the embeddings of the second model under the settings of the first.
 
     The rows of y are the second model's own, `against_y`, or else those of the first.
 
@@ -42,7 +56,7 @@ def second_inputs(first: Inputs) -> Inputs:
         raise ConfigError(
             f"x has {total:,} rows, against has {n:,} rows; row i of each must be of the same thing"
         )
-    return second
+    return Second(second, *_compared_ids(settings))
 
 
 def _refuse_nonfinite(second: Inputs) -> None:
@@ -116,7 +130,7 @@ def rows_at(inputs: Inputs, numbers: "Tensor") -> dict[str, "Tensor"]:
     return {side: rows if rows.dtype == torch.float64 else rows.float() for side, rows in taken.items()}
 
 
-def check_ids(settings: Mapping[str, Any]) -> tuple["np.ndarray | None", str]:
+def _compared_ids(settings: Mapping[str, Any]) -> tuple["np.ndarray | None", str]:
     """Compare what names the rows in the files of both models.
 
     Returns:
