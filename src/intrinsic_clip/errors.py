@@ -5,6 +5,19 @@ class ConfigError(ValueError):
     """Configuration that cannot run; the message names the key and what would be right."""
 
 
+class NonFiniteRows(ConfigError):
+    """Rows that hold NaN or infinity where they are refused.
+
+    Args:
+        message: one line for the user.
+        counts: such rows of each side.
+    """
+
+    def __init__(self, message: str, counts: dict[str, int]) -> None:
+        super().__init__(message)
+        self.counts = counts
+
+
 class InUse(BlockingIOError):
     """Run that another process trains; the message says which process."""
 

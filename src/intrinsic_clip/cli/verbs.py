@@ -25,7 +25,7 @@ VERBS = {
     ),
     "measure": Verb(
         "measure embeddings: how many dimensions they use, and how few would do",
-        "x=FILE [y=FILE] | data=CHOICE [encoder=open_clip] | run=FOLDER [key=value …]",
+        "x=FILE [y=FILE] | data=CHOICE [encoder=open_clip] | run=FOLDER [key=value …] [--check RULES.yaml]",
         "nothing was written",
     ),
     "apply": Verb(

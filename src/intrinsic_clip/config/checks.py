@@ -67,6 +67,19 @@ def check_measure(config: Mapping[str, Any]) -> None:
     for key in ("export_dims", "export_basis", "export_whiten"):
         if config[key] and config["export"] is None:
             raise ConfigError(f"{key}: needs export=FILE, which is missing")
+    belongs = {
+        "check_junit": "check",
+        "check_json": "check",
+        "against": "x",
+        "against_y": "against",
+        "against_key": "against",
+        "against_y_key": "against_y",
+    }
+    for key, other in belongs.items():
+        if config[key] is not None and config[other] is None:
+            raise ConfigError(f"{key}: needs {other}=FILE, which is missing")
+    if config["against_y"] is not None and config["y"] is None:
+        raise ConfigError("against_y: needs y=FILE, which is missing: both models are paired, or none")
     for path, node in target_nodes("", config):
         check_node(path, node)
 

@@ -14,6 +14,7 @@ from intrinsic_clip.errors import ConfigError
 # Files and folders, with the settings that name either a file or something else, such as a model's tag.
 PATHS = frozenset({
     "x", "y", "run", "output_dir", "file", "export", "projection", "output", "output_y",
+    "against", "against_y", "check", "check_junit", "check_json",
     "data.x", "data.y", "data.folder", "data.shards", "data.table", "data.annotations", "data.captions",
     "data.rna", "data.protein", "data.cells", "data.labels.*", "data.features_folder",
     "features.folder", "features.model", "features.pretrained",
@@ -21,7 +22,7 @@ PATHS = frozenset({
 })  # fmt: skip
 # Text that comes from the user's files or is shown to people.
 TEXTS = frozenset({
-    "name", "x_key", "y_key", "project", "entity",
+    "name", "x_key", "y_key", "against_key", "against_y_key", "project", "entity",
     "data.x_key", "data.y_key", "data.label_keys.*", "data.image", "data.prompt", "data.extension", "data.language",
     "logger.wandb.project", "logger.wandb.entity",
 })  # fmt: skip

@@ -116,6 +116,13 @@ class MeasureConfig(PairsConfig):
     queries: Literal["auto", "all"] | Annotated[int, Field(ge=100)]
     device: Annotated[str, Field(min_length=1)] | None
     memory_gb: PositiveFloat | None
+    against: Annotated[str, Field(min_length=1)] | None
+    against_y: Annotated[str, Field(min_length=1)] | None
+    against_key: str | None
+    against_y_key: str | None
+    check: Annotated[str, Field(min_length=1)] | None
+    check_junit: Annotated[str, Field(min_length=1)] | None
+    check_json: Annotated[str, Field(min_length=1)] | None
     export: Annotated[str, Field(min_length=1)] | None
     export_dims: PositiveInt | None
     export_basis: Literal["principal", "canonical"] | None

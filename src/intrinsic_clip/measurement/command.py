@@ -1,6 +1,7 @@
 """Run the verb `measure`: check the config, load embeddings, measure them, write and print the numbers."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ from intrinsic_clip import config
 from intrinsic_clip.config.paths import check_writable
 from intrinsic_clip.errors import ConfigError, first_line
 from intrinsic_clip.measurement import loading
+from intrinsic_clip.measurement.health.row_facts import row_facts
 from intrinsic_clip.measurement.inputs import Inputs
 from intrinsic_clip.measurement.progress import Progress
+from intrinsic_clip.measurement.two_models.second import Second, open_second
 from intrinsic_clip.reports.measurement_printout import PAGE, PICTURE, RESULTS, printout
 from intrinsic_clip.runs import atomic, results, versions
 
@@ -29,6 +32,15 @@ def measure(cfg: DictConfig) -> dict[str, Any]:
     cfg = loading.with_images(config.with_home(cfg))
     settings = config.resolve(cfg)
     config.check_measure(settings)
+    if settings["check"] is None:
+        return _measured(cfg, settings)[0]
+    from intrinsic_clip.measurement.health.check import checked
+
+    return checked(settings, partial(_measured, cfg))
+
+
+def _measured(cfg: DictConfig, settings: Mapping[str, Any]) -> tuple[dict[str, Any], Inputs, Path]:
+    """Return the measurement, which has been written and printed, the embeddings, and the folder."""
     if settings["export"] is not None:
         _check_export(Path(settings["export"]))
     folder = loading.folder_of(settings)
@@ -46,7 +58,7 @@ def measure(cfg: DictConfig) -> dict[str, Any]:
         _log(cfg, measurement, folder)
     if settings["export"] is not None:
         _export(inputs, settings, measurement, folder)
-    return measurement
+    return measurement, inputs, folder
 
 
 def _measured_already(folder: Path) -> dict[str, Any] | None:
@@ -79,14 +91,39 @@ def _export(
 def _load_and_measure(inputs: Inputs, settings: Mapping[str, Any]) -> dict[str, Any]:
     import torch
 
-    from intrinsic_clip.measurement.large import Settings
-    from intrinsic_clip.measurement.measurements import measure_embeddings, measure_sources
-
     if settings["threads"] is not None:
         torch.set_num_threads(settings["threads"])
     _check_device(settings["device"])
     progress = Progress() if settings["progress"] else None
     shown: dict[str, Any] = {} if progress is None else {"watch": progress.watch, "report": progress.report}
+    second = None
+    if settings["against"] is not None:
+        second = open_second(inputs)  # before anything is measured: their rows may be others
+    numbers = _numbers(inputs, shown)
+    if settings["check"] is not None:
+        numbers["rows"] = row_facts(inputs)
+    if second is not None:
+        _add_second(numbers, inputs, second, shown)
+    return {"status": "completed", "config": settings, "versions": versions.versions(), **numbers}
+
+
+def _add_second(numbers: dict[str, Any], inputs: Inputs, second: Second, shown: Mapping[str, Any]) -> None:
+    """Add the numbers of a second model and of its comparison with the first, and what is to be noted of them."""
+    from intrinsic_clip.measurement.two_models.beside import beside
+
+    watch = {"watch": shown["watch"]} if shown else {}
+    numbers["against"] = beside(inputs, second, _numbers(second.inputs, shown), **watch)
+    notes = [*numbers["against"]["notes"], *numbers["against"]["compared"]["notes"]]
+    of_both = [note for note in notes if note not in numbers["notes"]]
+    numbers["notes"] += [f"against: {note}" for note in of_both]
+
+
+def _numbers(inputs: Inputs, shown: Mapping[str, Any]) -> dict[str, Any]:
+    """Measure embeddings as their settings say."""
+    from intrinsic_clip.measurement.large import Settings
+    from intrinsic_clip.measurement.measurements import measure_embeddings, measure_sources
+
+    settings = inputs.settings
     names = ("estimators", "k", "max_points", "queries", "seed", "device")
     chosen = {name: settings[name] for name in names}
     files = inputs.files
@@ -100,7 +137,7 @@ def _load_and_measure(inputs: Inputs, settings: Mapping[str, Any]) -> dict[str, 
         numbers = dict(measure_embeddings(**arguments))
         notes = embeddings.notes
     numbers["notes"] = [*notes, *numbers["notes"]]
-    return {"status": "completed", "config": settings, "versions": versions.versions(), **numbers}
+    return numbers
 
 
 def _check_device(device: str | None) -> None:

@@ -19,7 +19,7 @@ from intrinsic_clip.dimension.query_search import Question, ask
 from intrinsic_clip.dimension.row_source import RowSource
 from intrinsic_clip.dimension.row_survey import RowSurvey, survey
 from intrinsic_clip.dimension.row_workers import by_workers
-from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.errors import NonFiniteRows
 from intrinsic_clip.measurement import doubts
 from intrinsic_clip.measurement.asked_modality import AskedModality
 from intrinsic_clip.measurement.paired_sums import paired_sums
@@ -159,7 +159,8 @@ class LargeMeasurement:
             return usable
         listed = unusable({side: facts.finite for side, facts in self.facts.items()}, self.sources)
         if self.settings.nan == "refuse":
-            raise ConfigError(f"{listed}; {DROP}")
+            counts = {side: int((~facts.finite).sum()) for side, facts in self.facts.items()}
+            raise NonFiniteRows(f"{listed}; {DROP}", counts)
         self.record.notes.append(f"{listed}; {int(usable.sum()):,} rows are left")
         for side in self.sources:
             self.facts[side] = self._survey(side, usable)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from intrinsic_clip.errors import ConfigError, Unfinished
+from intrinsic_clip.errors import ConfigError, NonFiniteRows, Unfinished
 from intrinsic_clip.runs import stored_embeddings
 from intrinsic_clip.runs.addresses import with_contents, without_places, without_storage
 from intrinsic_clip.runs.contents import digest, file_digest, source_digest, weights_digest
@@ -29,14 +29,22 @@ NOT_CONTENT = {
     "export_dims",
     "export_basis",
     "export_whiten",
+    "check",
+    "check_junit",
+    "check_json",
 }  # settings that cannot change the numbers
 LATER = {
     "subsample": None,
     "columns": None,
     "drop": None,
     "queries": "auto",
+    "against": None,
+    "against_y": None,
+    "against_key": None,
+    "against_y_key": None,
 }  # unset, they leave measurements valid that were made without them
 FILES = ("x", "y")
+HASHED = (*FILES, "against", "against_y")
 
 
 @dataclass
@@ -47,11 +55,15 @@ class LoadedEmbeddings:
         sides: `(n, d)` each: x, perhaps y, perhaps the true latent z; rows i belong together.
         notes: choices made while loading, a sentence each.
         numbers: the rows' numbers in their source, int64 `(n,)`; None where all rows are there.
+        total: rows in the source, with those that are left out.
+        nonfinite: rows of each side that held NaN or infinity and were left out.
     """
 
     sides: dict[str, "Tensor"]
     notes: list[str] = field(default_factory=list)
     numbers: "Tensor | None" = None
+    total: int = 0
+    nonfinite: dict[str, int] = field(default_factory=dict)
 
     def keep(self, rows: "Tensor") -> None:
         """Keep some of the rows.
@@ -87,8 +99,8 @@ def folder_of(settings: Mapping[str, Any], verb: str = "measure") -> Path:
     """
     unset = {key for key, value in LATER.items() if settings.get(key, value) in (None, value)}
     content = {key: value for key, value in settings.items() if key not in NOT_CONTENT | unset}
-    for key in FILES:
-        if settings[key] is not None:
+    for key in HASHED:
+        if settings.get(key) is not None:
             content[key] = [Path(settings[key]).suffix, source_digest(key, settings[key])]
     if settings["run"] is not None:
         content["run"] = file_digest("run", Path(settings["run"]) / stored_embeddings.EMBEDDINGS)
@@ -122,6 +134,7 @@ def load(cfg: DictConfig, settings: Mapping[str, Any]) -> LoadedEmbeddings:
     else:
         embeddings = _from_files(settings)
     _check_rows(embeddings)
+    embeddings.total = len(embeddings.sides["x"])
     _drop_or_refuse(embeddings, settings["nan"])
     _check_size(embeddings, settings["k"])
     return embeddings
@@ -304,9 +317,11 @@ def _drop_or_refuse(embeddings: LoadedEmbeddings, nan: str) -> None:
     if bool(usable.all()):
         return
     listed = unusable(finite, {name: TensorRows(rows) for name, rows in embeddings.sides.items()})
+    counts = {name: int((~rows).sum()) for name, rows in finite.items()}
     if nan == "refuse":
-        raise ConfigError(f"{listed}; {DROP}")
+        raise NonFiniteRows(f"{listed}; {DROP}", counts)
     embeddings.keep(usable)
+    embeddings.nonfinite = counts
     embeddings.notes.append(f"{listed}; {int(usable.sum()):,} rows are left")
 
 

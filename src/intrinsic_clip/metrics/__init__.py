@@ -29,6 +29,7 @@ from intrinsic_clip.metrics.leading_directions import (
     canonical_directions,
     principal_directions,
 )
+from intrinsic_clip.metrics.linear_cka import linear_cka
 from intrinsic_clip.metrics.matching import (
     Matching,
     PartnerRanks,
@@ -39,7 +40,9 @@ from intrinsic_clip.metrics.matching import (
     top_count,
     top_matching,
 )
+from intrinsic_clip.metrics.neighbourhood_overlap import neighbourhood_overlap
 from intrinsic_clip.metrics.optimal_temperature import optimal_temperature
+from intrinsic_clip.metrics.procrustes import Procrustes, procrustes
 from intrinsic_clip.metrics.recovery import kernel_recovery, linear_recovery
 from intrinsic_clip.metrics.reduction import (
     RetrievalByDimension,
@@ -68,6 +71,7 @@ __all__ = [
     "Matching",
     "PairSimilarities",
     "PartnerRanks",
+    "Procrustes",
     "Ranks",
     "RetrievalByDimension",
     "SufficientDimension",
@@ -95,14 +99,17 @@ __all__ = [
     "ksg_information",
     "label_matching",
     "linear_accuracy",
+    "linear_cka",
     "linear_recovery",
     "median_rank",
     "modality_gap",
+    "neighbourhood_overlap",
     "nwj_bound",
     "optimal_temperature",
     "pair_similarities",
     "partner_ranks",
     "principal_directions",
+    "procrustes",
     "retrieval_by_dimension",
     "smallest_sufficient",
     "smile_estimate",

@@ -39,9 +39,11 @@ def headline(measurement: Mapping[str, Any]) -> str:
     """Return the size and origin of the embeddings, e.g. `5,000 pairs: x 512-d (image.npy), y 512-d (text.npy)`."""
     settings, dims = measurement["config"], measurement["dims"]
     unit = "rows" if len(dims) == 1 else "pairs"
-    return f"{measurement['n']:,} {unit}: " + ", ".join(
-        f"{side} {d:,}-d{origin(settings, side)}" for side, d in dims.items()
-    )
+    sides = [f"{side} {d:,}-d{origin(settings, side)}" for side, d in dims.items()]
+    second = measurement.get("against")
+    if second is not None:
+        sides.append(f"against {second['dims']['x']:,}-d ({settings['against']})")
+    return f"{measurement['n']:,} {unit}: {', '.join(sides)}"
 
 
 def origin(settings: Mapping[str, Any], side: str) -> str:

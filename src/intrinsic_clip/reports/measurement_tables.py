@@ -28,6 +28,8 @@ class Table:
 
 def tables(measurement: Mapping[str, Any]) -> list[Table]:
     """Return all tables that have rows."""
+    from intrinsic_clip.reports.against_tables import against_tables
+
     curves = {
         "scale": "intrinsic dimension against scale (GRIDE; n1: the nearer of the two neighbours compared)",
         "sample_size": "intrinsic dimension against sample size (MLE)",
@@ -37,6 +39,7 @@ def tables(measurement: Mapping[str, Any]) -> list[Table]:
         *(_curves(measurement, kind, title) for kind, title in curves.items()),
     ]
     candidates += [_pairs(measurement), _retrieval(measurement), _kept(measurement)]
+    candidates += against_tables(measurement)
     return [table for table in candidates if table.rows]
 
 

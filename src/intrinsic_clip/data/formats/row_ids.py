@@ -1,0 +1,107 @@
+"""Find what names the rows of a file beside its embeddings: columns of ids, names or texts, or arrays of such."""
+
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from intrinsic_clip.data.formats.column_choice import ColumnChoice
+from intrinsic_clip.data.formats.column_roles import ID_ENDINGS, INDEX_NAMES, TEXT_NAMES
+from intrinsic_clip.data.formats.npz_members import read_npz_member
+from intrinsic_clip.data.formats.number_tables import read_number_table
+from intrinsic_clip.errors import ConfigError
+
+TIMES = {"timestamp", "time", "date", "datetime"}
+COUNTERS = {
+    "level_0",
+    "rownames",
+    "row_number",
+    "no",
+    "nr",
+    "num",
+}  # which number the rows of the file itself
+NAMES = (INDEX_NAMES | TEXT_NAMES) - TIMES - COUNTERS
+
+
+def row_ids(path: Path, drop: Sequence[str | int] = ()) -> dict[str, np.ndarray]:
+    """Return the columns or arrays that name the rows of a file, `(n,)` each, by their lower-case name.
+
+    Args:
+        path: a file that `read_array` or `open_array` has read.
+        drop: columns to leave out, by name, place or pattern.
+
+    Returns:
+        Nothing for files that hold one array, and for tables without such columns.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".npz":
+        return _members(path)
+    if suffix in (".parquet", ".feather"):
+        return _packed(path, drop)
+    if suffix in (".csv", ".tsv", ".txt"):
+        table, named, _ = read_number_table(path)
+        names = [str(name) for name in table.columns] if named else []
+        return {
+            names[place].strip().lower(): table.iloc[:, place].to_numpy() for place in _places(names, drop)
+        }
+    return {}
+
+
+def is_id(name: str) -> bool:
+    """Return whether a column of this name names rows: `id`, `image_id`, `file_name`, `caption`.
+
+    Example:
+        >>> from intrinsic_clip.data.formats.row_ids import is_id
+        >>> [is_id(name) for name in ("image_id", "Caption", "timestamp", "Unnamed: 0", "d0")]
+        [True, True, False, False, False]
+    """
+    plain = name.strip().lower().replace(" ", "_")
+    if name.startswith(("Unnamed:", "__index_level_")) or plain in TIMES | COUNTERS:
+        return False
+    return plain in NAMES or ID_ENDINGS.fullmatch(name) is not None
+
+
+def _places(names: Sequence[str], drop: Sequence[str | int]) -> list[int]:
+    kept, _ = ColumnChoice(drop=drop).places(names)
+    return [place for place in kept if is_id(names[place])]
+
+
+def _packed(path: Path, drop: Sequence[str | int]) -> dict[str, np.ndarray]:
+    """Read the columns of ids alone, without the embeddings beside them."""
+    import pyarrow as pa
+    import pyarrow.feather as feather
+    import pyarrow.parquet as pq
+
+    if path.suffix.lower() == ".parquet":
+        schema = pq.read_schema(path)
+    else:
+        schema = feather.read_table(path, memory_map=True).schema
+    names = [schema.names[place] for place in _places(schema.names, drop)]
+    names = [name for name in names if not pa.types.is_nested(schema.field(name).type)]
+    if not names:
+        return {}
+    read = pq.read_table if path.suffix.lower() == ".parquet" else feather.read_table
+    table = read(path, columns=names)
+    return {name.strip().lower(): table[name].to_pandas().to_numpy() for name in names}
+
+
+def _members(path: Path) -> dict[str, np.ndarray]:
+    """Read the arrays of one axis that have such a name; one that holds Python objects is left alone."""
+    ids = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.namelist():
+                name = member.removesuffix(".npy")
+                if not (is_id(name) and member.endswith(".npy")):
+                    continue
+                try:
+                    array = read_npz_member(archive, member)
+                except (ConfigError, ValueError, EOFError):
+                    continue
+                if array.ndim == 1:
+                    ids[name.lower()] = array
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError):
+        return {}
+    return ids

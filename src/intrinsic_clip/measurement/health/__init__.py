@@ -1,0 +1,1 @@
+"""Judge a measurement by rules, for pipelines: `measure … --check rules.yaml`."""

@@ -1,0 +1,154 @@
+"""Compare two embeddings of the same rows: neighbours, alignment, shared dimension, rows that moved."""
+
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from intrinsic_clip.measurement.record import number
+from intrinsic_clip.measurement.two_models.moved import Block, farthest
+from intrinsic_clip.measurement.two_models.recalls import Recalls, compare_recalls
+from intrinsic_clip.metrics import canonical_rank, linear_cka, neighbourhood_overlap, procrustes
+from intrinsic_clip.metrics.alignment import directions
+from intrinsic_clip.metrics.counterparts import distinct_rows, with_copies
+from intrinsic_clip.metrics.procrustes import best_turn
+
+K = 10  # neighbours
+PERMUTATIONS = 19  # whose largest correlations have their 95 % quantile below the largest
+MOVED = 10  # rows that are named
+Stage = tuple[str, Callable[[], None]]
+
+
+@dataclass
+class Compared:
+    """Numbers about two embeddings of the same rows, filled in by one stage after the other.
+
+    All are of directions, rows scaled to length 1, as retrieval by cosine is. Where rows repeat in both embeddings,
+    one of each counts.
+
+    Attributes:
+        first, second: rows of x, and of y if there is one, by side, `(n, d)` each.
+        numbers: the rows' numbers in their source, `(n,)`.
+        blocks: gives all rows of x that both have, block by block, as their numbers in the source and the directions
+            in both embeddings.
+        ids: what names the rows of the source, if anything does.
+        seed: of permutations and held-out pairs.
+        metrics: a number by name; None where it does not exist.
+        reasons: why a number does not exist, by its name.
+        recalls: recall of both models and their difference.
+        moved: the rows that moved most, first of all the farthest.
+        notes: what was decided, a sentence each.
+    """
+
+    first: dict[str, Tensor]
+    second: dict[str, Tensor]
+    numbers: Tensor
+    blocks: Callable[[], Iterable[Block]]
+    ids: Any = None
+    seed: int = 0
+    metrics: dict[str, float | None] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+    recalls: list[dict[str, Any]] = field(default_factory=list)
+    moved: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        things = {side: _joint_things(self.first[side], self.second[side]) for side in self.first}
+        self.things = things
+        self.kept = _first_of_each(things["x"])
+        self.one, self.other = (directions(rows["x"][self.kept]) for rows in (self.first, self.second))
+
+    def stages(self) -> list[Stage]:
+        """Return the stages, in the order in which they must run."""
+        stages: list[Stage] = [
+            ("both: neighbourhoods", self.measure_overlap),
+            ("both: CKA", self.measure_cka),
+            ("both: shared dimension", self.measure_shared_dimension),
+            ("both: rows that moved", self.measure_moved),
+        ]
+        if "y" in self.first:
+            stages.append(("both: recall", partial(self.measure_recall)))
+        return stages
+
+    def measure_overlap(self) -> None:
+        """Record the share of neighbours that both agree on."""
+        name, n = f"overlap/top_{K}", len(self.one)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of repeated rows, which are told of below
+            overlap = neighbourhood_overlap(self.one, self.other, K)
+        usable = overlap[overlap.isfinite()]
+        if len(usable) < 2:
+            self._missing(name, f"{n:,} distinct rows are too few for {K} neighbours")
+            return
+        self.metrics[name] = float(usable.mean())
+        self.metrics[f"overlap_standard_error/top_{K}"] = float(usable.std() / len(usable) ** 0.5)
+        self.metrics[f"overlap_chance/top_{K}"] = K / (n - 1)
+        if len(usable) < n:
+            self.notes.append(
+                f"{n - len(usable):,} rows repeat others in one of the two models alone, and have no overlap"
+            )
+
+    def measure_cka(self) -> None:
+        """Record the debiased linear CKA."""
+        value = number(linear_cka(self.one, self.other)) if len(self.one) >= 4 else None
+        if value is None:
+            self._missing("linear_cka", "all rows of a model point the same way, or they are fewer than 4")
+        self.metrics["linear_cka"] = value
+
+    def measure_shared_dimension(self) -> None:
+        """Record how many canonical correlations exceed those of permuted rows."""
+        shared = canonical_rank(self.one, self.other, permutations=PERMUTATIONS, seed=self.seed)
+        self.metrics["shared_dimension"] = number(shared.rank)
+        self.metrics["shared_dimension_threshold"] = number(shared.threshold)
+        if shared.reason is not None:
+            self.reasons["shared_dimension"] = shared.reason
+
+    def measure_moved(self) -> None:
+        """Record the residual of the best rotation, and among all rows those that it leaves farthest apart."""
+        self.metrics["procrustes"] = number(procrustes(self.one, self.other).residual)
+        if self.metrics["procrustes"] is None:
+            self._missing("procrustes", "all rows of a model point the same way")
+            return
+        for row, distance, one, other in farthest(best_turn(self.one, self.other), self.blocks(), MOVED):
+            name = None if self.ids is None else str(self.ids[row])
+            kept = self._kept_of(row, one, other)
+            self.moved.append({"row": row, "id": name, "distance": distance, "overlap": kept})
+
+    def _kept_of(self, row: int, one: Tensor, other: Tensor) -> float | None:
+        """Return the share of a row's nearest neighbours among the compared rows that both agree on."""
+        elsewhere = self.numbers[self.kept] != row
+        if int(elsewhere.sum()) < K:
+            return None
+        sets = [
+            set((rows[elsewhere] @ row_of).topk(K).indices.tolist())
+            for rows, row_of in ((self.one, one), (self.other, other))
+        ]
+        return len(sets[0] & sets[1]) / K
+
+    def measure_recall(self) -> None:
+        """Record recall of both models by cosine and along canonical directions, and their differences."""
+        recalls = Recalls(self.first, self.second, (self.things["x"], self.things["y"]), self.seed)
+        for each in compare_recalls(recalls):
+            self.recalls.append(each)
+            kind = "retrieval" if each["by"] == "cosine" else "canonical"
+            self.metrics[f"{kind}_difference/top_{each['k']}"] = each["difference"]
+            self.metrics[f"{kind}_difference_standard_error/top_{each['k']}"] = each["standard_error"]
+
+    def _missing(self, name: str, reason: str) -> None:
+        self.metrics[name], self.reasons[name] = None, reason
+
+
+def _joint_things(first: Tensor, second: Tensor) -> Tensor:
+    """Return a number for the thing that each row shows: rows show one thing if they repeat in both embeddings."""
+    both = torch.stack([with_copies(rows, distinct_rows(rows)) for rows in (first, second)])
+    return torch.unique(both, dim=1, return_inverse=True)[1]
+
+
+def _first_of_each(things: Tensor) -> Tensor:
+    """Return the place of the first row of each thing, ascending."""
+    places = torch.full((int(things.max()) + 1,), len(things))
+    return places.scatter_reduce(0, things, torch.arange(len(things)), "amin").sort().values

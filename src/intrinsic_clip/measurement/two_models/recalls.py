@@ -1,0 +1,101 @@
+"""Recall of two models on the same pairs, and their difference with its standard error, paired over rows."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from intrinsic_clip.measurement.pairs import FITTED, HELD_OUT
+from intrinsic_clip.metrics.alignment import directions
+from intrinsic_clip.metrics.counterparts import Counterparts, counterparts_of
+from intrinsic_clip.metrics.leading_directions import canonical_directions
+from intrinsic_clip.metrics.matching import PartnerRanks, expected_shares, partner_ranks
+from intrinsic_clip.metrics.reduction import halves
+
+KS = (1, 10)
+WEIGHT = 4  # power of the correlation by which canonical directions are weighted, as for the advice
+
+
+@dataclass(frozen=True)
+class Recalls:
+    """Pairs of two models.
+
+    Attributes:
+        first, second: rows of x and y by side, `(n, d)` each.
+        things: the number of the thing that each row of x and of y shows, the same for both models.
+        seed: of the choice of held-out pairs.
+    """
+
+    first: dict[str, Tensor]
+    second: dict[str, Tensor]
+    things: tuple[Tensor, Tensor]
+    seed: int
+
+
+def compare_recalls(pairs: Recalls) -> Iterator[dict[str, Any]]:
+    """Yield the recalls of both models and their difference, by cosine where both have widths that permit it.
+
+    Recall along canonical directions takes a linear map of each side, fitted on one half of the pairs and tried on the
+    other, so that it needs no common space of x and y.
+    """
+    if all(rows["x"].shape[1] == rows["y"].shape[1] for rows in (pairs.first, pairs.second)):
+        both = counterparts_of(*pairs.things)
+        ranks = [
+            partner_ranks(directions(rows["x"]), directions(rows["y"]), both)
+            for rows in (pairs.first, pairs.second)
+        ]
+        yield from _differences("cosine", ranks, both, len(pairs.things[0]))
+    if len(pairs.things[0]) >= 4:
+        fitted, measured, both = halves(pairs.first["x"], HELD_OUT, pairs.seed, pairs.things)
+        ranks = [_canonical_ranks(rows, fitted, measured, both) for rows in (pairs.first, pairs.second)]
+        yield from _differences("canonical", ranks, both, len(measured))
+
+
+def _canonical_ranks(
+    rows: dict[str, Tensor], fitted: Tensor, measured: Tensor, both: Counterparts | None
+) -> PartnerRanks:
+    """Rank partners among held-out pairs along canonical directions that were fitted on others."""
+    fitted = fitted[:FITTED]
+    map_of = canonical_directions(directions(rows["x"][fitted]), directions(rows["y"][fitted]))
+    weights = map_of.correlations**WEIGHT
+    x = (directions(rows["x"][measured]) - map_of.mean_x) @ map_of.x * weights
+    y = (directions(rows["y"][measured]) - map_of.mean_y) @ map_of.y * weights
+    return partner_ranks(directions(x), directions(y), both)
+
+
+def _differences(
+    by: str, ranks: list[PartnerRanks], both: Counterparts | None, n: int
+) -> Iterator[dict[str, Any]]:
+    for k in KS:
+        if k >= n:
+            continue
+        first, second = ([expected_shares(way, k) for way in each] for each in ranks)
+        gains = [after - before for before, after in zip(first, second, strict=True)]
+        yield {
+            "by": by,
+            "k": k,
+            "first": _mean_of_ways(first),
+            "second": _mean_of_ways(second),
+            "difference": _mean_of_ways(gains),
+            "standard_error": _paired_error(gains, both is None),
+            "n": n,
+            "chance": 1 / n if both is None else both.chance,
+        }
+
+
+def _mean_of_ways(shares: list[Tensor]) -> float:
+    return float(torch.stack([way.mean() for way in shares]).mean())
+
+
+def _paired_error(gains: list[Tensor], paired: bool) -> float:
+    """Return the standard error of the mean gain over rows and both ways.
+
+    A row and its partner depend on each other, so their gains are averaged first. Where rows repeat, those of x and y
+    are not paired one to one, and the mean of the two errors is an upper bound.
+    """
+    if paired:
+        each = torch.stack(gains).mean(0)
+        return float(each.std() / len(each) ** 0.5)
+    return float(torch.stack([way.std() / len(way) ** 0.5 for way in gains]).mean())

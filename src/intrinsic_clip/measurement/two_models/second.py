@@ -1,0 +1,180 @@
+"""Open the embeddings of a second model, and make sure that its rows are those of the first."""
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from intrinsic_clip.errors import ConfigError, NonFiniteRows
+from intrinsic_clip.measurement.inputs import Inputs
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+SHOWN = 40  # characters of an id in a message
+
+
+class Second(NamedTuple):
+    """Embeddings of a second model.
+
+    Attributes:
+        inputs: the embeddings, under the settings of the first model.
+        ids: what names the rows of x in the files of both, if anything does.
+        checked: a sentence on how the rows were found to be the same.
+    """
+
+    inputs: Inputs
+    ids: "np.ndarray | None"
+    checked: str
+
+
+def open_second(first: Inputs) -> Second:
+    """Open the embeddings of the second model under the settings of the first.
+
+    The rows of y are the second model's own, `against_y`, or else those of the first.
+
+    Raises:
+        ConfigError: they cannot be read, or their rows are others than those of the first.
+    """
+    settings = first.settings
+    own_y = settings["against_y"] is not None
+    changed = {
+        "x": settings["against"],
+        "x_key": settings["against_key"],
+        "y": settings["against_y"] if own_y else settings["y"],
+        "y_key": settings["against_y_key"] if own_y else settings["y_key"],
+        **dict.fromkeys(("against", "against_y", "against_key", "against_y_key")),
+    }
+    second = Inputs(first.cfg, {**settings, **changed})
+    total = rows_in_source(first)
+    with _named_as_given(own_y):
+        n = rows_in_source(second)
+        _refuse_nonfinite(second)
+    if n != total:
+        raise ConfigError(
+            f"x has {total:,} rows, against has {n:,} rows; row i of each must be of the same thing"
+        )
+    return Second(second, *_compared_ids(settings))
+
+
+def _refuse_nonfinite(second: Inputs) -> None:
+    """Refuse rows of files that are read block by block before the first model is measured, not after.
+
+    Raises:
+        NonFiniteRows: some rows hold NaN or infinity, and are not to be dropped.
+    """
+    from intrinsic_clip.dimension.row_source import finite_rows
+
+    if second.files is None or second.settings["nan"] == "drop":
+        return
+    for side, source in second.files.sources.items():
+        nonfinite = int((~finite_rows(source)).sum())
+        if nonfinite:
+            raise NonFiniteRows(
+                f"{nonfinite:,} of {source.shape[0]:,} rows of {side} hold NaN or infinity; nan=drop leaves them out "
+                "(with their partners)",
+                {side: nonfinite},
+            )
+
+
+def rows_in_source(inputs: Inputs) -> int:
+    """Return the number of rows of x in its source, those that are left out included."""
+    return inputs.files.sources["x"].shape[0] if inputs.files is not None else inputs.embeddings.total
+
+
+@contextmanager
+def _named_as_given(own_y: bool) -> Iterator[None]:
+    """Have errors call the second model's files by the settings that name them."""
+    try:
+        yield
+    except ConfigError as error:
+        message = re.sub(r"^x has ", "against has ", str(error).replace("x_key", "against_key"))
+        if own_y:
+            message = message.replace("y_key", "against_y_key")
+        for side, setting in {"x": "against", "y": "against_y" if own_y else "y"}.items():
+            if message.startswith(f"{side}="):
+                message = f"{setting}={message.removeprefix(f'{side}=')}"
+                break
+        else:
+            message = message if message.startswith("against") else f"against: {message}"
+        if isinstance(error, NonFiniteRows):
+            raise NonFiniteRows(message, {}) from error
+        raise ConfigError(message) from error
+
+
+def usable_rows(inputs: Inputs) -> "Tensor":
+    """Return the numbers, in their source, of the rows that are measured, ascending."""
+    import torch
+
+    from intrinsic_clip.dimension.row_source import finite_rows
+
+    if inputs.files is not None:
+        finite = [finite_rows(source) for source in inputs.files.sources.values()]
+        return torch.stack(finite).all(0).nonzero().squeeze(-1)
+    numbers = inputs.embeddings.numbers
+    return torch.arange(inputs.embeddings.total) if numbers is None else numbers
+
+
+def rows_at(inputs: Inputs, numbers: "Tensor") -> dict[str, "Tensor"]:
+    """Return the rows of x, and of y if there is one, that have these numbers in their source."""
+    import torch
+
+    if inputs.files is not None:
+        taken = {side: source.take(numbers) for side, source in inputs.files.sources.items()}
+    else:
+        embeddings = inputs.embeddings
+        places = numbers if embeddings.numbers is None else torch.searchsorted(embeddings.numbers, numbers)
+        taken = {side: embeddings.sides[side][places] for side in ("x", "y") if side in embeddings.sides}
+    return {side: rows if rows.dtype == torch.float64 else rows.float() for side, rows in taken.items()}
+
+
+def _compared_ids(settings: Mapping[str, Any]) -> tuple["np.ndarray | None", str]:
+    """Compare what names the rows in the files of both models.
+
+    Returns:
+        The names of the rows of x, if both files have such, and a sentence on what was compared.
+
+    Raises:
+        ConfigError: they differ; the message names the first row.
+    """
+    from intrinsic_clip.data.formats.column_choice import ColumnChoice
+    from intrinsic_clip.data.formats.row_ids import row_ids
+
+    drop = ColumnChoice.of(None, settings["drop"]).drop
+    shown, compared = None, []
+    for one, other in (("x", "against"), ("y", "against_y")):
+        if settings[one] is None or settings[other] is None:
+            continue
+        first, second = (row_ids(Path(settings[name]), drop) for name in (one, other))
+        for column in first:
+            if column in second:
+                _check_same(column, (one, other), first[column], second[column])
+                compared.append(f"{column!r} of {one} and {other}")
+                shown = first[column] if shown is None and one == "x" else shown
+    if compared:
+        return shown, f"rows are the same by {', '.join(compared)}"
+    return (
+        None,
+        "neither file names its rows, so row i of x and row i of against are taken to be the same thing",
+    )
+
+
+def _check_same(column: str, sides: tuple[str, str], first: "np.ndarray", second: "np.ndarray") -> None:
+    import numpy as np
+
+    numeric = first.dtype.kind in "iuf" and second.dtype.kind in "iuf"
+    one, other = (ids.astype(float) if numeric else ids.astype(str) for ids in (first, second))
+    same = (one == other) | ((one != one) & (other != other))
+    if bool(same.all()):
+        return
+    row = int(np.argmin(same))
+    shuffled = len(one) == len(other) and bool((np.sort(one) == np.sort(other)).all())
+    remedy = (
+        "the same ids in another order; sort both alike" if shuffled else f"drop={column} does not compare it"
+    )
+    raise ConfigError(
+        f"{column!r} of {sides[0]} and {sides[1]} differ in {int((~same).sum()):,} of {len(same):,} rows, first in row "
+        f"{row}: {str(first[row])[:SHOWN]!r} and {str(second[row])[:SHOWN]!r}; {remedy}"
+    )
