@@ -201,7 +201,7 @@ def top_matching(ranks: PartnerRanks, k: int) -> Matching:
     n = max(direction.greater.shape[-1] for direction in ranks)
     if not 1 <= k <= n:
         raise ValueError(f"k must lie between 1 and the {n} rows, got {k}")
-    x_to_y, y_to_x = (_expected_share(direction, k) for direction in ranks)
+    x_to_y, y_to_x = (hits(direction, k).mean(-1) for direction in ranks)
     return Matching(x_to_y, y_to_x)
 
 
@@ -275,13 +275,14 @@ def _median_place(ranks: Ranks) -> Tensor:
     return places.double().where(ranks.ties > 0, math.nan).quantile(0.5, dim=-1)
 
 
-def _expected_share(ranks: Ranks, k: int) -> Tensor:
+def hits(ranks: Ranks, k: int) -> Tensor:
+    """Return for each query whether a right answer is among the k best, expected over the order of ties, `(*R, n)`."""
     places_left = (k - ranks.greater).double()
     if ranks.right is None:
         shares = (places_left / ranks.ties).clamp(0, 1)
     else:
         shares = _at_least_one(places_left, ranks.ties.double(), ranks.right.double())
-    return shares.where(ranks.ties > 0, math.nan).mean(-1)
+    return shares.where(ranks.ties > 0, math.nan)
 
 
 def _at_least_one(places: Tensor, ties: Tensor, right: Tensor) -> Tensor:
