@@ -96,7 +96,7 @@ def _load_and_measure(inputs: Inputs, settings: Mapping[str, Any]) -> dict[str, 
         notes = files.notes
     else:
         embeddings = inputs.embeddings
-        arguments: dict[str, Any] = {**embeddings.sides, **chosen, **shown}
+        arguments: dict[str, Any] = {**embeddings.sides, **chosen, **shown, "groups": embeddings.grouping}
         numbers = measure_embeddings(**arguments)
         notes = embeddings.notes
     numbers["notes"] = [*notes, *numbers["notes"]]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from intrinsic_clip.errors import ConfigError, Unfinished
+from intrinsic_clip.measurement import group_files
 from intrinsic_clip.runs import stored_embeddings
 from intrinsic_clip.runs.addresses import with_contents, without_places, without_storage
 from intrinsic_clip.runs.contents import digest, file_digest, weights_digest
@@ -17,6 +18,7 @@ if TYPE_CHECKING:  # PyTorch takes seconds to import, and a finished measurement
     from torch import Tensor
 
     from intrinsic_clip.dimension.row_source import RowSource
+    from intrinsic_clip.measurement.groups import Grouping
 
 NOT_CONTENT = {
     "output_dir",
@@ -30,6 +32,10 @@ NOT_CONTENT = {
     "export_whiten",
 }  # settings that cannot change the numbers
 LATER = {
+    "groups": None,
+    "groups_key": None,
+    "labels": None,
+    "labels_key": None,
     "subsample": None,
     "columns": None,
     "drop": None,
@@ -46,11 +52,13 @@ class LoadedEmbeddings:
         sides: `(n, d)` each: x, perhaps y, perhaps the true latent z; rows i belong together.
         notes: choices made while loading, a sentence each.
         numbers: the rows' numbers in their source, int64 `(n,)`; None where all rows are there.
+        grouping: groups and classes of the rows; None where there are none.
     """
 
     sides: dict[str, "Tensor"]
     notes: list[str] = field(default_factory=list)
     numbers: "Tensor | None" = None
+    grouping: "Grouping | None" = None
 
     def keep(self, rows: "Tensor") -> None:
         """Keep some of the rows.
@@ -63,6 +71,7 @@ class LoadedEmbeddings:
         n = len(self.sides["x"])
         self.numbers = (torch.arange(n) if self.numbers is None else self.numbers)[rows]
         self.sides = {name: side[rows] for name, side in self.sides.items()}
+        self.grouping = None if self.grouping is None else self.grouping.at(rows)
 
 
 @dataclass
@@ -89,6 +98,7 @@ def folder_of(settings: Mapping[str, Any], verb: str = "measure") -> Path:
     for key in FILES:
         if settings[key] is not None:
             content[key] = [Path(settings[key]).suffix, file_digest(key, Path(settings[key]))]
+    content |= group_files.contents(settings)
     if settings["run"] is not None:
         content["run"] = file_digest("run", Path(settings["run"]) / stored_embeddings.EMBEDDINGS)
     if settings["data"] is not None:
@@ -120,6 +130,7 @@ def load(cfg: DictConfig, settings: Mapping[str, Any]) -> LoadedEmbeddings:
         embeddings = _from_data(cfg, settings)
     else:
         embeddings = _from_files(settings)
+        group_files.arranged(embeddings, settings)
     _check_rows(embeddings)
     _drop_or_refuse(embeddings, settings["nan"])
     _check_size(embeddings, settings["k"])
@@ -141,6 +152,8 @@ def open_files(settings: Mapping[str, Any]) -> OpenedFiles | None:
     from intrinsic_clip.dimension.queries import every_one
 
     if settings["x"] is None or settings["queries"] == "all" or settings["subsample"] is not None:
+        return None
+    if group_files.wanted(settings):
         return None
     choice = ColumnChoice.of(settings["columns"], settings["drop"])
     files = OpenedFiles({})
@@ -167,6 +180,7 @@ def _from_files(settings: Mapping[str, Any]) -> LoadedEmbeddings:
     from intrinsic_clip.data.formats.column_choice import ColumnChoice
 
     choice = ColumnChoice.of(settings["columns"], settings["drop"])
+    group_files.leave_out_ids(choice, settings)
     embeddings = LoadedEmbeddings({})
     for name in FILES:
         if settings[name] is None:

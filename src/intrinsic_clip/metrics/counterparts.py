@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.dimension.arrays import Rows, check_same_index, real_tensor
+from intrinsic_clip.errors import ConfigError
 
 COPY = 1e-5  # distance of copies, as a share of the rows' median distance from their centre
 COPIES = 0.2  # share of the rows that have copies
@@ -105,7 +106,8 @@ def counterparts_of(x: Tensor, y: Tensor, groups: Tensor | None = None) -> Count
         groups: `(n,)`; any two rows of a group are partners too. None: rows i alone are.
 
     Raises:
-        ValueError: the lengths differ, or groups are so large that their pairs do not fit into memory.
+        ValueError: the lengths differ.
+        ConfigError: groups are so large that their pairs do not fit into memory.
     """
     if len(x) != len(y):
         raise ValueError(f"x and y must have as many rows, got {len(x)} and {len(y)}")
@@ -191,7 +193,7 @@ def _pairs_in_groups(x: Tensor, y: Tensor, groups: Tensor) -> Tensor:
     partners = sizes[in_x[:, 0]]
     total = int(partners.sum())
     if total > MOST_PAIRS:
-        raise ValueError(
+        raise ConfigError(
             f"groups: {len(sizes):,} groups of {len(x):,} rows have {total:,} right pairs, more than fit into memory; "
             "labels=… takes classes, and max_points=… fewer rows"
         )

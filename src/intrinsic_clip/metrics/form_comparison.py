@@ -46,8 +46,8 @@ class FormNumbers:
 
     Attributes:
         name, dims, bytes: of the form; see `StoredForm`.
-        numbers: by name: `recall_<k>` of partners, mean of both directions; `class_accuracy`; `overlap_10`, the share of
-            a row's ten nearest neighbours that are kept, where there are no partners.
+        numbers: by name: `recall_<k>` of partners, mean of both directions; `class_accuracy`; `overlap_10`, the share
+            of a row's ten nearest neighbours that are kept, where there are no partners.
     """
 
     name: str
@@ -163,7 +163,7 @@ class _Trial:
     def _found(self, queries: Sides, stored: Sides) -> Found:
         """Return which queries find a partner among the stored rows of the other side."""
         if queries is stored:
-            ranks = partner_ranks(*stored, self.both)
+            ranks = partner_ranks(stored[0], stored[1], self.both)
             ways = (ranks.x_to_y, ranks.y_to_x)
         else:
             ways = (
@@ -210,9 +210,9 @@ class _Trial:
 
 
 def nearest_others(queries: Tensor, stored: Tensor, k: int) -> Tensor:
-    """Return the places of the k stored rows of the largest inner product with each query, its own one left out, `(n, k)`.
+    """Return the places of the k stored rows most similar to each query by inner product, `(n, k)`.
 
-    Among equal ones the order is arbitrary.
+    A query's own row is left out. Among equal ones the order is arbitrary.
     """
     nearest = []
     for block in row_blocks(len(queries), len(stored), queries.device):

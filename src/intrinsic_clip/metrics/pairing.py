@@ -33,12 +33,10 @@ class Pairing:
     classes: bool = False
 
     @classmethod
-    def of_rows(
-        cls, x: Tensor, y: Tensor, groups: Tensor | None = None, classes: bool = False
-    ) -> "Pairing":
+    def of_rows(cls, x: Tensor, y: Tensor, groups: Tensor | None = None, classes: bool = False) -> "Pairing":
         """Find rows that repeat, copies that differ by rounding included."""
-        things = (with_copies(rows, distinct_rows(rows)) for rows in (x, y))
-        return cls(*things, None if groups is None else groups.cpu(), classes)
+        things_x, things_y = (with_copies(rows, distinct_rows(rows)) for rows in (x, y))
+        return cls(things_x, things_y, None if groups is None else groups.cpu(), classes)
 
     def at(self, rows: Tensor) -> "Pairing":
         """Return the pairing of some of the rows."""

@@ -220,8 +220,8 @@ def smallest_sufficient(
 def smallest_within_error(retrieval: RetrievalByDimension, k: int | None = None) -> SufficientDimension:
     """Find the fewest of the dims tried whose recall is within one standard error of the full one.
 
-    The standard error is that of the paired difference (the one-standard-error rule of Breiman, Friedman, Olshen, Stone,
-    *Classification and regression trees*, 1984, with the errors of the same held-out rows on both sides).
+    The standard error is that of the paired difference: the one-standard-error rule of Breiman, Friedman, Olshen and
+    Stone (*Classification and regression trees*, 1984), with the errors of the same held-out rows on both sides.
 
     Args:
         retrieval: recall for each of the dims, with its differences from the full one.

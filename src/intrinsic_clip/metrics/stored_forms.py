@@ -17,11 +17,11 @@ from intrinsic_clip.metrics.leading_directions import canonical_directions, prin
 from intrinsic_clip.metrics.quantisation import ByteQuantiser, ProductQuantiser, signs
 
 FLOAT_BYTES = 4  # of a coordinate in single precision
-HALVINGS = 8  # numbers of bytes to compare, from the full ones on
+HALVINGS = 6  # numbers of bytes to compare, from the full ones down to those of a bit per coordinate
 PRODUCT_PARTS = (4, 8, 16)  # coordinates for each byte of a product quantiser
 Sides = tuple[Tensor, ...]  # directions of x and perhaps of y
 Map = Callable[[Sides], Sides]
-Cut = Callable[[Sides, int], Sides]  # to that many coordinates
+Cut = Callable[[int], Map]  # to that many coordinates
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class StoredForm:
 
 
 def byte_steps(width: int, dims: tuple[int, ...] = ()) -> list[int]:
-    """Return the numbers of bytes to compare: those of all coordinates in single precision, their half, …, in all 8.
+    """Return the numbers of bytes to compare: those of all coordinates in single precision, their half, …, a 32nd.
 
     Args:
         width: coordinates of a row.
@@ -71,20 +71,22 @@ def stored_forms(fitted: Sides, dims: tuple[int, ...] = (), seed: int = 0) -> It
     width = fitted[0].shape[1]
     steps = byte_steps(width, dims)
     axes = principal_directions(torch.cat(fitted))
-    cuts: dict[str, Cut] = {"principal": lambda sides, m: tuple(rows @ axes[:, :m] for rows in sides)}
+    cuts: dict[str, Cut] = {"principal": lambda m: lambda sides: tuple(rows @ axes[:, :m] for rows in sides)}
     if len(fitted) > 1:
         cuts["canonical"] = _canonical(fitted)
     cuts |= _unfitted(width, seed)
     for name, cut in cuts.items():
         for m in dict.fromkeys(min(width, size // FLOAT_BYTES) for size in steps):
-            kept = partial(cut, m=m)
+            kept = cut(m)
             yield StoredForm(name, m, FLOAT_BYTES * m, kept, kept)
     for size in steps:
         if size <= width:
-            kept = partial(cuts["principal"], m=size)
+            kept = cuts["principal"](size)
             levels = [ByteQuantiser.fit(directions(rows)) for rows in kept(fitted)]
             yield StoredForm("principal_int8", size, size, partial(_encoded, kept, levels), kept)
-    yield StoredForm("int8", width, width, partial(_encoded, _itself, list(map(ByteQuantiser.fit, fitted))), None)
+    yield StoredForm(
+        "int8", width, width, partial(_encoded, _itself, list(map(ByteQuantiser.fit, fitted))), None
+    )
     yield StoredForm("binary", width, -(-width // 8), _bits, _bits)
     for parts in sorted({-(-width // each) for each in PRODUCT_PARTS if width >= each}, reverse=True):
         codebooks = [ProductQuantiser.fit(rows, parts, seed) for rows in fitted]
@@ -111,17 +113,23 @@ def _unfitted(width: int, seed: int) -> dict[str, Cut]:
     normal = torch.randn(width, width, generator=generator, dtype=torch.float64)
     turn = torch.linalg.qr(normal).Q
     return {
-        "prefix": lambda sides, m: tuple(rows[:, :m] for rows in sides),
-        "random_coordinates": lambda sides, m: tuple(rows[:, order[:m].to(rows.device)] for rows in sides),
-        "random_projection": lambda sides, m: tuple(rows @ turn[:, :m].to(rows.device) for rows in sides),
+        "prefix": lambda m: lambda sides: tuple(rows[:, :m] for rows in sides),
+        "random_coordinates": lambda m: (
+            lambda sides: tuple(rows[:, order[:m].to(rows.device)] for rows in sides)
+        ),
+        "random_projection": lambda m: (
+            lambda sides: tuple(rows @ turn[:, :m].to(rows.device) for rows in sides)
+        ),
     }
 
 
 def _canonical(fitted: Sides) -> Cut:
     """Return the map to canonical directions, weighted as `retrieval_by_dimension` does."""
-    at = canonical_directions(*fitted)
+    at = canonical_directions(fitted[0], fitted[1])
     weights = at.correlations**4
-    return lambda sides, m: (
-        (sides[0] - at.mean_x) @ at.x[:, :m] * weights[:m],
-        (sides[1] - at.mean_y) @ at.y[:, :m] * weights[:m],
+    return lambda m: (
+        lambda sides: (
+            (sides[0] - at.mean_x) @ at.x[:, :m] * weights[:m],
+            (sides[1] - at.mean_y) @ at.y[:, :m] * weights[:m],
+        )
     )

@@ -73,7 +73,9 @@ def _fitted(
     }
     try:
         if "y" in rows:
-            promised = promised_pair(rows["x"], rows["y"], dims, basis, **options)
+            grouping = inputs.grouping(numbers)
+            pairing = grouping.pairing(rows["x"], rows["y"])
+            promised = promised_pair(rows["x"], rows["y"], dims, basis, **options, pairing=pairing)
         else:
             promised = promised_principal(rows["x"], dims, **options)
     except ConfigError as error:
