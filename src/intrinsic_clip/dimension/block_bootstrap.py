@@ -1,6 +1,6 @@
 """Intervals for estimates that are means over points: whole regions of nearby points are drawn again and again.
 
-The estimates at points that share neighbours depend on each other, which the formulas of the estimators ignore. A region
+The estimates at points that share neighbours depend on each other, which the estimators' formulas ignore. A region
 keeps most of such points together.
 """
 

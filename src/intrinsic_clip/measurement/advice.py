@@ -164,7 +164,16 @@ def _neighbours_kept(measurement: Mapping[str, Any]) -> str:
 
 
 def _intrinsic(measurement: Mapping[str, Any]) -> str:
-    """Describe the intrinsic dimensions by the first estimator that has one of every side."""
+    """Describe the intrinsic dimensions to believe, or those of the first estimator that has one of every side."""
+    believed = {
+        side: each["headline"] for side, each in (measurement.get("believed") or {}).items() if side in "xy"
+    }
+    if believed and all(believed.values()):
+        return "intrinsic dimension " + ", ".join(
+            f"{side} {'at least ' * headline['lower_bound']}{headline['value']:.3g} "
+            f"({headline['low']:.3g} to {headline['high']:.3g})"
+            for side, headline in believed.items()
+        )
     names = list(
         dict.fromkeys(row["name"] for row in measurement["estimates"] if row["name"].startswith("id/"))
     )

@@ -22,6 +22,7 @@ from intrinsic_clip.dimension.row_workers import by_workers
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.measurement import doubts
 from intrinsic_clip.measurement.asked_modality import AskedModality
+from intrinsic_clip.measurement.belief import believe
 from intrinsic_clip.measurement.forms import measure_forms
 from intrinsic_clip.measurement.groups import UNGROUPED, Grouping
 from intrinsic_clip.measurement.paired_sums import paired_sums
@@ -241,8 +242,10 @@ class LargeMeasurement:
         """Note what was decided about a side and what may be wrong with it."""
         modality = self.modalities[side]
         head = self.sources[side].take(torch.arange(min(HEAD, self.sources[side].shape[0])))
-        said = [*modality.decisions(), *doubts.doubted_source(modality.facts, head), *modality.doubts()]
+        told = modality.doubts()
+        said = [*modality.decisions(), *doubts.doubted_source(modality.facts, head), *told]
         self.record.notes += doubts.said(side, said)
+        believe(self.record, side, modality.evidence(told[0]))
         modality.release()
 
     def _pair_stages(self) -> list[Stage]:

@@ -25,6 +25,7 @@ from intrinsic_clip.dimension.queries import every_one
 from intrinsic_clip.dimension.row_source import RowSource, TensorRows
 from intrinsic_clip.measurement import doubts
 from intrinsic_clip.measurement.advice import advise
+from intrinsic_clip.measurement.belief import Evidence, believe
 from intrinsic_clip.measurement.forms import measure_forms
 from intrinsic_clip.measurement.groups import UNGROUPED, Grouping, Ids, arrange
 from intrinsic_clip.measurement.large import LargeMeasurement, Settings
@@ -111,7 +112,9 @@ def measure_embeddings(
         stages.append(("x: forms", partial(_compare_alone, record, sides["x"], order, seed, grouping)))
     _run_all(record, stages, watch)
     for modality in modalities:
-        record.notes += doubts.said(modality.side, modality.doubts())
+        told = modality.doubts()
+        record.notes += doubts.said(modality.side, told)
+        believe(record, modality.side, modality.evidence(told[0]))
     return _concluded(record)
 
 
@@ -265,6 +268,13 @@ class Modality:
         if distances is not None and distances == tied(neighbours):  # counts or codes are no lower bounds
             return [distances]
         return [distances, too_few_rows(estimates)]
+
+    def evidence(self, doubt: str | None) -> Evidence:
+        """Return what the dimension to believe follows from; `doubt` is that about distances."""
+        near = vars(self).get("neighbours", self.neighbours_in_sample)
+        return Evidence(
+            self.neighbours_in_sample, near, lambda neighbours: neighbours.points, doubt, self.k, self.seed
+        )
 
     def _distinct(self, which: str) -> int:
         """Return the number of rows that a search has compared; 1 if there was no such search."""

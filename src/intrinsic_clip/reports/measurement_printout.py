@@ -14,7 +14,14 @@ def printout(measurement: Mapping[str, Any], folder: Path) -> str:
     """Return the tables, notes and advice of a measurement, and its files in the folder, as text."""
     parts = [headline(measurement)]
     parts += ["\n".join([f"{table.title}:", *aligned(table)]) for table in tables(measurement)]
+    parts += beliefs(measurement)
     return "\n\n".join([*parts, *closing(measurement["notes"], measurement["advice"]["text"], folder, FILES)])
+
+
+def beliefs(measurement: Mapping[str, Any]) -> list[str]:
+    """Return a paragraph for each side on which dimension to believe, and why estimators differ."""
+    believed = measurement.get("believed") or {}
+    return [f"which dimension to believe, {side}: {each['text']}" for side, each in believed.items()]
 
 
 def closing(notes: Sequence[str], advice: str, folder: Path, files: Sequence[tuple[str, str]]) -> list[str]:
