@@ -111,7 +111,7 @@ def test_a_prefix_is_good_where_coordinates_are_ordered_and_bad_where_they_are_t
     turned, good = (by_name(each, "prefix", 8)["recall_1"] for each in (plain[2], ordered))
     for principal in (by_name(each, "principal", 8)["recall_1"] for each in (plain[2], ordered)):
         assert good.value == pytest.approx(principal.value, abs=0.03)
-        assert turned.value < 0.75 * principal.value
+        assert turned.value < principal.value - 0.1
     assert not turned.within_error
 
 

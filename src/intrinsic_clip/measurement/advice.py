@@ -159,8 +159,8 @@ def _neighbours_kept(measurement: Mapping[str, Any]) -> str:
     overlap = plus_minus(fewest["overlap_10"]["value"], fewest["overlap_10"]["standard_error"])
     form = form_name(fewest)
     return (
-        f"{form[0].upper()}{form[1:]}, {fewest['bytes']:,} bytes per row of {forms['full']['bytes']:,}, keeps {overlap} of the "
-        "ten nearest neighbours, the fewest bytes that keep nine of them. "
+        f"{form[0].upper()}{form[1:]}, {fewest['bytes']:,} bytes per row of {forms['full']['bytes']:,}, keeps "
+        f"{overlap} of the ten nearest neighbours, the fewest bytes that keep nine of them. "
     )
 
 

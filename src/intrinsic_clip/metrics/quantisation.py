@@ -110,8 +110,12 @@ def _centroids(rows: Tensor, generator: torch.Generator) -> Tensor:
     """Return the means of up to 256 clusters of rows `(n, w)`."""
     count = min(CENTROIDS, len(rows))
     centroids = rows[:count].clone()  # rows are in random order
+    previous = None
     for _ in range(ROUNDS):
         nearest = _nearest(rows, centroids)
+        if previous is not None and torch.equal(nearest, previous):
+            break
+        previous = nearest
         sizes = torch.bincount(nearest, minlength=count)
         sums = torch.zeros_like(centroids).index_add_(0, nearest, rows)
         empty = (sizes == 0).nonzero().flatten()
