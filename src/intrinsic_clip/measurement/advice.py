@@ -157,10 +157,9 @@ def _neighbours_kept(measurement: Mapping[str, Any]) -> str:
         return ""
     fewest = min(kept, key=lambda row: (row["bytes"], -row["overlap_10"]["value"]))
     overlap = plus_minus(fewest["overlap_10"]["value"], fewest["overlap_10"]["standard_error"])
-    form = form_name(fewest)
     return (
-        f"{form[0].upper()}{form[1:]}, {fewest['bytes']:,} bytes per row of {forms['full']['bytes']:,}, keeps "
-        f"{overlap} of the ten nearest neighbours, the fewest bytes that keep nine of them. "
+        f"Of the ten nearest neighbours nine are kept with the fewest bytes by {form_name(fewest)}: {overlap} with "
+        f"{fewest['bytes']:,} bytes per row of {forms['full']['bytes']:,}. "
     )
 
 

@@ -86,6 +86,7 @@ def _headline(curve: Mapping[str, Any] | None, evidence: Evidence) -> dict[str, 
     level = None if curve is None else curve["plateau"]
     if level is not None and level["value"] is not None and level["to"] * 2 <= evidence.neighbours.k:
         value, interval, k = _at_plateau(level, evidence)
+        searched = _searched(evidence.neighbours)
         estimator, where = (
             "GRIDE",
             f"the level part of its curve against scale, n1 = {level['from']} to {level['to']}",
@@ -93,7 +94,7 @@ def _headline(curve: Mapping[str, Any] | None, evidence: Evidence) -> dict[str, 
     else:
         k = min(evidence.k, evidence.near.k)
         estimate = mle(evidence.near, k)
-        value = number(estimate.value)
+        value, searched = number(estimate.value), _searched(evidence.near)
         assert estimate.pointwise is not None
         interval = block_bootstrap(
             1 / estimate.pointwise, evidence.positions(evidence.near), seed=evidence.seed
@@ -101,7 +102,6 @@ def _headline(curve: Mapping[str, Any] | None, evidence: Evidence) -> dict[str, 
         estimator, where = "MLE", f"the scale of {k} neighbours"
     if value is None or not (interval.low > 0 and math.isfinite(interval.high)):
         return None
-    searched = _searched(evidence.near)
     return {
         "estimator": estimator,
         "value": value,

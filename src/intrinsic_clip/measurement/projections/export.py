@@ -102,7 +102,9 @@ def _chosen(settings: Mapping[str, Any], measurement: Mapping[str, Any]) -> tupl
             f"export_basis={basis}: x and y have {widths} columns and no principal directions in common; canonical"
         )
     reason = f"recall@1 along {basis} directions does not show how many dimensions are needed"
-    return basis, _number(settings, curve["at"][-1], curve["sufficient"], "recall@1 within one standard error", reason)
+    return basis, _number(
+        settings, curve["at"][-1], curve["sufficient"], "recall@1 within one standard error", reason
+    )
 
 
 def _number(settings: Mapping[str, Any], width: int, advised: int | None, share: str, reason: str) -> int:
