@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from intrinsic_clip.measurement.forms import within_error
 from intrinsic_clip.reports.form_tables import form_name
 from intrinsic_clip.reports.number_format import plus_minus
 
@@ -76,6 +77,8 @@ def _told_apart(curve: Mapping[str, Any], dims: int) -> list[str]:
     if not curve.get("difference") or dims >= width:
         return []
     rows = list(zip(curve["at"], curve["difference"], curve["difference_standard_error"], strict=True))
+    if any(None in row for row in rows):
+        return []
     apart = [at for at, difference, error in rows if abs(difference) > ALIKE * error]
     smallest = next(at for at in curve["at"] if all(other < at for other in apart))
     _, difference, error = rows[curve["at"].index(dims)]
@@ -104,7 +107,7 @@ def stored(forms: Mapping[str, Any], dims: int) -> list[str]:
         return []
     by, cheapest = forms["decided_by"], forms["cheapest"]
     prefixes = sorted((row for row in forms["rows"] if row["form"] == "prefix"), key=lambda row: row["dims"])
-    enough = [row for row in prefixes if row[by]["difference"] >= -row[by]["difference_error"]]
+    enough = [row for row in prefixes if within_error(row[by])]
     at_dims = next((row for row in prefixes if row["dims"] == dims), None)
     prefix = (
         f"a plain prefix (truncate_dim) needs {enough[0]['dims']:,}"

@@ -64,12 +64,14 @@ def cheapest(rows: Sequence[dict[str, Any]], full_bytes: int, by: str) -> dict[s
         full_bytes: of a full row; only smaller ones count.
         by: name of the number.
     """
-    enough = [
-        row
-        for row in rows
-        if row["bytes"] < full_bytes and row[by]["difference"] >= -row[by]["difference_error"]
-    ]
+    enough = [row for row in rows if row["bytes"] < full_bytes and within_error(row[by])]
     return min(enough, key=lambda row: (row["bytes"], -row[by]["value"]), default=None)
+
+
+def within_error(compared: dict[str, float | None]) -> bool:
+    """Return whether a number is within one standard error of that of the full rows; not so if either is unknown."""
+    difference, error = compared["difference"], compared["difference_error"]
+    return difference is not None and error is not None and difference >= -error
 
 
 def _as_dict(form: FormNumbers) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from intrinsic_clip.metrics.counterparts import Counterparts, linked
 
+FEWEST = 10  # clusters that show a spread
+
 
 class Found(NamedTuple):
     """Which queries find a right answer among the k best, for K values of k: `(m_x, K)` and `(m_y, K)`."""
@@ -40,6 +42,8 @@ class MeanError(NamedTuple):
 def clusters(n: int, both: Counterparts | None, fixed_classes: bool = False) -> Clusters:
     """Return which queries hang together: pairs, or all rows that are linked by right answers.
 
+    Where these are fewer than ten, as with two classes, each query is a draw of its own: so few show no spread.
+
     Args:
         n: pairs, where no row repeats.
         both: the right answers where rows repeat.
@@ -48,10 +52,10 @@ def clusters(n: int, both: Counterparts | None, fixed_classes: bool = False) -> 
     if both is None:
         own = torch.arange(n)
         return Clusters(own, own)
-    if fixed_classes:
+    component = linked(both.of_x.cpu(), both.of_y.cpu(), len(both.x), len(both.y))
+    if fixed_classes or int(component.max()) + 1 < FEWEST:
         own = torch.arange(len(both.x))
         return Clusters(own, torch.arange(len(both.y)) + len(own))
-    component = linked(both.of_x.cpu(), both.of_y.cpu(), len(both.x), len(both.y))
     return Clusters(component[: len(both.x)], component[len(both.x) :])
 
 

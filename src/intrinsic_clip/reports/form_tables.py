@@ -81,5 +81,6 @@ def _cell(row: Mapping[str, Any] | None, number: str) -> str:
     compared = row[number]
     if compared["value"] is None:
         return "–"
-    within = (compared["difference"] or 0) >= -(compared["difference_error"] or 0)
+    difference, error = compared["difference"], compared["difference_error"]
+    within = None not in (difference, error) and difference >= -error
     return plus_minus(compared["value"], compared["standard_error"]) + ("*" if within else " ")
