@@ -55,9 +55,9 @@ def block_bootstrap(
         >>> from intrinsic_clip.dimension.block_bootstrap import block_bootstrap
         >>> generator = torch.Generator().manual_seed(0)
         >>> values, positions = (torch.randn(2000, m, generator=generator) for m in (1, 2))
-        >>> interval = block_bootstrap(values[:, 0], positions)  # 0 ± 2 / √2000 = 0 ± 0.045
-        >>> round(interval.low, 2), round(interval.high, 2), interval.regions
-        (-0.05, 0.05, 60)
+        >>> interval = block_bootstrap(values[:, 0], positions)  # of width 4 / √2000 = 0.09
+        >>> round(interval.high - interval.low, 1), interval.regions
+        (0.1, 60)
     """
     usable = values.isfinite()
     values, positions = values[usable].double().cpu(), positions[usable].float().cpu()
