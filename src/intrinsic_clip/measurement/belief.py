@@ -22,7 +22,7 @@ LINEAR = {"participation_ratio": "participation ratio", "effective_rank": "effec
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the interval of a side is made from.
+    """Neighbours, positions and a doubt, from which the belief about a side follows.
 
     Attributes:
         neighbours: for the curve against scale.

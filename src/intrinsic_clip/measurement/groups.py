@@ -21,7 +21,7 @@ FEWEST = 2  # groups or classes
 
 @dataclass(frozen=True)
 class Grouping:
-    """What is known of n rows beyond that row i of x and row i of y are partners.
+    """Groups and classes of n pairs, besides that row i of x and row i of y are partners.
 
     Attributes:
         groups: numbers of groups, int64 `(n,)`: all rows of a group are partners of each other.

@@ -15,7 +15,7 @@ FEWEST = 10  # clusters that show a spread
 
 
 class Found(NamedTuple):
-    """Which queries find a right answer among the k best, for K values of k: `(m_x, K)` and `(m_y, K)`."""
+    """Hits of each query among the k best, for K values of k: `(m_x, K)` and `(m_y, K)`."""
 
     x_to_y: Tensor
     y_to_x: Tensor
