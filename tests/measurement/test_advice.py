@@ -27,10 +27,17 @@ def test_advice_finds_the_shared_dimensions(command_line, capsys, tmp_path) -> N
     )
     advice = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("advice: "))
     assert re.search(
-        r"[78] of 64 dimensions keep 99 % of retrieval \(recall@1 0\.\d+ of 0\.\d+ ± 0\.\d+", advice
+        r"8 of 64 dimensions keep retrieval within one standard error \(recall@1 0\.\d+ of 0\.\d+ ± 0\.\d+, "
+        r"paired difference -?0\.\d+ ± 0\.\d+, 1,000 held-out pairs",
+        advice,
     )
     assert "1,000 held-out pairs" in advice
-    assert re.search(r"intrinsic dimension x \d+\.\d+ ± 0\.\d+, y \d", advice)
+    assert "8 to 64 dimensions are not told apart by so few pairs" in advice
+    assert "a plain prefix (truncate_dim) needs 64 (recall@1 0." in advice
+    assert re.search(
+        r"the cheapest form within one standard error is \d+ .*, \d+ bytes per row of 256", advice
+    )
+    assert re.search(r"intrinsic dimension x 7\.\d+ \(\d\.\d+ to \d\.\d+\), y 7", advice)
 
 
 def test_advice_tells_when_fewer_dimensions_are_better(command_line, capsys) -> None:
@@ -38,7 +45,7 @@ def test_advice_tells_when_fewer_dimensions_are_better(command_line, capsys) -> 
     np.save("x.npy", x)
     np.save("y.npy", y)
     assert command_line("measure", "x=x.npy", "y=y.npy", *QUICK) == 0
-    assert re.search(r"; recall is highest, 0\.9\d+, with 8; intrinsic", capsys.readouterr().out)
+    assert re.search(r"; recall is highest, 0\.9\d+, with 8; ", capsys.readouterr().out)
 
 
 def test_advice_warns_where_recall_has_nothing_to_lose(command_line, capsys) -> None:

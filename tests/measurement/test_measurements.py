@@ -110,7 +110,7 @@ def test_progress_sees_every_stage_once(pair) -> None:
 
     measurement = measure_embeddings(x, y, estimators=["mada"], max_points=300, watch=watch)
     one_side = ["neighbours in the sample", "MADA", "spectrum", "scales"]
-    pairs = ["alignment", "uniformity", "retrieval", "principal", "canonical"]
+    pairs = ["alignment", "uniformity", "retrieval", "principal", "canonical", "forms"]
     assert labels == [
         *(f"{side}: {label}" for side in "xy" for label in one_side),
         *(f"pairs: {label}" for label in pairs),

@@ -64,6 +64,7 @@ def check_measure(config: Mapping[str, Any]) -> None:
     check_values("", config)
     _check_keys("", MeasureConfig, config)
     _check_source(config)
+    _check_groups(config)
     for key in ("export_dims", "export_basis", "export_whiten"):
         if config[key] and config["export"] is None:
             raise ConfigError(f"{key}: needs export=FILE, which is missing")
@@ -82,6 +83,17 @@ def check_measure(config: Mapping[str, Any]) -> None:
         raise ConfigError("against_y: needs y=FILE, which is missing: both models are paired, or none")
     for path, node in target_nodes("", config):
         check_node(path, node)
+
+
+def _check_groups(config: Mapping[str, Any]) -> None:
+    """Check that groups and classes are given for rows of files."""
+    for key, other in (("groups", "y"), ("labels", "x")):
+        if config[key] is not None and config[other] is None:
+            raise ConfigError(f"{key}: needs {other}=FILE, which is missing")
+        if config[f"{key}_key"] is not None and config[key] is None:
+            raise ConfigError(f"{key}_key: needs {key}=FILE, which is missing")
+    if isinstance(config["groups"], list) and len(config["groups"]) != 2:
+        raise ConfigError("groups: must be one file or column, or two files: [ids of x, ids of y]")
 
 
 def check_shared(config: Mapping[str, Any]) -> None:

@@ -108,6 +108,10 @@ class MeasureConfig(PairsConfig):
     """Top level of the config of `intrinsic-clip measure`."""
 
     run: str | None
+    groups: str | list[str] | None
+    groups_key: str | None
+    labels: str | None
+    labels_key: str | None
     estimators: Annotated[
         list[str], Field(min_length=1)
     ]  # names are checked before measuring: it takes PyTorch

@@ -1,11 +1,17 @@
 """Advise in one or two sentences how few dimensions are enough, with the evidence."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from intrinsic_clip.reports.measurement_tables import plus_minus
+from intrinsic_clip.measurement.forms import within_error
+from intrinsic_clip.reports.form_tables import form_name
+from intrinsic_clip.reports.number_format import plus_minus
 
 BASES = ("principal", "canonical")
+RULE = "within one standard error"  # of the paired difference from all dimensions
+ALIKE = 2.0  # standard errors of the paired difference, within which numbers of dimensions are not told apart
+ONE_SIDED = 1.645  # standard errors below the difference, at 95 % confidence
+NEIGHBOURS = 0.9  # share of the ten nearest that should be kept where there are no partners
 CEILING = 0.98  # a recall above it leaves little to lose
 
 
@@ -25,34 +31,97 @@ def advise(measurement: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _from_retrieval(measurement: Mapping[str, Any], bases: list[str]) -> dict[str, Any]:
-    """Advise the fewest directions that keep 99 % of recall@1: principal ones where x and y are equally wide."""
+    """Advise the fewest directions that keep recall@1: principal ones where x and y are equally wide."""
     curve = measurement["curves"][f"retrieval/{bases[0]}"]
     width, n = curve["at"][-1], curve["n"]
     full = plus_minus(curve["full"], curve["full_standard_error"])
-    advice = {"dims": curve["sufficient"], "of": width, "basis": bases[0]}
+    dims = curve["sufficient"]
+    advice = {"dims": dims, "of": width, "basis": bases[0], "rule": RULE}
     if curve["full"] - 3 * curve["full_standard_error"] <= curve["chance"]:
         text = (
             f"the pairs are matched no better than by guessing (recall@1 {full} among {n:,}), so retrieval does "
             f"not show how many dimensions are needed; {_along_canonical(measurement)}{_intrinsic(measurement)}"
         )
         return advice | {"text": text, "dims": None}
-    dims = curve["sufficient"]
-    kept = curve["value"][curve["at"].index(dims)]
-    few = f"{dims:,} of {width:,}" if dims < width else f"only all {width:,}"
-    text = (
-        f"{few} dimensions keep 99 % of retrieval (recall@1 {kept:.3g} of {full}, {n:,} held-out pairs, "
-        f"{bases[0]} directions)"
-    )
-    for basis in bases[1:]:
-        sufficient = measurement["curves"][f"retrieval/{basis}"]["sufficient"]
-        if sufficient is not None and sufficient < dims:
-            text += f", or {sufficient:,} {basis} ones"
+    if dims is None:  # canonical ones may all be worse than the whole rows
+        text = f"no number of {bases[0]} directions keeps recall@1 {full} within one standard error"
+        return advice | {"text": f"{text}; {_intrinsic(measurement)}"}
+    parts = [_enough(curve, dims, full, bases[0]), *_told_apart(curve, dims)]
+    parts += [f"or {few:,} {basis} ones" for basis, few in _others(measurement, bases[1:]) if few < dims]
     highest = max(curve["value"])
     if highest > curve["full"] + 2 * curve["full_standard_error"]:
-        text += f"; recall is highest, {highest:.3g}, with {curve['at'][curve['value'].index(highest)]:,}"
+        parts.append(f"recall is highest, {highest:.3g}, with {curve['at'][curve['value'].index(highest)]:,}")
+    parts += stored(measurement.get("forms") or {}, dims)
     if curve["full"] > CEILING:
-        text += "; among so few rows nearly every partner is found; among more rows, more dimensions may be needed"
-    return advice | {"text": f"{text}; {_intrinsic(measurement)}"}
+        parts.append(
+            "among so few rows nearly every partner is found; among more rows, more dimensions may be needed"
+        )
+    return advice | {"text": "; ".join([*parts, _intrinsic(measurement)])}
+
+
+def _enough(curve: Mapping[str, Any], dims: int, full: str, basis: str) -> str:
+    """Say how few dimensions are enough by the one-standard-error rule, with the paired difference."""
+    width, n = curve["at"][-1], curve["n"]
+    few = f"{dims:,} of {width:,}" if dims < width else f"only all {width:,}"
+    place = curve["at"].index(dims)
+    kept = f"recall@1 {curve['value'][place]:.3g} of {full}"
+    if curve.get("difference"):
+        difference = curve["difference"][place]
+        kept += f", paired difference {plus_minus(difference, curve['difference_standard_error'][place])}"
+    return f"{few} dimensions keep retrieval {RULE} ({kept}, {n:,} held-out pairs, {basis} directions)"
+
+
+def _told_apart(curve: Mapping[str, Any], dims: int) -> list[str]:
+    """Say which numbers of dimensions the held-out pairs cannot tell from all, and what loss they would miss."""
+    width = curve["at"][-1]
+    if not curve.get("difference") or dims >= width:
+        return []
+    rows = list(zip(curve["at"], curve["difference"], curve["difference_standard_error"], strict=True))
+    if any(None in row for row in rows):
+        return []
+    apart = [at for at, difference, error in rows if abs(difference) > ALIKE * error]
+    smallest = next(at for at in curve["at"] if all(other < at for other in apart))
+    _, difference, error = rows[curve["at"].index(dims)]
+    loss = max(0.0, ONE_SIDED * error - difference)
+    few = (
+        ""
+        if smallest >= width
+        else f"{smallest:,} to {width:,} dimensions are not told apart by so few pairs, "
+    )
+    return [f"{few}a loss of up to {loss:.2g} at {dims:,} would not show (95 % confidence)"]
+
+
+def _others(measurement: Mapping[str, Any], bases: Sequence[str]) -> list[tuple[str, int]]:
+    sufficient = ((basis, measurement["curves"][f"retrieval/{basis}"]["sufficient"]) for basis in bases)
+    return [(basis, few) for basis, few in sufficient if few is not None]
+
+
+def stored(forms: Mapping[str, Any], dims: int) -> list[str]:
+    """Say whether a plain prefix is enough, and which form of stored rows takes the fewest bytes.
+
+    Args:
+        forms: of the measurement; empty where they were not compared.
+        dims: number of principal dimensions that is advised.
+    """
+    if not forms or forms["cheapest"] is None:
+        return []
+    by, cheapest = forms["decided_by"], forms["cheapest"]
+    prefixes = sorted((row for row in forms["rows"] if row["form"] == "prefix"), key=lambda row: row["dims"])
+    enough = [row for row in prefixes if within_error(row[by])]
+    at_dims = next((row for row in prefixes if row["dims"] == dims), None)
+    prefix = (
+        f"a plain prefix (truncate_dim) needs {enough[0]['dims']:,}"
+        if enough
+        else "no plain prefix is enough"
+    )
+    if at_dims is not None and (not enough or enough[0]["dims"] > dims):
+        prefix += f" (recall@1 {at_dims[by]['value']:.3g} with {dims:,})"
+    return [
+        prefix,
+        f"the cheapest form {RULE} is {form_name(cheapest)}, {cheapest['bytes']:,} bytes per row of "
+        f"{forms['full']['bytes']:,} (difference "
+        f"{plus_minus(cheapest[by]['difference'], cheapest[by]['difference_error'])}, {forms['n']:,} held-out pairs)",
+    ]
 
 
 def _along_canonical(measurement: Mapping[str, Any]) -> str:
@@ -77,13 +146,37 @@ def _from_variance(measurement: Mapping[str, Any]) -> dict[str, Any]:
     )
     text = (
         f"{variance}{_intrinsic(measurement)}, the fewest coordinates that a nonlinear map could keep. "
+        f"{_neighbours_kept(measurement)}"
         "How few are enough for retrieval can be measured on pairs only (y=…)"
     )
     return {"text": text, "dims": dims, "of": d, "basis": "variance"}
 
 
+def _neighbours_kept(measurement: Mapping[str, Any]) -> str:
+    """Name the form of the fewest bytes that keeps nine of ten neighbours; empty where forms were not compared."""
+    forms = measurement.get("forms") or {}
+    kept = [row for row in forms.get("rows", ()) if row.get("overlap_10", {}).get("value", 0) >= NEIGHBOURS]
+    if not kept:
+        return ""
+    fewest = min(kept, key=lambda row: (row["bytes"], -row["overlap_10"]["value"]))
+    overlap = plus_minus(fewest["overlap_10"]["value"], fewest["overlap_10"]["standard_error"])
+    return (
+        f"Of the ten nearest neighbours nine are kept with the fewest bytes by {form_name(fewest)}: {overlap} with "
+        f"{fewest['bytes']:,} bytes per row of {forms['full']['bytes']:,}. "
+    )
+
+
 def _intrinsic(measurement: Mapping[str, Any]) -> str:
-    """Describe the intrinsic dimensions by the first estimator that has one of every side."""
+    """Describe the intrinsic dimensions to believe, or those of the first estimator that has one of every side."""
+    believed = {
+        side: each["headline"] for side, each in (measurement.get("believed") or {}).items() if side in "xy"
+    }
+    if believed and all(believed.values()):
+        return "intrinsic dimension " + ", ".join(
+            f"{side} {'at least ' * headline['lower_bound']}{headline['value']:.3g} "
+            f"({headline['low']:.3g} to {headline['high']:.3g})"
+            for side, headline in believed.items()
+        )
     names = list(
         dict.fromkeys(row["name"] for row in measurement["estimates"] if row["name"].startswith("id/"))
     )

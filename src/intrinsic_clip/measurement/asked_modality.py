@@ -10,6 +10,7 @@ from intrinsic_clip.dimension.doubts import doubted_distances, tied, too_few_row
 from intrinsic_clip.dimension.queries import Asked
 from intrinsic_clip.dimension.row_survey import RowSurvey
 from intrinsic_clip.dimension.spectrum_of_moments import linear_dimensions
+from intrinsic_clip.measurement.belief import Evidence
 from intrinsic_clip.measurement.record import Record, numbers
 from intrinsic_clip.measurement.sampled_curves import record_scales
 from intrinsic_clip.metrics.counterparts import COPIES, COPY
@@ -150,6 +151,14 @@ class AskedModality:
         ):  # counts or codes are no lower bounds
             return [distances]
         return [distances, too_few_rows(estimates)]
+
+    def evidence(self, doubt: str | None) -> Evidence:
+        """Return what the dimension to believe follows from; `doubt` is that about distances."""
+
+        def positions(neighbours: Neighbours) -> Tensor:
+            return self.asked.source.take(self.asked.numbers[: len(neighbours.distances)])
+
+        return Evidence(self.neighbours, self.neighbours, positions, doubt, self.k, self.seed)
 
     def near_copies(self) -> str | None:
         """Doubt recall where many rows differ from another by rounding alone."""

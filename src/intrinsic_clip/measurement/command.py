@@ -133,7 +133,7 @@ def _numbers(inputs: Inputs, shown: Mapping[str, Any]) -> dict[str, Any]:
         notes = files.notes
     else:
         embeddings = inputs.embeddings
-        arguments: dict[str, Any] = {**embeddings.sides, **chosen, **shown}
+        arguments: dict[str, Any] = {**embeddings.sides, **chosen, **shown, "groups": embeddings.grouping}
         numbers = dict(measure_embeddings(**arguments))
         notes = embeddings.notes
     numbers["notes"] = [*notes, *numbers["notes"]]

@@ -63,7 +63,9 @@ class EmbeddingMeasurement(Mapping[str, Any]):
         self, numbers: Mapping[str, Any], sides: Mapping[str, Tensor], settings: Mapping[str, Any]
     ) -> None:
         self._numbers, self._sides = dict(numbers), dict(sides)
-        self.settings = {name: value for name, value in settings.items() if name != "nan"}  # rows are finite
+        self._grouping = settings.get("grouping")
+        left_out = ("nan", "grouping")  # rows are finite; tensors are no settings to print
+        self.settings = {name: value for name, value in settings.items() if name not in left_out}
 
     def __getitem__(self, key: str) -> Any:
         return self._numbers[key]
@@ -162,7 +164,8 @@ class EmbeddingMeasurement(Mapping[str, Any]):
 
         names = Names("reduce", "d", "basis", "whiten", "made")
         rows = {side: each for side, each in self._sides.items() if side in ("x", "y")}
-        return fit_to_rows(rows, Choice(d, basis, whiten, names), self.settings, self._numbers)
+        choice = Choice(d, basis, whiten, names)
+        return fit_to_rows(rows, choice, self.settings, self._numbers, self._grouping)
 
     def _content(self) -> dict[str, Any]:
         """Return the numbers with the settings and versions, as measure.json has them."""

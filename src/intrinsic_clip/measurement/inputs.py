@@ -12,6 +12,7 @@ if TYPE_CHECKING:  # PyTorch takes seconds to import, and a finished measurement
     from torch import Tensor
 
     from intrinsic_clip.dimension.row_source import RowSource
+    from intrinsic_clip.measurement.groups import Grouping
 
 
 class Inputs:
@@ -36,6 +37,28 @@ class Inputs:
         embeddings = loading.load(self.cfg, self.settings)
         loading.subsample(embeddings, self.settings["subsample"], self.settings["seed"])
         return embeddings
+
+    def grouping(self, numbers: "Tensor") -> "Grouping":
+        """Return groups and classes of rows, by their numbers in the source.
+
+        Raises:
+            ConfigError: pairs were made of the groups of both sides, so that rows have no numbers.
+        """
+        import torch
+
+        from intrinsic_clip.errors import ConfigError
+        from intrinsic_clip.measurement.groups import UNGROUPED
+
+        grouping = None if self.files is not None else self.embeddings.grouping
+        if grouping is None:
+            return UNGROUPED
+        if grouping.joined:
+            raise ConfigError(
+                "export: the pairs are made of the groups of x and y, so that held-out rows cannot be told; "
+                "nothing is exported; give files whose rows i belong together"
+            )
+        own = self.embeddings.numbers
+        return grouping.at(numbers if own is None else torch.searchsorted(own, numbers))
 
     def drawn(self, most: int) -> tuple[dict[str, "Tensor"], "Tensor"]:
         """Return rows of x, and of y if there is one, in the order in which the measurement drew them.

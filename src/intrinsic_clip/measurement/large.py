@@ -22,9 +22,13 @@ from intrinsic_clip.dimension.row_workers import by_workers
 from intrinsic_clip.errors import NonFiniteRows
 from intrinsic_clip.measurement import doubts
 from intrinsic_clip.measurement.asked_modality import AskedModality
+from intrinsic_clip.measurement.belief import believe
+from intrinsic_clip.measurement.forms import measure_forms
+from intrinsic_clip.measurement.groups import UNGROUPED, Grouping
 from intrinsic_clip.measurement.paired_sums import paired_sums
 from intrinsic_clip.measurement.pairs import (
     Basis,
+    compare_stored,
     measure_by_dimension,
     measure_retrieval,
     measure_uniformity,
@@ -57,6 +61,7 @@ class Settings:
         seed: of all draws.
         nan: what to do with rows that hold NaN or infinity: refuse, or drop.
         device: where to compute.
+        grouping: groups and classes of the rows.
     """
 
     estimators: Sequence[str]
@@ -66,6 +71,7 @@ class Settings:
     seed: int
     nan: Literal["refuse", "drop"] = "refuse"
     device: str = "cpu"
+    grouping: Grouping = UNGROUPED
 
 
 class LargeMeasurement:
@@ -115,7 +121,8 @@ class LargeMeasurement:
                 (f"{side}: scales", partial(self._on, side, "measure_scales")),
                 (f"{side}: doubts", partial(self._doubts, side)),
             ]
-        return stages + (self._pair_stages() if "y" in self.sources else [])
+        stages += self._pair_stages() if "y" in self.sources else []
+        return [*stages, ("forms", self.compare_forms)]
 
     def _on(self, side: str, method: str, *arguments: Any) -> None:
         getattr(self.modalities[side], method)(*arguments)
@@ -184,7 +191,8 @@ class LargeMeasurement:
         """Draw the rows whose partners are sought among all, and find their right answers where rows repeat."""
         things = {side: self._things(side)[usable] for side in "xy"}
         rows = usable.nonzero().squeeze(-1)
-        both = counterparts_of(things["x"], things["y"])
+        groups = self.settings.grouping.groups
+        both = counterparts_of(things["x"], things["y"], None if groups is None else groups[usable])
         if both is not None:
             both = Counterparts(rows[both.x], rows[both.y], both.of_x, both.of_y, both.n)
             self.record.notes.append(f"pairs: {both.describe()}")
@@ -230,8 +238,10 @@ class LargeMeasurement:
         """Note what was decided about a side and what may be wrong with it."""
         modality = self.modalities[side]
         head = self.sources[side].take(torch.arange(min(HEAD, self.sources[side].shape[0])))
-        said = [*modality.decisions(), *doubts.doubted_source(modality.facts, head), *modality.doubts()]
+        told = modality.doubts()
+        said = [*modality.decisions(), *doubts.doubted_source(modality.facts, head), *told]
         self.record.notes += doubts.said(side, said)
+        believe(self.record, side, modality.evidence(told[0]))
         modality.release()
 
     def _pair_stages(self) -> list[Stage]:
@@ -241,7 +251,8 @@ class LargeMeasurement:
         if self.same_width:
             stages.append(("pairs: retrieval", self.measure_retrieval))
         label = f"pairs: {' and '.join(bases)} directions"
-        return [*stages, (label, partial(self.measure_by_dimension, bases))]
+        stages.append((label, partial(self.measure_by_dimension, bases)))
+        return stages
 
     def measure_alignment(self) -> None:
         """Record mean cosine and modality gap of all pairs."""
@@ -263,7 +274,8 @@ class LargeMeasurement:
         """Record recall of the rows asked among all; among those of a sample where a row has too many partners."""
         x, y = (self.modalities[side] for side in "xy")
         if not self.counts:
-            measure_retrieval(self.record, x.sample, y.sample)
+            grouping = self.settings.grouping.at(x.order[: len(x.sample)])
+            measure_retrieval(self.record, x.sample, y.sample, grouping)
             self.record.notes.append(
                 f"pairs: rows have over {ANSWERS} right answers each, so recall is that among {len(x.sample):,} pairs"
             )
@@ -280,16 +292,30 @@ class LargeMeasurement:
         rows = self.modalities["x"].order[: 2 * FITTED]
         x, y = (self._float(self.sources[side].take(rows)) for side in "xy")
         order, seed = torch.arange(len(rows)), self.settings.seed
+        grouping = self.settings.grouping.at(rows)
         records = [Record(self.record.n, {}) for _ in bases]
 
         def measure(place: int) -> None:
-            measure_by_dimension(records[place], x, y, order, bases[place], seed)
+            measure_by_dimension(records[place], x, y, order, bases[place], seed, grouping)
 
         for _ in by_workers(measure, range(len(bases)), torch.get_num_threads()):
             pass
         for record in records:
             self.record.metrics |= record.metrics
             self.record.curves |= record.curves
+
+    def compare_forms(self) -> None:
+        """Record how forms of stored rows compare, of pairs drawn at random; of x alone where there are no pairs."""
+        rows = self.modalities["x"].order[: 2 * FITTED]
+        grouping = self.settings.grouping.at(rows)
+        x = self._float(self.sources["x"].take(rows))
+        if self.same_width:
+            y = self._float(self.sources["y"].take(rows))
+            compare_stored(self.record, x, y, torch.arange(len(rows)), self.settings.seed, grouping)
+            return
+        needed = self.record.metrics.get("spectrum/components_99pct/x")
+        dims = [] if needed is None else [int(needed)]
+        measure_forms(self.record, x, None, dims, self.settings.seed, grouping)
 
     @staticmethod
     def _float(rows: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from intrinsic_clip.errors import ConfigError, NonFiniteRows, Unfinished
+from intrinsic_clip.measurement import group_files
 from intrinsic_clip.runs import stored_embeddings
 from intrinsic_clip.runs.addresses import with_contents, without_places, without_storage
 from intrinsic_clip.runs.contents import digest, file_digest, source_digest, weights_digest
@@ -17,6 +18,7 @@ if TYPE_CHECKING:  # PyTorch takes seconds to import, and a finished measurement
     from torch import Tensor
 
     from intrinsic_clip.dimension.row_source import RowSource
+    from intrinsic_clip.measurement.groups import Grouping
 
 NOT_CONTENT = {
     "output_dir",
@@ -34,6 +36,10 @@ NOT_CONTENT = {
     "check_json",
 }  # settings that cannot change the numbers
 LATER = {
+    "groups": None,
+    "groups_key": None,
+    "labels": None,
+    "labels_key": None,
     "subsample": None,
     "columns": None,
     "drop": None,
@@ -57,6 +63,7 @@ class LoadedEmbeddings:
         numbers: the rows' numbers in their source, int64 `(n,)`; None where all rows are there.
         total: rows in the source, with those that are left out.
         nonfinite: rows of each side that held NaN or infinity and were left out.
+        grouping: groups and classes of the rows; None where there are none.
     """
 
     sides: dict[str, "Tensor"]
@@ -64,6 +71,7 @@ class LoadedEmbeddings:
     numbers: "Tensor | None" = None
     total: int = 0
     nonfinite: dict[str, int] = field(default_factory=dict)
+    grouping: "Grouping | None" = None
 
     def keep(self, rows: "Tensor") -> None:
         """Keep some of the rows.
@@ -76,6 +84,7 @@ class LoadedEmbeddings:
         n = len(self.sides["x"])
         self.numbers = (torch.arange(n) if self.numbers is None else self.numbers)[rows]
         self.sides = {name: side[rows] for name, side in self.sides.items()}
+        self.grouping = None if self.grouping is None else self.grouping.at(rows)
 
 
 @dataclass
@@ -102,6 +111,7 @@ def folder_of(settings: Mapping[str, Any], verb: str = "measure") -> Path:
     for key in HASHED:
         if settings.get(key) is not None:
             content[key] = [Path(settings[key]).suffix, source_digest(key, settings[key])]
+    content |= group_files.contents(settings)
     if settings["run"] is not None:
         content["run"] = file_digest("run", Path(settings["run"]) / stored_embeddings.EMBEDDINGS)
     if settings["data"] is not None:
@@ -133,6 +143,7 @@ def load(cfg: DictConfig, settings: Mapping[str, Any]) -> LoadedEmbeddings:
         embeddings = _from_data(cfg, settings)
     else:
         embeddings = _from_files(settings)
+        group_files.arranged(embeddings, settings)
     _check_rows(embeddings)
     embeddings.total = len(embeddings.sides["x"])
     _drop_or_refuse(embeddings, settings["nan"])
@@ -156,6 +167,8 @@ def open_files(settings: Mapping[str, Any]) -> OpenedFiles | None:
     from intrinsic_clip.measurement.memory_limit import check_blocks
 
     if settings["x"] is None or settings["queries"] == "all" or settings["subsample"] is not None:
+        return None
+    if group_files.wanted(settings):
         return None
     choice = ColumnChoice.of(settings["columns"], settings["drop"])
     files = OpenedFiles({})
@@ -187,6 +200,7 @@ def _from_files(settings: Mapping[str, Any]) -> LoadedEmbeddings:
 
     check_memory(settings, FILES)
     choice = ColumnChoice.of(settings["columns"], settings["drop"])
+    group_files.leave_out_ids(choice, settings)
     embeddings = LoadedEmbeddings({})
     named: dict[str, RowSource] = {}
     for name in FILES:

@@ -25,9 +25,12 @@ from intrinsic_clip.dimension.queries import every_one
 from intrinsic_clip.dimension.row_source import RowSource, TensorRows
 from intrinsic_clip.measurement import doubts
 from intrinsic_clip.measurement.advice import advise
+from intrinsic_clip.measurement.belief import Evidence, believe
 from intrinsic_clip.measurement.embedding_measurement import EmbeddingMeasurement
+from intrinsic_clip.measurement.forms import measure_forms
+from intrinsic_clip.measurement.groups import UNGROUPED, Grouping, Ids, arrange
 from intrinsic_clip.measurement.large import LargeMeasurement, Settings
-from intrinsic_clip.measurement.pairs import pair_stages
+from intrinsic_clip.measurement.pairs import FITTED, pair_stages
 from intrinsic_clip.measurement.record import Record, numbers
 from intrinsic_clip.measurement.sampled_curves import DUPLICATES, record_scales
 from intrinsic_clip.runs.vocabulary import estimator_title
@@ -41,6 +44,8 @@ def measure_embeddings(
     y: Rows | None = None,
     z: Rows | None = None,
     *,
+    groups: Grouping | Mapping[str, Ids] | Ids | None = None,
+    labels: Ids | None = None,
     estimators: Sequence[str] = registry.DEFAULT,
     k: int = 20,
     max_points: int = 10_000,
@@ -56,6 +61,9 @@ def measure_embeddings(
         x: finite rows `(n, d_x)`: a tensor, an array, a data frame or a list.
         y: their partners `(n, d_y)`, of any width.
         z: the true latent of each pair `(n, k*)`, where it is known; its dimension is estimated too.
+        groups: an id for each pair, so that any two rows of a group are partners; where x and y differ in rows, for
+            each row of the longer one the number of its row of the shorter one; or ids by side, `{"x": …, "y": …}`.
+        labels: a class for each row of x; where y has one row for each class, the number of that row.
         estimators: names of `intrinsic_clip.dimension`, or of classes of `skdim.id`.
         k: neighbours of mle, mada and tle.
         max_points: sample size for estimators that are too expensive for all rows; x, y and z share the sample.
@@ -84,19 +92,21 @@ def measure_embeddings(
     check_same_index({"x": x, "y": y, "z": z})
     given = {name: rows for name, rows in (("x", x), ("y", y), ("z", z)) if rows is not None}
     native = {name: as_points(rows, name).detach() for name, rows in given.items()}
+    grouping, notes = _grouped(native, groups, labels)
     counts = {name: rows.shape[-2] for name, rows in native.items() if rows.ndim > 1}
     if len(set(counts.values())) > 1:
         listed = ", ".join(f"{name} has {n:,}" for name, n in counts.items())
         raise ValueError(f"row i of each must belong together, but {listed} rows")
-    settings = Settings(estimators, k, max_points, queries, seed, device=device or "cpu")
+    settings = Settings(estimators, k, max_points, queries, seed, device=device or "cpu", grouping=grouping)
     if all(rows.ndim == 2 for rows in native.values()) and not every_one(queries, len(native["x"])):
         sources = {name: TensorRows(rows) for name, rows in native.items()}
         content = measure_sources(sources, settings, watch=watch, report=report)
+        content = {**content, "notes": [*notes, *content["notes"]]}
         return EmbeddingMeasurement(content, native, vars(settings))
     sides = {name: as_matrix(rows, name) for name, rows in native.items()}
     n = len(sides["x"])
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
-    record = Record(n, {name: rows.shape[1] for name, rows in sides.items()})
+    record = Record(n, {name: rows.shape[1] for name, rows in sides.items()}, notes=notes)
     stages: list[Stage] = []
     modalities: list[Modality] = []
     for name, rows in sides.items():
@@ -105,12 +115,41 @@ def measure_embeddings(
         stages += modalities[-1].stages(estimators)
         record.notes += doubts.said(name, doubts.doubted_array(rows))
     if "y" in sides:
-        stages += pair_stages(record, sides["x"], sides["y"], order, max_points, seed)
+        stages += pair_stages(record, sides["x"], sides["y"], order, max_points, seed, grouping)
         record.notes += doubts.said("pairs", doubts.doubted_pair(sides["x"], sides["y"]))
+    if "y" not in sides or sides["x"].shape[1] != sides["y"].shape[1]:
+        stages.append(("x: forms", partial(_compare_alone, record, sides["x"], order, seed, grouping)))
     _run_all(record, stages, watch)
     for modality in modalities:
-        record.notes += doubts.said(modality.side, modality.doubts())
+        told = modality.doubts()
+        record.notes += doubts.said(modality.side, told)
+        believe(record, modality.side, modality.evidence(told[0]))
     return EmbeddingMeasurement(_concluded(record), native, vars(settings))
+
+
+def _grouped(
+    native: dict[str, Tensor],
+    groups: Grouping | Mapping[str, Ids] | Ids | None,
+    labels: Ids | None,
+) -> tuple[Grouping, list[str]]:
+    """Decide which rows belong together, and take the rows that this asks for."""
+    if isinstance(groups, Grouping):
+        return groups, []
+    counts = {side: rows.shape[-2] for side, rows in native.items() if side in "xy" and rows.ndim > 1}
+    arrangement = arrange(counts, groups, labels) if groups is not None or labels is not None else None
+    if arrangement is None:
+        return UNGROUPED, []
+    for side, rows in arrangement.rows.items():
+        native[side] = native[side][rows.to(native[side].device)]
+    return arrangement.grouping, list(arrangement.notes)
+
+
+def _compare_alone(record: Record, x: Tensor, order: Tensor, seed: int, grouping: Grouping) -> None:
+    """Record how forms of stored rows keep the neighbours among x, where cosines with y do not exist."""
+    chosen = order[: 2 * FITTED]
+    needed = record.metrics.get("spectrum/components_99pct/x")
+    dims = [] if needed is None else [int(needed)]
+    measure_forms(record, x[chosen], None, dims, seed, grouping.at(chosen))
 
 
 def measure_sources(
@@ -238,6 +277,13 @@ class Modality:
         if distances is not None and distances == tied(neighbours):  # counts or codes are no lower bounds
             return [distances]
         return [distances, too_few_rows(estimates)]
+
+    def evidence(self, doubt: str | None) -> Evidence:
+        """Return what the dimension to believe follows from; `doubt` is that about distances."""
+        near = vars(self).get("neighbours", self.neighbours_in_sample)
+        return Evidence(
+            self.neighbours_in_sample, near, lambda neighbours: neighbours.points, doubt, self.k, self.seed
+        )
 
     def _distinct(self, which: str) -> int:
         """Return the number of rows that a search has compared; 1 if there was no such search."""

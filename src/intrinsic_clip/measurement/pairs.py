@@ -3,12 +3,14 @@
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from intrinsic_clip.measurement.record import Record
+from intrinsic_clip.measurement.forms import measure_forms
+from intrinsic_clip.measurement.groups import UNGROUPED, Grouping
+from intrinsic_clip.measurement.record import Record, numbers
 from intrinsic_clip.metrics import (
     Counterparts,
     PartnerRanks,
@@ -21,10 +23,11 @@ from intrinsic_clip.metrics import (
     uniformity,
 )
 from intrinsic_clip.metrics.alignment import directions
-from intrinsic_clip.metrics.counterparts import counterparts_of, distinct_rows, with_copies
 from intrinsic_clip.metrics.projection import dimension_steps
+from intrinsic_clip.metrics.reduction import RetrievalByDimension, smallest_within_error
 
 RECALLS = (1, 5, 10)
+TEN = 10  # the further k of recall along leading directions
 FITTED = 20_000  # pairs, at most, that directions are fitted on
 HELD_OUT = 5000  # pairs, at most, for recall along the leading directions
 KEPT = 0.99  # share of the full recall that counts as enough
@@ -33,7 +36,13 @@ Basis = Literal["principal", "canonical"]
 
 
 def pair_stages(
-    record: Record, x: Tensor, y: Tensor, order: Tensor, max_points: int, seed: int
+    record: Record,
+    x: Tensor,
+    y: Tensor,
+    order: Tensor,
+    max_points: int,
+    seed: int,
+    grouping: Grouping = UNGROUPED,
 ) -> list[tuple[str, Callable[[], object]]]:
     """Return the stages that compare x and y.
 
@@ -43,6 +52,7 @@ def pair_stages(
         order: a random order of all rows, int64 `(n,)`; each sample is its beginning.
         max_points: pairs that are compared all with all, among which partners are retrieved.
         seed: seed of the choice of held-out pairs.
+        grouping: groups and classes of all pairs.
     """
     chosen = order[:max_points]
     same_width = x.shape[1] == y.shape[1]
@@ -51,13 +61,26 @@ def pair_stages(
         stages.append(("pairs: alignment", partial(_measure_alignment, record, x, y)))
     stages.append(("pairs: uniformity", partial(measure_uniformity, record, x, y, chosen)))
     if same_width:
-        stages.append(("pairs: retrieval", partial(measure_retrieval, record, x[chosen], y[chosen])))
+        retrieved = partial(measure_retrieval, record, x[chosen], y[chosen], grouping.at(chosen))
+        stages.append(("pairs: retrieval", retrieved))
     bases: tuple[Basis, ...] = ("principal", "canonical") if same_width else ("canonical",)
     stages += [
-        (f"pairs: {basis}", partial(measure_by_dimension, record, x, y, order, basis, seed))
+        (f"pairs: {basis}", partial(measure_by_dimension, record, x, y, order, basis, seed, grouping))
         for basis in bases
     ]
+    if same_width:
+        stages.append(("pairs: forms", partial(compare_stored, record, x, y, order, seed, grouping)))
     return stages
+
+
+def compare_stored(
+    record: Record, x: Tensor, y: Tensor, order: Tensor, seed: int, grouping: Grouping = UNGROUPED
+) -> None:
+    """Record how forms of stored rows compare, once it is known how many directions are enough."""
+    chosen = order[: 2 * FITTED]
+    curves = [record.curves.get(f"retrieval/{basis}", {}) for basis in ("principal", "canonical")]
+    dims = [curve["sufficient"] for curve in curves if curve.get("sufficient")]
+    measure_forms(record, x[chosen], y[chosen], dims, seed, grouping.at(chosen))
 
 
 def _measure_alignment(record: Record, x: Tensor, y: Tensor) -> None:
@@ -71,10 +94,10 @@ def measure_uniformity(record: Record, x: Tensor, y: Tensor, chosen: Tensor) -> 
         record.metrics[f"uniformity/{name}"] = float(uniformity(rows[chosen]))
 
 
-def measure_retrieval(record: Record, x: Tensor, y: Tensor) -> None:
+def measure_retrieval(record: Record, x: Tensor, y: Tensor, grouping: Grouping = UNGROUPED) -> None:
     """Record recall by cosine with all dimensions, each distinct row searched for among all of them."""
     n = len(x)
-    both = counterparts_of(_things(x), _things(y))
+    both = grouping.pairing(x, y).counterparts()
     record_retrieval(record, partner_ranks(directions(x), directions(y), both), both, n)
 
 
@@ -95,36 +118,57 @@ def record_retrieval(record: Record, ranks: PartnerRanks, both: Counterparts | N
 
 
 def measure_by_dimension(
-    record: Record, x: Tensor, y: Tensor, order: Tensor, basis: Basis, seed: int
+    record: Record,
+    x: Tensor,
+    y: Tensor,
+    order: Tensor,
+    basis: Basis,
+    seed: int,
+    grouping: Grouping = UNGROUPED,
 ) -> None:
-    """Record recall@1 along the leading directions alone, mean of both ways, and how many are enough."""
+    """Record recall along the leading directions alone, mean of both ways, and how many are enough.
+
+    `sufficient` is the fewest whose recall@1 is within one standard error of the full one, by paired differences;
+    the metric `sufficient_dimension/…` the fewest that keep 99 % of it, and None where pairs match by chance alone.
+    """
     dims = dimension_steps(min(x.shape[1], y.shape[1]))
     chosen = order[: 2 * FITTED]  # directions are fitted on one half
     x, y = x[chosen], y[chosen]
-    things = (_things(x), _things(y))
-    retrieval = retrieval_by_dimension(x, y, dims, basis, max_rows=HELD_OUT, seed=seed, things=things)
+    pairing = grouping.at(chosen).pairing(x, y)
+    distinct = max(len(pairing.x.unique()), len(pairing.y.unique()))
+    ks = (1, TEN) if distinct >= 4 * TEN else (1,)  # at least a quarter is held out
+    retrieval = retrieval_by_dimension(x, y, dims, basis, ks, max_rows=HELD_OUT, seed=seed, things=pairing)
     enough = smallest_sufficient(retrieval, KEPT)
     full, error = float(enough.full), _binomial(float(enough.full), retrieval.n)
     guesses = full - 3 * error <= retrieval.chance  # then nothing says how many dimensions keep it
-    sufficient = None if guesses or int(enough.dims) <= 0 else int(enough.dims)
-    record.metrics[f"sufficient_dimension/{basis}"] = sufficient
-    # The two ways share their pairs, so the mean's error may be as large as theirs.
+    share = None if guesses or int(enough.dims) <= 0 else int(enough.dims)
+    within = int(smallest_within_error(retrieval).dims)
+    record.metrics[f"sufficient_dimension/{basis}"] = share
     record.curves[f"retrieval/{basis}"] = {
-        "at": list(retrieval.dims),
-        "value": torch.stack(tuple(retrieval.recall)).mean(0)[:, 0].tolist(),
-        "standard_error": torch.stack(tuple(retrieval.standard_error)).mean(0)[:, 0].tolist(),
+        **_curve(retrieval, 0),
         **{way: getattr(retrieval.recall, way)[:, 0].tolist() for way in WAYS},
         "n": retrieval.n,
         "chance": retrieval.chance,
         "full": full,
         "full_standard_error": error,
-        "sufficient": sufficient,
+        "sufficient": None if guesses or within <= 0 else within,
+        "keeps_99_percent": share,
+        "recall_10": _curve(retrieval, 1) if len(ks) > 1 else None,
     }
 
 
-def _things(rows: Tensor) -> Tensor:
-    """Return the number of the thing that each row shows; copies that differ by rounding show the same."""
-    return with_copies(rows, distinct_rows(rows))
+def _curve(retrieval: RetrievalByDimension, place: int) -> dict[str, Any]:
+    """Return recall at one k against dimensions, and what is lost of the full one, with standard errors."""
+    assert retrieval.difference is not None
+    assert retrieval.difference_error is not None
+    # The two ways share their pairs, so the mean's error may be as large as theirs.
+    return {
+        "at": list(retrieval.dims),
+        "value": torch.stack(tuple(retrieval.recall)).mean(0)[:, place].tolist(),
+        "standard_error": torch.stack(tuple(retrieval.standard_error)).mean(0)[:, place].tolist(),
+        "difference": numbers(retrieval.difference[:, place]),
+        "difference_standard_error": numbers(retrieval.difference_error[:, place]),
+    }
 
 
 def _binomial(share: float, n: int) -> float:

@@ -22,6 +22,9 @@ class Record:
         estimates: a row for each estimator and modality, with its standard error, n, k and the reason for a None; where
             only some rows were asked for their neighbours among all, also their number and the error of asking no more.
         curves: columns by name of the curve (`spectrum/x`, `scale/x`, `sample_size/x`, `retrieval/canonical`, …).
+        forms: how forms of stored rows compare, see `intrinsic_clip.measurement.forms`; empty where they were not.
+        believed: by side, the dimension to believe, its interval, and why estimators differ; see
+            `intrinsic_clip.measurement.belief`.
         retrieval: distinct rows of x and of y that are searched, and recall@1 by guessing; where not all of them were
             asked for their partners, how many; empty without pairs.
         notes: warnings of the stages, a sentence each.
@@ -33,6 +36,8 @@ class Record:
     metrics: dict[str, float | None] = field(default_factory=dict)
     estimates: list[dict[str, Any]] = field(default_factory=list)
     curves: dict[str, dict[str, Any]] = field(default_factory=dict)
+    forms: dict[str, Any] = field(default_factory=dict)
+    believed: dict[str, dict[str, Any]] = field(default_factory=dict)
     retrieval: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)

@@ -7,9 +7,11 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.dimension.arrays import Rows, check_same_index, real_tensor
+from intrinsic_clip.errors import ConfigError
 
 COPY = 1e-5  # distance of copies, as a share of the rows' median distance from their centre
 COPIES = 0.2  # share of the rows that have copies
+MOST_PAIRS = 50_000_000  # right answers: 16 bytes each, several times over
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,11 @@ class Counterparts:
             for side, (m, _) in sides.items()
             if m < self.n
         ]
+        if not repeated:
+            return (
+                f"rows come in groups, so recall counts any partner in a row's group as right "
+                f"({len(self.of_x) / self.n:.3g} right answers per row)"
+            )
         return (
             f"{' and '.join(repeated)}, so recall counts every distinct row once ({len(self.x):,} of x, "
             f"{len(self.y):,} of y) and any of its partners as right, as published for several captions per image"
@@ -91,20 +98,26 @@ def counterparts(x: Rows, y: Rows) -> Counterparts | None:
     return counterparts_of(distinct_rows(x), distinct_rows(y))
 
 
-def counterparts_of(x: Tensor, y: Tensor) -> Counterparts | None:
+def counterparts_of(x: Tensor, y: Tensor, groups: Tensor | None = None) -> Counterparts | None:
     """Find the right answers from the number of the thing that each row shows.
 
     Args:
         x, y: int64 `(n,)`; equal numbers are the same thing.
+        groups: `(n,)`; any two rows of a group are partners too. None: rows i alone are.
+
+    Raises:
+        ValueError: the lengths differ.
+        ConfigError: groups are so large that their pairs do not fit into memory.
     """
     if len(x) != len(y):
         raise ValueError(f"x and y must have as many rows, got {len(x)} and {len(y)}")
     n = len(x)
     x, first_x = _numbered(x)
     y, first_y = _numbered(y)
-    if len(first_x) == n and len(first_y) == n:
+    pairs = torch.stack([x, y], 1) if groups is None else _pairs_in_groups(x, y, groups)
+    if len(first_x) == n and len(first_y) == n and len(pairs) == n:
         return None
-    pairs = torch.unique(torch.stack([x, y], 1), dim=0)
+    pairs = torch.unique(pairs, dim=0)
     return Counterparts(first_x, first_y, pairs[:, 0].contiguous(), pairs[:, 1].contiguous(), n)
 
 
@@ -170,6 +183,40 @@ def with_copies(rows: Tensor, things: Tensor) -> Tensor:
     return leader[group][torch.searchsorted(first, things)]
 
 
+def _pairs_in_groups(x: Tensor, y: Tensor, groups: Tensor) -> Tensor:
+    """Return every pair of a thing of x and a thing of y that have a group in common, `(e, 2)`."""
+    if len(groups) != len(x):
+        raise ValueError(f"groups must have as many rows as x and y, got {len(groups)} and {len(x)}")
+    of = torch.unique(groups, return_inverse=True)[1]
+    in_x, in_y = (torch.unique(torch.stack([of, things], 1), dim=0) for things in (x, y))  # ordered by group
+    sizes = torch.bincount(in_y[:, 0], minlength=int(of.max()) + 1)
+    partners = sizes[in_x[:, 0]]
+    total = int(partners.sum())
+    if total > MOST_PAIRS:
+        raise ConfigError(
+            f"groups: {len(sizes):,} groups of {len(x):,} rows have {total:,} right pairs, more than fit into memory; "
+            "labels=… takes classes, and max_points=… fewer rows"
+        )
+    place = torch.arange(total) - (partners.cumsum(0) - partners).repeat_interleave(partners)
+    start = (sizes.cumsum(0) - sizes)[in_x[:, 0]].repeat_interleave(partners)
+    return torch.stack([in_x[:, 1].repeat_interleave(partners), in_y[start + place, 1]], 1)
+
+
+def linked(of_x: Tensor, of_y: Tensor, count_x: int, count_y: int) -> Tensor:
+    """Return the number of the connected component of each thing of x, and then of y, `(count_x + count_y,)`.
+
+    Args:
+        of_x, of_y: pairs of things that hang together, `(e,)` each, as places from 0.
+        count_x, count_y: things of each.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    size = count_x + count_y
+    edges = coo_array((np.ones(len(of_x)), (of_x.numpy(), (of_y + count_x).numpy())), shape=(size, size))
+    return torch.from_numpy(connected_components(edges, directed=False)[1]).long()
+
+
 def halves_of_things(x: Tensor, y: Tensor, seed: int) -> tuple[Tensor, Tensor]:
     """Cut the rows in two halves at random, with all rows of a thing on one side, as far as that is possible.
 
@@ -180,15 +227,11 @@ def halves_of_things(x: Tensor, y: Tensor, seed: int) -> tuple[Tensor, Tensor]:
     Returns:
         Row numbers of each half. Where nearly all rows hang together, as those of two classes do, rows are drawn alone.
     """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
     n = len(x)
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
     (x, first_x), (y, first_y) = _numbered(x), _numbered(y)
     size = len(first_x) + len(first_y)
-    edges = coo_array((np.ones(n), (x.numpy(), (y + len(first_x)).numpy())), shape=(size, size))
-    group = torch.from_numpy(connected_components(edges, directed=False)[1]).long()[x]
+    group = linked(x, y, len(first_x), len(first_y))[x]
     drawn = torch.randperm(size, generator=torch.Generator().manual_seed(seed))[group[order]]
     by_group = order[drawn.argsort(stable=True)]
     sizes = group[by_group].unique_consecutive(return_counts=True)[1]

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.errors import ConfigError
-from intrinsic_clip.metrics.counterparts import Counterparts, distinct_rows, with_copies
+from intrinsic_clip.metrics.counterparts import Counterparts
+from intrinsic_clip.metrics.pairing import Pairing
 from intrinsic_clip.metrics.projection import Basis, Projection, pair_maps, principal_projection
 from intrinsic_clip.metrics.reduction import halves, recall_of
 
@@ -64,6 +65,7 @@ def promised_pair(
     whiten: bool = False,
     max_rows: int = 5000,
     seed: int = 0,
+    pairing: Pairing | None = None,
 ) -> PromisedProjection:
     """Fit the maps of both modalities as `retrieval_by_dimension` does, and measure recall with exactly these maps.
 
@@ -76,12 +78,13 @@ def promised_pair(
         basis: "principal", one basis for both, which need equal widths; or "canonical", one for each.
         whiten: give each dimension the mean square 1 over the rows fitted on, in place of its natural weight.
         max_rows, seed: as for `retrieval_by_dimension`.
+        pairing: which rows belong together; None: rows i, and rows that repeat.
 
     Raises:
         ConfigError: a dimension does not vary and cannot be whitened.
     """
-    things = (with_copies(x, distinct_rows(x)), with_copies(y, distinct_rows(y)))
-    fitted, measured, both = halves(x, max_rows, seed, things)
+    pairing = Pairing.of_rows(x, y) if pairing is None else pairing
+    fitted, measured, both = halves(x, max_rows, seed, pairing)
     x_map, y_map, correlations = pair_maps(x[fitted], y[fitted], dims, basis)
     maps = {"x": x_map, "y": y_map}
     if whiten:

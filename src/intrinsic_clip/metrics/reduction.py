@@ -10,9 +10,11 @@ from torch import Tensor
 
 from intrinsic_clip.dimension.arrays import Rows, as_points, check_same_index
 from intrinsic_clip.metrics.alignment import directions
-from intrinsic_clip.metrics.counterparts import Counterparts, counterparts_of, halves_of_things
+from intrinsic_clip.metrics.counterparts import Counterparts
 from intrinsic_clip.metrics.leading_directions import canonical_directions, principal_directions
-from intrinsic_clip.metrics.matching import Matching, partner_ranks, top_matching
+from intrinsic_clip.metrics.matching import Matching, expected_shares, partner_ranks
+from intrinsic_clip.metrics.paired_error import Found, clusters, mean_error
+from intrinsic_clip.metrics.pairing import Pairing
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,9 @@ class RetrievalByDimension:
             differ, `(*R, K)` each.
         n: rows that are queries and candidates; of x and y the larger number of distinct ones.
         chance: recall@1 by guessing.
+        difference: recall less the full one, mean of both directions, `(*R, D, K)`; None where it was not measured.
+        difference_error: its standard error over the held-out pairs, both of whose recalls are known; see
+            `intrinsic_clip.metrics.paired_error`.
 
     Example:
         >>> import torch
@@ -47,6 +52,8 @@ class RetrievalByDimension:
     full: Matching
     n: int
     chance: float = math.nan
+    difference: Tensor | None = None
+    difference_error: Tensor | None = None
 
 
 class SufficientDimension(NamedTuple):
@@ -83,7 +90,7 @@ def retrieval_by_dimension(
     ridge: float = 1e-3,
     max_rows: int = 5000,
     seed: int = 0,
-    things: tuple[Tensor, Tensor] | None = None,
+    things: tuple[Tensor, Tensor] | Pairing | None = None,
 ) -> RetrievalByDimension:
     """Measure recall at k by cosine, in both directions, with only the leading dimensions of a basis kept.
 
@@ -105,7 +112,8 @@ def retrieval_by_dimension(
         ridge: passed to `canonical_directions`.
         max_rows: if the measuring half has more rows, this many are drawn; time grows with their square.
         seed: seed of the draw, which all replicates share.
-        things: where rows repeat, from `distinct_rows` of x and of y: any partner of a distinct row is then right.
+        things: where rows repeat, from `distinct_rows` of x and of y: any partner of a distinct row is then right; or a
+            `Pairing`, which knows of groups too.
 
     Returns:
         Recall and its standard error for each of the dims and ks, and recall of the whole representations.
@@ -146,27 +154,23 @@ def retrieval_by_dimension(
     if not ks or min(ks) < 1 or max(ks) > n:
         raise ValueError(f"ks must lie between 1 and the {n} rows recall is measured on, got {list(ks)}")
 
-    curves = torch.empty(
-        2, math.prod(x.shape[:-2]), len(dims) + 1, len(ks), dtype=torch.float64, device=x.device
-    )
+    shape = math.prod(x.shape[:-2]), len(dims), len(ks)
+    curves = torch.empty(2, shape[0], len(dims) + 1, len(ks), dtype=torch.float64, device=x.device)
+    differences = torch.empty(2, *shape, dtype=torch.float64, device=x.device)
+    together = clusters(n, both, isinstance(things, Pairing) and things.classes)
     pairs = zip(x.reshape(-1, *x.shape[-2:]), y.reshape(-1, *y.shape[-2:]), strict=True)
     for r, (x_r, y_r) in enumerate(pairs):
         whole = directions(x_r[measured]), directions(y_r[measured])
-        if basis == "principal":
-            axes = principal_directions(torch.cat([directions(x_r[fitted]), directions(y_r[fitted])]))
-            turned = (whole[0] @ axes, whole[1] @ axes)
-        else:
-            canonical = canonical_directions(directions(x_r[fitted]), directions(y_r[fitted]), ridge)
-            weights = canonical.correlations**4
-            turned = (
-                (whole[0] - canonical.mean_x) @ canonical.x * weights,
-                (whole[1] - canonical.mean_y) @ canonical.y * weights,
-            )
+        turned = turned_to(basis, (x_r[fitted], y_r[fitted]), whole, ridge)
+        full = partners_found(*(whole if alike else turned), ks, both)
+        curves[:, r, -1] = _shares(full)
         for place, m in enumerate(dims):
-            curves[:, r, place] = recall_of(turned[0][:, :m], turned[1][:, :m], ks, both)
-        curves[:, r, -1] = recall_of(*(whole if alike else turned), ks, both)
+            found = partners_found(turned[0][:, :m], turned[1][:, :m], ks, both)
+            curves[:, r, place] = _shares(found)
+            differences[:, r, place] = torch.stack(mean_error(found.minus(full), together))
     x_to_y, y_to_x = curves.reshape(2, *x.shape[:-2], len(dims) + 1, len(ks))
     recall = Matching(x_to_y[..., :-1, :], y_to_x[..., :-1, :])
+    difference, error = differences.reshape(2, *x.shape[:-2], len(dims), len(ks))
     return RetrievalByDimension(
         dims=tuple(dims),
         ks=tuple(ks),
@@ -175,6 +179,8 @@ def retrieval_by_dimension(
         full=Matching(x_to_y[..., -1, :], y_to_x[..., -1, :]),
         n=n,
         chance=1 / n if both is None else both.chance,
+        difference=difference,
+        difference_error=error,
     )
 
 
@@ -205,34 +211,111 @@ def smallest_sufficient(
     """
     if not share > 0:
         raise ValueError(f"share must be positive, got {share}")
-    if k is not None and k not in retrieval.ks:
-        raise ValueError(f"recall was measured for k in {list(retrieval.ks)}, not for {k}")
-    place = 0 if k is None else retrieval.ks.index(k)
+    place = _place(retrieval, k)
     recall = torch.stack(tuple(retrieval.recall)).mean(0)[..., place]
     full = torch.stack(tuple(retrieval.full)).mean(0)[..., place]
-    dims = torch.tensor(retrieval.dims, device=recall.device)
-    order = dims.argsort()
-    recall, dims = recall[..., order], dims[order]
-    enough = recall >= share * full[..., None]
+    return _first_enough(retrieval.dims, recall >= share * full[..., None], recall, full)
+
+
+def smallest_within_error(retrieval: RetrievalByDimension, k: int | None = None) -> SufficientDimension:
+    """Find the fewest of the dims tried whose recall is within one standard error of the full one.
+
+    The standard error is that of the paired difference: the one-standard-error rule of Breiman, Friedman, Olshen and
+    Stone (*Classification and regression trees*, 1984), with the errors of the same held-out rows on both sides.
+
+    Args:
+        retrieval: recall for each of the dims, with its differences from the full one.
+        k: the k of the recall to compare; None: the first of `retrieval.ks`.
+
+    Raises:
+        ValueError: a k that was not measured, or differences that were not.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.metrics import retrieval_by_dimension
+        >>> from intrinsic_clip.metrics.reduction import smallest_within_error
+        >>> _ = torch.manual_seed(0)
+        >>> z = torch.nn.functional.pad(torch.randn(400, 4), (0, 12))  # 4 of 16 dimensions are shared
+        >>> x, y = z + 0.05 * torch.randn(400, 16), z + 0.05 * torch.randn(400, 16)
+        >>> int(smallest_within_error(retrieval_by_dimension(x, y, dims=(2, 4, 8))).dims)
+        4
+    """
+    if retrieval.difference is None or retrieval.difference_error is None:
+        raise ValueError("differences from the full recall were not measured")
+    place = _place(retrieval, k)
+    recall = torch.stack(tuple(retrieval.recall)).mean(0)[..., place]
+    full = torch.stack(tuple(retrieval.full)).mean(0)[..., place]
+    enough = retrieval.difference[..., place] >= -retrieval.difference_error[..., place]
+    return _first_enough(retrieval.dims, enough, recall, full)
+
+
+def _place(retrieval: RetrievalByDimension, k: int | None) -> int:
+    if k is not None and k not in retrieval.ks:
+        raise ValueError(f"recall was measured for k in {list(retrieval.ks)}, not for {k}")
+    return 0 if k is None else retrieval.ks.index(k)
+
+
+def _first_enough(dims: Sequence[int], enough: Tensor, recall: Tensor, full: Tensor) -> SufficientDimension:
+    """Return the smallest of the dims that is enough, with its recall; −1 where there is none."""
+    values = torch.tensor(dims, device=recall.device)
+    order = values.argsort()
+    recall, values, enough = recall[..., order], values[order], enough[..., order]
     first = enough.int().argmax(-1)
     exists = enough.any(-1)
     at_first = recall.gather(-1, first[..., None]).squeeze(-1)
-    return SufficientDimension(dims[first].where(exists, -1), at_first.where(exists, math.nan), full)
+    return SufficientDimension(values[first].where(exists, -1), at_first.where(exists, math.nan), full)
+
+
+def turned_to(
+    basis: Literal["principal", "canonical"],
+    fitted: tuple[Tensor, Tensor],
+    whole: tuple[Tensor, Tensor],
+    ridge: float = 1e-3,
+) -> tuple[Tensor, Tensor]:
+    """Return directions of x and of y in the coordinates of a basis that was fitted on other rows, `(n, m)` each.
+
+    Args:
+        basis: "principal", one for both; or "canonical", one for each, weighted by the fourth power of correlations.
+        fitted: rows of x and of y to fit on.
+        whole: directions to turn.
+        ridge: passed to `canonical_directions`.
+    """
+    fit_x, fit_y = (directions(rows) for rows in fitted)
+    if basis == "principal":
+        axes = principal_directions(torch.cat([fit_x, fit_y]))
+        return whole[0] @ axes, whole[1] @ axes
+    canonical = canonical_directions(fit_x, fit_y, ridge)
+    weights = canonical.correlations**4
+    return (
+        (whole[0] - canonical.mean_x) @ canonical.x * weights,
+        (whole[1] - canonical.mean_y) @ canonical.y * weights,
+    )
 
 
 def halves(
-    x: Tensor, max_rows: int, seed: int, things: tuple[Tensor, Tensor] | None
+    x: Tensor, max_rows: int, seed: int, things: tuple[Tensor, Tensor] | Pairing | None
 ) -> tuple[Tensor, Tensor, Counterparts | None]:
     """Draw the rows to fit on and, at most `max_rows`, those to measure on, with the latter's right answers."""
-    if things is None or counterparts_of(*things) is None:
+    pairing = Pairing(*things) if isinstance(things, tuple) else things
+    if pairing is None or (pairing.groups is None and pairing.counterparts() is None):
         order = torch.randperm(x.shape[-2], generator=torch.Generator().manual_seed(seed)).to(x.device)
         return order[: len(order) // 2], order[len(order) // 2 :][: max(1, max_rows)], None
-    fitted, measured = halves_of_things(*things, seed)
+    fitted, measured = pairing.halves(seed)
     measured = measured[: max(1, max_rows)]
-    return fitted.to(x.device), measured.to(x.device), counterparts_of(*(side[measured] for side in things))
+    return fitted.to(x.device), measured.to(x.device), pairing.at(measured).counterparts()
 
 
 def recall_of(x: Tensor, y: Tensor, ks: Sequence[int], both: Counterparts | None) -> Tensor:
     """Return the recall of one replicate by cosine, `(2, K)`."""
+    return _shares(partners_found(x, y, ks, both))
+
+
+def partners_found(x: Tensor, y: Tensor, ks: Sequence[int], both: Counterparts | None) -> Found:
+    """Return which rows of one replicate find a right answer by cosine among the k best, for each k."""
     ranks = partner_ranks(directions(x), directions(y), both)
-    return torch.stack([torch.stack(tuple(top_matching(ranks, k))) for k in ks], -1)
+    return Found(*(torch.stack([expected_shares(way, k) for k in ks], -1) for way in ranks))
+
+
+def _shares(found: Found) -> Tensor:
+    # Column by column, so that each sum is the one that `top_matching` makes.
+    return torch.stack([torch.stack([column.mean(-1) for column in way.mT.contiguous()]) for way in found])

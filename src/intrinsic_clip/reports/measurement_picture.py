@@ -145,7 +145,7 @@ def _draw_kept(ax: Axes, measurement: Mapping[str, Any]) -> None:
         ax.fill_between(at, value - error, value + error, color=colour, alpha=0.15, lw=0)
     advice = measurement["advice"]
     if advice.get("dims") is not None:
-        _mark(ax, advice["dims"], f"{advice['dims']:,} of {advice['of']:,} keep 99 %")
+        _mark(ax, advice["dims"], f"{advice['dims']:,} of {advice['of']:,} are enough")
     n = next(iter(curves.values()))["n"]
     ax.set(
         title="retrieval by cosine with fewer dimensions",

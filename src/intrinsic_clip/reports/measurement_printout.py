@@ -18,7 +18,14 @@ def printout(measurement: Mapping[str, Any], folder: Path) -> str:
 def parts(measurement: Mapping[str, Any]) -> list[str]:
     """Return headline, tables, notes and advice of a measurement, each as text."""
     numbers = ["\n".join([f"{table.title}:", *aligned(table)]) for table in tables(measurement)]
-    return [headline(measurement), *numbers, *_said(measurement["notes"], measurement["advice"]["text"])]
+    said = [*beliefs(measurement), *_said(measurement["notes"], measurement["advice"]["text"])]
+    return [headline(measurement), *numbers, *said]
+
+
+def beliefs(measurement: Mapping[str, Any]) -> list[str]:
+    """Return a paragraph for each side on which dimension to believe, and why estimators differ."""
+    believed = measurement.get("believed") or {}
+    return [f"which dimension to believe, {side}: {each['text']}" for side, each in believed.items()]
 
 
 def closing(notes: Sequence[str], advice: str, folder: Path, files: Sequence[tuple[str, str]]) -> list[str]:

@@ -1,11 +1,13 @@
 """Arrange the numbers of a measurement in tables of text, for the screen and for the page."""
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
+from intrinsic_clip.reports.form_tables import form_tables
+from intrinsic_clip.reports.number_format import Table, aligned, plus_minus
 from intrinsic_clip.runs.vocabulary import estimator_title
+
+__all__ = ["Table", "aligned", "plus_minus", "tables"]
 
 SPECTRUM = {"participation_ratio": "participation ratio", "effective_rank": "effective rank"}
 SAMPLING = "± is sampling noise alone: curvature, noise, boundaries and too few rows add errors that it does not show"
@@ -14,16 +16,6 @@ ASKING = (
     "may be from that of asking all, by the spread over those asked (standard error); queries=… asks more"
 )
 DIRECTIONS = {"x_to_y": "x → y", "y_to_x": "y → x"}
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows of text below a header, with remarks below them."""
-
-    title: str
-    header: tuple[str, ...]
-    rows: list[tuple[str, ...]]
-    remarks: tuple[str, ...] = ()
 
 
 def tables(measurement: Mapping[str, Any]) -> list[Table]:
@@ -38,19 +30,10 @@ def tables(measurement: Mapping[str, Any]) -> list[Table]:
         _estimates(measurement),
         *(_curves(measurement, kind, title) for kind, title in curves.items()),
     ]
-    candidates += [_pairs(measurement), _retrieval(measurement), _kept(measurement)]
+    candidates += [_pairs(measurement), _retrieval(measurement), *_kept(measurement)]
+    candidates += form_tables(measurement.get("forms") or {})
     candidates += against_tables(measurement)
     return [table for table in candidates if table.rows]
-
-
-def plus_minus(value: float | None, error: float | None) -> str:
-    """Format value and error to the second digit of the error; a dash where there is no value."""
-    if value is None:
-        return "–"
-    if not error or error < 5e-7:
-        return f"{value:.4g}"
-    decimals = min(max(1 - math.floor(math.log10(error)), 0), 6)
-    return f"{value:.{decimals}f} ± {error:.{decimals}f}"
 
 
 def _estimates(measurement: Mapping[str, Any]) -> Table:
@@ -177,25 +160,33 @@ def _recall(measurement: Mapping[str, Any], name: str) -> str:
     return plus_minus(measurement["metrics"][name], measurement["metrics"].get(error))
 
 
-def _kept(measurement: Mapping[str, Any]) -> Table:
-    """Return recall@1 against the number of directions kept, mean of both ways."""
+def _kept(measurement: Mapping[str, Any]) -> list[Table]:
+    """Return recall@1 and recall@10 against the number of directions kept, mean of both ways."""
     curves = {
         name.partition("/")[2]: curve
         for name, curve in measurement["curves"].items()
         if name.startswith("retrieval/")
     }
-    at = sorted({place for curve in curves.values() for place in curve["at"]})
+    n = max((curve["n"] for curve in curves.values()), default=0)
+    tens = {name: curve["recall_10"] for name, curve in curves.items() if curve.get("recall_10")}
     chosen = measurement["advice"].get("dims")
-    rows = [
+    rows = [_kept_rows(each, chosen) for each in (curves, tens)]
+    title = f"by cosine with fewer dimensions, mean of both ways, {n:,} held-out pairs"
+    return [
+        Table(f"recall@{k} {title}", ("", *columns), of)
+        for k, columns, of in zip((1, 10), (curves, tens), rows, strict=True)
+    ]
+
+
+def _kept_rows(curves: Mapping[str, Mapping[str, Any]], chosen: int | None) -> list[tuple[str, ...]]:
+    at = sorted({place for curve in curves.values() for place in curve["at"]})
+    return [
         (
             f"{place:,}" + (" ←" if place == chosen else "  "),
             *(_kept_at(curve, place) for curve in curves.values()),
         )
         for place in at
     ]
-    n = max((curve["n"] for curve in curves.values()), default=0)
-    title = f"recall@1 by cosine with fewer dimensions, mean of both ways, {n:,} held-out pairs"
-    return Table(title, ("", *curves), rows)
 
 
 def _kept_at(curve: Mapping[str, Any], place: int) -> str:
@@ -203,14 +194,3 @@ def _kept_at(curve: Mapping[str, Any], place: int) -> str:
         return ""
     index = curve["at"].index(place)
     return plus_minus(curve["value"][index], curve["standard_error"][index])
-
-
-def aligned(table: Table) -> Sequence[str]:
-    """Return the table as lines with aligned columns, the first flush left."""
-    rows = [table.header, *table.rows]
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        cells = [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]
-        lines.append(("  " + "  ".join(cells)).rstrip())
-    return [line for line in lines if line] + [f"  {remark}" for remark in table.remarks]

@@ -146,7 +146,7 @@ def recall(sufficient: int | None, *bases: str) -> dict[str, Any]:
         (
             recall(64, "principal"),
             {},
-            "export: no fewer than all 64 dimensions keep 99 % of recall@1, so nothing",
+            "export: no fewer than all 64 dimensions keep recall@1 within one standard error, so nothing",
         ),
         (
             recall(None, "principal"),

@@ -38,18 +38,31 @@ def read_labels(path: Path, key: Key, rows: int | None = None) -> Tensor:
     Raises:
         ConfigError: there is no such file, it is damaged, or it does not hold one class per row.
     """
+    return class_codes(read_label_values(path, key, rows))
+
+
+def read_label_values(path: Path, key: Key, rows: int | None = None) -> Sequence[object] | np.ndarray:
+    """Read classes or ids as the file has them: numbers of an array, or texts of a table.
+
+    Args:
+        path, key, rows: as for `read_labels`.
+
+    Raises:
+        ConfigError: as `read_labels` does.
+    """
     try:
         require_regular(path)
     except OSError as error:
         raise ConfigError((error.strerror or "cannot be read").lower()) from error
     if path.suffix.lower() in TABLES:
-        return class_codes(_column(path, key, rows))
+        return _column(path, key, rows)
     if path.suffix.lower() in (".npy", ".npz"):
-        return class_codes(_array(path, key))
+        return _array(path, key)
     array, _ = read_array(path, key)
     if array.shape[1] != 1:
         raise ConfigError(f"holds {array.shape[1]} columns; must hold one, of classes")
-    return class_codes(array[:, 0].tolist())
+    values: list[object] = array[:, 0].tolist()
+    return values
 
 
 def _column(path: Path, key: Key, rows: int | None) -> list[str]:

@@ -32,7 +32,7 @@ def export(inputs: Inputs, settings: Mapping[str, Any], measurement: Mapping[str
     choice = Choice(settings["export_dims"], settings["export_basis"], settings["export_whiten"])
     basis, dims = chosen(choice, measurement)
     rows, numbers = inputs.drawn(most_rows(settings["queries"], inputs.n))
-    promised = fit(rows, choice, basis, dims, settings["seed"])
+    promised = fit(rows, choice, basis, dims, settings["seed"], inputs.grouping(numbers))
     sources = _sources(settings, address)
     provenance = provenance_of(promised, choice, basis, dims, sources, address)
     path = Path(settings["export"])

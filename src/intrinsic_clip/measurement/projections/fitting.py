@@ -11,6 +11,7 @@ from intrinsic_clip.errors import ConfigError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from intrinsic_clip.measurement.groups import Grouping
     from intrinsic_clip.measurement.projections.reduce import Reduce
     from intrinsic_clip.measurement.projections.stored import Provenance
     from intrinsic_clip.metrics.projection import Basis
@@ -73,7 +74,9 @@ def chosen(choice: Choice, measurement: Mapping[str, Any]) -> tuple["Basis", int
             f"{option}={basis}: x and y have {widths} columns and no principal directions in common; canonical"
         )
     reason = f"recall@1 along {basis} directions does not show how many dimensions are needed"
-    return basis, _number(choice, curve["at"][-1], curve["sufficient"], "99 % of recall@1", reason)
+    return basis, _number(
+        choice, curve["at"][-1], curve["sufficient"], "recall@1 within one standard error", reason
+    )
 
 
 def _number(choice: Choice, width: int, advised: int | None, share: str, reason: str) -> int:
@@ -98,7 +101,12 @@ def _number(choice: Choice, width: int, advised: int | None, share: str, reason:
 
 
 def fit(
-    rows: Mapping[str, "Tensor"], choice: Choice, basis: "Basis", dims: int, seed: int
+    rows: Mapping[str, "Tensor"],
+    choice: Choice,
+    basis: "Basis",
+    dims: int,
+    seed: int,
+    grouping: "Grouping | None" = None,
 ) -> "PromisedProjection":
     """Return the projection, fitted to one half of the rows and tried on the other.
 
@@ -107,17 +115,20 @@ def fit(
         choice: as for `chosen`.
         basis, dims: as `chosen` returns them.
         seed: of the measurement.
+        grouping: groups and classes of these rows; None: there are none.
 
     Raises:
         ConfigError: a dimension has no spread, so that it cannot be whitened.
     """
     from intrinsic_clip.measurement import pairs
+    from intrinsic_clip.measurement.groups import UNGROUPED
     from intrinsic_clip.metrics.projection_promise import promised_pair, promised_principal
 
     options: dict[str, Any] = {"whiten": choice.whiten, "max_rows": pairs.HELD_OUT, "seed": seed}
     try:
         if "y" in rows:
-            return promised_pair(rows["x"], rows["y"], dims, basis, **options)
+            pairing = (grouping or UNGROUPED).pairing(rows["x"], rows["y"])
+            return promised_pair(rows["x"], rows["y"], dims, basis, **options, pairing=pairing)
         return promised_principal(rows["x"], dims, **options)
     except ConfigError as error:
         raise ConfigError(f"{choice.names.whiten}: {error} ({choice.names.dims}=…)") from error
@@ -168,6 +179,7 @@ def fit_to_rows(
     choice: Choice,
     settings: Mapping[str, Any],
     measurement: Mapping[str, Any],
+    grouping: "Grouping | None" = None,
 ) -> "Reduce":
     """Return the projection of rows in memory that a measurement of them advises, or that is chosen.
 
@@ -176,6 +188,7 @@ def fit_to_rows(
         choice: of the user.
         settings: of the measurement.
         measurement: the numbers, with the advice.
+        grouping: groups and classes of the rows; None: there are none.
 
     Raises:
         ConfigError: as of `chosen` and `fit`.
@@ -192,7 +205,8 @@ def fit_to_rows(
     sources = {side: TensorRows(rows) for side, rows in sides.items()}
     usable = torch.ones(n, dtype=torch.bool)
     rows, numbers = draw(sources, usable, settings["seed"], most_rows(settings["queries"], n))
-    promised = fit(rows, choice, basis, dims, settings["seed"])
+    drawn = None if grouping is None else grouping.at(numbers)
+    promised = fit(rows, choice, basis, dims, settings["seed"], drawn)
     origins = {side: {"name": side, "shape": f"{n} × {each.shape[1]}"} for side, each in sides.items()}
     provenance = provenance_of(promised, choice, basis, dims, origins, "measure_embeddings")
     return Reduce(stored(promised, numbers[promised.held_out], provenance))

@@ -1,0 +1,228 @@
+"""Say which dimension to believe where estimators disagree: one number with an interval, and why the others differ."""
+
+import math
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from intrinsic_clip.dimension import Neighbours, mle
+from intrinsic_clip.dimension.block_bootstrap import LEVEL, RESAMPLES, Interval, block_bootstrap
+from intrinsic_clip.dimension.doubts import REACH, reach
+from intrinsic_clip.measurement.record import Record, number
+from intrinsic_clip.runs.vocabulary import estimator_title
+
+AGREE = 1.25  # largest estimate over the smallest, up to which they agree
+CURVED = 1.5  # linear over local numbers, from which on rows do not lie near a flat subspace
+CHANGE = 1.15  # of the curve against scale or sample size, that is worth a sentence
+LINEAR = {"participation_ratio": "participation ratio", "effective_rank": "effective rank"}
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Neighbours, positions and a doubt, from which the belief about a side follows.
+
+    Attributes:
+        neighbours: for the curve against scale.
+        near: for MLE.
+        positions: returns the places of the points of `neighbours` and of `near`, `(n, d)` each.
+        doubt: why distances between neighbours are not those of a smooth cloud; None if they are.
+        k: neighbours of MLE.
+        seed: of the bootstrap.
+    """
+
+    neighbours: Neighbours
+    near: Neighbours
+    positions: Callable[[Neighbours], Tensor]
+    doubt: str | None
+    k: int
+    seed: int
+
+
+def believe(record: Record, side: str, evidence: Evidence) -> None:
+    """Record which dimension of a side to believe, as `record.believed[side]`.
+
+    It holds `headline` (None where no number can be believed; else `estimator`, `value`, `low`, `high`, `level`,
+    `lower_bound` and `method`), `agree`, the sentences `reasons`, and all of it as one paragraph, `text`.
+    """
+    local, linear = _estimates(record, side)
+    curve = record.curves.get(f"scale/{side}")
+    headline = None
+    if local and evidence.doubt is None:
+        with warnings.catch_warnings():  # the stages have told of them
+            warnings.simplefilter("ignore")
+            headline = _headline(curve, evidence)
+    values = [*local.values(), *linear.values()]
+    agree = len(values) > 1 and min(values) > 0 and max(values) / min(values) <= AGREE
+    if agree:
+        reasons = [f"all estimates lie within {100 * (max(values) / min(values) - 1):.0f} % of the smallest"]
+    else:
+        reasons = _reasons(local, linear, record, side)
+    reasons += _assumptions(headline, evidence)
+    text = ". ".join(
+        sentence[0].upper() + sentence[1:] for sentence in [*reasons, _named(headline, evidence)]
+    )
+    record.believed[side] = {"headline": headline, "agree": agree, "reasons": reasons, "text": f"{text}."}
+
+
+def _estimates(record: Record, side: str) -> tuple[dict[str, float], dict[str, float]]:
+    """Return the values by title of the estimators from neighbours, and of linear numbers."""
+    local, linear = {}, {}
+    for row in record.estimates:
+        kind, _, name = row["name"].partition("/")
+        if row["side"] != side or row["value"] is None:
+            continue
+        if kind == "id":
+            local[estimator_title(name)] = row["value"]
+        elif name in LINEAR:
+            linear[LINEAR[name]] = row["value"]
+    return local, linear
+
+
+def _headline(curve: Mapping[str, Any] | None, evidence: Evidence) -> dict[str, Any] | None:
+    """Return GRIDE where its curve is level, else MLE, with an interval over regions of rows."""
+    level = None if curve is None else curve["plateau"]
+    if level is not None and level["value"] is not None and level["to"] * 2 <= evidence.neighbours.k:
+        value, interval, k = _at_plateau(level, evidence)
+        searched = _searched(evidence.neighbours)
+        estimator, where = (
+            "GRIDE",
+            f"the level part of its curve against scale, n1 = {level['from']} to {level['to']}",
+        )
+    else:
+        k = min(evidence.k, evidence.near.k)
+        estimate = mle(evidence.near, k)
+        value, searched = number(estimate.value), _searched(evidence.near)
+        assert estimate.pointwise is not None
+        interval = block_bootstrap(
+            1 / estimate.pointwise, evidence.positions(evidence.near), seed=evidence.seed
+        )
+        estimator, where = "MLE", f"the scale of {k} neighbours"
+    if value is None or not (interval.low > 0 and math.isfinite(interval.high)):
+        return None
+    return {
+        "estimator": estimator,
+        "value": value,
+        "low": 1 / interval.high,
+        "high": 1 / interval.low,
+        "level": LEVEL,
+        "lower_bound": reach(value, searched, k) > REACH,
+        "reach": reach(value, searched, k),
+        "rows": searched,
+        "at": where,
+        "method": (
+            f"{RESAMPLES:,} draws of {interval.regions} regions of nearby rows, since neighbourhoods overlap"
+        ),
+    }
+
+
+def _at_plateau(level: Mapping[str, Any], evidence: Evidence) -> tuple[float | None, Interval, int]:
+    """Return the value of the plateau, the interval of its inverse, and the farthest neighbour used.
+
+    In m dimensions log(R_2n1 / R_n1) has the mean (1/n1 + … + 1/(2 n1 − 1)) / m. Its interval at the middle scale
+    is carried over to the value in proportion.
+    """
+    scales = [2**j for j in range(16) if level["from"] <= 2**j <= level["to"]]
+    n1 = scales[len(scales) // 2]
+    distances = evidence.neighbours.distances
+    logs = (distances[..., 2 * n1 - 1] / distances[..., n1 - 1]).log()
+    inverse = logs / sum(1 / j for j in range(n1, 2 * n1))
+    interval = block_bootstrap(inverse, evidence.positions(evidence.neighbours), seed=evidence.seed)
+    scale = 1 / (level["value"] * float(inverse.nanmean()))
+    return level["value"], Interval(interval.low * scale, interval.high * scale, interval.regions), 2 * n1
+
+
+def _reasons(local: Mapping[str, float], linear: Mapping[str, float], record: Record, side: str) -> list[str]:
+    """Return why estimates differ: what they measure, and the two curves."""
+    sentences = []
+    if local:
+        sentences.append(f"estimates from neighbours, which follow a curved surface, give {_range(local)}")
+    if linear:
+        clause = f"linear ones, which count the directions that the whole cloud fills, give {_range(linear)}"
+        middle = sorted(local.values())[len(local) // 2] if local else math.nan
+        ratio = max(linear.values()) / middle
+        if ratio >= CURVED:
+            clause += (
+                f": {ratio:.2g} times as many, as of a curved surface or of noise in many directions; they are upper "
+                "bounds, and effective rank, which weighs small variances more, the higher one"
+            )
+        elif min(linear.values()) < middle / AGREE:
+            clause += ": fewer, since few directions hold most of the variance"
+        else:
+            clause += ", much the same: the rows lie near a flat subspace"
+        sentences.append(clause)
+    pca, distance = local.get("local PCA"), [v for name, v in local.items() if name != "local PCA"]
+    if pca is not None and distance and pca > AGREE * max(distance):
+        sentences.append(
+            "local PCA counts directions in wide neighbourhoods, where curvature and noise add some; the others "
+            "compare distances"
+        )
+    return [*sentences, *_over_scales(record, side)]
+
+
+def _over_scales(record: Record, side: str) -> list[str]:
+    """Return how the values change with scale and with the number of rows."""
+    sentences = []
+    curve = record.curves.get(f"scale/{side}", {"value": []})
+    ends = [value for value in curve["value"] if value is not None]
+    if len(ends) > 1 and ends[0] > CHANGE * ends[-1]:
+        sentences.append(
+            f"over scales the value falls from {ends[0]:.3g} to {ends[-1]:.3g}: noise of short range fills further "
+            "dimensions, or wide neighbourhoods reach the edges"
+        )
+    elif len(ends) > 1 and ends[-1] > CHANGE * ends[0]:
+        sentences.append(
+            f"over scales the value rises from {ends[0]:.3g} to {ends[-1]:.3g}: the surface is curved, or rows lie in "
+            "clusters of fewer dimensions"
+        )
+    sizes = record.curves.get(f"sample_size/{side}", {"value": [], "at": []})
+    if len(sizes["value"]) > 1 and None not in sizes["value"][:2]:
+        most, half = sizes["value"][:2]
+        if most > 1.05 * half:
+            sentences.append(
+                f"with twice the rows MLE rises from {half:.3g} to {most:.3g}: more rows would show more dimensions"
+            )
+    return sentences
+
+
+def _assumptions(headline: Mapping[str, Any] | None, evidence: Evidence) -> list[str]:
+    """Return whether what the headline assumes holds here."""
+    if evidence.doubt is not None:
+        return [f"distances between neighbours do not show a dimension: {evidence.doubt}"]
+    if headline is None:
+        return []
+    share = f"the neighbourhoods used reach across {100 * headline['reach']:.0f} % of the cloud"
+    rows = f"{headline['rows']:,} rows"
+    if headline["lower_bound"]:
+        return [f"{rows} are too few: {share}, so the values are lower bounds that lack a fifth or more"]
+    if headline["reach"] > 0.5:
+        return [f"{rows} are barely enough: {share}, so the value may be up to a fifth too low"]
+    return [f"{rows} are enough: {share}, so the value is at most an eighth too low"]
+
+
+def _named(headline: Mapping[str, Any] | None, evidence: Evidence) -> str:
+    """Return the sentence that names the number to believe."""
+    if headline is None:
+        why = "as long as that is so" if evidence.doubt is not None else "since no estimate exists"
+        return f"no number is to be believed {why}"
+    least = "at least " if headline["lower_bound"] else ""
+    return (
+        f"believe {least}{headline['value']:.3g} ({100 * headline['level']:.0f} % interval {headline['low']:.3g} to "
+        f"{headline['high']:.3g}): {headline['estimator']} at {headline['at']}; the interval is of "
+        f"{headline['method']}, and shows sampling noise alone"
+    )
+
+
+def _range(values: Mapping[str, float]) -> str:
+    """Return the smallest and the largest value with their titles."""
+    low, high = min(values, key=lambda name: values[name]), max(values, key=lambda name: values[name])
+    if low == high:
+        return f"{values[low]:.3g} ({low})"
+    return f"{values[low]:.3g} ({low}) to {values[high]:.3g} ({high})"
+
+
+def _searched(neighbours: Neighbours) -> int:
+    """Return the number of distinct rows that neighbours were sought among."""
+    return int(neighbours.valid.sum()) if neighbours.searched is None else int(neighbours.searched)

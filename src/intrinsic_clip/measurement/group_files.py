@@ -1,0 +1,138 @@
+"""Read the ids of groups and the classes that `groups=` and `labels=` name, from files or from columns of x and y."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from intrinsic_clip.errors import ConfigError
+
+if TYPE_CHECKING:
+    from intrinsic_clip.data.formats.column_choice import ColumnChoice
+    from intrinsic_clip.measurement.groups import Ids
+    from intrinsic_clip.measurement.loading import LoadedEmbeddings
+
+SETTINGS = ("groups", "labels")
+SIDES = ("x", "y")
+
+
+def arranged(embeddings: "LoadedEmbeddings", settings: Mapping[str, Any]) -> None:
+    """Give embeddings the rows and the grouping that the settings ask for; nothing where they ask for none.
+
+    Raises:
+        ConfigError: ids cannot be read, do not fit the rows, or could mean several things.
+    """
+    if not wanted(settings):
+        return
+    from intrinsic_clip.measurement.groups import arrange
+
+    counts = {side: len(rows) for side, rows in embeddings.sides.items()}
+    arrangement = arrange(counts, _groups(settings, counts), _labels(settings, counts))
+    for side, rows in arrangement.rows.items():
+        embeddings.sides[side] = embeddings.sides[side][rows]
+    embeddings.grouping = arrangement.grouping
+    embeddings.notes += arrangement.notes
+
+
+def wanted(settings: Mapping[str, Any]) -> bool:
+    """Return whether groups or classes are given."""
+    return any(settings.get(setting) is not None for setting in SETTINGS)
+
+
+def leave_out_ids(choice: "ColumnChoice", settings: Mapping[str, Any]) -> None:
+    """Add columns of ids to those that are left out, since an id is no coordinate; `arranged` tells of missing ones."""
+    if not _tables(settings):
+        return
+    names = [name for setting in SETTINGS for name in _listed(settings.get(setting))]
+    columns = [name for name in names if not Path(name).is_file()]
+    choice.drop = [*choice.drop, *columns]
+    choice.matched |= set(columns)
+
+
+def contents(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an address must know of the settings: contents of files, names of columns."""
+    from intrinsic_clip.runs.contents import file_digest
+
+    return {
+        setting: [
+            [Path(name).suffix, file_digest(setting, Path(name))] if Path(name).is_file() else name
+            for name in _listed(settings[setting])
+        ]
+        for setting in SETTINGS
+        if settings.get(setting) is not None
+    }
+
+
+def _groups(settings: Mapping[str, Any], counts: Mapping[str, int]) -> "Mapping[str, Ids] | Ids | None":
+    names = _listed(settings.get("groups"))
+    if not names:
+        return None
+    if len(names) == 2:
+        return {
+            side: _from_file(settings, "groups", name, counts.get(side))
+            for side, name in zip(SIDES, names, strict=True)
+        }
+    if Path(names[0]).is_file() or not _tables(settings):
+        return _from_file(settings, "groups", names[0], max(counts.values()))
+    columns = _from_columns(settings, "groups", names[0], counts)
+    return columns if len(columns) > 1 else next(iter(columns.values()))
+
+
+def _labels(settings: Mapping[str, Any], counts: Mapping[str, int]) -> "Ids | None":
+    name = settings.get("labels")
+    if name is None:
+        return None
+    if Path(name).is_file() or not _tables(settings):
+        return _from_file(settings, "labels", name, counts["x"])
+    return next(iter(_from_columns(settings, "labels", name, counts).values()))
+
+
+def _from_file(settings: Mapping[str, Any], setting: str, name: str, rows: int | None) -> "Ids":
+    from intrinsic_clip.data.formats.array_key import Key
+    from intrinsic_clip.data.formats.class_labels import read_label_values
+
+    option = f"{setting}_key"
+    try:
+        return read_label_values(Path(name), Key(settings.get(option), option=option), rows)
+    except ConfigError as error:
+        raise ConfigError(f"{setting}={name}: {error}") from error
+
+
+def _from_columns(
+    settings: Mapping[str, Any], setting: str, name: str, counts: Mapping[str, int]
+) -> "dict[str, Ids]":
+    """Return a column of those tables among x and y that have it.
+
+    Raises:
+        ConfigError: none has it, or it cannot be read.
+    """
+    from intrinsic_clip.data.formats.array_key import Key
+    from intrinsic_clip.data.formats.class_labels import read_label_values
+
+    columns: dict[str, Ids] = {}
+    missing = []
+    for side in _tables(settings):
+        path = Path(settings[side])
+        try:
+            columns[side] = read_label_values(path, Key(name, option=setting), counts.get(side))
+        except ConfigError as error:
+            if not str(error).startswith(f"holds no {name!r}"):
+                raise ConfigError(f"{setting}={name}: {side}={path}: {error}") from error
+            missing.append(f"{side}={path} {error}")
+    if not columns:
+        raise ConfigError(f"{setting}={name}: no such file, and {'; '.join(missing)}")
+    return columns
+
+
+def _tables(settings: Mapping[str, Any]) -> list[str]:
+    """Return the sides that are tables."""
+    from intrinsic_clip.data.formats.table_arrays import TABLES
+
+    return [
+        side
+        for side in SIDES
+        if settings.get(side) is not None and Path(settings[side]).suffix.lower() in TABLES
+    ]
+
+
+def _listed(value: Any) -> list[str]:
+    return [] if value is None else [value] if isinstance(value, str) else list(value)

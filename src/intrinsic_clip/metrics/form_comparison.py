@@ -1,0 +1,231 @@
+"""Compare forms of stored rows on held-out rows: recall of partners, class accuracy, neighbours kept."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from intrinsic_clip.metrics.alignment import directions
+from intrinsic_clip.metrics.counterparts import Counterparts
+from intrinsic_clip.metrics.matching import expected_shares, partner_ranks
+from intrinsic_clip.metrics.paired_error import Clusters, Found, clusters, mean_error
+from intrinsic_clip.metrics.pairing import Pairing
+from intrinsic_clip.metrics.reduction import halves
+from intrinsic_clip.metrics.row_blocks import row_blocks
+from intrinsic_clip.metrics.stored_forms import FLOAT_BYTES, Sides, StoredForm, stored_forms
+
+VOTERS = 20  # neighbours that vote for a class
+OVERLAP = 10  # neighbours that should be kept
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A number of one form, and its paired difference from that of the full rows.
+
+    Attributes:
+        value, standard_error: the number, a mean over held-out rows.
+        difference, difference_error: value less that of the full rows, and the standard error of this difference over
+            the same held-out rows.
+    """
+
+    value: float
+    standard_error: float
+    difference: float
+    difference_error: float
+
+    @property
+    def within_error(self) -> bool:
+        """Return whether the number is within one standard error of that of the full rows."""
+        return self.difference >= -self.difference_error
+
+
+@dataclass(frozen=True)
+class FormNumbers:
+    """Numbers of one form.
+
+    Attributes:
+        name, dims, bytes: of the form; see `StoredForm`.
+        numbers: by name: `recall_<k>` of partners, mean of both directions; `class_accuracy`; `overlap_10`, the share
+            of a row's ten nearest neighbours that are kept, where there are no partners.
+    """
+
+    name: str
+    dims: int
+    bytes: int
+    numbers: dict[str, Compared]
+
+
+@dataclass(frozen=True)
+class FormComparison:
+    """Numbers of all forms.
+
+    Attributes:
+        full: of directions in single precision, all coordinates.
+        forms: of the others.
+        n: held-out rows; of x and y the larger number of distinct ones.
+        fitted: rows, or pairs, that forms were fitted on.
+    """
+
+    full: FormNumbers
+    forms: tuple[FormNumbers, ...]
+    n: int
+    fitted: int
+
+
+@torch.no_grad()
+def compare_forms(
+    x: Tensor,
+    y: Tensor | None = None,
+    *,
+    pairing: Pairing | None = None,
+    labels: Tensor | None = None,
+    dims: Sequence[int] = (),
+    ks: Sequence[int] = (1, 10),
+    max_rows: int = 5000,
+    seed: int = 0,
+) -> FormComparison:
+    """Fit forms on one half of the rows, and compare them on the other, which is that of `retrieval_by_dimension`.
+
+    Args:
+        x: `(n, d)`, at least eight rows.
+        y: their partners, of equal width; None: neighbours among x are compared.
+        pairing: which rows belong together; None: row i of x and row i of y.
+        labels: classes of the rows, int64 `(n,)`; with prompts of classes as y it is partners that are counted.
+        dims: numbers of dimensions to add to d, d/2, d/4, ….
+        ks: values of k of recall.
+        max_rows, seed: as for `retrieval_by_dimension`.
+
+    Raises:
+        ValueError: y is not of the shape of x.
+    """
+    if y is not None and x.shape != y.shape:
+        raise ValueError(f"x and y must be alike, got shapes {tuple(x.shape)} and {tuple(y.shape)}")
+    fitted, measured, both = halves(x, max_rows, seed, pairing)
+    sides = (x,) if y is None else (x, y)
+    whole = tuple(directions(rows[measured]) for rows in sides)
+    classes = pairing is not None and pairing.classes
+    of = None if labels is None or classes else labels[measured.to(labels.device)]
+    queries = len(measured) if both is None else max(len(both.x), len(both.y))
+    wanted = tuple(dict.fromkeys(min(k, queries) for k in ks))
+    trial = _Trial(whole, both, clusters(len(measured), both, classes), of, classes, wanted)
+    first = trial.credits(None)
+    full = FormNumbers("full", x.shape[1], FLOAT_BYTES * x.shape[1], trial.compared(first, first))
+    forms = tuple(
+        FormNumbers(form.name, form.dims, form.bytes, trial.compared(trial.credits(form), first))
+        for form in stored_forms(tuple(directions(rows[fitted]) for rows in sides), tuple(dims), seed)
+    )
+    return FormComparison(full, forms, queries, len(fitted))
+
+
+Credits = dict[str, Found]  # per query; where x alone is asked, both directions hold the same
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """Held-out rows that every form is tried on.
+
+    Attributes:
+        whole: their directions.
+        both: right answers; None: row i of row i.
+        clusters: which queries hang together.
+        labels: of the rows; None: there are none, or they are those of y.
+        classes: y are prompts of classes.
+        ks: of recall.
+    """
+
+    whole: Sides
+    both: Counterparts | None
+    clusters: Clusters
+    labels: Tensor | None
+    classes: bool
+    ks: tuple[int, ...]
+
+    def credits(self, form: StoredForm | None) -> Credits:
+        """Return what each query finds by a form; by the full directions if it is None."""
+        stored = self.whole if form is None else tuple(map(directions, form.stored(self.whole)))
+        own = form is not None and form.queries is form.stored
+        queries = stored if own or form is None else self._queries(form)
+        credits: Credits = {}
+        if len(stored) > 1:
+            found = self._found(queries, stored)
+            credits |= {f"recall_{k}": Found(*(way[:, [i]] for way in found)) for i, k in enumerate(self.ks)}
+            if self.classes:
+                hit = found.x_to_y[:, :1]
+                credits["class_accuracy"] = Found(hit, hit)
+        if len(stored) == 1 or self.labels is not None:
+            credits |= self._among_x(queries[0], stored[0])
+        return credits
+
+    def _queries(self, form: StoredForm) -> Sides:
+        return self.whole if form.queries is None else tuple(map(directions, form.queries(self.whole)))
+
+    def _found(self, queries: Sides, stored: Sides) -> Found:
+        """Return which queries find a partner among the stored rows of the other side."""
+        if queries is stored:
+            ranks = partner_ranks(stored[0], stored[1], self.both)
+            ways = (ranks.x_to_y, ranks.y_to_x)
+        else:
+            ways = (
+                partner_ranks(queries[0], stored[1], self.both).x_to_y,
+                partner_ranks(stored[0], queries[1], self.both).y_to_x,
+            )
+        return Found(*(torch.stack([expected_shares(way, k) for k in self.ks], -1) for way in ways))
+
+    def _among_x(self, queries: Tensor, stored: Tensor) -> Credits:
+        """Return the neighbours of x that are kept and the classes that neighbours vote for, whichever are wanted."""
+        count = min(max(VOTERS, OVERLAP), len(stored) - 1)
+        nearest = nearest_others(queries, stored, count)
+        credits: Credits = {}
+        if self.labels is not None:
+            right = vote_shares(nearest[:, :VOTERS], self.labels)[:, None]
+            credits["class_accuracy"] = Found(right, right)
+        if len(self.whole) == 1:
+            kept = nearest[:, :OVERLAP]
+            reference = kept if stored is self.whole[0] else self._reference(kept.shape[1])
+            share = (kept[:, :, None] == reference[:, None, :]).any(-1).double().mean(1, keepdim=True)
+            credits[f"overlap_{OVERLAP}"] = Found(share, share)
+        return credits
+
+    def _reference(self, count: int) -> Tensor:
+        cached = self.__dict__.get("_nearest")
+        if cached is None:
+            cached = nearest_others(self.whole[0], self.whole[0], count)
+            object.__setattr__(self, "_nearest", cached)
+        return cached
+
+    def compared(self, credits: Credits, full: Credits) -> dict[str, Compared]:
+        """Return means over queries, with their differences from those of the full rows."""
+        numbers = {}
+        rows = torch.arange(len(self.whole[0]))
+        for name, found in credits.items():
+            alone = name.startswith(("class", "overlap"))
+            of = self.clusters
+            if alone:
+                own = rows[: len(found.x_to_y)]
+                of = Clusters(own, own)
+            value, difference = mean_error(found, of), mean_error(found.minus(full[name]), of)
+            numbers[name] = Compared(*(float(each) for each in (*value, *difference)))
+        return numbers
+
+
+def nearest_others(queries: Tensor, stored: Tensor, k: int) -> Tensor:
+    """Return the places of the k stored rows most similar to each query by inner product, `(n, k)`.
+
+    A query's own row is left out. Among equal ones the order is arbitrary.
+    """
+    nearest = []
+    for block in row_blocks(len(queries), len(stored), queries.device):
+        scores = queries[block] @ stored.T
+        scores[torch.arange(len(block)), block] = -torch.inf
+        nearest.append(scores.topk(k).indices)
+    return torch.cat(nearest)
+
+
+def vote_shares(nearest: Tensor, labels: Tensor) -> Tensor:
+    """Return for each row whether most of its neighbours have its label, `(n,)`; labels with equal votes share it."""
+    classes = torch.unique(labels, return_inverse=True)[1].to(nearest.device)
+    votes = torch.zeros(len(nearest), int(classes.max()) + 1, dtype=torch.int64, device=nearest.device)
+    votes.scatter_add_(1, classes[nearest], torch.ones_like(nearest))
+    best = votes == votes.amax(1, keepdim=True)
+    return best.gather(1, classes[:, None])[:, 0] / best.sum(1).double()

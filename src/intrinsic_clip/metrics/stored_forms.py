@@ -1,0 +1,135 @@
+"""Forms in which rows can be stored: fewer coordinates of several kinds, and quantised ones, by the bytes of a row.
+
+Everything is fitted on other rows than it is compared on. Stored rows are the candidates of a search. Where a form has
+fewer coordinates or one bit for each, queries are in the same form; otherwise queries stay as they are and the stored
+rows are decoded, as vector stores do.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from intrinsic_clip.metrics.alignment import directions
+from intrinsic_clip.metrics.leading_directions import canonical_directions, principal_directions
+from intrinsic_clip.metrics.quantisation import ByteQuantiser, ProductQuantiser, signs
+
+FLOAT_BYTES = 4  # of a coordinate in single precision
+HALVINGS = 6  # numbers of bytes to compare, from the full ones down to those of a bit per coordinate
+PRODUCT_PARTS = (4, 8, 16)  # coordinates for each byte of a product quantiser
+Sides = tuple[Tensor, ...]  # directions of x and perhaps of y
+Map = Callable[[Sides], Sides]
+Cut = Callable[[int], Map]  # to that many coordinates
+
+
+@dataclass(frozen=True)
+class StoredForm:
+    """A form of rows.
+
+    Attributes:
+        name: of the kind: a basis or a choice of coordinates, "principal_int8", "int8", "binary" or "product".
+        dims: coordinates of a stored row; of a product quantiser those that it encodes.
+        bytes: of a stored row.
+        queries, stored: maps of directions of x, and of y if there is one, to what is compared by cosine; None as
+            `queries`: the directions themselves.
+    """
+
+    name: str
+    dims: int
+    bytes: int
+    stored: Map
+    queries: Map | None
+
+
+def byte_steps(width: int, dims: tuple[int, ...] = ()) -> list[int]:
+    """Return the numbers of bytes to compare: those of all coordinates in single precision, their half, …, a 32nd.
+
+    Args:
+        width: coordinates of a row.
+        dims: numbers of coordinates to add.
+
+    Example:
+        >>> from intrinsic_clip.metrics.stored_forms import byte_steps
+        >>> byte_steps(12, (5,))
+        [48, 24, 20, 12, 6, 4]
+    """
+    full = FLOAT_BYTES * width
+    steps = {-(-full // 2**halving) for halving in range(HALVINGS)}
+    return sorted({max(step, FLOAT_BYTES) for step in steps} | {FLOAT_BYTES * d for d in dims}, reverse=True)
+
+
+def stored_forms(fitted: Sides, dims: tuple[int, ...] = (), seed: int = 0) -> Iterator[StoredForm]:
+    """Fit and yield all forms, each when it is needed.
+
+    Args:
+        fitted: directions of x, and of y if there is one, to fit on; of equal widths.
+        dims: numbers of coordinates to add to the steps.
+        seed: of the random coordinates, the random rotation and the first centroids.
+    """
+    width = fitted[0].shape[1]
+    steps = byte_steps(width, dims)
+    axes = principal_directions(torch.cat(fitted))
+    cuts: dict[str, Cut] = {"principal": lambda m: lambda sides: tuple(rows @ axes[:, :m] for rows in sides)}
+    if len(fitted) > 1:
+        cuts["canonical"] = _canonical(fitted)
+    cuts |= _unfitted(width, seed)
+    for name, cut in cuts.items():
+        for m in dict.fromkeys(min(width, size // FLOAT_BYTES) for size in steps):
+            kept = cut(m)
+            yield StoredForm(name, m, FLOAT_BYTES * m, kept, kept)
+    for size in steps:
+        if size <= width:
+            kept = cuts["principal"](size)
+            levels = [ByteQuantiser.fit(directions(rows)) for rows in kept(fitted)]
+            yield StoredForm("principal_int8", size, size, partial(_encoded, kept, levels), kept)
+    yield StoredForm(
+        "int8", width, width, partial(_encoded, _itself, list(map(ByteQuantiser.fit, fitted))), None
+    )
+    yield StoredForm("binary", width, -(-width // 8), _bits, _bits)
+    for parts in sorted({-(-width // each) for each in PRODUCT_PARTS if width >= each}, reverse=True):
+        codebooks = [ProductQuantiser.fit(rows, parts, seed) for rows in fitted]
+        yield StoredForm("product", width, parts, partial(_encoded, _itself, codebooks), None)
+
+
+def _itself(sides: Sides) -> Sides:
+    return sides
+
+
+def _bits(sides: Sides) -> Sides:
+    return tuple(map(signs, sides))
+
+
+def _encoded(cut: Map, encoders: Sequence[Callable[[Tensor], Tensor]], sides: Sides) -> Sides:
+    """Return what remains of rows of length 1, one encoder for each side."""
+    return tuple(encode(directions(rows)) for encode, rows in zip(encoders, cut(sides), strict=True))
+
+
+def _unfitted(width: int, seed: int) -> dict[str, Cut]:
+    """Return the ways to keep coordinates that need no fit: as they come, at random, and along random directions."""
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(width, generator=generator)
+    normal = torch.randn(width, width, generator=generator, dtype=torch.float64)
+    turn = torch.linalg.qr(normal).Q
+    return {
+        "prefix": lambda m: lambda sides: tuple(rows[:, :m] for rows in sides),
+        "random_coordinates": lambda m: (
+            lambda sides: tuple(rows[:, order[:m].to(rows.device)] for rows in sides)
+        ),
+        "random_projection": lambda m: (
+            lambda sides: tuple(rows @ turn[:, :m].to(rows.device) for rows in sides)
+        ),
+    }
+
+
+def _canonical(fitted: Sides) -> Cut:
+    """Return the map to canonical directions, weighted as `retrieval_by_dimension` does."""
+    at = canonical_directions(fitted[0], fitted[1])
+    weights = at.correlations**4
+    return lambda m: (
+        lambda sides: (
+            (sides[0] - at.mean_x) @ at.x[:, :m] * weights[:m],
+            (sides[1] - at.mean_y) @ at.y[:, :m] * weights[:m],
+        )
+    )

@@ -1,0 +1,86 @@
+"""Arrange how forms of stored rows compare in tables of text, one line for each number of bytes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from intrinsic_clip.reports.number_format import Table, plus_minus
+
+COLUMNS = {
+    "principal": "principal",
+    "canonical": "canonical",
+    "prefix": "prefix",
+    "random_coordinates": "random coord.",
+    "random_projection": "random proj.",
+    "principal_int8": "princ. int8",
+    "int8": "int8, 1 bit",
+    "product": "product",
+}
+BESIDE = {"binary": "int8"}  # in another form's column: the two never take equally many bytes
+NUMBERS = {
+    "recall_1": "recall@1",
+    "recall_10": "recall@10",
+    "class_accuracy": "class accuracy",
+    "overlap_10": "share of the ten nearest neighbours kept",
+}
+REMARK = (
+    "float32 unless said; int8: 8 bits per coordinate; 1 bit: signs; product: a byte for each part of a row. * within "
+    "one standard error of {full} with all {bytes:,} bytes, by the paired difference over held-out rows"
+)
+
+
+def form_tables(forms: Mapping[str, Any]) -> list[Table]:
+    """Return a table for each number by which forms were compared; none where they were not."""
+    if not forms:
+        return []
+    full = forms["full"]
+    rows = sorted(forms["rows"], key=lambda row: -int(row["bytes"]))
+    present = [name for name in COLUMNS if any(row["form"] == name for row in rows)]
+    return [_table(forms, number, rows, present) for number in NUMBERS if number in full]
+
+
+def form_name(row: Mapping[str, Any]) -> str:
+    """Return what a form is, such as `8 principal dimensions in int8`."""
+    dims = f"{row['dims']:,}"
+    names = {
+        "principal": f"{dims} principal dimensions",
+        "canonical": f"{dims} canonical dimensions",
+        "prefix": f"a prefix of {dims} coordinates",
+        "random_coordinates": f"{dims} coordinates drawn at random",
+        "random_projection": f"{dims} random directions",
+        "principal_int8": f"{dims} principal dimensions in int8",
+        "int8": f"all {dims} coordinates in int8",
+        "binary": f"1 bit for each of {dims} coordinates",
+        "product": f"product quantisation in {row['bytes']:,} parts",
+    }
+    return names[row["form"]]
+
+
+def _table(forms: Mapping[str, Any], number: str, rows: list[dict[str, Any]], present: list[str]) -> Table:
+    full = forms["full"]
+    cells = {(row["bytes"], BESIDE.get(row["form"], row["form"])): row for row in rows}
+    sizes = list(dict.fromkeys([full["bytes"], *(row["bytes"] for row in rows)]))
+    lines = [
+        (
+            f"{size:,}",
+            f"{size // 4:,}" if size % 4 == 0 else "",
+            *(_cell(cells.get((size, name)), number) for name in present),
+        )
+        for size in sizes
+    ]
+    remark = REMARK.format(
+        full=plus_minus(full[number]["value"], full[number]["standard_error"]), bytes=full["bytes"]
+    )
+    unit = "rows of x" if forms["side"] == "x" or number == "class_accuracy" else "pairs"
+    title = f"{NUMBERS[number]} at equal bytes per stored row, {forms['n']:,} held-out {unit}"
+    return Table(title, ("bytes", "floats", *(COLUMNS[name] for name in present)), lines, (remark,))
+
+
+def _cell(row: Mapping[str, Any] | None, number: str) -> str:
+    if row is None:
+        return ""
+    compared = row[number]
+    if compared["value"] is None:
+        return "–"
+    difference, error = compared["difference"], compared["difference_error"]
+    within = None not in (difference, error) and difference >= -error
+    return plus_minus(compared["value"], compared["standard_error"]) + ("*" if within else " ")

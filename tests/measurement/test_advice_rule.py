@@ -1,0 +1,104 @@
+"""The one-standard-error rule of the advice, on curves by hand, and the tables of forms."""
+
+from typing import Any
+
+import pytest
+
+from intrinsic_clip.measurement.advice import advise
+from intrinsic_clip.measurement.forms import cheapest
+from intrinsic_clip.reports.form_tables import form_name, form_tables
+from intrinsic_clip.reports.number_format import aligned
+
+
+def compared(value: float, difference: float, error: float) -> dict[str, float]:
+    return {"value": value, "standard_error": 0.01, "difference": difference, "difference_error": error}
+
+
+def form(name: str, dims: int, size: int, value: float, error: float) -> dict[str, Any]:
+    return {"form": name, "dims": dims, "bytes": size, "recall_1": compared(value, value - 0.8, error)}
+
+
+FORMS: dict[str, Any] = {
+    "side": "pairs",
+    "n": 500,
+    "fitted": 500,
+    "full": form("full", 16, 64, 0.8, 0.0),
+    "rows": [
+        form("principal", 16, 64, 0.8, 0.0),
+        form("principal", 4, 16, 0.79, 0.02),
+        form("prefix", 8, 32, 0.795, 0.01),
+        form("prefix", 4, 16, 0.5, 0.02),
+        form("int8", 16, 16, 0.798, 0.001),
+        form("binary", 16, 2, 0.6, 0.02),
+        form("product", 16, 4, 0.785, 0.02),
+    ],
+    "decided_by": "recall_1",
+}
+CURVE: dict[str, Any] = {
+    "at": [1, 2, 4, 8, 16],
+    "value": [0.1, 0.5, 0.785, 0.795, 0.8],
+    "standard_error": [0.02] * 5,
+    "difference": [-0.7, -0.3, -0.015, -0.005, 0.0],
+    "difference_standard_error": [0.02, 0.02, 0.01, 0.005, 0.0],
+    "full": 0.8,
+    "full_standard_error": 0.02,
+    "chance": 0.002,
+    "n": 500,
+    "sufficient": 8,
+}
+
+
+def advice(**changes: Any) -> dict[str, Any]:
+    forms = FORMS | {"cheapest": cheapest(FORMS["rows"], 64, "recall_1")}
+    return advise(
+        {"curves": {"retrieval/principal": CURVE | changes}, "forms": forms, "estimates": [], "believed": {}}
+    )
+
+
+def test_the_advice_names_its_rule_and_what_pairs_do_not_tell() -> None:
+    answer = advice()
+    assert (answer["dims"], answer["rule"]) == (8, "within one standard error")
+    text = answer["text"]
+    assert text.startswith(
+        "8 of 16 dimensions keep retrieval within one standard error (recall@1 0.795 of 0.80"
+    )
+    assert "paired difference -0.0050 ± 0.0050, 500 held-out pairs, principal directions)" in text
+    assert "4 to 16 dimensions are not told apart by so few pairs" in text  # −0.015 is 1.5 standard errors
+    assert "a loss of up to 0.013 at 8 would not show (95 % confidence)" in text  # 0.005 + 1.645 · 0.005
+    assert "a plain prefix (truncate_dim) needs 8" in text
+    assert "is product quantisation in 4 parts, 4 bytes per row of 64 (difference -0.015 ± 0.020" in text
+
+
+def test_where_nothing_is_enough_or_all_is_needed() -> None:
+    assert "only all 16 dimensions keep retrieval" in advice(sufficient=16)["text"]
+    none = advice(sufficient=None)
+    assert none["dims"] is None
+    assert "no number of principal directions keeps recall@1" in none["text"]
+
+
+def test_measurements_of_earlier_versions_have_advice() -> None:
+    old = {k: v for k, v in CURVE.items() if not k.startswith("difference")}
+    text = advise({"curves": {"retrieval/principal": old}, "estimates": []})["text"]
+    assert "8 of 16 dimensions keep retrieval" in text
+
+
+def test_the_cheapest_form_is_within_one_standard_error() -> None:
+    assert cheapest(FORMS["rows"], 64, "recall_1")["form"] == "product"
+    assert cheapest(FORMS["rows"][5:6], 64, "recall_1") is None
+    assert cheapest(FORMS["rows"][:1], 64, "recall_1") is None  # as many bytes as the full rows
+
+
+def test_forms_are_tabled_by_their_bytes() -> None:
+    (table,) = form_tables(FORMS)
+    lines = aligned(table)
+    assert lines[0].split() == ["bytes", "floats", "principal", "prefix", "int8,", "1", "bit", "product"]
+    assert [line.split()[0] for line in lines[1:-1]] == ["64", "32", "16", "4", "2"]
+    assert "0.790 ± 0.010*" in lines[3]
+    assert "0.500 ± 0.010" in lines[3]
+    assert "0.500 ± 0.010*" not in lines[3]
+    assert form_tables({}) == []
+
+
+@pytest.mark.parametrize("row", FORMS["rows"])
+def test_every_form_has_a_name(row) -> None:
+    assert str(row["dims"]) in form_name(row) or row["form"] == "product"

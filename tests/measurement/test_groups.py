@@ -1,0 +1,177 @@
+"""`groups=` and `labels=`: what they mean, what is refused, and recall by hand."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from helpers.shared_latent import measurement_below
+from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.measurement.groups import arrange
+
+IMAGES, CAPTIONS = 120, 5
+
+
+def captioned() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return images, five captions of each in random order, and the image of each caption."""
+    generator = np.random.default_rng(0)
+    images = generator.normal(size=(IMAGES, 16)).astype(np.float32)
+    of = generator.permutation(np.repeat(np.arange(IMAGES), CAPTIONS))
+    captions = images[of] + 0.9 * generator.normal(size=(len(of), 16)).astype(np.float32)
+    return images, captions.astype(np.float32), of
+
+
+def test_each_row_of_the_longer_side_names_its_row_of_the_shorter_one() -> None:
+    of = [0, 0, 1, 2, 2]
+    for side, other in (("x", "y"), ("y", "x")):
+        arrangement = arrange({side: 3, other: 5}, of, None)
+        assert arrangement.rows[side].tolist() == of
+        assert list(arrangement.rows) == [side]
+        assert arrangement.grouping.groups.tolist() == of
+        assert f"{side}: 3 rows are partners of 5 rows of {other}" in arrangement.notes[0]
+    texts = arrange({"x": 3, "y": 4}, ["0", "2", "2", "2.0"], None)
+    assert texts.rows["x"].tolist() == [0, 2, 2, 2]
+    assert "1 of 3 rows, that no row of y names, are left out (the first is row 1)" in texts.notes[1]
+
+
+def test_ids_of_pairs_are_groups_of_any_name() -> None:
+    arrangement = arrange({"x": 4, "y": 4}, ["b", "a", "b", "a"], [7, 7, 8, 8])
+    assert arrangement.rows == {}
+    assert arrangement.grouping.groups.tolist() == [1, 0, 1, 0]
+    assert arrangement.grouping.labels.tolist() == [0, 0, 1, 1]
+
+
+def test_ids_of_both_sides_are_joined() -> None:
+    arrangement = arrange({"x": 3, "y": 5}, {"x": ["b", "a", "c"], "y": ["a", "b", "b", "d", "a"]}, None)
+    x, y = (arrangement.rows[side].tolist() for side in "xy")
+    assert sorted(zip(x, y, strict=True)) == [(0, 1), (0, 2), (1, 0), (1, 4)]
+    assert arrangement.grouping.joined
+    assert any("y: 1 of 5 rows, whose id the other side lacks" in note for note in arrangement.notes)
+    same = arrange({"x": 2, "y": 2}, {"x": [5, 6], "y": [5, 6]}, None)
+    assert (same.rows, same.grouping.joined) == ({}, False)
+
+
+def test_prompts_of_classes_are_partners_of_their_rows() -> None:
+    arrangement = arrange({"x": 5, "y": 3}, None, torch.tensor([2, 0, 0, 2, 2]))
+    assert arrangement.rows["y"].tolist() == [2, 0, 0, 2, 2]
+    assert arrangement.grouping.classes
+    assert "zero-shot" in arrangement.notes[0]
+    assert "1 of 3 rows, of no class that a row of x has" in arrangement.notes[1]
+
+
+@pytest.mark.parametrize(
+    ("counts", "groups", "labels", "message"),
+    [
+        ((3, 5), [0, 0, 1], None, "groups: 3 ids, but x has 3 and y 5 rows"),
+        ((3, 5), [1, 1, 2, 3, 3], None, "numbers from 1 to 3; .* row of x, 0 … 2; these count from 1"),
+        ((3, 5), ["a", "a", "b", "c", "c"], None, "groups: 'a' is no row: must be the number of a row of x"),
+        ((3, 5), [0, 0.5, 1, 2, 2], None, "groups: '0.5' is no row"),
+        ((4, 4), [0, 0, 1], None, "groups: 3 ids, but x and y have 4 rows"),
+        ((4, 4), ["a", "a", "", "b"], None, "groups: some rows have none"),
+        ((4, 4), ["a"] * 4, None, "groups: all rows have the same, 'a'"),
+        ((4, None), [0, 0, 1, 1], None, "groups: needs y="),
+        ((2, 3), {"x": [1, 2], "y": [3, 4, 5]}, None, "x and y have 0 ids in common"),
+        ((2, 3), {"x": [1, 2], "y": [1, 2]}, None, "groups of y: 2 ids, but y has 3 rows"),
+        ((4, 4), None, [0, 1], "labels: 2 classes, but x has 4 rows"),
+        (
+            (4, 2),
+            None,
+            ["cat", "dog", "cat", "dog"],
+            "labels: 'cat' is no row: must be the number of a row of y",
+        ),
+        (
+            (4, 2),
+            None,
+            [0, 1, 2, 0],
+            "labels: numbers from 0 to 2; each must be the number of a row of y, 0 … 1",
+        ),
+    ],
+)
+def test_what_could_mean_several_things_is_refused(counts, groups, labels, message) -> None:
+    sides = {side: n for side, n in zip("xy", counts, strict=True) if n is not None}
+    with pytest.raises(ConfigError, match=message):
+        arrange(sides, groups, labels)
+
+
+FAST = ["progress=false", "threads=1", "estimators=[mle]", "max_points=600", "k=5"]
+
+
+def recall_at(scores: np.ndarray, right: np.ndarray, k: int) -> float:
+    best = np.argsort(-scores, 1)[:, :k]
+    return float(np.take_along_axis(right, best, 1).any(1).mean())
+
+
+@pytest.mark.slow
+def test_recall_of_images_with_five_captions(command_line, capsys, tmp_path) -> None:
+    images, captions, of = captioned()
+    np.save("x.npy", images)
+    np.save("y.npy", captions)
+    np.save("of.npy", of)
+    cut = ["export=cut.safetensors", "export_dims=8"]
+    assert command_line("measure", "x=x.npy", "y=y.npy", "groups=of.npy", *FAST, *cut) == 0
+    shown = capsys.readouterr().out
+    assert "x: 120 rows are partners of 600 rows of y, 5 each" in shown
+    measurement = measurement_below(tmp_path)
+    a, b = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (images, captions))
+    right = np.arange(IMAGES)[:, None] == of[None]
+    for k in (1, 5, 10):
+        metrics = measurement["metrics"]
+        assert metrics[f"retrieval/top_{k}/x_to_y"] == pytest.approx(recall_at(a @ b.T, right, k))
+        assert metrics[f"retrieval/top_{k}/y_to_x"] == pytest.approx(recall_at(b @ a.T, right.T, k))
+    curve = measurement["curves"]["retrieval/principal"]
+    assert measurement["forms"]["full"]["recall_1"]["value"] == pytest.approx(curve["full"])
+    import intrinsic_clip as ic
+
+    promise = ic.Reduce.load("cut.safetensors").provenance.promise
+    assert promise.value == pytest.approx(curve["value"][curve["at"].index(8)])
+
+
+@pytest.mark.slow
+def test_groups_in_columns_and_files_that_do_not_fit(command_line, capsys, tmp_path) -> None:
+    images, captions, of = captioned()
+    pd.DataFrame(images).assign(scene=[f"s{i}" for i in range(IMAGES)]).to_csv("x.csv", index=False)
+    pd.DataFrame(captions).assign(scene=[f"s{i}" for i in of]).to_csv("y.csv", index=False)
+    Path("few.txt").write_text("1\n2\n3\n")
+    measure = ("measure", "x=x.csv", "y=y.csv", *FAST)
+    assert command_line(*measure, "groups=scene") == 0
+    assert "groups: 120 ids that x and y have in common, 600 pairs" in capsys.readouterr().out
+    measurement = measurement_below(tmp_path)
+    assert measurement["dims"] == {"x": 16, "y": 16}
+    assert measurement["retrieval"]["x"] == IMAGES
+    wrong = {
+        "groups=picture": "groups=picture: no such file, and x=x.csv holds no 'picture'",
+        "groups=few.txt": "groups: 3 ids, but x has 120 and y 600 rows; must have one for each",
+        "groups=[few.txt,few.txt]": "groups of x: 3 ids, but x has 120 rows",
+        "groups=[few.txt]": "groups: must be one file or column, or two files",
+        "labels=scene": "labels: 's0' is no row: must be the number of a row of y",
+        "groups_key=a": "groups_key: needs groups=FILE, which is missing",
+    }
+    for argument, message in wrong.items():
+        assert command_line(*measure, argument, *([] if "scene" in argument else ["drop=scene"])) == 2
+        error = capsys.readouterr().err
+        assert message in error, error
+        assert len(error.strip().splitlines()) == 1
+    assert command_line("measure", "x=x.csv", "groups=scene", *FAST) == 2
+    assert "groups: needs y=FILE, which is missing" in capsys.readouterr().err
+    assert len(list(tmp_path.glob("outputs/measure/*"))) == 1
+
+
+@pytest.mark.slow
+def test_class_prompts_give_zero_shot_accuracy(command_line, capsys, tmp_path) -> None:
+    generator = np.random.default_rng(1)
+    prompts = generator.normal(size=(8, 16)).astype(np.float32)
+    labels = generator.integers(0, 8, 400)
+    images = (prompts[labels] + 2 * generator.normal(size=(400, 16))).astype(np.float32)
+    for name, rows in {"x": images, "y": prompts, "labels": labels}.items():
+        np.save(f"{name}.npy", rows)
+    assert command_line("measure", "x=x.npy", "y=y.npy", "labels=labels.npy", *FAST) == 0
+    shown = capsys.readouterr().out
+    assert "y: 8 rows are prompts of classes; recall of x → y is zero-shot accuracy" in shown
+    assert "class accuracy at equal bytes" in shown
+    a, b = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (images, prompts))
+    measurement = measurement_below(tmp_path)
+    accuracy = float(np.mean((a @ b.T).argmax(1) == labels))
+    assert measurement["metrics"]["retrieval/top_1/x_to_y"] == pytest.approx(accuracy)
+    assert abs(measurement["forms"]["full"]["class_accuracy"]["value"] - accuracy) < 0.1

@@ -1,0 +1,165 @@
+"""Forms of stored rows, each number against loops in NumPy or scikit-learn on the held-out rows."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
+from torch import Tensor
+
+from helpers.manifolds import gaussian
+from intrinsic_clip.metrics import retrieval_by_dimension
+from intrinsic_clip.metrics.form_comparison import FormComparison, compare_forms
+from intrinsic_clip.metrics.pairing import Pairing
+from intrinsic_clip.metrics.quantisation import ByteQuantiser, ProductQuantiser
+from intrinsic_clip.metrics.stored_forms import byte_steps
+
+WIDTH = 32
+
+
+def pairs(n: int, turned: bool, noise: float = 0.3) -> tuple[Tensor, Tensor]:
+    """Return pairs whose first coordinates hold most, as Matryoshka embeddings have it, or the same turned."""
+    scales = torch.where(torch.arange(WIDTH) < 8, 1.0, 0.05).double()
+    z = gaussian(n, WIDTH).double() * scales
+    sides = (z + noise * scales * gaussian(n, WIDTH, seed=seed).double() for seed in (1, 2))
+    turn = torch.linalg.qr(gaussian(WIDTH, WIDTH, seed=3).double()).Q if turned else torch.eye(WIDTH).double()
+    x, y = (side @ turn for side in sides)
+    return x, y
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def halves(n: int) -> tuple[np.ndarray, np.ndarray]:
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(0)).numpy()
+    return order[: n // 2], order[n // 2 :]
+
+
+def recall(queries: np.ndarray, stored: np.ndarray, k: int) -> float:
+    scores = queries @ stored.T
+    return float(np.mean((scores > np.diag(scores)[:, None]).sum(1) < k))
+
+
+def by_name(comparison: FormComparison, name: str, dims: int | None = None) -> dict:
+    form = next(f for f in comparison.forms if f.name == name and dims in (None, f.dims))
+    return form.numbers
+
+
+@pytest.fixture(scope="module")
+def plain() -> tuple[Tensor, Tensor, FormComparison]:
+    x, y = pairs(600, turned=True)
+    return x, y, compare_forms(x, y, dims=(5,))
+
+
+def test_bytes_are_halved_down_to_a_bit_per_coordinate() -> None:
+    assert byte_steps(64) == [256, 128, 64, 32, 16, 8]
+    assert byte_steps(3) == [12, 6, 4]
+
+
+def test_principal_and_canonical_recall_is_that_of_the_curves(plain) -> None:
+    x, y, comparison = plain
+    for basis in ("principal", "canonical"):
+        retrieval = retrieval_by_dimension(x, y, (5, 16, 32), basis, ks=(1, 10))
+        for place, m in enumerate((5, 16, 32)):
+            numbers = by_name(comparison, basis, m)
+            for column, k in enumerate((1, 10)):
+                compared = numbers[f"recall_{k}"]
+                assert compared.value == pytest.approx(
+                    float(torch.stack(tuple(retrieval.recall)).mean(0)[place, column])
+                )
+                assert compared.difference == pytest.approx(float(retrieval.difference[place, column]))
+                assert compared.difference_error == pytest.approx(
+                    float(retrieval.difference_error[place, column])
+                )
+    assert comparison.n == comparison.fitted == 300
+
+
+def test_recall_of_every_form_by_hand(plain) -> None:
+    x, y, comparison = plain
+    fitted, held = halves(600)
+    a, b = unit(x.numpy()), unit(y.numpy())
+    prefix = unit(a[held, :16]), unit(b[held, :16])
+    assert by_name(comparison, "prefix", 16)["recall_1"].value == pytest.approx(
+        (recall(*prefix, 1) + recall(prefix[1], prefix[0], 1)) / 2
+    )
+    for name, fit in {
+        "int8": lambda rows: ByteQuantiser.fit(rows),
+        "product": lambda rows: ProductQuantiser.fit(rows, 8),
+    }.items():
+        stored = []
+        for rows in (a, b):
+            quantiser = fit(torch.from_numpy(rows[fitted]))
+            stored.append(unit(quantiser(torch.from_numpy(rows[held])).numpy()))
+        for k in (1, 10):
+            expected = (recall(a[held], stored[1], k) + recall(b[held], stored[0], k)) / 2
+            assert by_name(comparison, name)[f"recall_{k}"].value == pytest.approx(expected)
+    bits = a[held] > 0, b[held] > 0
+    distance = (bits[0][:, None] != bits[1][None]).sum(-1)
+    closer, ties = (
+        (distance < np.diag(distance)[:, None]).sum(1),
+        (distance == np.diag(distance)[:, None]).sum(1),
+    )
+    one_way = np.clip((10 - closer) / ties, 0, 1).mean()  # ties in random order
+    closer, ties = ((distance < np.diag(distance)).sum(0), (distance == np.diag(distance)).sum(0))
+    expected = (one_way + np.clip((10 - closer) / ties, 0, 1).mean()) / 2
+    assert by_name(comparison, "binary")["recall_10"].value == pytest.approx(expected)
+
+
+def test_a_prefix_is_good_where_coordinates_are_ordered_and_bad_where_they_are_turned(plain) -> None:
+    ordered = compare_forms(*pairs(600, turned=False))
+    assert ordered.full.numbers["recall_1"].value == pytest.approx(plain[2].full.numbers["recall_1"].value)
+    turned, good = (by_name(each, "prefix", 8)["recall_1"] for each in (plain[2], ordered))
+    for principal in (by_name(each, "principal", 8)["recall_1"] for each in (plain[2], ordered)):
+        assert good.value == pytest.approx(principal.value, abs=0.03)
+        assert turned.value < principal.value - 0.1
+    assert not turned.within_error
+
+
+def test_quantised_rows_lose_less_than_cut_ones_of_as_many_bytes(plain) -> None:
+    comparison = plain[2]
+    int8 = by_name(comparison, "int8")["recall_1"]
+    assert abs(int8.difference) < 0.02
+    assert int8.value > by_name(comparison, "random_coordinates", 8)["recall_1"].value + 0.1
+    sizes = {form.name: form.bytes for form in comparison.forms}
+    assert sizes["int8"] == 32
+    assert sizes["binary"] == 4
+    assert all(form.bytes == 4 * form.dims for form in comparison.forms if form.name == "prefix")
+
+
+def test_neighbours_and_classes_of_one_modality_as_scikit_learn_has_them() -> None:
+    x, _ = pairs(400, turned=True)
+    labels = (x[:, 0] > 0).long() + 2 * (x[:, 1] > 0).long()
+    comparison = compare_forms(x, labels=labels)
+    _, held = halves(400)
+    rows, classes = unit(x.numpy())[held], labels.numpy()[held]
+    full = NearestNeighbors(n_neighbors=11, metric="cosine").fit(rows).kneighbors(rows)[1][:, 1:]
+    cut = unit(rows[:, :8])
+    kept = NearestNeighbors(n_neighbors=11, metric="cosine").fit(cut).kneighbors(cut)[1][:, 1:]
+    expected = np.mean([len(set(one) & set(other)) / 10 for one, other in zip(full, kept, strict=True)])
+    assert by_name(comparison, "prefix", 8)["overlap_10"].value == pytest.approx(expected)
+    assert comparison.full.numbers["overlap_10"].value == 1
+    right = []
+    for row in range(len(rows)):
+        others = np.delete(np.arange(len(rows)), row)
+        votes = KNeighborsClassifier(20, metric="cosine").fit(rows[others], classes[others])
+        share = votes.predict_proba(rows[[row]])[0]
+        best = share >= share.max() - 1e-9
+        right.append(best[list(votes.classes_).index(classes[row])] / best.sum())
+    assert comparison.full.numbers["class_accuracy"].value == pytest.approx(np.mean(right))
+    assert comparison.full.numbers["class_accuracy"].standard_error == pytest.approx(
+        np.std(right, ddof=1) / np.sqrt(200)
+    )
+
+
+def test_prompts_of_classes_are_held_out_row_by_row() -> None:
+    labels = torch.arange(300) % 6
+    prompts = gaussian(6, WIDTH, seed=4).double()
+    x = prompts[labels] + 1.5 * gaussian(300, WIDTH, seed=5).double()
+    y = prompts[labels]
+    pairing = Pairing.of_rows(x, y, classes=True)
+    comparison = compare_forms(x, y, pairing=pairing, labels=labels)
+    held = pairing.halves(0)[1].numpy()
+    scores = unit(x.numpy())[held] @ unit(prompts.numpy()).T
+    accuracy = comparison.full.numbers["class_accuracy"]
+    assert accuracy.value == pytest.approx(np.mean(scores.argmax(1) == labels.numpy()[held]))
+    assert accuracy.standard_error == pytest.approx(np.sqrt(accuracy.value * (1 - accuracy.value) / 149))
