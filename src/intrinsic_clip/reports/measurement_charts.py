@@ -122,7 +122,7 @@ def _kept(measurement: Mapping[str, Any]) -> Chart:
         "x": {"label": f"dimensions kept ({n:,} held-out pairs)", "short": "dimensions", "log": True},
         "y": {"label": "recall@1, mean of both ways", "zero": True},
         "series": series,
-        "upright": [] if dims is None else [{"x": dims, "label": f"{dims:,} of {advice['of']:,} keep 99 %"}],
+        "upright": [] if dims is None else [{"x": dims, "label": f"{dims:,} of {advice['of']:,} are enough"}],
     }
 
 

@@ -10,7 +10,7 @@ from html import escape
 from typing import Any
 
 from intrinsic_clip.reports.measurement_charts import charts
-from intrinsic_clip.reports.measurement_printout import headline
+from intrinsic_clip.reports.measurement_printout import beliefs, headline
 from intrinsic_clip.reports.measurement_tables import Table, tables
 from intrinsic_clip.reports.next_steps import by_command, next_steps
 from intrinsic_clip.reports.page.document import document
@@ -47,6 +47,15 @@ def _next_steps(measurement: Measurement) -> str:
 
 def _code(code: str) -> str:
     return f"<pre tabindex=0><code>{escape(code)}</code></pre>" if code else ""
+
+
+def _beliefs(measurement: Measurement) -> str:
+    said = beliefs(measurement)
+    return (
+        f"<h2>Which dimension to believe</h2>\n{''.join(f'<p>{escape(text)}</p>' for text in said)}"
+        if said
+        else ""
+    )
 
 
 def _charts(measurement: Measurement) -> str:
@@ -97,6 +106,7 @@ def _versions(measurement: Measurement) -> str:
 SECTIONS: tuple[Callable[[Measurement], str], ...] = (
     _summary,
     _next_steps,
+    _beliefs,
     _charts,
     _tables,
     _notes,
