@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from intrinsic_clip.config.nodes import as_json, check_node, is_pretrained, short_name, target_nodes
+from intrinsic_clip.config.nodes import check_node, is_pretrained, short_name, target_nodes
 from intrinsic_clip.config.objective import check_objective, check_parts, parts_of, with_parts_apart
 from intrinsic_clip.config.reasons import first_reason
 from intrinsic_clip.config.schema import (
@@ -20,6 +20,7 @@ from intrinsic_clip.config.schema import (
 from intrinsic_clip.config.trainer import check_trainer
 from intrinsic_clip.config.values import check_values
 from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.typed_values import as_json
 
 
 def check_top(config: Mapping[str, Any]) -> None:

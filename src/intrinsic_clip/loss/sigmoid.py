@@ -14,8 +14,10 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-from intrinsic_clip.loss.precision import widened, without_autocast
+from intrinsic_clip.loss.arguments import paired, per_replicate, temperature
+from intrinsic_clip.loss.precision import without_autocast
 from intrinsic_clip.loss.rows import partners
+from intrinsic_clip.typed_values import checked
 
 RAW_BIAS, RELATIVE_BIAS = -10.0, 1.0  # the same logits at SigLIP's initial τ of 0.1
 
@@ -42,6 +44,7 @@ class Sigmoid(nn.Module):
     similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "population", "none"})
     bias: Tensor
 
+    @checked("objective")
     def __init__(
         self,
         bias: float | None = None,
@@ -63,14 +66,19 @@ class Sigmoid(nn.Module):
 
 
 def sigmoid_loss(
-    x: Tensor, y: Tensor, tau: Tensor, bias: Tensor, chunk: int | None = None, relative: bool = False
+    x: Tensor,
+    y: Tensor,
+    tau: Tensor | float,
+    bias: Tensor | float,
+    chunk: int | None = None,
+    relative: bool = False,
 ) -> Tensor:
     """Return the sigmoid loss of paired representations: a mean over rows of a sum over columns.
 
     Args:
         x, y: normalised representations, `(*R, n, d)`.
-        tau: the temperature itself, `(*R,)` or a scalar tensor.
-        bias: b, `(*R,)` or a scalar tensor.
+        tau: the temperature itself, a number or `(*R,)`.
+        bias: b, a number or `(*R,)`.
         chunk: rows of the n × n logits in memory at a time; None: all, which is faster.
         relative: take logits (S − b) / τ instead of S / τ + b.
 
@@ -84,7 +92,8 @@ def sigmoid_loss(
         >>> round(float(sigmoid_loss(x, x, torch.tensor(0.1), torch.tensor(-10.0))), 3)  # log 2 for each true pair
         0.693
     """
-    x, y, tau, bias = widened(x), widened(y), widened(tau), widened(bias)
+    x, y = paired(x, y, chunk)
+    tau, bias = temperature(tau, x), per_replicate("bias", bias, x)
     with without_autocast(x.device):
         x = x / tau[..., None, None]
         bias = (-bias / tau if relative else bias).expand(x.shape[:-2])
