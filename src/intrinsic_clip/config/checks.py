@@ -7,7 +7,13 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from intrinsic_clip.config.nodes import check_node, is_pretrained, short_name, target_nodes
-from intrinsic_clip.config.objective import check_objective, check_parts, parts_of, with_parts_apart
+from intrinsic_clip.config.objective import (
+    check_objective,
+    check_output_dims,
+    check_parts,
+    parts_of,
+    with_parts_apart,
+)
 from intrinsic_clip.config.reasons import first_reason
 from intrinsic_clip.config.schema import (
     ApplyConfig,
@@ -49,6 +55,7 @@ def check(config: Mapping[str, Any]) -> None:
     for path, node in target_nodes("", with_parts_apart(_narrowest(config))):
         check_node(path, node)
     check_objective(config["objective"])
+    check_output_dims(config["objective"], config["encoder"].get("output_dim"))
     _check_output_dims(config)
     check_trainer(config["trainer"])
     _check_sizes(config)

@@ -176,7 +176,7 @@ def _check_number(name: str, value: float, positive: bool) -> None:
 
 def _misfit(name: str, value: Tensor, x: Tensor) -> str:
     either = f"{name} of shape {tuple(value.shape)} for representations of shape {tuple(x.shape)}"
-    return f"{either}: must be a number or (*R,)" + (", or (2, *R) of InfoNCE" if name == "τ" else "")
+    return f"{either}: must be (*R,), {'or (2, *R) for the directions of InfoNCE, ' if name == 'τ' else ''}or a number"
 
 
 def _kind(value: object) -> str:

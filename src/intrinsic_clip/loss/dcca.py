@@ -48,6 +48,11 @@ class DCCA(nn.Module):
         super().__init__()
         self.regularisation, self.components = regularisation, components
 
+    @property
+    def least_output_dim(self) -> tuple[int, str]:
+        """Return how many output dimensions it takes at least, and the setting that wants them."""
+        return self.components or 1, f"objective.components={self.components}"
+
     def forward(self, x: Tensor, y: Tensor, tau: Tensor | None = None) -> Tensor:
         """Return the loss per replicate, `(*R,)`, of outputs `(*R, n, d)`."""
         return dcca_loss(x, y, self.regularisation, self.components)

@@ -14,6 +14,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
+from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.loss.arguments import paired, per_replicate, temperature
 from intrinsic_clip.loss.precision import without_autocast
 from intrinsic_clip.loss.rows import partners
@@ -26,11 +27,15 @@ class Sigmoid(nn.Module):
     """Sigmoid loss with a bias per replicate, learned or fixed: `sigmoid_loss`.
 
     Args:
-        bias: b at the start; None: −10 as published, or 1 with a relative bias, which is −10 at τ = 0.1.
+        bias: b at the start; None: −10 as published, or 1 with a relative bias, which is −10 at τ = 0.1. A relative
+            bias is a similarity, of the other sign.
         learn_bias: train b together with the encoders.
         relative: take logits (S − b) / τ instead of S / τ + b.
         chunk: rows of the n × n logits in memory at a time; None: all, which is faster.
         replicates: the shape R.
+
+    Raises:
+        ConfigError: a relative bias below any cosine, such as one that was meant for S / τ + b.
 
     Example:
         >>> import torch
@@ -54,6 +59,11 @@ class Sigmoid(nn.Module):
         replicates: tuple[int, ...] = (),
     ) -> None:
         super().__init__()
+        if relative and bias is not None and bias < -1:
+            raise ConfigError(
+                f"objective.bias={bias:g}: with objective.relative=true it is a similarity, by whose excess pairs are "
+                f"judged: (S − b) / τ; that of SigLIP, {RAW_BIAS:g} at τ = 0.1, is {RELATIVE_BIAS:g} here"
+            )
         self.relative, self.chunk = relative, chunk
         published = RELATIVE_BIAS if relative else RAW_BIAS
         self.bias = nn.Parameter(

@@ -60,6 +60,16 @@ class Uncertainty(nn.Module):
         self.source: Source = source
         self.scale, self.chunk = scale, chunk
 
+    @property
+    def least_output_dim(self) -> tuple[int, str]:
+        """Return how many output dimensions it takes at least, and the setting that wants them."""
+        return (2 if self.reads_last_column else 1), f"objective.source={self.source}"
+
+    @property
+    def reads_last_column(self) -> bool:
+        """Return whether the last output has a meaning of its own, which padding with zeros would take from it."""
+        return self.source == "coordinate"
+
     def forward(self, x: Tensor, y: Tensor, tau: Tensor | None = None) -> Tensor:
         """Return the loss per replicate, `(*R,)`, of raw outputs `(*R, n, d)`."""
         return uncertainty_loss(x, y, self.source, self.scale, self.chunk)
