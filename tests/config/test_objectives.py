@@ -39,10 +39,22 @@ def test_settings_are_valid_and_those_of_the_class(compose, name: str) -> None:
             "objective/temperature=per_direction objective.local_block=true",
             "local_block=true: does not go together",
         ),
-        ("objective=sigmoid ~objective.temperature", "Sigmoid has a temperature"),
+        (
+            "objective=sigmoid ~objective.temperature",
+            "choose learned, fixed, clamped or scheduled",
+        ),
         ("objective=mse +objective.margin=1", "objective.margin: unknown key"),
         ("objective=individual objective.rho=-1", "objective.rho=-1"),
         ("objective=uncertainty objective.source=norm", "objective.source="),
+        ("objective=dcca objective.components=99", "must be at least 99 with objective.components=99"),
+        (
+            "objective=uncertainty objective.source=coordinate encoder.output_dim=1",
+            "encoder.output_dim=1: must be at least 2 with objective.source=coordinate",
+        ),
+        (
+            "objective=uncertainty objective.source=coordinate encoder.output_dim=[2,4]",
+            "must be one number, since narrower outputs end in zeros",
+        ),
     ],
 )
 def test_what_does_not_go_together_is_refused_in_one_line(compose, override: str, message: str) -> None:

@@ -10,8 +10,9 @@ from omegaconf import DictConfig
 
 from intrinsic_clip import config
 from intrinsic_clip.cli.options import parse
-from intrinsic_clip.cli.overrides import Commas, for_hydra
-from intrinsic_clip.config.messages import EXPECTED, one_line
+from intrinsic_clip.cli.overrides import OLD_GROUP, Commas, for_hydra
+from intrinsic_clip.config.choices import check_choices
+from intrinsic_clip.config.messages import PROGRAM, one_line
 from intrinsic_clip.errors import ConfigError
 
 
@@ -36,6 +37,8 @@ def run_composed(
             raise ConfigError(f"{override}: {group} is a group; ~{group} leaves it out, if it is optional")
         if group in ("hydra.mode", "hydra/sweeper") and not sweeps:
             raise ConfigError(f"{override}: {verb} does one thing at a time; give a command for each")
+    if any(OLD_GROUP.match(override) for override in overrides):
+        print(f"{PROGRAM}: the group loss is now called objective", file=sys.stderr)
     composed = False
 
     def begin(cfg: DictConfig) -> None:
@@ -44,18 +47,20 @@ def run_composed(
         task(cfg)
 
     commas = Commas.TEXT
+    multirun = "--multirun" in options or "hydra.mode=MULTIRUN" in overrides
     if sweeps:
-        multirun = "--multirun" in options or "hydra.mode=MULTIRUN" in overrides
         commas = Commas.SWEEP if multirun else Commas.REFUSED
-    with _hydra_arguments([*options, *for_hydra(overrides, commas)]):
+    translated = for_hydra(overrides, commas)
+    check_choices(translated, multirun)
+    with _hydra_arguments([*options, *translated]):
         try:
             hydra.main(version_base="1.3", config_path=str(config.conf_folder()), config_name=verb)(begin)()
-        except EXPECTED:
+        except (ConfigError, OSError):
             raise
         except Exception as error:  # of Hydra's many kinds, about arguments that it cannot make sense of
             if composed:
                 raise
-            raise ConfigError(one_line(error, verb) or type(error).__name__) from error
+            raise ConfigError(one_line(error, verb, translated) or type(error).__name__) from error
 
 
 @contextmanager

@@ -37,9 +37,21 @@ def for_hydra(overrides: Sequence[str], commas: Commas) -> list[str]:
         commas: their meaning, unless the whole text with its commas is the path of a file or folder.
 
     Raises:
-        ConfigError: several texts are given without --multirun.
+        ConfigError: several texts are given without --multirun, or one setting by its earlier and its present name.
     """
+    _check_one_name(overrides)
     return [part for override in overrides for part in _translated(_with_todays_name(override), commas)]
+
+
+def _check_one_name(overrides: Sequence[str]) -> None:
+    """Refuse a setting that is given by both names of its group, of which the later would win."""
+    todays = {override.lstrip("+~").partition("=")[0]: override for override in overrides}
+    for override in overrides:
+        key = _with_todays_name(override).lstrip("+~").partition("=")[0]
+        if OLD_GROUP.match(override) and key in todays:
+            raise ConfigError(
+                f"{override} and {todays[key]}: loss is the earlier name of the group objective; give one of the two"
+            )
 
 
 def _with_todays_name(override: str) -> str:

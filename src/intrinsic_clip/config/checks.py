@@ -6,8 +6,14 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from intrinsic_clip.config.nodes import as_json, check_node, is_pretrained, short_name, target_nodes
-from intrinsic_clip.config.objective import check_objective, check_parts, parts_of, with_parts_apart
+from intrinsic_clip.config.nodes import check_node, is_pretrained, short_name, target_nodes
+from intrinsic_clip.config.objective import (
+    check_objective,
+    check_output_dims,
+    check_parts,
+    parts_of,
+    with_parts_apart,
+)
 from intrinsic_clip.config.reasons import first_reason
 from intrinsic_clip.config.schema import (
     ApplyConfig,
@@ -20,6 +26,7 @@ from intrinsic_clip.config.schema import (
 from intrinsic_clip.config.trainer import check_trainer
 from intrinsic_clip.config.values import check_values
 from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.typed_values import as_json
 
 
 def check_top(config: Mapping[str, Any]) -> None:
@@ -48,6 +55,7 @@ def check(config: Mapping[str, Any]) -> None:
     for path, node in target_nodes("", with_parts_apart(_narrowest(config))):
         check_node(path, node)
     check_objective(config["objective"])
+    check_output_dims(config["objective"], config["encoder"].get("output_dim"))
     _check_output_dims(config)
     check_trainer(config["trainer"])
     _check_sizes(config)

@@ -2,16 +2,13 @@
 
 import re
 import shlex
-from contextlib import suppress
-from difflib import get_close_matches
+from collections.abc import Sequence
 
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException, OverrideParseException
-from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from intrinsic_clip.config.folders import conf_folder, group_folders
-from intrinsic_clip.config.nodes import takes
+from intrinsic_clip.config.suggestions import choice_advice, key_advice
 from intrinsic_clip.errors import ConfigError
 
 PROGRAM = "intrinsic-clip"
@@ -24,12 +21,13 @@ EXPECTED = (
 LAUNCHERS = {"joblib": "hydra-joblib-launcher", "submitit": "hydra-submitit-launcher", "ray": "ray"}
 
 
-def one_line(error: BaseException, verb: str = "train") -> str:
+def one_line(error: BaseException, verb: str = "train", overrides: Sequence[str] = ()) -> str:
     """Return the message of an error without Hydra's and the system's further lines.
 
     Args:
         error: any of EXPECTED, or another.
         verb: the verb whose keys are suggested in place of an unknown one.
+        overrides: what else the command gave, as Hydra takes it.
     """
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'cannot write'}: {error.strerror}"
@@ -43,7 +41,10 @@ def one_line(error: BaseException, verb: str = "train") -> str:
     ambiguous = re.match(r"Ambiguous value for argument '([^=]+)=(.*?)' 1\. To use it", text)
     if ambiguous:
         return several_values(*ambiguous.groups())
-    return f"{override[1]}: unknown key{_suggestion(override[1], verb)}" if override else text
+    if override:
+        return f"{override[1]}: unknown key{key_advice(override[1], verb, overrides)}"
+    choice = re.search(r"Could not find '([^']+)/([^'/]+)' Available options in '[^']+': (.*)", text)
+    return choice_advice(choice[1], choice[2], choice[3].split()) + choice[0] if choice else text
 
 
 def several_values(key: str, value: str) -> str:
@@ -64,35 +65,3 @@ def _unreadable(override: str, reason: str) -> str:
 def _quoted(key: str, value: str) -> str:
     """Return an override with its value quoted for Hydra, and the whole for the shell."""
     return shlex.quote(f"{key}={QuotedString(text=value, quote=Quote.double).with_quotes()}")
-
-
-def _suggestion(key: str, verb: str) -> str:
-    """Return a hint for an unknown key: the choice that has it, or else the most similar key."""
-    folder = conf_folder()
-    files = [path for group in group_folders(verb) for path in sorted(group.glob("*.yaml"))]
-    choices = {
-        ".".join((*path.parent.relative_to(folder).parts, str(name))): path.relative_to(folder).with_suffix(
-            ""
-        )
-        for path in [*files, folder / f"{verb}.yaml"]
-        if not path.read_text("utf-8").startswith("# @package")  # its keys are not the group's
-        for name in OmegaConf.load(path)
-        if name != "defaults"
-    }
-    if key in choices:  # another choice of a group has it
-        return f" with the choices made; {choices[key].parent.as_posix()}={choices[key].name} has it"
-    if _is_taken(key):
-        return f"; +{key}=… adds it"
-    close = get_close_matches(key, sorted(choices), n=1)
-    return f", did you mean {close[0]}?" if close else f"; see {PROGRAM} {verb} --help"
-
-
-def _is_taken(key: str) -> bool:
-    """Return whether the class that a group's choices configure takes a setting that they leave out."""
-    group, _, name = key.rpartition(".")
-    nodes = [OmegaConf.load(path) for path in (conf_folder() / group).glob("*.yaml")] if group else []
-    with suppress(ConfigError):  # a class that cannot be imported
-        return any(
-            isinstance(node, DictConfig) and "_target_" in node and takes(node, name) for node in nodes
-        )
-    return False

@@ -6,16 +6,16 @@ schema, so a new encoder or data set needs no second declaration.
 
 import importlib
 import inspect
-import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation
 
-from intrinsic_clip.config.reasons import reason_of, suggestion
+from intrinsic_clip.config.reasons import suggestion
 from intrinsic_clip.errors import ConfigError, joined_lines
+from intrinsic_clip.typed_values import check_type
 
 
 def check_node(path: str, node: Mapping[str, Any]) -> None:
@@ -33,7 +33,7 @@ def check_node(path: str, node: Mapping[str, Any]) -> None:
             raise ConfigError(f"{path}.{key}: unknown key{suggestion(key, parameters)}; {offer}")
         makes_object = isinstance(value, Mapping) and "_target_" in value
         if not makes_object or _is_json(parameters[key]):
-            _check_type(f"{path}.{key}", value, parameters[key])
+            check_type(f"{path}.{key}", value, parameters[key])
 
 
 def target_nodes(path: str, node: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -115,16 +115,6 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
         return {}
 
 
-def _check_type(path: str, value: Any, annotation: Any) -> None:
-    try:
-        adapter = TypeAdapter(annotation, config=_adapter_config(annotation))
-        adapter.validate_json(as_json(value), strict=True)
-    except ValidationError as error:
-        raise ConfigError(f"{path}={json.dumps(value)}: {reason_of(error.errors())}") from error
-    except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation):
-        return  # a type that pydantic does not know: the class itself must check it
-
-
 def _is_json(annotation: Any) -> bool:
     """Return whether a parameter takes numbers, text, or lists and maps of them, and no object that a node makes."""
     try:
@@ -132,14 +122,3 @@ def _is_json(annotation: Any) -> bool:
     except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation):
         return False
     return annotation is not Any
-
-
-def as_json(value: Any) -> bytes:
-    """Return a value as JSON to validate; bytes of a file's name that are no text stand as question marks."""
-    return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
-
-
-def _adapter_config(annotation: Any) -> ConfigDict | None:
-    """Allow types that pydantic does not know; a pydantic model brings its own config."""
-    is_model = inspect.isclass(annotation) and hasattr(annotation, "__pydantic_core_schema__")
-    return None if is_model else ConfigDict(arbitrary_types_allowed=True)

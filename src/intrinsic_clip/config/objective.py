@@ -70,12 +70,13 @@ def check_objective(objective: Mapping[str, Any]) -> None:
     if getattr(made, "takes_temperature", True):
         if objective.get("temperature") is None:
             raise ConfigError(
-                f"objective/temperature=null: {name} has a temperature; choose learned, fixed, clamped, scheduled or "
-                "per_direction"
+                f"objective/temperature=null: {name} has a temperature; choose learned, fixed, clamped"
+                + (", scheduled or per_direction" if takes_directions(objective) else " or scheduled")
             )
     elif objective.get("temperature") is not None:
         raise ConfigError(
-            f"objective/temperature: {name} has no temperature; leave out {short_name(objective['temperature'])}"
+            f"objective/temperature: {name} has no temperature; leave out {short_name(objective['temperature'])}, and "
+            "with it all that is set of objective.temperature"
         )
     if "PerDirection" in short_name(objective.get("temperature") or {"_target_": ""}):
         _check_per_direction(objective, name)
@@ -86,8 +87,41 @@ def check_objective(objective: Mapping[str, Any]) -> None:
         raise ConfigError(f"objective/similarity={kind}: does not go together with {name}; choose {choices}")
 
 
+def takes_directions(objective: Mapping[str, Any]) -> bool:
+    """Return whether an objective may have a temperature for each direction."""
+    return short_name(objective) == "InfoNCE" and not objective.get("local_block")
+
+
+def check_output_dims(objective: Mapping[str, Any], output_dim: Any) -> None:
+    """Check that the outputs of the encoders suffice for the objective.
+
+    Args:
+        objective: its node.
+        output_dim: the setting of that name: a number, several, or anything else, which says nothing.
+
+    Raises:
+        ConfigError: they are too few; or padded with zeros, where the last has a meaning of its own.
+    """
+    made = target_of("objective", objective)
+    dims = [d for d in (output_dim if isinstance(output_dim, list) else [output_dim]) if isinstance(d, int)]
+    if not hasattr(made, "least_output_dim") or not dims:
+        return
+    settings = {key: value for key, value in without_parts(objective).items() if not key.startswith("_")}
+    configured = made(**settings)
+    if len(set(dims)) > 1 and getattr(configured, "reads_last_column", False):
+        raise ConfigError(
+            f"encoder.output_dim={json.dumps(output_dim)}: with {configured.least_output_dim[1]} must be one number, "
+            "since narrower outputs end in zeros; --multirun sweeps over several"
+        )
+    least, setting = configured.least_output_dim
+    if max(dims) < least:
+        raise ConfigError(
+            f"encoder.output_dim={json.dumps(output_dim)}: must be at least {least} with {setting}"
+        )
+
+
 def _check_per_direction(objective: Mapping[str, Any], name: str) -> None:
-    if name != "InfoNCE":
+    if not takes_directions({**objective, "local_block": False}):
         raise ConfigError(
             f"objective/temperature=per_direction: {name} takes one temperature; choose another, or objective=infonce"
         )

@@ -4,7 +4,8 @@ import difflib
 from collections.abc import Iterable
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
+
+from intrinsic_clip.typed_values import reason_of
 
 
 def first_reason(path: str, error: ValidationError, keys: list[str]) -> str:
@@ -29,21 +30,7 @@ def first_reason(path: str, error: ValidationError, keys: list[str]) -> str:
     return f"{name}: {reason_of([other for other in error.errors() if other['loc'][0] == key])}"
 
 
-def reason_of(errors: list[ErrorDetails]) -> str:
-    """Return what would be right; for a union, each member's reason once."""
-    reasons = dict.fromkeys(
-        _lowered(details["msg"].removeprefix("Value error, "))
-        for details in errors
-        if details["type"] not in ("is_instance_of", "callable_type")
-    )
-    return " or ".join(reasons) or str(errors[0]["msg"])
-
-
 def suggestion(key: str, keys: Iterable[str]) -> str:
     """Return `, did you mean …?` with the most similar key, or an empty string."""
     close = difflib.get_close_matches(key, list(keys), n=1)
     return f", did you mean {close[0]}?" if close else ""
-
-
-def _lowered(message: str) -> str:
-    return message[0].lower() + message[1:]

@@ -13,8 +13,10 @@ import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from intrinsic_clip.loss.precision import widened, without_autocast
+from intrinsic_clip.loss.arguments import check_positive, check_weights, paired
+from intrinsic_clip.loss.precision import without_autocast
 from intrinsic_clip.loss.rows import by_rows, require_rows, without_partners
+from intrinsic_clip.typed_values import checked
 
 SMALLEST_SQUARE = 1e-12  # keeps the gradient of a distance finite where both are equal
 
@@ -42,6 +44,7 @@ class AlignmentUniformity(nn.Module):
     takes_temperature: ClassVar[bool] = False
     similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "population"})
 
+    @checked("objective")
     def __init__(
         self,
         alignment: NonNegativeFloat = 1.0,
@@ -89,8 +92,10 @@ def alignment_uniformity_loss(
         >>> float(alignment_uniformity_loss(x, x))  # −t · 2²
         -8.0
     """
+    check_weights(alignment=alignment, uniformity=uniformity)
+    check_positive(exponent=exponent, sharpness=sharpness)
+    x, y = paired(x, y, chunk)
     require_rows(x, 2, "uniformity")
-    x, y = widened(x), widened(y)
     squares = (x - y).square().sum(-1)
     if exponent != 2:
         squares = squares.clamp_min(SMALLEST_SQUARE) ** (exponent / 2)

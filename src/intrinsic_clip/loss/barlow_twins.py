@@ -10,9 +10,11 @@ from typing import ClassVar
 from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor, nn
 
+from intrinsic_clip.loss.arguments import check_positive, check_weights, paired
 from intrinsic_clip.loss.columns import off_diagonal, standardised
-from intrinsic_clip.loss.precision import widened, without_autocast
+from intrinsic_clip.loss.precision import without_autocast
 from intrinsic_clip.loss.rows import require_rows
+from intrinsic_clip.typed_values import checked
 
 
 class BarlowTwins(nn.Module):
@@ -36,6 +38,7 @@ class BarlowTwins(nn.Module):
     takes_raw: ClassVar[bool] = True
     similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "population", "none"})
 
+    @checked("objective")
     def __init__(self, redundancy: NonNegativeFloat = 5e-3, epsilon: PositiveFloat = 1e-5) -> None:
         super().__init__()
         self.redundancy, self.epsilon = redundancy, epsilon
@@ -63,8 +66,11 @@ def barlow_twins_loss(x: Tensor, y: Tensor, redundancy: float = 5e-3, epsilon: f
         >>> round(float(barlow_twins_loss(x, x)), 6), round(float(barlow_twins_loss(x, -x)), 3)
         (0.0, 8.0)
     """
+    check_weights(redundancy=redundancy)
+    check_positive(epsilon=epsilon)
+    x, y = paired(x, y)
     require_rows(x, 2, "Barlow Twins")
-    x, y = standardised(widened(x), epsilon), standardised(widened(y), epsilon)
+    x, y = standardised(x, epsilon), standardised(y, epsilon)
     with without_autocast(x.device):
         correlations = x.mT @ y / x.shape[-2]
     diagonal = correlations.diagonal(dim1=-2, dim2=-1)

@@ -14,10 +14,12 @@ import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
+from intrinsic_clip.loss.arguments import paired, per_replicate, temperature
 from intrinsic_clip.loss.decoupled import leave_one_out
-from intrinsic_clip.loss.precision import widened, without_autocast
+from intrinsic_clip.loss.precision import without_autocast
 from intrinsic_clip.loss.rows import by_rows, require_rows
 from intrinsic_clip.loss.similarity import SMALLEST_NORM
+from intrinsic_clip.typed_values import checked
 
 
 class CLOOB(nn.Module):
@@ -41,6 +43,7 @@ class CLOOB(nn.Module):
     takes_temperature: ClassVar[bool] = False
     similarities: ClassVar[frozenset[str]] = frozenset({"cosine"})
 
+    @checked("objective")
     def __init__(
         self,
         inverse_temperature: PositiveFloat = 30.0,
@@ -62,13 +65,15 @@ class CLOOB(nn.Module):
         return cloob_loss(x, y, (-self.log_inverse_temperature).exp(), self.log_beta.exp(), self.chunk)
 
 
-def cloob_loss(x: Tensor, y: Tensor, tau: Tensor, beta: Tensor, chunk: int | None = None) -> Tensor:
+def cloob_loss(
+    x: Tensor, y: Tensor, tau: Tensor | float, beta: Tensor | float, chunk: int | None = None
+) -> Tensor:
     """Return the CLOOB loss of paired unit vectors.
 
     Args:
         x, y: unit vectors, `(*R, n, d)`.
-        tau: the temperature of InfoLOOB, `(*R,)` or a scalar tensor.
-        beta: the inverse temperature of the retrieval, `(*R,)` or a scalar tensor.
+        tau: the temperature of InfoLOOB, a number or `(*R,)`.
+        beta: the inverse temperature of the retrieval, a number or `(*R,)`.
         chunk: rows of the n × n similarities in memory at a time; None: all, which is faster.
 
     Returns:
@@ -84,8 +89,9 @@ def cloob_loss(x: Tensor, y: Tensor, tau: Tensor, beta: Tensor, chunk: int | Non
         >>> round(float(cloob_loss(x, x, torch.tensor(1 / 30), torch.tensor(8.0))), 3)
         -1.925
     """
+    x, y = paired(x, y, chunk)
     require_rows(x, 2, "CLOOB")
-    x, y, tau, beta = widened(x), widened(y), widened(tau), widened(beta)
+    tau, beta = temperature(tau, x), per_replicate("β", beta, x, positive=True)
     with without_autocast(x.device):
         x_by_x, y_by_x = (_retrieved(states, x, beta, chunk) for states in (x, y))
         y_by_y, x_by_y = (_retrieved(states, y, beta, chunk) for states in (y, x))

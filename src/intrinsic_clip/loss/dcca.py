@@ -13,9 +13,11 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.loss.arguments import check_positive, paired
 from intrinsic_clip.loss.columns import centred
-from intrinsic_clip.loss.precision import widened, without_autocast
+from intrinsic_clip.loss.precision import without_autocast
 from intrinsic_clip.loss.rows import require_rows
+from intrinsic_clip.typed_values import checked
 
 
 class DCCA(nn.Module):
@@ -41,9 +43,15 @@ class DCCA(nn.Module):
     takes_raw: ClassVar[bool] = True
     similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "population", "none"})
 
+    @checked("objective")
     def __init__(self, regularisation: PositiveFloat = 1e-3, components: PositiveInt | None = None) -> None:
         super().__init__()
         self.regularisation, self.components = regularisation, components
+
+    @property
+    def least_output_dim(self) -> tuple[int, str]:
+        """Return how many output dimensions it takes at least, and the setting that wants them."""
+        return self.components or 1, f"objective.components={self.components}"
 
     def forward(self, x: Tensor, y: Tensor, tau: Tensor | None = None) -> Tensor:
         """Return the loss per replicate, `(*R,)`, of outputs `(*R, n, d)`."""
@@ -69,6 +77,8 @@ def dcca_loss(x: Tensor, y: Tensor, regularisation: float = 1e-3, components: in
         >>> round(float(dcca_loss(x, y, regularisation=1e-6)), 3)
         -3.0
     """
+    check_positive(regularisation=regularisation, components=components)
+    x, y = paired(x, y, columns=False)
     require_rows(x, 2, "deep CCA")
     smaller = min(x.shape[-1], y.shape[-1])
     if components is not None and components > smaller:
@@ -76,7 +86,7 @@ def dcca_loss(x: Tensor, y: Tensor, regularisation: float = 1e-3, components: in
             f"objective.components={components}: must be at most the output dimension, {smaller}"
         )
     n = x.shape[-2]
-    x, y = centred(widened(x)), centred(widened(y))
+    x, y = centred(x), centred(y)
     with without_autocast(x.device):
         x_factor, y_factor = _factor(x, regularisation), _factor(y, regularisation)
         half = torch.linalg.solve_triangular(x_factor, x.mT @ y / (n - 1), upper=False)

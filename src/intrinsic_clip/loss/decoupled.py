@@ -13,8 +13,10 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from intrinsic_clip.loss.precision import widened, without_autocast
+from intrinsic_clip.loss.arguments import paired, temperature
+from intrinsic_clip.loss.precision import without_autocast
 from intrinsic_clip.loss.rows import require_rows, without_partners
+from intrinsic_clip.typed_values import checked
 
 
 class Decoupled(nn.Module):
@@ -34,6 +36,7 @@ class Decoupled(nn.Module):
     takes_temperature: ClassVar[bool] = True
     similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "population", "none"})
 
+    @checked("objective")
     def __init__(self, chunk: PositiveInt | None = None) -> None:
         super().__init__()
         self.chunk = chunk
@@ -43,12 +46,12 @@ class Decoupled(nn.Module):
         return decoupled_info_nce(x, y, tau, self.chunk)
 
 
-def decoupled_info_nce(x: Tensor, y: Tensor, tau: Tensor, chunk: int | None = None) -> Tensor:
+def decoupled_info_nce(x: Tensor, y: Tensor, tau: Tensor | float, chunk: int | None = None) -> Tensor:
     """Return the symmetric decoupled InfoNCE of paired representations.
 
     Args:
         x, y: normalised representations, `(*R, n, d)`.
-        tau: the temperature itself, `(*R,)` or a scalar tensor.
+        tau: the temperature itself, a number or `(*R,)`.
         chunk: rows of the n × n logits in memory at a time; None: all, which is faster.
 
     Returns:
@@ -64,8 +67,9 @@ def decoupled_info_nce(x: Tensor, y: Tensor, tau: Tensor, chunk: int | None = No
         >>> round(float(decoupled_info_nce(x, x, torch.tensor(1.0))), 3)  # log 3 − 1
         0.099
     """
+    x, y = paired(x, y, chunk)
     require_rows(x, 2, "the decoupled loss")
-    x, y, tau = widened(x), widened(y), widened(tau)
+    tau = temperature(tau, x)
     with without_autocast(x.device):
         x = x / tau[..., None, None]
         if chunk is not None and chunk < x.shape[-2]:

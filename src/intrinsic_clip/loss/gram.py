@@ -14,7 +14,9 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from intrinsic_clip.errors import ConfigError
-from intrinsic_clip.loss.precision import widened, without_autocast
+from intrinsic_clip.loss.arguments import modalities, temperature
+from intrinsic_clip.loss.precision import without_autocast
+from intrinsic_clip.typed_values import checked
 
 SMALLEST_SQUARE = 1e-8  # of a volume: below it float32 has no digits left, and the root no finite slope
 
@@ -36,6 +38,7 @@ def volumes(representations: Sequence[Tensor], anchor: int = 0) -> Tensor:
         >>> volumes([x, x.flip(0), torch.eye(3)[[2, 2]]]).round(decimals=3).tolist()
         [[1.0, 0.0], [0.0, 1.0]]
     """
+    representations = modalities(representations, anchor)
     one = representations[anchor]
     others = [rows for place, rows in enumerate(representations) if place != anchor]
     among = [
@@ -60,12 +63,12 @@ def _determinant(matrix: Sequence[Sequence[Tensor]]) -> Tensor:
     return total
 
 
-def gram(representations: Sequence[Tensor], tau: Tensor, anchor: int = 0) -> Tensor:
+def gram(representations: Sequence[Tensor], tau: Tensor | float, anchor: int = 0) -> Tensor:
     """Return the symmetric cross-entropy whose similarity is the negative volume.
 
     Args:
         representations: two or more modalities of unit vectors, `(*R, n, d)`; row i of one belongs to row i of all.
-        tau: the temperature itself, `(*R,)` or a scalar tensor.
+        tau: the temperature itself, a number or `(*R,)`.
         anchor: place of the modality whose row is exchanged against the rows of all others.
 
     Returns:
@@ -78,7 +81,8 @@ def gram(representations: Sequence[Tensor], tau: Tensor, anchor: int = 0) -> Ten
         >>> round(float(gram([x, x], torch.tensor(1.0))), 3)  # log(1 + 3 / e)
         0.744
     """
-    representations, tau = [widened(rows) for rows in representations], widened(tau)
+    representations = modalities(representations, anchor)
+    tau = temperature(tau, representations[0])
     with without_autocast(representations[0].device):
         logits = -volumes(representations, anchor) / tau[..., None, None]
         to_others = logits.log_softmax(-1).diagonal(dim1=-2, dim2=-1)
@@ -104,6 +108,7 @@ class Gram(nn.Module):
     takes_modalities: ClassVar[bool] = True
     similarities: ClassVar[frozenset[str]] = frozenset({"cosine"})
 
+    @checked("objective")
     def __init__(self, anchor: str = "x") -> None:
         super().__init__()
         self.anchor = anchor

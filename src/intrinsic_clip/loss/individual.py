@@ -18,8 +18,10 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from intrinsic_clip.errors import ConfigError
-from intrinsic_clip.loss.precision import widened, without_autocast
+from intrinsic_clip.loss.arguments import check_positive, paired
+from intrinsic_clip.loss.precision import without_autocast
 from intrinsic_clip.loss.rows import by_rows, partners, require_rows
+from intrinsic_clip.typed_values import checked
 
 STEPS = 9  # of Newton's method in log τ, which bisects where Newton would leave the bracket
 
@@ -47,6 +49,7 @@ class IndividualTemperature(nn.Module):
     takes_temperature: ClassVar[bool] = False
     similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "population"})
 
+    @checked("objective")
     def __init__(
         self,
         rho: PositiveFloat = 2.0,
@@ -81,7 +84,7 @@ def individual_loss(
         chunk: rows of the n × n similarities in memory at a time; None: all.
 
     Raises:
-        ConfigError: a batch of one row, which has no negatives.
+        ConfigError: a batch of one row, which has no negatives, or a minimum above the maximum.
 
     Example:
         >>> import torch
@@ -90,8 +93,11 @@ def individual_loss(
         >>> round(float(individual_loss(x, x, rho=1.0, minimum=0.01)), 3)  # equal negatives: −1 + ρ · minimum
         -0.99
     """
+    check_positive(rho=rho, minimum=minimum, maximum=maximum)
+    if minimum > maximum:
+        raise ConfigError(f"minimum={minimum}: must be at most maximum={maximum}")
+    x, y = paired(x, y, chunk)
     require_rows(x, 2, "a temperature per sample")
-    x, y = widened(x), widened(y)
 
     def per_row(rows: Tensor, others: Tensor, first: int) -> Tensor:
         similarities = rows @ others.mT

@@ -10,14 +10,22 @@ are float32 under autocast too.
 
 from typing import Annotated, ClassVar
 
-import torch
 from annotated_types import Ge, Lt
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.loss.arguments import (
+    check_chunk,
+    check_rows,
+    check_share,
+    is_readable,
+    paired,
+    temperature,
+)
 from intrinsic_clip.loss.precision import widened, without_autocast
 from intrinsic_clip.metrics.temperatures import warn_of_temperature
+from intrinsic_clip.typed_values import checked
 
 
 class InfoNCE(nn.Module):
@@ -42,6 +50,7 @@ class InfoNCE(nn.Module):
     takes_temperature: ClassVar[bool] = True
     similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "population", "none"})
 
+    @checked("objective")
     def __init__(
         self,
         label_smoothing: Annotated[float, Ge(0), Lt(1)] = 0.0,
@@ -61,13 +70,13 @@ class InfoNCE(nn.Module):
 
 
 def info_nce(
-    x: Tensor, y: Tensor, tau: Tensor, chunk: int | None = None, label_smoothing: float = 0.0
+    x: Tensor, y: Tensor, tau: Tensor | float, chunk: int | None = None, label_smoothing: float = 0.0
 ) -> Tensor:
     """Return the symmetric InfoNCE of paired representations; row i of x and row i of y are a positive pair.
 
     Args:
         x, y: normalised representations, `(*R, n, d)`.
-        tau: the temperature itself, `(*R,)` or a scalar tensor; or one per direction, `(2, *R)`: x→y, then y→x.
+        tau: the temperature itself, a number or `(*R,)`; or one per direction, `(2, *R)`: x→y, then y→x.
         chunk: rows of the n × n logits in memory at a time, for large n; None: all, which is faster.
         label_smoothing: share ε of the target that is spread evenly over all n candidates, as in PyTorch's
             cross_entropy: CE becomes (1 − ε) CE_i + ε mean_j CE_ij.
@@ -76,7 +85,7 @@ def info_nce(
         The loss per replicate in nats, `(*R,)`: ½ (CE x→y + CE y→x), each a mean over the n pairs.
 
     Raises:
-        ConfigError: τ has an axis more than R, and its length is not 2.
+        ConfigError: shapes do not fit, τ is not positive, or a setting is out of range.
 
     Example:
         >>> import torch
@@ -85,19 +94,12 @@ def info_nce(
         >>> [round(float(info_nce(x, x, torch.tensor(tau))), 3) for tau in (0.1, 1.0)]
         [0.0, 0.744]
     """
-    x, y, tau = widened(x), widened(y), widened(tau)
-    if (
-        tau.ndim == 0
-        and not tau.requires_grad
-        and tau.device.type == "cpu"
-        and not torch.compiler.is_compiling()
-    ):
-        warn_of_temperature(tau)  # elsewhere a look at the number would stall or break the training step
+    check_share(label_smoothing=label_smoothing)
+    x, y = paired(x, y, chunk)
+    tau = temperature(tau, x, by_direction=True)
+    if is_readable(tau):
+        warn_of_temperature(tau)
     per_direction = tau.ndim == x.ndim - 1
-    if per_direction and tau.shape[0] != 2:
-        raise ConfigError(
-            f"τ of shape {tuple(tau.shape)} for representations of shape {tuple(x.shape)}: must be (*R,), or (2, *R)"
-        )
     loss = _per_direction(x, y, tau, chunk) if per_direction else _one_temperature(x, y, tau, chunk)
     if label_smoothing == 0:
         return loss
@@ -128,18 +130,21 @@ def _per_direction(x: Tensor, y: Tensor, tau: Tensor, chunk: int | None) -> Tens
     return (cross_entropy(x, y, x_to_y, 0, chunk) + cross_entropy(y, x, y_to_x, 0, chunk)) / 2
 
 
-def cross_entropy(x: Tensor, y: Tensor, tau: Tensor, first: int, chunk: int | None = None) -> Tensor:
+def cross_entropy(x: Tensor, y: Tensor, tau: Tensor | float, first: int, chunk: int | None = None) -> Tensor:
     """Return one direction of InfoNCE for some rows of a batch: mean CE of x_i among all y_j, `(*R,)`.
 
     Args:
         x: some rows' normalised representations, `(*R, n, d)`.
         y: all rows' normalised representations in the other modality, `(*R, N, d)`.
-        tau: the temperature itself, `(*R,)` or a scalar tensor.
+        tau: the temperature itself, a number or `(*R,)`.
         first: the row of y that is the partner of row 0 of x; the partners of the others follow.
         chunk: rows of the n × N logits in memory at a time; None: all.
 
     Returns:
         The mean cross-entropy per replicate in nats, `(*R,)`.
+
+    Raises:
+        ConfigError: shapes do not fit, τ is not positive, or a row of x has no partner.
 
     Example:
         >>> import torch
@@ -149,7 +154,16 @@ def cross_entropy(x: Tensor, y: Tensor, tau: Tensor, first: int, chunk: int | No
         >>> round(float(sum(halves) / 2), 3)
         0.744
     """
-    x, y, tau = widened(x), widened(y), widened(tau)
+    check_rows("x", x)
+    check_rows("y", y)
+    check_chunk(chunk)
+    n, number = x.shape[-2], y.shape[-2]
+    if x.shape[:-2] != y.shape[:-2] or x.shape[-1] != y.shape[-1] or not 0 <= first <= number - n:
+        raise ConfigError(
+            f"x of shape {tuple(x.shape)} from row {first} on and y of shape {tuple(y.shape)}: y must hold the "
+            "partners of all rows of x, (*R, N, d)"
+        )
+    x, y, tau = widened(x), widened(y), temperature(tau, x)
     with without_autocast(x.device):
         x = x / tau[..., None, None]
         if chunk is not None and chunk < x.shape[-2]:

@@ -15,15 +15,19 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.loss.arguments import modalities
 from intrinsic_clip.loss.info_nce import info_nce
+from intrinsic_clip.typed_values import checked
 
 
-def sum_over_pairs(representations: Sequence[Tensor], tau: Tensor, chunk: int | None = None) -> Tensor:
+def sum_over_pairs(
+    representations: Sequence[Tensor], tau: Tensor | float, chunk: int | None = None
+) -> Tensor:
     """Return the mean of symmetric InfoNCE over all pairs of modalities; for two modalities it is InfoNCE.
 
     Args:
         representations: two or more modalities, each normalised, `(*R, n, d)`; row i of one belongs to row i of all.
-        tau: the temperature itself, `(*R,)` or a scalar tensor.
+        tau: the temperature itself, a number or `(*R,)`.
         chunk: rows of the n × n logits in memory at a time; None: all.
 
     Returns:
@@ -36,17 +40,17 @@ def sum_over_pairs(representations: Sequence[Tensor], tau: Tensor, chunk: int | 
         >>> round(float(sum_over_pairs([x, x, x], torch.tensor(1.0))), 3)
         0.744
     """
-    return _mean_of(combinations(representations, 2), tau, chunk)
+    return _mean_of(combinations(modalities(representations), 2), tau, chunk)
 
 
 def anchored(
-    representations: Sequence[Tensor], tau: Tensor, anchor: int = 0, chunk: int | None = None
+    representations: Sequence[Tensor], tau: Tensor | float, anchor: int = 0, chunk: int | None = None
 ) -> Tensor:
     """Return the mean of symmetric InfoNCE of one modality with each other; those are not compared with one another.
 
     Args:
         representations: two or more modalities, each normalised, `(*R, n, d)`; row i of one belongs to row i of all.
-        tau: the temperature itself, `(*R,)` or a scalar tensor.
+        tau: the temperature itself, a number or `(*R,)`.
         anchor: place of the anchor among the modalities.
         chunk: rows of the n × n logits in memory at a time; None: all.
 
@@ -60,11 +64,12 @@ def anchored(
         >>> [round(float(anchored([x, x, other], torch.tensor(0.1), anchor)), 2) for anchor in (0, 2)]
         [5.0, 10.0]
     """
+    representations = modalities(representations, anchor)
     others = [rows for place, rows in enumerate(representations) if place != anchor]
     return _mean_of(((representations[anchor], rows) for rows in others), tau, chunk)
 
 
-def _mean_of(pairs: Iterable[tuple[Tensor, Tensor]], tau: Tensor, chunk: int | None) -> Tensor:
+def _mean_of(pairs: Iterable[tuple[Tensor, Tensor]], tau: Tensor | float, chunk: int | None) -> Tensor:
     losses = [info_nce(one, other, tau, chunk) for one, other in pairs]
     total = losses[0]
     for loss in losses[1:]:
@@ -90,6 +95,7 @@ class SumOverPairs(nn.Module):
     takes_modalities: ClassVar[bool] = True
     similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "population"})
 
+    @checked("objective")
     def __init__(self, chunk: PositiveInt | None = None) -> None:
         super().__init__()
         self.chunk = chunk
@@ -118,6 +124,7 @@ class Anchor(nn.Module):
     takes_modalities: ClassVar[bool] = True
     similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "population"})
 
+    @checked("objective")
     def __init__(self, anchor: str = "x", chunk: PositiveInt | None = None) -> None:
         super().__init__()
         self.anchor, self.chunk = anchor, chunk

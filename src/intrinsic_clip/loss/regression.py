@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from intrinsic_clip.loss.precision import widened
+from intrinsic_clip.loss.arguments import paired
 from intrinsic_clip.loss.similarity import SMALLEST_NORM
 
 
@@ -71,7 +71,8 @@ def mse_loss(x: Tensor, y: Tensor) -> Tensor:
         >>> float(mse_loss(torch.zeros(5, 4), torch.ones(5, 4)))
         4.0
     """
-    return (widened(x) - widened(y)).square().sum(-1).mean(-1)
+    x, y = paired(x, y)
+    return (x - y).square().sum(-1).mean(-1)
 
 
 def cosine_regression_loss(x: Tensor, y: Tensor) -> Tensor:
@@ -86,5 +87,5 @@ def cosine_regression_loss(x: Tensor, y: Tensor) -> Tensor:
         >>> float(cosine_regression_loss(torch.eye(4), 3 * torch.eye(4)))
         0.0
     """
-    x, y = (nn.functional.normalize(widened(rows), dim=-1, eps=SMALLEST_NORM) for rows in (x, y))
+    x, y = (nn.functional.normalize(rows, dim=-1, eps=SMALLEST_NORM) for rows in paired(x, y))
     return 1 - (x * y).sum(-1).mean(-1)

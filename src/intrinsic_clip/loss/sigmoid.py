@@ -14,8 +14,11 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-from intrinsic_clip.loss.precision import widened, without_autocast
+from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.loss.arguments import paired, per_replicate, temperature
+from intrinsic_clip.loss.precision import without_autocast
 from intrinsic_clip.loss.rows import partners
+from intrinsic_clip.typed_values import checked
 
 RAW_BIAS, RELATIVE_BIAS = -10.0, 1.0  # the same logits at SigLIP's initial τ of 0.1
 
@@ -24,11 +27,15 @@ class Sigmoid(nn.Module):
     """Sigmoid loss with a bias per replicate, learned or fixed: `sigmoid_loss`.
 
     Args:
-        bias: b at the start; None: −10 as published, or 1 with a relative bias, which is −10 at τ = 0.1.
+        bias: b at the start; None: −10 as published, or 1 with a relative bias, which is −10 at τ = 0.1. A relative
+            bias is a similarity, of the other sign.
         learn_bias: train b together with the encoders.
         relative: take logits (S − b) / τ instead of S / τ + b.
         chunk: rows of the n × n logits in memory at a time; None: all, which is faster.
         replicates: the shape R.
+
+    Raises:
+        ConfigError: a relative bias below any cosine, such as one that was meant for S / τ + b.
 
     Example:
         >>> import torch
@@ -42,6 +49,7 @@ class Sigmoid(nn.Module):
     similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "population", "none"})
     bias: Tensor
 
+    @checked("objective")
     def __init__(
         self,
         bias: float | None = None,
@@ -51,6 +59,11 @@ class Sigmoid(nn.Module):
         replicates: tuple[int, ...] = (),
     ) -> None:
         super().__init__()
+        if relative and bias is not None and bias < -1:
+            raise ConfigError(
+                f"objective.bias={bias:g}: with objective.relative=true it is a similarity, by whose excess pairs are "
+                f"judged: (S − b) / τ; that of SigLIP, {RAW_BIAS:g} at τ = 0.1, is {RELATIVE_BIAS:g} here"
+            )
         self.relative, self.chunk = relative, chunk
         published = RELATIVE_BIAS if relative else RAW_BIAS
         self.bias = nn.Parameter(
@@ -63,14 +76,19 @@ class Sigmoid(nn.Module):
 
 
 def sigmoid_loss(
-    x: Tensor, y: Tensor, tau: Tensor, bias: Tensor, chunk: int | None = None, relative: bool = False
+    x: Tensor,
+    y: Tensor,
+    tau: Tensor | float,
+    bias: Tensor | float,
+    chunk: int | None = None,
+    relative: bool = False,
 ) -> Tensor:
     """Return the sigmoid loss of paired representations: a mean over rows of a sum over columns.
 
     Args:
         x, y: normalised representations, `(*R, n, d)`.
-        tau: the temperature itself, `(*R,)` or a scalar tensor.
-        bias: b, `(*R,)` or a scalar tensor.
+        tau: the temperature itself, a number or `(*R,)`.
+        bias: b, a number or `(*R,)`.
         chunk: rows of the n × n logits in memory at a time; None: all, which is faster.
         relative: take logits (S − b) / τ instead of S / τ + b.
 
@@ -84,7 +102,8 @@ def sigmoid_loss(
         >>> round(float(sigmoid_loss(x, x, torch.tensor(0.1), torch.tensor(-10.0))), 3)  # log 2 for each true pair
         0.693
     """
-    x, y, tau, bias = widened(x), widened(y), widened(tau), widened(bias)
+    x, y = paired(x, y, chunk)
+    tau, bias = temperature(tau, x), per_replicate("bias", bias, x)
     with without_autocast(x.device):
         x = x / tau[..., None, None]
         bias = (-bias / tau if relative else bias).expand(x.shape[:-2])

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.loss.precision import widened
 from intrinsic_clip.seeding import generator
+from intrinsic_clip.typed_values import checked
 
 SMALLEST_NORM = 1e-12  # keeps an encoder that has collapsed to zero from dividing by zero
 
@@ -53,6 +54,7 @@ class PopulationSimilarity(nn.Module):
 
     needs_population = True
 
+    @checked("objective.similarity")
     def __init__(
         self,
         rows: PositiveInt | None = None,
@@ -111,6 +113,7 @@ class MovingAverageSimilarity(nn.Module):
     x_norm: Tensor
     y_norm: Tensor
 
+    @checked("objective.similarity")
     def __init__(self, momentum: Momentum = 0.99, replicates: tuple[int, ...] = ()) -> None:
         super().__init__()
         self.momentum = momentum

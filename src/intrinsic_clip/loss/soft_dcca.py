@@ -12,9 +12,11 @@ from typing import ClassVar
 from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor, nn
 
+from intrinsic_clip.loss.arguments import check_positive, check_weights, paired
 from intrinsic_clip.loss.columns import off_diagonal, standardised
-from intrinsic_clip.loss.precision import widened, without_autocast
+from intrinsic_clip.loss.precision import without_autocast
 from intrinsic_clip.loss.rows import require_rows
+from intrinsic_clip.typed_values import checked
 
 
 class SoftDCCA(nn.Module):
@@ -38,6 +40,7 @@ class SoftDCCA(nn.Module):
     takes_raw: ClassVar[bool] = True
     similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "population", "none"})
 
+    @checked("objective")
     def __init__(self, decorrelation: NonNegativeFloat = 0.5, epsilon: PositiveFloat = 1e-5) -> None:
         super().__init__()
         self.decorrelation, self.epsilon = decorrelation, epsilon
@@ -65,8 +68,11 @@ def soft_dcca_loss(x: Tensor, y: Tensor, decorrelation: float = 0.5, epsilon: fl
         >>> round(float(soft_dcca_loss(x, 3 * x)), 6), round(float(soft_dcca_loss(x, -x)), 3)
         (0.0, 4.0)
     """
+    check_weights(decorrelation=decorrelation)
+    check_positive(epsilon=epsilon)
+    x, y = paired(x, y)
     require_rows(x, 2, "soft CCA")
-    x, y = standardised(widened(x), epsilon), standardised(widened(y), epsilon)
+    x, y = standardised(x, epsilon), standardised(y, epsilon)
     d = x.shape[-1]
     loss = (x - y).square().mean((-2, -1))
     with without_autocast(x.device):

@@ -13,9 +13,11 @@ import torch
 from pydantic import PositiveFloat
 from torch import Tensor, nn
 
-from intrinsic_clip.loss.precision import widened, without_autocast
+from intrinsic_clip.loss.arguments import check_positive, paired
+from intrinsic_clip.loss.precision import without_autocast
 from intrinsic_clip.loss.rows import require_rows
 from intrinsic_clip.loss.similarity import SMALLEST_NORM
+from intrinsic_clip.typed_values import checked
 
 
 class Spectral(nn.Module):
@@ -37,6 +39,7 @@ class Spectral(nn.Module):
     takes_temperature: ClassVar[bool] = False
     similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "population", "none"})
 
+    @checked("objective")
     def __init__(self, mu: PositiveFloat | None = None) -> None:
         super().__init__()
         self.mu = mu
@@ -65,8 +68,9 @@ def spectral_loss(x: Tensor, y: Tensor, mu: float | None = None) -> Tensor:
         >>> float(spectral_loss(torch.eye(4), torch.eye(4)))
         -2.0
     """
+    check_positive(mu=mu)
+    x, y = paired(x, y)
     require_rows(x, 2, "the spectral loss")
-    x, y = widened(x), widened(y)
     n = x.shape[-2]
     with without_autocast(x.device):
         if mu is not None:

@@ -17,24 +17,30 @@ import torch
 from pydantic import NonNegativeInt
 from torch import Tensor, nn
 
-from intrinsic_clip.loss.precision import widened, without_autocast
+from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.loss.arguments import modalities, temperature
+from intrinsic_clip.loss.precision import without_autocast
 from intrinsic_clip.seeding import generator
+from intrinsic_clip.typed_values import checked
 
 
 def symile(
-    representations: Sequence[Tensor], tau: Tensor, permutations: Sequence[Tensor] | None = None
+    representations: Sequence[Tensor], tau: Tensor | float, permutations: Sequence[Tensor] | None = None
 ) -> Tensor:
     """Return the Symile loss of several modalities; for two modalities and all combinations it is InfoNCE.
 
     Args:
         representations: two or more modalities, each normalised, `(*R, n, d)`; row i of one belongs to row i of all.
-        tau: the temperature itself, `(*R,)` or a scalar tensor.
+        tau: the temperature itself, a number or `(*R,)`.
         permutations: one of the rows of each modality, `(n,)` int64: candidate j of a row has row π_k(j) of the other
             modalities k, and candidate i is the positive. None: all n^(M − 1) combinations of rows, whose memory grows
             with n^M.
 
     Returns:
         The loss per replicate in nats, `(*R,)`.
+
+    Raises:
+        ConfigError: shapes do not fit, τ is not positive, or permutations are missing.
 
     Example:
         >>> import torch
@@ -46,7 +52,12 @@ def symile(
         >>> round(float(symile([x, x, x], torch.tensor(1.0))), 3)  # log(1 + 15 / e) of 16 candidates
         1.875
     """
-    representations, tau = [widened(rows) for rows in representations], widened(tau)
+    representations = modalities(representations)
+    tau = temperature(tau, representations[0])
+    if permutations is not None and len(permutations) != len(representations):
+        raise ConfigError(
+            f"{len(permutations)} permutations of {len(representations)} modalities: must be one of each"
+        )
     with without_autocast(representations[0].device):
         losses = []
         for place, rows in enumerate(representations):
@@ -113,6 +124,7 @@ class Symile(nn.Module):
     similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "population"})
     step: Tensor
 
+    @checked("objective")
     def __init__(self, negatives: Literal["permuted", "all"] = "permuted", seed: NonNegativeInt = 0) -> None:
         super().__init__()
         self.negatives, self.seed = negatives, seed

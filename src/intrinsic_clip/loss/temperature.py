@@ -9,6 +9,7 @@ from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor, nn
 
 from intrinsic_clip.metrics.temperatures import warn_of_temperature
+from intrinsic_clip.typed_values import checked
 
 
 class LearnedTemperature(nn.Module):
@@ -29,6 +30,7 @@ class LearnedTemperature(nn.Module):
         [1.0001, 1.0001, 1.0001]
     """
 
+    @checked("objective.temperature")
     def __init__(
         self,
         scale: PositiveFloat = 4.0,
@@ -57,6 +59,7 @@ class FixedTemperature(nn.Module):
 
     value: Tensor
 
+    @checked("objective.temperature")
     def __init__(self, tau: PositiveFloat = 0.1, replicates: tuple[int, ...] = ()) -> None:
         super().__init__()
         warn_of_temperature(tau)
@@ -88,6 +91,7 @@ class ClampedTemperature(nn.Module):
         0.07
     """
 
+    @checked("objective.temperature")
     def __init__(
         self,
         initial: PositiveFloat = 0.07,
@@ -126,6 +130,7 @@ class TemperaturePerDirection(LearnedTemperature):
 
     by_direction = True
 
+    @checked("objective.temperature")
     def __init__(self, replicates: tuple[int, ...] = (), **settings: Any) -> None:
         super().__init__(**settings, replicates=(*replicates, 2))
 
@@ -157,6 +162,7 @@ class ScheduledTemperature(nn.Module):
 
     value: Tensor
 
+    @checked("objective.temperature")
     def __init__(
         self,
         start: PositiveFloat = 1.0,

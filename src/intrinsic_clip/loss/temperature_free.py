@@ -12,8 +12,11 @@ from annotated_types import Gt, Lt
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from intrinsic_clip.loss.precision import widened, without_autocast
+from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.loss.arguments import paired
+from intrinsic_clip.loss.precision import without_autocast
 from intrinsic_clip.loss.rows import by_rows
+from intrinsic_clip.typed_values import checked
 
 
 class TemperatureFree(nn.Module):
@@ -34,6 +37,7 @@ class TemperatureFree(nn.Module):
     takes_temperature: ClassVar[bool] = False
     similarities: ClassVar[frozenset[str]] = frozenset({"cosine"})
 
+    @checked("objective")
     def __init__(
         self, epsilon: Annotated[float, Gt(0), Lt(1)] = 1e-6, chunk: PositiveInt | None = None
     ) -> None:
@@ -53,13 +57,18 @@ def temperature_free_loss(x: Tensor, y: Tensor, epsilon: float = 1e-6, chunk: in
         epsilon: cosines are clamped to ±(1 − ε).
         chunk: rows of the n × n logits in memory at a time; None: all.
 
+    Raises:
+        ConfigError: shapes do not fit, or a setting is out of range.
+
     Example:
         >>> import torch
         >>> from intrinsic_clip.loss import temperature_free_loss
         >>> round(float(temperature_free_loss(torch.eye(4), torch.eye(4), epsilon=0.5)), 3)  # log(1 + 3 · ⅓)
         0.693
     """
-    x, y = widened(x), widened(y)
+    if not 0 < epsilon < 1:
+        raise ConfigError(f"epsilon={epsilon}: must be greater than 0 and less than 1")
+    x, y = paired(x, y, chunk)
 
     def per_row(rows: Tensor, others: Tensor, first: int) -> Tensor:
         logits = 2 * torch.atanh((rows @ others.mT).clamp(epsilon - 1, 1 - epsilon))

@@ -11,8 +11,10 @@ from typing import ClassVar
 from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 
-from intrinsic_clip.loss.precision import widened, without_autocast
+from intrinsic_clip.loss.arguments import check_weights, paired
+from intrinsic_clip.loss.precision import without_autocast
 from intrinsic_clip.loss.rows import by_rows, require_rows, without_partners
+from intrinsic_clip.typed_values import checked
 
 
 class Triplet(nn.Module):
@@ -36,6 +38,7 @@ class Triplet(nn.Module):
     takes_temperature: ClassVar[bool] = False
     similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "population"})
 
+    @checked("objective")
     def __init__(
         self, margin: NonNegativeFloat = 0.2, hardest: bool = False, chunk: PositiveInt | None = None
     ) -> None:
@@ -69,8 +72,9 @@ def triplet_loss(
         >>> [float(loss) for loss in losses]  # three or one negative(s), two ways, 0.5 short of the margin
         [3.0, 1.0]
     """
+    check_weights(margin=margin)
+    x, y = paired(x, y, chunk)
     require_rows(x, 2, "the triplet loss")
-    x, y = widened(x), widened(y)
 
     def per_row(rows: Tensor, others: Tensor, first: int) -> Tensor:
         similarities = rows @ others.mT

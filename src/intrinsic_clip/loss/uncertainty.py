@@ -19,9 +19,11 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from intrinsic_clip.errors import ConfigError
-from intrinsic_clip.loss.precision import widened, without_autocast
+from intrinsic_clip.loss.arguments import check_positive, paired
+from intrinsic_clip.loss.precision import without_autocast
 from intrinsic_clip.loss.rows import by_rows
 from intrinsic_clip.loss.similarity import SMALLEST_NORM
+from intrinsic_clip.typed_values import checked
 
 Source = Literal["length", "coordinate"]
 SCALES: dict[Source, float] = {"length": 1.0, "coordinate": 0.07}
@@ -50,12 +52,23 @@ class Uncertainty(nn.Module):
     takes_raw: ClassVar[bool] = True
     similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "population", "none"})
 
+    @checked("objective")
     def __init__(
         self, source: Source = "length", scale: PositiveFloat | None = None, chunk: PositiveInt | None = None
     ) -> None:
         super().__init__()
         self.source: Source = source
         self.scale, self.chunk = scale, chunk
+
+    @property
+    def least_output_dim(self) -> tuple[int, str]:
+        """Return how many output dimensions it takes at least, and the setting that wants them."""
+        return (2 if self.reads_last_column else 1), f"objective.source={self.source}"
+
+    @property
+    def reads_last_column(self) -> bool:
+        """Return whether the last output has a meaning of its own, which padding with zeros would take from it."""
+        return self.source == "coordinate"
 
     def forward(self, x: Tensor, y: Tensor, tau: Tensor | None = None) -> Tensor:
         """Return the loss per replicate, `(*R,)`, of raw outputs `(*R, n, d)`."""
@@ -83,11 +96,14 @@ def uncertainty_loss(
         >>> round(float(uncertainty_loss(x, x)), 3)  # InfoNCE at τ = 1
         0.744
     """
+    if source not in SCALES:
+        raise ConfigError(f"source={source!r}: must be {' or '.join(map(repr, SCALES))}")
+    check_positive(scale=scale)
+    x, y = paired(x, y, chunk)
     if source == "coordinate" and x.shape[-1] < 2:
         raise ConfigError(
             "encoder.output_dim=1: must be at least 2 where the last coordinate is the temperature"
         )
-    x, y = widened(x), widened(y)
     scale = SCALES[source] if scale is None else scale
     (x, x_inverse), (y, y_inverse) = _split(x, source, scale), _split(y, source, scale)
 

@@ -12,9 +12,11 @@ from typing import ClassVar
 from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor, nn
 
+from intrinsic_clip.loss.arguments import check_positive, check_weights, paired
 from intrinsic_clip.loss.columns import centred, off_diagonal
-from intrinsic_clip.loss.precision import widened, without_autocast
+from intrinsic_clip.loss.precision import without_autocast
 from intrinsic_clip.loss.rows import require_rows
+from intrinsic_clip.typed_values import checked
 
 
 class VICReg(nn.Module):
@@ -41,6 +43,7 @@ class VICReg(nn.Module):
     takes_raw: ClassVar[bool] = True
     similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "population", "none"})
 
+    @checked("objective")
     def __init__(
         self,
         invariance: NonNegativeFloat = 25.0,
@@ -82,8 +85,10 @@ def vicreg_loss(
         >>> round(float(vicreg_loss(zeros, zeros)), 2)  # collapsed: the variance term alone, 25 · (1 − √ε)
         24.75
     """
+    check_weights(invariance=invariance, variance=variance, covariance=covariance)
+    check_positive(epsilon=epsilon)
+    x, y = paired(x, y)
     require_rows(x, 2, "VICReg")
-    x, y = widened(x), widened(y)
     n, d = x.shape[-2:]
     loss = invariance * (x - y).square().mean((-2, -1))
     with without_autocast(x.device):

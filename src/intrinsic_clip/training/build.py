@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -55,7 +56,17 @@ def build(spec: RunSpec) -> Training:
         data.shuffle_seed = spec.settings["seed"] if spec.settings["shuffle"] else None
         check_renewable(spec, data)
         _check_noisy(spec, data)
-        return Training(data, _module(spec, data), [*_probes(spec.cfg), *_validation(spec)])
+        with tried_out():
+            module = _module(spec, data)
+        return Training(data, module, [*_probes(spec.cfg), *_validation(spec)])
+
+
+@contextmanager
+def tried_out() -> Iterator[None]:
+    """Silence doubts of the temperature, of which `try_out` warns once."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*looks like a logit scale.*")
+        yield
 
 
 def check_renewable(spec: RunSpec, data: "PairedData") -> None:
@@ -115,7 +126,8 @@ def check_buildable(spec: RunSpec, here: bool = True) -> None:
         if here:
             check_memory(spec, input_dims)
         if input_dims is not None:
-            _module(first, data)
+            with tried_out():
+                _module(first, data)
         try_out(first, here)
         _probes(first.cfg)
 

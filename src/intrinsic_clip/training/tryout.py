@@ -3,7 +3,7 @@
 import json
 import logging
 import warnings
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import torch
@@ -69,11 +69,21 @@ def _try_schedule(cfg: DictConfig) -> None:
 
 
 def _try_temperature(node: DictConfig) -> None:
-    tau = instantiate(node)().detach()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        tau = instantiate(node)().detach()
+    for warning in caught:
+        _warn_once(str(warning.message))
     if not bool((tau > 0).all() & tau.isfinite().all()):
         raise ConfigError(
             f"objective.temperature: starts at τ = {float(tau.max()):g}, which must be positive and finite"
         )
+
+
+@cache
+def _warn_once(message: str) -> None:
+    """Warn of a setting: not of each run of a sweep, nor again of what is built from it."""
+    warnings.warn(message, stacklevel=1)
 
 
 def _try_loggers(spec: RunSpec) -> None:

@@ -1,0 +1,100 @@
+"""Check values against the types that a signature asks for, in a config and in Python alike."""
+
+import inspect
+import json
+import math
+from collections.abc import Callable
+from functools import cache, wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar, get_type_hints
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation
+from pydantic_core import ErrorDetails
+
+from intrinsic_clip.errors import ConfigError
+
+Own = TypeVar("Own")
+Arguments = ParamSpec("Arguments")
+Constructor = Callable[Concatenate[Own, Arguments], None]
+
+
+def check_type(path: str, value: Any, annotation: Any) -> None:
+    """Check a value against an annotation, as strictly as JSON can be read.
+
+    Raises:
+        ConfigError: it has another type, or is out of range.
+    """
+    try:
+        adapter = TypeAdapter(annotation, config=_adapter_config(annotation))
+        adapter.validate_json(as_json(value), strict=True)
+    except ValidationError as error:
+        raise ConfigError(f"{path}={json.dumps(value)}: {reason_of(error.errors())}") from error
+    except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation):
+        return  # a type that pydantic does not know: the class itself must check it
+
+
+def checked(path: str) -> Callable[[Constructor[Own, Arguments]], Constructor[Own, Arguments]]:
+    """Return a decorator of `__init__` that checks the arguments against its annotations, as a config is checked.
+
+    Args:
+        path: where a config has these settings, such as `objective`.
+    """
+
+    def decorate(constructor: Constructor[Own, Arguments]) -> Constructor[Own, Arguments]:
+        signature = inspect.signature(constructor)
+
+        @cache  # resolved at the first call: annotations may name what the module defines later
+        def annotations() -> dict[str, Any]:
+            return get_type_hints(constructor, include_extras=True)
+
+        @wraps(constructor)
+        def checked_constructor(self: Own, *args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
+            given = signature.bind(self, *args, **kwargs).arguments
+            for name, value in given.items():
+                if (
+                    name in annotations()
+                    and signature.parameters[name].kind is not inspect.Parameter.VAR_KEYWORD
+                ):
+                    _check_argument(f"{path}.{name}", value, annotations()[name])
+            constructor(self, *args, **kwargs)
+
+        return checked_constructor
+
+    return decorate
+
+
+def _check_argument(path: str, value: Any, annotation: Any) -> None:
+    value = value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value  # of NumPy
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{path}={value}: must be a finite number")
+    try:
+        check_type(path, value, annotation)
+    except (TypeError, ValueError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(f"{path}: a {type(value).__name__} is not a setting") from error
+
+
+def reason_of(errors: list[ErrorDetails]) -> str:
+    """Return what would be right; for a union, each member's reason once."""
+    reasons = dict.fromkeys(
+        _lowered(details["msg"].removeprefix("Value error, "))
+        for details in errors
+        if details["type"] not in ("is_instance_of", "callable_type")
+    )
+    return " or ".join(reasons) or str(errors[0]["msg"])
+
+
+def as_json(value: Any) -> bytes:
+    """Return a value as JSON to validate; bytes of a file's name that are no text stand as question marks."""
+    return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
+
+
+def _lowered(message: str) -> str:
+    return message[0].lower() + message[1:]
+
+
+def _adapter_config(annotation: Any) -> ConfigDict | None:
+    """Allow types that pydantic does not know; a pydantic model brings its own config."""
+    is_model = inspect.isclass(annotation) and hasattr(annotation, "__pydantic_core_schema__")
+    return None if is_model else ConfigDict(arbitrary_types_allowed=True)

@@ -1,0 +1,31 @@
+"""What an unknown key or choice is answered does not lead into the next error."""
+
+import pytest
+
+from helpers.tiny_runs import files_below
+
+CASES = {
+    "objective=vicreg objective.temperature.tau=0.1": "unknown key; VICReg has no temperature\n",
+    "objective=vicreg objective.chunk=16": "unknown key; VICReg takes invariance, variance, covariance, epsilon\n",
+    "objective=vicreg objective.weight=1": "unknown key; VICReg takes invariance, variance, covariance, epsilon\n",
+    "objective=triplet objective.hardness=1": "did you mean objective.hardest?",
+    "objective=vicreg,mse objective.invarance=1 --multirun": "did you mean objective.invariance?",
+    "objectve=vicreg": "objectve: unknown key, did you mean objective?",
+    "objectve.chunk=5": "did you mean objective.chunk?",
+    "objective/temperture=fixed": "did you mean objective/temperature?",
+    "objective=sigmod": "objective=sigmod: no such choice, did you mean sigmoid?",
+    "objective/temperature=fixd": "no such choice, did you mean fixed?",
+    "objective=sigmoid objective/temperature=fixed objective.temperature.scale=1": "temperature=learned has it\n",
+    "loss=sigmod": "the group loss is now called objective\n",
+    "loss=sigmoid objective=vicreg": "loss is the earlier name of the group objective; give one of the two",
+    "tuned=sigmoid objective=vicreg": "leave out one of the two, or choose tuned=vicreg",
+    "search=sigmoid": "search=sigmoid: is the grid of experiment=objective_search",
+}
+
+
+@pytest.mark.parametrize("command", CASES)
+def test_the_answer_is_the_right_one(command: str, command_line, capsys, tmp_path) -> None:
+    before = files_below(tmp_path)
+    assert command_line("train", "size=smoke", *command.split()) == 2
+    assert CASES[command] in capsys.readouterr().err
+    assert files_below(tmp_path) == before
