@@ -33,6 +33,11 @@ def test_settings_are_valid_and_those_of_the_class(compose, name: str) -> None:
     [
         ("objective=cloob objective/similarity=population", "does not go together with CLOOB; choose"),
         ("objective=triplet objective/similarity=none", "does not go together with Triplet; choose"),
+        (
+            "objective=vicreg encoder.output_dim=[4,6]",
+            "must be one number with VICReg, which counts the zeros",
+        ),
+        ("objective=soft_dcca encoder.output_dim=[4,6]", "must be one number with SoftDCCA"),
         ("objective=vicreg objective/temperature=learned", "VICReg has no temperature"),
         ("objective=vicreg +objective.temperature.tau=0.1", "temperature.tau: VICReg has no temperature"),
         (

@@ -41,7 +41,7 @@ SHORTENED = {
     "truth_mixed": "data.mixing=sine data.shared_dim=5",
     "recipes": "trainer.max_epochs=2",
     "objectives": "data=synthetic_linear tuned=infonce,vicreg trainer.max_epochs=2 replicates=2",
-    "objectives_dims": "encoder.output_dim=[4,7] tuned=infonce,vicreg trainer.max_epochs=2 replicates=2",
+    "objectives_dims": "encoder.output_dim=4,7 tuned=infonce,vicreg trainer.max_epochs=2 replicates=2",
     "objectives_mixed": "data.mixing=tanh tuned=infonce trainer.max_epochs=2 replicates=2",
     "temperature": "data=synthetic_linear objective/temperature=learned,clamped trainer.max_epochs=2 replicates=2",
     "temperature_sigmoid": "data=synthetic_linear objective.temperature.tau=0.1 objective.bias=0.0 "

@@ -100,10 +100,16 @@ def check_output_dims(objective: Mapping[str, Any], output_dim: Any) -> None:
         output_dim: the setting of that name: a number, several, or anything else, which says nothing.
 
     Raises:
-        ConfigError: they are too few; or padded with zeros, where the last has a meaning of its own.
+        ConfigError: they are too few; or padded with zeros, which the objective counts, or where the last has a
+            meaning of its own.
     """
     made = target_of("objective", objective)
     dims = [d for d in (output_dim if isinstance(output_dim, list) else [output_dim]) if isinstance(d, int)]
+    if len(set(dims)) > 1 and getattr(made, "counts_columns", False):
+        raise ConfigError(
+            f"encoder.output_dim={json.dumps(output_dim)}: must be one number with {short_name(objective)}, which "
+            "counts the zeros that end narrower outputs; --multirun sweeps over several"
+        )
     if not hasattr(made, "least_output_dim") or not dims:
         return
     settings = {key: value for key, value in without_parts(objective).items() if not key.startswith("_")}

@@ -36,6 +36,7 @@ class BarlowTwins(nn.Module):
 
     takes_temperature: ClassVar[bool] = False
     takes_raw: ClassVar[bool] = True
+    counts_columns: ClassVar[bool] = True
     similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "population", "none"})
 
     @checked("objective")

@@ -41,6 +41,7 @@ class VICReg(nn.Module):
 
     takes_temperature: ClassVar[bool] = False
     takes_raw: ClassVar[bool] = True
+    counts_columns: ClassVar[bool] = True
     similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "population", "none"})
 
     @checked("objective")
