@@ -42,7 +42,8 @@ KINDS = {  # class of the temperature: label and marker
 }
 BIASES = {True: "sigmoid, bias learned", False: "sigmoid, bias fixed"}
 BIAS_MARKERS = "<s>D"  # by the bias at the start, from the lowest
-SIDE_BY_SIDE = 1.12  # factor between sigmoid losses of the same τ, which would cover each other
+RING = 7.0  # size of the markers of g and y → x
+SIDE_BY_SIDE = 1.18  # factor between sigmoid losses of the same τ, which would cover each other
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,9 @@ def draw(runs: FinishedRuns) -> Figure:
         if column:
             ax.sharey(axes[row * len(columns)])
         _draw_panel(ax, list(columns.values())[column], list(PANELS)[row])
-        ax.set_xlabel("final τ" if row == len(PANELS) - 1 else "")
+        is_spread = any(points.shift != 1 for points in list(columns.values())[column])
+        label = "final τ, biases side by side" if is_spread else "final τ"
+        ax.set_xlabel(label if row == len(PANELS) - 1 else "")
         ax.set_ylabel(list(PANELS)[row] if column == 0 else "")
         ax.tick_params(labelleft=column == 0)
     figure.legend(handles=_legend(columns), loc="outside upper center", ncols=3 if len(columns) < 4 else 4)
@@ -136,6 +139,9 @@ def _draw_panel(ax: Axes, columns: list[Points], title: str) -> None:
         ax.axhline(K, color=style.TRUTH, ls="--", lw=1)
     style.logarithmic(ax.xaxis)
     ax.set_xlim(finals.min() / 2, finals.max() * 2)
+    if any(points.shift != 1 for points in columns):
+        ax.set_xticks(finals.unique(), [f"{tau:g}" for tau in finals.unique()])
+        ax.set_xticks([], minor=True)
     if title == "gap of the centroids":
         style.logarithmic(ax.yaxis)  # that of the sigmoid loss is a hundred times that of InfoNCE
     elif title == "top-1 recall":
@@ -160,7 +166,7 @@ def _draw_points(ax: Axes, points: Points, metric: str, is_open: bool) -> None:
             ls="",
             color=points.colour,
             marker=points.marker,
-            ms=8.5 if is_open else 4,
+            ms=RING if is_open else 3.5,
             mfc="none" if is_open else points.colour,
             elinewidth=1,
         )
@@ -177,7 +183,7 @@ def _legend(columns: dict[str, list[Points]]) -> list[Line2D]:
     return [
         *handles,
         Line2D([], [], label="filled: f(X), or x → y", **grey),
-        Line2D([], [], label="ring: g(Y), or y → x", ms=8.5, mfc="none", **grey),
+        Line2D([], [], label="ring: g(Y), or y → x", ms=RING, mfc="none", **grey),
         Line2D([], [], color=style.TRUTH, ls="--", lw=1, label=f"k* = {K}"),
     ]
 
