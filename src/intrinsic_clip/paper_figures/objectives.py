@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -124,7 +125,7 @@ def draw(runs: FinishedRuns) -> Figure:
         for index, world in enumerate(shown):
             _draw_world(ax, world, title, names, (index, len(shown)))
         if title in DIMENSIONS:
-            for k in {world.k for world in shown} - {0, None}:
+            for k in {world.k for world in shown if world.k}:
                 ax.axvline(k, color=style.TRUTH, ls="--", lw=1, zorder=1)
     figure.legend(handles=_legend(shown), loc="outside upper center", ncols=3)
     style.foot(figure, runs)
@@ -189,7 +190,7 @@ def _legend(shown: list[World]) -> list[Line2D]:
         )
     for k in sorted({world.k for world in shown if world.k}):
         handles.append(Line2D([], [], ls="--", lw=1, color=style.TRUTH, label=f"k* = {k}"))
-    open_marker = {"color": "black", "marker": "o", "mfc": "white"}
+    open_marker: dict[str, Any] = {"color": "black", "marker": "o", "mfc": "white"}
     return [
         *handles,
         Line2D([], [], ls="", label="open: some trainings, or all, have no number", **open_marker),

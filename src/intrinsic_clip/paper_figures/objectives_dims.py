@@ -16,7 +16,8 @@ PANELS = {
     "spectrum/effective_rank/x": "effective rank of f(X)",
     "retrieval/top_1/x_to_y": "top-1 recall",
 }
-TO_COMPARE = ("jacobian/rank/x", "id/mle/x")  # with k*; an effective rank is not
+RANK = "jacobian/rank/x"
+TO_COMPARE = (RANK, "id/mle/x")  # with k*; an effective rank is not
 
 
 def draw(runs: FinishedRuns) -> Figure:
@@ -28,10 +29,15 @@ def draw(runs: FinishedRuns) -> Figure:
             curve = runs.curve(EXPERIMENT, metric, **{OBJECTIVE: target})
             colour, marker = style.SEQUENCE[place % len(style.SEQUENCE)], MARKERS[place % len(MARKERS)]
             style.band(ax, curve, color=colour, marker=marker, label=name)
+            if metric == RANK:
+                absent = [d for d in runs.output_dims(EXPERIMENT) if d not in set(curve["at"])]
+                ax.plot(
+                    absent, [style.NONE_AT] * len(absent), ls="", color=colour, marker=marker, mfc="white"
+                )
         if metric in TO_COMPARE:
             style.true_dim(ax, K)
         style.y_axis(ax, metric)
-        if metric == "jacobian/rank/x":
+        if metric == RANK:
             style.ranks(ax.yaxis)
             ax.set_ylabel(f"{ax.get_ylabel()} (none: no clear gap)")
         ax.set_xlabel(style.OUTPUT_DIM)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.axis import XAxis, YAxis
@@ -110,10 +109,10 @@ def ranks(axis: XAxis | YAxis) -> None:
 class RankTicks(MaxNLocator):
     """Put ticks at whole numbers from zero, and one at NONE_AT."""
 
-    def tick_values(self, vmin: float, vmax: float) -> NDArray[Any]:
+    def tick_values(self, vmin: float, vmax: float) -> Sequence[float]:
         """Return the ticks between zero and the upper end of the axis, and NONE_AT."""
         ticks = super().tick_values(0.0, max(vmax, 1.0))
-        return np.array([NONE_AT, *(tick for tick in ticks if 0 <= tick <= vmax)])
+        return [NONE_AT, *(float(tick) for tick in ticks if 0 <= tick <= vmax)]
 
 
 def dimension(ax: Axes, runs: FinishedRuns, experiment: str, over: str = D, in_sample: bool = False) -> None:
