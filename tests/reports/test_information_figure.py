@@ -1,4 +1,4 @@
-"""The figure `information_estimates` from a table of runs: errors, refusals, and the range beyond log N / 2."""
+"""The figure `information_estimates` from a table of runs: errors, refusals, and the range beyond log(N/2)."""
 
 import math
 
@@ -50,4 +50,14 @@ def test_panels_show_estimates_bias_and_spread_and_where_bounds_end(runs) -> Non
     assert [ax.get_title(loc="left") for ax in figure.axes] == ["(a) estimates", "(b) bias", "(c) spread"]
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert {shown.label for shown in information_estimates.ESTIMATES} < set(labels)
-    assert "beyond log N/2 = 6.9" in labels
+    assert "log(N/2) = 6.9, end of InfoNCE at the best τ" in labels
+    assert "open: saturated; at the foot: no number" in labels
+
+
+def test_estimates_without_a_number_and_bounds_near_their_end_are_saturated(runs) -> None:
+    shown = {
+        each.label: information_estimates.summary(runs, each) for each in information_estimates.ESTIMATES
+    }
+    assert shown["NWJ"]["saturated"].tolist() == [False, False, True]  # by I: ν = 1, 0.3, 0.03
+    assert shown["InfoNCE, best τ"]["saturated"].tolist() == [False, False, True]
+    assert not shown["Gaussian copula"]["saturated"].any()

@@ -20,7 +20,7 @@ from intrinsic_clip.typed_values import checked
 class BarlowTwins(nn.Module):
     """Redundancy reduction of raw outputs, which the loss standardises column by column: `barlow_twins_loss`.
 
-    The similarity normalises what is measured alone.
+    `objective/similarity` affects only the measurements, not the loss.
 
     Args:
         redundancy: weight λ of the correlations between different columns.

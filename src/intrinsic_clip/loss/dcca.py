@@ -23,8 +23,8 @@ from intrinsic_clip.typed_values import checked
 class DCCA(nn.Module):
     """Deep CCA of raw outputs, whose rotation and mixture it leaves free: `dcca_loss`.
 
-    The similarity normalises what is measured alone. Columns of x and y need not correspond, so rows match only after a
-    canonical correlation analysis of the outputs.
+    `objective/similarity` affects only the measurements, not the loss. Columns of x and y need not correspond, so rows
+    match only after a canonical correlation analysis of the outputs.
 
     Args:
         regularisation: r, what is added to the variances; outputs of a smaller variance count as noise. A batch with

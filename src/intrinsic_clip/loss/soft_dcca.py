@@ -22,7 +22,7 @@ from intrinsic_clip.typed_values import checked
 class SoftDCCA(nn.Module):
     """CCA by a decorrelation loss on raw outputs, which the loss standardises column by column: `soft_dcca_loss`.
 
-    The similarity normalises what is measured alone.
+    `objective/similarity` affects only the measurements, not the loss.
 
     Args:
         decorrelation: weight λ of the covariances between different columns; 0.5 as in cca-zoo.

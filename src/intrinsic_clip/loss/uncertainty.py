@@ -32,7 +32,7 @@ SCALES: dict[Source, float] = {"length": 1.0, "coordinate": 0.07}
 class Uncertainty(nn.Module):
     """InfoNCE of cosine similarities with τ from each anchor's raw output: `uncertainty_loss`.
 
-    It takes raw outputs; the similarity normalises what is measured.
+    It takes raw outputs; `objective/similarity` affects only the measurements.
 
     Args:
         source: where a sample's τ comes from, the `length` of its output or its last `coordinate`.

@@ -22,8 +22,8 @@ from intrinsic_clip.typed_values import checked
 class VICReg(nn.Module):
     """Variance-invariance-covariance loss of raw outputs, whose scale it sets itself: `vicreg_loss`.
 
-    The similarity normalises what is measured alone: columns of unit vectors cannot have the variance 1 that the hinge
-    of the variance term asks for.
+    `objective/similarity` affects only the measurements, not the loss: columns of unit vectors cannot have the variance
+    1 that the hinge of the variance term asks for.
 
     Args:
         invariance: weight λ of the mean squared difference.

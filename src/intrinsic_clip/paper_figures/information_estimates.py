@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from intrinsic_clip.data import SyntheticLinear
 from intrinsic_clip.paper_figures import style
@@ -16,6 +19,7 @@ from intrinsic_clip.paper_figures.finished_runs import FinishedRuns
 EXPERIMENTS = ("information_estimates",)
 NAME = EXPERIMENTS[0]
 NOISE, K, N_TEST = "data.noise", "data.shared_dim", "data.n_test"
+FOOT = 0.02  # of a panel's height
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,7 @@ class Shown:
         metric: its name.
         colour, marker: how it is drawn.
         is_bound: whether it is a lower bound.
+        end: share of the held-out pairs whose log is the largest number that the estimate can be; None: another end.
     """
 
     label: str
@@ -34,11 +39,12 @@ class Shown:
     colour: str
     marker: str
     is_bound: bool = False
+    end: float | None = None
 
 
 ESTIMATES = (
-    Shown("InfoNCE, learned τ", "information/infonce_bound", style.TRUTH, "x", is_bound=True),
-    Shown("InfoNCE, best τ", "information/held_out", style.SEQUENCE[0], "o", is_bound=True),
+    Shown("InfoNCE, learned τ", "information/infonce_bound", style.TRUTH, "P", is_bound=True, end=1.0),
+    Shown("InfoNCE, best τ", "information/held_out", style.SEQUENCE[0], "o", is_bound=True, end=0.5),
     Shown("NWJ", "information/nwj", style.SEQUENCE[1], "s", is_bound=True),
     Shown("SMILE", "information/smile", style.SEQUENCE[2], "^"),
     Shown("Gaussian copula", "information/copula", style.SEQUENCE[3], "D"),
@@ -54,51 +60,94 @@ def truth(runs: FinishedRuns, noise: float) -> float:
 
 def ceiling(runs: FinishedRuns) -> float:
     """Return log of half the held-out pairs, which no InfoNCE bound of such a half exceeds."""
-    return math.log(int(runs.tables[NAME][N_TEST].iloc[0]) // 2)
+    return math.log(_held_out(runs) // 2)
+
+
+def _held_out(runs: FinishedRuns) -> int:
+    return int(runs.tables[NAME][N_TEST].iloc[0])
 
 
 def summary(runs: FinishedRuns, shown: Shown) -> pd.DataFrame:
-    """Return columns truth, mean, std, count of an estimate: over the repetitions that give a number."""
+    """Return columns truth, mean, std, count of an estimate over the repetitions that give a number, and saturated.
+
+    Saturated: a repetition gives no number, or the mean of a bound is within 1 nat of the largest it can be.
+    """
     rows = []
     for noise in runs.settings(NAME, NOISE):
         values = runs.values(NAME, shown.metric, **{NOISE: noise})
-        row = {"truth": truth(runs, noise), "count": len(values)}
-        rows.append(row | {"mean": values.mean(), "std": values.std()})
+        row = {"truth": truth(runs, noise), "count": len(values), "mean": values.mean(), "std": values.std()}
+        is_near_end = shown.end is not None and values.mean() > math.log(shown.end * _held_out(runs)) - 1
+        rows.append(row | {"saturated": len(values) < runs.repetitions(NAME) or is_near_end})
     return pd.DataFrame(rows).sort_values("truth")
 
 
 def draw(runs: FinishedRuns) -> Figure:
     """Draw estimated over true information, the errors, and the standard deviations over repetitions."""
     figure, axes = style.panels(3, ["estimates", "bias", "spread"])
+    figure.set_size_inches(8.6, 4.2)
     for shown in ESTIMATES:
         table = summary(runs, shown)
-        line: dict[str, Any] = {"color": shown.colour, "marker": shown.marker}
+        for ax, heights in zip(
+            axes, (table["mean"], table["mean"] - table["truth"], table["std"]), strict=True
+        ):
+            _draw_estimate(ax, table, heights, shown)
         axes[0].errorbar(
-            table["truth"], table["mean"], table["std"].fillna(0.0), label=shown.label, elinewidth=0.8, **line
+            table["truth"], table["mean"], table["std"].fillna(0.0), ls="", elinewidth=0.8, color=shown.colour
         )
-        axes[1].plot(table["truth"], table["mean"] - table["truth"], **line)
-        axes[2].plot(table["truth"], table["std"], **line)
     ends = [0.0, max(truth(runs, noise) for noise in runs.settings(NAME, NOISE))]
-    axes[0].plot(ends, ends, color=style.TRUTH, ls="--", lw=1, label="equal")
+    axes[0].plot(ends, ends, color=style.TRUTH, ls="--", lw=1)
     axes[0].axhline(ceiling(runs), color=style.TRUTH, ls="-.", lw=1)
     axes[1].axhline(0, color=style.TRUTH, ls="--", lw=1)
     for ax, label in zip(
-        axes, ("estimate, nats", "estimate − true, nats", "sd over repetitions"), strict=True
+        axes, ("estimate, nats", "estimate − true, nats", "sd over repetitions, nats"), strict=True
     ):
-        _mark_saturation(ax, runs, ends[1])
+        if ends[1] > ceiling(runs):
+            ax.axvspan(ceiling(runs), ends[1], color=style.TRUTH, alpha=0.1, lw=0)
         ax.set(xlabel="true I(X; Y), nats", ylabel=label)
     style.logarithmic(axes[2].yaxis)
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
+    figure.legend(handles=_legend(ceiling(runs)), loc="outside lower center", ncols=3)
     style.foot(figure, runs)
     return figure
 
 
-def _mark_saturation(ax: Axes, runs: FinishedRuns, largest: float) -> None:
-    """Shade where the true information is beyond log of half the held-out pairs."""
-    start = ceiling(runs)
-    if largest > start:
-        label = f"beyond log N/2 = {start:.1f}" if ax.get_title(loc="left").startswith("(a)") else None
-        ax.axvspan(start, largest, color=style.TRUTH, alpha=0.1, lw=0, label=label)
+def _draw_estimate(ax: Axes, table: pd.DataFrame, heights: "pd.Series[float]", shown: Shown) -> None:
+    """Draw one number of an estimate over the truth: open where it is saturated, at the foot where it is none."""
+    ax.plot(table["truth"], heights, color=shown.colour)
+    for at, height, saturated in zip(table["truth"], heights, table["saturated"], strict=True):
+        missing = math.isnan(height)
+        ax.plot(
+            at,
+            FOOT if missing else height,
+            transform=ax.get_xaxis_transform() if missing else ax.transData,
+            clip_on=not missing,
+            color=shown.colour,
+            marker=shown.marker,
+            mfc="white" if saturated else shown.colour,
+            zorder=3,
+        )
+
+
+def _legend(end: float) -> list[Artist]:
+    """Return a handle for each estimate, for the lines and for what is saturated."""
+    grey: dict[str, Any] = {"color": style.TRUTH, "lw": 1}
+    estimates = [
+        Line2D([], [], color=each.colour, marker=each.marker, label=each.label) for each in ESTIMATES
+    ]
+    return [
+        *estimates,
+        Line2D([], [], ls="--", label="estimate = true", **grey),
+        Line2D([], [], ls="-.", label=f"log(N/2) = {end:.1f}, end of InfoNCE at the best τ", **grey),
+        Patch(color=style.TRUTH, alpha=0.1, lw=0, label="I(X; Y) beyond log(N/2)"),
+        Line2D(
+            [],
+            [],
+            ls="",
+            color="black",
+            marker="o",
+            mfc="white",
+            label="open: saturated; at the foot: no number",
+        ),
+    ]
 
 
 def claims(runs: FinishedRuns) -> list[Claim]:

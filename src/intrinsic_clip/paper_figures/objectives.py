@@ -1,10 +1,13 @@
 """Which objectives adapt to the shared dimension: ranks, ID, matching, recovery and gaps of each."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from intrinsic_clip.paper_figures import style
 from intrinsic_clip.paper_figures.claims import Claim, mean_sd
@@ -14,7 +17,7 @@ from intrinsic_clip.runs.vocabulary import describe
 EXPERIMENTS = ("objectives",)
 OPTIONAL = ("objectives_noisy", "objectives_mixed", "objectives_real")
 OBJECTIVE, SOURCE, MIXING, NOISE = "objective._target_", "data._target_", "data.mixing", "data.noise"
-K = 5
+SHARED = "data.shared_dim"
 SIDES, DIRECTIONS = ("x", "y"), ("x_to_y", "y_to_x")
 PANELS = {  # title: metrics of both sides or directions, pooled
     "consensus rank": ("consensus/rank",),
@@ -28,11 +31,36 @@ PANELS = {  # title: metrics of both sides or directions, pooled
     "gap of the distributions": ("distribution_gap",),
     "uniformity": tuple(f"uniformity/{side}" for side in SIDES),
 }
-DIMENSIONS = tuple(PANELS)[:5]
-ORDER = (  # contrastive ones first, floors last
-    "InfoNCE", "Decoupled", "CLOOB", "TemperatureFree", "IndividualTemperature", "Uncertainty", "Sigmoid", "Spectral",
-    "AlignmentUniformity", "Triplet", "VICReg", "BarlowTwins", "DCCA", "SoftDCCA", "CosineRegression", "MSE",
-)  # fmt: skip
+RANKS = tuple(PANELS)[:2]
+DIMENSIONS = tuple(PANELS)[:4]  # those that are to be compared with k*; an effective rank is not
+SHARES = ("top-1 recall", "recovery of the latent")
+MARKERS = "osD^vP*X"
+NAMES = {  # class: name on the command line; contrastive ones first, floors last
+    "InfoNCE": "infonce",
+    "Decoupled": "decoupled",
+    "CLOOB": "cloob",
+    "TemperatureFree": "temperature_free",
+    "IndividualTemperature": "individual",
+    "Uncertainty": "uncertainty",
+    "Sigmoid": "sigmoid",
+    "Spectral": "spectral",
+    "AlignmentUniformity": "alignment_uniformity",
+    "Triplet": "triplet",
+    "VICReg": "vicreg",
+    "BarlowTwins": "barlow_twins",
+    "DCCA": "dcca",
+    "SoftDCCA": "soft_dcca",
+    "CosineRegression": "cosine_regression",
+    "MSE": "mse",
+}
+KINDS = (
+    "linear",
+    "nonlinear",
+    "independent",
+    "tanh mixing",
+    "sine mixing",
+)  # worlds, in the order of the legend
+WORDS = {"OpenClipArt": "Open Clip Art", "IconFeatures": "icons"}
 
 
 @dataclass(frozen=True)
@@ -41,24 +69,27 @@ class World:
 
     Attributes:
         label: in the legend.
+        k: how many dimensions its modalities share; None: unknown.
         rows: the numbers of its runs, as `runs.collect` returns them.
     """
 
     label: str
+    k: int | None
     rows: pd.DataFrame
 
 
 def worlds(runs: FinishedRuns) -> list[World]:
     """Return the worlds that have been run."""
-    found = []
+    shown = []
     for experiment in (*EXPERIMENTS, *OPTIONAL):
         if experiment not in runs:
             continue
         table = runs.tables[experiment]
         keys = [key for key in (SOURCE, MIXING, NOISE) if key in table]
         for _, rows in table.groupby(keys, dropna=False):
-            found.append(World(_label(rows.iloc[0]), rows))
-    return found
+            row = rows.iloc[0]
+            shown.append(World(_label(row), _shared(row), rows))
+    return sorted(shown, key=_place)
 
 
 def _label(row: "pd.Series[str]") -> str:
@@ -67,54 +98,113 @@ def _label(row: "pd.Series[str]") -> str:
         return f"{row[MIXING]} mixing"
     noise = row.get(NOISE)
     noisy = f", noise {noise:g}" if isinstance(noise, float) and noise > 0 else ""
-    return f"{name.lower()}{noisy}"
+    return WORDS.get(name, f"{name.lower()}{noisy}")
+
+
+def _shared(row: "pd.Series[str]") -> int | None:
+    """Return the known number of shared dimensions of a world."""
+    if str(row[SOURCE]).endswith(".SyntheticIndependent"):
+        return 0
+    shared = row.get(SHARED)
+    return None if shared is None or pd.isna(shared) else int(shared)
+
+
+def _place(world: World) -> tuple[int, str]:
+    kind = world.label.partition(",")[0]
+    return (KINDS.index(kind) if kind in KINDS else len(KINDS), world.label)
 
 
 def draw(runs: FinishedRuns) -> Figure:
     """Draw a panel per number: a line per objective, a marker per world."""
     shown = worlds(runs)
-    figure, axes = style.panels(len(PANELS), list(PANELS), rows=2)
-    present = {str(name).rpartition(".")[2] for world in shown for name in world.rows[OBJECTIVE].unique()}
-    names = [name for name in ORDER if name in present] + sorted(present - set(ORDER))
-    figure.set_size_inches(16.0, 3.0 + 0.36 * len(names))
+    figure, axes = style.panels(len(PANELS), list(PANELS), rows=5)
+    names = trained(world.rows[OBJECTIVE] for world in shown)
+    figure.set_size_inches(8.0, 2.2 + 5 * (0.5 + (0.11 + 0.045 * len(shown)) * len(names)))
     for place, (ax, title) in enumerate(zip(axes, PANELS, strict=True)):
+        _prepare(ax, title, [NAMES.get(name, name) for name in names], named=place % 2 == 0)
         for index, world in enumerate(shown):
-            _draw_world(ax, world, PANELS[title], names, (index, len(shown)))
+            _draw_world(ax, world, title, names, (index, len(shown)))
         if title in DIMENSIONS:
-            ax.axvline(K, color=style.TRUTH, ls="--", lw=1, label=f"k* = {K}")
-        ax.set_yticks(range(len(names)), names if place % 5 == 0 else [""] * len(names))
-        ax.set(
-            xlabel=describe(PANELS[title][0]).axis_label, ylabel="objective", ylim=(len(names) - 0.5, -0.5)
-        )
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
+            for k in {world.k for world in shown if world.k}:
+                ax.axvline(k, color=style.TRUTH, ls="--", lw=1, zorder=1)
+    figure.legend(handles=_legend(shown), loc="outside upper center", ncols=3)
     style.foot(figure, runs)
     return figure
 
 
-def _draw_world(
-    ax: Axes, world: World, metrics: tuple[str, ...], names: list[str], place: tuple[int, int]
-) -> None:
-    rows = world.rows[world.rows["metric"].isin(metrics)].dropna(subset=["value"])
-    summary = rows.groupby(rows[OBJECTIVE].str.split(".").str[-1])["value"].agg(["mean", "std"])
-    summary = summary.reindex([name for name in names if name in summary.index])
+def trained(columns: Iterable["pd.Series[str]"]) -> list[str]:
+    """Return the classes of the objectives that have been trained, in the order of the figure."""
+    present = {str(name).rpartition(".")[2] for column in columns for name in column.unique()}
+    return [name for name in NAMES if name in present] + sorted(present - set(NAMES))
+
+
+def _prepare(ax: Axes, title: str, names: list[str], named: bool) -> None:
+    """Give a panel its rows, every second one shaded, and a scale that does not zoom in on small differences."""
+    for place in range(0, len(names), 2):
+        ax.axhspan(place - 0.5, place + 0.5, color="black", alpha=0.05, lw=0)
+    ax.set_yticks(range(len(names)), names if named else [""] * len(names))
+    ax.tick_params(axis="y", length=0)
+    ax.grid(axis="y", visible=False)
+    label = describe(PANELS[title][0]).axis_label
+    note = " (none: no clear gap)" if title in RANKS else ""
+    ax.set(xlabel=f"{label}{note}", ylim=(len(names) - 0.5, -0.5))
+    if title in SHARES:
+        ax.set_xlim(-0.04, 1.04)
+    else:
+        ax.update_datalim([(0, 0)], updatey=False)
+    if title in RANKS:
+        style.ranks(ax.xaxis)
+
+
+def _draw_world(ax: Axes, world: World, title: str, names: list[str], place: tuple[int, int]) -> None:
+    """Draw mean ± sd of each objective in one world: open where some trainings have no number."""
+    rows = world.rows[world.rows["metric"].isin(PANELS[title])]
     index, count = place
-    at = [names.index(name) + 0.7 * ((index + 0.5) / count - 0.5) for name in summary.index]
-    spread = summary["std"].fillna(0.0)
-    colour, marker = style.SEQUENCE[index % len(style.SEQUENCE)], "osD^vP*X"[index % 8]
-    ax.errorbar(
-        summary["mean"], at, xerr=spread, ls="", color=colour, marker=marker, ms=4, lw=1, label=world.label
-    )
+    colour, marker = style.SEQUENCE[index % len(style.SEQUENCE)], MARKERS[index % len(MARKERS)]
+    for name, part in rows.groupby(rows[OBJECTIVE].str.split(".").str[-1])["value"]:
+        at = names.index(str(name)) + 0.8 * ((index + 0.5) / count - 0.5)
+        values = part.dropna()
+        if values.empty and title not in RANKS:
+            continue  # no latent to recover where nothing is shared
+        ax.errorbar(
+            style.NONE_AT if values.empty else values.mean(),
+            at,
+            xerr=values.std() if len(values) > 1 else 0.0,
+            ls="",
+            color=colour,
+            marker=marker,
+            mfc="white" if len(values) < len(part) else colour,
+            ms=3.5,
+            lw=1,
+        )
+
+
+def _legend(shown: list[World]) -> list[Line2D]:
+    """Return a handle for each world, for the line at k* and for missing numbers."""
+    handles = []
+    for index, world in enumerate(shown):
+        known = "unknown" if world.k is None else f"= {world.k}"
+        colour, marker = style.SEQUENCE[index % len(style.SEQUENCE)], MARKERS[index % len(MARKERS)]
+        handles.append(
+            Line2D([], [], ls="", color=colour, marker=marker, label=f"{world.label} (k* {known})")
+        )
+    for k in sorted({world.k for world in shown if world.k}):
+        handles.append(Line2D([], [], ls="--", lw=1, color=style.TRUTH, label=f"k* = {k}"))
+    open_marker: dict[str, Any] = {"color": "black", "marker": "o", "mfc": "white"}
+    return [
+        *handles,
+        Line2D([], [], ls="", label="open: some trainings, or all, have no number", **open_marker),
+    ]
 
 
 def claims(runs: FinishedRuns) -> list[Claim]:
     """List each objective's numbers, world by world."""
     lines = []
     for world in worlds(runs):
-        for name in ORDER:
+        for name, words in NAMES.items():
             rows = world.rows[world.rows[OBJECTIVE].str.split(".").str[-1] == name]
             if len(rows):
-                lines.append(Claim(f"{world.label}, {name}", _numbers(rows)))
+                lines.append(Claim(f"{world.label}, {words}", _numbers(rows)))
     return lines
 
 

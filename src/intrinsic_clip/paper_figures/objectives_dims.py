@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 from intrinsic_clip.paper_figures import style
 from intrinsic_clip.paper_figures.claims import Claim, mean_sd
 from intrinsic_clip.paper_figures.finished_runs import FinishedRuns
-from intrinsic_clip.paper_figures.objectives import OBJECTIVE, ORDER
+from intrinsic_clip.paper_figures.objectives import MARKERS, NAMES, OBJECTIVE
 
 EXPERIMENTS = ("objectives_dims",)
 EXPERIMENT = EXPERIMENTS[0]
@@ -16,31 +16,42 @@ PANELS = {
     "spectrum/effective_rank/x": "effective rank of f(X)",
     "retrieval/top_1/x_to_y": "top-1 recall",
 }
+RANK = "jacobian/rank/x"
+TO_COMPARE = (RANK, "id/mle/x")  # with k*; an effective rank is not
 
 
 def draw(runs: FinishedRuns) -> Figure:
     """Draw each number over d, a line for each objective."""
-    figure, axes = style.panels(len(PANELS), list(PANELS.values()))
-    figure.set_size_inches(13.5, 3.6)
+    figure, axes = style.panels(len(PANELS), list(PANELS.values()), rows=2)
+    figure.set_size_inches(8.0, 6.2)
     for ax, metric in zip(axes, PANELS, strict=True):
         for place, (name, target) in enumerate(trained(runs).items()):
             curve = runs.curve(EXPERIMENT, metric, **{OBJECTIVE: target})
-            colour, marker = style.SEQUENCE[place % len(style.SEQUENCE)], "osD^vP*X"[place % 8]
+            colour, marker = style.SEQUENCE[place % len(style.SEQUENCE)], MARKERS[place % len(MARKERS)]
             style.band(ax, curve, color=colour, marker=marker, label=name)
-        if metric != "retrieval/top_1/x_to_y":
+            if metric == RANK:
+                absent = [d for d in runs.output_dims(EXPERIMENT) if d not in set(curve["at"])]
+                ax.plot(
+                    absent, [style.NONE_AT] * len(absent), ls="", color=colour, marker=marker, mfc="white"
+                )
+        if metric in TO_COMPARE:
             style.true_dim(ax, K)
         style.y_axis(ax, metric)
+        if metric == RANK:
+            style.ranks(ax.yaxis)
+            ax.set_ylabel(f"{ax.get_ylabel()} (none: no clear gap)")
         ax.set_xlabel(style.OUTPUT_DIM)
-    handles, labels = axes[1].get_legend_handles_labels()
+    handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
     style.foot(figure, runs)
     return figure
 
 
 def trained(runs: FinishedRuns) -> dict[str, str]:
-    """Return the objectives' classes, as a setting names them, by their short names."""
+    """Return the objectives' classes, as a setting names them, by their names on the command line."""
     targets = {str(each).rpartition(".")[2]: str(each) for each in runs.settings(EXPERIMENT, OBJECTIVE)}
-    return {name: targets[name] for name in (*ORDER, *sorted(set(targets) - set(ORDER))) if name in targets}
+    names = [*(name for name in NAMES if name in targets), *sorted(set(targets) - set(NAMES))]
+    return {NAMES.get(name, name): targets[name] for name in names}
 
 
 def claims(runs: FinishedRuns) -> list[Claim]:

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.axis import XAxis, YAxis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from intrinsic_clip.paper_figures.finished_runs import D, FinishedRuns, all_similarities
@@ -92,6 +92,27 @@ def y_axis(ax: Axes, metric: str) -> None:
             line.sticky_edges.y.append(0)
     elif described.scale.axis == "zero to one":
         ax.set_ylim(-0.02, 1.02)
+
+
+NONE_AT = -1.5  # where ranks are drawn that have no clear gap
+
+
+def ranks(axis: XAxis | YAxis) -> None:
+    """Scale an axis of ranks from `none`, drawn at NONE_AT, past zero to at least 7; ticks are whole numbers."""
+    axis.set_major_locator(RankTicks(nbins=6, integer=True))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: "none" if value == NONE_AT else f"{value:g}"))
+    is_x = axis.axis_name == "x"
+    axis.axes.update_datalim([(NONE_AT, NONE_AT), (7.0, 7.0)], updatex=is_x, updatey=not is_x)
+    axis.axes.autoscale_view(scalex=is_x, scaley=not is_x)
+
+
+class RankTicks(MaxNLocator):
+    """Put ticks at whole numbers from zero, and one at NONE_AT."""
+
+    def tick_values(self, vmin: float, vmax: float) -> Sequence[float]:
+        """Return the ticks between zero and the upper end of the axis, and NONE_AT."""
+        ticks = super().tick_values(0.0, max(vmax, 1.0))
+        return [NONE_AT, *(float(tick) for tick in ticks if 0 <= tick <= vmax)]
 
 
 def dimension(ax: Axes, runs: FinishedRuns, experiment: str, over: str = D, in_sample: bool = False) -> None:
