@@ -82,13 +82,13 @@ def _told_apart(curve: Mapping[str, Any], dims: int) -> list[str]:
     apart = [at for at, difference, error in rows if abs(difference) > ALIKE * error]
     smallest = next(at for at in curve["at"] if all(other < at for other in apart))
     _, difference, error = rows[curve["at"].index(dims)]
-    loss = max(0.0, ONE_SIDED * error - difference)
-    few = (
-        ""
-        if smallest >= width
-        else f"{smallest:,} to {width:,} dimensions are not told apart by so few pairs, "
-    )
-    return [f"{few}a loss of up to {loss:.2g} at {dims:,} would not show (95 % confidence)"]
+    loss = ONE_SIDED * error - difference
+    parts = []
+    if smallest < width:
+        parts.append(f"{smallest:,} to {width:,} dimensions are not told apart by so few pairs")
+    if loss > 0:
+        parts.append(f"a loss of up to {loss:.2g} at {dims:,} would not show (95 % confidence)")
+    return [", ".join(parts)] if parts else []
 
 
 def _others(measurement: Mapping[str, Any], bases: Sequence[str]) -> list[tuple[str, int]]:

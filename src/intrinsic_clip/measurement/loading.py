@@ -315,7 +315,9 @@ def check_shapes(shapes: Mapping[str, tuple[int, int]]) -> None:
     if len(set(counts.values())) > 1:
         listed = ", ".join(f"{name} has {count:,} rows" for name, count in counts.items())
         turned = [name for name, (n, d) in shapes.items() if {d} == set(counts.values()) - {n}]
-        hint = f"; is {turned[0]} transposed?" if turned else ""
+        several = max(counts.values()) >= 2 * min(counts.values())
+        hint = "; where several rows belong to one, groups=FILE says to which" if several else ""
+        hint = f"; is {turned[0]} transposed?" if turned else hint
         raise ConfigError(f"{listed}; row i of each must belong together{hint}")
 
 
