@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 
 from intrinsic_clip.errors import ConfigError, NonFiniteRows, Unfinished
 from intrinsic_clip.measurement import group_files
+from intrinsic_clip.measurement.row_counts import GROUPS, check_same_rows
 from intrinsic_clip.runs import stored_embeddings
 from intrinsic_clip.runs.addresses import with_contents, without_places, without_storage
 from intrinsic_clip.runs.contents import digest, file_digest, source_digest, weights_digest
@@ -144,7 +145,7 @@ def load(cfg: DictConfig, settings: Mapping[str, Any]) -> LoadedEmbeddings:
     else:
         embeddings = _from_files(settings)
         group_files.arranged(embeddings, settings)
-    _check_rows(embeddings)
+    check_same_rows({name: (len(rows), rows.shape[1]) for name, rows in embeddings.sides.items()}, GROUPS)
     embeddings.total = len(embeddings.sides["x"])
     _drop_or_refuse(embeddings, settings["nan"])
     _check_size(embeddings, settings["k"])
@@ -187,7 +188,7 @@ def open_files(settings: Mapping[str, Any]) -> OpenedFiles | None:
     choice.check_matched()
     check_ids(files.sources)
     check_blocks(settings.get("memory_gb"), files.sources)
-    check_shapes({name: source.shape for name, source in files.sources.items()})
+    check_same_rows({name: source.shape for name, source in files.sources.items()}, GROUPS)
     return files
 
 
@@ -302,23 +303,6 @@ def _from_run(folder: Path) -> LoadedEmbeddings:
             f"of the run's {len(replicates)} replicates the first is measured: {width}number {index}"
         )
     return embeddings
-
-
-def _check_rows(embeddings: LoadedEmbeddings) -> None:
-    """Require the same number of rows of each side."""
-    check_shapes({name: (len(rows), rows.shape[1]) for name, rows in embeddings.sides.items()})
-
-
-def check_shapes(shapes: Mapping[str, tuple[int, int]]) -> None:
-    """Require the same number of rows of each side."""
-    counts = {name: shape[0] for name, shape in shapes.items()}
-    if len(set(counts.values())) > 1:
-        listed = ", ".join(f"{name} has {count:,} rows" for name, count in counts.items())
-        turned = [name for name, (n, d) in shapes.items() if {d} == set(counts.values()) - {n}]
-        several = max(counts.values()) >= 2 * min(counts.values())
-        hint = "; where several rows belong to one, groups=FILE says to which" if several else ""
-        hint = f"; is {turned[0]} transposed?" if turned else hint
-        raise ConfigError(f"{listed}; row i of each must belong together{hint}")
 
 
 def _drop_or_refuse(embeddings: LoadedEmbeddings, nan: str) -> None:

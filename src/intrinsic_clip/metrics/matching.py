@@ -289,12 +289,8 @@ def _at_least_one(places: Tensor, ties: Tensor, right: Tensor) -> Tensor:
     """Return the probability that one of `right` among `ties` is in the first `places` of a random order."""
     drawn = places.clamp(0).minimum(ties)
     wrong = ties - right
-    log_missed = (
-        torch.lgamma(wrong + 1)
-        - torch.lgamma((wrong - drawn).clamp(0) + 1)
-        - torch.lgamma(ties + 1)
-        + torch.lgamma(ties - drawn + 1)
-    )
+    all_wrong = torch.lgamma(wrong + 1) - torch.lgamma((wrong - drawn).clamp(0) + 1)
+    log_missed = all_wrong - torch.lgamma(ties + 1) + torch.lgamma(ties - drawn + 1)
     shares = torch.where(right == 1, drawn / ties, 1 - log_missed.exp())  # of one exactly, without rounding
     return torch.where(drawn > wrong, 1.0, shares)
 

@@ -84,7 +84,8 @@ def _opened(
     from intrinsic_clip.data.formats.arrays import open_array, read_array
     from intrinsic_clip.data.formats.column_choice import ColumnChoice
     from intrinsic_clip.dimension.row_source import TensorRows
-    from intrinsic_clip.measurement.loading import check_ids, check_shapes
+    from intrinsic_clip.measurement.loading import check_ids
+    from intrinsic_clip.measurement.row_counts import check_same_rows
 
     choice = ColumnChoice.of(settings["columns"], settings["drop"])
     sources: dict[str, RowSource] = {}
@@ -108,7 +109,7 @@ def _opened(
                 f"{reduce.widths[side]:,} columns of {side}"
             )
     choice.check_matched()
-    check_shapes({side: source.shape for side, source in sources.items()})
+    check_same_rows({side: source.shape for side, source in sources.items()})
     check_ids(sources)
     return sources, notes
 
