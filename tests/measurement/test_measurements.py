@@ -92,7 +92,7 @@ def test_the_python_function_returns_what_the_command_writes(command_line, tmp_p
     assert command_line("measure", "x=x.npy", "y=y.npy", *QUICK) == 0
     written = measurement_below(tmp_path)
     x, y = map(torch.from_numpy, pair)
-    measurement = measure_embeddings(x, y, estimators=["mle", "twonn"], max_points=400)
+    measurement = dict(measure_embeddings(x, y, estimators=["mle", "twonn"], max_points=400))
     assert list(measurement.pop("seconds")) == list(written["seconds"])
     assert json.loads(json.dumps(measurement, allow_nan=False)) == {key: written[key] for key in measurement}
 

@@ -125,4 +125,4 @@ def test_page_is_whole_in_itself(command_line, tmp_path) -> None:
     assert "default-src 'none'" in html
     assert "&lt;b&gt;&amp;.npy" in html
     assert "<b>" not in html
-    assert "dimensions keep 99 % of retrieval" in html
+    assert "dimensions keep retrieval within one standard error" in html

@@ -55,7 +55,7 @@ def test_panels_of_pairs_show_both_sides_and_the_advice(drawn) -> None:
     assert drawn["retrieval by cosine with fewer dimensions"] == [
         "principal directions",
         "canonical directions",
-        f"{dims} of 64 keep 99 %",
+        f"{dims} of 64 are enough",
     ]
     plateau = measurement["curves"]["scale/x"]["plateau"]["value"]
     assert f"x, plateau {plateau:.3g}" in drawn["intrinsic dimension against scale (GRIDE)"]
