@@ -211,9 +211,10 @@ def claims(runs: FinishedRuns) -> list[Claim]:
 def _numbers(rows: pd.DataFrame) -> str:
     parts = []
     for title, metrics in PANELS.items():
-        values = rows[rows["metric"].isin(metrics)]["value"].dropna()
+        measured = rows[rows["metric"].isin(metrics)]["value"]
+        values = measured.dropna()
         if len(values):
             parts.append(f"{title} {mean_sd(values)}")
-        elif title == "consensus rank":
+        elif title == "consensus rank" and len(measured):
             parts.append("consensus rank: no clear gap")
     return "; ".join(parts)
