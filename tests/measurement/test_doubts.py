@@ -8,7 +8,8 @@ from helpers.manifolds import gaussian
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.measurement import measure_embeddings
 from intrinsic_clip.measurement.doubts import doubted_array, doubted_pair
-from intrinsic_clip.measurement.loading import LoadedEmbeddings, _check_rows, subsample
+from intrinsic_clip.measurement.loading import LoadedEmbeddings, subsample
+from intrinsic_clip.measurement.row_counts import check_same_rows
 
 
 def notes(x: Tensor, y: Tensor | None = None) -> list[str]:
@@ -103,7 +104,7 @@ def test_too_few_rows_and_near_duplicates_are_noted() -> None:
 
 def test_a_transposed_file_is_named_where_it_meets_another() -> None:
     with pytest.raises(ConfigError, match=r"x has 16 rows, y has 300 rows; .* is x transposed\?"):
-        _check_rows(LoadedEmbeddings({"x": torch.ones(16, 300), "y": torch.ones(300, 16)}))
+        check_same_rows({"x": (16, 300), "y": (300, 16)})
 
 
 def test_subsample_keeps_partners_together_and_says_so() -> None:

@@ -24,6 +24,7 @@ class AnyProbe(Callback):
         self.reasons: dict[str, str] = {}
         self.notes: list[str] = []
         self._warned: set[str] = set()
+        self._passed_on: set[str] = set()
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out `log` and `log_dict`, methods of the module, which Lightning lends to callbacks in a hook."""
@@ -38,6 +39,16 @@ class AnyProbe(Callback):
         self.note(message)
         if message not in self._warned:
             self._warned.add(message)
+            warn_at_user_line(message)
+
+    def pass_on(self, message: str) -> None:
+        """Note a warning of a calculation, and give it at the user's line unless it has been passed on before.
+
+        It may be one of `warn_once`, which a calculation that records its warnings has kept from the user.
+        """
+        self.note(message)
+        if message not in self._passed_on:
+            self._passed_on.add(message)
             warn_at_user_line(message)
 
     def warn_of_failure(self, error: Exception, label: str = "") -> str:

@@ -244,7 +244,7 @@ class Probe(Scheduled):
                 return {}, {}
             sides = tuple(subject.sides())
             no_autocast = torch.autocast(module.device.type, enabled=False)
-            with torch.no_grad(), no_autocast, warnings_at_user_line(self.warn_once):
+            with torch.no_grad(), no_autocast, warnings_at_user_line(self.pass_on):
                 numbers, samples = self.measure(subject), self.histograms(subject)
             return {name: self._checked(module, name, number) for name, number in numbers.items()}, samples
         except Exception as error:  # a probe must not cost the training

@@ -60,8 +60,9 @@ def source_digest(setting: str, value: str) -> str:
             return contents_digest(setting, [path])
         if set(value) & set("{*?[") and not path.exists():
             files = expand_pattern(value)
-            digests = _digests(setting, files)
-            return digest([digests[file] for file in files])
+            if any(file.exists() for file in files):  # else it is a name with braces in it
+                digests = _digests(setting, files)
+                return digest([digests[file] for file in files])
     return file_digest(setting, path)
 
 
