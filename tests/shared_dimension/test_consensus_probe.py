@@ -10,6 +10,7 @@ from intrinsic_clip.data import SyntheticLinear
 from intrinsic_clip.encoders.replication import ReplicatedFeedForward, ReplicatedLinear, replicate
 from intrinsic_clip.runs.replicates import Replicates
 from intrinsic_clip.runs.vocabulary import describe
+from intrinsic_clip.shared_dimension import consensus_probe
 from intrinsic_clip.shared_dimension.consensus_probe import ConsensusProbe, Copies
 
 
@@ -81,6 +82,18 @@ def test_encoders_that_are_no_copies_are_refused() -> None:
     linear = torch.nn.Linear(12, 8)
     with pytest.raises(ValueError, match="needs replicates of feed-forward encoders"):
         ConsensusProbe().of_split(*module_of(linear, linear, replicates), "test")
+
+
+def test_metrics_that_take_too_much_memory_are_refused(monkeypatch) -> None:
+    replicates = Replicates(tuple(range(4)))
+    f, g = (copies_of(replicates) for _ in range(2))
+    monkeypatch.setattr(consensus_probe, "MOST_BYTES", 4 * 4 * 59 * 12**2)
+    with pytest.raises(ValueError, match=r"of 4 encoders at 60 rows of 12 columns .* max_points=59"):
+        ConsensusProbe().of_split(*module_of(f, g, replicates), "test")
+    assert ConsensusProbe(max_points=59).of_split(*module_of(f, g, replicates), "test").rows["x"].shape == (
+        59,
+        12,
+    )
 
 
 def test_numbers_are_declared() -> None:

@@ -20,6 +20,7 @@ from intrinsic_clip.shared_dimension import gaps
 from intrinsic_clip.shared_dimension.consensus import metrics, ratios, spectra
 
 NO_GAP = "no clear gap in the spectrum of the replicates' mean metric"
+MOST_BYTES = 2**31  # of one modality's metrics
 
 
 @dataclass
@@ -75,7 +76,7 @@ class ConsensusProbe(Probe):
         """Return the encoders of a ContrastiveModule, and a sample of the first replicate's rows.
 
         Raises:
-            ValueError: encoders that are no copies of a feed-forward network.
+            ValueError: encoders that are no copies of a feed-forward network, or metrics beyond 2 GiB.
         """
         encoders: dict[Side, ReplicatedFeedForward] = {}
         for side, encoder in encoders_of(module).items():
@@ -87,6 +88,8 @@ class ConsensusProbe(Probe):
             side: inputs.flatten(0, -3)[0] if inputs.ndim > 2 else inputs
             for side, inputs in pairs.modalities().items()
         }
+        for side, encoder in encoders.items():
+            _check_memory(encoder, rows[side])
         replicates: Any = module.replicates
         return Copies(replicates, encoders.pop("x"), encoders.pop("y"), rows, encoders)
 
@@ -121,6 +124,20 @@ class ConsensusProbe(Probe):
             [gaps.readable(ratios(spectra(side[place]).mean(0), d), number) for side in local]
             for place, d in enumerate(output_dims)
         ]
+
+
+def _check_memory(encoder: ReplicatedFeedForward, rows: Tensor) -> None:
+    """Refuse what would end in the system killing the training."""
+    copies, (points, width) = math.prod(encoder.shape), rows.shape
+    needed = 4 * copies * points * width**2
+    if needed > MOST_BYTES:
+        fewest = MOST_BYTES // (4 * copies * width**2)
+        raise ValueError(
+            f"the metrics of {copies} encoders at {points} rows of {width:,} columns take {needed / 2**30:.0f} GiB; "
+            f"max_points={fewest} takes 2"
+            if fewest
+            else f"inputs of {width:,} columns are too wide"
+        )
 
 
 def _numbers(
