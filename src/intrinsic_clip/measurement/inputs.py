@@ -38,14 +38,43 @@ class Inputs:
         loading.subsample(embeddings, self.settings["subsample"], self.settings["seed"])
         return embeddings
 
+    @cached_property
+    def sources(self) -> Mapping[str, "RowSource"]:
+        """Rows of x, and of y if there is one: of files, or of the embeddings in memory."""
+        from intrinsic_clip.dimension.row_source import TensorRows
+
+        if self.files is not None:
+            return self.files.sources
+        sides = self.embeddings.sides
+        return {side: TensorRows(sides[side]) for side in loading.FILES if side in sides}
+
+    @property
+    def numbers(self) -> "Tensor | None":
+        """Return the numbers of the rows in their source, ascending; None where all rows are there."""
+        return None if self.files is not None else self.embeddings.numbers
+
+    def usable(self) -> "Tensor":
+        """Return which rows of `sources` can be measured, `(n,)`; those in memory all can."""
+        import torch
+
+        from intrinsic_clip.dimension.row_source import finite_rows
+
+        if self.files is None:
+            return torch.ones(self.n, dtype=torch.bool)
+        return torch.stack([finite_rows(source) for source in self.sources.values()]).all(0)
+
+    def places(self, numbers: "Tensor") -> "Tensor":
+        """Return the places in `sources` of rows that have these numbers in their source."""
+        import torch
+
+        return numbers if self.numbers is None else torch.searchsorted(self.numbers, numbers)
+
     def grouping(self, numbers: "Tensor") -> "Grouping":
         """Return groups and classes of rows, by their numbers in the source.
 
         Raises:
             ConfigError: pairs were made of the groups of both sides, so that rows have no numbers.
         """
-        import torch
-
         from intrinsic_clip.errors import ConfigError
         from intrinsic_clip.measurement.groups import UNGROUPED
 
@@ -57,8 +86,7 @@ class Inputs:
                 "export: the pairs are made of the groups of x and y, so that held-out rows cannot be told; "
                 "nothing is exported; give files whose rows i belong together"
             )
-        own = self.embeddings.numbers
-        return grouping.at(numbers if own is None else torch.searchsorted(own, numbers))
+        return grouping.at(self.places(numbers))
 
     def drawn(self, most: int) -> tuple[dict[str, "Tensor"], "Tensor"]:
         """Return rows of x, and of y if there is one, in the order in which the measurement drew them.
@@ -69,27 +97,13 @@ class Inputs:
         Returns:
             The rows by side, and their numbers in the source.
         """
-        import torch
-
-        from intrinsic_clip.dimension.row_source import TensorRows, finite_rows
-
-        seed = self.settings["seed"]
-        if self.files is not None:
-            sources = self.files.sources
-            usable = torch.stack([finite_rows(source) for source in sources.values()]).all(0)
-            return draw(sources, usable, seed, most)
-        sides = {side: rows for side, rows in self.embeddings.sides.items() if side in loading.FILES}
-        usable = torch.ones(len(sides["x"]), dtype=torch.bool)
-        rows, order = draw({side: TensorRows(each) for side, each in sides.items()}, usable, seed, most)
-        numbers = self.embeddings.numbers
-        return rows, order if numbers is None else numbers[order]
+        rows, order = draw(self.sources, self.usable(), self.settings["seed"], most)
+        return rows, order if self.numbers is None else self.numbers[order]
 
     @property
     def n(self) -> int:
         """Return the number of rows, with those of a file that cannot be used."""
-        if self.files is not None:
-            return self.files.sources["x"].shape[0]
-        return len(self.embeddings.sides["x"])
+        return self.sources["x"].shape[0]
 
 
 def draw(
@@ -107,7 +121,12 @@ def draw(
 
     order = torch.randperm(len(usable), generator=torch.Generator().manual_seed(seed))
     order = order[usable[order]][:most]
-    taken = {side: source.take(order) for side, source in sources.items()}
-    return {
-        side: each if each.dtype == torch.float64 else each.float() for side, each in taken.items()
-    }, order
+    return taken(sources, order), order
+
+
+def taken(sources: Mapping[str, "RowSource"], places: "Tensor") -> dict[str, "Tensor"]:
+    """Return rows of every source in float32, or in float64 where a source has that."""
+    import torch
+
+    rows = {side: source.take(places) for side, source in sources.items()}
+    return {side: each if each.dtype == torch.float64 else each.float() for side, each in rows.items()}

@@ -8,11 +8,13 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from intrinsic_clip.dimension.row_source import TensorRows
 from intrinsic_clip.measurement.health.judgement import judged
 from intrinsic_clip.measurement.health.row_facts import row_facts
 from intrinsic_clip.measurement.health.rules import Rule
+from intrinsic_clip.measurement.inputs import Inputs
 from intrinsic_clip.reports.check_report import check_lines, check_summary, junit_xml
 
 
@@ -62,11 +64,18 @@ def test_what_was_not_measured_fails_whatever_the_limits(name, others, reason) -
         assert (outcome["ok"], outcome["value"], outcome["reason"]) == (False, None, reason)
 
 
+def of_file(rows: torch.Tensor) -> Inputs:
+    """Return inputs whose x is read block by block."""
+    inputs = Inputs(OmegaConf.create(), {})
+    vars(inputs)["files"] = SimpleNamespace(sources={"x": TensorRows(rows)})
+    return inputs
+
+
 def test_rows_are_counted_as_by_hand(tmp_path) -> None:
     rows = np.random.default_rng(0).normal(size=(5000, 700)).astype(np.float16)  # several blocks
     rows[17], rows[4000], rows[33, 5], rows[34] = rows[3], rows[3], np.nan, np.inf
     rows[40], rows[41], rows[42] = 0, -0.0, 0
-    inputs = SimpleNamespace(files=SimpleNamespace(sources={"x": TensorRows(torch.from_numpy(rows))}))
+    inputs = of_file(torch.from_numpy(rows))
     facts = {name: by_side["x"] for name, by_side in row_facts(inputs).items()}
     finite = rows[np.isfinite(rows).all(1)].astype(float)
     norms = np.sqrt((finite**2).sum(1))
@@ -80,7 +89,7 @@ def test_rows_are_counted_as_by_hand(tmp_path) -> None:
 
 
 def test_rows_of_which_none_is_left_have_no_norm() -> None:
-    inputs = SimpleNamespace(files=SimpleNamespace(sources={"x": TensorRows(torch.full((3, 2), math.nan))}))
+    inputs = of_file(torch.full((3, 2), math.nan))
     facts = {name: by_side["x"] for name, by_side in row_facts(inputs).items()}
     assert facts.pop("nonfinite_rows") == 3
     assert facts == {

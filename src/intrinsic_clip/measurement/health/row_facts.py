@@ -1,7 +1,6 @@
 """Count rows that are not finite, are zeros or repeat others, and take the mean and spread of norms."""
 
 import math
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from intrinsic_clip.measurement.inputs import Inputs
@@ -21,24 +20,13 @@ def row_facts(inputs: Inputs) -> Facts:
     the mean. None stands for a number that does not exist.
     """
     facts: Facts = {}
-    for side, source, left_out in _sources(inputs):
+    left_out = {} if inputs.files is not None else inputs.embeddings.nonfinite
+    for side, source in inputs.sources.items():
         for name, value in _of_source(source).items():
-            facts.setdefault(name, {})[side] = value + left_out if name == "nonfinite_rows" else value
+            facts.setdefault(name, {})[side] = (
+                value + left_out.get(side, 0) if name == "nonfinite_rows" else value
+            )
     return facts
-
-
-def _sources(inputs: Inputs) -> Iterator[tuple[str, "RowSource", int]]:
-    """Yield each side with its rows, and the number of rows that are not finite and were left out before."""
-    from intrinsic_clip.dimension.row_source import TensorRows
-    from intrinsic_clip.measurement.loading import FILES
-
-    if inputs.files is not None:
-        for side, source in inputs.files.sources.items():
-            yield side, source, 0
-        return
-    for side in FILES:
-        if side in inputs.embeddings.sides:
-            yield side, TensorRows(inputs.embeddings.sides[side]), inputs.embeddings.nonfinite.get(side, 0)
 
 
 def _of_source(source: "RowSource") -> dict[str, Any]:

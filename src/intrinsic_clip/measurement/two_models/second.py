@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from intrinsic_clip.errors import ConfigError, NonFiniteRows
-from intrinsic_clip.measurement.inputs import Inputs
+from intrinsic_clip.measurement.inputs import Inputs, taken
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,17 +66,17 @@ def _refuse_nonfinite(second: Inputs) -> None:
         NonFiniteRows: some rows hold NaN or infinity, and are not to be dropped.
     """
     from intrinsic_clip.dimension.row_source import finite_rows
+    from intrinsic_clip.measurement.unusable_rows import DROP, unusable
 
     if second.files is None or second.settings["nan"] == "drop":
         return
-    for side, source in second.files.sources.items():
-        nonfinite = int((~finite_rows(source)).sum())
-        if nonfinite:
-            raise NonFiniteRows(
-                f"{nonfinite:,} of {source.shape[0]:,} rows of {side} hold NaN or infinity; nan=drop leaves them out "
-                "(with their partners)",
-                {side: nonfinite},
-            )
+    sources = second.files.sources
+    finite = {side: finite_rows(source) for side, source in sources.items()}
+    listed = unusable(finite, sources)
+    if listed:
+        raise NonFiniteRows(
+            f"{listed}; {DROP}", {side: int((~usable).sum()) for side, usable in finite.items()}
+        )
 
 
 def rows_in_source(inputs: Inputs) -> int:
@@ -106,28 +106,12 @@ def _named_as_given(own_y: bool) -> Iterator[None]:
 
 def usable_rows(inputs: Inputs) -> "Tensor":
     """Return the numbers, in their source, of the rows that are measured, ascending."""
-    import torch
-
-    from intrinsic_clip.dimension.row_source import finite_rows
-
-    if inputs.files is not None:
-        finite = [finite_rows(source) for source in inputs.files.sources.values()]
-        return torch.stack(finite).all(0).nonzero().squeeze(-1)
-    numbers = inputs.embeddings.numbers
-    return torch.arange(inputs.embeddings.total) if numbers is None else numbers
+    return inputs.usable().nonzero().squeeze(-1) if inputs.numbers is None else inputs.numbers
 
 
 def rows_at(inputs: Inputs, numbers: "Tensor") -> dict[str, "Tensor"]:
     """Return the rows of x, and of y if there is one, that have these numbers in their source."""
-    import torch
-
-    if inputs.files is not None:
-        taken = {side: source.take(numbers) for side, source in inputs.files.sources.items()}
-    else:
-        embeddings = inputs.embeddings
-        places = numbers if embeddings.numbers is None else torch.searchsorted(embeddings.numbers, numbers)
-        taken = {side: embeddings.sides[side][places] for side in ("x", "y") if side in embeddings.sides}
-    return {side: rows if rows.dtype == torch.float64 else rows.float() for side, rows in taken.items()}
+    return taken(inputs.sources, inputs.places(numbers))
 
 
 def _compared_ids(settings: Mapping[str, Any]) -> tuple["np.ndarray | None", str]:
