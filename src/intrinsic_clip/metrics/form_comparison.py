@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -182,17 +183,15 @@ class _Trial:
             credits["class_accuracy"] = Found(right, right)
         if len(self.whole) == 1:
             kept = nearest[:, :OVERLAP]
-            reference = kept if stored is self.whole[0] else self._reference(kept.shape[1])
+            reference = kept if stored is self.whole[0] else self._neighbours
             share = (kept[:, :, None] == reference[:, None, :]).any(-1).double().mean(1, keepdim=True)
             credits[f"overlap_{OVERLAP}"] = Found(share, share)
         return credits
 
-    def _reference(self, count: int) -> Tensor:
-        cached = self.__dict__.get("_nearest")
-        if cached is None:
-            cached = nearest_others(self.whole[0], self.whole[0], count)
-            object.__setattr__(self, "_nearest", cached)
-        return cached
+    @cached_property
+    def _neighbours(self) -> Tensor:
+        """Nearest neighbours of the full directions of x, which forms should keep."""
+        return nearest_others(self.whole[0], self.whole[0], min(OVERLAP, len(self.whole[0]) - 1))
 
     def compared(self, credits: Credits, full: Credits) -> dict[str, Compared]:
         """Return means over queries, with their differences from those of the full rows."""

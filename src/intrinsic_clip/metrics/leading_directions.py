@@ -35,6 +35,17 @@ class CanonicalDirections(NamedTuple):
     mean_x: Tensor
     mean_y: Tensor
 
+    def weighted(self, x: Tensor, y: Tensor, m: int | None = None) -> tuple[Tensor, Tensor]:
+        """Return rows of x and of y along the first m directions, `(*R, n, m)` each, for retrieval by cosine.
+
+        The weights are the fourth power of the correlations; None as m takes all directions.
+        """
+        weights = self.correlations[..., None, :m] ** 4
+        return (
+            (x - self.mean_x) @ self.x[..., :m] * weights,
+            (y - self.mean_y) @ self.y[..., :m] * weights,
+        )
+
 
 @torch.no_grad()
 def principal_directions(x: Rows) -> Tensor:

@@ -284,12 +284,7 @@ def turned_to(
     if basis == "principal":
         axes = principal_directions(torch.cat([fit_x, fit_y]))
         return whole[0] @ axes, whole[1] @ axes
-    canonical = canonical_directions(fit_x, fit_y, ridge)
-    weights = canonical.correlations**4
-    return (
-        (whole[0] - canonical.mean_x) @ canonical.x * weights,
-        (whole[1] - canonical.mean_y) @ canonical.y * weights,
-    )
+    return canonical_directions(fit_x, fit_y, ridge).weighted(*whole)
 
 
 def halves(

@@ -126,10 +126,4 @@ def _unfitted(width: int, seed: int) -> dict[str, Cut]:
 def _canonical(fitted: Sides) -> Cut:
     """Return the map to canonical directions, weighted as `retrieval_by_dimension` does."""
     at = canonical_directions(fitted[0], fitted[1])
-    weights = at.correlations**4
-    return lambda m: (
-        lambda sides: (
-            (sides[0] - at.mean_x) @ at.x[:, :m] * weights[:m],
-            (sides[1] - at.mean_y) @ at.y[:, :m] * weights[:m],
-        )
-    )
+    return lambda m: lambda sides: at.weighted(sides[0], sides[1], m)

@@ -10,12 +10,10 @@ from torch import Tensor
 from intrinsic_clip.measurement.pairs import FITTED, HELD_OUT
 from intrinsic_clip.metrics.alignment import directions
 from intrinsic_clip.metrics.counterparts import Counterparts, counterparts_of
-from intrinsic_clip.metrics.leading_directions import canonical_directions
 from intrinsic_clip.metrics.matching import PartnerRanks, expected_shares, partner_ranks
-from intrinsic_clip.metrics.reduction import halves
+from intrinsic_clip.metrics.reduction import halves, turned_to
 
 KS = (1, 10)
-WEIGHT = 4  # power of the correlation by which canonical directions are weighted, as for the advice
 
 
 @dataclass(frozen=True)
@@ -58,10 +56,8 @@ def _canonical_ranks(
 ) -> PartnerRanks:
     """Rank partners among held-out pairs along canonical directions that were fitted on others."""
     fitted = fitted[:FITTED]
-    map_of = canonical_directions(directions(rows["x"][fitted]), directions(rows["y"][fitted]))
-    weights = map_of.correlations**WEIGHT
-    x = (directions(rows["x"][measured]) - map_of.mean_x) @ map_of.x * weights
-    y = (directions(rows["y"][measured]) - map_of.mean_y) @ map_of.y * weights
+    whole = directions(rows["x"][measured]), directions(rows["y"][measured])
+    x, y = turned_to("canonical", (rows["x"][fitted], rows["y"][fitted]), whole)
     return partner_ranks(directions(x), directions(y), both)
 
 
