@@ -3,8 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from intrinsic_clip.measurement.forms import within_error
-from intrinsic_clip.reports.form_tables import form_name
+from intrinsic_clip.reports.form_tables import form_name, within_error
 from intrinsic_clip.reports.number_format import plus_minus
 
 BASES = ("principal", "canonical")

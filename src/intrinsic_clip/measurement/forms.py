@@ -8,6 +8,7 @@ from torch import Tensor
 from intrinsic_clip.measurement.groups import UNGROUPED, Grouping
 from intrinsic_clip.measurement.record import Record, number
 from intrinsic_clip.metrics.form_comparison import FormNumbers, compare_forms
+from intrinsic_clip.reports.form_tables import within_error
 
 HELD_OUT = 3000  # rows, at most, that forms are compared on
 FEWEST = 40  # rows: with fewer, ten neighbours are most of the held-out half
@@ -66,12 +67,6 @@ def cheapest(rows: Sequence[dict[str, Any]], full_bytes: int, by: str) -> dict[s
     """
     enough = [row for row in rows if row["bytes"] < full_bytes and within_error(row[by])]
     return min(enough, key=lambda row: (row["bytes"], -row[by]["value"]), default=None)
-
-
-def within_error(compared: dict[str, float | None]) -> bool:
-    """Return whether a number is within one standard error of that of the full rows; not so if either is unknown."""
-    difference, error = compared["difference"], compared["difference_error"]
-    return difference is not None and error is not None and difference >= -error
 
 
 def _as_dict(form: FormNumbers) -> dict[str, Any]:

@@ -23,11 +23,11 @@ from intrinsic_clip.errors import NonFiniteRows
 from intrinsic_clip.measurement import doubts
 from intrinsic_clip.measurement.asked_modality import AskedModality
 from intrinsic_clip.measurement.belief import believe
-from intrinsic_clip.measurement.forms import measure_forms
 from intrinsic_clip.measurement.groups import UNGROUPED, Grouping
 from intrinsic_clip.measurement.paired_sums import paired_sums
 from intrinsic_clip.measurement.pairs import (
     Basis,
+    compare_alone,
     compare_stored,
     measure_by_dimension,
     measure_retrieval,
@@ -309,13 +309,12 @@ class LargeMeasurement:
         rows = self.modalities["x"].order[: 2 * FITTED]
         grouping = self.settings.grouping.at(rows)
         x = self._float(self.sources["x"].take(rows))
+        order, seed = torch.arange(len(rows)), self.settings.seed
         if self.same_width:
             y = self._float(self.sources["y"].take(rows))
-            compare_stored(self.record, x, y, torch.arange(len(rows)), self.settings.seed, grouping)
-            return
-        needed = self.record.metrics.get("spectrum/components_99pct/x")
-        dims = [] if needed is None else [int(needed)]
-        measure_forms(self.record, x, None, dims, self.settings.seed, grouping)
+            compare_stored(self.record, x, y, order, seed, grouping)
+        else:
+            compare_alone(self.record, x, order, seed, grouping)
 
     @staticmethod
     def _float(rows: Tensor) -> Tensor:

@@ -27,10 +27,9 @@ from intrinsic_clip.measurement import doubts
 from intrinsic_clip.measurement.advice import advise
 from intrinsic_clip.measurement.belief import Evidence, believe
 from intrinsic_clip.measurement.embedding_measurement import EmbeddingMeasurement
-from intrinsic_clip.measurement.forms import measure_forms
 from intrinsic_clip.measurement.groups import UNGROUPED, Grouping, Ids, arrange
 from intrinsic_clip.measurement.large import LargeMeasurement, Settings
-from intrinsic_clip.measurement.pairs import FITTED, pair_stages
+from intrinsic_clip.measurement.pairs import compare_alone, pair_stages
 from intrinsic_clip.measurement.record import Record, numbers
 from intrinsic_clip.measurement.sampled_curves import DUPLICATES, record_scales
 from intrinsic_clip.runs.vocabulary import estimator_title
@@ -118,7 +117,7 @@ def measure_embeddings(
         stages += pair_stages(record, sides["x"], sides["y"], order, max_points, seed, grouping)
         record.notes += doubts.said("pairs", doubts.doubted_pair(sides["x"], sides["y"]))
     if "y" not in sides or sides["x"].shape[1] != sides["y"].shape[1]:
-        stages.append(("x: forms", partial(_compare_alone, record, sides["x"], order, seed, grouping)))
+        stages.append(("x: forms", partial(compare_alone, record, sides["x"], order, seed, grouping)))
     _run_all(record, stages, watch)
     for modality in modalities:
         told = modality.doubts()
@@ -142,14 +141,6 @@ def _grouped(
     for side, rows in arrangement.rows.items():
         native[side] = native[side][rows.to(native[side].device)]
     return arrangement.grouping, list(arrangement.notes)
-
-
-def _compare_alone(record: Record, x: Tensor, order: Tensor, seed: int, grouping: Grouping) -> None:
-    """Record how forms of stored rows keep the neighbours among x, where cosines with y do not exist."""
-    chosen = order[: 2 * FITTED]
-    needed = record.metrics.get("spectrum/components_99pct/x")
-    dims = [] if needed is None else [int(needed)]
-    measure_forms(record, x[chosen], None, dims, seed, grouping.at(chosen))
 
 
 def measure_sources(

@@ -83,6 +83,16 @@ def compare_stored(
     measure_forms(record, x[chosen], y[chosen], dims, seed, grouping.at(chosen))
 
 
+def compare_alone(
+    record: Record, x: Tensor, order: Tensor, seed: int, grouping: Grouping = UNGROUPED
+) -> None:
+    """Record how forms of stored rows keep the neighbours among x, where cosines with y do not exist."""
+    chosen = order[: 2 * FITTED]
+    needed = record.metrics.get("spectrum/components_99pct/x")
+    dims = [] if needed is None else [int(needed)]
+    measure_forms(record, x[chosen], None, dims, seed, grouping.at(chosen))
+
+
 def _measure_alignment(record: Record, x: Tensor, y: Tensor) -> None:
     record.metrics["modality_gap"] = float(modality_gap(x, y))
     record.metrics["alignment/cosine"] = float(alignment(x, y))

@@ -55,6 +55,12 @@ def form_name(row: Mapping[str, Any]) -> str:
     return names[row["form"]]
 
 
+def within_error(compared: Mapping[str, float | None]) -> bool:
+    """Return whether a number is within one standard error of that of the full rows; not so if either is unknown."""
+    difference, error = compared["difference"], compared["difference_error"]
+    return difference is not None and error is not None and difference >= -error
+
+
 def _table(forms: Mapping[str, Any], number: str, rows: list[dict[str, Any]], present: list[str]) -> Table:
     full = forms["full"]
     cells = {(row["bytes"], BESIDE.get(row["form"], row["form"])): row for row in rows}
@@ -81,6 +87,5 @@ def _cell(row: Mapping[str, Any] | None, number: str) -> str:
     compared = row[number]
     if compared["value"] is None:
         return "–"
-    difference, error = compared["difference"], compared["difference_error"]
-    within = None not in (difference, error) and difference >= -error
-    return plus_minus(compared["value"], compared["standard_error"]) + ("*" if within else " ")
+    mark = "*" if within_error(compared) else " "
+    return plus_minus(compared["value"], compared["standard_error"]) + mark

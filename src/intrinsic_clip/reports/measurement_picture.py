@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from intrinsic_clip.reports.measurement_charts import SMALLEST
 from intrinsic_clip.reports.measurement_printout import headline
 from intrinsic_clip.reports.run_picture import BLUE, GREY, ORANGE
 
@@ -58,7 +59,7 @@ def _draw_spectrum(ax: Axes, measurement: Mapping[str, Any]) -> None:
     for side, curve in _curves(measurement, "spectrum").items():
         shares = np.asarray(curve["variance_share"], dtype=float)
         places = np.arange(1, len(shares) + 1)
-        shown = shares > shares.max() * 1e-10  # smaller ones are rounding errors
+        shown = shares > shares.max() * SMALLEST
         any_variance |= bool(shown.any())
         ax.plot(places[shown], 100 * shares[shown], color=COLOURS[side], ls=STYLES[side], lw=1.5, label=side)
     ax.set(title="spectrum", xlabel="principal component", ylabel="% of variance", xscale="log")
