@@ -2,7 +2,7 @@
 
 from matplotlib.figure import Figure
 
-from intrinsic_clip.paper_figures import style
+from intrinsic_clip.paper_figures import objectives, style
 from intrinsic_clip.paper_figures.claims import Claim, mean_sd
 from intrinsic_clip.paper_figures.finished_runs import FinishedRuns
 from intrinsic_clip.paper_figures.objectives import MARKERS, NAMES, OBJECTIVE
@@ -50,7 +50,7 @@ def draw(runs: FinishedRuns) -> Figure:
 def trained(runs: FinishedRuns) -> dict[str, str]:
     """Return the objectives' classes, as a setting names them, by their names on the command line."""
     targets = {str(each).rpartition(".")[2]: str(each) for each in runs.settings(EXPERIMENT, OBJECTIVE)}
-    names = [*(name for name in NAMES if name in targets), *sorted(set(targets) - set(NAMES))]
+    names = objectives.trained([runs.tables[EXPERIMENT][OBJECTIVE]])
     return {NAMES.get(name, name): targets[name] for name in names}
 
 

@@ -36,19 +36,19 @@ class AnyProbe(Callback):
 
     def warn_once(self, message: str) -> None:
         """Note a warning, and give it at the user's line unless this callback has given it before."""
-        self.note(message)
-        if message not in self._warned:
-            self._warned.add(message)
-            warn_at_user_line(message)
+        self._give(message, self._warned)
 
     def pass_on(self, message: str) -> None:
         """Note a warning of a calculation, and give it at the user's line unless it has been passed on before.
 
         It may be one of `warn_once`, which a calculation that records its warnings has kept from the user.
         """
+        self._give(message, self._passed_on)
+
+    def _give(self, message: str, before: set[str]) -> None:
         self.note(message)
-        if message not in self._passed_on:
-            self._passed_on.add(message)
+        if message not in before:
+            before.add(message)
             warn_at_user_line(message)
 
     def warn_of_failure(self, error: Exception, label: str = "") -> str:
