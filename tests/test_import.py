@@ -5,6 +5,7 @@ import os
 import pkgutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -103,6 +104,30 @@ def test_the_package_alone_imports_nothing_heavy() -> None:
 
 def test_adapters_import_no_lightning_and_change_nothing() -> None:
     assert json.loads(_run(ADAPTERS)) == [[], True]
+
+
+MEASURE = """
+import sys
+import numpy as np
+from intrinsic_clip.cli import program
+
+x = np.random.default_rng(0).normal(size=(60, 3))
+np.save("x.npy", x), np.save("y.npy", x)
+sys.argv = ["intrinsic-clip", "measure", "x=x.npy", "y=y.npy", "estimators=[mle]", "progress=false"]
+sys.argv += ["export=cut.safetensors", "export_dims=2"]
+program.main()
+sys.argv = ["intrinsic-clip", "apply", "cut.safetensors", "x=x.npy", "output=small.npy"]
+program.main()
+heavy = ("pytorch_lightning", "lightning", "lightning_fabric", "torchmetrics", "transformers", "torchvision", "wandb")
+print([name for name in heavy if name in sys.modules])
+"""
+
+
+def test_measuring_files_does_not_wait_for_lightning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    printed = _run(MEASURE)
+    assert printed.splitlines()[-1] == "[]"
+    assert Path("small.npy").exists()
 
 
 def test_every_main_name_is_there() -> None:

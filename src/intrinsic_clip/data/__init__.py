@@ -5,17 +5,21 @@ Subclass `FeaturePairs` (features/feature_files.py) for feature vectors, `Captio
 for images with captions, `SyntheticData` (synthetic.py) for generated pairs, and `PairedData` (paired.py) otherwise.
 """
 
-from intrinsic_clip.data.mixed import SyntheticMixed
-from intrinsic_clip.data.paired import Batches, PairedData, Pairs
-from intrinsic_clip.data.synthetic import (
-    SyntheticData,
-    SyntheticGaussianNonlinear,
-    SyntheticIndependent,
-    SyntheticLinear,
-    SyntheticNonlinear,
-    SyntheticRotated,
-)
-from intrinsic_clip.data.three import SyntheticThree
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from intrinsic_clip.data.mixed import SyntheticMixed
+    from intrinsic_clip.data.paired import Batches, PairedData, Pairs
+    from intrinsic_clip.data.synthetic import (
+        SyntheticData,
+        SyntheticGaussianNonlinear,
+        SyntheticIndependent,
+        SyntheticLinear,
+        SyntheticNonlinear,
+        SyntheticRotated,
+    )
+    from intrinsic_clip.data.three import SyntheticThree
 
 __all__ = [
     "Batches",
@@ -30,3 +34,14 @@ __all__ = [
     "SyntheticRotated",
     "SyntheticThree",
 ]
+
+_MODULES = {"SyntheticMixed": "mixed", "SyntheticThree": "three"} | dict.fromkeys(
+    ("Batches", "PairedData", "Pairs"), "paired"
+)
+
+
+def __getattr__(name: str) -> Any:
+    """Import a source when it is first used: what only reads files does not wait for Lightning."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES.get(name, 'synthetic')}"), name)

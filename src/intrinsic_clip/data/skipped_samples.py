@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from pydantic import Field
-from pytorch_lightning.utilities import rank_zero_only
 from tqdm.auto import tqdm
 
+from intrinsic_clip.data.main_process import is_main_process
 from intrinsic_clip.errors import ConfigError
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -106,9 +106,10 @@ class SkippedSamples:
                 f"{self.max_bad:g} allows; the first: {', '.join(self.examples)}"
             )
 
-    @rank_zero_only
     def report(self) -> None:
         """Print one line about the skipped samples, and one about members of shards that are left out, if any are."""
+        if not is_main_process():
+            return
         if len(self):
             counts = ", ".join(f"{count:,} {reason}" for reason, count in self.reasons.most_common())
             summary = (
