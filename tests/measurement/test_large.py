@@ -14,6 +14,8 @@ from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.measurement import large, loading, measure_embeddings
 from intrinsic_clip.measurement.large import Settings
 from intrinsic_clip.measurement.measurements import measure_sources
+from intrinsic_clip.measurement.pairs import measure_retrieval
+from intrinsic_clip.measurement.record import Record
 from intrinsic_clip.reports.measurement_tables import tables
 
 pytestmark = pytest.mark.slow
@@ -130,6 +132,13 @@ def test_repeated_rows_are_one_thing_and_any_partner_is_right(half) -> None:
     assert (found["retrieval"]["x"], found["retrieval"]["y"]) == (240, 1200)
     assert any("960 of 1,200 rows of x repeat others" in note for note in found["notes"])
     assert any("960 of 1200 points are exact duplicates" in note for note in found["notes"])
+    every = measure_sources(sources, settings(estimators=("mle",), queries=1200))["metrics"]
+    record = Record(1200, {})
+    measure_retrieval(record, images[five], captions)
+    for name in ("retrieval", "retrieval_standard_error"):
+        for way in ("x_to_y", "y_to_x"):
+            at = f"{name}/top_1/{way}"
+            assert every[at] == pytest.approx(record.metrics[at])
     two = {"x": TensorRows(images), "y": TensorRows(captions[torch.arange(1200) % 2])}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(large, "ANSWERS", 5)
