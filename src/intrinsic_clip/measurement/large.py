@@ -318,15 +318,15 @@ class LargeMeasurement:
             self.record.curves |= record.curves
 
     def compare_forms(self) -> None:
-        """Record how forms of stored rows compare, of pairs drawn at random; of x alone where there are no pairs."""
+        """Record how forms of stored rows compare, of rows drawn at random; of x too if y is not as wide."""
         rows = self.modalities["x"].order[: 2 * FITTED]
         grouping = self.settings.grouping.at(rows)
         x = self._float(self.sources["x"].take(rows))
         order, seed = torch.arange(len(rows)), self.settings.seed
-        if self.same_width:
+        if "y" in self.sources:
             y = self._float(self.sources["y"].take(rows))
             compare_stored(self.record, x, y, order, seed, grouping)
-        else:
+        if not self.same_width:
             compare_alone(self.record, x, order, seed, grouping)
 
     @staticmethod

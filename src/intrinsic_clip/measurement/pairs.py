@@ -68,8 +68,7 @@ def pair_stages(
         (f"pairs: {basis}", partial(measure_by_dimension, record, x, y, order, basis, seed, grouping))
         for basis in bases
     ]
-    if same_width:
-        stages.append(("pairs: forms", partial(compare_stored, record, x, y, order, seed, grouping)))
+    stages.append(("pairs: forms", partial(compare_stored, record, x, y, order, seed, grouping)))
     return stages
 
 
@@ -86,7 +85,7 @@ def compare_stored(
 def compare_alone(
     record: Record, x: Tensor, order: Tensor, seed: int, grouping: Grouping = UNGROUPED
 ) -> None:
-    """Record how forms of stored rows keep the neighbours among x, where cosines with y do not exist."""
+    """Record how forms of stored rows keep the neighbours among x: without y, or where y has other coordinates."""
     chosen = order[: 2 * FITTED]
     needed = record.metrics.get("spectrum/components_99pct/x")
     dims = [] if needed is None else [int(needed)]
