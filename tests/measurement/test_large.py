@@ -1,12 +1,16 @@
 """Files that are read block by block, some of whose rows ask for their neighbours and partners among all."""
 
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
 
 from helpers.shared_latent import shared_latent
+from intrinsic_clip.data.formats import text_rows
 from intrinsic_clip.data.formats.arrays import open_array
 from intrinsic_clip.dimension import mle, queries
 from intrinsic_clip.dimension.row_source import TensorRows
@@ -88,6 +92,20 @@ def test_parquet_and_float32_files_give_the_same_numbers(tmp_path, half, measure
         for name, value in measured["metrics"].items():
             assert again["metrics"][name] == pytest.approx(value, rel=1e-9), name
         assert again["notes"] == measured["notes"] or suffix == "npy"
+
+
+def test_a_text_table_is_read_block_by_block(half, monkeypatch) -> None:
+    """A large .csv, the names of whose rows are no dimension, measures as its numbers do."""
+    monkeypatch.setattr(text_rows, "FEWEST", 1000)
+    for side, rows in zip("xy", half, strict=True):
+        table = pd.DataFrame(rows.astype(float), index=[f"item {i}" for i in range(1200)])
+        table.to_csv(f"{side}.csv", float_format="%.17g")
+    opened = {side: open_array(Path(f"{side}.csv")) for side in "xy"}
+    found = measure_sources({side: each[0] for side, each in opened.items()}, settings(estimators=("mle",)))
+    arrays = {
+        side: TensorRows(torch.from_numpy(rows.astype(float))) for side, rows in zip("xy", half, strict=True)
+    }
+    assert found["metrics"] == measure_sources(arrays, settings(estimators=("mle",)))["metrics"]
 
 
 def test_the_number_of_workers_changes_nothing(half, measured) -> None:

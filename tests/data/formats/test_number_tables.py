@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
+from helpers.in_parts import check_in_parts
 from intrinsic_clip.data.formats.arrays import read_array
 from intrinsic_clip.data.formats.number_tables import read_number_table
 from intrinsic_clip.dimension import mle, twonn
@@ -31,6 +32,7 @@ def saved(table: pd.DataFrame, name: str = "x.csv", **options) -> Path:
 
 def check(path: Path, expected: np.ndarray, *notes: str) -> None:
     """Check the numbers in a file, and that each of these notes is given."""
+    check_in_parts(path)
     rows, given = read_array(path)
     assert rows.shape == expected.shape
     assert np.allclose(rows.numpy(), expected, rtol=1e-5, atol=1e-6, equal_nan=True)
