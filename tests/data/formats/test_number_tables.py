@@ -65,6 +65,23 @@ def test_the_dialect_is_recognised(way: str) -> None:
     check(saved(TABLE.head(60), name, **options), X[:60], note)
 
 
+def test_a_tsv_is_split_at_tabs_whatever_its_texts_hold() -> None:
+    few = TABLE.head(60)
+    words = few.set_axis([f"cat {i} 0.5" for i in range(60)])  # spaces would split them evenly
+    options = {"sep": "\t", "header": False}
+    check(saved(words, "x.tsv", **options), X[:60], "names the rows")
+    lines = Path("x.tsv").read_text().splitlines()
+    text = "".join(line + "\t" * (i % 3 == 1) + "\n" for i, line in enumerate(lines))
+    check(written(text, "x.tsv"), X[:60], "names the rows")
+    with pytest.raises(ConfigError, match="line 10 has 12 fields where line 1 has 13"):
+        read_array(written("\n".join([*lines[:9], lines[9].rpartition("\t")[0], *lines[10:]]), "x.tsv"))
+    check(saved(few, "x.tsv", sep=" ", index=False), X[:60], "separated by spaces")
+    uneven = few.to_csv(sep=" ", index=False).splitlines()
+    uneven[4] += " 1 2"
+    with pytest.raises(ConfigError, match=r"tab-separated numbers \(neither tabs, which a \.tsv has"):
+        read_array(written("\n".join(uneven), "x.tsv"))
+
+
 def test_the_dimension_of_a_european_table_is_that_of_its_rows() -> None:
     rows, _ = read_array(saved(TABLE, **EUROPEAN))
     assert float(mle(rows).value) == pytest.approx(3.056, abs=0.001)

@@ -33,7 +33,8 @@ def read_number_table(path: Path) -> tuple["pd.DataFrame", bool, list[str]]:
     except ConfigError as error:
         if str(error).startswith("holds no rows"):
             raise
-        raise ConfigError(f"not a table of comma-separated numbers ({error})") from error
+        mark = "tab" if path.suffix.lower() == ".tsv" else "comma"
+        raise ConfigError(f"not a table of {mark}-separated numbers ({error})") from error
     if not len(table):
         raise ConfigError("holds no rows")
     table.columns = dialect.header or range(table.shape[1])
