@@ -112,6 +112,7 @@ def _converted(path: Path, table: "_Table", chosen: bool) -> tuple[MappedRows, l
         ConfigError: the numbers do not fit on the disk, or a column is neither numbers nor can be left out.
     """
     file, dialect = table.file, table.dialect
+    assert file.lines is not None  # `text_rows` has asked
     with _room(path, (file.lines - dialect.begin) * dialect.width * NUMBER.itemsize) as numbers:
         table.convert(numbers)
         columns = table.columns()
