@@ -3,9 +3,11 @@
 from typing import Any
 
 import pytest
+import torch
 
-from intrinsic_clip.measurement.advice import advise
-from intrinsic_clip.measurement.forms import cheapest
+from intrinsic_clip.measurement.advice import advise, stored
+from intrinsic_clip.measurement.forms import cheapest, measure_forms
+from intrinsic_clip.measurement.record import Record
 from intrinsic_clip.reports.form_tables import form_name, form_tables
 from intrinsic_clip.reports.number_format import aligned
 
@@ -97,6 +99,29 @@ def test_forms_are_tabled_by_their_bytes() -> None:
     assert "0.500 ± 0.010" in lines[3]
     assert "0.500 ± 0.010*" not in lines[3]
     assert form_tables({}) == []
+
+
+def test_pairs_of_unequal_widths_have_canonical_forms_and_those_of_x_beside() -> None:
+    generator = torch.Generator().manual_seed(0)
+    z = torch.randn(400, 4, generator=generator)
+    x = z @ torch.randn(4, 16, generator=generator)
+    record = Record(400, {"x": 16, "y": 24})
+    measure_forms(record, x, z @ torch.randn(4, 24, generator=generator), [4], 0)
+    measure_forms(record, x, None, [], 0)
+    forms = record.forms
+    assert (forms["along"], forms["full"]["dims"], forms["alone"]["side"]) == ("canonical", 16, "x")
+    assert forms["full"]["recall_1"]["value"] == 1  # all four dimensions are shared, without noise
+    assert forms["cheapest"]["form"] == "canonical_int8"
+    assert forms["cheapest"]["dims"] <= 4
+    titles = [table.title for table in form_tables(forms)]
+    assert titles == [
+        "recall@1 along canonical directions at equal bytes per stored row, 200 held-out pairs",
+        "recall@10 along canonical directions at equal bytes per stored row, 200 held-out pairs",
+        "share of the ten nearest neighbours kept at equal bytes per stored row, 200 held-out rows of x",
+    ]
+    (said,) = stored(forms, 4)
+    assert said.startswith("the cheapest form within one standard error is")
+    assert "canonical dimensions in int8" in said
 
 
 @pytest.mark.parametrize("row", FORMS["rows"])

@@ -120,8 +120,13 @@ def test_recall_of_images_with_five_captions(command_line, capsys, tmp_path) -> 
         metrics = measurement["metrics"]
         assert metrics[f"retrieval/top_{k}/x_to_y"] == pytest.approx(recall_at(a @ b.T, right, k))
         assert metrics[f"retrieval/top_{k}/y_to_x"] == pytest.approx(recall_at(b @ a.T, right.T, k))
+    found = right.T[np.arange(len(of)), (b @ a.T).argmax(1)].astype(float) - metrics["retrieval/top_1/y_to_x"]
+    robust = np.sqrt((np.bincount(of, found) ** 2).sum() * IMAGES / (IMAGES - 1)) / len(of)
+    assert metrics["retrieval_standard_error/top_1/y_to_x"] == pytest.approx(robust)
     curve = measurement["curves"]["retrieval/principal"]
-    assert measurement["forms"]["full"]["recall_1"]["value"] == pytest.approx(curve["full"])
+    full = measurement["forms"]["full"]["recall_1"]
+    assert full["value"] == pytest.approx(curve["full"])
+    assert full["standard_error"] == pytest.approx(curve["full_standard_error"])
     import intrinsic_clip as ic
 
     promise = ic.Reduce.load("cut.safetensors").provenance.promise

@@ -1,12 +1,16 @@
 """Files that are read block by block, some of whose rows ask for their neighbours and partners among all."""
 
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
 
 from helpers.shared_latent import shared_latent
+from intrinsic_clip.data.formats import text_rows
 from intrinsic_clip.data.formats.arrays import open_array
 from intrinsic_clip.dimension import mle, queries
 from intrinsic_clip.dimension.row_source import TensorRows
@@ -14,6 +18,8 @@ from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.measurement import large, loading, measure_embeddings
 from intrinsic_clip.measurement.large import Settings
 from intrinsic_clip.measurement.measurements import measure_sources
+from intrinsic_clip.measurement.pairs import measure_retrieval
+from intrinsic_clip.measurement.record import Record
 from intrinsic_clip.reports.measurement_tables import tables
 
 pytestmark = pytest.mark.slow
@@ -88,6 +94,20 @@ def test_parquet_and_float32_files_give_the_same_numbers(tmp_path, half, measure
         assert again["notes"] == measured["notes"] or suffix == "npy"
 
 
+def test_a_text_table_is_read_block_by_block(half, monkeypatch) -> None:
+    """A large .csv, the names of whose rows are no dimension, measures as its numbers do."""
+    monkeypatch.setattr(text_rows, "FEWEST", 1000)
+    for side, rows in zip("xy", half, strict=True):
+        table = pd.DataFrame(rows.astype(float), index=[f"item {i}" for i in range(1200)])
+        table.to_csv(f"{side}.csv", float_format="%.17g")
+    opened = {side: open_array(Path(f"{side}.csv")) for side in "xy"}
+    found = measure_sources({side: each[0] for side, each in opened.items()}, settings(estimators=("mle",)))
+    arrays = {
+        side: TensorRows(torch.from_numpy(rows.astype(float))) for side, rows in zip("xy", half, strict=True)
+    }
+    assert found["metrics"] == measure_sources(arrays, settings(estimators=("mle",)))["metrics"]
+
+
 def test_the_number_of_workers_changes_nothing(half, measured) -> None:
     sources = {side: TensorRows(torch.from_numpy(rows)) for side, rows in zip("xy", half, strict=True)}
     before = torch.get_num_threads()
@@ -130,6 +150,13 @@ def test_repeated_rows_are_one_thing_and_any_partner_is_right(half) -> None:
     assert (found["retrieval"]["x"], found["retrieval"]["y"]) == (240, 1200)
     assert any("960 of 1,200 rows of x repeat others" in note for note in found["notes"])
     assert any("960 of 1200 points are exact duplicates" in note for note in found["notes"])
+    every = measure_sources(sources, settings(estimators=("mle",), queries=1200))["metrics"]
+    record = Record(1200, {})
+    measure_retrieval(record, images[five], captions)
+    for name in ("retrieval", "retrieval_standard_error"):
+        for way in ("x_to_y", "y_to_x"):
+            at = f"{name}/top_1/{way}"
+            assert every[at] == pytest.approx(record.metrics[at])
     two = {"x": TensorRows(images), "y": TensorRows(captions[torch.arange(1200) % 2])}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(large, "ANSWERS", 5)

@@ -19,6 +19,10 @@ def test_modalities_of_different_width_have_canonical_directions_only(command_li
     }
     assert not {"modality_gap", "alignment/cosine", "retrieval/top_1/x_to_y"} & set(measurement["metrics"])
     assert measurement["advice"]["of"] == 40
+    forms, curve = measurement["forms"], measurement["curves"]["retrieval/canonical"]
+    assert forms["full"]["recall_1"]["value"] == pytest.approx(curve["full"])
+    assert {row["form"] for row in forms["rows"]} == {"canonical", "canonical_int8"}
+    assert {"prefix", "int8", "product"} <= {row["form"] for row in forms["alone"]["rows"]}
 
 
 @pytest.mark.slow

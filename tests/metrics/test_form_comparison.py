@@ -7,7 +7,7 @@ from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 from torch import Tensor
 
 from helpers.manifolds import gaussian
-from intrinsic_clip.metrics import retrieval_by_dimension
+from intrinsic_clip.metrics import canonical_directions, retrieval_by_dimension
 from intrinsic_clip.metrics.form_comparison import FormComparison, compare_forms
 from intrinsic_clip.metrics.pairing import Pairing
 from intrinsic_clip.metrics.quantisation import ByteQuantiser, ProductQuantiser
@@ -149,6 +149,44 @@ def test_neighbours_and_classes_of_one_modality_as_scikit_learn_has_them() -> No
     assert comparison.full.numbers["class_accuracy"].standard_error == pytest.approx(
         np.std(right, ddof=1) / np.sqrt(200)
     )
+
+
+def test_pairs_of_unequal_widths_are_compared_along_canonical_directions() -> None:
+    x, y = pairs(600, turned=True)
+    y = (
+        torch.cat([y, gaussian(600, 8, seed=7).double()], 1)
+        @ torch.linalg.qr(gaussian(40, 40, seed=8).double()).Q
+    )
+    comparison = compare_forms(x, y, dims=(5,))
+    assert (comparison.full.dims, comparison.full.bytes) == (32, 128)
+    retrieval = retrieval_by_dimension(x, y, (5, 16, 32), "canonical", ks=(1, 10))
+    curves = torch.stack(tuple(retrieval.recall)).mean(0)
+    for column, k in enumerate((1, 10)):
+        assert comparison.full.numbers[f"recall_{k}"].value == pytest.approx(float(curves[2, column]))
+        for place, m in enumerate((5, 16, 32)):
+            compared = by_name(comparison, "canonical", m)[f"recall_{k}"]
+            assert compared.value == pytest.approx(float(curves[place, column]))
+            assert compared.difference == pytest.approx(float(retrieval.difference[place, column]))
+            assert compared.difference_error == pytest.approx(
+                float(retrieval.difference_error[place, column])
+            )
+    fitted, held = halves(600)
+    a, b = (torch.from_numpy(unit(side.numpy())) for side in (x, y))
+    at = canonical_directions(a[fitted], b[fitted])
+    fit, cut = (at.weighted(a[rows], b[rows], 16) for rows in (fitted, held))
+    queries, stored = [unit(side.numpy()) for side in cut], []
+    for mine, rows in zip(fit, queries, strict=True):
+        quantiser = ByteQuantiser.fit(torch.from_numpy(unit(mine.numpy())))
+        stored.append(unit(quantiser(torch.from_numpy(rows)).numpy()))
+    int8 = by_name(comparison, "canonical_int8", 16)["recall_1"]
+    assert int8.value == pytest.approx(
+        (recall(queries[0], stored[1], 1) + recall(queries[1], stored[0], 1)) / 2
+    )
+    assert abs(int8.difference) < 0.02
+    sizes = {(form.name, form.dims): form.bytes for form in comparison.forms}
+    assert sizes == {("canonical", m): 4 * m for m in (32, 16, 8, 5, 4, 2, 1)} | {
+        ("canonical_int8", m): m for m in (32, 20, 16, 8, 4)
+    }
 
 
 def test_prompts_of_classes_are_held_out_row_by_row() -> None:

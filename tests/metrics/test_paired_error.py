@@ -4,8 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from intrinsic_clip.metrics import retrieval_by_dimension
+from intrinsic_clip.metrics.alignment import directions
 from intrinsic_clip.metrics.counterparts import counterparts_of
-from intrinsic_clip.metrics.paired_error import Clusters, Found, clusters, mean_error
+from intrinsic_clip.metrics.paired_error import Clusters, Found, clusters, mean_error, way_error
+from intrinsic_clip.metrics.pairing import Pairing
+from intrinsic_clip.metrics.reduction import RetrievalByDimension, halves
 
 
 def hits(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -60,3 +64,83 @@ def test_the_error_is_the_spread_over_draws() -> None:
 def test_one_draw_has_no_error() -> None:
     found = Found(hits(4, 1), hits(4, 1))
     assert mean_error(found, Clusters(torch.zeros(4).long(), torch.zeros(4).long())).standard_error.isnan()
+
+
+IMAGES, CAPTIONS, WIDTH = 160, 5, 12
+
+
+def captioned() -> tuple[torch.Tensor, torch.Tensor, Pairing]:
+    """Return images, each five times, and their captions, which are easy or hard to find image by image."""
+    generator = torch.Generator().manual_seed(1)
+    images = torch.randn(IMAGES, WIDTH, generator=generator)
+    of = torch.arange(IMAGES).repeat_interleave(CAPTIONS)[
+        torch.randperm(IMAGES * CAPTIONS, generator=generator)
+    ]
+    noise = torch.linspace(0.1, 1.5, IMAGES)[torch.randperm(IMAGES, generator=generator)]
+    common = torch.randn(IMAGES, WIDTH, generator=generator)[of]
+    captions = images[of] + noise[of, None] * (
+        common + 0.3 * torch.randn(len(of), WIDTH, generator=generator)
+    )
+    return images[of], captions, Pairing(of, torch.arange(len(of)), of)
+
+
+def found_by_hand(
+    x: torch.Tensor, y: torch.Tensor, pairing: Pairing
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return hits of held-out images and captions among the whole rows, and the image of each caption."""
+    _, measured, _ = halves(x, 5000, 0, pairing)
+    of = pairing.x[measured].numpy()
+    images, first = np.unique(of, return_index=True)
+    a, b = directions(x[measured]).numpy()[first], directions(y[measured]).numpy()
+    scores = a @ b.T
+    right = images[:, None] == of[None]
+    found = np.take_along_axis(right, scores.argmax(1)[:, None], 1)[:, 0].astype(float)
+    return found, (images[scores.argmax(0)] == of).astype(float), np.searchsorted(images, of)
+
+
+@pytest.fixture(scope="module")
+def of_captions() -> tuple[RetrievalByDimension, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    x, y, pairing = captioned()
+    return retrieval_by_dimension(x, y, (2, WIDTH), things=pairing), found_by_hand(x, y, pairing)
+
+
+def test_errors_of_recall_by_dimension_are_robust_to_clusters(of_captions) -> None:
+    retrieval, (images, captions, of) = of_captions
+    count = len(images)
+    sums = np.zeros(count)
+    np.add.at(sums, of, (captions - captions.mean()) / len(captions))
+    alone = (images - images.mean()) / count
+    robust = [np.sqrt((part**2).sum() * count / (count - 1)) for part in (sums, (sums + alone) / 2)]
+    assert float(retrieval.full.y_to_x) == pytest.approx(captions.mean())
+    assert float(retrieval.standard_error.y_to_x[-1]) == pytest.approx(robust[0])
+    assert float(retrieval.full_error) == pytest.approx(robust[1])
+    assert float(retrieval.mean_error[-1]) == pytest.approx(robust[1])
+    binomial = np.sqrt(images.mean() * (1 - images.mean()) / count)  # each image is one query
+    assert float(retrieval.standard_error.x_to_y[-1]) == pytest.approx(binomial)
+    naive = np.sqrt(captions.mean() * (1 - captions.mean()) / len(captions))
+    assert robust[0] > 1.5 * naive
+
+
+def test_errors_of_recall_by_dimension_are_those_of_resampled_images(of_captions) -> None:
+    retrieval, (images, captions, of) = of_captions
+    generator = np.random.default_rng(0)
+    by_image = captions[np.argsort(of, kind="stable")].reshape(-1, CAPTIONS).mean(1)
+    drawn = generator.integers(len(images), size=(4000, len(images)))
+    ways = images[drawn].mean(1), by_image[drawn].mean(1)
+    assert float(retrieval.standard_error.y_to_x[-1]) == pytest.approx(ways[1].std(), rel=0.05)
+    assert float(retrieval.full_error) == pytest.approx((ways[0] + ways[1]).std() / 2, rel=0.05)
+
+
+def test_errors_of_pairs_alone_are_binomial() -> None:
+    x, y, _ = captioned()
+    x = x + torch.randn(x.shape, generator=torch.Generator().manual_seed(3))
+    retrieval = retrieval_by_dimension(x, y, (2, WIDTH), ks=(1, 5))
+    assert retrieval.clustered is None
+    errors = [(p * (1 - p) / 400).sqrt() for p in retrieval.recall]
+    for ours, expected in zip(retrieval.standard_error, errors, strict=True):
+        assert torch.equal(ours, expected)
+    assert torch.equal(retrieval.mean_error, torch.stack(errors).mean(0))
+    full = torch.stack(tuple(retrieval.full)).mean(0)
+    assert torch.equal(retrieval.full_error, (full * (1 - full) / 400).sqrt())
+    hit = hits(30, 1)
+    assert way_error(hit, torch.arange(30)) == (hit.mean() * (1 - hit.mean()) / 30).sqrt()

@@ -96,7 +96,7 @@ def _others(measurement: Mapping[str, Any], bases: Sequence[str]) -> list[tuple[
 
 
 def stored(forms: Mapping[str, Any], dims: int) -> list[str]:
-    """Say whether a plain prefix is enough, and which form of stored rows takes the fewest bytes.
+    """Say whether a plain prefix is enough, if there are any, and which form of stored rows takes the fewest bytes.
 
     Args:
         forms: of the measurement; empty where they were not compared.
@@ -116,7 +116,7 @@ def stored(forms: Mapping[str, Any], dims: int) -> list[str]:
     if at_dims is not None and (not enough or enough[0]["dims"] > dims):
         prefix += f" (recall@1 {at_dims[by]['value']:.3g} with {dims:,})"
     return [
-        prefix,
+        *([prefix] if prefixes else []),
         f"the cheapest form {RULE} is {form_name(cheapest)}, {cheapest['bytes']:,} bytes per row of "
         f"{forms['full']['bytes']:,} (difference "
         f"{plus_minus(cheapest[by]['difference'], cheapest[by]['difference_error'])}, {forms['n']:,} held-out pairs)",

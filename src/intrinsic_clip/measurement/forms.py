@@ -1,4 +1,8 @@
-"""Record how forms of stored rows compare on held-out rows: fewer coordinates of several kinds, and quantised ones."""
+"""Record how forms of stored rows compare on held-out rows: fewer coordinates of several kinds, and quantised ones.
+
+Pairs of unequal widths have no coordinates in common but canonical ones, so that theirs are compared along these alone,
+and all forms of x are compared beside them by the neighbours that they keep among x.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -25,29 +29,32 @@ def measure_forms(
 ) -> None:
     """Record all forms as `record.forms`: `full`, `rows`, and `cheapest`, by the one-standard-error rule.
 
+    Forms of x alone are `record.forms["alone"]` where those of pairs were recorded before.
+
     Args:
         record: receives the numbers.
-        x, y: rows in the order in which they were drawn; y of another width, or None: x alone is compared.
+        x, y: rows in the order in which they were drawn; y None: x alone is compared.
         dims: numbers of dimensions to add to d, d/2, d/4, ….
         seed: of the choice of held-out rows and of random coordinates.
         grouping: of these rows.
     """
-    if len(x) < FEWEST or x.shape[1] < 2:
+    width = x.shape[1] if y is None else min(x.shape[1], y.shape[1])
+    if len(x) < FEWEST or width < 2:
         return
-    alone = y is None or y.shape[1] != x.shape[1]
     comparison = compare_forms(
         x,
-        None if y is None or alone else y,
-        pairing=None if y is None or alone else grouping.pairing(x, y),
+        y,
+        pairing=None if y is None else grouping.pairing(x, y),
         labels=grouping.labels,
-        dims=[m for m in dims if m < x.shape[1]],
+        dims=[m for m in dims if m < width],
         max_rows=HELD_OUT,
         seed=seed,
     )
     rows = [_as_dict(form) for form in comparison.forms]
-    deciding = next(iter(comparison.full.numbers)) if not alone else None
-    record.forms = {
-        "side": "x" if alone else "pairs",
+    deciding = next(iter(comparison.full.numbers)) if y is not None else None
+    forms = {
+        "side": "x" if y is None else "pairs",
+        "along": "canonical" if y is not None and y.shape[1] != x.shape[1] else None,
         "n": comparison.n,
         "fitted": comparison.fitted,
         "full": _as_dict(comparison.full),
@@ -55,6 +62,7 @@ def measure_forms(
         "decided_by": deciding,
         "cheapest": None if deciding is None else cheapest(rows, comparison.full.bytes, deciding),
     }
+    record.forms |= {"alone": forms} if record.forms else forms
 
 
 def cheapest(rows: Sequence[dict[str, Any]], full_bytes: int, by: str) -> dict[str, Any] | None:

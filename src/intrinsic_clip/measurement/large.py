@@ -39,6 +39,7 @@ from intrinsic_clip.measurement.unusable_rows import DROP, unusable
 from intrinsic_clip.metrics import Counterparts, PartnerRanks
 from intrinsic_clip.metrics.counterparts import counterparts_of
 from intrinsic_clip.metrics.matching_queries import PartnerCounts, drawn_queries
+from intrinsic_clip.metrics.paired_error import Clusters, clusters
 from intrinsic_clip.runs.vocabulary import estimator_title
 
 MOST = 10_000  # queries, where their number is not given: time grows with it
@@ -97,6 +98,7 @@ class LargeMeasurement:
         self.sampled: dict[str, Tensor] = {}
         self.both: Counterparts | None = None
         self.counts: dict[str, PartnerCounts] = {}
+        self.sought: dict[str, Tensor] = {}
         self.q = 0
 
     @property
@@ -202,6 +204,7 @@ class LargeMeasurement:
             if len(right[0]) > ANSWERS * len(asked):
                 self.counts = {}
                 return
+            self.sought[own] = asked
             queries = self.sources[own].take(asked)
             candidates = self.sources[other]
             axes = self._axes_of_directions(other), self.sampled[other]
@@ -281,11 +284,21 @@ class LargeMeasurement:
             )
             return
         ranks = PartnerRanks(*(self.counts[side].ranks(self.both is not None) for side in "xy"))
-        record_retrieval(self.record, ranks, self.both, self.record.n)
+        record_retrieval(self.record, ranks, self.both, self._together(), self.record.n)
         self.record.retrieval["asked"] = len(ranks.x_to_y.greater)
         copies = {side: self.modalities[side].near_copies() for side in "xy"}
         for side, doubt in copies.items():
             self.record.notes += doubts.said(side, [doubt])
+
+    def _together(self) -> Clusters:
+        """Return which of the rows whose partners are sought hang together."""
+        if self.both is None:
+            return clusters(len(self.sought["x"]), None)
+        among_all = clusters(self.record.n, self.both, self.settings.grouping.classes)
+        return Clusters(
+            among_all.x[torch.searchsorted(self.both.x, self.sought["x"])],
+            among_all.y[torch.searchsorted(self.both.y, self.sought["y"])],
+        )
 
     def measure_by_dimension(self, bases: Sequence[Basis]) -> None:
         """Record recall along the leading directions of each basis, of pairs drawn at random."""
@@ -305,15 +318,15 @@ class LargeMeasurement:
             self.record.curves |= record.curves
 
     def compare_forms(self) -> None:
-        """Record how forms of stored rows compare, of pairs drawn at random; of x alone where there are no pairs."""
+        """Record how forms of stored rows compare, of rows drawn at random; of x too if y is not as wide."""
         rows = self.modalities["x"].order[: 2 * FITTED]
         grouping = self.settings.grouping.at(rows)
         x = self._float(self.sources["x"].take(rows))
         order, seed = torch.arange(len(rows)), self.settings.seed
-        if self.same_width:
+        if "y" in self.sources:
             y = self._float(self.sources["y"].take(rows))
             compare_stored(self.record, x, y, order, seed, grouping)
-        else:
+        if not self.same_width:
             compare_alone(self.record, x, order, seed, grouping)
 
     @staticmethod

@@ -30,7 +30,7 @@ def check_whole(limit: float | None, sizes: Mapping[str, int]) -> None:
         Traceback (most recent call last):
         ...
         intrinsic_clip.errors.ConfigError: memory_gb=8: x and y take about 13.2 GB read whole; queries=auto, with more \
-than 50,000 rows of .npy, .npz, .safetensors, .parquet, .arrow or shards, reads them block by block
+than 50,000 rows of .npy, .npz, .safetensors, .parquet, .arrow, .csv or shards, reads them block by block
     """
     need = AT_WORK + sum(sizes.values()) / GB
     if limit is not None and need > limit:
@@ -39,7 +39,7 @@ than 50,000 rows of .npy, .npz, .safetensors, .parquet, .arrow or shards, reads 
         )
         raise ConfigError(
             f"memory_gb={limit:g}: {taken}; queries=auto, with more than 50,000 rows of .npy, .npz, .safetensors, "
-            ".parquet, .arrow or shards, reads them block by block"
+            ".parquet, .arrow, .csv or shards, reads them block by block"
         )
 
 
@@ -56,6 +56,7 @@ def check_memory(settings: Mapping[str, Any], names: Iterable[str]) -> None:
     from intrinsic_clip.data.formats.array_key import Key
     from intrinsic_clip.data.formats.arrays import open_array
     from intrinsic_clip.data.formats.column_choice import ColumnChoice
+    from intrinsic_clip.data.formats.table_arrays import TEXTS
 
     if settings.get("memory_gb") is None:
         return
@@ -65,7 +66,9 @@ def check_memory(settings: Mapping[str, Any], names: Iterable[str]) -> None:
         if settings[name] is not None:
             path = Path(settings[name])
             try:
-                opened = open_array(path, Key(settings[f"{name}_key"], option=f"{name}_key"), choice)
+                key = Key(settings[f"{name}_key"], option=f"{name}_key")
+                # The rows of a text table are known once it was converted; those of a file have no other size.
+                opened = None if path.suffix.lower() in TEXTS else open_array(path, key, choice)
             except ConfigError as error:
                 raise ConfigError(f"{name}={settings[name]}: {error}") from error
             sizes[name] = _size_read_whole(path, None if opened is None else opened[0])

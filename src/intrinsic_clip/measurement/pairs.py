@@ -1,6 +1,5 @@
 """Compare two modalities: alignment, uniformity, and retrieval by cosine with all and with fewer dimensions."""
 
-import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
@@ -19,10 +18,11 @@ from intrinsic_clip.metrics import (
     partner_ranks,
     retrieval_by_dimension,
     smallest_sufficient,
-    top_matching,
     uniformity,
 )
 from intrinsic_clip.metrics.alignment import directions
+from intrinsic_clip.metrics.matching import expected_shares
+from intrinsic_clip.metrics.paired_error import Clusters, clusters, way_error
 from intrinsic_clip.metrics.projection import dimension_steps
 from intrinsic_clip.metrics.reduction import RetrievalByDimension, smallest_within_error
 
@@ -68,8 +68,7 @@ def pair_stages(
         (f"pairs: {basis}", partial(measure_by_dimension, record, x, y, order, basis, seed, grouping))
         for basis in bases
     ]
-    if same_width:
-        stages.append(("pairs: forms", partial(compare_stored, record, x, y, order, seed, grouping)))
+    stages.append(("pairs: forms", partial(compare_stored, record, x, y, order, seed, grouping)))
     return stages
 
 
@@ -86,7 +85,7 @@ def compare_stored(
 def compare_alone(
     record: Record, x: Tensor, order: Tensor, seed: int, grouping: Grouping = UNGROUPED
 ) -> None:
-    """Record how forms of stored rows keep the neighbours among x, where cosines with y do not exist."""
+    """Record how forms of stored rows keep the neighbours among x: without y, or where y has other coordinates."""
     chosen = order[: 2 * FITTED]
     needed = record.metrics.get("spectrum/components_99pct/x")
     dims = [] if needed is None else [int(needed)]
@@ -108,23 +107,33 @@ def measure_retrieval(record: Record, x: Tensor, y: Tensor, grouping: Grouping =
     """Record recall by cosine with all dimensions, each distinct row searched for among all of them."""
     n = len(x)
     both = grouping.pairing(x, y).counterparts()
-    record_retrieval(record, partner_ranks(directions(x), directions(y), both), both, n)
+    ranks = partner_ranks(directions(x), directions(y), both)
+    record_retrieval(record, ranks, both, clusters(n, both, grouping.classes), n)
 
 
-def record_retrieval(record: Record, ranks: PartnerRanks, both: Counterparts | None, n: int) -> None:
-    """Record recall of n pairs from the ranks of partners, and the right answers where rows repeat."""
+def record_retrieval(
+    record: Record, ranks: PartnerRanks, both: Counterparts | None, together: Clusters, n: int
+) -> None:
+    """Record recall of n pairs from the ranks of partners.
+
+    Args:
+        record: receives the numbers.
+        ranks: of those that were asked.
+        both: the right answers where rows repeat.
+        together: which of those asked hang together.
+        n: pairs.
+    """
     distinct = (n, n) if both is None else (len(both.x), len(both.y))
     record.metrics["retrieval/candidates"] = max(distinct)
     record.retrieval = {"x": distinct[0], "y": distinct[1], "chance": 1 / n if both is None else both.chance}
     if both is not None:
         record.notes.append(f"pairs: {both.describe()}")
     for k in RECALLS:
-        matching = top_matching(ranks, min(k, n))
-        for way in WAYS:
-            share = float(getattr(matching, way))
-            queries = getattr(ranks, way).greater.shape[-1]
-            record.metrics[f"retrieval/top_{k}/{way}"] = share
-            record.metrics[f"retrieval_standard_error/top_{k}/{way}"] = _binomial(share, queries)
+        for way, asked, of in zip(WAYS, ranks, together, strict=True):
+            found = expected_shares(asked, min(k, n))
+            record.metrics[f"retrieval/top_{k}/{way}"] = float(found.mean())
+            error = way_error(found[:, None], of)
+            record.metrics[f"retrieval_standard_error/top_{k}/{way}"] = float(error)
 
 
 def measure_by_dimension(
@@ -149,7 +158,7 @@ def measure_by_dimension(
     ks = (1, TEN) if distinct >= 4 * TEN else (1,)  # at least a quarter is held out
     retrieval = retrieval_by_dimension(x, y, dims, basis, ks, max_rows=HELD_OUT, seed=seed, things=pairing)
     enough = smallest_sufficient(retrieval, KEPT)
-    full, error = float(enough.full), _binomial(float(enough.full), retrieval.n)
+    full, error = float(enough.full), float(retrieval.full_error[0])
     guesses = full - 3 * error <= retrieval.chance  # then nothing says how many dimensions keep it
     share = None if guesses or int(enough.dims) <= 0 else int(enough.dims)
     within = int(smallest_within_error(retrieval).dims)
@@ -171,16 +180,10 @@ def _curve(retrieval: RetrievalByDimension, place: int) -> dict[str, Any]:
     """Return recall at one k against dimensions, and what is lost of the full one, with standard errors."""
     assert retrieval.difference is not None
     assert retrieval.difference_error is not None
-    # The two ways share their pairs, so the mean's error may be as large as theirs.
     return {
         "at": list(retrieval.dims),
         "value": torch.stack(tuple(retrieval.recall)).mean(0)[:, place].tolist(),
-        "standard_error": torch.stack(tuple(retrieval.standard_error)).mean(0)[:, place].tolist(),
+        "standard_error": retrieval.mean_error[:, place].tolist(),
         "difference": numbers(retrieval.difference[:, place]),
         "difference_standard_error": numbers(retrieval.difference_error[:, place]),
     }
-
-
-def _binomial(share: float, n: int) -> float:
-    """Return the standard error √(p (1 − p) / n) of a share."""
-    return math.sqrt(share * (1 - share) / n)

@@ -14,7 +14,13 @@ from intrinsic_clip.metrics.paired_error import Clusters, Found, clusters, mean_
 from intrinsic_clip.metrics.pairing import Pairing
 from intrinsic_clip.metrics.reduction import halves
 from intrinsic_clip.metrics.row_blocks import row_blocks
-from intrinsic_clip.metrics.stored_forms import FLOAT_BYTES, Sides, StoredForm, stored_forms
+from intrinsic_clip.metrics.stored_forms import (
+    FLOAT_BYTES,
+    Sides,
+    StoredForm,
+    canonical_forms,
+    stored_forms,
+)
 
 VOTERS = 20  # neighbours that vote for a class
 OVERLAP = 10  # neighbours that should be kept
@@ -62,7 +68,7 @@ class FormComparison:
     """Numbers of all forms.
 
     Attributes:
-        full: of directions in single precision, all coordinates.
+        full: of directions in single precision, all coordinates; of x and y of unequal widths, all canonical ones.
         forms: of the others.
         n: held-out rows; of x and y the larger number of distinct ones.
         fitted: rows, or pairs, that forms were fitted on.
@@ -90,7 +96,8 @@ def compare_forms(
 
     Args:
         x: `(n, d)`, at least eight rows.
-        y: their partners, of equal width; None: neighbours among x are compared.
+        y: their partners; of another width, both sides are compared along canonical directions alone, since cosines of
+            the whole rows do not exist; None: neighbours among x are compared.
         pairing: which rows belong together; None: row i of x and row i of y.
         labels: classes of the rows, int64 `(n,)`; with prompts of classes as y it is partners that are counted.
         dims: numbers of dimensions to add to d, d/2, d/4, ….
@@ -98,23 +105,28 @@ def compare_forms(
         max_rows, seed: as for `retrieval_by_dimension`.
 
     Raises:
-        ValueError: y is not of the shape of x.
+        ValueError: x and y are not as many rows.
     """
-    if y is not None and x.shape != y.shape:
-        raise ValueError(f"x and y must be alike, got shapes {tuple(x.shape)} and {tuple(y.shape)}")
+    if y is not None and x.shape[:-1] != y.shape[:-1]:
+        raise ValueError(f"x and y must have as many rows, got shapes {tuple(x.shape)} and {tuple(y.shape)}")
     fitted, measured, both = halves(x, max_rows, seed, pairing)
     sides = (x,) if y is None else (x, y)
-    whole = tuple(directions(rows[measured]) for rows in sides)
+    whole = tuple(directions(side[measured]) for side in sides)
     classes = pairing is not None and pairing.classes
     of = None if labels is None or classes else labels[measured.to(labels.device)]
     queries = len(measured) if both is None else max(len(both.x), len(both.y))
     wanted = tuple(dict.fromkeys(min(k, queries) for k in ks))
     trial = _Trial(whole, both, clusters(len(measured), both, classes), of, classes, wanted)
-    first = trial.credits(None)
-    full = FormNumbers("full", x.shape[1], FLOAT_BYTES * x.shape[1], trial.compared(first, first))
+    rows = tuple(directions(side[fitted]) for side in sides)
+    width = min(side.shape[1] for side in sides)
+    alike = all(side.shape[1] == width for side in sides)
+    canonical = () if alike else tuple(canonical_forms(rows, tuple(dims)))
+    kinds = stored_forms(rows, tuple(dims), seed) if alike else canonical
+    first = trial.credits(None if alike else canonical[0])
+    full = FormNumbers("full", width, FLOAT_BYTES * width, trial.compared(first, first))
     forms = tuple(
         FormNumbers(form.name, form.dims, form.bytes, trial.compared(trial.credits(form), first))
-        for form in stored_forms(tuple(directions(rows[fitted]) for rows in sides), tuple(dims), seed)
+        for form in kinds
     )
     return FormComparison(full, forms, queries, len(fitted))
 

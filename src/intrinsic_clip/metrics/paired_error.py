@@ -31,6 +31,11 @@ class Clusters(NamedTuple):
     x: Tensor
     y: Tensor
 
+    @property
+    def alone(self) -> bool:
+        """Return whether each query is a draw of its own among those of its side."""
+        return all(len(side.unique()) == len(side) for side in self)
+
 
 class MeanError(NamedTuple):
     """A mean over both directions and its standard error, `(K,)` each."""
@@ -81,3 +86,28 @@ def mean_error(found: Found, of: Clusters) -> MeanError:
     occupied = len(torch.cat([of.x, of.y]).unique())
     spread = parts.square().sum(0) * occupied / max(1, occupied - 1)
     return MeanError(value, spread.sqrt() if occupied > 1 else torch.full_like(value, torch.nan))
+
+
+def way_error(hits: Tensor, cluster: Tensor) -> Tensor:
+    """Return the standard error of recall in one direction, `(K,)`: binomial, or over clusters of several queries.
+
+    Args:
+        hits: of each query, `(m, K)`.
+        cluster: of each query, `(m,)`.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.metrics.paired_error import way_error
+        >>> hits = torch.tensor([[1.0], [1.0], [0.0], [0.0]])
+        >>> [float(way_error(hits, torch.tensor(each))) for each in ([0, 1, 2, 3], [0, 0, 1, 1])]
+        [0.25, 0.5]
+    """
+    if len(cluster.unique()) < len(cluster):
+        return mean_error(Found(hits, hits), Clusters(cluster, cluster)).standard_error
+    share = shares(hits)
+    return (share * (1 - share) / len(hits)).sqrt()
+
+
+def shares(hits: Tensor) -> Tensor:
+    """Return the recall of hits `(m, K)`, `(K,)`: column by column, so that each sum is the one of `top_matching`."""
+    return torch.stack([column.mean(-1) for column in hits.mT.contiguous()])

@@ -5,10 +5,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from intrinsic_clip.metrics.alignment import directions
 from intrinsic_clip.metrics.counterparts import counterparts_of
-from intrinsic_clip.metrics.matching import Matching, partner_ranks, top_matching
-from intrinsic_clip.metrics.reduction import RetrievalByDimension
+from intrinsic_clip.metrics.paired_error import clusters
+from intrinsic_clip.metrics.reduction import (
+    RetrievalByDimension,
+    partners_found,
+    recall_numbers,
+    retrieval_of,
+)
 
 
 @torch.no_grad()
@@ -45,23 +49,10 @@ def retrieval_by_prefix(
     chosen = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:max_rows].sort().values
     both = None if things is None else counterparts_of(*(side[chosen] for side in things))
     x, y = x[chosen.to(x.device)], y[chosen.to(y.device)]
-    queries = (len(x), len(x)) if both is None else (len(both.x), len(both.y))
-    n = max(queries)
+    n = len(x) if both is None else max(len(both.x), len(both.y))
     if not ks or min(ks) < 1 or max(ks) > n:
         raise ValueError(f"ks must lie between 1 and the {n} rows, got {list(ks)}")
-    curves = []
-    for m in (*dims, width):
-        ranks = partner_ranks(directions(x[:, :m]), directions(y[:, :m]), both)
-        curves.append([torch.stack(tuple(top_matching(ranks, k))) for k in ks])
-    recall = torch.stack([torch.stack(at_m, -1) for at_m in curves], 1).double()  # (2, D + 1, K)
-    return RetrievalByDimension(
-        dims=tuple(dims),
-        ks=tuple(ks),
-        recall=Matching(recall[0, :-1], recall[1, :-1]),
-        standard_error=Matching(
-            *((p * (1 - p) / m).sqrt() for p, m in zip(recall[:, :-1], queries, strict=True))
-        ),
-        full=Matching(recall[0, -1], recall[1, -1]),
-        n=n,
-        chance=1 / n if both is None else both.chance,
-    )
+    together = clusters(n, both)
+    found = [partners_found(x[:, :m], y[:, :m], ks, both) for m in (*dims, width)]
+    numbers = torch.stack([recall_numbers(each, found[-1], together) for each in found], 1)
+    return retrieval_of(numbers, dims, ks, n, both, together)

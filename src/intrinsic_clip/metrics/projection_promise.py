@@ -9,9 +9,10 @@ from torch import Tensor
 
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.metrics.counterparts import Counterparts
+from intrinsic_clip.metrics.paired_error import Found, clusters
 from intrinsic_clip.metrics.pairing import Pairing
 from intrinsic_clip.metrics.projection import Basis, Projection, pair_maps, principal_projection
-from intrinsic_clip.metrics.reduction import halves, recall_of
+from intrinsic_clip.metrics.reduction import halves, partners_found, recall_numbers, retrieval_of
 
 Kept = Literal["recall@1", "variance"]
 VANISHING = 1e-9  # spread along a direction, relative to the length of rows, that cannot be scaled to 1
@@ -92,8 +93,9 @@ def promised_pair(
     elif basis == "principal":
         maps = {side: replace(each, unit_rows=False) for side, each in maps.items()}
     maps = {side: single_precision(each) for side, each in maps.items()}
-    recall = recall_of(maps["x"](x[measured]), maps["y"](y[measured]), (1,), both)[:, 0]
-    promise = _recall_promise(recall, _full(x, y, fitted, measured, both, basis), both, len(measured))
+    found = partners_found(maps["x"](x[measured]), maps["y"](y[measured]), (1,), both)
+    full = _full(x, y, fitted, measured, both, basis)
+    promise = _recall_promise(found, full, both, len(measured), pairing.classes)
     return PromisedProjection(maps, correlations, promise, measured, len(fitted))
 
 
@@ -163,19 +165,22 @@ def _whitened_pair(maps: dict[str, Projection], x: Tensor, y: Tensor, basis: Bas
 
 def _full(
     x: Tensor, y: Tensor, fitted: Tensor, measured: Tensor, both: Counterparts | None, basis: Basis
-) -> Tensor:
-    """Return recall of the whole rows, or with all canonical dimensions where the two widths differ."""
+) -> Found:
+    """Return what the whole rows find, or what is found with all canonical dimensions where the two widths differ."""
     x_rows, y_rows = x[measured], y[measured]
     if x.shape[1] != y.shape[1]:
         x_map, y_map, _ = pair_maps(x[fitted], y[fitted], min(x.shape[1], y.shape[1]), basis)
         x_rows, y_rows = x_map(x_rows), y_map(y_rows)
-    return recall_of(x_rows, y_rows, (1,), both)[:, 0]
+    return partners_found(x_rows, y_rows, (1,), both)
 
 
-def _recall_promise(recall: Tensor, full: Tensor, both: Counterparts | None, n: int) -> Promise:
-    """Return the mean of both directions; they share their pairs, so its error may be as large as theirs."""
-    queries = torch.tensor([n, n] if both is None else [len(both.x), len(both.y)])
-    errors = (recall * (1 - recall) / queries).sqrt()
-    return Promise(
-        "recall@1", float(recall.mean()), float(errors.mean()), float(full.mean()), int(queries.max())
-    )
+def _recall_promise(
+    found: Found, full: Found, both: Counterparts | None, n: int, fixed_classes: bool
+) -> Promise:
+    """Return recall, the mean of both directions, with the error that `retrieval_by_dimension` gives."""
+    queries = n if both is None else max(len(both.x), len(both.y))
+    together = clusters(n, both, fixed_classes)
+    numbers = torch.stack([recall_numbers(each, full, together) for each in (found, full)], 1)
+    retrieval = retrieval_of(numbers, (1,), (1,), queries, both, together)
+    recall, whole = (float(torch.stack(tuple(part)).mean()) for part in (retrieval.recall, retrieval.full))
+    return Promise("recall@1", recall, float(retrieval.mean_error), whole, queries)

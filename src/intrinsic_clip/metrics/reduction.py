@@ -13,7 +13,7 @@ from intrinsic_clip.metrics.alignment import directions
 from intrinsic_clip.metrics.counterparts import Counterparts
 from intrinsic_clip.metrics.leading_directions import canonical_directions, principal_directions
 from intrinsic_clip.metrics.matching import Matching, expected_shares, partner_ranks
-from intrinsic_clip.metrics.paired_error import Found, clusters, mean_error
+from intrinsic_clip.metrics.paired_error import Clusters, Found, clusters, mean_error, shares, way_error
 from intrinsic_clip.metrics.pairing import Pairing
 
 
@@ -25,7 +25,8 @@ class RetrievalByDimension:
         dims: the numbers of dimensions kept.
         ks: the values of k: a row counts if its partner is among the k best.
         recall: shares in both directions, `(*R, D, K)` each.
-        standard_error: binomial, √(p (1 − p) / n), `(*R, D, K)` each.
+        standard_error: of recall, `(*R, D, K)` each: binomial, √(p (1 − p) / n), or over clusters where rows hang
+            together, as the five captions of an image do.
         full: recall of the whole representations by cosine, or of all canonical dimensions where the two widths
             differ, `(*R, K)` each.
         n: rows that are queries and candidates; of x and y the larger number of distinct ones.
@@ -33,6 +34,8 @@ class RetrievalByDimension:
         difference: recall less the full one, mean of both directions, `(*R, D, K)`; None where it was not measured.
         difference_error: its standard error over the held-out pairs, both of whose recalls are known; see
             `intrinsic_clip.metrics.paired_error`.
+        clustered: where rows hang together, the standard error over clusters of the mean of both directions, that of
+            the full one last, `(*R, D + 1, K)`; None where each row is a draw of its own.
 
     Example:
         >>> import torch
@@ -54,6 +57,25 @@ class RetrievalByDimension:
     chance: float = math.nan
     difference: Tensor | None = None
     difference_error: Tensor | None = None
+    clustered: Tensor | None = None
+
+    @property
+    def mean_error(self) -> Tensor:
+        """Return the standard error of the mean of both directions, `(*R, D, K)`.
+
+        Of rows that are draws of their own it is an upper bound, the mean of both errors: the two share their pairs.
+        """
+        if self.clustered is not None:
+            return self.clustered[..., :-1, :]
+        return torch.stack(tuple(self.standard_error)).mean(0)
+
+    @property
+    def full_error(self) -> Tensor:
+        """Return the standard error of the full recall, mean of both directions, `(*R, K)`."""
+        if self.clustered is not None:
+            return self.clustered[..., -1, :]
+        full = torch.stack(tuple(self.full)).mean(0)
+        return (full * (1 - full) / self.n).sqrt()
 
 
 class SufficientDimension(NamedTuple):
@@ -154,33 +176,42 @@ def retrieval_by_dimension(
     if not ks or min(ks) < 1 or max(ks) > n:
         raise ValueError(f"ks must lie between 1 and the {n} rows recall is measured on, got {list(ks)}")
 
-    shape = math.prod(x.shape[:-2]), len(dims), len(ks)
-    curves = torch.empty(2, shape[0], len(dims) + 1, len(ks), dtype=torch.float64, device=x.device)
-    differences = torch.empty(2, *shape, dtype=torch.float64, device=x.device)
+    table = x.new_empty(7, math.prod(x.shape[:-2]), len(dims) + 1, len(ks), dtype=torch.float64)
     together = clusters(n, both, isinstance(things, Pairing) and things.classes)
     pairs = zip(x.reshape(-1, *x.shape[-2:]), y.reshape(-1, *y.shape[-2:]), strict=True)
     for r, (x_r, y_r) in enumerate(pairs):
         whole = directions(x_r[measured]), directions(y_r[measured])
         turned = turned_to(basis, (x_r[fitted], y_r[fitted]), whole, ridge)
         full = partners_found(*(whole if alike else turned), ks, both)
-        curves[:, r, -1] = _shares(full)
+        table[:, r, -1] = recall_numbers(full, full, together)
         for place, m in enumerate(dims):
             found = partners_found(turned[0][:, :m], turned[1][:, :m], ks, both)
-            curves[:, r, place] = _shares(found)
-            differences[:, r, place] = torch.stack(mean_error(found.minus(full), together))
-    x_to_y, y_to_x = curves.reshape(2, *x.shape[:-2], len(dims) + 1, len(ks))
-    recall = Matching(x_to_y[..., :-1, :], y_to_x[..., :-1, :])
-    difference, error = differences.reshape(2, *x.shape[:-2], len(dims), len(ks))
+            table[:, r, place] = recall_numbers(found, full, together)
+    numbers = table.reshape(7, *x.shape[:-2], len(dims) + 1, len(ks))
+    return retrieval_of(numbers, dims, ks, n, both, together)
+
+
+def retrieval_of(
+    numbers: Tensor,
+    dims: Sequence[int],
+    ks: Sequence[int],
+    n: int,
+    both: Counterparts | None,
+    together: Clusters,
+) -> RetrievalByDimension:
+    """Gather what `recall_numbers` gave for each of the dims and, last, for the whole rows, `(7, *R, D + 1, K)`."""
+    cut = numbers[..., :-1, :]
     return RetrievalByDimension(
         dims=tuple(dims),
         ks=tuple(ks),
-        recall=recall,
-        standard_error=Matching(*((p * (1 - p) / m).sqrt() for p, m in zip(recall, queries, strict=True))),
-        full=Matching(x_to_y[..., -1, :], y_to_x[..., -1, :]),
+        recall=Matching(*cut[0:2]),
+        standard_error=Matching(*cut[2:4]),
+        full=Matching(*numbers[0:2, ..., -1, :]),
         n=n,
         chance=1 / n if both is None else both.chance,
-        difference=difference,
-        difference_error=error,
+        difference=cut[5],
+        difference_error=cut[6],
+        clustered=None if together.alone else numbers[4],
     )
 
 
@@ -300,17 +331,16 @@ def halves(
     return fitted.to(x.device), measured.to(x.device), pairing.at(measured).counterparts()
 
 
-def recall_of(x: Tensor, y: Tensor, ks: Sequence[int], both: Counterparts | None) -> Tensor:
-    """Return the recall of one replicate by cosine, `(2, K)`."""
-    return _shares(partners_found(x, y, ks, both))
-
-
 def partners_found(x: Tensor, y: Tensor, ks: Sequence[int], both: Counterparts | None) -> Found:
     """Return which rows of one replicate find a right answer by cosine among the k best, for each k."""
     ranks = partner_ranks(directions(x), directions(y), both)
     return Found(*(torch.stack([expected_shares(way, k) for k in ks], -1) for way in ranks))
 
 
-def _shares(found: Found) -> Tensor:
-    # Column by column, so that each sum is the one that `top_matching` makes.
-    return torch.stack([torch.stack([column.mean(-1) for column in way.mT.contiguous()]) for way in found])
+def recall_numbers(found: Found, full: Found, together: Clusters) -> Tensor:
+    """Return recall both ways, its errors, that of its mean over clusters, its difference from the full one, and that
+    difference's error, `(7, K)`.
+    """
+    errors = [way_error(hits, of) for hits, of in zip(found, together, strict=True)]
+    mean, difference = mean_error(found, together), mean_error(found.minus(full), together)
+    return torch.stack([*map(shares, found), *errors, mean.standard_error, *difference])

@@ -29,7 +29,8 @@ class StoredForm:
     """A form of rows.
 
     Attributes:
-        name: of the kind: a basis or a choice of coordinates, "principal_int8", "int8", "binary" or "product".
+        name: of the kind: a basis or a choice of coordinates, "principal_int8", "canonical_int8", "int8", "binary" or
+            "product".
         dims: coordinates of a stored row; of a product quantiser those that it encodes.
         bytes: of a stored row.
         queries, stored: maps of directions of x, and of y if there is one, to what is compared by cosine; None as
@@ -76,14 +77,8 @@ def stored_forms(fitted: Sides, dims: tuple[int, ...] = (), seed: int = 0) -> It
         cuts["canonical"] = _canonical(fitted)
     cuts |= _unfitted(width, seed)
     for name, cut in cuts.items():
-        for m in dict.fromkeys(min(width, size // FLOAT_BYTES) for size in steps):
-            kept = cut(m)
-            yield StoredForm(name, m, FLOAT_BYTES * m, kept, kept)
-    for size in steps:
-        if size <= width:
-            kept = cuts["principal"](size)
-            levels = [ByteQuantiser.fit(directions(rows)) for rows in kept(fitted)]
-            yield StoredForm("principal_int8", size, size, partial(_encoded, kept, levels), kept)
+        yield from _fewer(name, cut, width, steps)
+    yield from _fewer_in_int8("principal", cuts["principal"], fitted, width, steps)
     yield StoredForm(
         "int8", width, width, partial(_encoded, _itself, list(map(ByteQuantiser.fit, fitted))), None
     )
@@ -91,6 +86,40 @@ def stored_forms(fitted: Sides, dims: tuple[int, ...] = (), seed: int = 0) -> It
     for parts in sorted({-(-width // each) for each in PRODUCT_PARTS if width >= each}, reverse=True):
         codebooks = [ProductQuantiser.fit(rows, parts, seed) for rows in fitted]
         yield StoredForm("product", width, parts, partial(_encoded, _itself, codebooks), None)
+
+
+def canonical_forms(fitted: Sides, dims: tuple[int, ...] = ()) -> Iterator[StoredForm]:
+    """Fit and yield the forms of pairs of unequal widths: canonical directions, all of them first, and in int8.
+
+    Such pairs have no other coordinates in common; both sides are stored with as many as the narrower one has.
+
+    Args:
+        fitted: directions of x and of y to fit on.
+        dims: numbers of coordinates to add to the steps.
+    """
+    width = min(rows.shape[1] for rows in fitted)
+    steps = byte_steps(width, dims)
+    cut = _canonical(fitted)
+    yield from _fewer("canonical", cut, width, steps)
+    yield from _fewer_in_int8("canonical", cut, fitted, width, steps)
+
+
+def _fewer(name: str, cut: Cut, width: int, steps: Sequence[int]) -> Iterator[StoredForm]:
+    """Yield the forms that keep fewer coordinates in single precision."""
+    for m in dict.fromkeys(min(width, size // FLOAT_BYTES) for size in steps):
+        kept = cut(m)
+        yield StoredForm(name, m, FLOAT_BYTES * m, kept, kept)
+
+
+def _fewer_in_int8(
+    name: str, cut: Cut, fitted: Sides, width: int, steps: Sequence[int]
+) -> Iterator[StoredForm]:
+    """Yield the forms that keep fewer coordinates, a byte for each."""
+    for size in steps:
+        if size <= width:
+            kept = cut(size)
+            levels = [ByteQuantiser.fit(directions(rows)) for rows in kept(fitted)]
+            yield StoredForm(f"{name}_int8", size, size, partial(_encoded, kept, levels), kept)
 
 
 def _itself(sides: Sides) -> Sides:

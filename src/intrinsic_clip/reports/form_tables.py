@@ -12,6 +12,7 @@ COLUMNS = {
     "random_coordinates": "random coord.",
     "random_projection": "random proj.",
     "principal_int8": "princ. int8",
+    "canonical_int8": "canonical int8",
     "int8": "int8, 1 bit",
     "product": "product",
 }
@@ -26,6 +27,10 @@ REMARK = (
     "float32 unless said; int8: 8 bits per coordinate; 1 bit: signs; product: a byte for each part of a row. * within "
     "one standard error of {full} with all {bytes:,} bytes, by the paired difference over held-out rows"
 )
+CANONICAL = (
+    "x and y differ in width, so that canonical directions are all that they have in common: a matrix for each side "
+    "maps it to {dims:,} coordinates, the full ones here"
+)
 
 
 def form_tables(forms: Mapping[str, Any]) -> list[Table]:
@@ -35,7 +40,8 @@ def form_tables(forms: Mapping[str, Any]) -> list[Table]:
     full = forms["full"]
     rows = sorted(forms["rows"], key=lambda row: -int(row["bytes"]))
     present = [name for name in COLUMNS if any(row["form"] == name for row in rows)]
-    return [_table(forms, number, rows, present) for number in NUMBERS if number in full]
+    tables = [_table(forms, number, rows, present) for number in NUMBERS if number in full]
+    return tables + form_tables(forms.get("alone") or {})
 
 
 def form_name(row: Mapping[str, Any]) -> str:
@@ -48,6 +54,7 @@ def form_name(row: Mapping[str, Any]) -> str:
         "random_coordinates": f"{dims} coordinates drawn at random",
         "random_projection": f"{dims} random directions",
         "principal_int8": f"{dims} principal dimensions in int8",
+        "canonical_int8": f"{dims} canonical dimensions in int8",
         "int8": f"all {dims} coordinates in int8",
         "binary": f"1 bit for each of {dims} coordinates",
         "product": f"product quantisation in {row['bytes']:,} parts",
@@ -77,8 +84,11 @@ def _table(forms: Mapping[str, Any], number: str, rows: list[dict[str, Any]], pr
         full=plus_minus(full[number]["value"], full[number]["standard_error"]), bytes=full["bytes"]
     )
     unit = "rows of x" if forms["side"] == "x" or number == "class_accuracy" else "pairs"
-    title = f"{NUMBERS[number]} at equal bytes per stored row, {forms['n']:,} held-out {unit}"
-    return Table(title, ("bytes", "floats", *(COLUMNS[name] for name in present)), lines, (remark,))
+    canonical = forms.get("along") == "canonical"
+    along = " along canonical directions" if canonical else ""
+    title = f"{NUMBERS[number]}{along} at equal bytes per stored row, {forms['n']:,} held-out {unit}"
+    remarks = (remark, CANONICAL.format(dims=full["dims"])) if canonical else (remark,)
+    return Table(title, ("bytes", "floats", *(COLUMNS[name] for name in present)), lines, remarks)
 
 
 def _cell(row: Mapping[str, Any] | None, number: str) -> str:

@@ -252,6 +252,8 @@ def test_a_vector_store_needs_its_library(suffix: str, monkeypatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, module, None)
     path = Path(f"x{suffix}")
     path.mkdir() if suffix == ".lance" else path.write_bytes(b"hello")
+    if suffix == ".bin":
+        path.write_bytes(hnsw_file(np.arange(3)))
     with pytest.raises(ConfigError, match=rf"reading {suffix} needs {module}: pip install {package}$"):
         read_array(path)
 
@@ -269,6 +271,43 @@ def _write_ivf(path: str) -> None:
     index.train(ROWS)
     index.add_with_ids(ROWS, np.arange(3000) * 3)
     faiss.write_index(index, path)
+
+
+def hnsw_file(labels: np.ndarray, links: int = 4) -> bytes:
+    """Return what `save_index` of hnswlib writes before the upper levels, for rows of these labels."""
+    start = 4 * links + 4
+    header = np.array([0, 4000, len(labels), start + 32, start + 24, start], "<u8").tobytes()
+    header += np.array([0, 0], "<i4").tobytes() + np.array([2, links, 2], "<u8").tobytes()
+    header += np.array([0.5], "<f8").tobytes() + np.array([10], "<u8").tobytes()
+    elements = [bytes(start) + ROWS[i].tobytes() + np.array(i, "<u8").tobytes() for i in labels]
+    return header + b"".join(elements)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"), [(0, 1), (8, 2), (24, 53), (32, 45), (40, 21), (40, 50), (64, 5)]
+)
+def test_a_bin_of_another_program_is_no_index(place: int, value: int) -> None:
+    right = hnsw_file(np.arange(3))
+    changed = right[:place] + np.array(value, "<u8").tobytes() + right[place + 8 :]
+    for wrong in (changed, right[:-1], b"hello", ROWS.tobytes()):
+        Path("x.bin").write_bytes(wrong)
+        with pytest.raises(ConfigError, match=r"damaged, or not a file of hnswlib's save_index"):
+            open_array(Path("x.bin"))
+
+
+def test_deleted_vectors_of_hnswlib_are_no_rows() -> None:
+    hnswlib = pytest.importorskip("hnswlib")
+    index = hnswlib.Index(space="l2", dim=6)
+    index.init_index(300, M=4)
+    labels = np.random.default_rng(1).permutation(300)
+    index.add_items(ROWS[labels], labels)
+    gone = [7, 150, 299]
+    for label in gone:
+        index.mark_deleted(label)
+    index.save_index("x.bin")
+    rows, notes = read_array(Path("x.bin"))
+    assert np.array_equal(rows.numpy(), np.delete(ROWS[:300], gone, 0))
+    assert "3 of 300 vectors are marked as deleted and are left out" in notes
 
 
 def _write_hnswlib(path: str) -> None:
@@ -297,6 +336,7 @@ def _write_lance(path: str) -> None:
         ("x.faiss", _write_faiss),
         ("x.index", _write_ivf),
         ("x.hnsw", _write_hnswlib),
+        ("x.bin", _write_hnswlib),
         ("x.usearch", _write_usearch),
         ("x.lance", _write_lance),
     ],

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from helpers.in_parts import check_in_parts
 from intrinsic_clip.data.formats.array_key import Key
 from intrinsic_clip.data.formats.arrays import read_array
 from intrinsic_clip.data.formats.column_choice import ColumnChoice
@@ -22,6 +23,7 @@ CLASSES = DRAW.integers(0, 10, N)
 
 def read(table: pd.DataFrame, index: bool = False, **options) -> tuple[np.ndarray, list[str]]:
     table.to_csv("x.csv", index=index, **options)
+    check_in_parts(Path("x.csv"))
     rows, notes = read_array(Path("x.csv"))
     return rows.numpy(), [note for note in notes if note != "the first line is read as a header"]
 

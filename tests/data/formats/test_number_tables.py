@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
+from helpers.in_parts import check_in_parts
 from intrinsic_clip.data.formats.arrays import read_array
 from intrinsic_clip.data.formats.number_tables import read_number_table
 from intrinsic_clip.dimension import mle, twonn
@@ -31,6 +32,7 @@ def saved(table: pd.DataFrame, name: str = "x.csv", **options) -> Path:
 
 def check(path: Path, expected: np.ndarray, *notes: str) -> None:
     """Check the numbers in a file, and that each of these notes is given."""
+    check_in_parts(path)
     rows, given = read_array(path)
     assert rows.shape == expected.shape
     assert np.allclose(rows.numpy(), expected, rtol=1e-5, atol=1e-6, equal_nan=True)
@@ -61,6 +63,23 @@ WRITERS: dict[str, tuple[dict, str, str]] = {
 def test_the_dialect_is_recognised(way: str) -> None:
     options, name, note = WRITERS[way]
     check(saved(TABLE.head(60), name, **options), X[:60], note)
+
+
+def test_a_tsv_is_split_at_tabs_whatever_its_texts_hold() -> None:
+    few = TABLE.head(60)
+    words = few.set_axis([f"cat {i} 0.5" for i in range(60)])  # spaces would split them evenly
+    options = {"sep": "\t", "header": False}
+    check(saved(words, "x.tsv", **options), X[:60], "names the rows")
+    lines = Path("x.tsv").read_text().splitlines()
+    text = "".join(line + "\t" * (i % 3 == 1) + "\n" for i, line in enumerate(lines))
+    check(written(text, "x.tsv"), X[:60], "names the rows")
+    with pytest.raises(ConfigError, match="line 10 has 12 fields where line 1 has 13"):
+        read_array(written("\n".join([*lines[:9], lines[9].rpartition("\t")[0], *lines[10:]]), "x.tsv"))
+    check(saved(few, "x.tsv", sep=" ", index=False), X[:60], "separated by spaces")
+    uneven = few.to_csv(sep=" ", index=False).splitlines()
+    uneven[4] += " 1 2"
+    with pytest.raises(ConfigError, match=r"tab-separated numbers \(neither tabs, which a \.tsv has"):
+        read_array(written("\n".join(uneven), "x.tsv"))
 
 
 def test_the_dimension_of_a_european_table_is_that_of_its_rows() -> None:

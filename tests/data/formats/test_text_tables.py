@@ -128,6 +128,13 @@ def test_many_open_quotation_marks_take_no_time() -> None:
     assert sum(row.literal for row in split_rows(lines, ",")) == 20_000
 
 
+def test_a_tsv_is_split_at_tabs() -> None:
+    lines = ["image\tcaption", *(f"{i}.png\ta, b, c" for i in range(3)), "3.png\td"]
+    assert captions(written(lines, "captions.tsv")) == ["a, b, c"] * 3 + ["d"]
+    with pytest.raises(ConfigError, match="line 3 has 1 field where the header has 2"):
+        read_table(written([*lines[:2], "1.png,b", *lines[3:]], "captions.tsv"))
+
+
 def test_the_line_that_tells_excel_the_delimiter_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
     path = written(["sep=;", "image;caption", "0.png;a cat, red", "1.png;a dog"])
     assert captions(path) == ["a cat, red", "a dog"]

@@ -29,6 +29,7 @@ from intrinsic_clip.data.formats.safetensors_rows import safetensors_rows
 from intrinsic_clip.data.formats.shard_rows import is_shards, shard_rows
 from intrinsic_clip.data.formats.shards import expand
 from intrinsic_clip.data.formats.table_arrays import TABLES, read_table_array
+from intrinsic_clip.data.formats.text_rows import text_rows
 from intrinsic_clip.data.formats.vector_indexes import READERS as INDEXES
 from intrinsic_clip.data.formats.vector_indexes import index_rows
 from intrinsic_clip.dimension.row_source import RowSource, TensorRows
@@ -58,8 +59,8 @@ def open_array(
         path, key, choice: as for `read_array`.
 
     Returns:
-        None where the file is to be read whole: text tables, tables without a column of lists of floats, and where only
-        the reader of whole files can say what is wrong.
+        None where the file is to be read whole: short text tables, other tables without a column of lists of floats,
+        and where only the reader of whole files can say what is wrong.
 
     Raises:
         ConfigError: as `read_array` does.
@@ -145,6 +146,9 @@ OPENERS: dict[str, Opener] = {
     ".feather": _open_arrow,
     ".arrow": _open_arrow,
     ".ipc": _open_arrow,
+    ".csv": text_rows,
+    ".tsv": text_rows,
+    ".txt": text_rows,
 }
 
 

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -14,6 +14,8 @@ from intrinsic_clip.errors import ConfigError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Columns: TypeAlias = Sequence["pd.Series"]
 
 INDEX_NAMES = {
     "index",
@@ -79,16 +81,17 @@ RESEMBLES_NUMBER = re.compile(
 UNNAMED = "Unnamed: 0"  # pandas' heading of a column whose heading is empty
 SURE = 10  # rows from which on chance makes no column rise in every row
 LOOKED_AT = 1000  # rows, before all are
+HEAD = 2 * LOOKED_AT  # rows that remarks are made on
 SHOWN = 40  # characters of a name in a message
 
 
 def dimensions(
-    table: "pd.DataFrame", names: Sequence[str], places: Sequence[int], headed: bool = True
+    table: Columns, names: Sequence[str], places: Sequence[int], headed: bool = True
 ) -> tuple[list[int], list[str]]:
     """Return the places of the columns that are dimensions, and a note on each of the others.
 
     Args:
-        table: the columns, of numbers or texts.
+        table: the columns, of numbers or texts; where `shown_by_head` says so, the first rows of one do.
         names: their headings, empty where there is none.
         places: of the columns to look at.
         headed: whether the table has headings, so that an empty one means something: pandas and R write an index so.
@@ -102,7 +105,7 @@ def dimensions(
     columns = _Columns.of(table, names, places)
     kept, notes = [], []
     for p in places:
-        reason = _reason(table.iloc[:, p], names[p] or (UNNAMED if headed else ""), p, columns)
+        reason = _reason(table[p], names[p] or (UNNAMED if headed else ""), p, columns)
         if reason is None:
             kept.append(p)
         else:
@@ -119,10 +122,21 @@ def shown(names: Sequence[str], place: int) -> str:
     return f"column {names[place]!r}" if names[place] else f"column {place + 1}"
 
 
-def require_numbers(table: "pd.DataFrame", names: Sequence[str], places: Sequence[int]) -> None:
+def shown_by_head(head: "pd.Series", name: str) -> bool:
+    """Return whether the first rows of a column of numbers show its role as all of them would: they hold fractions.
+
+    Args:
+        head: at least 2,000 rows, if there are as many.
+        name: heading of the column; one that is named like an index may rise from row to row.
+    """
+    fractions = head.dtype.kind == "f" and bool(head.notna().any()) and not _is_whole(head)
+    return fractions and not _is_named(name, INDEX_NAMES)
+
+
+def require_numbers(table: Columns, names: Sequence[str], places: Sequence[int]) -> None:
     """Raise ConfigError that names the first of these columns that does not hold numbers."""
     for p in places:
-        column = table.iloc[:, p]
+        column = table[p]
         if column.dtype.kind in "fiub":
             continue
         texts = [value for value in column.head(100_000) if isinstance(value, str)]
@@ -134,7 +148,7 @@ def require_numbers(table: "pd.DataFrame", names: Sequence[str], places: Sequenc
             spaced = next((text for text in texts if text != text.strip()), texts[0])
             detail = f"numbers written as text, for instance {spaced[:40]!r}"
         name = repr(names[p][:SHOWN]) if names[p] else str(p + 1)
-        if table.shape[1] == 1:
+        if len(table) == 1:
             raise ConfigError(
                 f"the only column{f' {name}' if names[p] else ''} holds other things than numbers ({detail}); fields "
                 "are told apart by commas, semicolons, tabs, vertical bars or spaces"
@@ -164,15 +178,15 @@ class _Columns:
     series: set[int]
 
     @classmethod
-    def of(cls, table: "pd.DataFrame", names: Sequence[str], places: Sequence[int]) -> "_Columns":
+    def of(cls, table: Columns, names: Sequence[str], places: Sequence[int]) -> "_Columns":
         """Look at the columns of a table at these places."""
-        whole = {p for p in places if _is_whole(table.iloc[:, p])}
+        whole = {p for p in places if _is_whole(table[p])}
         orders = {
             p: order
             for p in whole
-            if (order := _order(table.iloc[:, p].dropna().to_numpy(), len(whole) < len(places)))
+            if (order := _order(table[p].dropna().to_numpy(), len(whole) < len(places)))
         }
-        flags = {p for p in places if table.iloc[:, p].dtype.kind == "b"}
+        flags = {p for p in places if table[p].dtype.kind == "b"}
         return cls(len(places), whole, orders, flags, _series(names, places))
 
     def are_few(self, some: Collection[int]) -> bool:
@@ -276,15 +290,14 @@ def _reason_of_class(values: np.ndarray, name: str, place: int, columns: _Column
     return f"holds {distinct:,} different whole numbers, as classes do," if few else None
 
 
-def _remarks(table: "pd.DataFrame", names: Sequence[str], kept: Sequence[int]) -> list[str]:
+def _remarks(table: Columns, names: Sequence[str], kept: Sequence[int]) -> list[str]:
     """Return notes on dimensions that may be none: those that rise from row to row, and whole numbers among others."""
-    head = table.iloc[: 2 * LOOKED_AT]
-    if len(head) < SURE or len(kept) < 2:
+    if len(kept) < 2 or len(table[kept[0]]) < SURE:
         return []
-    columns = {p: head.iloc[:, p].to_numpy(float, na_value=np.nan) for p in kept}
+    columns = {p: table[p].iloc[:HEAD].to_numpy(float, na_value=np.nan) for p in kept}
     rising = [p for p, values in columns.items() if bool((np.diff(values) > 0).all())]
     notes = [f"{shown(names, p)} rises from row to row; drop={names[p] or p} if it is a time" for p in rising]
-    whole = [p for p in kept if _is_whole(table.iloc[:, p]) and len(np.unique(columns[p])) > 1]
+    whole = [p for p in kept if _is_whole(table[p]) and len(np.unique(columns[p])) > 1]
     if len(whole) <= max(2, len(kept) // 10) and len(whole) < len(kept):
         notes += [
             f"{shown(names, p)} holds whole numbers; drop={names[p] or p} if these are classes" for p in whole

@@ -2,10 +2,11 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from intrinsic_clip.data.formats.column_roles import Columns
 from intrinsic_clip.data.formats.text_dialect import Dialect, sniff
 from intrinsic_clip.data.formats.text_lines import WHITESPACE, Row, TextFile, look_through, split_rows
 from intrinsic_clip.errors import ConfigError
@@ -27,18 +28,48 @@ def read_number_table(path: Path) -> tuple["pd.DataFrame", bool, list[str]]:
         OSError: it cannot be read.
     """
     try:
-        file = look_through(path)
-        lines = file.read_lines(SAMPLE_LINES, SAMPLE_CHARACTERS)
-        dialect = sniff(lines, "\t" if path.suffix.lower() == ".tsv" else ",")
+        file, dialect = recognised(path)
         table, notes = _read(file, dialect)
     except ConfigError as error:
         if str(error).startswith("holds no rows"):
             raise
-        raise ConfigError(f"not a table of comma-separated numbers ({error})") from error
+        mark = "tab" if path.suffix.lower() == ".tsv" else "comma"
+        raise ConfigError(f"not a table of {mark}-separated numbers ({error})") from error
     if not len(table):
         raise ConfigError("holds no rows")
     table.columns = dialect.header or range(table.shape[1])
     return table, dialect.header is not None, [*file.notes, *dialect.notes, *notes]
+
+
+def recognised(path: Path) -> tuple[TextFile, Dialect]:
+    """Return a text table of numbers, looked through once, and how it is written.
+
+    Raises:
+        ConfigError: it is no table, or can be read in two ways.
+        OSError: it cannot be read.
+    """
+    file = look_through(path)
+    lines = file.read_lines(SAMPLE_LINES, SAMPLE_CHARACTERS)
+    return file, sniff(lines, "\t" if path.suffix.lower() == ".tsv" else ",")
+
+
+def read_chunks(file: TextFile, dialect: Dialect, rows: int) -> Iterator["pd.DataFrame"]:
+    """Yield the body of a table so many rows at a time, with the types that each of these parts shows.
+
+    Raises:
+        Irregular: a line has too many fields, or a quotation mark is not closed.
+    """
+    import pandas as pd
+
+    try:
+        with _by_pandas(file.path, file.encoding, dialect, dialect.begin, chunksize=rows) as parts:
+            yield from parts
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeError) as error:
+        raise Irregular("some lines are irregular") from error
+
+
+class Irregular(Exception):
+    """Lines of a table leave doubts, which reading it line by line settles; the message says which."""
 
 
 def _read(file: TextFile, dialect: Dialect) -> tuple["pd.DataFrame", list[str]]:
@@ -49,27 +80,46 @@ def _read(file: TextFile, dialect: Dialect) -> tuple["pd.DataFrame", list[str]]:
         table = _by_pandas(file.path, file.encoding, dialect, dialect.begin)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeError):
         return _by_lines(file, dialect)
-    blank = None if file.lines is None else file.lines - dialect.begin - len(table)
-    if (
-        blank is None
-        or blank < 0
-        or (blank and (file.quoted or dialect.width == 1))
-        or not _regular(file, dialect, table)
-    ):
+    columns = [table.iloc[:, place] for place in range(table.shape[1])]
+    try:
+        require_width(table, dialect)
+        notes = checked(file, dialect, len(table), columns, bool(columns[dialect.width - 1].isna().any()))
+    except Irregular:
         return _by_lines(file, dialect)
-    return table.iloc[:, : dialect.width], [f"{blank:,} blank lines are skipped"] if blank else []
+    return table.iloc[:, : dialect.width], notes
 
 
-def _regular(file: TextFile, dialect: Dialect, table: "pd.DataFrame") -> bool:
-    """Return whether every line has its fields: pandas fills up those that are too short, from the right."""
-    if table.shape[1] != dialect.width + dialect.trailing:
-        return False
-    if dialect.trailing and not table.iloc[:, -1].isna().all():
-        return False
-    if dialect.header is not None and _repeats_heading(table, dialect.header):
-        return False
-    if not table.iloc[:, dialect.width - 1].isna().any():
-        return True
+def require_width(part: "pd.DataFrame", dialect: Dialect) -> None:
+    """Raise Irregular unless rows have as many fields as the first ones."""
+    too_many = dialect.trailing and not part.iloc[:, -1].isna().all()
+    if too_many or part.shape[1] != dialect.width + dialect.trailing:
+        raise Irregular("lines differ in their number of fields")
+
+
+def checked(file: TextFile, dialect: Dialect, rows: int, columns: Columns, ends_missing: bool) -> list[str]:
+    """Return notes on the lines of a table that pandas has read.
+
+    Args:
+        file, dialect: of it.
+        rows: that pandas found.
+        columns: of the table.
+        ends_missing: a row lacks a value in the last column: pandas fills up lines that are too short, from the right.
+
+    Raises:
+        Irregular: the number of rows or of fields leaves doubts, or the heading is repeated.
+    """
+    blank = -1 if file.lines is None else file.lines - dialect.begin - rows
+    if blank < 0 or (blank and (file.quoted or dialect.width == 1)):
+        raise Irregular("there are fewer rows than lines")
+    if dialect.header is not None and _repeats_heading(columns, dialect.header):
+        raise Irregular("the heading is repeated")
+    if ends_missing and not _every_field(file, dialect):
+        raise Irregular("lines may lack fields at their end")
+    return [f"{blank:,} blank lines are skipped"] if blank else []
+
+
+def _every_field(file: TextFile, dialect: Dialect) -> bool:
+    """Return whether every line surely has its fields."""
     if file.quoted or dialect.delimiter == WHITESPACE:
         return False
     wanted = dialect.width - 1 + dialect.trailing
@@ -81,13 +131,13 @@ def _regular(file: TextFile, dialect: Dialect, table: "pd.DataFrame") -> bool:
         )
 
 
-def _repeats_heading(table: "pd.DataFrame", header: Sequence[str]) -> bool:
+def _repeats_heading(columns: Columns, header: Sequence[str]) -> bool:
     """Return whether a name of a column is found among its values, as in tables that were joined end to end."""
-    texts = [p for p in range(len(header)) if table.iloc[:, p].dtype.kind not in "fiub" and header[p]]
-    return bool(texts) and bool((table.iloc[:, texts[-1]] == header[texts[-1]]).any())
+    texts = [p for p in range(len(header)) if columns[p].dtype.kind not in "fiub" and header[p]]
+    return bool(texts) and bool((columns[texts[-1]] == header[texts[-1]]).any())
 
 
-def _by_pandas(source: Path | io.StringIO, encoding: str, dialect: Dialect, skip: int) -> "pd.DataFrame":
+def _by_pandas(source: Path | io.StringIO, encoding: str, dialect: Dialect, skip: int, **options: Any) -> Any:
     import pandas as pd
 
     whitespace = dialect.delimiter == WHITESPACE
@@ -101,6 +151,7 @@ def _by_pandas(source: Path | io.StringIO, encoding: str, dialect: Dialect, skip
         low_memory=False,
         skipinitialspace=True,
         quoting=csv.QUOTE_NONE if whitespace else csv.QUOTE_MINIMAL,
+        **options,
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from intrinsic_clip.data.formats.column_choice import ColumnChoice
 from intrinsic_clip.data.formats.column_roles import ID_ENDINGS, INDEX_NAMES, TEXT_NAMES
 from intrinsic_clip.data.formats.npz_members import read_npz_member
-from intrinsic_clip.data.formats.number_tables import read_number_table
+from intrinsic_clip.data.formats.number_tables import read_number_table, recognised
 from intrinsic_clip.errors import ConfigError
 
 TIMES = {"timestamp", "time", "date", "datetime"}
@@ -41,11 +41,12 @@ def row_ids(path: Path, drop: Sequence[str | int] = ()) -> dict[str, np.ndarray]
     if suffix in (".parquet", ".feather"):
         return _packed(path, drop)
     if suffix in (".csv", ".tsv", ".txt"):
-        table, named, _ = read_number_table(path)
-        names = [str(name) for name in table.columns] if named else []
-        return {
-            names[place].strip().lower(): table.iloc[:, place].to_numpy() for place in _places(names, drop)
-        }
+        names = recognised(path)[1].header or []
+        places = _places(names, drop)
+        if not places:
+            return {}  # the numbers need not be read for that
+        table, _, _ = read_number_table(path)
+        return {names[place].strip().lower(): table.iloc[:, place].to_numpy() for place in places}
     return {}
 
 

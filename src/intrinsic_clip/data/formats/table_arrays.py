@@ -8,7 +8,7 @@ import numpy as np
 
 from intrinsic_clip.data.formats.array_key import Key
 from intrinsic_clip.data.formats.column_choice import ColumnChoice
-from intrinsic_clip.data.formats.column_roles import dimensions, require_numbers
+from intrinsic_clip.data.formats.column_roles import Columns, dimensions, require_numbers
 from intrinsic_clip.data.formats.list_columns import holds_lists, stacked
 from intrinsic_clip.data.formats.number_tables import read_number_table
 from intrinsic_clip.data.formats.packed_tables import PACKED, read_packed
@@ -17,7 +17,8 @@ from intrinsic_clip.errors import ConfigError
 if TYPE_CHECKING:
     import pandas as pd
 
-TABLES = (*PACKED, ".csv", ".tsv", ".txt")
+TEXTS = (".csv", ".tsv", ".txt")
+TABLES = (*PACKED, *TEXTS)
 LISTED = 6  # names in a message
 
 
@@ -46,12 +47,41 @@ def read_table_array(path: Path, key: Key, choice: ColumnChoice) -> tuple[np.nda
     places, chosen = choice.places(names)
     if not places:
         raise ConfigError("no column is left after drop=…" if table.shape[1] else "holds no columns")
-    lists = [place for place in places if holds_lists(table.iloc[:, place])]
+    columns = [table.iloc[:, place] for place in range(table.shape[1])]
+    lists = [place for place in places if holds_lists(columns[place])]
     if key.value is not None or (lists and not (chosen and set(places) - set(lists))):
         array, more = _list_column(table, names, lists, key)
-    else:
-        array, more = _number_columns(table, names, places, named, chosen)
+        return array, [*notes, *more]
+    kept, more = number_columns(columns, names, places, named, chosen)
+    part = table if len(kept) == len(names) else table.iloc[:, kept]
+    array = part.to_numpy()
+    if array.dtype == object:
+        array = part.to_numpy(np.float64, na_value=np.nan)
     return array, [*notes, *more]
+
+
+def number_columns(
+    table: Columns, names: Sequence[str], places: Sequence[int], named: bool, chosen: bool
+) -> tuple[list[int], list[str]]:
+    """Return the places of the columns of numbers to read, and notes on the others.
+
+    Args:
+        table: all columns; see `dimensions`.
+        names: their headings, empty where there is none.
+        places: of those to look at.
+        named: the table has headings.
+        chosen: the places are those that `columns=…` names.
+
+    Raises:
+        ConfigError: a column is neither numbers nor anything that can be left out.
+    """
+    if chosen:
+        require_numbers(table, names, places)
+        return list(places), [f"{len(places)} of {len(names)} columns are read, as columns=… says"]
+    kept, notes = dimensions(table, names, places, named)
+    if len(places) < len(names):
+        notes.insert(0, f"{len(names) - len(places)} of {len(names)} columns are left out, as drop=… says")
+    return kept, notes
 
 
 def _list_column(
@@ -63,23 +93,6 @@ def _list_column(
     notes = [f"column {chosen!r} is read, {_listed(left_out)} left out"] if left_out else []
     array, more = stacked(table.iloc[:, labels.index(chosen)], chosen)
     return array, [*notes, *more]
-
-
-def _number_columns(
-    table: "pd.DataFrame", names: Sequence[str], places: Sequence[int], named: bool, chosen: bool
-) -> tuple[np.ndarray, list[str]]:
-    if chosen:
-        require_numbers(table, names, places)
-        kept, notes = list(places), [f"{len(places)} of {len(names)} columns are read, as columns=… says"]
-    else:
-        kept, notes = dimensions(table, names, places, named)
-        if len(places) < len(names):
-            notes.insert(
-                0, f"{len(names) - len(places)} of {len(names)} columns are left out, as drop=… says"
-            )
-    part = table if len(kept) == len(names) else table.iloc[:, kept]
-    array = part.to_numpy()
-    return part.to_numpy(np.float64, na_value=np.nan) if array.dtype == object else array, notes
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -76,6 +76,8 @@ def sniff(lines: Sequence[str], quiet_delimiter: str = ",") -> Dialect:
     """
     start, notes = _preamble(lines)
     delimiter = _delimiter(lines[start:])
+    if quiet_delimiter == "\t":
+        delimiter = _tab_or(delimiter, lines[start:])
     rows = _sample(lines, start, delimiter)
     if not rows:
         raise ConfigError("holds no rows")
@@ -139,6 +141,33 @@ def _delimiter(lines: Sequence[str]) -> str:
         if this > score:
             best, score = delimiter, this
     return best
+
+
+def _tab_or(other: str, lines: Sequence[str]) -> str:
+    """Return the delimiter of a .tsv: a tab, or another one where tabs do not split the lines and that one does.
+
+    Raises:
+        ConfigError: neither does.
+    """
+    unended = [line.rstrip("\t") for line in lines]  # some lines may end with a tab too many
+    if other == "\t" or _splits_evenly(lines, "\t") or _splits_evenly(unended, "\t"):
+        return "\t"
+    tabbed = sum("\t" in line for line in lines)
+    if _splits_evenly(lines, other) or not any(other in line for line in lines):
+        return other
+    if 2 * tabbed > len(lines):
+        return "\t"  # the line that is out of order will be named
+    raise ConfigError(
+        "neither tabs, which a .tsv has between its fields, nor anything else splits its lines evenly"
+    )
+
+
+def _splits_evenly(lines: Sequence[str], delimiter: str) -> bool:
+    """Return whether all rows have equally many fields, several; a heading may lack one, as that of R does."""
+    rows = _sample(lines, 0, delimiter)
+    widths = {len(row.fields) for row in rows[1:] or rows}
+    width = max(widths, default=1)
+    return len(widths) == 1 and width > 1 and 0 <= width - len(rows[0].fields) <= 1
 
 
 def _looks_numeric(value: str) -> bool:

@@ -83,7 +83,8 @@ def read_rows(
         lines, first = lines[1:], 2
     if delimiter is None:
         usual = "\t" if path.suffix.lower() == ".tsv" else ","
-        delimiter = text_delimiter(lines[:SAMPLE], usual)
+        tabbed = usual == "\t" and "\t" in lines[0]
+        delimiter = usual if tabbed else text_delimiter(lines[:SAMPLE], usual)
         if delimiter != usual:
             notes.append(f"the fields are separated by {NAMES[delimiter]}")
     rows = list(split_rows(lines, delimiter, quotes, first, skip_blank))

@@ -17,6 +17,18 @@ from intrinsic_clip.errors import ConfigError, first_line
 
 READ = 8192  # vectors that a library is asked for at a time
 EXACT = ("IndexFlat", "IndexFlatL2", "IndexFlatIP", "IndexHNSWFlat", "IndexIVFFlat", "IndexNSGFlat")
+# HierarchicalNSW::saveIndex of hnswlib: what precedes the elements, each of links, vector and label.
+HNSW_HEADER = np.dtype(
+    [
+        *((name, "<u8") for name in ("level_0", "most", "count", "size", "label", "vector")),
+        ("level", "<i4"),
+        ("entry", "<u4"),
+        *((name, "<u8") for name in ("upper_links", "links", "m")),
+        ("scale", "<f8"),
+        ("effort", "<u8"),
+    ]
+)
+DELETED = 1  # of the third byte of an element
 
 
 class IndexRows(BatchedRows):
@@ -81,6 +93,8 @@ def index_rows(path: Path, key: Key, choice: ColumnChoice) -> Opened:
     """
     suffix = path.suffix.lower()
     reader, module, package = READERS[suffix]
+    if suffix == ".bin":
+        _hnsw_elements(path)  # before a library is asked for, since many programs write files of this name
     if suffix != ".lance" and key.value is not None:
         raise ConfigError(f"{key.option}={key.value}: {suffix} holds one set of vectors, so leave it out")
     try:
@@ -141,18 +155,48 @@ def _in_order(
 
 
 def _hnswlib(hnswlib: Any, path: Path, key: Key, choice: ColumnChoice) -> Opened:
-    header = np.fromfile(
-        path, np.uint64, 6
-    )  # offset, most, count, bytes of an element, place of label, of vector
-    if len(header) < 6 or header[0] != 0 or not header[5] < header[4] < header[3] or header[1] < header[2]:
-        raise ConfigError("damaged, or not a file of hnswlib's save_index")
-    width = int(header[4] - header[5]) // 4
+    elements = _hnsw_elements(path)
+    width = elements.dtype["vector"].shape[0]
     index = hnswlib.Index(space="l2", dim=width)  # any space: distances are not asked for
     index.load_index(str(path))
-    ids = np.sort(np.array(index.get_ids_list(), np.int64))
+    deleted = (elements["flags"] & DELETED).astype(bool)
+    ids = np.sort(elements["label"][~deleted]).astype(np.int64)
     rows = IndexRows(lambda some: np.asarray(index.get_items(some)), ids, width)
     rows.ids = ids.tolist()
-    return rows, ["rows are in the order of their labels; those of a cosine space are stored at length 1"]
+    notes = ["rows are in the order of their labels; those of a cosine space are stored at length 1"]
+    if deleted.any():
+        notes.append(f"{deleted.sum():,} of {len(deleted):,} vectors are marked as deleted and are left out")
+    return rows, notes
+
+
+def _hnsw_elements(path: Path) -> np.ndarray:
+    """Return the elements of a file of hnswlib's `save_index`, mapped into memory: flags, vector and label of each.
+
+    Raises:
+        ConfigError: it is another file.
+    """
+    header = np.fromfile(path, HNSW_HEADER, 1)
+    known = dict(zip(HNSW_HEADER.names or (), header[0].tolist() if len(header) else [], strict=False))
+    width = (known.get("label", 0) - known.get("vector", 0)) // 4
+    links = 4 * known.get("links", 0) + 4
+    size = links + 4 * width + 8
+    fits = (
+        width > 0
+        and [known[name] for name in ("level_0", "vector", "label", "size")] == [0, links, size - 8, size]
+        and known["count"] <= known["most"]
+        and path.stat().st_size >= HNSW_HEADER.itemsize + known["count"] * size
+    )
+    if not fits:
+        raise ConfigError("damaged, or not a file of hnswlib's save_index (numpy.save writes rows as .npy)")
+    element = np.dtype(
+        {
+            "names": ["flags", "vector", "label"],
+            "formats": ["u1", ("<f4", (width,)), "<u8"],
+            "offsets": [2, links, size - 8],
+            "itemsize": size,
+        }
+    )
+    return np.memmap(path, element, "r", HNSW_HEADER.itemsize, (known["count"],))
 
 
 def _usearch(usearch: Any, path: Path, key: Key, choice: ColumnChoice) -> Opened:
@@ -186,6 +230,7 @@ READERS: dict[str, tuple[Reader, str, str]] = {  # how it is read, by which modu
     ".faiss": (_faiss, "faiss", "faiss-cpu"),
     ".index": (_faiss, "faiss", "faiss-cpu"),
     ".hnsw": (_hnswlib, "hnswlib", "hnswlib"),
+    ".bin": (_hnswlib, "hnswlib", "hnswlib"),
     ".usearch": (_usearch, "usearch.index", "usearch"),
     ".lance": (_lance, "lance", "pylance"),
 }

@@ -11,6 +11,7 @@ from intrinsic_clip.measurement.pairs import FITTED, HELD_OUT
 from intrinsic_clip.metrics.alignment import directions
 from intrinsic_clip.metrics.counterparts import Counterparts, counterparts_of
 from intrinsic_clip.metrics.matching import PartnerRanks, expected_shares, partner_ranks
+from intrinsic_clip.metrics.paired_error import Found, clusters, mean_error
 from intrinsic_clip.metrics.reduction import halves, turned_to
 
 KS = (1, 10)
@@ -67,7 +68,7 @@ def _differences(
     for k in KS:
         if k >= n:
             continue
-        first, second = ([expected_shares(way, k) for way in each] for each in ranks)
+        first, second = ([expected_shares(way, k)[:, None] for way in each] for each in ranks)
         gains = [after - before for before, after in zip(first, second, strict=True)]
         yield {
             "by": by,
@@ -75,7 +76,7 @@ def _differences(
             "first": _mean_of_ways(first),
             "second": _mean_of_ways(second),
             "difference": _mean_of_ways(gains),
-            "standard_error": _paired_error(gains, both is None),
+            "standard_error": float(mean_error(Found(*gains), clusters(n, both)).standard_error),
             "n": n,
             "chance": 1 / n if both is None else both.chance,
         }
@@ -83,15 +84,3 @@ def _differences(
 
 def _mean_of_ways(shares: list[Tensor]) -> float:
     return float(torch.stack([way.mean() for way in shares]).mean())
-
-
-def _paired_error(gains: list[Tensor], paired: bool) -> float:
-    """Return the standard error of the mean gain over rows and both ways.
-
-    A row and its partner depend on each other, so their gains are averaged first. Where rows repeat, those of x and y
-    are not paired one to one, and the mean of the two errors is an upper bound.
-    """
-    if paired:
-        each = torch.stack(gains).mean(0)
-        return float(each.std() / len(each) ** 0.5)
-    return float(torch.stack([way.std() / len(way) ** 0.5 for way in gains]).mean())
