@@ -50,7 +50,7 @@ def test_the_second_time_it_is_read(command_line, capsys, monkeypatch, tmp_path,
     assert sorted(path.name for path in folder.iterdir()) == ["shared.html", "shared.json", "shared.png"]
     page = (folder / "shared.html").read_text()
     for part in (
-        "other methods",
+        "Other methods",
         "held-out matching",
         "ratio, both",
         "color-scheme",

@@ -43,8 +43,9 @@ def test_both_are_laid_side_by_side(command_line, capsys, tmp_path, second) -> N
     assert compared["moved"][0]["distance"] > 10 * compared["moved"][1]["distance"]
     assert compared["metrics"]["overlap/top_10"] > 0.98
     assert compared["metrics"]["linear_cka"] > 0.98
-    page = next(tmp_path.glob("outputs/measure/*/measure.html")).read_text()
-    assert "two models, one data set" in page
+    page = next(tmp_path.glob("outputs/measure/*/measure.html"))
+    assert "two models, one data set" in page.read_text()
+    assert (page.parent / "two_models.png").read_bytes().startswith(b"\x89PNG")
     assert (
         command_line("measure", "x=x.npy", "y=y.npy", *QUICK) == 0
     )  # the numbers of each model are those alone
