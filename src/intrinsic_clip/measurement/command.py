@@ -166,7 +166,7 @@ def _write(measurement: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     from intrinsic_clip.reports.measurement_page import page
     from intrinsic_clip.reports.measurement_picture import draw, draw_two_models
 
-    contents = {PICTURE: draw(measurement), PAGE: page(measurement)}
+    contents: dict[str, str | bytes] = {PICTURE: draw(measurement), PAGE: page(measurement)}
     if "against" in measurement:
         contents[BOTH] = draw_two_models(measurement)
     atomic.make_folder(folder)
