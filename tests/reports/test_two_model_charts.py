@@ -95,8 +95,8 @@ def test_without_y_there_is_no_recall_and_a_mere_rotation_moves_no_row() -> None
 def test_a_collapsed_model_leaves_out_what_it_does_not_have() -> None:
     first = first_model()
     measurement = measured_against(first, {"x": torch.ones(N, WIDTH), "y": first["y"]})
-    names = [chart["id"] for chart in two_model_charts(measurement)]
-    assert "both-neighbours" not in names
-    assert "both-moved" not in names
+    drawn = {chart["id"]: chart for chart in two_model_charts(measurement)}
+    assert list(drawn) == ["both-spectrum", "both-variance", "both-scale", "both-kept"]
+    assert [len(series["points"]) for series in drawn["both-variance"]["series"]] == [WIDTH, 0]
     assert "Two models" in page(measurement)
     assert draw_two_models(measurement).startswith(b"\x89PNG")

@@ -66,7 +66,7 @@ def draw_chart(ax: Axes, chart: Chart) -> None:
         ax.set_ylim(bottom=0)
     ax.grid(alpha=0.25)
     ax.spines[["top", "right"]].set_visible(False)
-    legend = ax.legend(frameon=False)
+    legend = ax.legend(framealpha=0.7, edgecolor="none")
     for text in legend.get_texts():
         text.set_parse_math(False)  # names may hold $
 

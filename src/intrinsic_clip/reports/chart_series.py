@@ -6,7 +6,7 @@ from itertools import accumulate
 from typing import Any
 
 COLOURS = {"x": "var(--x)", "y": "var(--y)", "z": "var(--muted)", "against": "var(--against)"}
-DASHES = {"x": None, "y": "6 4", "z": "2 4", "against": "9 3 2 3"}  # curves that coincide are all visible
+DASHES = {"x": None, "y": "6 4", "z": "2 4", "against": "7 6 1 6"}  # curves that coincide are all visible
 SMALLEST = 1e-10  # of the largest share of the variance; smaller ones are rounding errors
 Chart = dict[str, Any]  # as chart.js takes it, with an `id` and a `title`
 Series = dict[str, Any]
@@ -53,6 +53,7 @@ def spectrum_points(curve: Mapping[str, Any]) -> list[Point]:
 
 
 def variance_points(curve: Mapping[str, Any]) -> list[Point]:
-    """Return what the leading principal components hold together, in percent."""
-    held = accumulate(share or 0 for share in curve["variance_share"])
+    """Return what the leading principal components hold together, in percent; nothing where rows do not vary."""
+    shares = [share or 0 for share in curve["variance_share"]]
+    held = accumulate(shares) if any(shares) else ()
     return [{"x": place, "y": 100 * share} for place, share in enumerate(held, 1)]

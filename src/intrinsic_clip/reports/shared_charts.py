@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from intrinsic_clip.reports.chart_series import Chart, points, series, with_points
+from intrinsic_clip.reports.chart_series import Chart, Series, points, series, with_points
 
+MOST_DOTS = 40  # beyond, they would run into each other
 SHUFFLED = {"dash": "2 4", "thin": True}
 
 
@@ -22,7 +23,7 @@ def spectra(estimated: Mapping[str, Any]) -> Chart:
     for side in "xy":
         values, shuffled = (estimated[kind].get(side, [])[:shown] for kind in ("spectrum", "null_spectrum"))
         if values:
-            drawn.append(series(side, side, _in_order(values), dots=True))
+            drawn.append(_line(side, values))
         if shuffled:
             drawn.append(series(f"{side}, shuffled pairs", side, _in_order(shuffled)) | SHUFFLED)
     trainings = estimated.get("trainings", "the")
@@ -42,13 +43,13 @@ def _ratios(estimated: Mapping[str, Any]) -> Chart:
         "title": "Ratio of each value to the next",
         "x": {"label": "dimensions before the gap", "short": "dimensions", "whole": True},
         "y": {"label": "ratio", "log": True},
-        "series": [
-            series(side, side, _in_order(estimated["ratios"][side]), dots=True)
-            for side in "xy"
-            if estimated["ratios"].get(side)
-        ],
+        "series": [_line(side, estimated["ratios"][side]) for side in "xy" if estimated["ratios"].get(side)],
         "across": [{"y": least, "label": f"least gap {least:.3g}"}],
     }
+
+
+def _line(side: str, values: list[float]) -> Series:
+    return series(side, side, _in_order(values), dots=len(values) <= MOST_DOTS)
 
 
 def _in_order(values: list[float]) -> list[dict[str, Any]]:

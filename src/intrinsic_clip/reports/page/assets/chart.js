@@ -380,7 +380,7 @@ function readout(host, box, spec, plan) {
     const room = x.map(value) > host.clientWidth / 2;
     tooltip.style.left = room
       ? `${Math.max(0, x.map(value) - tooltip.offsetWidth - 14)}px`
-      : `${Math.min(x.map(value) + 14, host.clientWidth - tooltip.offsetWidth)}px`;
+      : `${Math.max(0, Math.min(x.map(value) + 14, host.clientWidth - tooltip.offsetWidth))}px`;
   };
   const nearest = (pixel) =>
     places.reduce(
