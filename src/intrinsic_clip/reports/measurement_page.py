@@ -23,14 +23,10 @@ from intrinsic_clip.reports.page.elements import (
     table_of,
     versions_of,
 )
-from intrinsic_clip.reports.two_model_charts import only_turned, two_model_charts
+from intrinsic_clip.reports.two_model_charts import two_model_charts
 from intrinsic_clip.runs.tidy_table import flatten
 
 Measurement = Mapping[str, Any]
-TURNED = (
-    "But for a shift, a scale and a rotation, the rows of both models are the same: no row moved, and there is no "
-    "chart of how far."
-)
 
 
 def page(measurement: Measurement) -> str:
@@ -56,9 +52,8 @@ def _summary(measurement: Measurement) -> str:
 def _two_models(measurement: Measurement) -> str:
     if measurement.get("against") is None:
         return ""
-    remarks = [TURNED] if only_turned(measurement) else []
-    lines = [f"<h2>Two models</h2>\n{figures_of(two_model_charts(measurement))}", remarks_of(remarks)]
-    return "\n".join([*lines, *map(table_of, against_tables(measurement))])
+    figures = f"<h2>Two models</h2>\n{figures_of(two_model_charts(measurement))}"
+    return "\n".join([figures, *map(table_of, against_tables(measurement))])
 
 
 def _next_steps(measurement: Measurement) -> str:

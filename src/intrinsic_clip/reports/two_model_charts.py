@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 from typing import Any
 
+from intrinsic_clip.reports.against_tables import MOVED
 from intrinsic_clip.reports.chart_series import (
     DASHES,
-    SMALLEST,
     Chart,
     points,
     series,
@@ -30,12 +30,6 @@ def two_model_charts(measurement: Mapping[str, Any]) -> list[Chart]:
     described = [_spectrum(models, names), _variance(models, names), _scale(models, names)]
     described += [*_kept(models), *_neighbours(second["compared"]), *_moved(second["compared"])]
     return with_points(described)
-
-
-def only_turned(measurement: Mapping[str, Any]) -> bool:
-    """Return whether rows of the second model are those of the first, but for shift, scale and rotation."""
-    distances = measurement["against"]["compared"].get("distributions", {}).get("distance")
-    return distances is not None and max(distances["value"]) <= SMALLEST
 
 
 def _name(model: str, path: str | None) -> str:
@@ -136,7 +130,7 @@ def _moved(compared: Mapping[str, Any]) -> Iterator[Chart]:
     distances = compared.get("distributions", {}).get("distance")
     if distances is None:
         return
-    places = [value if value > SMALLEST else None for value in distances["value"]]
+    places = [value if value > MOVED else None for value in distances["value"]]
     shares = [100 * share for share in distances["share"]]
     mean = compared["metrics"]["procrustes"]
     yield {
@@ -145,5 +139,5 @@ def _moved(compared: Mapping[str, Any]) -> Iterator[Chart]:
         "x": {"label": "squared distance after the best rotation", "short": "squared distance", "log": True},
         "y": {"label": f"% of {compared['distinct']:,} rows, cumulative", "zero": True},
         "series": [series("rows of x", "against", points(places, shares), dots=True)],
-        "upright": [{"x": mean, "label": f"mean {mean:.2g}"}] if mean > SMALLEST else [],
+        "upright": [{"x": mean, "label": f"mean {mean:.2g}"}] if mean > MOVED else [],
     }

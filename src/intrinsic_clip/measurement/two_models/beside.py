@@ -102,6 +102,9 @@ def _blocks(first: Inputs, second: Inputs, numbers: torch.Tensor) -> Iterator[Bl
 def _doubts(compared: Compared, settings: Mapping[str, Any]) -> list[str]:
     """Return signs that the two are not what they are taken for, a sentence each."""
     doubts = []
+    one, other = compared.first["x"], compared.second["x"]
+    if one.shape == other.shape and torch.equal(one.double(), other.double()):
+        doubts.append("x and against hold the same numbers: is one model given twice?")
     overlap, chance = (compared.metrics.get(f"{name}/top_10") for name in ("overlap", "overlap_chance"))
     error = compared.metrics.get("overlap_standard_error/top_10") or 0.0
     if (
