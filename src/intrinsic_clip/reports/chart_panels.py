@@ -18,7 +18,7 @@ from intrinsic_clip.reports.run_picture import BLUE, GREEN, GREY, ORANGE
 
 INKS = {COLOURS["x"]: BLUE, COLOURS["y"]: ORANGE, COLOURS["z"]: GREY, COLOURS["against"]: GREEN}
 WIDTH, HEIGHT = 5.25, 3.8  # of a panel, in inches
-LONGEST = 110  # characters of a title's line
+LONGEST = 135  # characters of a title's line
 
 
 def png(figure: Figure) -> bytes:
