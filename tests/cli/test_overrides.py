@@ -93,3 +93,11 @@ def test_text_with_commas_is_refused_with_the_quoting_that_works(text) -> None:
         for_hydra([f"output_dir={text}"], Commas.REFUSED)
     advice = str(error.value).partition(f"output_dir=[{text}] is a list, ")[2].removesuffix(" one text")
     assert _read(*shlex.split(advice), commas=Commas.REFUSED) == [text]
+
+
+def test_two_files_for_one_setting_are_refused_and_other_settings_may_be_given_again() -> None:
+    with pytest.raises(ConfigError, match=r"x=a\.npy and x=b\.npy: give one of the two; against=…"):
+        for_hydra(["x=a.npy", "y=c.npy", "x=b.npy"], Commas.TEXT)
+    with pytest.raises(ConfigError, match=r"check=a\.yaml and check=b\.yaml: give one of the two$"):
+        for_hydra(["check=a.yaml", "check=b.yaml"], Commas.TEXT)
+    assert for_hydra(["x=a.npy", "x=a.npy", "seed=1", "seed=2"], Commas.TEXT)[2:] == ["seed=1", "seed=2"]

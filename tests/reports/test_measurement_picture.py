@@ -51,21 +51,21 @@ def test_panels_of_pairs_show_both_sides_and_the_advice(drawn) -> None:
     picture = Image.open(io.BytesIO(draw(measurement)))
     assert picture.format == "PNG"
     dims = measurement["advice"]["dims"]
-    assert drawn["spectrum"] == ["x", "y"]
-    assert drawn["retrieval by cosine with fewer dimensions"] == [
+    assert drawn["Spectrum"] == ["x", "y"]
+    assert drawn["Retrieval by cosine with fewer dimensions"] == [
         "principal directions",
         "canonical directions",
         f"{dims} of 64 are enough",
     ]
     plateau = measurement["curves"]["scale/x"]["plateau"]["value"]
-    assert f"x, plateau {plateau:.3g}" in drawn["intrinsic dimension against scale (GRIDE)"]
+    assert f"x, plateau {plateau:.3g}" in drawn["Intrinsic dimension against scale (GRIDE)"]
 
 
 def test_x_alone_shows_the_variance_kept(drawn) -> None:
     measurement = _measurement(shared_latent(600, 0.1, 0.1)[0])
     draw(measurement)
-    assert drawn["variance kept"] == ["x", f"{measurement['advice']['dims']} hold 99 % of x"]
-    assert not any("retrieval" in title for title in drawn)
+    assert drawn["Variance kept"] == ["x", f"{measurement['advice']['dims']} hold 99 % of x"]
+    assert not any("Retrieval" in title for title in drawn)
 
 
 def test_names_are_shown_as_they_are() -> None:

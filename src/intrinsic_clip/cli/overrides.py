@@ -18,6 +18,7 @@ from intrinsic_clip.errors import ConfigError
 ASSIGNMENT = re.compile(r"(\+{0,2})([^=~+][^=]*)=(.*)", re.DOTALL)
 OLD_GROUP = re.compile(r"^([+~]{0,2})loss([/.=@]|$)")
 QUOTES = ("'", '"')
+FILES = {"x", "y", "against", "against_y", "check"}  # settings that name an input of `measure` and its like
 CLOSING = {"(": ")", "[": "]", "{": "}"}
 
 
@@ -37,9 +38,11 @@ def for_hydra(overrides: Sequence[str], commas: Commas) -> list[str]:
         commas: their meaning, unless the whole text with its commas is the path of a file or folder.
 
     Raises:
-        ConfigError: several texts are given without --multirun, or one setting by its earlier and its present name.
+        ConfigError: several texts are given without --multirun, one setting by its earlier and its present name, or two
+            files for one setting.
     """
     _check_one_name(overrides)
+    _check_one_file(overrides)
     return [part for override in overrides for part in _translated(_with_todays_name(override), commas)]
 
 
@@ -52,6 +55,16 @@ def _check_one_name(overrides: Sequence[str]) -> None:
             raise ConfigError(
                 f"{override} and {todays[key]}: loss is the earlier name of the group objective; give one of the two"
             )
+
+
+def _check_one_file(overrides: Sequence[str]) -> None:
+    """Refuse two files for one setting, of which the later would win and the earlier not be read."""
+    given: dict[str, str] = {}
+    for override in overrides:
+        key = override.partition("=")[0]
+        if key in FILES and given.setdefault(key, override) != override:
+            hint = "; against=… names a second model" if key == "x" else ""
+            raise ConfigError(f"{given[key]} and {override}: give one of the two{hint}")
 
 
 def _with_todays_name(override: str) -> str:

@@ -15,7 +15,7 @@ from intrinsic_clip.measurement.health.row_facts import row_facts
 from intrinsic_clip.measurement.inputs import Inputs
 from intrinsic_clip.measurement.progress import Progress
 from intrinsic_clip.measurement.two_models.second import Second, open_second
-from intrinsic_clip.reports.measurement_printout import PAGE, PICTURE, RESULTS, printout
+from intrinsic_clip.reports.measurement_printout import BOTH, PAGE, PICTURE, RESULTS, printout
 from intrinsic_clip.runs import atomic, results, versions
 
 
@@ -49,7 +49,7 @@ def _measured(cfg: DictConfig, settings: Mapping[str, Any]) -> tuple[dict[str, A
     if measurement is None:
         _check_estimators(settings["estimators"])
         check_writable(folder)
-        results.check_replaceable(folder, (PICTURE, PAGE, RESULTS))
+        results.check_replaceable(folder, (PICTURE, BOTH, PAGE, RESULTS))
         measurement = _write(_load_and_measure(inputs, settings), folder)
     else:
         print("Measured already.\n")
@@ -162,15 +162,16 @@ def _check_estimators(names: Sequence[str]) -> None:
 
 
 def _write(measurement: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Write picture and page, and the numbers last: a folder that has them is complete; return measure.json."""
+    """Write pictures and page, and the numbers last: a folder that has them is complete; return measure.json."""
     from intrinsic_clip.reports.measurement_page import page
-    from intrinsic_clip.reports.measurement_picture import draw
+    from intrinsic_clip.reports.measurement_picture import draw, draw_two_models
 
-    picture = draw(measurement)
-    html = page(measurement)
+    contents: dict[str, str | bytes] = {PICTURE: draw(measurement), PAGE: page(measurement)}
+    if "against" in measurement:
+        contents[BOTH] = draw_two_models(measurement)
     atomic.make_folder(folder)
-    atomic.write_atomically(folder / PICTURE, picture)
-    atomic.write_atomically(folder / PAGE, html)
+    for name, content in contents.items():
+        atomic.write_atomically(folder / name, content)
     return results.write_results(folder, measurement, RESULTS)
 
 

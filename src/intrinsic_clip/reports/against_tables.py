@@ -6,6 +6,8 @@ from typing import Any
 from intrinsic_clip.reports.measurement_tables import SPECTRUM, Table, plus_minus
 from intrinsic_clip.runs.vocabulary import estimator_title
 
+MOVED = 1e-10  # squared distance below which a rounding error and no movement is seen
+STILL = "but for a shift, a scale and a rotation, the rows of both models are the same: no row moved"
 BY = {"cosine": "by cosine", "canonical": "along canonical directions, held out"}
 
 
@@ -95,17 +97,24 @@ def _common(compared: Mapping[str, Any]) -> Iterator[Table]:
             "" if least is None else f"canonical correlations above {least:.2g}, that of permuted rows",
         ),
     ]
-    reasons = tuple(dict.fromkeys(compared["reasons"].values()))
+    remarks = tuple(dict.fromkeys(compared["reasons"].values()))
+    if compared["moved"] and not _farthest(compared):
+        remarks += (STILL,)
     title = f"what both have in common, by direction, {compared['distinct']:,} distinct rows of x"
-    yield Table(title, ("", "", ""), rows, reasons)
+    yield Table(title, ("", "", ""), rows, remarks)
+
+
+def _farthest(compared: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows that moved most, if any row moved."""
+    return [each for each in compared["moved"] if each["distance"] > MOVED]
 
 
 def _moved(compared: Mapping[str, Any]) -> Iterator[Table]:
-    if not compared["moved"]:
+    if not _farthest(compared):
         return
-    named = any(each["id"] is not None for each in compared["moved"])
+    named = any(each["id"] is not None for each in _farthest(compared))
     rows = []
-    for each in compared["moved"]:
+    for each in _farthest(compared):
         overlap = "–" if each["overlap"] is None else f"{each['overlap']:.2g}"
         name = ((each["id"] or "")[:40],) if named else ()
         rows.append((f"{each['row']:,}", *name, f"{each['distance']:.3g}", overlap))

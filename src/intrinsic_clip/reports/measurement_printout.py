@@ -7,7 +7,14 @@ from typing import Any
 from intrinsic_clip.reports.measurement_tables import aligned, tables
 
 RESULTS, PICTURE, PAGE = "measure.json", "measure.png", "measure.html"
-FILES = (("results", RESULTS), ("picture", PICTURE), ("page", PAGE), ("W&B files", "wandb"))
+BOTH = "two_models.png"
+FILES = (
+    ("results", RESULTS),
+    ("picture", PICTURE),
+    ("two models", BOTH),
+    ("page", PAGE),
+    ("W&B files", "wandb"),
+)
 
 
 def printout(measurement: Mapping[str, Any], folder: Path) -> str:

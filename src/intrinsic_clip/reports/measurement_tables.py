@@ -7,7 +7,7 @@ from intrinsic_clip.reports.form_tables import form_tables
 from intrinsic_clip.reports.number_format import Table, aligned, plus_minus
 from intrinsic_clip.runs.vocabulary import estimator_title
 
-__all__ = ["Table", "aligned", "plus_minus", "tables"]
+__all__ = ["Table", "aligned", "own_tables", "plus_minus", "tables"]
 
 SPECTRUM = {"participation_ratio": "participation ratio", "effective_rank": "effective rank"}
 SAMPLING = "± is sampling noise alone: curvature, noise, boundaries and too few rows add errors that it does not show"
@@ -19,9 +19,14 @@ DIRECTIONS = {"x_to_y": "x → y", "y_to_x": "y → x"}
 
 
 def tables(measurement: Mapping[str, Any]) -> list[Table]:
-    """Return all tables that have rows."""
+    """Return all tables that have rows, those of a second model last."""
     from intrinsic_clip.reports.against_tables import against_tables
 
+    return [*own_tables(measurement), *against_tables(measurement)]
+
+
+def own_tables(measurement: Mapping[str, Any]) -> list[Table]:
+    """Return the tables that have rows and are of x and y alone."""
     curves = {
         "scale": "intrinsic dimension against scale (GRIDE; n1: the nearer of the two neighbours compared)",
         "sample_size": "intrinsic dimension against sample size (MLE)",
@@ -32,7 +37,6 @@ def tables(measurement: Mapping[str, Any]) -> list[Table]:
     ]
     candidates += [_pairs(measurement), _retrieval(measurement), *_kept(measurement)]
     candidates += form_tables(measurement.get("forms") or {})
-    candidates += against_tables(measurement)
     return [table for table in candidates if table.rows]
 
 

@@ -4,37 +4,50 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from intrinsic_clip.reports.measurement_page import image_of, remarks_of, table_of, versions_of
-from intrinsic_clip.reports.measurement_tables import Table
+from intrinsic_clip.reports.number_format import Table
 from intrinsic_clip.reports.page.document import document
+from intrinsic_clip.reports.page.elements import (
+    CHART_SCRIPTS,
+    CHART_STYLES,
+    figures_of,
+    remarks_of,
+    settings_of,
+    table_of,
+    versions_of,
+    words_of,
+)
+from intrinsic_clip.reports.shared_charts import shared_charts
 from intrinsic_clip.reports.shared_printout import advice, controls, headline, others
 from intrinsic_clip.runs.tidy_table import flatten
 
-DESCRIPTION = "Two panels: root eigenvalues of the consensus metric, and the ratio of each to the next"
 
-
-def page(estimated: Mapping[str, Any], picture: bytes) -> str:
+def page(estimated: Mapping[str, Any]) -> str:
     """Return the page.
 
     Args:
         estimated: the content of shared.json.
-        picture: the PNG to embed.
     """
+    charts = shared_charts(estimated)
+    sections = [_summary(estimated), f"<h2>Charts</h2>\n{figures_of(charts)}"]
     tables = [
-        Table("controls", ("", ""), list(controls(estimated).items())),
-        Table("other methods", ("", "dimensions"), list(others(estimated).items())),
-        _spectrum(estimated),
-        Table("settings", ("", ""), _settings(estimated["config"])),
+        Table("Controls", ("", ""), list(controls(estimated).items())),
+        Table("Other methods", ("", "dimensions"), list(others(estimated).items())),
     ]
-    body = (
-        f"<main>\n<h1>How many dimensions do they share?</h1>\n<p>{escape(headline(estimated))}</p>\n"
+    sections += [words_of(table) for table in tables if table.rows]
+    sections.append(table_of(_spectrum(estimated)))
+    if estimated["notes"]:
+        sections.append(f"<h2>Notes</h2>\n{remarks_of(estimated['notes'])}")
+    sections += [settings_of(dict(sorted(flatten(estimated["config"]).items()))), versions_of(estimated)]
+    body = "\n".join(["<main>", *sections, "</main>"])
+    return document("intrinsic-clip shared", body, CHART_STYLES, CHART_SCRIPTS, {"charts": charts})
+
+
+def _summary(estimated: Mapping[str, Any]) -> str:
+    return (
+        f"<h1>How many dimensions do they share?</h1>\n<p>{escape(headline(estimated))}</p>\n"
         f'<p class="advice">shared dimensions: {escape(estimated["text"])}</p>\n'
-        f"<p>advice: {escape(advice(estimated))}</p>\n{remarks_of(estimated['notes'])}\n"
-        f"{image_of(picture, DESCRIPTION)}\n"
-        + "\n".join(table_of(table) for table in tables if table.rows)
-        + f"\n{versions_of(estimated)}\n</main>"
+        f"<p>advice: {escape(advice(estimated))}</p>"
     )
-    return document("intrinsic-clip shared", body)
 
 
 def _spectrum(estimated: Mapping[str, Any]) -> Table:
@@ -51,8 +64,4 @@ def _spectrum(estimated: Mapping[str, Any]) -> Table:
         for place in range(shown)
     ]
     remark = "the root eigenvalues' squares sum to 1 at every point; a ratio is of a value to the next one"
-    return Table("spectrum of the consensus metric", ("direction", *columns), rows, (remark,))
-
-
-def _settings(config: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    return [(key, str(value)) for key, value in sorted(flatten(config).items()) if value is not None]
+    return Table("Spectrum of the consensus metric", ("direction", *columns), rows, (remark,))

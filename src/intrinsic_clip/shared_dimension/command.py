@@ -117,7 +117,7 @@ def _write_companions(estimated: Mapping[str, Any], folder: Path, only_missing: 
     from intrinsic_clip.reports.shared_picture import draw
 
     picture = draw(estimated)
-    for name, content in ((PICTURE, picture), (PAGE, page(estimated, picture))):
+    for name, content in ((PICTURE, picture), (PAGE, page(estimated))):
         if not (only_missing and (folder / name).exists()):
             atomic.write_atomically(folder / name, content)
 

@@ -86,13 +86,11 @@ class SharedDimension:
         Returns:
             The axes.
         """
-        from intrinsic_clip.reports.shared_picture import draw_spectra  # Matplotlib takes a second to import
+        from intrinsic_clip.reports.chart_panels import draw_chart  # Matplotlib takes a second to import
+        from intrinsic_clip.reports.shared_charts import shared_charts
 
         ax = new_axes() if ax is None else ax
-        draw_spectra(ax, self.as_dict())
-        if self.dimension:
-            ax.axvline(self.dimension + 0.5, color="0.5", ls=":")
-        ax.legend()
+        draw_chart(ax, shared_charts(self.as_dict())[0])
         return ax
 
     @property

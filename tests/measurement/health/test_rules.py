@@ -71,6 +71,9 @@ def test_names_of_rules_are_those_of_numbers(name, numbers) -> None:
 
 WRONG = {
     "": "holds no rule",
+    "42": "must map names of numbers to limits",
+    "hello": "choose from effective_rank, participation_ratio",
+    "against: {linear_cka: {min: 0.8}}": "against: unknown rule, did you mean against/",
     "- a\n": "must map names of numbers to limits",
     "effective_rank: 32": "effective_rank: must have min and max, or one of them",
     "effective_rank: {}": "effective_rank: must have min and max, or one of them",

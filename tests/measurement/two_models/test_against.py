@@ -43,8 +43,9 @@ def test_both_are_laid_side_by_side(command_line, capsys, tmp_path, second) -> N
     assert compared["moved"][0]["distance"] > 10 * compared["moved"][1]["distance"]
     assert compared["metrics"]["overlap/top_10"] > 0.98
     assert compared["metrics"]["linear_cka"] > 0.98
-    page = next(tmp_path.glob("outputs/measure/*/measure.html")).read_text()
-    assert "two models, one data set" in page
+    page = next(tmp_path.glob("outputs/measure/*/measure.html"))
+    assert "two models, one data set" in page.read_text()
+    assert (page.parent / "two_models.png").read_bytes().startswith(b"\x89PNG")
     assert (
         command_line("measure", "x=x.npy", "y=y.npy", *QUICK) == 0
     )  # the numbers of each model are those alone
@@ -140,9 +141,18 @@ def test_rules_may_be_about_the_second_model(command_line, capsys, second) -> No
     ]
 
 
+def test_a_model_beside_itself_is_doubted(command_line, capsys, pair) -> None:
+    assert command_line("measure", "x=x.npy", "against=x.npy", *FEW) == 0
+    shown = capsys.readouterr().out
+    assert "x and against hold the same numbers: is one model given twice?" in shown
+    assert "no row moved" in shown
+
+
 WRONG = {
     "against=short.npy": "x has 600 rows, against has 599 rows; row i of each must be of the same thing",
     "y=y.npy against=short.npy": "against has 599 rows, y has 600 rows",
+    "x=new.npy": "x=x.npy and x=new.npy: give one of the two; against=… names a second model",
+    "y=y.npy against=new.npy against_y=short.npy": "against has 600 rows, against_y has 599 rows",
     "against=nowhere.npy": "against=nowhere.npy: no such file or directory",
     "y=y.npy against=new.npy against_y=nowhere.npy": "against_y=nowhere.npy: no such file",
     "against=new.npy against_y=newy.npy": "against_y: needs y=FILE, which is missing",

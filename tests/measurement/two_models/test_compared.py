@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.stats import hypergeom
 
 from helpers.manifolds import gaussian
 from intrinsic_clip.measurement.two_models.compared import Compared
@@ -120,6 +121,21 @@ def test_rows_that_moved_most_are_those_of_procrustes() -> None:
     assert work.metrics["procrustes"] == pytest.approx(fit.residual.item())
 
 
+def test_distributions_over_rows_are_those_of_loops() -> None:
+    first, second = models(0.5)
+    distributions = compared(first, second).distributions
+    x, y = (np.asarray(directions(rows["x"])) for rows in (first, second))
+    nearest = [np.argsort(-(side @ side.T) + 9 * np.eye(N), axis=1, kind="stable")[:, :10] for side in (x, y)]
+    agreed = [len(set(one) & set(other)) for one, other in zip(*nearest, strict=True)]
+    assert distributions["overlap"]["rows"] == np.bincount(agreed, minlength=11).tolist()
+    chance = hypergeom(N - 1, 10, 10).pmf(range(11))
+    assert distributions["overlap"]["by_chance"] == pytest.approx(chance)
+    rows = procrustes(directions(first["x"]), directions(second["x"])).rows.numpy()
+    assert distributions["distance"]["value"] == pytest.approx(
+        np.quantile(rows, distributions["distance"]["share"])
+    )
+
+
 def test_blocks_do_not_change_which_rows_are_farthest() -> None:
     first, second = models(0.5)
     x, y = first["x"].double(), second["x"].double()
@@ -148,6 +164,7 @@ def test_rows_that_one_model_merges_are_told_of_and_collapse_has_reasons() -> No
         assert collapsed.metrics[name] is None
         assert collapsed.reasons[name]
     assert collapsed.moved == []
+    assert collapsed.distributions == {}
 
 
 def judged(first: float, second: float, error: float, by: str = "cosine", n: int = 1000) -> dict:

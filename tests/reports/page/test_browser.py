@@ -19,7 +19,12 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 import intrinsic_clip as ic
+from helpers.manifolds import gaussian
+from helpers.shared_estimate import ESTIMATED
 from helpers.shared_latent import shared_latent
+from helpers.two_models import measured_against
+from intrinsic_clip.reports import measurement_page as measurements
+from intrinsic_clip.reports import shared_page
 from intrinsic_clip.reports.page.document import asset
 from intrinsic_clip.reports.page.write import SCRIPTS, report
 
@@ -272,6 +277,17 @@ return Math.min(...texts.map((node) => {
 }));
 """
 
+CLIPPED = """
+return [...document.querySelectorAll('.chart > svg')].flatMap((svg) => {
+  const box = svg.getBoundingClientRect();
+  const beyond = ({ left, right, top, bottom }) =>
+    left < box.left - 1 || right > box.right + 1 || top < box.top - 1 || bottom > box.bottom + 1;
+  return [...svg.querySelectorAll('text')]
+    .filter((text) => beyond(text.getBoundingClientRect()))
+    .map((text) => text.textContent);
+});
+"""
+
 
 @pytest.fixture
 def measurement_page(page: Page, tmp_path: Path) -> Iterator[Page]:
@@ -293,13 +309,18 @@ def test_the_page_of_a_measurement(measurement_page: Page) -> None:
     svg.send_keys(Keys.HOME)
     assert page.one("#chart-kept .tooltip").text.startswith("dimensions 1\n")
     assert run("return getComputedStyle(document.activeElement).outlineStyle") == "solid"
-    page.one(".scroll").send_keys("")
+    page.one("main > .scroll").send_keys("")
     assert run("return document.activeElement.getAttribute('role')") == "region"
     assert run("return getComputedStyle(document.activeElement).outlineWidth") == "2px"
 
 
 def test_the_page_of_a_measurement_on_a_phone_in_light_and_dark(measurement_page: Page) -> None:
-    devtools, run = measurement_page.driver.execute_cdp_cmd, measurement_page.driver.execute_script
+    check_widths_and_modes(measurement_page)
+
+
+def check_widths_and_modes(page: Page) -> None:
+    """Check contrast in light and dark, and that a phone need not scroll sideways."""
+    devtools, run = page.driver.execute_cdp_cmd, page.driver.execute_script
     size = {"width": 360, "height": 740, "deviceScaleFactor": 1, "mobile": True}
     try:
         for width in (360, 1200):
@@ -309,6 +330,39 @@ def test_the_page_of_a_measurement_on_a_phone_in_light_and_dark(measurement_page
                 devtools("Emulation.setEmulatedMedia", media)
                 assert run(CONTRAST) >= 4.5
             assert run("return document.documentElement.scrollWidth") <= width
+            assert run(CLIPPED) == []
     finally:
         devtools("Emulation.clearDeviceMetricsOverride", {})
         devtools("Emulation.setEmulatedMedia", {"features": []})
+
+
+def test_the_page_of_two_models(page: Page, tmp_path: Path) -> None:
+    x, y = gaussian(120, 6), gaussian(120, 6, seed=1)
+    measurement = measured_against({"x": x, "y": y}, {"x": x + 0.5 * y, "y": y})
+    (tmp_path / "measure.html").write_text(measurements.page(measurement))
+    page.open(tmp_path / "measure.html")
+    assert len(page.all("figure svg[role=img][tabindex='0'][aria-label]")) == 10
+    assert page.texts("#legend-both-spectrum .key") == ["x: old.npy", "against: new.npy"]
+    page.one("#chart-both-neighbours > svg").send_keys(Keys.END)
+    read = page.one("#chart-both-neighbours .tooltip").text
+    assert read.startswith("neighbours kept 10\n")
+    assert "by chance" in read
+    page.click("#chart-both-neighbours + details > summary")
+    assert len(page.all("#chart-both-neighbours + details[open] tbody tr")) == 11
+    check_widths_and_modes(page)
+    assert page.errors() == []
+    assert page.requests() <= {"file", "data"}
+
+
+def test_the_page_of_a_shared_dimension(page: Page, tmp_path: Path) -> None:
+    (tmp_path / "shared.html").write_text(shared_page.page(ESTIMATED))
+    page.open(tmp_path / "shared.html")
+    assert page.one("h1").text == "How many dimensions do they share?"
+    assert page.texts("#legend-spectra .key") == ["x", "x, shuffled pairs", "y"]
+    assert "2 shared" in page.one("#chart-spectra").text
+    assert "least gap 1.2" in page.one("#chart-ratios").text
+    page.one("#chart-ratios > svg").send_keys(Keys.END)
+    assert page.one("#chart-ratios .tooltip").text.split("\n")[0] == "dimensions 2"
+    check_widths_and_modes(page)
+    assert page.errors() == []
+    assert page.requests() <= {"file", "data"}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from intrinsic_clip.errors import ConfigError, first_line
-from intrinsic_clip.measurement.health.rule_names import known_names, numbers_of, share_of_rows
+from intrinsic_clip.measurement.health.rule_names import SHORT, known_names, numbers_of, share_of_rows
 from intrinsic_clip.runs.regular_files import require_regular
 
 LIMITS = ("min", "max", "near", "within")
@@ -64,6 +64,8 @@ def _read(path: Path) -> Any:
         content = OmegaConf.load(path)
         return OmegaConf.to_container(content, resolve=True)
     except OSError as error:
+        if error.errno is None:  # OmegaConf's, of a file that holds one number or date
+            return None
         raise ConfigError((error.strerror or first_line(error)).lower()) from error
     except UnicodeDecodeError as error:
         raise ConfigError("is no text") from error
@@ -119,4 +121,7 @@ def _limits(name: str, limits: Mapping[str, float]) -> tuple[float, float, str]:
 
 def _nearest(name: str) -> str:
     close = get_close_matches(name, known_names(), n=3)
-    return f", did you mean {' or '.join(close)}?" if close else f"; choose from {', '.join(known_names())}"
+    close = close or [known for known in known_names() if known.startswith(f"{name}/")][:3]
+    if close:
+        return f", did you mean {' or '.join(close)}?"
+    return f"; choose from {', '.join(SHORT)}, or name any number of a measurement, as id/mle/x"

@@ -33,7 +33,8 @@ def beside(first: Inputs, second: Second, numbers: dict[str, Any], watch: Watch 
 
     Returns:
         `n`, `dims`, `metrics`, `estimates`, `curves`, `advice`, `notes`, `seconds`; and `compared`: rows compared `n`
-        `of` those there are, `metrics`, `reasons`, `recalls`, `moved`, `notes`, `seconds`, and `verdict`.
+        `of` those there are, `metrics`, `reasons`, `recalls`, `moved`, `distributions`, `notes`, `seconds`, and
+        `verdict`.
 
     Raises:
         ConfigError: hardly any row is finite in both models.
@@ -58,7 +59,9 @@ def beside(first: Inputs, second: Second, numbers: dict[str, Any], watch: Watch 
     if first.settings["check"] is not None:
         model["rows"] = row_facts(second.inputs)
     results = {"n": len(chosen), "of": len(both), "distinct": len(compared.kept), "seconds": seconds}
-    results |= {key: getattr(compared, key) for key in ("metrics", "reasons", "recalls", "moved")}
+    results |= {
+        key: getattr(compared, key) for key in ("metrics", "reasons", "recalls", "moved", "distributions")
+    }
     results["notes"] = [*compared.notes, *_doubts(compared, first.settings)]
     return {**model, "compared": {**results, "verdict": verdict(results)}}
 
@@ -99,6 +102,9 @@ def _blocks(first: Inputs, second: Inputs, numbers: torch.Tensor) -> Iterator[Bl
 def _doubts(compared: Compared, settings: Mapping[str, Any]) -> list[str]:
     """Return signs that the two are not what they are taken for, a sentence each."""
     doubts = []
+    one, other = compared.first["x"], compared.second["x"]
+    if one.shape == other.shape and torch.equal(one.double(), other.double()):
+        doubts.append("x and against hold the same numbers: is one model given twice?")
     overlap, chance = (compared.metrics.get(f"{name}/top_10") for name in ("overlap", "overlap_chance"))
     error = compared.metrics.get("overlap_standard_error/top_10") or 0.0
     if (

@@ -1,5 +1,6 @@
 """Compare two embeddings of the same rows: neighbours, alignment, shared dimension, rows that moved."""
 
+import math
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -20,6 +21,15 @@ from intrinsic_clip.metrics.procrustes import best_turn
 K = 10  # neighbours
 PERMUTATIONS = 19  # whose largest correlations have their 95 % quantile below the largest
 MOVED = 10  # rows that are named
+SHARES = (
+    0.0,
+    0.01,
+    0.02,
+    *(step / 20 for step in range(1, 20)),
+    0.98,
+    0.99,
+    1.0,
+)  # of rows, whose distances are kept
 Stage = tuple[str, Callable[[], None]]
 
 
@@ -41,6 +51,8 @@ class Compared:
         reasons: why a number does not exist, by its name.
         recalls: recall of both models and their difference.
         moved: the rows that moved most, first of all the farthest.
+        distributions: over rows: `overlap`, how many rows keep 0, 1, …, 10 of their neighbours, and the share of rows
+            that would by chance; `distance`, quantiles of the squared distance after the best rotation.
         notes: what was decided, a sentence each.
     """
 
@@ -54,6 +66,7 @@ class Compared:
     reasons: dict[str, str] = field(default_factory=dict)
     recalls: list[dict[str, Any]] = field(default_factory=list)
     moved: list[dict[str, Any]] = field(default_factory=list)
+    distributions: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -87,6 +100,12 @@ class Compared:
         self.metrics[name] = float(usable.mean())
         self.metrics[f"overlap_standard_error/top_{K}"] = float(usable.std() / len(usable) ** 0.5)
         self.metrics[f"overlap_chance/top_{K}"] = K / (n - 1)
+        rows = torch.bincount((K * usable).round().long(), minlength=K + 1)
+        self.distributions["overlap"] = {
+            "kept": list(range(K + 1)),
+            "rows": rows.tolist(),
+            "by_chance": _agreeing_by_chance(n),
+        }
         if len(usable) < n:
             self.notes.append(
                 f"{n - len(usable):,} rows repeat others in one of the two models alone, and have no overlap"
@@ -109,10 +128,13 @@ class Compared:
 
     def measure_moved(self) -> None:
         """Record the residual of the best rotation, and among all rows those that it leaves farthest apart."""
-        self.metrics["procrustes"] = number(procrustes(self.one, self.other).residual)
+        fit = procrustes(self.one, self.other)
+        self.metrics["procrustes"] = number(fit.residual)
         if self.metrics["procrustes"] is None:
             self._missing("procrustes", "all rows of a model point the same way")
             return
+        quantiles = fit.rows.quantile(torch.tensor(SHARES, dtype=fit.rows.dtype))
+        self.distributions["distance"] = {"share": list(SHARES), "value": quantiles.tolist()}
         for row, distance, one, other in farthest(best_turn(self.one, self.other), self.blocks(), MOVED):
             name = None if self.ids is None else str(self.ids[row])
             kept = self._kept_of(row, one, other)
@@ -140,6 +162,13 @@ class Compared:
 
     def _missing(self, name: str, reason: str) -> None:
         self.metrics[name], self.reasons[name] = None, reason
+
+
+def _agreeing_by_chance(n: int) -> list[float]:
+    """Return the probability that 0, 1, …, K of K neighbours are among K others drawn from n − 1 rows."""
+    others = n - 1
+    ways = [math.comb(K, agreed) * math.comb(others - K, K - agreed) for agreed in range(K + 1)]
+    return [each / math.comb(others, K) for each in ways]
 
 
 def _joint_things(first: Tensor, second: Tensor) -> Tensor:

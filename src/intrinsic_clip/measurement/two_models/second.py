@@ -92,7 +92,7 @@ def _named_as_given(own_y: bool) -> Iterator[None]:
     except ConfigError as error:
         message = re.sub(r"^x has ", "against has ", str(error).replace("x_key", "against_key"))
         if own_y:
-            message = message.replace("y_key", "against_y_key")
+            message = message.replace("y_key", "against_y_key").replace(", y has ", ", against_y has ")
         for side, setting in {"x": "against", "y": "against_y" if own_y else "y"}.items():
             if message.startswith(f"{side}="):
                 message = f"{setting}={message.removeprefix(f'{side}=')}"

@@ -1,9 +1,9 @@
 // Line charts as SVG, drawn as wide as their container. A chart is
-//   { label, height, x, y, series, truth, upright }
-// with axes { label, log, zero, categories }, series { label, colour, dash, points, area, dots, thin, level }, points
+//   { label, height, x, y, series, truth, upright, across }
+// with axes { label, log, zero, whole, categories }, series { label, colour, dash, points, area, dots, thin, level }, points
 // { x, y, sd } of which y is null where there is no number, and the true k*: `truth`, points of a dashed line (`levels`:
-// one line for each), `upright`, places of vertical ones, or { x, label } of others. A series that is a `level` is a
-// broad line behind a curve, and is not read out.
+// one line for each), `upright`, places of vertical ones, or { x, label } of others; `across`, { y, label } of horizontal
+// ones. A series that is a `level` is a broad line behind a curve, and is not read out.
 
 const MOST_IN_TOOLTIP = 12;
 const DASHES = [null, '6 4', '2 4'];
@@ -62,8 +62,8 @@ function plusMinus(mean, deviation) {
 
 // Scales --------------------------------------------------------------------------------------------------------------
 
-function linearTicks(low, high, count) {
-  const rough = (high - low) / count || 1;
+function linearTicks(low, high, count, least = 0) {
+  const rough = Math.max((high - low) / count, least) || 1;
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = power * [1, 2, 5, 10].find((factor) => factor * power >= rough * 0.999);
   const first = Math.ceil(low / step - 1e-9);
@@ -105,7 +105,7 @@ function scale(values, axis, from, to, count) {
     clamped,
     low,
     high,
-    ticks: axis.log ? logTicks(low, high, count) : linearTicks(low, high, count),
+    ticks: axis.log ? logTicks(low, high, count) : linearTicks(low, high, count, axis.whole ? 1 : 0),
   };
 }
 
@@ -143,7 +143,7 @@ function layout(spec, width) {
   const points = spec.series.flatMap((series) => series.points.filter((point) => point.y !== null));
   const ys = points.flatMap((point) => [point.y - (point.sd || 0), point.y + (point.sd || 0)]);
   const y = scale(
-    [...ys, ...(spec.truth || []).map((point) => point.y)],
+    [...ys, ...[...(spec.truth || []), ...(spec.across || [])].map((point) => point.y)],
     spec.y,
     height - (spec.x.categories ? 96 : 40),
     24,
@@ -299,6 +299,13 @@ function truth(spec, { x, y, left, right, top, bottom }) {
       svg('text', { x: right + 5, y: y.map(last.y) + 4, class: 'title' }, 'k*'),
     );
   }
+  for (const { y: level, label } of spec.across || []) {
+    const at = y.map(level);
+    group.append(
+      svg('line', { x1: left, x2: right, y1: at, y2: at, class: 'truth' }),
+      svg('text', { x: right, y: at - 5, class: 'title', 'text-anchor': 'end' }, label),
+    );
+  }
   for (const mark of spec.upright || []) {
     const { x: place, label } = typeof mark === 'number' ? { x: mark, label: `k* = ${number(mark)}` } : mark;
     if (place < x.low || place > x.high) continue;
@@ -373,7 +380,7 @@ function readout(host, box, spec, plan) {
     const room = x.map(value) > host.clientWidth / 2;
     tooltip.style.left = room
       ? `${Math.max(0, x.map(value) - tooltip.offsetWidth - 14)}px`
-      : `${Math.min(x.map(value) + 14, host.clientWidth - tooltip.offsetWidth)}px`;
+      : `${Math.max(0, Math.min(x.map(value) + 14, host.clientWidth - tooltip.offsetWidth))}px`;
   };
   const nearest = (pixel) =>
     places.reduce(

@@ -1,4 +1,4 @@
-// The charts of a measurement, each in the element of its name. The tables of the page have the same numbers.
+// The charts of a result, each in the element of its name. A table below each has the same numbers.
 
 const { charts } = JSON.parse(document.getElementById('data').textContent);
 
