@@ -213,11 +213,10 @@ def bare_step(built: Built, epochs: int) -> float:
     batches = Batches(data.pairs("train"), data.batch_size)
 
     def epoch(first: int) -> None:
+        differentiated = module.differentiation(optimizer)
         for step, (x, y) in enumerate(batches, start=first):
             rows = (module._append_rows(side, step) for side in (module.x_append, module.y_append))
-            losses, _ = module._step(x, y, *rows)
-            optimizer.zero_grad()
-            losses.sum().backward()
+            differentiated(x, y, *rows)
             optimizer.step()
 
     epoch(0)  # compiles

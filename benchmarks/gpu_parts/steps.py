@@ -65,7 +65,7 @@ class Steps:
 
     def take(self) -> Tensor:
         """Take the next step, and return its losses."""
-        losses, _ = self.module.differentiated(self.optimizer, *self.next_rows())
+        losses, _ = self.module.differentiation(self.optimizer)(*self.next_rows())
         self.optimizer.step()
         self.taken += 1
         return losses

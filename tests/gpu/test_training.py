@@ -122,7 +122,7 @@ def steps(
         rows = slice(start, min(start + 8, 36))
         with _watched() if watched and losses else nullcontext():
             batch = noise.add(start, x[rows], y[rows])
-            losses.append(module.differentiated(moved, *batch, x_append[:8], y_append[:8])[0])
+            losses.append(module.differentiation(moved)(*batch, x_append[:8], y_append[:8])[0])
             moved.step()
     return losses, module
 

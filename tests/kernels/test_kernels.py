@@ -1,5 +1,6 @@
 """A step in C++ is the step in PyTorch, in losses and gradients, on any number of threads, and when it is resumed."""
 
+import copy
 import os
 import subprocess
 import sys
@@ -16,9 +17,14 @@ from intrinsic_clip import encoders
 from intrinsic_clip.encoders.chain import chain_of
 from intrinsic_clip.encoders.replication import replicate
 from intrinsic_clip.kernels import contrast, feed_forward, library
-from intrinsic_clip.loss.info_nce import info_nce
-from intrinsic_clip.loss.similarity import CosineSimilarity, MovingAverageSimilarity, PopulationSimilarity
-from intrinsic_clip.loss.temperature import FixedTemperature, LearnedTemperature
+from intrinsic_clip.loss.info_nce import InfoNCE, info_nce
+from intrinsic_clip.loss.similarity import (
+    CosineSimilarity,
+    MovingAverageSimilarity,
+    NoNormalisation,
+    PopulationSimilarity,
+)
+from intrinsic_clip.loss.temperature import ClampedTemperature, FixedTemperature, LearnedTemperature
 from intrinsic_clip.probes import TemperatureProbe
 from intrinsic_clip.runs.replicates import Replicates
 from intrinsic_clip.training import build as building
@@ -79,18 +85,23 @@ def _rows(shape: tuple[int, ...], own: bool, n: int, m: int) -> list[Tensor]:
     return [torch.randn(*lead, count, d, generator=generator) for count in (n, m) for d in (12, 9)]
 
 
-def _losses_and_gradients(module: ContrastiveModule, rows: list[Tensor], step) -> dict[str, Tensor]:
+def _losses_and_gradients(
+    module: ContrastiveModule, rows: list[Tensor], kernel: bool = True
+) -> dict[str, Tensor]:
     module.zero_grad()
-    losses, tau = step(*rows)
-    losses.sum().backward()
+    if kernel:
+        losses, tau = module.differentiation(module)(*rows)
+    else:
+        losses, tau = module._losses(*rows)
+        losses.sum().backward()
     gradients = {name: parameter.grad.clone() for name, parameter in module.named_parameters()}
     return {"losses": losses.detach(), "tau": tau.detach(), **gradients}
 
 
 def _assert_like_float64(module: ContrastiveModule, rows: list[Tensor], tolerance: float = 2e-5) -> None:
-    ours = _losses_and_gradients(module, rows, module._step)
+    ours = _losses_and_gradients(module, rows)
     module.double()
-    exact = _losses_and_gradients(module, [each.double() for each in rows], module._losses)
+    exact = _losses_and_gradients(module, [each.double() for each in rows], kernel=False)
     assert ours.keys() == exact.keys()
     for name in exact:
         assert ours[name].shape == exact[name].shape
@@ -131,13 +142,79 @@ def test_every_similarity(similarity) -> None:
 
 
 @needs_compiler
+@pytest.mark.parametrize(
+    "temperature",
+    [ClampedTemperature(0.2, replicates=(3,)), LearnedTemperature(2.0, 0.01), FixedTemperature(0.3), None],
+    ids=["clamped", "one for all", "fixed", "own"],
+)
+def test_every_temperature(temperature) -> None:
+    module = _module(_encoder("mlp", (3,), 12), _encoder("mlp", (3,), 9), CosineSimilarity(), (3,))
+    module.temperature = copy.deepcopy(temperature) or module.temperature
+    rows = _rows((3,), True, n=50, m=0)
+    for _ in range(2):  # the second finds gradients
+        ours = _losses_and_gradients(module, rows)
+    plain = _losses_and_gradients(module, rows, kernel=False)
+    assert module._kernel_step.whole() is not None
+    torch.testing.assert_close(ours, plain, rtol=2e-4, atol=1e-6)
+
+
+@needs_compiler
+def test_zero_outputs_have_the_cosines_gradient() -> None:
+    f, g = _encoder("linear", (2,), 12), _encoder("linear", (2,), 9)
+    with torch.no_grad():
+        f.layers[0].weight[1].zero_()  # of one replicate
+    module, rows = _module(f, g, CosineSimilarity(), (2,)), _rows((2,), True, n=20, m=0)
+    rows[0][0, 4:9] = 0
+    _assert_like_float64(module, rows)
+
+
+@needs_compiler
+def test_steps_are_whole_where_nobody_else_has_a_part_in_them() -> None:
+    def is_whole(module: ContrastiveModule) -> bool:
+        return module._kernel_step.whole() is not None
+
+    def module(similarity: nn.Module | None = None, **options: object) -> ContrastiveModule:
+        return _module(_encoder("mlp", (), 12), _encoder("mlp", (), 9), similarity, **options)
+
+    assert all(is_whole(module(each)) for each in (None, CosineSimilarity(), PopulationSimilarity(8)))
+    others = PopulationSimilarity(over="batch"), MovingAverageSimilarity(), NoNormalisation()
+    assert not any(is_whole(module(each)) for each in others)
+    assert not is_whole(module(objective=InfoNCE(label_smoothing=0.1)))
+    tied = _encoder("mlp", (), 12)
+    module_of_one = _module(tied, tied, CosineSimilarity())
+    assert not is_whole(module_of_one)
+    rows = [_rows((), False, n=20, m=0)[place] for place in (0, 0, 2, 2)]
+    _assert_like_float64(module_of_one, rows)
+    hooked, called = module(CosineSimilarity()), []
+    hooked.f.layers[0].weight.register_hook(called.append)
+    assert not is_whole(hooked)
+    _assert_like_float64(hooked, _rows((), False, n=20, m=0))
+    assert len(called) == 2
+
+
+@needs_compiler
+def test_rows_that_the_kernel_does_not_serve_are_autograds_in_between() -> None:
+    module = _module(_encoder("mlp", (), 12), _encoder("mlp", (), 9), CosineSimilarity(), chunk=32)
+    module._kernel_step.explained = False
+    rows, long = _rows((), False, n=20, m=0), _rows((), False, n=40, m=0)
+    differentiated = module.differentiation(module)
+    found = []
+    for each in (rows, long, rows):
+        losses, _ = differentiated(*each)
+        found.append([losses, *(parameter.grad.clone() for parameter in module.parameters())])
+    assert all(map(torch.equal, found[0], found[2]))
+    expected = _losses_and_gradients(module, long, kernel=False)
+    torch.testing.assert_close(found[1], [expected.pop("losses"), *list(expected.values())[1:]])
+
+
+@needs_compiler
 def test_a_moving_average_moves_as_without_the_kernel() -> None:
     after = []
     for kernel in (True, False):
         module = _module(_encoder("mlp", (), 12), _encoder("mlp", (), 9), MovingAverageSimilarity(0.5))
         for n in (30, 40):
             rows = _rows((), False, n=n, m=4)
-            result = _losses_and_gradients(module, rows, module._step if kernel else module._losses)
+            result = _losses_and_gradients(module, rows, kernel)
         after.append([module.similarity.x_norm, module.similarity.y_norm, *result.values()])
     torch.testing.assert_close(*after, rtol=2e-4, atol=1e-6)
 
@@ -149,7 +226,7 @@ def test_padded_outputs_stay_zero() -> None:
     rows = _rows((3, 2), True, n=40, m=50)
     _assert_like_float64(module, rows)
     module.float()
-    _losses_and_gradients(module, rows, module._step)
+    _losses_and_gradients(module, rows)
     last = f.layers[-1]
     assert not last.weight.grad.view(3, 2, 7, -1)[0, :, 2:].any()
     assert not last.bias.grad.view(3, 2, 7)[1, :, 5:].any()
@@ -164,8 +241,8 @@ def test_zero_rows_have_no_gradient_and_collapsed_encoders_do_not_divide_by_zero
     linear.float()
     with torch.no_grad():
         linear.f.layers[-1].weight.zero_()
-    ours = _losses_and_gradients(linear, rows, linear._step)
-    plain = _losses_and_gradients(linear, rows, linear._losses)
+    ours = _losses_and_gradients(linear, rows)
+    plain = _losses_and_gradients(linear, rows, kernel=False)
     torch.testing.assert_close(ours["losses"], plain["losses"])
     for name in ("f.layers.0.weight", "f.layers.1.weight"):
         torch.testing.assert_close(
@@ -180,7 +257,7 @@ def test_nan_is_not_hidden() -> None:
     for place in (0, 2):  # of the batch, and of the population
         broken = [each.clone() for each in rows]
         broken[place][1, 4, 2] = torch.nan
-        losses, _ = module._step(*broken)
+        losses = _losses_and_gradients(module, broken)["losses"]
         assert losses.isnan().tolist() == [False, True]
 
 
@@ -191,7 +268,7 @@ def test_frozen_parameters_and_fixed_temperatures_get_no_gradient() -> None:
     module.f.requires_grad_(False)
     module.g.layers[0].weight.requires_grad_(False)
     rows = _rows((), False, n=20, m=30)
-    module._step(*rows)[0].sum().backward()
+    module.differentiation(module)(*rows)
     ours = [parameter.grad for parameter in module.parameters()]
     module.zero_grad()
     module._losses(*rows)[0].sum().backward()
@@ -202,19 +279,6 @@ def test_frozen_parameters_and_fixed_temperatures_get_no_gradient() -> None:
 
 
 @needs_compiler
-def test_gradients_are_weighted_as_the_losses_are() -> None:
-    module = _module(_encoder("mlp", (2,), 12), _encoder("mlp", (2,), 9), shape=(2,))
-    rows, weights = _rows((2,), True, n=20, m=30), torch.tensor([2.0, -0.5])
-    (module._step(*rows)[0] * weights).sum().backward()
-    ours = [parameter.grad.clone() for parameter in module.parameters()]
-    module.zero_grad()
-    (module._losses(*rows)[0] * weights).sum().backward()
-    torch.testing.assert_close(
-        ours, [parameter.grad for parameter in module.parameters()], rtol=1e-4, atol=1e-6
-    )
-
-
-@needs_compiler
 @pytest.mark.parametrize("over", ["append", "batch"])
 def test_threads_change_no_bit_and_neither_do_other_replicates(threads, over) -> None:
     f, g = _encoder("mlp", (3,), 12), _encoder("mlp", (3,), 9)
@@ -222,7 +286,7 @@ def test_threads_change_no_bit_and_neither_do_other_replicates(threads, over) ->
     rows, results = _rows((3,), True, n=200, m=1100), []
     for number in (1, 2, 3):
         torch.set_num_threads(number)
-        results.append(_losses_and_gradients(module, rows, module._step))
+        results.append(_losses_and_gradients(module, rows))
     for other in results[1:]:
         assert all(torch.equal(results[0][name], other[name]) for name in other)
     torch.set_num_threads(2)
@@ -230,7 +294,7 @@ def test_threads_change_no_bit_and_neither_do_other_replicates(threads, over) ->
     with torch.no_grad():
         for parameter, all_of_them in zip(alone.parameters(), module.parameters(), strict=True):
             parameter.copy_(all_of_them[1:2])
-    lone = _losses_and_gradients(alone, [each[1:2] for each in rows], alone._step)
+    lone = _losses_and_gradients(alone, [each[1:2] for each in rows])
     assert all(torch.equal(lone[name][0], results[0][name][1]) for name in lone)
 
 
@@ -238,12 +302,12 @@ def test_threads_change_no_bit_and_neither_do_other_replicates(threads, over) ->
 def test_rows_are_taken_where_they_lie(threads) -> None:
     rows = _rows((3,), True, n=40, m=60)
     module = _module(_encoder("mlp", (3,), 12), _encoder("mlp", (3,), 9), shape=(3,))
-    expected = _losses_and_gradients(module, rows, module._step)
+    expected = _losses_and_gradients(module, rows)
     long = [torch.cat([torch.ones(3, 7, each.shape[-1]), each], 1)[:, 7:] for each in rows]
     apart = [each.mT.contiguous().mT for each in rows]
     for others in (long, apart):
         assert not any(each.is_contiguous() for each in others)
-        found = _losses_and_gradients(module, others, module._step)
+        found = _losses_and_gradients(module, others)
         assert all(torch.equal(found[name], expected[name]) for name in found)
 
 
@@ -328,6 +392,7 @@ def unbuilt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Forget the library, and let it be built in an empty folder."""
     monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path / "extensions"))
     monkeypatch.setattr(library, "_loaded", None)
+    monkeypatch.setattr(library, "_reason", None)
     return tmp_path / "extensions"
 
 

@@ -6,10 +6,12 @@ from torch.func import jacrev
 
 from intrinsic_clip.encoders.feedforward import mlp
 from intrinsic_clip.encoders.replication import replicate
+from intrinsic_clip.kernels import library
 from intrinsic_clip.shared_dimension import gaps
 from intrinsic_clip.shared_dimension.consensus import crossed, metrics, normalised_jacobian, ratios, spectra
 from intrinsic_clip.shared_dimension.matching import HeldOut, held_out
 from intrinsic_clip.shared_dimension.pairs import without_repeats
+from intrinsic_clip.shared_dimension.training import Pair, Recipe
 from intrinsic_clip.shared_dimension.verdict import decide
 from intrinsic_clip.shared_dimension.views import prepared
 
@@ -189,3 +191,16 @@ def test_lengths_count_where_they_are_asked_for() -> None:
         int((spectra(metrics(encoder, points, lengths)[:1])[0] > 1e-3).sum()) for lengths in (False, True)
     ]
     assert ranks == [3, 4]  # of a linear map to four outputs
+
+
+@pytest.mark.skipif(library.compiler() is None, reason="there is no C++ compiler")
+def test_the_kernel_has_the_gradients_of_autograd() -> None:
+    pair = Pair((7, 4), Recipe(output_dim=5, replicates=3), seed=0)
+    generator = torch.Generator().manual_seed(0)
+    x, y = (torch.randn(3, 40, p, generator=generator) for p in (7, 4))
+    found = []
+    for kernel in (True, False):
+        pair.differentiation(kernel)(x, y)
+        found.append([parameter.grad.clone() for parameter in pair.parameters()])
+    torch.testing.assert_close(*found, rtol=1e-4, atol=1e-6)
+    assert not all(map(torch.equal, *found))  # the kernel was used

@@ -1,1 +1,1 @@
-"""C++ for what PyTorch passes through memory: the encoders' and the loss's part of a training step on a CPU."""
+"""C++ for what PyTorch passes through memory and Python: a training step on a CPU."""

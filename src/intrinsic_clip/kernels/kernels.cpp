@@ -1,13 +1,45 @@
 // What Python calls. Threads share out blocks of rows; each writes its own sums, which are added up in fixed order.
 
+#include "adam.h"
 #include "feed_forward.h"
 #include "info_nce.h"
+
+extern "C" {
+
+// What outputs are divided by before they are compared: their mean norm over the population, the same without its
+// gradient, or each by its own norm.
+enum Norm : int64_t { OF_POPULATION, CONSTANT_OF_POPULATION, OWN };
+
+}  // extern "C"
 
 namespace {
 
 constexpr float SMALLEST_NORM = 1e-12f;  // as in loss/similarity.py
+constexpr int64_t SHARED_OUT = 65536;    // numbers of an optimizer that are worth another thread
 
 float at_least_smallest(float norm) { return norm < SMALLEST_NORM ? SMALLEST_NORM : norm; }  // keeps NaN
+
+// Divide rows (n, d) by their norms, and keep those.
+void to_length_one(float* rows, int64_t n, int64_t d, float* norms) {
+    for (int64_t row = 0; row < n; ++row, rows += d) {
+        float squares = 0;
+        for (int64_t i = 0; i < d; ++i) squares += rows[i] * rows[i];
+        norms[row] = std::sqrt(squares);
+        const float factor = 1.0f / at_least_smallest(norms[row]);
+        for (int64_t i = 0; i < d; ++i) rows[i] *= factor;
+    }
+}
+
+// Turn cotangents of rows of length one into those of the rows that they were.
+void before_length_one(const float* rows, int64_t n, int64_t d, const float* norms, float* cotangents) {
+    for (int64_t row = 0; row < n; ++row, rows += d, cotangents += d) {
+        float along = 0;
+        for (int64_t i = 0; i < d; ++i) along += rows[i] * cotangents[i];
+        if (norms[row] < SMALLEST_NORM) along = 0;
+        const float factor = 1.0f / at_least_smallest(norms[row]);
+        for (int64_t i = 0; i < d; ++i) cotangents[i] = (cotangents[i] - along * rows[i]) * factor;
+    }
+}
 
 float* origin() { return reinterpret_cast<float*>(uintptr_t{64}); }  // to count from
 
@@ -62,10 +94,10 @@ int64_t step_memory(const Network* f, const Network* g, const Rows* x, const Row
     return second.take(first.take(origin())) - origin() + f->replicates * (2 * x->count * first.d + 32);
 }
 
-// The losses (replicates,) of a batch, InfoNCE of outputs divided by their mean norm over the population, and their
-// gradients with respect to tau and all parameters. `constant`: take the norms as constants.
+// The losses (replicates,) of a batch, InfoNCE of normalised outputs, and their gradients with respect to tau and all
+// parameters. The population has no rows if each output is divided by its own norm.
 void step(const Network* f, const Network* g, const Rows* x, const Rows* y, const Rows* x_population,
-          const Rows* y_population, const float* tau, bool constant, float* losses, float* tau_gradient,
+          const Rows* y_population, const float* tau, Norm norm, float* losses, float* tau_gradient,
           float* const* f_gradients, float* const* g_gradients, float* memory, const Threads* threads) {
     Side first(*f, *x, *x_population), second(*g, *y, *y_population);
     const Side* sides[2] = {&first, &second};
@@ -84,21 +116,33 @@ void step(const Network* f, const Network* g, const Rows* x, const Rows* y, cons
             if (which) item -= replicates * each[0];
             const Side& side = *sides[which];
             const int64_t replicate = item / each[which], index = item % each[which];
-            if (index < side.parts) side.take_norms(replicate, index, !constant, block.get());
+            if (index < side.parts) side.take_norms(replicate, index, norm == OF_POPULATION, block.get());
             else side.encode(replicate, index - side.parts);
         };
     });
     in_parallel(*threads, replicates, [&] {
-        return [&, contrast = InfoNCE(n, d)](int64_t r) {
+        return [&, contrast = InfoNCE(n, d), own = allocate(2 * n)](int64_t r) {
+            float *rows[2], *slopes[2], tau_slope;
+            for (int side = 0; side < 2; ++side) {
+                rows[side] = sides[side]->outputs + r * n * d;
+                slopes[side] = cotangents[side] + r * n * d;
+                norm_factors[side][r] = 0;
+                if (norm == OWN) to_length_one(rows[side], n, d, own.get() + side * n);
+            }
+            if (norm == OWN) {
+                contrast(rows[0], rows[1], tau[r], losses + r, slopes[0], slopes[1], tau_gradient + r);
+                for (int side = 0; side < 2; ++side)
+                    before_length_one(rows[side], n, d, own.get() + side * n, slopes[side]);
+                return;
+            }
             // The norms divide all similarities of a replicate, as tau does.
             const float means[2] = {first.mean_norm(r), second.mean_norm(r)};
             const float norms[2] = {at_least_smallest(means[0]), at_least_smallest(means[1])};
-            float slope;
-            contrast(first.outputs + r * n * d, second.outputs + r * n * d, tau[r] * norms[0] * norms[1], losses + r,
-                     cotangents[0] + r * n * d, cotangents[1] + r * n * d, &slope);
-            tau_gradient[r] = slope * norms[0] * norms[1];
+            contrast(rows[0], rows[1], tau[r] * norms[0] * norms[1], losses + r, slopes[0], slopes[1], &tau_slope);
+            tau_gradient[r] = tau_slope * norms[0] * norms[1];
             for (int side = 0; side < 2; ++side)
-                norm_factors[side][r] = constant || means[side] < SMALLEST_NORM ? 0.0f : slope * tau[r] * norms[1 - side];
+                if (norm == OF_POPULATION && !(means[side] < SMALLEST_NORM))
+                    norm_factors[side][r] = tau_slope * tau[r] * norms[1 - side];
         };
     });
     const int64_t blocks = first.blocks;
@@ -112,6 +156,24 @@ void step(const Network* f, const Network* g, const Rows* x, const Rows* y, cons
         return [&](int64_t item) {
             const int64_t which = item / replicates, r = item % replicates;
             sides[which]->write(r, norm_factors[which][r], gradients[which]);
+        };
+    });
+}
+
+// Take a step of Adam. Threads share out the numbers, each of which is moved by itself.
+void adam(const Adam* settings, const Moved* moved, int64_t parameters, const Threads* threads) {
+    int64_t largest = 0;
+    for (int64_t p = 0; p < parameters; ++p) {
+        ++*moved[p].steps;
+        largest = std::max(largest, moved[p].size);
+    }
+    const int64_t shares = std::min(threads->count, 1 + largest / SHARED_OUT);
+    in_parallel(*threads, shares, [&] {
+        return [&](int64_t index) {
+            for (int64_t p = 0; p < parameters; ++p) {
+                const Share share(moved[p].size, shares, index);
+                move(*settings, moved[p], share.first, share.first + share.count);
+            }
         };
     });
 }

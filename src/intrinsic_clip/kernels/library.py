@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 
 FOLDER = Path(__file__).parent
-SOURCES = ("panels.h", "feed_forward.h", "info_nce.h", "kernels.cpp")
+SOURCES = ("panels.h", "feed_forward.h", "info_nce.h", "adam.h", "kernels.cpp")
 FLAGS = (
     "-std=c++17", "-O3", "-march=native", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fPIC",
     "-shared",
@@ -59,6 +59,23 @@ class Rows(ctypes.Structure):
     )
 
 
+class Adam(ctypes.Structure):
+    """Settings of an optimizer, as in the source."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_double) for name in ("rate", "mean_decay", "square_decay", "epsilon", "weight_decay")
+    )
+
+
+class Moved(ctypes.Structure):
+    """What an optimizer moves, as in the source."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("parameter", "gradient", "mean", "square", "steps")),
+        ("size", ctypes.c_int64),
+    )
+
+
 class Threads(ctypes.Structure):
     """PyTorch's threads, as in the source."""
 
@@ -67,6 +84,7 @@ class Threads(ctypes.Structure):
 
 _loaded: ctypes.CDLL | None = None
 _parallel: int | None = None
+_reason: str | None = None
 
 
 def load() -> ctypes.CDLL:
@@ -85,6 +103,17 @@ def load() -> ctypes.CDLL:
             _loaded = _open(built())
         _parallel = _openmp()
     return _loaded
+
+
+def why_not() -> str | None:
+    """Return why the kernel cannot be built or loaded here, which is tried once; None: it is there."""
+    global _reason
+    if _loaded is None and _reason is None:
+        try:
+            load()
+        except KernelUnavailableError as error:
+            _reason = str(error)
+    return None if _loaded is not None else _reason
 
 
 def threads() -> Threads:
@@ -188,7 +217,8 @@ def _typed(library: ctypes.CDLL) -> ctypes.CDLL:
         "encode_backward": [network, rows, pointer, pointer, pointer, team],
         "info_nce": [count, count, count, *[pointer] * 7, team],
         "step_memory": [network, network, *[rows] * 4],
-        "step": [network, network, *[rows] * 4, pointer, ctypes.c_bool, *[pointer] * 5, team],
+        "step": [network, network, *[rows] * 4, pointer, count, *[pointer] * 5, team],
+        "adam": [ctypes.POINTER(Adam), ctypes.POINTER(Moved), count, team],
     }
     for name, arguments in signatures.items():
         function = getattr(library, name)

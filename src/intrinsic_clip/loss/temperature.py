@@ -46,6 +46,10 @@ class LearnedTemperature(nn.Module):
         """Return the temperature, `(*R,)`."""
         return torch.exp(self.scale * self.s) + self.minimum
 
+    def slope(self, tau: Tensor) -> Tensor:
+        """Return dτ/ds, given τ, `(*R,)`."""
+        return self.scale * (tau - self.minimum)
+
 
 class FixedTemperature(nn.Module):
     """Fixed temperature τ, for comparison with `LearnedTemperature`.

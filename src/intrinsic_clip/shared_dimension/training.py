@@ -7,10 +7,14 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from intrinsic_clip.encoders.feedforward import mlp
 from intrinsic_clip.encoders.replication import ReplicatedFeedForward, replicate
+from intrinsic_clip.kernels import whole_step
+from intrinsic_clip.kernels.adam import by_kernel
 from intrinsic_clip.loss import CosineSimilarity, LearnedTemperature, info_nce
+from intrinsic_clip.training.build import STEPS_WORTH_A_KERNEL
 
 PART = 0.8  # of the training pairs, which a replicate learns from; it stops by the others
 VALIDATED = 1000  # pairs, at most, that a replicate is validated on
@@ -18,6 +22,7 @@ ROUNDS = 24  # validations; more would take longer than the training
 FIRST_TAU = 0.2
 TAU_SCALE = 4.0
 HIDDEN_LAYERS = 2
+Differentiation = Callable[[Tensor, Tensor], None]
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,14 @@ class Recipe:
     width: int = 64
     batch_size: int = 256
     weight_decay: float = 1e-4
+
+    @property
+    def is_worth_a_kernel(self) -> bool:
+        """Return whether the C++ kernel saves more time than it takes to build, whether or not it is built already.
+
+        An estimate takes two trainings at least, of the pairs and of shuffled ones.
+        """
+        return 2 * self.steps * self.replicates >= STEPS_WORTH_A_KERNEL
 
 
 @dataclass(frozen=True)
@@ -88,6 +101,24 @@ class Pair(nn.Module):
         """Return the loss per replicate of pairs `(S, n, p)`, or `(n, p)` for all."""
         return info_nce(self.similarity(self.f(x)), self.similarity(self.g(y)), self.temperature())
 
+    def differentiation(self, kernel: bool) -> Differentiation:
+        """Return what puts the gradients of a batch's losses into the parameters.
+
+        Args:
+            kernel: by the C++ kernel, where it serves; by autograd otherwise, with the same numbers but for rounding.
+        """
+        chains = whole_step.chains_of(self.f, self.g) if kernel else None
+        step = chains and whole_step.WholeStep(*chains, self.temperature, whole_step.Norm.OWN)
+
+        def differentiate(x: Tensor, y: Tensor) -> None:
+            if step is not None:
+                step((x, y))
+            else:
+                self.zero_grad()
+                self(x, y).sum().backward()
+
+        return differentiate
+
 
 def _encoders(inputs: int, recipe: Recipe, seeds: list[int]) -> ReplicatedFeedForward:
     """Build the replicates of one side."""
@@ -123,17 +154,21 @@ def train(
     batches = _Batches(x, y, recipe, generator)
     steps, shortened = recipe.steps, False
     if seconds is not None:
-        affordable = _affordable(pair, batches, seconds, begun)
+        trial = pair.differentiation(recipe.is_worth_a_kernel)
+        affordable = _affordable(trial, batches, seconds, begun)
         steps, shortened = min(steps, affordable), affordable < steps
         pair = Pair((x.shape[1], y.shape[1]), recipe, seed)
-    optimizer = torch.optim.Adam(pair.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    optimizer: Optimizer = torch.optim.Adam(
+        pair.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+    )
+    if recipe.is_worth_a_kernel:
+        optimizer = by_kernel(optimizer)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, total_steps=steps)
     best = _Best(pair)
     every = max(1, steps // ROUNDS)
+    differentiate = pair.differentiation(recipe.is_worth_a_kernel)
     for step in range(1, steps + 1):
-        loss = pair(*batches.next()).sum()
-        optimizer.zero_grad()
-        loss.backward()
+        differentiate(*batches.next())
         optimizer.step()
         if step < steps:
             schedule.step()
@@ -146,13 +181,13 @@ def train(
     return Trained(pair.f, pair.g, tau, best.loss, best.step, steps, shortened)
 
 
-def _affordable(pair: Pair, batches: "_Batches", seconds: float, begun: float) -> int:
+def _affordable(differentiate: Differentiation, batches: "_Batches", seconds: float, begun: float) -> int:
     """Return how many steps fit into the time, from the length of a few."""
     trial = 5
-    pair(*batches.next()).sum().backward()  # the first is slower
+    differentiate(*batches.next())  # the first is slower
     first = time.monotonic()
     for _ in range(trial):
-        pair(*batches.next()).sum().backward()
+        differentiate(*batches.next())
     each = 1.25 * (time.monotonic() - first) / trial  # validation and Adam come on top
     return max(20, int((seconds - (time.monotonic() - begun)) / each))
 

@@ -1,27 +1,29 @@
 """Compute the losses of a training step with the C++ kernel."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from torch import Tensor
 from torch.optim import Optimizer
 
 from intrinsic_clip.encoders.chain import Chain, chain_of
-from intrinsic_clip.kernels import contrast, feed_forward, library
-from intrinsic_clip.loss.similarity import PopulationSimilarity
+from intrinsic_clip.kernels import contrast, feed_forward, library, whole_step
+from intrinsic_clip.kernels.whole_step import Norm
+from intrinsic_clip.loss.similarity import CosineSimilarity, PopulationSimilarity
 
 if TYPE_CHECKING:
     from intrinsic_clip.training.module import ContrastiveModule
 
 LossesAndTau = tuple[Tensor, Tensor | None]  # `(*R,)` each; no τ where the objective has none
 Step = Callable[[Tensor, Tensor, Tensor, Tensor], LossesAndTau]
+WholeRows = Callable[..., LossesAndTau | None]
 # Of PyTorch 2.15 and of earlier ones.
 GRAPH_CHECKS = ("_accelerator_graph_capture_health_check", "_cuda_graph_capture_health_check")
 
 
-def kernel_step(module: "ContrastiveModule", otherwise: Step, explained: bool = False) -> Step:
-    """Return a step that encodes and contrasts a batch with the kernel.
+class KernelStep:
+    """A training step by the kernel: all of it, or the encoders' part, or nothing where the kernel does not serve.
 
     Args:
         module: whose losses they are.
@@ -29,29 +31,63 @@ def kernel_step(module: "ContrastiveModule", otherwise: Step, explained: bool = 
             without a compiler.
         explained: whether to warn of the first step that the kernel does not serve.
     """
-    # A subclass with an objective of its own must not get this one.
-    own_losses = getattr(module._losses, "__qualname__", "") != "ContrastiveModule._losses"
-    loads: str | None = None  # why the library does not load, once it was tried
-    tried = False
 
-    def run(x: Tensor, y: Tensor, x_append: Tensor, y_append: Tensor) -> LossesAndTau:
-        nonlocal explained, loads, tried
-        f, g = chain_of(module.f), chain_of(module.g)
-        reason = "the module has losses of its own" if own_losses else None
-        reason = reason or _why_not(module, (f, g), (x, y), (x_append, y_append))
-        if reason is None and not tried:
-            loads, tried = _why_not_loaded(), True
-        reason = reason or loads
-        if reason is None:
-            assert f is not None
-            assert g is not None
-            return _losses(module, (f, g), (x, y), (x_append, y_append))
-        if explained:
-            explained = False
-            warn_unserved(reason)
-        return otherwise(x, y, x_append, y_append)
+    def __init__(self, module: "ContrastiveModule", otherwise: Step, explained: bool = False) -> None:
+        self.module, self.otherwise, self.explained = module, otherwise, explained
+        # A subclass with an objective of its own must not get this one.
+        self.own_losses = getattr(module._losses, "__qualname__", "") != "ContrastiveModule._losses"
 
-    return run
+    def whole(self) -> WholeRows | None:
+        """Return what takes rows and returns losses and τ, `(*R,)` each, with the gradients in the parameters.
+
+        It serves as long as nothing but numbers change in the module, and returns None for rows that it does not serve.
+        Where the module's steps take autograd, there is none.
+        """
+        module, norm = self.module, _norm(self.module)
+        chains = whole_step.chains_of(module.f, module.g)
+        if norm is None or chains is None or module.temperature is None or self.own_losses:
+            return None
+        step = whole_step.WholeStep(*chains, module.temperature, norm)
+
+        def differentiated(x: Tensor, y: Tensor, *append: Tensor) -> LossesAndTau | None:
+            population = (append[0], append[1]) if module.takes_population else None
+            if _why_not_rows(module, (x, y, *(population or ()))):
+                return None
+            return step((x, y), population)
+
+        return differentiated
+
+    def __call__(self, x: Tensor, y: Tensor, x_append: Tensor, y_append: Tensor) -> LossesAndTau:
+        """Return losses and τ, `(*R,)` each, as `ContrastiveModule._losses` does."""
+        module, chains = self.module, (chain_of(self.module.f), chain_of(self.module.g))
+        reason = self._why_not(chains) or _why_not_rows(module, (x, y))
+        if reason is None and module.takes_population:
+            reason = "with a population norm it computes InfoNCE with one temperature alone, and no hooks"
+        if reason is not None:
+            if self.explained:
+                self.explained = False
+                warn_unserved(reason)
+            return self.otherwise(x, y, x_append, y_append)
+        return self._by_encoders(chains, x, y)
+
+    def _why_not(self, chains: Sequence[Chain | None]) -> str | None:
+        """Return why the kernel does not compute the encoders; None: it does."""
+        if self.own_losses:
+            return "the module has losses of its own"
+        reason = unserved_similarity(self.module)
+        for encoder, chain in zip((self.module.f, self.module.g), chains, strict=True):
+            reason = reason or feed_forward.why_not(encoder, chain)
+        return reason or library.why_not()
+
+    def _by_encoders(self, chains: Sequence[Chain | None], *rows: Tensor) -> LossesAndTau:
+        """Return losses and τ of rows that the kernel encodes."""
+        module, tau = self.module, self.module.tau_of_objective()
+        x, y = (feed_forward.encode(chain, each) for chain, each in zip(chains, rows, strict=True) if chain)
+        if not module.takes_raw:
+            x, y = module._alone("x", x), module._alone("y", y)
+        if module.plain_info_nce is not None and tau is not None:
+            return contrast.info_nce(x, y, tau), tau
+        return module.objective(x, y, tau), tau
 
 
 def warn_unserved(reason: str) -> None:
@@ -59,25 +95,24 @@ def warn_unserved(reason: str) -> None:
     warnings.warn(f"kernel=cpp does not serve, so steps run without it: {reason}", stacklevel=2)
 
 
-Both = tuple[Tensor, Tensor]
+def _why_not_rows(module: "ContrastiveModule", rows: Sequence[Tensor]) -> str | None:
+    """Return why the kernel does not compute a step on rows, of which the first two are the batch; None: it does."""
+    reason = feed_forward.why_not_rows(rows)
+    if reason is None and module.plain_info_nce is not None:
+        reason = contrast.why_not(rows[0].shape[-2], module.plain_info_nce.chunk)
+    return reason
 
 
-def _why_not(
-    module: "ContrastiveModule",
-    chains: tuple[Chain | None, Chain | None],
-    batch: Both,
-    append: Both,
-) -> str | None:
-    plain, reason = module.plain_info_nce, unserved_similarity(module)
-    if reason is None and module.takes_population and plain is None:
-        reason = "with a population norm it computes InfoNCE with one temperature alone"
-    if reason is not None:
-        return reason
-    for encoder, chain, *inputs in zip((module.f, module.g), chains, batch, append, strict=True):
-        reason = feed_forward.why_not(encoder, chain, *(inputs if module.takes_population else inputs[:1]))
-        if reason is not None:
-            return reason
-    return None if plain is None else contrast.why_not(batch[0].shape[-2], plain.chunk)
+def _norm(module: "ContrastiveModule") -> Norm | None:
+    """Return what outputs are divided by in steps that the kernel computes as a whole; None: not in this module's."""
+    if module.plain_info_nce is None:
+        return None
+    if type(module.similarity) is CosineSimilarity:
+        return Norm.OWN
+    if not module.takes_population or type(module.similarity) is not PopulationSimilarity:
+        return None
+    constant = bool(module.similarity.stop_gradient)
+    return Norm.CONSTANT_OF_POPULATION if constant else Norm.OF_POPULATION
 
 
 def unserved_similarity(module: "ContrastiveModule") -> str | None:
@@ -85,33 +120,6 @@ def unserved_similarity(module: "ContrastiveModule") -> str | None:
     if module.takes_population and type(module.similarity) is not PopulationSimilarity:
         return f"{type(module.similarity).__name__} has its own way with the population"
     return None
-
-
-def _why_not_loaded() -> str | None:
-    try:
-        library.load()
-    except library.KernelUnavailableError as error:
-        return str(error)
-    return None
-
-
-def _losses(
-    module: "ContrastiveModule",
-    chains: tuple[Chain, Chain],
-    batch: Both,
-    append: Both,
-) -> LossesAndTau:
-    """Return losses and τ, `(*R,)` each, as `ContrastiveModule._losses` does."""
-    tau = module.tau_of_objective()
-    if module.takes_population:
-        assert tau is not None
-        return feed_forward.losses(*chains, batch, append, tau, bool(module.similarity.stop_gradient)), tau
-    x, y = (feed_forward.encode(chain, rows) for chain, rows in zip(chains, batch, strict=True))
-    if not module.takes_raw:
-        x, y = module._alone("x", x), module._alone("y", y)
-    if module.plain_info_nce is not None and tau is not None:
-        return contrast.info_nce(x, y, tau), tau
-    return module.objective(x, y, tau), tau
 
 
 def without_graph_checks(optimizer: Optimizer) -> Optimizer:

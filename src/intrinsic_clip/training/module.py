@@ -1,6 +1,5 @@
 """Train two encoders with a contrastive objective, the paper's InfoNCE with a learned temperature or another."""
 
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
@@ -12,16 +11,17 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from intrinsic_clip.data.paired import Batches
+from intrinsic_clip.kernels.adam import by_kernel
 from intrinsic_clip.loss.distributed import gather, shared_info_nce
 from intrinsic_clip.loss.info_nce import InfoNCE
 from intrinsic_clip.loss.precision import widened, without_autocast
 from intrinsic_clip.loss.temperature import ScheduledTemperature
 from intrinsic_clip.runs.replicates import Replicates
+from intrinsic_clip.training.compiled import compile_step
 from intrinsic_clip.training.graphed import GraphedStep
 from intrinsic_clip.training.kernel_step import (
+    KernelStep,
     LossesAndTau,
-    Step,
-    kernel_step,
     warn_unserved,
     without_graph_checks,
 )
@@ -84,6 +84,7 @@ class ContrastiveModule(LightningModule):
         self.takes_raw = bool(getattr(self.objective, "takes_raw", False))
         self._kernel = kernel
         self._shares_batches = self._scales_gradients = False
+        self._kernel_step: KernelStep | None = None
         # torch.compile mistakes the gradient of a step that also moves a buffer it divides by.
         moves = getattr(similarity, "per_encoder", False)
         self._step = compile_step(self._losses) if compiled and not moves else self._losses
@@ -92,7 +93,7 @@ class ContrastiveModule(LightningModule):
 
             self._step = triton_step(self, self._step)
         elif kernel != "none":
-            self._step = kernel_step(self, self._step, explained=kernel == "cpp")
+            self._step = self._kernel_step = KernelStep(self, self._step, explained=kernel == "cpp")
         self.f, self.g = f, g
         self.similarity, self.temperature = similarity, temperature
         self._optimizer, self._schedule = optimizer, schedule
@@ -265,6 +266,7 @@ class ContrastiveModule(LightningModule):
         assert not isinstance(schedule, list)
         steps = []
         first, population = self.trainer.global_step, self._population()
+        differentiated = self.differentiation(optimizer)
         batches = batch if isinstance(batch, Batches) else [tuple(batch[: self.modalities])]
         for step, inputs in enumerate(batches, start=first):
             if self.noise is not None:
@@ -272,7 +274,7 @@ class ContrastiveModule(LightningModule):
                 inputs = self.noise.add(step, x, y, self.trainer.global_rank, self.trainer.world_size)
             self._move_temperature(step)
             append = (self._append_rows(rows, step) for rows in population)
-            losses, tau = self.differentiated(optimizer, *inputs, *append)
+            losses, tau = differentiated(*inputs, *append)
             optimizer.step()
             if schedule is not None:
                 schedule.step()
@@ -294,16 +296,26 @@ class ContrastiveModule(LightningModule):
         self._steps = self._steps or steps_of(self.trainer)
         self.temperature.move_to(step / max(1, self._steps - 1))
 
-    def differentiated(self, optimizer: Any, *rows: Tensor) -> LossesAndTau:
-        """Return the losses and τ of a batch, `(*R,)` each, with the gradients in the parameters."""
-        if self._graph is not None and not (self._shares_batches or self._scales_gradients):
-            replayed = self._graph(*rows)
-            if replayed is not None:
-                return replayed
-        losses, tau = self._step(*rows)
-        optimizer.zero_grad()
-        self._backward(losses.sum())
-        return losses, tau
+    def differentiation(self, optimizer: Any) -> Callable[..., LossesAndTau]:
+        """Return what takes a batch and append rows and puts the gradients into the parameters.
+
+        It returns the losses and τ, `(*R,)` each, and serves for steps between which nothing but numbers change.
+        """
+        apart = self._shares_batches or self._scales_gradients
+        ways = (self._graph, self._kernel_step and self._kernel_step.whole())
+        wholes = [way for way in ways if way is not None and not apart]
+
+        def differentiated(*rows: Tensor) -> LossesAndTau:
+            for whole in wholes:
+                result = whole(*rows)
+                if result is not None:
+                    return result
+            losses, tau = self._step(*rows)
+            optimizer.zero_grad()
+            self._backward(losses.sum())
+            return losses, tau
+
+        return differentiated
 
     def _backward(self, loss: Tensor) -> None:
         """Call Lightning's backward only if it has a part in gradients: its hooks cost a tenth of a small step.
@@ -321,27 +333,10 @@ class ContrastiveModule(LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Return the optimizer over the encoders and the temperature, and the schedule of its learning rate, if any."""
-        optimizer = without_graph_checks(self._optimizer(self.parameters()))
+        optimizer = self._optimizer(self.parameters())
+        if self._kernel_step is not None:
+            optimizer = by_kernel(optimizer)
+        without_graph_checks(optimizer)
         if self._schedule is None:
             return optimizer
         return {"optimizer": optimizer, "lr_scheduler": self._schedule(optimizer, steps_of(self.trainer))}
-
-
-def compile_step(step: Step) -> Step:
-    """Fuse a step with torch.compile; warn and run it uncompiled if that fails."""
-    compiled: Step | None = None  # until the first step, since importing the compiler takes a second
-    works = True
-
-    def run(x: Tensor, y: Tensor, x_append: Tensor, y_append: Tensor) -> LossesAndTau:
-        nonlocal compiled, works
-        if works:
-            try:
-                compiled = compiled or torch.compile(step, dynamic=False)
-                return compiled(x, y, x_append, y_append)
-            except Exception as error:  # of many kinds: no compiler, an encoder it cannot trace, …
-                works = False
-                reason = str(error).strip().splitlines()[0]
-                warnings.warn(f"torch.compile failed, so the step runs uncompiled: {reason}", stacklevel=2)
-        return step(x, y, x_append, y_append)
-
-    return run

@@ -1,0 +1,63 @@
+"""Tell the C++ kernel where numbers lie: those of encoders, of rows, and of gradients."""
+
+import ctypes
+from collections.abc import Sequence
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from intrinsic_clip.encoders.chain import Parameters, laid_out, replicate_offsets
+from intrinsic_clip.kernels import library
+
+
+def network(relus: tuple[bool, ...], parameters: Parameters) -> library.Network:
+    """Return an encoder as the source takes it.
+
+    Args:
+        relus: per layer, whether a ReLU follows.
+        parameters: per layer weight and bias, contiguous.
+    """
+    weights = [weight for weight in parameters[::2] if weight is not None]
+    widths = [weights[0].shape[-1], *(weight.shape[-2] for weight in weights)]
+    return library.Network(
+        weights[0].shape[0],
+        len(weights),
+        (ctypes.c_int64 * len(widths))(*widths),
+        addresses(weights),
+        addresses(parameters[1::2]),
+        (ctypes.c_uint8 * len(relus))(*relus),
+    )
+
+
+def addresses(tensors: Parameters) -> ctypes.Array:
+    """Return where tensors begin, and null where there is none."""
+    return (ctypes.c_void_p * len(tensors))(
+        *(None if tensor is None else tensor.data_ptr() for tensor in tensors)
+    )
+
+
+def placed(rows: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, library.Rows]:
+    """Return rows, copied only if a row's numbers are apart, and where those of each replicate are.
+
+    Args:
+        rows: `(*R, n, d_in)`, whose leading axes may be missing.
+        shape: R.
+    """
+    rows, strides = laid_out(rows, shape)
+    offsets = _offsets(shape, strides[: len(shape)])
+    return rows, library.Rows(rows.data_ptr(), offsets, strides[-2], rows.shape[-2])
+
+
+def empty_gradients(parameters: Parameters, wanted: Sequence[bool]) -> list[Tensor | None]:
+    """Return a tensor for the gradient of each parameter; None: none is wanted."""
+    return [
+        torch.empty_like(tensor) if tensor is not None and each else None
+        for tensor, each in zip(parameters, wanted, strict=True)
+    ]
+
+
+@lru_cache(maxsize=64)
+def _offsets(shape: tuple[int, ...], strides: tuple[int, ...]) -> ctypes.Array:
+    places = replicate_offsets(shape, strides).tolist()
+    return (ctypes.c_int64 * len(places))(*places)
