@@ -57,3 +57,36 @@ def variance_points(curve: Mapping[str, Any]) -> list[Point]:
     shares = [share or 0 for share in curve["variance_share"]]
     held = accumulate(shares) if any(shares) else ()
     return [{"x": place, "y": 100 * share} for place, share in enumerate(held, 1)]
+
+
+def spectrum_chart(drawn: Sequence[Series], name: str = "spectrum", title: str = "Spectrum") -> Chart:
+    """Return the chart of the shares that principal components have, of series of `spectrum_points`."""
+    return {
+        "id": name,
+        "title": title,
+        "x": {"label": "principal component", "short": "component", "log": True},
+        "y": {"label": "% of the variance", "log": True},
+        "series": drawn,
+    }
+
+
+def variance_chart(drawn: Sequence[Series], name: str = "variance", title: str = "Variance kept") -> Chart:
+    """Return the chart of what leading principal components hold together, of series of `variance_points`."""
+    return {
+        "id": name,
+        "title": title,
+        "x": {"label": "principal components kept", "short": "components", "log": True},
+        "y": {"label": "% of the variance", "zero": True},
+        "series": drawn,
+    }
+
+
+def recall_chart(drawn: Sequence[Series], pairs: int, name: str, title: str) -> Chart:
+    """Return the chart of recall with fewer dimensions, measured on so many held-out pairs."""
+    return {
+        "id": name,
+        "title": title,
+        "x": {"label": f"dimensions kept ({pairs:,} held-out pairs)", "short": "dimensions", "log": True},
+        "y": {"label": "recall@1, mean of both ways", "zero": True},
+        "series": drawn,
+    }

@@ -8,8 +8,11 @@ from intrinsic_clip.reports.chart_series import (
     Chart,
     Series,
     points,
+    recall_chart,
     series,
+    spectrum_chart,
     spectrum_points,
+    variance_chart,
     variance_points,
     with_points,
 )
@@ -25,30 +28,17 @@ def charts(measurement: Mapping[str, Any]) -> list[Chart]:
 
 
 def _spectrum(measurement: Mapping[str, Any]) -> Chart:
-    return {
-        "id": "spectrum",
-        "title": "Spectrum",
-        "x": {"label": "principal component", "short": "component", "log": True},
-        "y": {"label": "% of the variance", "log": True},
-        "series": [
-            series(side, side, spectrum_points(curve)) for side, curve in _spectra(measurement).items()
-        ],
-    }
+    return spectrum_chart(
+        [series(side, side, spectrum_points(curve)) for side, curve in _spectra(measurement).items()]
+    )
 
 
 def _variance(measurement: Mapping[str, Any]) -> Chart:
     """Describe the variance that the leading components hold together, where there are no pairs."""
     dims = measurement["advice"].get("dims")
-    return {
-        "id": "variance",
-        "title": "Variance kept",
-        "x": {"label": "principal components kept", "short": "components", "log": True},
-        "y": {"label": "% of the variance", "zero": True},
-        "series": [
-            series(side, side, variance_points(curve)) for side, curve in _spectra(measurement).items()
-        ],
-        "upright": [] if dims is None else [{"x": dims, "label": f"{dims:,} hold 99 % of x"}],
-    }
+    drawn = [series(side, side, variance_points(curve)) for side, curve in _spectra(measurement).items()]
+    mark = [] if dims is None else [{"x": dims, "label": f"{dims:,} hold 99 % of x"}]
+    return variance_chart(drawn) | {"upright": mark}
 
 
 def _spectra(measurement: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -103,11 +93,5 @@ def _kept(measurement: Mapping[str, Any]) -> Chart:
         drawn.append(series(f"{basis} directions", BASES[basis], recalls, dots=True))
     advice, n = measurement["advice"], curves[f"retrieval/{bases[0]}"]["n"]
     dims = advice.get("dims")
-    return {
-        "id": "kept",
-        "title": "Retrieval by cosine with fewer dimensions",
-        "x": {"label": f"dimensions kept ({n:,} held-out pairs)", "short": "dimensions", "log": True},
-        "y": {"label": "recall@1, mean of both ways", "zero": True},
-        "series": drawn,
-        "upright": [] if dims is None else [{"x": dims, "label": f"{dims:,} of {advice['of']:,} are enough"}],
-    }
+    mark = [] if dims is None else [{"x": dims, "label": f"{dims:,} of {advice['of']:,} are enough"}]
+    return recall_chart(drawn, n, "kept", "Retrieval by cosine with fewer dimensions") | {"upright": mark}

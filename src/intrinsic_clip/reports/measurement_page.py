@@ -93,10 +93,6 @@ def _settings(measurement: Measurement) -> str:
     return settings_of(settings)
 
 
-def _versions(measurement: Measurement) -> str:
-    return versions_of(measurement)
-
-
 SECTIONS: tuple[Callable[[Measurement], str], ...] = (
     _summary,
     _two_models,
@@ -106,5 +102,5 @@ SECTIONS: tuple[Callable[[Measurement], str], ...] = (
     _tables,
     _notes,
     _settings,
-    _versions,
+    versions_of,
 )

@@ -20,12 +20,8 @@ from intrinsic_clip.runs.vocabulary import (
     estimator_title,
 )
 
-BLUE, ORANGE, GREEN, GREY = (
-    "#0072b2",
-    "#d55e00",
-    "#009e73",
-    "#666666",
-)  # Okabe–Ito: for colour-blind readers too
+# Okabe–Ito: distinguishable for colour-blind readers.
+BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#666666"
 COLOURS = (BLUE, ORANGE, GREEN, "#cc79a7", "#e69f00", "#56b4e9")  # of modalities, and of directions
 LINE_STYLES = ("-", "--", ":", "-.")
 ESTIMATORS = {"mle": "-", "twonn": ":"}  # line styles; k* is dashed

@@ -1,6 +1,6 @@
 """Describe the charts of two models on one data set, which the page and the picture of a measurement draw."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import PurePath
 from typing import Any
 
@@ -8,9 +8,14 @@ from intrinsic_clip.reports.against_tables import MOVED
 from intrinsic_clip.reports.chart_series import (
     DASHES,
     Chart,
+    Point,
+    Series,
     points,
+    recall_chart,
     series,
+    spectrum_chart,
     spectrum_points,
+    variance_chart,
     variance_points,
     with_points,
 )
@@ -27,7 +32,11 @@ def two_model_charts(measurement: Mapping[str, Any]) -> list[Chart]:
         return []
     models = {"x": measurement, "against": second}
     names = {model: _name(model, measurement["config"].get(model)) for model in models}
-    described = [_spectrum(models, names), _variance(models, names), _scale(models, names)]
+    described = [
+        spectrum_chart(_spectra(models, names, spectrum_points), "both-spectrum", "Spectra of both"),
+        variance_chart(_spectra(models, names, variance_points), "both-variance", "Variance kept in both"),
+        _scale(models, names),
+    ]
     described += [*_kept(models), *_neighbours(second["compared"]), *_moved(second["compared"])]
     return with_points(described)
 
@@ -40,30 +49,13 @@ def _name(model: str, path: str | None) -> str:
     return f"{model}: {file if len(file) <= LONGEST else f'{file[: LONGEST - 1]}…'}"
 
 
-def _spectrum(models: Models, names: Mapping[str, str]) -> Chart:
-    return {
-        "id": "both-spectrum",
-        "title": "Spectra of both",
-        "x": {"label": "principal component", "short": "component", "log": True},
-        "y": {"label": "% of the variance", "log": True},
-        "series": [
-            series(names[model], model, spectrum_points(each["curves"]["spectrum/x"]))
-            for model, each in models.items()
-        ],
-    }
-
-
-def _variance(models: Models, names: Mapping[str, str]) -> Chart:
-    return {
-        "id": "both-variance",
-        "title": "Variance kept in both",
-        "x": {"label": "principal components kept", "short": "components", "log": True},
-        "y": {"label": "% of the variance", "zero": True},
-        "series": [
-            series(names[model], model, variance_points(each["curves"]["spectrum/x"]))
-            for model, each in models.items()
-        ],
-    }
+def _spectra(
+    models: Models, names: Mapping[str, str], points_of: Callable[[Mapping[str, Any]], list[Point]]
+) -> list[Series]:
+    """Return what is drawn of the principal components of both models."""
+    return [
+        series(names[model], model, points_of(each["curves"]["spectrum/x"])) for model, each in models.items()
+    ]
 
 
 def _scale(models: Models, names: Mapping[str, str]) -> Chart:
@@ -94,13 +86,7 @@ def _kept(models: Models) -> Iterator[Chart]:
             recalls = points(curve["at"], curve["value"], curve["standard_error"])
             drawn.append(series(f"{model}, {basis}", model, recalls, dots=True) | {"dash": DASHES[style]})
     if drawn:
-        yield {
-            "id": "both-kept",
-            "title": "Retrieval of both with fewer dimensions",
-            "x": {"label": f"dimensions kept ({pairs:,} held-out pairs)", "short": "dimensions", "log": True},
-            "y": {"label": "recall@1, mean of both ways", "zero": True},
-            "series": drawn,
-        }
+        yield recall_chart(drawn, pairs, "both-kept", "Retrieval of both with fewer dimensions")
 
 
 def _neighbours(compared: Mapping[str, Any]) -> Iterator[Chart]:
