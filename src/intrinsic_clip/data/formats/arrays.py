@@ -28,7 +28,7 @@ from intrinsic_clip.data.formats.parquet_rows import parquet_rows
 from intrinsic_clip.data.formats.safetensors_rows import safetensors_rows
 from intrinsic_clip.data.formats.shard_rows import is_shards, shard_rows
 from intrinsic_clip.data.formats.shards import expand
-from intrinsic_clip.data.formats.table_arrays import TABLES, read_table_array
+from intrinsic_clip.data.formats.table_arrays import TABLES, TEXTS, read_table_array
 from intrinsic_clip.data.formats.text_rows import text_rows
 from intrinsic_clip.data.formats.vector_indexes import READERS as INDEXES
 from intrinsic_clip.data.formats.vector_indexes import index_rows
@@ -146,9 +146,7 @@ OPENERS: dict[str, Opener] = {
     ".feather": _open_arrow,
     ".arrow": _open_arrow,
     ".ipc": _open_arrow,
-    ".csv": text_rows,
-    ".tsv": text_rows,
-    ".txt": text_rows,
+    **dict.fromkeys(TEXTS, text_rows),
 }
 
 

@@ -11,6 +11,7 @@ from intrinsic_clip.data.formats.column_choice import ColumnChoice
 from intrinsic_clip.data.formats.column_roles import ID_ENDINGS, INDEX_NAMES, TEXT_NAMES
 from intrinsic_clip.data.formats.npz_members import read_npz_member
 from intrinsic_clip.data.formats.number_tables import read_number_table, recognised
+from intrinsic_clip.data.formats.table_arrays import TEXTS
 from intrinsic_clip.errors import ConfigError
 
 TIMES = {"timestamp", "time", "date", "datetime"}
@@ -40,7 +41,7 @@ def row_ids(path: Path, drop: Sequence[str | int] = ()) -> dict[str, np.ndarray]
         return _members(path)
     if suffix in (".parquet", ".feather"):
         return _packed(path, drop)
-    if suffix in (".csv", ".tsv", ".txt"):
+    if suffix in TEXTS:
         names = recognised(path)[1].header or []
         places = _places(names, drop)
         if not places:
