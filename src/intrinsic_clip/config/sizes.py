@@ -1,4 +1,4 @@
-"""What a size sets that no choice made beside it may undo."""
+"""Keep the epochs of a short size, whatever is chosen beside it."""
 
 from omegaconf import DictConfig
 

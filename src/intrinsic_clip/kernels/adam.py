@@ -53,7 +53,7 @@ class KernelAdam(Adam):
 
 @dataclass(frozen=True)
 class _Plan:
-    """Where the numbers of a group of parameters lie, for as long as they do.
+    """Addresses of the numbers of a group of parameters, for as long as they stay there.
 
     Attributes:
         moved: the parameters that have gradients, as the kernel takes them.

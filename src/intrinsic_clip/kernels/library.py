@@ -68,7 +68,7 @@ class Adam(ctypes.Structure):
 
 
 class Moved(ctypes.Structure):
-    """What an optimizer moves, as in the source."""
+    """A parameter that an optimizer moves, with its gradient and state, as in the source."""
 
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("parameter", "gradient", "mean", "square", "steps")),

@@ -23,7 +23,7 @@ Both = tuple[Tensor, Tensor]
 
 
 class Norm(IntEnum):
-    """What outputs are divided by before they are compared, as in the source."""
+    """Divisor of outputs before they are compared, as in the source."""
 
     OF_POPULATION = 0  # their mean norm over the population
     CONSTANT_OF_POPULATION = 1  # the same, without its gradient
