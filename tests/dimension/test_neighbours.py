@@ -68,7 +68,6 @@ def test_reduced_matmul_precision_changes_nothing(precision: str) -> None:
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision(precision)
     try:
-        assert exact_search._float32_is_float32() == (precision == "highest")
         with torch.autocast("cpu", dtype=torch.bfloat16):
             neighbours = nearest_neighbours(points, 10)
     finally:

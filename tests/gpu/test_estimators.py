@@ -80,7 +80,7 @@ def test_neighbours(case: str, device: torch.device) -> None:
 @pytest.mark.parametrize("precision", ["highest", "high"])
 def test_neighbours_of_replicates_searched_together(precision: str, device: torch.device) -> None:
     rows = points(6, 150, 5).float()
-    torch.set_float32_matmul_precision(precision)  # with TF32 the search takes float64 products
+    torch.set_float32_matmul_precision(precision)
     try:
         together = search_together(rows.to(device), 6)
     finally:

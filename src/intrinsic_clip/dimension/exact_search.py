@@ -16,6 +16,7 @@ from torch import Tensor
 
 from intrinsic_clip.dimension.row_workers import WorkerMemory, by_workers
 from intrinsic_clip.dimension.scaling import exponent_of
+from intrinsic_clip.dimension.single_precision import full_single_precision
 
 SPARE = 6  # candidates beyond k: rounding must stay below the gap between the k-th and the last of them
 TIE = 1e-9  # relative: which of two points whose squared distances are this close is k-th does not matter
@@ -84,7 +85,8 @@ def search(points: Tensor, k: int, block_bytes: int, report: Report | None = Non
     rows = _first_occurrences(points)  # first: a search that meets a duplicate late would have been in vain
     if len(rows) < len(points):
         points = points[rows]
-    nearest = _nearest(points, k, block_bytes, report)
+    with full_single_precision(points.device):
+        nearest = _nearest(points, k, block_bytes, report)
     if nearest is None:
         return SearchResult(rows, None, None, 0)
     distances, indices = nearest
@@ -161,17 +163,9 @@ class _Method(Protocol):
 
 def _methods(points: Tensor, k: int, block_bytes: int) -> Iterator[_Method]:
     """Yield ways to search, each slower and more certain than the one before, built only when needed."""
-    for dtype in [torch.float32, torch.float64] if _float32_is_float32() else [torch.float64]:
+    for dtype in (torch.float32, torch.float64):
         yield _ByProducts(points, k, dtype, block_bytes)
     yield _ByDifferences(points, k, block_bytes)
-
-
-def _float32_is_float32() -> bool:
-    """Return whether float32 products keep 24 bits, as `torch.set_float32_matmul_precision` decides."""
-    try:
-        return torch.get_float32_matmul_precision() == "highest"
-    except RuntimeError:  # set by a per-backend switch, which this function cannot read
-        return False
 
 
 class _ByProducts:

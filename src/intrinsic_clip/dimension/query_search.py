@@ -16,6 +16,7 @@ from intrinsic_clip.dimension.reduced_products import Reduction, cheapest
 from intrinsic_clip.dimension.row_source import RowSource
 from intrinsic_clip.dimension.row_survey import RowSurvey
 from intrinsic_clip.dimension.row_workers import WorkerMemory, in_order
+from intrinsic_clip.dimension.single_precision import full_single_precision
 
 BLOCK = 1024  # rows that are read at a time: their products with a tile of queries stay in a core's cache
 GPU_BLOCK = 2**15
@@ -62,11 +63,12 @@ def ask(
         return len(block), [question.look(start, block) for question in questions]
 
     blocks = source.blocks(BLOCK if on_cpu else GPU_BLOCK)
-    for rows, answers in in_order(look, blocks, torch.get_num_threads() if on_cpu else 1):
-        for question, answer in zip(questions, answers, strict=True):
-            question.add(answer)
-        if report is not None:
-            report(rows, source.shape[0])
+    with full_single_precision(device):
+        for rows, answers in in_order(look, blocks, torch.get_num_threads() if on_cpu else 1):
+            for question, answer in zip(questions, answers, strict=True):
+                question.add(answer)
+            if report is not None:
+                report(rows, source.shape[0])
 
 
 class Hits(NamedTuple):
@@ -189,7 +191,9 @@ class Nearest:
         squares = rows.double().square().sum(1)
         limits = []
         for tile in self.tiles:
-            distances = self.squares[tile, None] + squares + (self.turned[tile, :-1] @ rows.mT).double()
+            with full_single_precision(rows.device):
+                products = self.turned[tile, :-1] @ rows.mT
+            distances = self.squares[tile, None] + squares + products.double()
             nearest = distances.kthvalue(self.k + 1, dim=1).values  # one of them may be the query itself
             limits.append((nearest + 2 * self.errors[torch.float32][tile]).clamp_min(0).sqrt() * self.scale)
         return torch.cat(limits)

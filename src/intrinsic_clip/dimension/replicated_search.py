@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from intrinsic_clip.dimension.exact_search import NEGLIGIBLE, SPARE, TIE, _float32_is_float32, _smallest
+from intrinsic_clip.dimension.exact_search import NEGLIGIBLE, SPARE, TIE, _smallest
+from intrinsic_clip.dimension.single_precision import full_single_precision
 
 BLOCK_BYTES = 2**30  # of the scores of the replicates that are searched together
 FEW_REPLICATES = 2  # fewer gain nothing
@@ -53,9 +54,10 @@ def search_together(points: Tensor, k: int) -> Together:
     done = torch.zeros(b, dtype=torch.bool, device=points.device)
     dims = (points.amax(1) > points.amin(1)).sum(-1)
     pending = points.isfinite().flatten(1).all(1).nonzero().squeeze(1)
-    for dtype in [torch.float32, torch.float64] if _float32_is_float32() else [torch.float64]:
+    for dtype in (torch.float32, torch.float64):
         for replicates in pending.split(_at_once(n, dtype)):
-            nearest, others, certain = _by_products(points[replicates], k, dtype)
+            with full_single_precision(points.device):
+                nearest, others, certain = _by_products(points[replicates], k, dtype)
             distances[replicates], indices[replicates], done[replicates] = nearest, others, certain
         pending = pending[~done[pending]]
         if not len(pending):
