@@ -19,6 +19,7 @@ from intrinsic_clip.metrics import replicated_pairs
 from intrinsic_clip.metrics.alignment import as_pairs
 from intrinsic_clip.metrics.counterparts import Counterparts
 from intrinsic_clip.metrics.row_blocks import row_blocks
+from intrinsic_clip.metrics.score_counts import score_counts
 
 
 class Matching(NamedTuple):
@@ -122,12 +123,12 @@ def partner_ranks(
         together = replicated_pairs.partner_counts(x.reshape(flat, n, d), y.reshape(flat, n, d))
         greater_x, ties_x, greater_y, ties_y = (each.reshape(*replicates, n) for each in together)
         return PartnerRanks(Ranks(greater_x, ties_x), Ranks(greater_y, ties_y))
-    counts = torch.zeros(4, flat, n, dtype=torch.int64, device=x.device)
+    counts = torch.empty(4, flat, n, dtype=torch.int64, device=x.device)
     for r, (x_r, y_r) in enumerate(zip(x.reshape(flat, n, d), y.reshape(flat, n, d), strict=True)):
         x_r, y_r = x_r.double(), y_r.double()
         partner = (x_r * y_r).sum(-1)
         around = _resolution(x_r, y_r), _resolution(y_r, x_r)
-        _count(x_r, y_r, (partner, partner), around, *counts[:, r].unbind())
+        counts[:, r] = torch.stack(score_counts(x_r, y_r, (partner, partner), around))
     greater_x, ties_x, greater_y, ties_y = counts.reshape(4, *replicates, n)
     return PartnerRanks(Ranks(greater_x, ties_x), Ranks(greater_y, ties_y))
 
@@ -145,7 +146,8 @@ def _ranks_among_distinct(x: Tensor, y: Tensor, both: Counterparts) -> PartnerRa
             scores.new_full((m,), -math.inf).scatter_reduce(0, of, scores, "amax")
             for m, of in ((m_x, both.of_x), (m_y, both.of_y))
         )
-        _count(x_r, y_r, (best[0], best[1]), around, *counts_x[:2, r].unbind(), *counts_y[:2, r].unbind())
+        found = score_counts(x_r, y_r, (best[0], best[1]), around)
+        counts_x[0, r], counts_x[1, r], counts_y[0, r], counts_y[1, r] = found
         for counts, of, top, near in zip(
             (counts_x, counts_y), (both.of_x, both.of_y), best, around, strict=True
         ):
@@ -304,36 +306,6 @@ def _resolution(queries: Tensor, keys: Tensor) -> Tensor:
     unit = torch.finfo(queries.dtype).eps * (queries.shape[-1] + 2)
     bound = unit * torch.linalg.vector_norm(queries, dim=-1) * longest
     return bound.where(bound.isfinite(), math.nan)
-
-
-def _count(
-    x: Tensor,
-    y: Tensor,
-    best: tuple[Tensor, Tensor],
-    around: tuple[Tensor, Tensor],
-    greater_x: Tensor,
-    ties_x: Tensor,
-    greater_y: Tensor,
-    ties_y: Tensor,
-) -> None:
-    """Fill in the ranks of one replicate, with every score computed once for both directions.
-
-    Args:
-        x, y: rows of both modalities, which are queries and candidates.
-        best: the score of the best right answer of each row of x and of y.
-        around: the rounding of the scores of each row of x and of y.
-        greater_x, ties_x, greater_y, ties_y: counts to fill in, a number for each row.
-    """
-    above_x, below_x, above_y, below_y = (
-        bound for top, near in zip(best, around, strict=True) for bound in (top + near, top - near)
-    )
-    for rows in row_blocks(len(x), len(y), x.device):
-        scores = x[rows] @ y.T
-        greater_x[rows] = (scores > above_x[rows, None]).sum(1)
-        ties_x[rows] = (scores >= below_x[rows, None]).sum(1) - greater_x[rows]
-        greater = (scores > above_y).sum(0)
-        greater_y += greater
-        ties_y += (scores >= below_y).sum(0) - greater
 
 
 def _best_label_share(queries: Tensor, keys: Tensor, labels: Tensor) -> Tensor:
