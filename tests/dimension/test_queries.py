@@ -190,3 +190,25 @@ def test_a_survey_adds_up_what_the_rows_hold() -> None:
     assert int(facts.first[8]) == 2
     left_out = survey(TensorRows(points), usable=torch.arange(3000) != 2)
     assert bool(left_out.distinct[8])
+
+
+@pytest.mark.parametrize(("dtype", "rtol"), [("float64", 1e-12), ("float16", 1e-6), ("bfloat16", 1e-6)])
+def test_a_survey_has_the_covariance_of_rows_far_from_the_origin(dtype: str, rtol: float) -> None:
+    rows = (3 + gaussian(7000, 200, seed=5)).to(getattr(torch, dtype))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        facts = survey(TensorRows(rows), moments=True)
+    expected = torch.from_numpy(np.cov(rows.double().numpy().T, bias=True))
+    torch.testing.assert_close(facts.moments, expected, rtol=0, atol=rtol * float(expected.diagonal().max()))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+def test_a_survey_tells_rows_of_zeros_missing_and_huge_ones(dtype: torch.dtype) -> None:
+    rows = gaussian(40, 3).to(dtype)
+    rows[4], rows[5], rows[6] = 0.0, -0.0, math.nan
+    rows[7, 1] = torch.finfo(dtype).max  # its square does not fit
+    rows[8, 2] = -math.inf
+    facts = survey(TensorRows(rows))
+    assert facts.zero.nonzero().flatten().tolist() == [4, 5]
+    assert (~facts.finite).nonzero().flatten().tolist() == [6, 8]
+    assert (~facts.distinct).nonzero().flatten().tolist() == [5, 6, 8]
+    assert facts.largest == torch.finfo(dtype).max

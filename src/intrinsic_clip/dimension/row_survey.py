@@ -10,6 +10,7 @@ from torch import Tensor
 from intrinsic_clip.dimension.row_source import RowSource
 from intrinsic_clip.dimension.row_workers import in_order
 from intrinsic_clip.dimension.scaling import exponent_of
+from intrinsic_clip.dimension.single_precision import full_single_precision
 
 BLOCK_BYTES = 2**25  # of a block in float64
 PANEL = 192  # columns of a product that is symmetric: what lies above the diagonal of panels is not computed
@@ -79,7 +80,8 @@ def survey(
 
     Args:
         source: floating-point rows.
-        moments: whether to add up the covariance, which takes n d² operations in float64.
+        moments: whether to add up the covariance, which takes n d² operations: in float64, or in float32, block by
+            block, of rows in half precision, whose own rounding is larger.
         usable: rows to look at, `(n,)`; the others count as not finite. None: all.
         device: where to compute.
         report: called after every block with its number of rows, and that of all.
@@ -90,10 +92,11 @@ def survey(
     surveyor = _Surveyor(shift.to(device), exponent, moments, usable, torch.device(device))
     workers = torch.get_num_threads() if surveyor.device.type == "cpu" else 1
     whole = _Whole(n, d)
-    for start, facts in in_order(surveyor, source.blocks(size), workers):
-        whole.add(start, facts)
-        if report is not None:
-            report(len(facts.finite), n)
+    with full_single_precision(surveyor.device):
+        for start, facts in in_order(surveyor, source.blocks(size), workers):
+            whole.add(start, facts)
+            if report is not None:
+                report(len(facts.finite), n)
     return whole.survey(shift, exponent)
 
 
@@ -126,27 +129,42 @@ class _Surveyor:
 
     def __call__(self, numbered: tuple[int, Tensor]) -> tuple[int, _Facts]:
         start, block = numbered[0], numbered[1].to(self.device)
-        finite = block.isfinite().all(1)
+        rows = (block.double() - self.shift).mul_(self.unit)
+        lengths = torch.linalg.vector_norm(rows, dim=1)
+        finite = lengths.isfinite()
+        if not bool(finite.all()):  # or squares that are too large
+            finite = block.isfinite().all(1)
         if self.usable is not None:
             finite &= self.usable[start : start + len(block)].to(self.device)
+        some = block
         if not bool(finite.all()):
+            some = block[finite] if bool(finite.any()) else block.new_zeros(1, block.shape[1])
             block = block.masked_fill(~finite[:, None], 0)
-        rows = (block.double() - self.shift).mul_(self.unit)
-        rows.masked_fill_(~finite[:, None], 0)
-        some = block[finite] if not bool(finite.all()) else block
-        if not len(some):
-            some = block[:0].new_zeros(1, block.shape[1])
+            rows.masked_fill_(~finite[:, None], 0)
+            lengths = torch.linalg.vector_norm(rows, dim=1)
+        hashes = row_hashes(block, self.weights)
         return start, _Facts(
             finite,
-            (block == 0).all(1) & finite,
-            row_hashes(block, self.weights),
+            _zeros(block, hashes) & finite,
+            hashes,
             rows.sum(0),
-            torch.linalg.vector_norm(rows, dim=1).float(),
+            lengths.float(),
             float(some.abs().max()),
             some.amin(0).double(),
             some.amax(0).double(),
-            symmetric_product(rows) if self.moments else None,
+            self._products(rows, block.dtype) if self.moments else None,
         )
+
+    def _products(self, rows: Tensor, kind: torch.dtype) -> Tensor:
+        """Return rowsᵀ rows of rows that were of that type."""
+        return symmetric_product(rows.float() if kind.itemsize <= 2 else rows).double()
+
+
+def _zeros(block: Tensor, hashes: Tensor) -> Tensor:
+    """Return which rows are zeros, whose hash is 0."""
+    zeros = hashes == 0
+    zeros[zeros.clone()] = (block[zeros] == 0).all(1)
+    return zeros
 
 
 class _Whole:
