@@ -22,8 +22,10 @@ from omegaconf import OmegaConf
 
 from intrinsic_clip import config
 from intrinsic_clip.cli import program
-from intrinsic_clip.measurement import command
+from intrinsic_clip.measurement import command as measure_command
+from intrinsic_clip.measurement.projections.reduce import Reduce
 from intrinsic_clip.runs.tidy_table import flatten
+from intrinsic_clip.shared_dimension import command as shared_command
 from intrinsic_clip.sweeps import table
 from intrinsic_clip.training import train
 
@@ -46,6 +48,8 @@ CHOICES = {
         ["experiment=demo", "size=smoke"],
     ],
     "measure": [["x=x.npy"], ["x=x.npy", "y=y.npy", "logger=csv"], ["data=openclipart"], ["run=outputs/a/b"]],
+    "shared": [["x=x.npy", "y=y.npy"], ["data=openclipart"], ["run=outputs/a/b"]],
+    "apply": [["cut.safetensors", "x=x.npy", "output=small.npy"]],
     "dashboard": [["--dry-run"], []],
     "figures": [[], ["output_dir=."]],
     "report": [["."], ["outputs"]],
@@ -115,7 +119,7 @@ def campaign(n: int, seed: int) -> Counter[str]:
 def line_maker(rng: random.Random) -> Callable[[], list[str]]:
     """Return a function that makes a new command line at each call."""
     starts = [(verb, choices) for verb in CHOICES for choices in CHOICES[verb]]
-    weights = [{"train": 10, "measure": 5}.get(verb, 1) for verb, _ in starts]
+    weights = [{"train": 10, "measure": 5, "shared": 3, "apply": 3}.get(verb, 1) for verb, _ in starts]
     keys = {(verb, *choices): _keys(verb, choices) for verb, choices in starts}
 
     def make() -> list[str]:
@@ -192,7 +196,7 @@ def _keys(verb: str, choices: Sequence[str]) -> list[str]:
     """Return the settings that a verb has with these choices, by their dotted names."""
     if not (config.conf_folder() / f"{verb}.yaml").exists():
         return ["output_dir", "to", "size", "output", "open", "nonsense"]
-    overrides = [choice for choice in choices if not choice.startswith("-")]
+    overrides = [choice for choice in choices if "=" in choice]
     with hydra.initialize_config_dir(str(config.conf_folder()), version_base="1.3"):
         cfg = hydra.compose(verb, overrides=overrides)
     plain: Any = OmegaConf.to_container(cfg)
@@ -211,7 +215,9 @@ def _stopping_before_data() -> Iterator[None]:
     environment = {"WANDB_MODE": "offline", "WANDB_API_KEY": "0" * 40, "WANDB_BASE_URL": "http://localhost:1"}
     with (
         mock.patch.object(train, "build", stop),
-        mock.patch.object(command, "_load_and_measure", stop),
+        mock.patch.object(measure_command, "_load_and_measure", stop),
+        mock.patch.object(shared_command, "_load_and_estimate", stop),
+        mock.patch.object(Reduce, "load", stop),
         mock.patch.object(table, "announce", stop),
         mock.patch.dict(os.environ, environment),
     ):
