@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from intrinsic_clip import __version__
 from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.measurement.advice import MAPPED_RULE, RULE
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -63,10 +64,8 @@ def chosen(choice: Choice, measurement: Mapping[str, Any]) -> tuple["Basis", int
         width, advised = measurement["dims"]["x"], measurement["advice"]["dims"]
         reason = "the number of principal components with 99 % of the variance does not exist"
         return "principal", _number(choice, width, advised, "99 % of the variance", reason)
-    curves = measurement["curves"]
-    basis: Basis | None = choice.basis
-    if basis is None:
-        basis = "principal" if "retrieval/principal" in curves else "canonical"
+    curves, advice = measurement["curves"], measurement["advice"]
+    basis: Basis = choice.basis or advice["basis"]
     curve = curves.get(f"retrieval/{basis}")
     if curve is None:
         widths = " and ".join(f"{d:,}" for d in measurement["dims"].values())
@@ -74,9 +73,9 @@ def chosen(choice: Choice, measurement: Mapping[str, Any]) -> tuple["Basis", int
             f"{option}={basis}: x and y have {widths} columns and no principal directions in common; canonical"
         )
     reason = f"recall@1 along {basis} directions does not show how many dimensions are needed"
-    return basis, _number(
-        choice, curve["at"][-1], curve["sufficient"], "recall@1 within one standard error", reason
-    )
+    advised = advice["dims"] if basis == advice["basis"] else curve["sufficient"]
+    share = MAPPED_RULE if advice["rule"] == MAPPED_RULE else f"recall@1 {RULE}"
+    return basis, _number(choice, curve["at"][-1], advised, share, reason)
 
 
 def _number(choice: Choice, width: int, advised: int | None, share: str, reason: str) -> int:
