@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from intrinsic_clip.reports.form_tables import form_name, within_error
-from intrinsic_clip.reports.number_format import plus_minus
+from intrinsic_clip.reports.number_format import plus_minus, signed, to_digits_of
 
 BASES = ("principal", "canonical")
 RULE = "within one standard error"  # of the paired difference from all dimensions
@@ -51,7 +51,8 @@ def _from_retrieval(measurement: Mapping[str, Any], bases: list[str]) -> dict[st
     parts += [f"or {few:,} {basis} ones" for basis, few in _others(measurement, bases[1:]) if few < dims]
     highest = max(curve["value"])
     if highest > curve["full"] + 2 * curve["full_standard_error"]:
-        parts.append(f"recall is highest, {highest:.3g}, with {curve['at'][curve['value'].index(highest)]:,}")
+        shown = to_digits_of(highest, curve["full_standard_error"])
+        parts.append(f"recall is highest, {shown}, with {curve['at'][curve['value'].index(highest)]:,}")
     parts += stored(measurement.get("forms") or {}, dims)
     if curve["full"] > CEILING:
         parts.append(
@@ -65,10 +66,10 @@ def _enough(curve: Mapping[str, Any], dims: int, full: str, basis: str) -> str:
     width, n = curve["at"][-1], curve["n"]
     few = f"{dims:,} of {width:,}" if dims < width else f"only all {width:,}"
     place = curve["at"].index(dims)
-    kept = f"recall@1 {curve['value'][place]:.3g} of {full}"
+    kept = f"recall@1 {to_digits_of(curve['value'][place], curve['full_standard_error'])} of {full}"
     if curve.get("difference"):
         difference = curve["difference"][place]
-        kept += f", paired difference {plus_minus(difference, curve['difference_standard_error'][place])}"
+        kept += f", paired difference {signed(difference, curve['difference_standard_error'][place])}"
     return f"{few} dimensions keep retrieval {RULE} ({kept}, {n:,} held-out pairs, {basis} directions)"
 
 
@@ -121,7 +122,7 @@ def stored(forms: Mapping[str, Any], dims: int) -> list[str]:
         *([prefix] if prefixes else []),
         f"the cheapest form {RULE} is {form_name(cheapest)}, {cheapest['bytes']:,} bytes per row of "
         f"{forms['full']['bytes']:,} (difference "
-        f"{plus_minus(cheapest[by]['difference'], cheapest[by]['difference_error'])}, {forms['n']:,} held-out pairs)",
+        f"{signed(cheapest[by]['difference'], cheapest[by]['difference_error'])}, {forms['n']:,} held-out pairs)",
     ]
 
 

@@ -63,10 +63,11 @@ def _sources(settings: Mapping[str, Any], address: str) -> dict[str, dict[str, s
 
 def _kept(promise: "Promise", unit: str) -> str:
     """Return what is kept, with its error: `recall@1 0.87 ± 0.02 of 0.88 on 300 held-out pairs`."""
-    from intrinsic_clip.reports.measurement_tables import plus_minus
+    from intrinsic_clip.reports.number_format import plus_minus, to_digits_of
 
     if promise.kind == "variance":
         percent = plus_minus(100 * promise.value, 100 * promise.standard_error)
         return f"{percent} % of the variance of {promise.n:,} held-out {unit}"
     value = plus_minus(promise.value, promise.standard_error)
-    return f"{promise.kind} {value} of {promise.full:.3g} on {promise.n:,} held-out {unit}"
+    full = to_digits_of(promise.full, promise.standard_error)
+    return f"{promise.kind} {value} of {full} on {promise.n:,} held-out {unit}"
