@@ -156,7 +156,11 @@ def recall(sufficient: int | None, *bases: str) -> dict[str, Any]:
             {},
             "does not show how many dimensions are needed, so nothing is exported",
         ),
-        (recall(8, "canonical"), {"export_basis": "principal"}, "no principal directions in common"),
+        (
+            recall(8, "canonical") | {"dims": {"x": 64, "y": 48}},
+            {"export_basis": "principal"},
+            "x and y have 64 and 48 columns and no principal directions in common",
+        ),
         (recall(8, "principal"), {"export_dims": 65}, "export_dims=65: must be at most 64"),
         (variance(64), {}, "export: no fewer than all 64 dimensions keep 99 % of the variance, so nothing"),
         (variance(None), {}, "does not exist, so nothing is exported; export_dims=… chooses a number"),
@@ -242,3 +246,31 @@ def test_principal_directions_of_two_spaces_are_exported_only_by_number() -> Non
     measurement["advice"]["dims"] = 64
     with pytest.raises(ConfigError, match="no fewer than all 64 dimensions keep 99 % of recall@1 along all"):
         exported(measurement)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (("y=y.npy", "export_dims=65"), "export_dims=65: must be at most 64"),
+        (("y=narrow.npy", "export_dims=49"), "export_dims=49: must be at most 48"),
+        (("y=narrow.npy", "export_basis=principal"), "no principal directions in common"),
+        (("export_basis=canonical",), "export_basis=canonical: needs y="),
+        (("y=y.npy", "groups=[a.csv,b.csv]"), "made of the groups of x and y"),
+    ],
+)
+def test_what_cannot_be_exported_is_refused_before_anything_is_measured(
+    tmp_path, capsys, monkeypatch, settings, message
+) -> None:
+    def measured(*args: object, **kwargs: object) -> None:
+        raise AssertionError("measured")
+
+    monkeypatch.setattr("intrinsic_clip.measurement.measurements.measure_embeddings", measured)
+    for name, rows in (("x", X), ("y", Y), ("narrow", Y[:, :48])):
+        np.save(f"{name}.npy", rows)
+    for name, step in (("a", 1), ("b", -1)):
+        ids = "\n".join(map(str, np.arange(600)[::step] // 2))
+        Path(f"{name}.csv").write_text(f"id\n{ids}\n")
+    before = sorted(tmp_path.rglob("*"))
+    assert command("measure", "x=x.npy", "export=cut.safetensors", *settings, *QUICK) == 2
+    assert message in capsys.readouterr().err
+    assert sorted(tmp_path.rglob("*")) == before
