@@ -100,4 +100,8 @@ def test_two_files_for_one_setting_are_refused_and_other_settings_may_be_given_a
         for_hydra(["x=a.npy", "y=c.npy", "x=b.npy"], Commas.TEXT)
     with pytest.raises(ConfigError, match=r"check=a\.yaml and check=b\.yaml: give one of the two$"):
         for_hydra(["check=a.yaml", "check=b.yaml"], Commas.TEXT)
+    for suffix in ("tar", "tar.gz"):  # as a shell expands braces that are not in quotes
+        shards = [f"y=shards/{number:03}.{suffix}" for number in range(3)]
+        with pytest.raises(ConfigError, match=r"in quotes, as in 'y=shards/\{000\.\.031\}\.tar'$"):
+            for_hydra(shards, Commas.TEXT)
     assert for_hydra(["x=a.npy", "x=a.npy", "seed=1", "seed=2"], Commas.TEXT)[2:] == ["seed=1", "seed=2"]

@@ -28,7 +28,7 @@ def test_advice_finds_the_shared_dimensions(command_line, capsys, tmp_path) -> N
     advice = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("advice: "))
     assert re.search(
         r"8 of 64 dimensions keep retrieval within one standard error \(recall@1 0\.\d+ of 0\.\d+ ± 0\.\d+, "
-        r"paired difference -?0\.\d+ ± 0\.\d+, 1,000 held-out pairs",
+        r"paired difference [+-]?0\.\d+ ± 0\.\d+, 1,000 held-out pairs",
         advice,
     )
     assert "1,000 held-out pairs" in advice

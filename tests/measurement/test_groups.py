@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
+import intrinsic_clip as ic
 from helpers.shared_latent import measurement_below
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.measurement.groups import arrange
@@ -180,3 +181,26 @@ def test_class_prompts_give_zero_shot_accuracy(command_line, capsys, tmp_path) -
     accuracy = float(np.mean((a @ b.T).argmax(1) == labels))
     assert measurement["metrics"]["retrieval/top_1/x_to_y"] == pytest.approx(accuracy)
     assert abs(measurement["forms"]["full"]["class_accuracy"]["value"] - accuracy) < 0.1
+
+
+@pytest.mark.parametrize("queries", ["all", 150])
+def test_notes_are_about_the_rows_of_the_files(queries) -> None:
+    """An image with five captions is one row: that the table of pairs has it five times is no repetition."""
+    images, captions, of = (torch.from_numpy(rows) for rows in captioned())
+
+    def notes(x: torch.Tensor, y: torch.Tensor, **partners: torch.Tensor) -> str:
+        measured = ic.measure_embeddings(x, y, estimators=["mle"], queries=queries, **partners)
+        return "\n".join(measured.notes)
+
+    told = notes(images, captions, groups=of)
+    assert "duplicates" not in told
+    assert "repeat" not in told
+    assert f"pairs: recall counts every distinct row once ({IMAGES} of x, {len(captions)} of y)" in told
+    assert "duplicates" not in notes(captions, images, groups=of)
+    assert "duplicates" not in notes(captions, images, labels=of)  # prompts of classes
+    images[5] = images[4]
+    captions[7] = captions[9] = captions[8]
+    told = notes(images, captions, groups=of)
+    assert f"x: 1 of {IMAGES} points are exact duplicates of others" in told
+    assert f"y: 2 of {len(captions)} points are exact duplicates of others" in told
+    assert "repeat others" in notes(images[of], captions)  # files that hold the copies themselves

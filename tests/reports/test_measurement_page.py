@@ -104,8 +104,23 @@ def test_it_says_what_to_do_next_in_words_that_can_be_typed(measurement) -> None
     assert "Read the 2 notes below first" in next_steps({**measurement, "notes": ["a", "b"]})[0].reason
 
 
+@pytest.mark.parametrize(
+    ("settings", "typed"),
+    [
+        ({"groups": "of what.npy", "groups_key": "id"}, "'groups=of what.npy' groups_key=id"),
+        ({"groups": ["a.csv", "b.csv"]}, "'groups=[a.csv,b.csv]'"),
+        ({"labels": "class", "columns": ["emb_*"], "nan": "drop"}, "'columns=[emb_*]' labels=class nan=drop"),
+        ({"drop": "label", "subsample": 2000}, "drop=label subsample=2000"),
+    ],
+)
+def test_what_to_do_next_is_about_the_same_rows(measurement, settings, typed) -> None:
+    steps = next_steps({**measurement, "config": COMMAND | settings, "notes": []})
+    assert steps[0].code.startswith(f"intrinsic-clip measure 'x=my images.npy' y=y.npy {typed} export=")
+
+
 def test_it_says_which_settings_were_used(measurement) -> None:
     html = page(measurement)
+    assert "<h2>Which dimension to believe</h2>\n<p>x: Estimates" in html
     assert "<th scope=row>k</th><td>20</td>" in html
     assert "not set: run, data, encoder" in html
 

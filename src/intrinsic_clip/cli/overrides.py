@@ -19,6 +19,7 @@ ASSIGNMENT = re.compile(r"(\+{0,2})([^=~+][^=]*)=(.*)", re.DOTALL)
 OLD_GROUP = re.compile(r"^([+~]{0,2})loss([/.=@]|$)")
 QUOTES = ("'", '"')
 FILES = {"x", "y", "against", "against_y", "check"}  # settings that name an input of `measure` and its like
+SHARD = re.compile(r"\.(tar|tar\.gz|tgz)$")
 CLOSING = {"(": ")", "[": "]", "{": "}"}
 
 
@@ -64,6 +65,8 @@ def _check_one_file(overrides: Sequence[str]) -> None:
         key = override.partition("=")[0]
         if key in FILES and given.setdefault(key, override) != override:
             hint = "; against=… names a second model" if key == "x" else ""
+            if all(SHARD.search(each) for each in (given[key], override)):  # a shell expands braces
+                hint = f"; shards are given together, in quotes, as in '{key}=shards/{{000..031}}.tar'"
             raise ConfigError(f"{given[key]} and {override}: give one of the two{hint}")
 
 

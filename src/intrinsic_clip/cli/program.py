@@ -2,7 +2,9 @@
 
 import importlib
 import os
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -18,6 +20,8 @@ from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.training.ranks import drop_unreadable_ranks, only_own_ranks
 
 INTERRUPTED = 130  # the exit code that shells report after Ctrl-C
+TERMINATED = 143  # likewise after SIGTERM
+TIDY = {"apply", "measure"}  # verbs that end so; Lightning, which trains, has its own way
 _usual_format = warnings.formatwarning
 
 
@@ -44,13 +48,32 @@ def _run(verb: str, arguments: list[str]) -> None:
     os.environ["MPLBACKEND"] = "agg"  # one that a notebook or a shell has set may not be there
     warnings.formatwarning = _format_warning  # before Lightning is imported, which wraps the current one
     try:
-        with in_one_line(verb), _without_stray_ranks(verb):
+        with in_one_line(verb), _without_stray_ranks(verb), _tidy_when_terminated(verb):
             _check_text(arguments)
             _check_working_folder()
             importlib.import_module(f"intrinsic_clip.cli.{verb}").main(arguments)
     except KeyboardInterrupt:
         print(f"\nInterrupted; {VERBS[verb].after_ctrl_c}.", file=sys.stderr)
         sys.exit(INTERRUPTED)
+
+
+@contextmanager
+def _tidy_when_terminated(verb: str) -> Iterator[None]:
+    """End at SIGTERM, which `timeout` and schedulers send, as at an exception, so that unfinished files are removed."""
+
+    def end(number: int, frame: object) -> None:
+        sys.exit(TERMINATED)
+
+    usual = signal.getsignal(signal.SIGTERM)
+    main = threading.current_thread() is threading.main_thread()  # no other may set handlers
+    if verb not in TIDY or not main or usual is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, usual)
 
 
 def _check_text(arguments: list[str]) -> None:

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from intrinsic_clip.reports.form_tables import form_name, within_error
-from intrinsic_clip.reports.number_format import plus_minus
+from intrinsic_clip.reports.number_format import plus_minus, signed, to_digits_of
 
 BASES = ("principal", "canonical")
 RULE = "within one standard error"  # of the paired difference from all dimensions
+MAPPED_RULE = "99 % of recall@1 along all canonical directions"  # where cosines match no pair
 ALIKE = 2.0  # standard errors of the paired difference, within which numbers of dimensions are not told apart
 ONE_SIDED = 1.645  # standard errors below the difference, at 95 % confidence
 NEIGHBOURS = 0.9  # share of the ten nearest that should be kept where there are no partners
@@ -37,11 +38,12 @@ def _from_retrieval(measurement: Mapping[str, Any], bases: list[str]) -> dict[st
     dims = curve["sufficient"]
     advice = {"dims": dims, "of": width, "basis": bases[0], "rule": RULE}
     if curve["full"] - 3 * curve["full_standard_error"] <= curve["chance"]:
+        said, mapped = _along_canonical(measurement)
         text = (
             f"the pairs are matched no better than by guessing (recall@1 {full} among {n:,}), so retrieval does "
-            f"not show how many dimensions are needed; {_along_canonical(measurement)}{_intrinsic(measurement)}"
+            f"not show how many dimensions are needed; {said}{_intrinsic(measurement)}"
         )
-        return advice | {"text": text, "dims": None}
+        return advice | {"text": text, "dims": None} | mapped
     if dims is None:  # canonical ones may all be worse than the whole rows
         text = f"no number of {bases[0]} directions keeps recall@1 {full} within one standard error"
         return advice | {"text": f"{text}; {_intrinsic(measurement)}"}
@@ -49,7 +51,8 @@ def _from_retrieval(measurement: Mapping[str, Any], bases: list[str]) -> dict[st
     parts += [f"or {few:,} {basis} ones" for basis, few in _others(measurement, bases[1:]) if few < dims]
     highest = max(curve["value"])
     if highest > curve["full"] + 2 * curve["full_standard_error"]:
-        parts.append(f"recall is highest, {highest:.3g}, with {curve['at'][curve['value'].index(highest)]:,}")
+        shown = to_digits_of(highest, curve["full_standard_error"])
+        parts.append(f"recall is highest, {shown}, with {curve['at'][curve['value'].index(highest)]:,}")
     parts += stored(measurement.get("forms") or {}, dims)
     if curve["full"] > CEILING:
         parts.append(
@@ -63,10 +66,10 @@ def _enough(curve: Mapping[str, Any], dims: int, full: str, basis: str) -> str:
     width, n = curve["at"][-1], curve["n"]
     few = f"{dims:,} of {width:,}" if dims < width else f"only all {width:,}"
     place = curve["at"].index(dims)
-    kept = f"recall@1 {curve['value'][place]:.3g} of {full}"
+    kept = f"recall@1 {to_digits_of(curve['value'][place], curve['full_standard_error'])} of {full}"
     if curve.get("difference"):
         difference = curve["difference"][place]
-        kept += f", paired difference {plus_minus(difference, curve['difference_standard_error'][place])}"
+        kept += f", paired difference {signed(difference, curve['difference_standard_error'][place])}"
     return f"{few} dimensions keep retrieval {RULE} ({kept}, {n:,} held-out pairs, {basis} directions)"
 
 
@@ -119,21 +122,22 @@ def stored(forms: Mapping[str, Any], dims: int) -> list[str]:
         *([prefix] if prefixes else []),
         f"the cheapest form {RULE} is {form_name(cheapest)}, {cheapest['bytes']:,} bytes per row of "
         f"{forms['full']['bytes']:,} (difference "
-        f"{plus_minus(cheapest[by]['difference'], cheapest[by]['difference_error'])}, {forms['n']:,} held-out pairs)",
+        f"{signed(cheapest[by]['difference'], cheapest[by]['difference_error'])}, {forms['n']:,} held-out pairs)",
     ]
 
 
-def _along_canonical(measurement: Mapping[str, Any]) -> str:
-    """Describe what a linear map of each modality would retrieve beyond cosines; empty if little."""
+def _along_canonical(measurement: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Describe what a linear map of each modality would retrieve beyond cosines, and advise that; empty if little."""
     curve = measurement["curves"]["retrieval/canonical"]
     full = curve["value"][-1]
     if full <= 10 * curve["chance"]:
-        return ""
+        return "", {}
     enough = next(m for m, recall in zip(curve["at"], curve["value"], strict=True) if recall >= 0.99 * full)
-    return (
+    text = (
         f"along canonical directions, which take a linear map of each modality, recall@1 is {full:.3g}, "
         f"and {enough:,} of {curve['at'][-1]:,} keep 99 % of it; "
     )
+    return text, {"dims": enough, "basis": "canonical", "rule": MAPPED_RULE}
 
 
 def _from_variance(measurement: Mapping[str, Any]) -> dict[str, Any]:

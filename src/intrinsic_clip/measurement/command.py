@@ -80,6 +80,12 @@ def _check_export(path: Path) -> None:
     check_export_path(path)
 
 
+def _check_exportable(inputs: Inputs, settings: Mapping[str, Any]) -> None:
+    from intrinsic_clip.measurement.projections.export import check
+
+    check(inputs, settings)
+
+
 def _export(
     inputs: Inputs, settings: Mapping[str, Any], measurement: Mapping[str, Any], folder: Path
 ) -> None:
@@ -99,6 +105,8 @@ def _load_and_measure(inputs: Inputs, settings: Mapping[str, Any]) -> dict[str, 
     second = None
     if settings["against"] is not None:
         second = open_second(inputs)  # before anything is measured: their rows may be others
+    if settings["export"] is not None:
+        _check_exportable(inputs, settings)
     numbers = _numbers(inputs, shown)
     if settings["check"] is not None:
         numbers["rows"] = row_facts(inputs)

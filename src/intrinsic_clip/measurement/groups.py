@@ -4,8 +4,9 @@ Three cases: pairs whose rows come in groups, such as five photos and five capti
 side for several of the longer one, such as an image with five captions; and prompts of classes, one row of y each.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -17,6 +18,7 @@ from intrinsic_clip.metrics.pairing import Pairing
 
 Ids: TypeAlias = Sequence[object] | np.ndarray | Tensor
 FEWEST = 2  # groups or classes
+REPEATED = r"(\d+) of (\d+)(?= points are exact duplicates of others)"
 
 
 @dataclass(frozen=True)
@@ -28,17 +30,19 @@ class Grouping:
         labels: numbers of classes, int64 `(n,)`.
         classes: y are prompts of the classes, one for each.
         joined: the pairs are a table made of both sides' groups, so that their numbers are those of no file.
+        copies: by side, rows of the table of pairs that repeat a row of the file, to have one for each partner.
     """
 
     groups: Tensor | None = None
     labels: Tensor | None = None
     classes: bool = False
     joined: bool = False
+    copies: Mapping[str, int] = field(default_factory=dict)
 
     def at(self, rows: Tensor) -> "Grouping":
         """Return the grouping of some of the rows: a mask or their places."""
         groups, labels = (None if part is None else part[rows.cpu()] for part in (self.groups, self.labels))
-        return replace(self, groups=groups, labels=labels)
+        return replace(self, groups=groups, labels=labels, copies={})  # how many are left is not known
 
     def pairing(self, x: Tensor, y: Tensor) -> Pairing:
         """Return which of these rows belong together, rows that repeat included."""
@@ -107,7 +111,9 @@ def _prompts(n: int, count: int, labels: Ids) -> Arrangement:
     used = torch.bincount(numbers, minlength=count) > 0
     notes = [f"y: {count:,} rows are prompts of classes; recall of x → y is zero-shot accuracy"]
     notes += _left_out("y", ~used, "of no class that a row of x has")
-    return Arrangement({"y": numbers}, Grouping(labels=numbers, groups=None, classes=True), tuple(notes))
+    return Arrangement(
+        {"y": numbers}, Grouping(labels=numbers, classes=True, copies=_copies(y=numbers)), tuple(notes)
+    )
 
 
 def _one_to_many(counts: Mapping[str, int], groups: Ids) -> Arrangement:
@@ -121,7 +127,7 @@ def _one_to_many(counts: Mapping[str, int], groups: Ids) -> Arrangement:
         f"{short}: {counts[short]:,} rows are partners of {counts[long]:,} rows of {long}, {each:.3g} each"
     ]
     notes += _left_out(short, ~used, f"that no row of {long} names")
-    return Arrangement({short: numbers}, Grouping(numbers), tuple(notes))
+    return Arrangement({short: numbers}, Grouping(numbers, copies=_copies(**{short: numbers})), tuple(notes))
 
 
 def _joined(counts: Mapping[str, int], groups: Mapping[str, Ids]) -> Arrangement:
@@ -152,7 +158,35 @@ def _joined(counts: Mapping[str, int], groups: Mapping[str, Ids]) -> Arrangement
     for side, names in zip("xy", ids, strict=True):
         alone = torch.tensor([name not in code for name in names.tolist()])
         notes += _left_out(side, alone, "whose id the other side lacks")
-    return Arrangement({"x": x, "y": y}, Grouping(of, joined=True), tuple(notes))
+    return Arrangement({"x": x, "y": y}, Grouping(of, joined=True, copies=_copies(x=x, y=y)), tuple(notes))
+
+
+def _copies(**rows: Tensor) -> dict[str, int]:
+    """Return, by side, how many of the rows taken repeat another."""
+    return {side: len(taken) - len(taken.unique()) for side, taken in rows.items()}
+
+
+def about_files(notes: Iterable[str], grouping: Grouping, n: int) -> list[str]:
+    """Return notes about the rows of the files: copies that the table of n pairs needs are no repetitions.
+
+    Args:
+        notes: on the table of pairs.
+        grouping: of the pairs.
+        n: pairs.
+    """
+    told = []
+    for note in notes:
+        side, _, rest = note.partition(": ")
+        made = grouping.copies.get(side, 0)
+        if made and (found := re.match(REPEATED, rest)):
+            own = int(found[1]) - made
+            if int(found[2]) == n and own > 0:
+                told.append(f"{side}: {own} of {n - made}{rest[found.end() :]}")
+        elif side == "pairs" and any(grouping.copies.values()) and " repeat others, so recall " in rest:
+            told.append(f"pairs: recall {rest.partition(', so recall ')[2]}")
+        else:
+            told.append(note)
+    return told
 
 
 def _left_out(side: str, rows: Tensor, reason: str) -> list[str]:

@@ -75,18 +75,26 @@ class Inputs:
         Raises:
             ConfigError: pairs were made of the groups of both sides, so that rows have no numbers.
         """
-        from intrinsic_clip.errors import ConfigError
         from intrinsic_clip.measurement.groups import UNGROUPED
 
+        self.check_numbered()
         grouping = None if self.files is not None else self.embeddings.grouping
-        if grouping is None:
-            return UNGROUPED
-        if grouping.joined:
+        return UNGROUPED if grouping is None else grouping.at(self.places(numbers))
+
+    def check_numbered(self) -> None:
+        """Check that rows can be told by their numbers in the source.
+
+        Raises:
+            ConfigError: pairs were made of the groups of both sides, so that rows have no numbers.
+        """
+        from intrinsic_clip.errors import ConfigError
+
+        grouping = None if self.files is not None else self.embeddings.grouping
+        if grouping is not None and grouping.joined:
             raise ConfigError(
                 "export: the pairs are made of the groups of x and y, so that held-out rows cannot be told; "
                 "nothing is exported; give files whose rows i belong together"
             )
-        return grouping.at(self.places(numbers))
 
     def drawn(self, most: int) -> tuple[dict[str, "Tensor"], "Tensor"]:
         """Return rows of x, and of y if there is one, in the order in which the measurement drew them.

@@ -27,7 +27,7 @@ from intrinsic_clip.measurement import doubts
 from intrinsic_clip.measurement.advice import advise
 from intrinsic_clip.measurement.belief import Evidence, believe
 from intrinsic_clip.measurement.embedding_measurement import EmbeddingMeasurement
-from intrinsic_clip.measurement.groups import UNGROUPED, Grouping, Ids, arrange
+from intrinsic_clip.measurement.groups import UNGROUPED, Grouping, Ids, about_files, arrange
 from intrinsic_clip.measurement.large import LargeMeasurement, Settings
 from intrinsic_clip.measurement.pairs import compare_alone, pair_stages
 from intrinsic_clip.measurement.record import Record, numbers
@@ -123,7 +123,7 @@ def measure_embeddings(
         told = modality.doubts()
         record.notes += doubts.said(modality.side, told)
         believe(record, modality.side, modality.evidence(told[0]))
-    return EmbeddingMeasurement(_concluded(record), native, vars(settings))
+    return EmbeddingMeasurement(_concluded(record, grouping), native, vars(settings))
 
 
 def _grouped(
@@ -166,7 +166,7 @@ def measure_sources(
     """
     record = Record(sources["x"].shape[0], {name: source.shape[1] for name, source in sources.items()})
     _run_all(record, LargeMeasurement(record, sources, settings, report).stages(), watch)
-    return _concluded(record)
+    return _concluded(record, settings.grouping)
 
 
 def _run_all(
@@ -178,9 +178,9 @@ def _run_all(
         record.seconds[label] = time.perf_counter() - started
 
 
-def _concluded(record: Record) -> dict[str, Any]:
+def _concluded(record: Record, grouping: Grouping) -> dict[str, Any]:
     record.notes += doubts.said("pairs", [doubts.not_paired(record.curves, record.n)])
-    record.notes = list(dict.fromkeys(record.notes))
+    record.notes = list(dict.fromkeys(about_files(record.notes, grouping, record.n)))
     measurement = record.as_dict()
     return measurement | {"advice": advise(measurement)}
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from intrinsic_clip.reports.against_tables import against_tables
 from intrinsic_clip.reports.measurement_charts import charts
-from intrinsic_clip.reports.measurement_printout import beliefs, headline
+from intrinsic_clip.reports.measurement_printout import BELIEF, beliefs, headline
 from intrinsic_clip.reports.measurement_tables import own_tables
 from intrinsic_clip.reports.next_steps import by_command, next_steps
 from intrinsic_clip.reports.page.document import document
@@ -66,7 +66,7 @@ def _code(code: str) -> str:
 
 
 def _beliefs(measurement: Measurement) -> str:
-    said = beliefs(measurement)
+    said = [text.removeprefix(BELIEF) for text in beliefs(measurement)]  # the heading says it
     return (
         f"<h2>Which dimension to believe</h2>\n{''.join(f'<p>{escape(text)}</p>' for text in said)}"
         if said

@@ -16,6 +16,8 @@ FILES = (
     ("W&B files", "wandb"),
 )
 
+BELIEF = "which dimension to believe, "  # before the side
+
 
 def printout(measurement: Mapping[str, Any], folder: Path) -> str:
     """Return the tables, notes and advice of a measurement, and its files in the folder, as text."""
@@ -32,7 +34,7 @@ def parts(measurement: Mapping[str, Any]) -> list[str]:
 def beliefs(measurement: Mapping[str, Any]) -> list[str]:
     """Return a paragraph for each side on which dimension to believe, and why estimators differ."""
     believed = measurement.get("believed") or {}
-    return [f"which dimension to believe, {side}: {each['text']}" for side, each in believed.items()]
+    return [f"{BELIEF}{side}: {each['text']}" for side, each in believed.items()]
 
 
 def closing(notes: Sequence[str], advice: str, folder: Path, files: Sequence[tuple[str, str]]) -> list[str]:

@@ -5,7 +5,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-NAMED = ("x", "y", "x_key", "y_key", "run")  # settings that a command can name again as they are
+NAMED = (  # settings that say which rows are measured, and that a command can name again as they are
+    *("x", "y", "x_key", "y_key", "columns", "drop", "run"),
+    *("groups", "groups_key", "labels", "labels_key", "subsample"),
+)
 CUT = "cut.safetensors"
 
 
@@ -86,6 +89,13 @@ def _exporting(config: Mapping[str, Any], setting: str, argument: str) -> str:
 
 def _command(config: Mapping[str, Any], *settings: str) -> str:
     """Return the command that was given, as far as it says where rows come from, with further settings."""
-    named = [f"{key}={config[key]}" for key in NAMED if config.get(key) is not None]
+    named = [f"{key}={_typed(config[key])}" for key in NAMED if config.get(key) is not None]
+    if config.get("nan") == "drop":
+        named.append("nan=drop")
     quoted = " ".join(shlex.quote(each) for each in [*named, *settings])
     return f"intrinsic-clip measure {'… ' if config.get('data') is not None else ''}{quoted}"
+
+
+def _typed(value: Any) -> str:
+    """Return a setting as it is typed: `[a,b]` for a list."""
+    return f"[{','.join(map(str, value))}]" if isinstance(value, list | tuple) else str(value)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from intrinsic_clip.data.formats.arrays import Key, read_array
+from intrinsic_clip.data.formats.arrays import Key, open_array, read_array
 from intrinsic_clip.errors import ConfigError
 
 ROWS = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
@@ -193,3 +193,33 @@ def test_a_pointer_of_git_lfs_is_named(suffix: str) -> None:
     path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n")
     with pytest.raises(ConfigError, match="a pointer of Git LFS, not the file itself; git lfs pull"):
         read_array(path)
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {"ids": np.array([f"item{i}" for i in range(30)])},
+        {"image_id": np.arange(30), "caption": np.array(["a"] * 30)},
+        {"file_name": np.array([b"a"] * 30)},
+    ],
+)
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_an_npz_may_name_its_rows_beside_them(save, beside) -> None:
+    save("named.npz", **beside, embedding=ROWS)
+    rows, notes = read_array(Path("named.npz"))
+    np.testing.assert_array_equal(rows, ROWS)
+    assert notes == [f"array 'embedding' is read, {', '.join(beside)} left out"]
+    opened = open_array(Path("named.npz"))
+    if opened is not None:  # compressed ones may be read whole
+        assert opened[0].shape == ROWS.shape
+        assert opened[1] == notes
+    assert read_array(Path("named.npz"), Key("embedding"))[1] == []
+
+
+@pytest.mark.parametrize(
+    "beside", [{"ids": ROWS}, {"ids": np.arange(30), "text": ROWS}, {"norms": ROWS[:, 0]}]
+)
+def test_an_npz_that_could_mean_two_arrays_is_refused(beside) -> None:
+    np.savez("two.npz", embedding=ROWS, **beside)
+    with pytest.raises(ConfigError, match=r"holds [23] arrays: .*embedding.*; key=… says which"):
+        read_array(Path("two.npz"))

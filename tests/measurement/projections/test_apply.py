@@ -1,5 +1,7 @@
 """`intrinsic-clip apply` reduces files of any format, row by row, or says in one line why it cannot."""
 
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -151,6 +153,28 @@ def test_what_fails_midway_leaves_the_files_that_were_there(
     assert command_line("apply", str(CUT), "x=x.npy", "y=y.npy", *outputs) == 2
     assert "b.csv: No space left on device" in capsys.readouterr().err
     assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_termination_leaves_no_unfinished_file(command_line, monkeypatch, tmp_path, suffix) -> None:
+    """`timeout` and schedulers send SIGTERM; it used to leave `.small.npy.….tmp` behind."""
+    usual = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(verb, "BLOCK", 7 * 64 * 8)  # bytes, so 7 rows at a time
+    transform, blocks = Reduce.transform, []
+
+    def terminated(self: Reduce, *arguments: object) -> object:
+        blocks.append(arguments)
+        if len(blocks) == 20:
+            assert list(tmp_path.glob(".small*.tmp"))
+            os.kill(os.getpid(), signal.SIGTERM)
+        return transform(self, *arguments)
+
+    monkeypatch.setattr(Reduce, "transform", terminated)
+    before = contents(tmp_path)
+    assert command_line("apply", str(CUT), "x=x.npy", f"output=small{suffix}") == 143
+    assert contents(tmp_path) == before
+    assert len(blocks) == 20
+    assert signal.getsignal(signal.SIGTERM) is usual
 
 
 def test_help_names_the_settings(command_line, capsys) -> None:

@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 import torch
 from omegaconf import OmegaConf
+from safetensors.numpy import load_file
 
 import intrinsic_clip as ic
 from helpers.projections import recall_at_1
 from helpers.shared_latent import QUICK, measurement_below, shared_latent
 from intrinsic_clip.cli import program
 from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.measurement.advice import MAPPED_RULE, RULE
 from intrinsic_clip.measurement.inputs import Inputs
 from intrinsic_clip.measurement.projections.export import export
 
@@ -137,7 +139,8 @@ def variance(dims: int | None) -> dict[str, Any]:
 def recall(sufficient: int | None, *bases: str) -> dict[str, Any]:
     """Return the measurement of two modalities in which so many dimensions are enough."""
     curves = {f"retrieval/{basis}": {"at": [8, 64], "sufficient": sufficient} for basis in bases}
-    return {"dims": {"x": 64, "y": 64}, "advice": {"dims": sufficient}, "curves": curves}
+    advice = {"dims": sufficient, "basis": bases[0], "rule": RULE}
+    return {"dims": {"x": 64, "y": 64}, "advice": advice, "curves": curves}
 
 
 @pytest.mark.parametrize(
@@ -153,7 +156,11 @@ def recall(sufficient: int | None, *bases: str) -> dict[str, Any]:
             {},
             "does not show how many dimensions are needed, so nothing is exported",
         ),
-        (recall(8, "canonical"), {"export_basis": "principal"}, "no principal directions in common"),
+        (
+            recall(8, "canonical") | {"dims": {"x": 64, "y": 48}},
+            {"export_basis": "principal"},
+            "x and y have 64 and 48 columns and no principal directions in common",
+        ),
         (recall(8, "principal"), {"export_dims": 65}, "export_dims=65: must be at most 64"),
         (variance(64), {}, "export: no fewer than all 64 dimensions keep 99 % of the variance, so nothing"),
         (variance(None), {}, "does not exist, so nothing is exported; export_dims=… chooses a number"),
@@ -210,3 +217,60 @@ def test_settings_of_an_export_need_its_file(command_line, capsys) -> None:
         assert command_line("measure", "x=x.npy", arguments) == 2
         assert message in capsys.readouterr().err
     assert not Path("outputs").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("chosen", [(), ("export_dims=7",), ("export_basis=canonical",)])
+def test_pairs_of_two_spaces_get_the_canonical_directions_of_the_advice(tmp_path, capsys, chosen) -> None:
+    """Cosines of encoders that were never trained together say nothing; a linear map of each finds the partners."""
+    np.save("x.npy", X)
+    np.save("y.npy", Y @ np.linalg.qr(np.random.default_rng(7).normal(size=(64, 64)))[0].astype(np.float32))
+    assert command("measure", "x=x.npy", "y=y.npy", "export=cut.safetensors", *chosen, *QUICK) == 0
+    advice = measurement_below(tmp_path)["advice"]
+    assert advice["basis"] == "canonical"
+    assert f"and {advice['dims']} of 64 keep 99 % of it" in advice["text"]
+    dims = 7 if "export_dims=7" in chosen else advice["dims"]
+    assert f"→ {dims} canonical dimensions" in capsys.readouterr().out
+    reduce = ic.Reduce.load("cut.safetensors")
+    held = load_file("cut.safetensors")["held_out_rows"]
+    small = (reduce.x(np.load("x.npy")[held]), reduce.y(np.load("y.npy")[held]))
+    assert recall_at_1(*small) == pytest.approx(reduce.provenance.promise.value, abs=1e-9)
+    assert recall_at_1(*small) > 0.5
+
+
+def test_principal_directions_of_two_spaces_are_exported_only_by_number() -> None:
+    measurement = recall(None, "principal", "canonical")
+    measurement["advice"] = {"dims": 8, "basis": "canonical", "rule": MAPPED_RULE}
+    with pytest.raises(ConfigError, match="along principal directions does not show how many"):
+        exported(measurement, export_basis="principal")
+    measurement["advice"]["dims"] = 64
+    with pytest.raises(ConfigError, match="no fewer than all 64 dimensions keep 99 % of recall@1 along all"):
+        exported(measurement)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (("y=y.npy", "export_dims=65"), "export_dims=65: must be at most 64"),
+        (("y=narrow.npy", "export_dims=49"), "export_dims=49: must be at most 48"),
+        (("y=narrow.npy", "export_basis=principal"), "no principal directions in common"),
+        (("export_basis=canonical",), "export_basis=canonical: needs y="),
+        (("y=y.npy", "groups=[a.csv,b.csv]"), "made of the groups of x and y"),
+    ],
+)
+def test_what_cannot_be_exported_is_refused_before_anything_is_measured(
+    tmp_path, capsys, monkeypatch, settings, message
+) -> None:
+    def measured(*args: object, **kwargs: object) -> None:
+        raise AssertionError("measured")
+
+    monkeypatch.setattr("intrinsic_clip.measurement.measurements.measure_embeddings", measured)
+    for name, rows in (("x", X), ("y", Y), ("narrow", Y[:, :48])):
+        np.save(f"{name}.npy", rows)
+    for name, step in (("a", 1), ("b", -1)):
+        ids = "\n".join(map(str, np.arange(600)[::step] // 2))
+        Path(f"{name}.csv").write_text(f"id\n{ids}\n")
+    before = sorted(tmp_path.rglob("*"))
+    assert command("measure", "x=x.npy", "export=cut.safetensors", *settings, *QUICK) == 2
+    assert message in capsys.readouterr().err
+    assert sorted(tmp_path.rglob("*")) == before

@@ -128,3 +128,16 @@ def test_only_a_projection_is_overwritten(tmp_path) -> None:
         stored.check_export_path(Path("nowhere/cut.safetensors"))
     write_small_projection(CUT, X, Y, 6)
     stored.check_export_path(CUT)
+
+
+@pytest.mark.parametrize("shape", [(5, 1), (1,), (5, 63), (5, 65), (64, 5), ()])
+@pytest.mark.parametrize("side", ["x", "y"])
+def test_module_refuses_rows_of_another_width(side, shape) -> None:
+    """One column used to be taken for all 64 without a word."""
+    write_small_projection(CUT, X, Y, 6, "canonical")
+    module = ic.Reduce.load(CUT).module(side)
+    with pytest.raises(ValueError, match=r"rows must have 64 columns, .* got shape \["):
+        module(torch.ones(shape))
+    with pytest.raises(Exception, match="rows must have 64 columns"):  # TorchScript's own kind
+        torch.jit.script(module)(torch.ones(shape))
+    assert module(torch.ones(64)).shape == (module.out_features,)

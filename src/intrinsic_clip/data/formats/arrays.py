@@ -22,9 +22,10 @@ from intrinsic_clip.data.formats.batched_rows import BatchedRows, whole
 from intrinsic_clip.data.formats.column_choice import ColumnChoice
 from intrinsic_clip.data.formats.dataset_folders import dataset_rows, is_dataset_folder
 from intrinsic_clip.data.formats.mapped_rows import MappedRows
-from intrinsic_clip.data.formats.npz_members import read_npz_member
+from intrinsic_clip.data.formats.npz_members import read_header, read_npz_member
 from intrinsic_clip.data.formats.npz_rows import npz_rows
 from intrinsic_clip.data.formats.parquet_rows import parquet_rows
+from intrinsic_clip.data.formats.row_ids import is_id
 from intrinsic_clip.data.formats.safetensors_rows import safetensors_rows
 from intrinsic_clip.data.formats.shard_rows import is_shards, shard_rows
 from intrinsic_clip.data.formats.shards import expand
@@ -122,8 +123,9 @@ def _open_npy(path: Path, key: Key, choice: ColumnChoice) -> tuple[RowSource, li
 
 def _open_npz(path: Path, key: Key, choice: ColumnChoice) -> tuple[RowSource, list[str]] | None:
     with _npz_errors(), zipfile.ZipFile(path) as archive:
-        rows = npz_rows(path, archive, _npz_member(archive, key))
-    return None if rows is None else (rows, [])
+        member, notes = _npz_member(archive, key)
+        rows = npz_rows(path, archive, member)
+    return None if rows is None else (rows, notes)
 
 
 def _open_safetensors(path: Path, key: Key, choice: ColumnChoice) -> tuple[RowSource, list[str]] | None:
@@ -238,15 +240,26 @@ def _read_npy(path: Path, key: Key) -> tuple[np.ndarray, list[str]]:
 
 def _read_npz(path: Path, key: Key) -> tuple[np.ndarray, list[str]]:
     with _npz_errors(), zipfile.ZipFile(path) as archive:
-        return read_npz_member(archive, _npz_member(archive, key)), []
+        member, notes = _npz_member(archive, key)
+        return read_npz_member(archive, member), notes
 
 
-def _npz_member(archive: zipfile.ZipFile, key: Key) -> str:
-    """Return the name of the array to read."""
+def _npz_member(archive: zipfile.ZipFile, key: Key) -> tuple[str, list[str]]:
+    """Return the name of the array to read, and notes: where one is left beside those that name its rows, that one."""
     names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
     if set(names) >= SPARSE:
         raise ConfigError("holds a sparse matrix of SciPy; numpy.save its .toarray()")
-    return f"{key.choose(names, 'arrays')}.npy"
+    ids = [name for name in names if is_id(name) and _is_column(archive, name)]
+    if key.value is None and len(names) == len(ids) + 1 > 1:
+        (rest,) = set(names) - set(ids)
+        return f"{rest}.npy", [f"array {rest!r} is read, {', '.join(ids)} left out"]
+    return f"{key.choose(names, 'arrays')}.npy", []
+
+
+def _is_column(archive: zipfile.ZipFile, name: str) -> bool:
+    """Return whether an array of an .npz has one axis, and so may name rows but be no rows."""
+    with archive.open(f"{name}.npy") as member:
+        return len(read_header(member)[0]) == 1
 
 
 @contextmanager

@@ -5,7 +5,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from intrinsic_clip.measurement.inputs import Inputs
-from intrinsic_clip.measurement.projections.fitting import Choice, chosen, fit, most_rows, provenance_of
+from intrinsic_clip.measurement.projections.fitting import (
+    Choice,
+    check_possible,
+    chosen,
+    fit,
+    most_rows,
+    provenance_of,
+)
 from intrinsic_clip.runs import stored_embeddings
 from intrinsic_clip.runs.contents import file_digest, source_digest
 
@@ -29,7 +36,7 @@ def export(inputs: Inputs, settings: Mapping[str, Any], measurement: Mapping[str
     """
     from intrinsic_clip.measurement.projections.stored import write_projection
 
-    choice = Choice(settings["export_dims"], settings["export_basis"], settings["export_whiten"])
+    choice = _choice(settings)
     basis, dims = chosen(choice, measurement)
     rows, numbers = inputs.drawn(most_rows(settings["queries"], inputs.n))
     promised = fit(rows, choice, basis, dims, settings["seed"], inputs.grouping(numbers))
@@ -43,6 +50,20 @@ def export(inputs: Inputs, settings: Mapping[str, Any], measurement: Mapping[str
         f"exported {path}: {widths} → {dims:,} {'whitened ' if choice.whiten else ''}{basis} dimensions, "
         f"fitted on {promised.fitted:,} {unit}; {_kept(promised.promise, unit)}"
     )
+
+
+def check(inputs: Inputs, settings: Mapping[str, Any]) -> None:
+    """Check, before anything is measured, that the embeddings have a projection such as the settings choose.
+
+    Raises:
+        ConfigError: they have none.
+    """
+    check_possible(_choice(settings), {side: rows.shape[1] for side, rows in inputs.sources.items()})
+    inputs.check_numbered()
+
+
+def _choice(settings: Mapping[str, Any]) -> Choice:
+    return Choice(settings["export_dims"], settings["export_basis"], settings["export_whiten"])
 
 
 def _sources(settings: Mapping[str, Any], address: str) -> dict[str, dict[str, str]]:
@@ -63,10 +84,11 @@ def _sources(settings: Mapping[str, Any], address: str) -> dict[str, dict[str, s
 
 def _kept(promise: "Promise", unit: str) -> str:
     """Return what is kept, with its error: `recall@1 0.87 ± 0.02 of 0.88 on 300 held-out pairs`."""
-    from intrinsic_clip.reports.measurement_tables import plus_minus
+    from intrinsic_clip.reports.number_format import plus_minus, to_digits_of
 
     if promise.kind == "variance":
         percent = plus_minus(100 * promise.value, 100 * promise.standard_error)
         return f"{percent} % of the variance of {promise.n:,} held-out {unit}"
     value = plus_minus(promise.value, promise.standard_error)
-    return f"{promise.kind} {value} of {promise.full:.3g} on {promise.n:,} held-out {unit}"
+    full = to_digits_of(promise.full, promise.standard_error)
+    return f"{promise.kind} {value} of {full} on {promise.n:,} held-out {unit}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from intrinsic_clip import __version__
 from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.measurement.advice import MAPPED_RULE, RULE
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,50 +49,57 @@ class Choice:
     names: Names = EXPORT
 
 
+def check_possible(choice: Choice, widths: Mapping[str, int]) -> None:
+    """Check a choice against the columns of x, and of y if there is one; the numbers of a measurement are not needed.
+
+    Raises:
+        ConfigError: the choice is not possible.
+    """
+    names, dims, of = choice.names, choice.dims, [widths[side] for side in "xy" if side in widths]
+    if choice.basis not in (None, "principal", "canonical"):
+        raise ConfigError(f"{names.basis}={choice.basis}: must be principal or canonical")
+    if choice.basis == "canonical" and "y" not in widths:
+        raise ConfigError(f"{names.basis}=canonical: needs y=…, the partners of x")
+    if choice.basis == "principal" and len(set(of)) > 1:
+        listed = " and ".join(f"{width:,}" for width in of)
+        raise ConfigError(
+            f"{names.basis}=principal: x and y have {listed} columns and no principal directions in common; canonical"
+        )
+    if dims is not None and dims > min(of):
+        raise ConfigError(f"{names.dims}={dims}: must be at most {min(of):,}, the number of dimensions")
+    if dims is not None and dims < 1:
+        raise ConfigError(f"{names.dims}={dims}: must be at least 1")
+
+
 def chosen(choice: Choice, measurement: Mapping[str, Any]) -> tuple["Basis", int]:
     """Return the directions and their number: those of the choice, or else those of the advice.
 
     Raises:
         ConfigError: no smaller number of dimensions is enough and none was chosen, or the choice is not possible.
     """
-    option = choice.names.basis
-    if choice.basis not in (None, "principal", "canonical"):
-        raise ConfigError(f"{option}={choice.basis}: must be principal or canonical")
+    check_possible(choice, measurement["dims"])
+    advice = measurement["advice"]
     if "y" not in measurement["dims"]:
-        if choice.basis == "canonical":
-            raise ConfigError(f"{option}=canonical: needs y=…, the partners of x")
-        width, advised = measurement["dims"]["x"], measurement["advice"]["dims"]
         reason = "the number of principal components with 99 % of the variance does not exist"
-        return "principal", _number(choice, width, advised, "99 % of the variance", reason)
-    curves = measurement["curves"]
-    basis: Basis | None = choice.basis
-    if basis is None:
-        basis = "principal" if "retrieval/principal" in curves else "canonical"
-    curve = curves.get(f"retrieval/{basis}")
-    if curve is None:
-        widths = " and ".join(f"{d:,}" for d in measurement["dims"].values())
-        raise ConfigError(
-            f"{option}={basis}: x and y have {widths} columns and no principal directions in common; canonical"
-        )
+        width = measurement["dims"]["x"]
+        return "principal", _number(choice, width, advice["dims"], "99 % of the variance", reason)
+    basis: Basis = choice.basis or advice["basis"]
+    curve = measurement["curves"][f"retrieval/{basis}"]
     reason = f"recall@1 along {basis} directions does not show how many dimensions are needed"
-    return basis, _number(
-        choice, curve["at"][-1], curve["sufficient"], "recall@1 within one standard error", reason
-    )
+    advised = advice["dims"] if basis == advice["basis"] else curve["sufficient"]
+    share = MAPPED_RULE if advice["rule"] == MAPPED_RULE else f"recall@1 {RULE}"
+    return basis, _number(choice, curve["at"][-1], advised, share, reason)
 
 
 def _number(choice: Choice, width: int, advised: int | None, share: str, reason: str) -> int:
     """Return the number of dimensions to keep.
 
     Raises:
-        ConfigError: the chosen number is not possible, or none was chosen and none follows from the measurement.
+        ConfigError: none was chosen and none follows from the measurement.
     """
-    names, dims = choice.names, choice.dims
-    if dims is not None:
-        if dims > width:
-            raise ConfigError(f"{names.dims}={dims}: must be at most {width:,}, the number of dimensions")
-        if dims < 1:
-            raise ConfigError(f"{names.dims}={dims}: must be at least 1")
-        return dims
+    names = choice.names
+    if choice.dims is not None:
+        return choice.dims
     instead = f"so nothing is {names.made}; {names.dims}=… chooses a number"
     if advised is None:
         raise ConfigError(f"{names.whole}: {reason}, {instead}")

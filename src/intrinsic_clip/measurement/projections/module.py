@@ -34,7 +34,16 @@ class ReductionModule(nn.Module):
         self.in_features, self.out_features = basis.shape
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Return rows in fewer dimensions."""
+        """Return rows in fewer dimensions.
+
+        Raises:
+            ValueError: the rows have another number of columns; one alone would be taken for each of the columns.
+        """
+        if rows.dim() < 1 or rows.shape[-1] != self.in_features:
+            raise ValueError(
+                f"rows must have {self.in_features} columns, which the projection was fitted to, "
+                f"got shape {list(rows.shape)}"
+            )
         precision = torch.float64 if rows.dtype == torch.float64 else torch.float32
         values = rows.to(precision)
         if self.unit_rows:
