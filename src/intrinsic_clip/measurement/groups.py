@@ -28,17 +28,20 @@ class Grouping:
         labels: numbers of classes, int64 `(n,)`.
         classes: y are prompts of the classes, one for each.
         joined: the pairs are a table made of both sides' groups, so that their numbers are those of no file.
+        of_x: the number in its file of the row of x of each pair, int64 `(n,)`; None: pair i has row i.
     """
 
     groups: Tensor | None = None
     labels: Tensor | None = None
     classes: bool = False
     joined: bool = False
+    of_x: Tensor | None = None
 
     def at(self, rows: Tensor) -> "Grouping":
         """Return the grouping of some of the rows: a mask or their places."""
-        groups, labels = (None if part is None else part[rows.cpu()] for part in (self.groups, self.labels))
-        return replace(self, groups=groups, labels=labels)
+        rows = rows.cpu()
+        parts = {"groups": self.groups, "labels": self.labels, "of_x": self.of_x}
+        return replace(self, **{name: None if part is None else part[rows] for name, part in parts.items()})
 
     def pairing(self, x: Tensor, y: Tensor) -> Pairing:
         """Return which of these rows belong together, rows that repeat included."""
@@ -121,7 +124,8 @@ def _one_to_many(counts: Mapping[str, int], groups: Ids) -> Arrangement:
         f"{short}: {counts[short]:,} rows are partners of {counts[long]:,} rows of {long}, {each:.3g} each"
     ]
     notes += _left_out(short, ~used, f"that no row of {long} names")
-    return Arrangement({short: numbers}, Grouping(numbers), tuple(notes))
+    of_x = numbers if short == "x" else None
+    return Arrangement({short: numbers}, Grouping(numbers, of_x=of_x), tuple(notes))
 
 
 def _joined(counts: Mapping[str, int], groups: Mapping[str, Ids]) -> Arrangement:
@@ -152,7 +156,7 @@ def _joined(counts: Mapping[str, int], groups: Mapping[str, Ids]) -> Arrangement
     for side, names in zip("xy", ids, strict=True):
         alone = torch.tensor([name not in code for name in names.tolist()])
         notes += _left_out(side, alone, "whose id the other side lacks")
-    return Arrangement({"x": x, "y": y}, Grouping(of, joined=True), tuple(notes))
+    return Arrangement({"x": x, "y": y}, Grouping(of, joined=True, of_x=x), tuple(notes))
 
 
 def _left_out(side: str, rows: Tensor, reason: str) -> list[str]:
