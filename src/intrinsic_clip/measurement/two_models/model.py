@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from intrinsic_clip.dimension.row_source import RowSource
+from intrinsic_clip.dimension.row_source import RowSource, finite_rows
 from intrinsic_clip.measurement.groups import UNGROUPED, Grouping
 from intrinsic_clip.measurement.inputs import Inputs, taken
 
@@ -37,6 +37,13 @@ class Model:
         embeddings = inputs.embeddings
         grouping = UNGROUPED if embeddings.grouping is None else embeddings.grouping
         return cls(inputs.sources, inputs.usable(), embeddings.numbers, embeddings.total, grouping)
+
+    @classmethod
+    def of_rows(cls, sources: Mapping[str, RowSource], grouping: Grouping | None) -> "Model":
+        """Return embeddings in memory, of which finite ones can be compared."""
+        finite = [finite_rows(source).cpu() for source in sources.values()]
+        n = sources["x"].shape[0]
+        return cls(sources, torch.stack(finite).all(0), None, n, UNGROUPED if grouping is None else grouping)
 
     def usable_numbers(self) -> Tensor:
         """Return the numbers of the rows that can be compared, ascending."""
