@@ -39,9 +39,10 @@ class Grouping:
 
     def at(self, rows: Tensor) -> "Grouping":
         """Return the grouping of some of the rows: a mask or their places."""
-        rows = rows.cpu()
-        parts = {"groups": self.groups, "labels": self.labels, "of_x": self.of_x}
-        return replace(self, **{name: None if part is None else part[rows] for name, part in parts.items()})
+        groups, labels, of_x = (
+            None if part is None else part[rows.cpu()] for part in (self.groups, self.labels, self.of_x)
+        )
+        return replace(self, groups=groups, labels=labels, of_x=of_x)
 
     def pairing(self, x: Tensor, y: Tensor) -> Pairing:
         """Return which of these rows belong together, rows that repeat included."""

@@ -75,8 +75,8 @@ def beside(first: Model, second: Model, numbers: Mapping[str, Any], options: Opt
             "are of all rows"
         )
     seconds = _run(compared, options.watch)
-    results = {"n": len(chosen), "of": len(both), "of_x": len(each_x), "distinct": len(compared.kept)}
-    results["seconds"] = seconds
+    results: dict[str, Any] = {"n": len(chosen), "of": len(both), "of_x": len(each_x)}
+    results |= {"distinct": len(compared.kept), "seconds": seconds}
     results |= {
         key: getattr(compared, key) for key in ("metrics", "reasons", "recalls", "moved", "distributions")
     }

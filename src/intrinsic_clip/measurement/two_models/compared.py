@@ -32,7 +32,7 @@ SHARES = (
     0.99,
     1.0,
 )  # of rows, whose distances are kept
-Stage = tuple[str, Callable[[], None]]
+Stage = tuple[str, Callable[[], object]]
 
 
 @dataclass
