@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from intrinsic_clip.data.formats import number_tables
+from intrinsic_clip.data.formats.number_tables import read_number_table
 from intrinsic_clip.data.formats.row_ids import row_ids
 
 
@@ -40,3 +42,39 @@ def test_arrays_of_ids_are_read_where_they_hold_no_objects() -> None:
     ids = row_ids(Path("rows.npz"))
     assert {name: array.tolist() for name, array in ids.items()} == {"ids": names.tolist()}
     assert row_ids(Path("rows.npy")) == {}
+
+
+def _numbered(values: list[str], row: int, value: str) -> list[str]:
+    return [*values[:row], value, *values[row + 1 :]]
+
+
+NAMES = [f"item {i}" for i in range(30)]
+IN_PARTS: dict[
+    str, tuple[list[str], str, bool]
+] = {  # names, what to put at the end of line 20, read in parts
+    "texts": (NAMES, "", True),
+    "numbers": ([str(7 * i) for i in range(30)], "", True),
+    "numbers, one missing": (_numbered([str(7 * i) for i in range(30)], 17, ""), "", True),
+    "texts, one of them a number": (_numbered(NAMES, 17, "99"), "", True),
+    "texts, with a part of numbers": ([*NAMES[:10], *map(str, range(5)), *NAMES[15:]], "", False),
+    "texts in quotation marks": ([f'"a cat, {i}"' for i in range(30)], "", True),
+    "a heading repeated": (NAMES, "\nid,d0,d1", False),
+    "a line with a field too many": (NAMES, ",", False),
+    "blank lines": (NAMES, "\n\n", True),
+}
+
+
+@pytest.mark.parametrize("case", IN_PARTS)
+def test_names_read_in_parts_are_those_read_whole(monkeypatch, case: str) -> None:
+    names, end, in_parts = IN_PARTS[case]
+    numbers = np.random.default_rng(0).normal(size=(30, 2)).round(3)
+    lines = ["id,d0,d1", *(f"{name},{a},{b}" for name, (a, b) in zip(names, numbers, strict=True))]
+    lines[20] += end
+    Path("rows.csv").write_text("\n".join(lines) + "\n")
+    whole = read_number_table(Path("rows.csv"))[0].iloc[:, 0]
+    sizes, read = [], number_tables._read
+    monkeypatch.setattr(number_tables, "READ", 3 * 5)
+    monkeypatch.setattr(number_tables, "_read", lambda *arguments: sizes.append(1) or read(*arguments))
+    ids = row_ids(Path("rows.csv"))["id"]
+    assert (len(sizes) == 0) is in_parts
+    np.testing.assert_array_equal(ids, whole.to_numpy())

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from intrinsic_clip.data.formats import column_roles, text_rows
+from intrinsic_clip.data.formats import column_roles, number_tables, text_rows
 from intrinsic_clip.data.formats.array_key import Key
 from intrinsic_clip.data.formats.arrays import open_array, read_array
 from intrinsic_clip.data.formats.batched_rows import whole
@@ -22,7 +22,7 @@ def check_in_parts(path: Path, choice: ColumnChoice | None = None) -> bool:
     """Check that a table read in parts gives the rows, notes or error of the whole; return whether it was so read."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(text_rows, "FEWEST", 0)
-        patch.setattr(text_rows, "READ", 1)
+        patch.setattr(number_tables, "READ", 1)
         for module in (text_rows, column_roles):
             patch.setattr(module, "HEAD", ROWS)
         expected, opened = (_result(read, path, choice) for read in (read_array, open_array))

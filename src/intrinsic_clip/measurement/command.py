@@ -111,19 +111,31 @@ def _load_and_measure(inputs: Inputs, settings: Mapping[str, Any]) -> dict[str, 
     if settings["check"] is not None:
         numbers["rows"] = row_facts(inputs)
     if second is not None:
-        _add_second(numbers, inputs, second, shown)
+        numbers = _beside_second(numbers, inputs, second, shown)
     return {"status": "completed", "config": settings, "versions": versions.versions(), **numbers}
 
 
-def _add_second(numbers: dict[str, Any], inputs: Inputs, second: Second, shown: Mapping[str, Any]) -> None:
-    """Add the numbers of a second model and of its comparison with the first, and what is to be noted of them."""
-    from intrinsic_clip.measurement.two_models.beside import beside
+def _beside_second(
+    numbers: dict[str, Any], inputs: Inputs, second: Second, shown: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the numbers with those of a second model and of its comparison with the first."""
+    from intrinsic_clip.measurement.two_models.beside import Options, beside, with_second
+    from intrinsic_clip.measurement.two_models.model import Model
 
-    watch = {"watch": shown["watch"]} if shown else {}
-    numbers["against"] = beside(inputs, second, _numbers(second.inputs, shown), **watch)
-    notes = [*numbers["against"]["notes"], *numbers["against"]["compared"]["notes"]]
-    of_both = [note for note in notes if note not in numbers["notes"]]
-    numbers["notes"] += [f"against: {note}" for note in of_both]
+    settings = inputs.settings
+    options = Options(
+        settings["seed"],
+        settings["max_points"],
+        second.checked,
+        second.ids,
+        settings["against_y"] is not None,
+        shown.get("watch", iter),
+    )
+    of_second = _numbers(second.inputs, shown)
+    against = beside(Model.of_inputs(inputs), Model.of_inputs(second.inputs), of_second, options)
+    if settings["check"] is not None:
+        against["rows"] = row_facts(second.inputs)
+    return with_second(numbers, against)
 
 
 def _numbers(inputs: Inputs, shown: Mapping[str, Any]) -> dict[str, Any]:

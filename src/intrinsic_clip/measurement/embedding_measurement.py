@@ -1,6 +1,7 @@
 """Hold what `measure_embeddings` has measured, with its table, picture, page and projection."""
 
 from collections.abc import Iterator, Mapping
+from copy import copy
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,8 +15,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from intrinsic_clip.measurement.projections.reduce import Reduce
+    from intrinsic_clip.measurement.two_models.beside import Options
+    from intrinsic_clip.measurement.two_models.model import Model
 
-SOURCES = ("x", "y", "run", "data", "encoder")  # settings of the command that say where rows come from
+SOURCES = (
+    "x",
+    "y",
+    "against",
+    "run",
+    "data",
+    "encoder",
+)  # settings of the command that say where rows come from
 
 
 class EmbeddingMeasurement(Mapping[str, Any]):
@@ -34,6 +44,7 @@ class EmbeddingMeasurement(Mapping[str, Any]):
         curves: columns by name of the curve, such as `spectrum/x`.
         advice: how many dimensions are enough (`text`, `dims`, `of`, `basis`).
         notes: what was decided, and what may be wrong, a sentence each.
+        against: these of a second model, and under `compared` what both have in common; only where there is one.
 
     Example:
         >>> import torch
@@ -88,7 +99,9 @@ class EmbeddingMeasurement(Mapping[str, Any]):
     def __repr__(self) -> str:
         from intrinsic_clip.reports.measurement_printout import headline
 
-        return f"{headline(self._content())}\nadvice: {self.advice['text']}"
+        second = self._numbers.get("against")
+        verdict = "" if second is None else f"\nverdict: {second['compared']['verdict']}"
+        return f"{headline(self._content())}{verdict}\nadvice: {self.advice['text']}"
 
     def __str__(self) -> str:
         from intrinsic_clip.reports.measurement_printout import parts
@@ -98,6 +111,8 @@ class EmbeddingMeasurement(Mapping[str, Any]):
     def to_frame(self) -> "pd.DataFrame":
         """Return every number as a row: name, side, value, standard error, n, k, reason of a missing one.
 
+        Names of a second model's numbers, and of what both have in common, begin with `against/`.
+
         Raises:
             ConfigError: pandas is not installed.
         """
@@ -106,28 +121,28 @@ class EmbeddingMeasurement(Mapping[str, Any]):
         except ImportError as error:
             raise ConfigError("to_frame needs pandas: pip install pandas") from error
         columns = ["name", "side", "value", "standard_error", "n", "k", "reason"]
-        rows = pd.DataFrame([*self.estimates, *self._further()], columns=columns)
-        return rows.astype({"value": float, "standard_error": float, "n": "Int64", "k": "Int64"})
+        second = self._numbers.get("against")
+        rows = list(_rows_of(self))
+        if second is not None:
+            of_second = [*_rows_of(second), *_rows_of_compared(second["compared"])]
+            rows += [{**row, "name": f"against/{row['name']}"} for row in of_second]
+        table = pd.DataFrame(rows, columns=columns)
+        return table.astype({"value": float, "standard_error": float, "n": "Int64", "k": "Int64"})
 
-    def _further(self) -> Iterator[dict[str, Any]]:
-        """Yield the numbers that are no estimates, such as recalls, with their standard errors."""
-        estimated = {f"{row['name']}/{row['side']}" for row in self.estimates}
-        for name, value in self.metrics.items():
-            kind, _, last = name.partition("/")
-            if name in estimated or kind.endswith("_standard_error"):
-                continue
-            error = self.metrics.get(f"{kind}_standard_error/{last}")
-            stem, _, side = name.rpartition("/")
-            has_side = side in self.dims or "_to_" in side
-            about = {"name": stem, "side": side} if has_side else {"name": name, "side": ""}
-            n = self.metrics.get("retrieval/candidates") if name.startswith("retrieval/top_") else None
-            yield about | {"value": value, "standard_error": error, "n": n}
+    def plot(self, *, both: bool = False) -> "Figure":
+        """Return the picture of spectrum, scale, sample size and recall as a figure of matplotlib.
 
-    def plot(self) -> "Figure":
-        """Return the picture of spectrum, scale, sample size and recall as a figure of matplotlib."""
-        from intrinsic_clip.reports.measurement_picture import figure
+        Args:
+            both: that of the two models beside each other instead.
 
-        return figure(self._content())
+        Raises:
+            ConfigError: there is no second model.
+        """
+        from intrinsic_clip.reports.measurement_picture import figure, figure_of_two_models
+
+        if both and "against" not in self._numbers:
+            raise ConfigError("both: needs a second model, which measure_embeddings takes as against=…")
+        return figure_of_two_models(self._content()) if both else figure(self._content())
 
     def html(self, path: str | PathLike[str] | None = None) -> str:
         """Return the page, which needs no other file, and write it where a path is named.
@@ -167,9 +182,67 @@ class EmbeddingMeasurement(Mapping[str, Any]):
         choice = Choice(d, basis, whiten, names)
         return fit_to_rows(rows, choice, self.settings, self._numbers, self._grouping)
 
+    def beside(self, second: "EmbeddingMeasurement", options: "Options") -> "EmbeddingMeasurement":
+        """Return these numbers with those of a second model of the same rows, and of their comparison.
+
+        Args:
+            second: measured by the same settings.
+            options: of the comparison.
+
+        Raises:
+            ConfigError: hardly any row is finite in both models.
+        """
+        from intrinsic_clip.measurement.two_models.beside import beside, with_second
+
+        both = copy(self)
+        both._numbers = with_second(self, beside(self._model(), second._model(), second, options))
+        return both
+
+    def _model(self) -> "Model":
+        from intrinsic_clip.dimension.row_source import TensorRows
+        from intrinsic_clip.measurement.two_models.model import Model
+
+        sources = {side: TensorRows(rows) for side, rows in self._sides.items() if side in ("x", "y")}
+        return Model.of_rows(sources, self._grouping)
+
     def _content(self) -> dict[str, Any]:
         """Return the numbers with the settings and versions, as measure.json has them."""
         from intrinsic_clip.runs.versions import versions
 
         config = {**dict.fromkeys(SOURCES), **self.settings}
         return {"status": "completed", "config": config, "versions": versions(), **self._numbers}
+
+
+def _rows_of(model: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the estimates of a model, and its numbers that are no estimates, such as recalls, with their errors."""
+    yield from model["estimates"]
+    metrics = model["metrics"]
+    estimated = {f"{row['name']}/{row['side']}" for row in model["estimates"]}
+    for name, value in metrics.items():
+        kind, _, last = name.partition("/")
+        if name in estimated or kind.endswith("_standard_error"):
+            continue
+        error = metrics.get(f"{kind}_standard_error/{last}")
+        stem, _, side = name.rpartition("/")
+        has_side = side in model["dims"] or "_to_" in side
+        about = {"name": stem, "side": side} if has_side else {"name": name, "side": ""}
+        n = metrics.get("retrieval/candidates") if name.startswith("retrieval/top_") else None
+        yield about | {"value": value, "standard_error": error, "n": n}
+
+
+def _rows_of_compared(compared: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield what two models have in common."""
+    kinds = {"cosine": "retrieval", "canonical": "canonical"}
+    pairs = {f"{kinds[each['by']]}_difference/top_{each['k']}": each["n"] for each in compared["recalls"]}
+    metrics = compared["metrics"]
+    for name, value in metrics.items():
+        kind, _, last = name.partition("/")
+        if not kind.endswith("_standard_error"):
+            yield {
+                "name": name,
+                "side": "",
+                "value": value,
+                "standard_error": metrics.get(f"{kind}_standard_error/{last}"),
+                "n": pairs.get(name, compared["distinct"]),
+                "reason": compared["reasons"].get(name),
+            }

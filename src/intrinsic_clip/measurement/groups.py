@@ -31,6 +31,7 @@ class Grouping:
         classes: y are prompts of the classes, one for each.
         joined: the pairs are a table made of both sides' groups, so that their numbers are those of no file.
         copies: by side, rows of the table of pairs that repeat a row of the file, to have one for each partner.
+        of_x: the number in its file of the row of x of each pair, int64 `(n,)`; None: pair i has row i.
     """
 
     groups: Tensor | None = None
@@ -38,11 +39,15 @@ class Grouping:
     classes: bool = False
     joined: bool = False
     copies: Mapping[str, int] = field(default_factory=dict)
+    of_x: Tensor | None = None
 
     def at(self, rows: Tensor) -> "Grouping":
         """Return the grouping of some of the rows: a mask or their places."""
-        groups, labels = (None if part is None else part[rows.cpu()] for part in (self.groups, self.labels))
-        return replace(self, groups=groups, labels=labels, copies={})  # how many are left is not known
+        groups, labels, of_x = (
+            None if part is None else part[rows.cpu()] for part in (self.groups, self.labels, self.of_x)
+        )
+        copies: dict[str, int] = {}  # how many are left is not known
+        return replace(self, groups=groups, labels=labels, copies=copies, of_x=of_x)
 
     def pairing(self, x: Tensor, y: Tensor) -> Pairing:
         """Return which of these rows belong together, rows that repeat included."""
@@ -127,7 +132,9 @@ def _one_to_many(counts: Mapping[str, int], groups: Ids) -> Arrangement:
         f"{short}: {counts[short]:,} rows are partners of {counts[long]:,} rows of {long}, {each:.3g} each"
     ]
     notes += _left_out(short, ~used, f"that no row of {long} names")
-    return Arrangement({short: numbers}, Grouping(numbers, copies=_copies(**{short: numbers})), tuple(notes))
+    of_x = numbers if short == "x" else None
+    grouping = Grouping(numbers, copies=_copies(**{short: numbers}), of_x=of_x)
+    return Arrangement({short: numbers}, grouping, tuple(notes))
 
 
 def _joined(counts: Mapping[str, int], groups: Mapping[str, Ids]) -> Arrangement:
@@ -158,7 +165,8 @@ def _joined(counts: Mapping[str, int], groups: Mapping[str, Ids]) -> Arrangement
     for side, names in zip("xy", ids, strict=True):
         alone = torch.tensor([name not in code for name in names.tolist()])
         notes += _left_out(side, alone, "whose id the other side lacks")
-    return Arrangement({"x": x, "y": y}, Grouping(of, joined=True, copies=_copies(x=x, y=y)), tuple(notes))
+    grouping = Grouping(of, joined=True, copies=_copies(x=x, y=y), of_x=x)
+    return Arrangement({"x": x, "y": y}, grouping, tuple(notes))
 
 
 def _copies(**rows: Tensor) -> dict[str, int]:

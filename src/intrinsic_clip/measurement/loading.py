@@ -65,6 +65,7 @@ class LoadedEmbeddings:
         total: rows in the source, with those that are left out.
         nonfinite: rows of each side that held NaN or infinity and were left out.
         grouping: groups and classes of the rows; None where there are none.
+        as_read: rows of each file, before groups make pairs of them.
     """
 
     sides: dict[str, "Tensor"]
@@ -73,6 +74,7 @@ class LoadedEmbeddings:
     total: int = 0
     nonfinite: dict[str, int] = field(default_factory=dict)
     grouping: "Grouping | None" = None
+    as_read: dict[str, int] = field(default_factory=dict)
 
     def keep(self, rows: "Tensor") -> None:
         """Keep some of the rows.
@@ -218,7 +220,7 @@ def _from_files(settings: Mapping[str, Any]) -> LoadedEmbeddings:
                 rows = as_rows(whole(named[name]))
         except ConfigError as error:
             raise ConfigError(f"{name}={settings[name]}: {error}") from error
-        embeddings.sides[name] = rows
+        embeddings.sides[name], embeddings.as_read[name] = rows, len(rows)
         embeddings.notes += [f"{name}: {note}" for note in notes]
     choice.check_matched()
     check_ids(named)

@@ -3,7 +3,7 @@
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, Literal
 
@@ -36,6 +36,7 @@ from intrinsic_clip.runs.vocabulary import estimator_title
 
 SHARES = (0.9, 0.95, 0.99)  # of the variance
 Stage = tuple[str, Callable[[], object]]  # the label shown while the stage runs, and its work
+Watch = Callable[[Sequence[Stage]], Iterable[Stage]]
 
 
 def measure_embeddings(
@@ -43,6 +44,8 @@ def measure_embeddings(
     y: Rows | None = None,
     z: Rows | None = None,
     *,
+    against: Rows | None = None,
+    against_y: Rows | None = None,
     groups: Grouping | Mapping[str, Ids] | Ids | None = None,
     labels: Ids | None = None,
     estimators: Sequence[str] = registry.DEFAULT,
@@ -51,7 +54,7 @@ def measure_embeddings(
     seed: int = 0,
     queries: int | Literal["auto", "all"] = "auto",
     device: str | None = None,
-    watch: Callable[[Sequence[Stage]], Iterable[Stage]] = iter,
+    watch: Watch = iter,
     report: Callable[[int, int], object] | None = None,
 ) -> EmbeddingMeasurement:
     """Measure embeddings: intrinsic dimension, spectrum and, for pairs, alignment and retrieval.
@@ -60,6 +63,8 @@ def measure_embeddings(
         x: finite rows `(n, d_x)`: a tensor, an array, a data frame or a list.
         y: their partners `(n, d_y)`, of any width.
         z: the true latent of each pair `(n, k*)`, where it is known; its dimension is estimated too.
+        against: a second model's embeddings of the rows of x, in the same order, to lay beside those of x.
+        against_y: its embeddings of the rows of y; None: y itself.
         groups: an id for each pair, so that any two rows of a group are partners; where x and y differ in rows, for
             each row of the longer one the number of its row of the shorter one; or ids by side, `{"x": …, "y": …}`.
         labels: a class for each row of x; where y has one row for each class, the number of that row.
@@ -78,7 +83,12 @@ def measure_embeddings(
         A mapping to plain numbers, lists and strings, None for a number that does not exist, whose keys are attributes
         too and which has `to_frame`, `plot`, `html` and `reduce`:
         `n`, `dims`; `metrics`, a number by name (`id/mle/x`, `id_standard_error/mle/x`, `retrieval/top_1/x_to_y`, …);
-        `estimates`, a row for each estimator and side; `curves`; `advice`; `notes`; `seconds` of each stage.
+        `estimates`, a row for each estimator and side; `curves`; `advice`; `notes`; `seconds` of each stage; with a
+        second model `against`: these of that model, and under `compared` what both have in common, and the `verdict`.
+
+    Raises:
+        ConfigError: rows, groups or classes do not fit each other.
+        ValueError: they are no rows of numbers, or settings are not possible.
 
     Example:
         >>> import torch
@@ -87,8 +97,34 @@ def measure_embeddings(
         >>> measured = ic.measure_embeddings(x, estimators=["mle", "twonn"])
         >>> round(measured.metrics["id/twonn/x"], 1), measured.advice["dims"]
         (2.9, 3)
+        >>> turned = ic.measure_embeddings(x, against=x.flip(1), estimators=["mle"])  # a rotation changes nothing
+        >>> turned.against["compared"]["metrics"]["overlap/top_10"]
+        1.0
     """
-    check_same_index({"x": x, "y": y, "z": z})
+    rows = {"x": x, "y": y, "z": z, "against": against, "against_y": against_y}
+    check_same_index(rows)
+    settings = Settings(estimators, k, max_points, queries, seed, device=device or "cpu")
+    measure = partial(_measured, groups=groups, labels=labels, settings=settings, watch=watch, report=report)
+    if against is None and against_y is None:
+        return measure(x, y, z)
+    from intrinsic_clip.measurement.two_models.given import check_given, measured_beside
+
+    check_given(rows)
+    return measured_beside(measure, rows, watch)
+
+
+def _measured(
+    x: Rows,
+    y: Rows | None = None,
+    z: Rows | None = None,
+    *,
+    groups: Grouping | Mapping[str, Ids] | Ids | None,
+    labels: Ids | None,
+    settings: Settings,
+    watch: Watch,
+    report: Callable[[int, int], object] | None,
+) -> EmbeddingMeasurement:
+    """Measure the embeddings of one model."""
     given = {name: rows for name, rows in (("x", x), ("y", y), ("z", z)) if rows is not None}
     native = {name: as_points(rows, name).detach() for name, rows in given.items()}
     grouping, notes = _grouped(native, groups, labels)
@@ -96,13 +132,26 @@ def measure_embeddings(
     if len(set(counts.values())) > 1:
         listed = ", ".join(f"{name} has {n:,}" for name, n in counts.items())
         raise ValueError(f"row i of each must belong together, but {listed} rows")
-    settings = Settings(estimators, k, max_points, queries, seed, device=device or "cpu", grouping=grouping)
-    if all(rows.ndim == 2 for rows in native.values()) and not every_one(queries, len(native["x"])):
+    settings = replace(settings, grouping=grouping)
+    if all(rows.ndim == 2 for rows in native.values()) and not every_one(settings.queries, len(native["x"])):
         sources = {name: TensorRows(rows) for name, rows in native.items()}
         content = measure_sources(sources, settings, watch=watch, report=report)
         content = {**content, "notes": [*notes, *content["notes"]]}
-        return EmbeddingMeasurement(content, native, vars(settings))
-    sides = {name: as_matrix(rows, name) for name, rows in native.items()}
+    else:
+        sides = {name: as_matrix(rows, name) for name, rows in native.items()}
+        content = _of_all(sides, settings, notes, watch, report)
+    return EmbeddingMeasurement(content, native, vars(settings))
+
+
+def _of_all(
+    sides: dict[str, Tensor],
+    settings: Settings,
+    notes: list[str],
+    watch: Watch,
+    report: Callable[[int, int], object] | None,
+) -> dict[str, Any]:
+    """Return the numbers of rows each of which is asked for its neighbours."""
+    k, seed, max_points, grouping = settings.k, settings.seed, settings.max_points, settings.grouping
     n = len(sides["x"])
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
     record = Record(n, {name: rows.shape[1] for name, rows in sides.items()}, notes=notes)
@@ -111,7 +160,7 @@ def measure_embeddings(
     for name, rows in sides.items():
         sample = rows if max_points >= len(rows) else rows[order[:max_points]]
         modalities.append(Modality(record, name, rows, sample, k, seed, report))
-        stages += modalities[-1].stages(estimators)
+        stages += modalities[-1].stages(settings.estimators)
         record.notes += doubts.said(name, doubts.doubted_array(rows))
     if "y" in sides:
         stages += pair_stages(record, sides["x"], sides["y"], order, max_points, seed, grouping)
@@ -123,13 +172,11 @@ def measure_embeddings(
         told = modality.doubts()
         record.notes += doubts.said(modality.side, told)
         believe(record, modality.side, modality.evidence(told[0]))
-    return EmbeddingMeasurement(_concluded(record, grouping), native, vars(settings))
+    return _concluded(record, grouping)
 
 
 def _grouped(
-    native: dict[str, Tensor],
-    groups: Grouping | Mapping[str, Ids] | Ids | None,
-    labels: Ids | None,
+    native: dict[str, Tensor], groups: Grouping | Mapping[str, Ids] | Ids | None, labels: Ids | None
 ) -> tuple[Grouping, list[str]]:
     """Decide which rows belong together, and take the rows that this asks for."""
     if isinstance(groups, Grouping):
@@ -147,7 +194,7 @@ def measure_sources(
     sources: Mapping[str, RowSource],
     settings: Settings,
     *,
-    watch: Callable[[Sequence[Stage]], Iterable[Stage]] = iter,
+    watch: Watch = iter,
     report: Callable[[int, int], object] | None = None,
 ) -> dict[str, Any]:
     """Measure embeddings that are read block by block, some of whose rows are asked for their neighbours among all.
@@ -169,9 +216,7 @@ def measure_sources(
     return _concluded(record, settings.grouping)
 
 
-def _run_all(
-    record: Record, stages: list[Stage], watch: Callable[[Sequence[Stage]], Iterable[Stage]]
-) -> None:
+def _run_all(record: Record, stages: list[Stage], watch: Watch) -> None:
     for label, work in watch(stages):
         started = time.perf_counter()
         record.notes += _run(label.partition(":")[0], work)

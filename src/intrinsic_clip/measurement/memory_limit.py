@@ -1,5 +1,6 @@
 """Keep a measurement within the memory that the user allows it, before anything is read."""
 
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,15 +12,35 @@ if TYPE_CHECKING:
 
 GB = 10**9
 PER_ROW = 60  # bytes for a row of a side that is read block by block: its number, length, hash, …; measured
-AT_WORK = 1.2  # GB that the program, its libraries and the blocks at work take; measured
+AT_WORK = 1.2  # GB that the program, its libraries and the blocks at work take, at least; measured
+PROGRAM = 0.4  # GB of it without rows; measured
+PAIRS = (
+    25_000  # rows of each side, at most, that directions and forms are fitted and tried on, as `large` says
+)
+COPIES = 5.2  # of these rows in their own type at once, with samples, where both bases are at work; measured
+DOUBLES = 4.2  # of them in double precision besides; measured
+Shape = tuple[int, int, int]  # rows, columns and bytes of a number in memory
 
 
-def check_whole(limit: float | None, sizes: Mapping[str, int]) -> None:
+def at_work(shapes: Iterable[Shape]) -> float:
+    """Return the GB that the program and the rows at work take, wherever all rows lie.
+
+    Example:
+        >>> from intrinsic_clip.measurement.memory_limit import at_work
+        >>> [round(at_work([(10**6, d, 8)] * 2), 1) for d in (16, 256, 768)]
+        [1.2, 1.4, 3.3]
+    """
+    rows = sum(min(n, PAIRS) * d * (COPIES * size + DOUBLES * 8) for n, d, size in shapes)
+    return max(AT_WORK, PROGRAM + rows / GB)
+
+
+def check_whole(limit: float | None, sizes: Mapping[str, int], shapes: Iterable[Shape] = ()) -> None:
     """Refuse files that are read whole and would take more than the limit.
 
     Args:
         limit: GB; None: no limit.
         sizes: bytes of the rows of each side, at least.
+        shapes: of those sides whose is known.
 
     Raises:
         ConfigError: they take more.
@@ -32,7 +53,7 @@ def check_whole(limit: float | None, sizes: Mapping[str, int]) -> None:
         intrinsic_clip.errors.ConfigError: memory_gb=8: x and y take about 13.2 GB read whole; queries=auto, with more \
 than 50,000 rows of .npy, .npz, .safetensors, .parquet, .arrow, .csv or shards, reads them block by block
     """
-    need = AT_WORK + sum(sizes.values()) / GB
+    need = at_work(shapes) + sum(sizes.values()) / GB
     if limit is not None and need > limit:
         taken = (
             f"{' and '.join(sizes)} {'takes' if len(sizes) == 1 else 'take'} about {need:.3g} GB read whole"
@@ -61,7 +82,7 @@ def check_memory(settings: Mapping[str, Any], names: Iterable[str]) -> None:
     if settings.get("memory_gb") is None:
         return
     choice = ColumnChoice.of(settings["columns"], settings["drop"])
-    sizes = {}
+    sizes, shapes = {}, []
     for name in names:
         if settings[name] is not None:
             path = Path(settings[name])
@@ -71,8 +92,12 @@ def check_memory(settings: Mapping[str, Any], names: Iterable[str]) -> None:
                 opened = None if path.suffix.lower() in TEXTS else open_array(path, key, choice)
             except ConfigError as error:
                 raise ConfigError(f"{name}={settings[name]}: {error}") from error
-            sizes[name] = _size_read_whole(path, None if opened is None else opened[0])
-    check_whole(settings["memory_gb"], sizes)
+            if opened is None:  # the number of rows is not known before
+                sizes[name] = path.stat().st_size if path.is_file() else 0
+            else:
+                shapes.append(_shape(opened[0]))
+                sizes[name] = math.prod(shapes[-1])
+    check_whole(settings["memory_gb"], sizes, shapes)
 
 
 def check_blocks(limit: float | None, sources: Mapping[str, "RowSource"]) -> None:
@@ -81,7 +106,8 @@ def check_blocks(limit: float | None, sources: Mapping[str, "RowSource"]) -> Non
     Raises:
         ConfigError: it would.
     """
-    need = AT_WORK + sum(source.shape[0] * PER_ROW for source in sources.values()) / GB
+    kept = sum(source.shape[0] * PER_ROW for source in sources.values())
+    need = at_work(map(_shape, sources.values())) + kept / GB
     if limit is not None and need > limit:
         rows = next(iter(sources.values())).shape[0]
         raise ConfigError(
@@ -90,11 +116,8 @@ def check_blocks(limit: float | None, sources: Mapping[str, "RowSource"]) -> Non
         )
 
 
-def _size_read_whole(path: Path, source: "RowSource | None") -> int:
-    """Return the bytes that rows take in memory; those of the file where their number is not known before."""
+def _shape(source: "RowSource") -> Shape:
+    """Return what rows take in memory, where half precision is single."""
     import torch
 
-    if source is None:
-        return path.stat().st_size if path.is_file() else 0
-    rows, columns = source.shape
-    return rows * columns * (8 if source.dtype == torch.float64 else 4)
+    return *source.shape, 8 if source.dtype == torch.float64 else 4

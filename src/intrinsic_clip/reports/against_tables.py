@@ -122,4 +122,5 @@ def _moved(compared: Mapping[str, Any]) -> Iterator[Table]:
     remark = (
         "squared distance after the best shift, scale and rotation; 1 is that of x from its mean, on average"
     )
-    yield Table(f"rows of x that moved most, of {compared['of']:,}", header, rows, (remark,))
+    of = compared.get("of_x", compared["of"])  # files of before have no such number
+    yield Table(f"rows of x that moved most, of {of:,}", header, rows, (remark,))

@@ -25,5 +25,10 @@ def figure(measurement: Mapping[str, Any]) -> Figure:
 
 def draw_two_models(measurement: Mapping[str, Any]) -> bytes:
     """Return a PNG of both models beside each other, under the verdict on them."""
+    return png(figure_of_two_models(measurement))
+
+
+def figure_of_two_models(measurement: Mapping[str, Any]) -> Figure:
+    """Return the picture of both models as a figure of Matplotlib."""
     verdict = measurement["against"]["compared"]["verdict"].split("; ")
-    return png(panels(two_model_charts(measurement), "\n".join([headline(measurement), *verdict])))
+    return panels(two_model_charts(measurement), "\n".join([headline(measurement), *verdict]))

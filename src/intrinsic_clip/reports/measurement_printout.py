@@ -58,7 +58,7 @@ def headline(measurement: Mapping[str, Any]) -> str:
     sides = [f"{side} {d:,}-d{origin(settings, side)}" for side, d in dims.items()]
     second = measurement.get("against")
     if second is not None:
-        sides.append(f"against {second['dims']['x']:,}-d ({settings['against']})")
+        sides.append(f"against {second['dims']['x']:,}-d{origin(settings, 'against')}")
     return f"{measurement['n']:,} {unit}: {', '.join(sides)}"
 
 

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from intrinsic_clip.data.formats.array_key import Key
 from intrinsic_clip.data.formats.arrays import open_array, read_array
-from intrinsic_clip.data.formats.vector_indexes import READERS
+from intrinsic_clip.data.formats.vector_indexes import HNSW, HNSW_HEADER, READERS
 from intrinsic_clip.errors import ConfigError
 
 ROWS = np.random.default_rng(0).normal(size=(3000, 6)).astype(np.float32)
@@ -252,8 +252,6 @@ def test_a_vector_store_needs_its_library(suffix: str, monkeypatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, module, None)
     path = Path(f"x{suffix}")
     path.mkdir() if suffix == ".lance" else path.write_bytes(b"hello")
-    if suffix == ".bin":
-        path.write_bytes(hnsw_file(np.arange(3)))
     with pytest.raises(ConfigError, match=rf"reading {suffix} needs {module}: pip install {package}$"):
         read_array(path)
 
@@ -293,6 +291,38 @@ def test_a_bin_of_another_program_is_no_index(place: int, value: int) -> None:
         Path("x.bin").write_bytes(wrong)
         with pytest.raises(ConfigError, match=r"damaged, or not a file of hnswlib's save_index"):
             open_array(Path("x.bin"))
+
+
+@pytest.mark.parametrize("suffix", HNSW)
+def test_a_file_of_hnswlib_needs_no_library_and_is_not_loaded(suffix: str, monkeypatch) -> None:
+    """Vectors are taken where they lie, in the order of their labels, without those whose third byte says deleted."""
+    monkeypatch.setitem(__import__("sys").modules, "hnswlib", None)
+    labels = np.random.default_rng(0).permutation(3000)
+    content = bytearray(hnsw_file(labels))
+    gone = [0, 1234, 2999]
+    for label in gone:
+        place = HNSW_HEADER.itemsize + int(np.flatnonzero(labels == label)[0]) * (20 + 24 + 8)
+        content[place + 2] = 1
+    path = Path(f"x{suffix}")
+    path.write_bytes(content)
+    source, notes = open_array(path) or pytest.fail("not opened")
+    kept = np.delete(ROWS, gone, 0)
+    assert np.array_equal(torch.cat([block for _, block in source.blocks(700)]).numpy(), kept)
+    assert np.array_equal(source.take(torch.tensor([5, 2990, 5])).numpy(), kept[[5, 2990, 5]])
+    assert source.ids == np.delete(np.arange(3000), gone).tolist()
+    assert "3 of 3,000 vectors are marked as deleted and are left out" in notes
+    with pytest.raises(ConfigError, match=f"x_key=a: {suffix} holds one set of vectors, so leave it out"):
+        open_array(path, Key("a", option="x_key"))
+
+
+@pytest.mark.parametrize("labels", [np.empty(0, int), np.arange(1)])
+def test_an_index_without_rows_is_refused(labels) -> None:
+    content = bytearray(hnsw_file(labels))
+    if len(labels):
+        content[HNSW_HEADER.itemsize + 2] = 1  # deleted
+    Path("x.bin").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"holds shape \(0, 6\)|holds no vectors"):
+        open_array(Path("x.bin"))
 
 
 def test_deleted_vectors_of_hnswlib_are_no_rows() -> None:

@@ -14,7 +14,9 @@ from intrinsic_clip.measurement.two_models.recalls import Recalls, compare_recal
 from intrinsic_clip.measurement.two_models.verdict import verdict
 from intrinsic_clip.metrics import procrustes
 from intrinsic_clip.metrics.alignment import directions
+from intrinsic_clip.metrics.pairing import Pairing
 from intrinsic_clip.metrics.procrustes import best_turn
+from intrinsic_clip.metrics.reduction import turned_to
 
 N = 120
 
@@ -46,8 +48,8 @@ def found(
     return answers
 
 
-def distinct(n: int) -> tuple[torch.Tensor, torch.Tensor]:
-    return torch.arange(n), torch.arange(n)
+def distinct(n: int) -> Pairing:
+    return Pairing(torch.arange(n), torch.arange(n))
 
 
 def test_recall_by_cosine_and_its_error_are_those_of_loops() -> None:
@@ -68,8 +70,7 @@ def test_any_caption_of_an_image_is_right_for_both_models() -> None:
     first, second = models()
     images = torch.arange(N) // 5
     first["x"], second["x"] = (rows["x"][5 * images] for rows in (first, second))
-    things = (images, torch.arange(N))
-    each = next(iter(compare_recalls(Recalls(first, second, things, 0))))
+    each = next(iter(compare_recalls(Recalls(first, second, Pairing(images, torch.arange(N)), 0))))
     before, after = (found(rows, images.tolist(), list(range(N)), 1) for rows in (first, second))
     ways = [[after[w][thing] - before[w][thing] for thing in before[w]] for w in (0, 1)]
     assert [len(way) for way in ways] == [N // 5, N]
@@ -79,6 +80,35 @@ def test_any_caption_of_an_image_is_right_for_both_models() -> None:
         np.array(ways[1]).reshape(-1, 5).mean(1),
     )  # an image's captions are one draw
     assert each["standard_error"] == pytest.approx(((gains + ours) / 2).std(ddof=1) / math.sqrt(N // 5))
+
+
+def test_any_partner_in_a_group_is_right_along_canonical_directions_too() -> None:
+    """Both models are told of the groups: right answers, held-out pairs and errors are those of groups."""
+    first, second = models()
+    groups = torch.arange(N) // 5
+    pairing = Pairing(torch.arange(N), torch.arange(N), groups)
+    by = {(each["by"], each["k"]): each for each in compare_recalls(Recalls(first, second, pairing, 0))}
+    gains, recalls = np.zeros(N), []
+    for rows, sign in ((first, -1), (second, 1)):
+        x, y = (np.asarray(directions(rows[side])) for side in "xy")
+        best = [(one @ other.T).argmax(1) for one, other in ((x, y), (y, x))]
+        hits = np.stack([groups.numpy()[each] == groups.numpy() for each in best]).mean(0)
+        gains += sign * hits
+        recalls.append(hits.mean())
+    each = by["cosine", 1]
+    assert [each["first"], each["second"]] == pytest.approx(recalls)
+    of_groups = gains.reshape(-1, 5).mean(1)
+    assert each["standard_error"] == pytest.approx(of_groups.std(ddof=1) / math.sqrt(N // 5))
+    fitted, held_out = pairing.halves(0)
+    assert not set(groups[fitted].tolist()) & set(groups[held_out].tolist())
+    x, y = turned_to(
+        "canonical",
+        (first["x"][fitted], first["y"][fitted]),
+        tuple(directions(first[side][held_out]) for side in "xy"),
+    )
+    cosines = directions(x) @ directions(y).T
+    right = [groups[held_out][cosines.argmax(axis)] == groups[held_out] for axis in (0, 1)]
+    assert by["canonical", 1]["first"] == pytest.approx(float(torch.stack(right).double().mean()))
 
 
 def test_the_paired_error_is_that_of_repeated_draws() -> None:

@@ -300,10 +300,23 @@ def measurement_page(page: Page, tmp_path: Path) -> Iterator[Page]:
     assert page.requests() <= {"file", "data"}
 
 
+def check_names(page: Page) -> None:
+    """Check that a chart's name says its axes, which the image hides, and not the title, which its heading says."""
+    for figure in page.all("figure"):
+        heading = figure.find_element(By.TAG_NAME, "h3").text
+        image = figure.find_element(By.CSS_SELECTOR, "svg[role=img]")
+        name = image.get_attribute("aria-label")
+        drawn = [text.text.removesuffix(" (log)") for text in image.find_elements(By.TAG_NAME, "text")]
+        y, _, x = name.removesuffix(". Arrow keys read out the values.").partition(" over ")
+        assert heading not in name
+        assert {x, y} <= set(drawn), name
+
+
 def test_the_page_of_a_measurement(measurement_page: Page) -> None:
     page, run = measurement_page, measurement_page.driver.execute_script
     assert page.one("h1").text == "How many dimensions do they use?"
     assert len(page.all("figure svg[role=img][tabindex='0'][aria-label]")) == 4
+    check_names(page)
     assert page.texts("#legend-kept .key") == ["principal directions", "canonical directions"]
     svg = page.one("#chart-kept > svg")
     svg.send_keys(Keys.HOME)
@@ -342,6 +355,7 @@ def test_the_page_of_two_models(page: Page, tmp_path: Path) -> None:
     (tmp_path / "measure.html").write_text(measurements.page(measurement))
     page.open(tmp_path / "measure.html")
     assert len(page.all("figure svg[role=img][tabindex='0'][aria-label]")) == 10
+    check_names(page)
     assert page.texts("#legend-both-spectrum .key") == ["x: old.npy", "against: new.npy"]
     page.one("#chart-both-neighbours > svg").send_keys(Keys.END)
     read = page.one("#chart-both-neighbours .tooltip").text
@@ -359,6 +373,7 @@ def test_the_page_of_a_shared_dimension(page: Page, tmp_path: Path) -> None:
     page.open(tmp_path / "shared.html")
     assert page.one("h1").text == "How many dimensions do they share?"
     assert page.texts("#legend-spectra .key") == ["x", "x, shuffled pairs", "y"]
+    check_names(page)
     assert "2 shared" in page.one("#chart-spectra").text
     assert "least gap 1.2" in page.one("#chart-ratios").text
     page.one("#chart-ratios > svg").send_keys(Keys.END)

@@ -31,7 +31,7 @@ from intrinsic_clip.data.formats.shard_rows import is_shards, shard_rows
 from intrinsic_clip.data.formats.shards import expand
 from intrinsic_clip.data.formats.table_arrays import TABLES, TEXTS, read_table_array
 from intrinsic_clip.data.formats.text_rows import text_rows
-from intrinsic_clip.data.formats.vector_indexes import READERS as INDEXES
+from intrinsic_clip.data.formats.vector_indexes import SUFFIXES as INDEXES
 from intrinsic_clip.data.formats.vector_indexes import index_rows
 from intrinsic_clip.dimension.row_source import RowSource, TensorRows
 from intrinsic_clip.errors import ConfigError, first_line

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SAMPLE_LINES, SAMPLE_CHARACTERS = 400, 2**18
+READ = 2**20  # numbers that are converted at a time
+MIXED = "a column holds numbers in some rows and other things in others"
 UNNAMED = ""  # heading of a column without one
 
 
@@ -70,6 +72,59 @@ def read_chunks(file: TextFile, dialect: Dialect, rows: int) -> Iterator["pd.Dat
 
 class Irregular(Exception):
     """Lines of a table leave doubts, which reading it line by line settles; the message says which."""
+
+
+def read_columns(file: TextFile, dialect: Dialect, places: Sequence[int]) -> list["pd.Series"]:
+    """Return some columns of a table, of which no more than a part is held where its lines are regular.
+
+    Raises:
+        ConfigError: it is no table, or its lines differ in their number of fields.
+    """
+    try:
+        return _columns_in_parts(file, dialect, places)
+    except Irregular:
+        table, _ = _read(file, dialect)
+        return [table.iloc[:, place] for place in places]
+
+
+def _columns_in_parts(file: TextFile, dialect: Dialect, places: Sequence[int]) -> list["pd.Series"]:
+    held: list[list[pd.Series]] = [[] for _ in places]
+    rows, ends_missing = 0, False
+    columns: list[pd.Series] = []
+    for part in read_chunks(file, dialect, part_of(dialect)):
+        require_width(part, dialect)
+        columns = [part.iloc[:, place] for place in range(dialect.width)]
+        if dialect.header is not None and _repeats_heading(columns, dialect.header):
+            raise Irregular("the heading is repeated")
+        for parts, place in zip(held, places, strict=True):
+            parts.append(columns[place].copy())
+        rows += len(part)
+        ends_missing = ends_missing or bool(columns[-1].isna().any())
+    if not rows:
+        raise Irregular("it holds no rows")
+    checked(file, dialect, rows, columns, ends_missing)
+    return [joined(parts) for parts in held]
+
+
+def part_of(dialect: Dialect) -> int:
+    """Return the number of rows that are converted at a time."""
+    return max(1, READ // dialect.width)
+
+
+def joined(parts: Sequence["pd.Series"]) -> "pd.Series":
+    """Return the parts of a column as one.
+
+    Raises:
+        Irregular: some hold numbers and others something else, so that what was written is not known any more.
+    """
+    import pandas as pd
+
+    kinds = {
+        "number" if part.dtype.kind in "fiu" else part.dtype.kind for part in parts if part.notna().any()
+    }
+    if len(kinds) > 1:
+        raise Irregular(MIXED)
+    return pd.concat(parts, ignore_index=True)
 
 
 def _read(file: TextFile, dialect: Dialect) -> tuple["pd.DataFrame", list[str]]:

@@ -10,7 +10,7 @@ import numpy as np
 from intrinsic_clip.data.formats.column_choice import ColumnChoice
 from intrinsic_clip.data.formats.column_roles import ID_ENDINGS, INDEX_NAMES, TEXT_NAMES
 from intrinsic_clip.data.formats.npz_members import read_npz_member
-from intrinsic_clip.data.formats.number_tables import read_number_table, recognised
+from intrinsic_clip.data.formats.number_tables import read_columns, recognised
 from intrinsic_clip.data.formats.table_arrays import TEXTS
 from intrinsic_clip.errors import ConfigError
 
@@ -42,12 +42,13 @@ def row_ids(path: Path, drop: Sequence[str | int] = ()) -> dict[str, np.ndarray]
     if suffix in (".parquet", ".feather"):
         return _packed(path, drop)
     if suffix in TEXTS:
-        names = recognised(path)[1].header or []
+        file, dialect = recognised(path)
+        names = dialect.header or []
         places = _places(names, drop)
         if not places:
             return {}  # the numbers need not be read for that
-        table, _, _ = read_number_table(path)
-        return {names[place].strip().lower(): table.iloc[:, place].to_numpy() for place in places}
+        columns = read_columns(file, dialect, places)
+        return {names[p].strip().lower(): each.to_numpy() for p, each in zip(places, columns, strict=True)}
     return {}
 
 

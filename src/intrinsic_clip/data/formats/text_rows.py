@@ -21,8 +21,11 @@ from intrinsic_clip.data.formats.decisions import print_decisions
 from intrinsic_clip.data.formats.list_columns import holds_lists
 from intrinsic_clip.data.formats.mapped_rows import MappedRows
 from intrinsic_clip.data.formats.number_tables import (
+    MIXED,
     Irregular,
     checked,
+    joined,
+    part_of,
     read_chunks,
     recognised,
     require_width,
@@ -36,11 +39,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FEWEST = 50_000  # lines: tables of fewer are read whole
-READ = 2**20  # numbers that are converted at a time
 HELD = 2**30  # bytes of columns that are held whole; tables of more such columns are read whole
 NUMBER = np.dtype(np.float64)
 GB = 10**9
-MIXED = "a column holds numbers in some rows and other things in others"
 
 
 class ChosenColumns(MappedRows):
@@ -173,7 +174,7 @@ class _Table:
             Irregular: a line has too many fields, or the columns to hold take too much memory.
         """
         width = self.dialect.width
-        for part in read_chunks(self.file, self.dialect, max(HEAD, READ // width)):
+        for part in read_chunks(self.file, self.dialect, max(HEAD, part_of(self.dialect))):
             require_width(part, self.dialect)
             if not self.rows:
                 self.head = part.iloc[:HEAD].copy()
@@ -211,7 +212,7 @@ class _Table:
             raise Irregular("it holds no rows")
         columns = [self.head.iloc[:, place] for place in range(self.dialect.width)]
         for place, parts in self.held.items():
-            columns[place] = _joined(parts)
+            columns[place] = joined(parts)
         return columns
 
     def require_numbers(self, kept: Sequence[int]) -> None:
@@ -221,14 +222,3 @@ class _Table:
             raise Irregular("its columns hold True and False")
         if not self.numeric[list(kept)].all():
             raise Irregular(MIXED)
-
-
-def _joined(parts: list["pd.Series"]) -> "pd.Series":
-    import pandas as pd
-
-    kinds = {
-        "number" if part.dtype.kind in "fiu" else part.dtype.kind for part in parts if part.notna().any()
-    }
-    if len(kinds) > 1:
-        raise Irregular(MIXED)
-    return pd.concat(parts, ignore_index=True)

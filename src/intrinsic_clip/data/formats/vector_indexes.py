@@ -1,5 +1,6 @@
-"""Read the vectors in files of vector stores: FAISS, hnswlib, usearch and Lance, each by its own library."""
+"""Read the vectors in files of vector stores: FAISS, usearch and Lance by their libraries, hnswlib without."""
 
+import mmap
 from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -56,6 +57,26 @@ class IndexRows(BatchedRows):
         return self._rows(self._ids[rows.numpy()])
 
 
+class HnswRows(IndexRows):
+    """Vectors of a file of hnswlib, of which nothing else is read: no links of its graph.
+
+    Args:
+        elements: of the file, mapped into memory.
+        places: of those to read, in the order of the rows.
+    """
+
+    def __init__(self, elements: np.memmap[Any, Any], places: np.ndarray) -> None:
+        vectors = elements["vector"]
+        super().__init__(lambda some: vectors[some], places, vectors.shape[1])
+        self._pages: mmap.mmap | None = getattr(elements, "_mmap", None)
+
+    def _batches(self, groups: Sequence[int]) -> Iterator[Tensor]:
+        for batch in super()._batches(groups):
+            yield batch
+            if self._pages is not None and hasattr(mmap, "MADV_DONTNEED"):
+                self._pages.madvise(mmap.MADV_DONTNEED)  # or they would count as memory of the process
+
+
 class LanceRows(BatchedRows):
     """The lists of one column of a Lance table, which LanceDB keeps its tables in."""
 
@@ -92,11 +113,12 @@ def index_rows(path: Path, key: Key, choice: ColumnChoice) -> Opened:
         ConfigError: its library is not installed, or it is damaged.
     """
     suffix = path.suffix.lower()
+    if suffix in HNSW:
+        _refuse_key(key, suffix)
+        return _hnswlib(path)
     reader, module, package = READERS[suffix]
-    if suffix == ".bin":
-        _hnsw_elements(path)  # before a library is asked for, since many programs write files of this name
-    if suffix != ".lance" and key.value is not None:
-        raise ConfigError(f"{key.option}={key.value}: {suffix} holds one set of vectors, so leave it out")
+    if suffix != ".lance":
+        _refuse_key(key, suffix)
     try:
         library = import_module(module)
     except ImportError as error:
@@ -107,6 +129,11 @@ def index_rows(path: Path, key: Key, choice: ColumnChoice) -> Opened:
         raise
     except Exception as error:  # each library raises its own
         raise ConfigError(f"damaged, or not a {suffix} of {package} ({first_line(error)[:200]})") from error
+
+
+def _refuse_key(key: Key, suffix: str) -> None:
+    if key.value is not None:
+        raise ConfigError(f"{key.option}={key.value}: {suffix} holds one set of vectors, so leave it out")
 
 
 def _faiss(faiss: Any, path: Path, key: Key, choice: ColumnChoice) -> Opened:
@@ -154,22 +181,20 @@ def _in_order(
     return rows
 
 
-def _hnswlib(hnswlib: Any, path: Path, key: Key, choice: ColumnChoice) -> Opened:
+def _hnswlib(path: Path) -> Opened:
     elements = _hnsw_elements(path)
-    width = elements.dtype["vector"].shape[0]
-    index = hnswlib.Index(space="l2", dim=width)  # any space: distances are not asked for
-    index.load_index(str(path))
     deleted = (elements["flags"] & DELETED).astype(bool)
-    ids = np.sort(elements["label"][~deleted]).astype(np.int64)
-    rows = IndexRows(lambda some: np.asarray(index.get_items(some)), ids, width)
-    rows.ids = ids.tolist()
+    places = np.flatnonzero(~deleted)
+    places = places[np.argsort(elements["label"][places], kind="stable")]
+    rows = HnswRows(elements, places)
+    rows.ids = elements["label"][places].tolist()
     notes = ["rows are in the order of their labels; those of a cosine space are stored at length 1"]
     if deleted.any():
         notes.append(f"{deleted.sum():,} of {len(deleted):,} vectors are marked as deleted and are left out")
     return rows, notes
 
 
-def _hnsw_elements(path: Path) -> np.ndarray:
+def _hnsw_elements(path: Path) -> np.memmap[Any, Any]:
     """Return the elements of a file of hnswlib's `save_index`, mapped into memory: flags, vector and label of each.
 
     Raises:
@@ -226,11 +251,11 @@ def _lance(lance: Any, path: Path, key: Key, choice: ColumnChoice) -> Opened:
 
 
 Reader = Callable[[Any, Path, Key, ColumnChoice], Opened]
+HNSW = (".hnsw", ".bin")  # which need no library
 READERS: dict[str, tuple[Reader, str, str]] = {  # how it is read, by which module, of which package
     ".faiss": (_faiss, "faiss", "faiss-cpu"),
     ".index": (_faiss, "faiss", "faiss-cpu"),
-    ".hnsw": (_hnswlib, "hnswlib", "hnswlib"),
-    ".bin": (_hnswlib, "hnswlib", "hnswlib"),
     ".usearch": (_usearch, "usearch.index", "usearch"),
     ".lance": (_lance, "lance", "pylance"),
 }
+SUFFIXES = (*READERS, *HNSW)

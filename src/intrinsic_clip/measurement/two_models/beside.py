@@ -3,16 +3,15 @@
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
 from intrinsic_clip.errors import ConfigError
-from intrinsic_clip.measurement.health.row_facts import row_facts
-from intrinsic_clip.measurement.inputs import Inputs
-from intrinsic_clip.measurement.two_models.compared import Compared, Stage
+from intrinsic_clip.measurement.two_models.compared import Compared, Stage, first_of_each
+from intrinsic_clip.measurement.two_models.model import Model
 from intrinsic_clip.measurement.two_models.moved import Block
-from intrinsic_clip.measurement.two_models.second import Second, rows_at, rows_in_source, usable_rows
 from intrinsic_clip.measurement.two_models.verdict import judged_by, verdict
 from intrinsic_clip.metrics.alignment import directions
 
@@ -23,47 +22,73 @@ FEWEST = 200  # rows from which on overlap at chance is a sign
 Watch = Callable[[Sequence[Stage]], Iterable[Stage]]
 
 
-def beside(first: Inputs, second: Second, numbers: dict[str, Any], watch: Watch = iter) -> dict[str, Any]:
+class Options(NamedTuple):
+    """Settings of a comparison.
+
+    Attributes:
+        seed, max_points: as of the measurement.
+        checked: a sentence on how the rows were found to be the same.
+        ids: what names the rows of x, if anything does.
+        own_y: the second model has a y of its own.
+        watch: wraps the sequence of stages, to show progress.
+    """
+
+    seed: int
+    max_points: int
+    checked: str
+    ids: np.ndarray | None = None
+    own_y: bool = False
+    watch: Watch = iter
+
+
+def beside(first: Model, second: Model, numbers: Mapping[str, Any], options: Options) -> dict[str, Any]:
     """Return the numbers of the second model with those of the comparison, as the record keeps them.
 
     Args:
         first, second: the embeddings of both models; their rows are the same.
         numbers: of the second model, as `measure_embeddings` returns them.
-        watch: wraps the sequence of stages, to show progress.
+        options: of the comparison.
 
     Returns:
         `n`, `dims`, `metrics`, `estimates`, `curves`, `advice`, `notes`, `seconds`; and `compared`: rows compared `n`
-        `of` those there are, `metrics`, `reasons`, `recalls`, `moved`, `distributions`, `notes`, `seconds`, and
-        `verdict`.
+        `of` those there are, `of_x` rows of x without repetition by pairs, `metrics`, `reasons`, `recalls`, `moved`,
+        `distributions`, `notes`, `seconds`, and `verdict`.
 
     Raises:
         ConfigError: hardly any row is finite in both models.
     """
-    both, chosen = _rows_of_both(first, second.inputs)
+    both, chosen = _rows_of_both(first, second, options)
+    each_x = both[first_of_each(torch.unique(first.rows_of_x(both), return_inverse=True)[1])]
     compared = Compared(
-        rows_at(first, chosen),
-        rows_at(second.inputs, chosen),
-        chosen,
-        partial(_blocks, first, second.inputs, both),
-        second.ids,
-        first.settings["seed"],
+        first.rows(chosen),
+        second.rows(chosen),
+        first.rows_of_x(chosen),
+        partial(_blocks, first, second, each_x),
+        options.ids,
+        first.grouping_of(chosen),
+        options.seed,
     )
-    compared.notes.append(second.checked)
+    compared.notes.append(options.checked)
     if len(chosen) < len(both):
         compared.notes.append(
             f"compared on {len(chosen):,} of {len(both):,} rows, drawn at random (max_points=…); those that moved most "
             "are of all rows"
         )
-    seconds = _run(compared, watch)
-    model = {key: numbers[key] for key in KEPT}
-    if first.settings["check"] is not None:
-        model["rows"] = row_facts(second.inputs)
-    results = {"n": len(chosen), "of": len(both), "distinct": len(compared.kept), "seconds": seconds}
+    seconds = _run(compared, options.watch)
+    results: dict[str, Any] = {"n": len(chosen), "of": len(both), "of_x": len(each_x)}
+    results |= {"distinct": len(compared.kept), "seconds": seconds}
     results |= {
         key: getattr(compared, key) for key in ("metrics", "reasons", "recalls", "moved", "distributions")
     }
-    results["notes"] = [*compared.notes, *_doubts(compared, first.settings)]
-    return {**model, "compared": {**results, "verdict": verdict(results)}}
+    results["notes"] = [*compared.notes, *_doubts(compared, options.own_y)]
+    return {**{key: numbers[key] for key in KEPT}, "compared": {**results, "verdict": verdict(results)}}
+
+
+def with_second(numbers: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the numbers of the first model with those of `beside`, and with what is to be noted of them."""
+    notes = [*second["notes"], *second["compared"]["notes"]]
+    further = [f"against: {note}" for note in notes if note not in numbers["notes"]]
+    return {**numbers, "notes": [*numbers["notes"], *further], "against": dict(second)}
 
 
 def _run(compared: Compared, watch: Watch) -> dict[str, float]:
@@ -76,30 +101,30 @@ def _run(compared: Compared, watch: Watch) -> dict[str, float]:
     return seconds
 
 
-def _rows_of_both(first: Inputs, second: Inputs) -> tuple[torch.Tensor, torch.Tensor]:
+def _rows_of_both(first: Model, second: Model, options: Options) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the numbers of the rows that are usable in both models, and of those to compare, both ascending.
 
     The latter are the first of the order in which the measurement draws its sample.
     """
-    total = rows_in_source(first)
-    usable = torch.zeros(2, total, dtype=torch.bool)
-    for place, inputs in enumerate((first, second)):
-        usable[place, usable_rows(inputs)] = True
+    usable = torch.zeros(2, first.total, dtype=torch.bool)
+    for place, model in enumerate((first, second)):
+        usable[place, model.usable_numbers()] = True
     both = usable.all(0)
-    order = torch.randperm(total, generator=torch.Generator().manual_seed(first.settings["seed"]))
-    chosen = order[both[order]][: first.settings["max_points"]]
+    order = torch.randperm(first.total, generator=torch.Generator().manual_seed(options.seed))
+    chosen = order[both[order]][: options.max_points]
     if len(chosen) < FEWEST_OF_BOTH:
         raise ConfigError(f"against: only {len(chosen):,} rows are finite in both models")
     return both.nonzero().squeeze(-1), chosen.sort().values
 
 
-def _blocks(first: Inputs, second: Inputs, numbers: torch.Tensor) -> Iterator[Block]:
-    """Yield the directions of x in both models, block by block."""
+def _blocks(first: Model, second: Model, numbers: torch.Tensor) -> Iterator[Block]:
+    """Yield the numbers of rows of x and their directions in both models, block by block."""
     for part in numbers.split(BLOCK):
-        yield part, directions(rows_at(first, part)["x"]), directions(rows_at(second, part)["x"])
+        x, other = (directions(model.rows(part)["x"]) for model in (first, second))
+        yield first.rows_of_x(part), x, other
 
 
-def _doubts(compared: Compared, settings: Mapping[str, Any]) -> list[str]:
+def _doubts(compared: Compared, own_y: bool) -> list[str]:
     """Return signs that the two are not what they are taken for, a sentence each."""
     doubts = []
     one, other = compared.first["x"], compared.second["x"]
@@ -119,7 +144,7 @@ def _doubts(compared: Compared, settings: Mapping[str, Any]) -> list[str]:
     judged = judged_by(compared.recalls)
     by_cosine = any(each["by"] == "cosine" for each in compared.recalls)
     if judged is not None and judged["by"] == "canonical" and by_cosine:
-        remedy = "" if settings["against_y"] else "; against_y=… gives the second model's own y"
+        remedy = "" if own_y else "; against_y=… gives the second model's own y"
         doubts.append(
             "one of the models finds partners by cosine no better than by guessing, so the verdict is along canonical "
             f"directions, which need no common space{remedy}"

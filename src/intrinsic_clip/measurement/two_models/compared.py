@@ -10,12 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from intrinsic_clip.measurement.groups import UNGROUPED, Grouping
 from intrinsic_clip.measurement.record import number
 from intrinsic_clip.measurement.two_models.moved import Block, farthest
 from intrinsic_clip.measurement.two_models.recalls import Recalls, compare_recalls
 from intrinsic_clip.metrics import canonical_rank, linear_cka, neighbourhood_overlap, procrustes
 from intrinsic_clip.metrics.alignment import directions
 from intrinsic_clip.metrics.counterparts import distinct_rows, with_copies
+from intrinsic_clip.metrics.pairing import Pairing
 from intrinsic_clip.metrics.procrustes import best_turn
 
 K = 10  # neighbours
@@ -30,7 +32,7 @@ SHARES = (
     0.99,
     1.0,
 )  # of rows, whose distances are kept
-Stage = tuple[str, Callable[[], None]]
+Stage = tuple[str, Callable[[], object]]
 
 
 @dataclass
@@ -42,10 +44,11 @@ class Compared:
 
     Attributes:
         first, second: rows of x, and of y if there is one, by side, `(n, d)` each.
-        numbers: the rows' numbers in their source, `(n,)`.
-        blocks: gives all rows of x that both have, block by block, as their numbers in the source and the directions
-            in both embeddings.
+        numbers: the numbers of the rows of x in their source, `(n,)`.
+        blocks: gives all rows of x that both have, each once, block by block, as their numbers in the source and the
+            directions in both embeddings.
         ids: what names the rows of the source, if anything does.
+        grouping: groups and classes of the rows compared.
         seed: of permutations and held-out pairs.
         metrics: a number by name; None where it does not exist.
         reasons: why a number does not exist, by its name.
@@ -61,6 +64,7 @@ class Compared:
     numbers: Tensor
     blocks: Callable[[], Iterable[Block]]
     ids: Any = None
+    grouping: Grouping = UNGROUPED
     seed: int = 0
     metrics: dict[str, float | None] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
@@ -72,7 +76,7 @@ class Compared:
     def __post_init__(self) -> None:
         things = {side: _joint_things(self.first[side], self.second[side]) for side in self.first}
         self.things = things
-        self.kept = _first_of_each(things["x"])
+        self.kept = first_of_each(things["x"])
         self.one, self.other = (directions(rows["x"][self.kept]) for rows in (self.first, self.second))
 
     def stages(self) -> list[Stage]:
@@ -153,8 +157,9 @@ class Compared:
 
     def measure_recall(self) -> None:
         """Record recall of both models by cosine and along canonical directions, and their differences."""
-        recalls = Recalls(self.first, self.second, (self.things["x"], self.things["y"]), self.seed)
-        for each in compare_recalls(recalls):
+        grouping = self.grouping
+        pairing = Pairing(self.things["x"], self.things["y"], grouping.groups, grouping.classes)
+        for each in compare_recalls(Recalls(self.first, self.second, pairing, self.seed)):
             self.recalls.append(each)
             kind = "retrieval" if each["by"] == "cosine" else "canonical"
             self.metrics[f"{kind}_difference/top_{each['k']}"] = each["difference"]
@@ -177,7 +182,7 @@ def _joint_things(first: Tensor, second: Tensor) -> Tensor:
     return torch.unique(both, dim=1, return_inverse=True)[1]
 
 
-def _first_of_each(things: Tensor) -> Tensor:
+def first_of_each(things: Tensor) -> Tensor:
     """Return the place of the first row of each thing, ascending."""
     places = torch.full((int(things.max()) + 1,), len(things))
     return places.scatter_reduce(0, things, torch.arange(len(things)), "amin").sort().values

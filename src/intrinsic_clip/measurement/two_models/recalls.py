@@ -9,9 +9,10 @@ from torch import Tensor
 
 from intrinsic_clip.measurement.pairs import FITTED, HELD_OUT
 from intrinsic_clip.metrics.alignment import directions
-from intrinsic_clip.metrics.counterparts import Counterparts, counterparts_of
+from intrinsic_clip.metrics.counterparts import Counterparts
 from intrinsic_clip.metrics.matching import PartnerRanks, expected_shares, partner_ranks
 from intrinsic_clip.metrics.paired_error import Found, clusters, mean_error
+from intrinsic_clip.metrics.pairing import Pairing
 from intrinsic_clip.metrics.reduction import halves, turned_to
 
 KS = (1, 10)
@@ -23,13 +24,13 @@ class Recalls:
 
     Attributes:
         first, second: rows of x and y by side, `(n, d)` each.
-        things: the number of the thing that each row of x and of y shows, the same for both models.
+        pairing: which rows belong together, the same for both models.
         seed: of the choice of held-out pairs.
     """
 
     first: dict[str, Tensor]
     second: dict[str, Tensor]
-    things: tuple[Tensor, Tensor]
+    pairing: Pairing
     seed: int
 
 
@@ -39,17 +40,18 @@ def compare_recalls(pairs: Recalls) -> Iterator[dict[str, Any]]:
     Recall along canonical directions takes a linear map of each side, fitted on one half of the pairs and tried on the
     other, so that it needs no common space of x and y.
     """
+    pairing, n = pairs.pairing, len(pairs.pairing.x)
     if all(rows["x"].shape[1] == rows["y"].shape[1] for rows in (pairs.first, pairs.second)):
-        both = counterparts_of(*pairs.things)
+        both = pairing.counterparts()
         ranks = [
             partner_ranks(directions(rows["x"]), directions(rows["y"]), both)
             for rows in (pairs.first, pairs.second)
         ]
-        yield from _differences("cosine", ranks, both, len(pairs.things[0]))
-    if len(pairs.things[0]) >= 4:
-        fitted, measured, both = halves(pairs.first["x"], HELD_OUT, pairs.seed, pairs.things)
+        yield from _differences("cosine", ranks, both, n, pairing.classes)
+    if n >= 4:
+        fitted, measured, both = halves(pairs.first["x"], HELD_OUT, pairs.seed, pairing)
         ranks = [_canonical_ranks(rows, fitted, measured, both) for rows in (pairs.first, pairs.second)]
-        yield from _differences("canonical", ranks, both, len(measured))
+        yield from _differences("canonical", ranks, both, len(measured), pairing.classes)
 
 
 def _canonical_ranks(
@@ -63,8 +65,9 @@ def _canonical_ranks(
 
 
 def _differences(
-    by: str, ranks: list[PartnerRanks], both: Counterparts | None, n: int
+    by: str, ranks: list[PartnerRanks], both: Counterparts | None, n: int, fixed_classes: bool
 ) -> Iterator[dict[str, Any]]:
+    together = clusters(n, both, fixed_classes)
     for k in KS:
         if k >= n:
             continue
@@ -76,7 +79,7 @@ def _differences(
             "first": _mean_of_ways(first),
             "second": _mean_of_ways(second),
             "difference": _mean_of_ways(gains),
-            "standard_error": float(mean_error(Found(*gains), clusters(n, both)).standard_error),
+            "standard_error": float(mean_error(Found(*gains), together).standard_error),
             "n": n,
             "chance": 1 / n if both is None else both.chance,
         }

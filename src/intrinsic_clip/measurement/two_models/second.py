@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from intrinsic_clip.errors import ConfigError, NonFiniteRows
-from intrinsic_clip.measurement.inputs import Inputs, taken
+from intrinsic_clip.measurement.inputs import Inputs
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import Tensor
 
 SHOWN = 40  # characters of an id in a message
 
@@ -48,14 +47,11 @@ def open_second(first: Inputs) -> Second:
         **dict.fromkeys(("against", "against_y", "against_key", "against_y_key")),
     }
     second = Inputs(first.cfg, {**settings, **changed})
-    total = rows_in_source(first)
-    with _named_as_given(own_y):
-        n = rows_in_source(second)
+    counts = _rows_as_read(first)
+    with named_as_given(own_y):
+        of_second = _rows_as_read(second)
         _refuse_nonfinite(second)
-    if n != total:
-        raise ConfigError(
-            f"x has {total:,} rows, against has {n:,} rows; row i of each must be of the same thing"
-        )
+    check_same_counts(counts, of_second, own_y)
     return Second(second, *_compared_ids(settings))
 
 
@@ -79,13 +75,33 @@ def _refuse_nonfinite(second: Inputs) -> None:
         )
 
 
-def rows_in_source(inputs: Inputs) -> int:
-    """Return the number of rows of x in its source, those that are left out included."""
-    return inputs.files.sources["x"].shape[0] if inputs.files is not None else inputs.embeddings.total
+def _rows_as_read(inputs: Inputs) -> Mapping[str, int]:
+    """Return the number of rows of each file, before groups make pairs of them and any are left out."""
+    if inputs.files is None:
+        return inputs.embeddings.as_read
+    return {side: source.shape[0] for side, source in inputs.files.sources.items()}
+
+
+def check_same_counts(first: Mapping[str, int], second: Mapping[str, int], own_y: bool) -> None:
+    """Require as many rows of both models.
+
+    Args:
+        first, second: rows by side.
+        own_y: the second model has a y of its own.
+
+    Raises:
+        ConfigError: they differ.
+    """
+    for side, name in {"x": "against", **({"y": "against_y"} if own_y else {})}.items():
+        if first[side] != second[side]:
+            raise ConfigError(
+                f"{side} has {first[side]:,} rows, {name} has {second[side]:,} rows; row i of each must be of the same "
+                "thing"
+            )
 
 
 @contextmanager
-def _named_as_given(own_y: bool) -> Iterator[None]:
+def named_as_given(own_y: bool) -> Iterator[None]:
     """Have errors call the second model's files by the settings that name them."""
     try:
         yield
@@ -102,16 +118,6 @@ def _named_as_given(own_y: bool) -> Iterator[None]:
         if isinstance(error, NonFiniteRows):
             raise NonFiniteRows(message, {}) from error
         raise ConfigError(message) from error
-
-
-def usable_rows(inputs: Inputs) -> "Tensor":
-    """Return the numbers, in their source, of the rows that are measured, ascending."""
-    return inputs.usable().nonzero().squeeze(-1) if inputs.numbers is None else inputs.numbers
-
-
-def rows_at(inputs: Inputs, numbers: "Tensor") -> dict[str, "Tensor"]:
-    """Return the rows of x, and of y if there is one, that have these numbers in their source."""
-    return taken(inputs.sources, inputs.places(numbers))
 
 
 def _compared_ids(settings: Mapping[str, Any]) -> tuple["np.ndarray | None", str]:

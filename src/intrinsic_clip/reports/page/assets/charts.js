@@ -10,5 +10,7 @@ for (const spec of charts) {
         .filter((series) => !series.level)
         .map((series) => html('span', { class: 'key' }, swatch(series), series.label)),
     );
-  chart(document.getElementById(`chart-${spec.id}`), { label: spec.title, height: 290, ...spec });
+  // The heading has said the title; an image hides its axes from a screen reader, so its name says these.
+  const label = `${spec.y.label} over ${spec.x.label}`;
+  chart(document.getElementById(`chart-${spec.id}`), { label, height: 290, ...spec });
 }
