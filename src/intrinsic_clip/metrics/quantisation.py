@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from intrinsic_clip.dimension.row_workers import by_workers
+
 LEVELS = 255  # of 8 bits; 254 steps either way from the middle
 CENTROIDS = 256  # of each part: one byte
 PER_CENTROID = 39  # rows to fit a centroid to, as FAISS asks for
@@ -85,10 +87,14 @@ class ProductQuantiser:
         """
         if not 1 <= parts <= rows.shape[1]:
             raise ValueError(f"parts must lie between 1 and {rows.shape[1]}, got {parts}")
-        generator = torch.Generator().manual_seed(seed)
-        order = torch.randperm(len(rows), generator=generator).to(rows.device)
+        order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed)).to(rows.device)
         used = rows[order[: PER_CENTROID * CENTROIDS]].float()
-        return cls(tuple(_centroids(part, generator) for part in used.tensor_split(parts, 1)))
+        pieces = used.tensor_split(parts, 1)
+        workers = torch.get_num_threads() if rows.device.type == "cpu" else 1
+        fitted = dict(
+            by_workers(lambda place: _centroids(pieces[place], seed + place), range(parts), workers)
+        )
+        return cls(tuple(fitted[place] for place in range(parts)))
 
     def codes(self, rows: Tensor) -> Tensor:
         """Return the number of the nearest centroid of each part, uint8 `(n, parts)`."""
@@ -106,8 +112,9 @@ class ProductQuantiser:
         return self.decode(self.codes(rows))
 
 
-def _centroids(rows: Tensor, generator: torch.Generator) -> Tensor:
+def _centroids(rows: Tensor, seed: int) -> Tensor:
     """Return the means of up to 256 clusters of rows `(n, w)`."""
+    generator = torch.Generator().manual_seed(seed)
     count = min(CENTROIDS, len(rows))
     centroids = rows[:count].clone()  # rows are in random order
     previous = None
