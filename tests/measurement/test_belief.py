@@ -68,3 +68,14 @@ def test_rows_that_are_asked_among_many_have_the_same_answer() -> None:
     whole, asked = believed(x), believed(x, queries=800)
     assert abs(whole["headline"]["value"] - asked["headline"]["value"]) < 0.3
     assert asked["headline"]["low"] < asked["headline"]["value"] < asked["headline"]["high"]
+
+
+@pytest.mark.parametrize("distance", [3.0, 1000.0])
+def test_a_mean_far_from_the_origin_says_nothing_of_the_directions(distance: float) -> None:
+    rows = gaussian(1500, 12, seed=3)
+    assert "about the origin" not in believed(rows)["text"]
+    text = believed(rows + distance)["text"]
+    assert "much the same: the rows lie near a flat subspace" in text
+    assert "Effective rank, " in text
+    assert "is of rows about the origin" in text
+    assert "few directions hold most" not in text

@@ -139,20 +139,7 @@ def _reasons(local: Mapping[str, float], linear: Mapping[str, float], record: Re
     sentences = []
     if local:
         sentences.append(f"estimates from neighbours, which follow a curved surface, give {_range(local)}")
-    if linear:
-        clause = f"linear ones, which count the directions that the whole cloud fills, give {_range(linear)}"
-        middle = sorted(local.values())[len(local) // 2] if local else math.nan
-        ratio = max(linear.values()) / middle
-        if ratio >= CURVED:
-            clause += (
-                f": {ratio:.2g} times as many, as of a curved surface or of noise in many directions; they are upper "
-                "bounds, and effective rank, which weighs small variances more, the higher one"
-            )
-        elif min(linear.values()) < middle / AGREE:
-            clause += ": fewer, since few directions hold most of the variance"
-        else:
-            clause += ", much the same: the rows lie near a flat subspace"
-        sentences.append(clause)
+    sentences += _of_linear(linear, local)
     pca, distance = local.get("local PCA"), [v for name, v in local.items() if name != "local PCA"]
     if pca is not None and distance and pca > AGREE * max(distance):
         sentences.append(
@@ -160,6 +147,35 @@ def _reasons(local: Mapping[str, float], linear: Mapping[str, float], record: Re
             "compare distances"
         )
     return [*sentences, *_over_scales(record, side)]
+
+
+def _of_linear(linear: Mapping[str, float], local: Mapping[str, float]) -> list[str]:
+    """Return what linear numbers say, beside those from neighbours.
+
+    Of centred rows the effective rank is never below the participation ratio. It is of rows about the origin, as
+    published, so that a large mean counts as a direction that outweighs the others.
+    """
+    participation, effective = (linear.get(name, math.nan) for name in LINEAR.values())
+    centred = {"participation ratio": participation} if effective < participation else linear
+    if not centred:
+        return []
+    clause = f"linear ones, which count the directions that the whole cloud fills, give {_range(centred)}"
+    middle = sorted(local.values())[len(local) // 2] if local else math.nan
+    ratio = max(centred.values()) / middle
+    if ratio >= CURVED:
+        clause += f": {ratio:.2g} times as many, as of a curved surface or of noise in many directions; they are upper bounds"
+        if len(centred) > 1:
+            clause += ", and effective rank, which weighs small variances more, the higher one"
+    elif min(centred.values()) < middle / AGREE:
+        clause += ": fewer, since few directions hold most of the variance"
+    else:
+        clause += ", much the same: the rows lie near a flat subspace"
+    if centred is linear:
+        return [clause]
+    return [
+        clause,
+        f"effective rank, {effective:.3g}, is of rows about the origin, so that their mean outweighs these directions",
+    ]
 
 
 def _over_scales(record: Record, side: str) -> list[str]:
