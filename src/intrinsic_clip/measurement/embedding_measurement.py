@@ -57,8 +57,8 @@ class EmbeddingMeasurement(Mapping[str, Any]):
           side  value    n   k
         0    x    3.1  400  20
         6    y    3.1  400  20
-        >>> measured.reduce(d=3)
-        Reduce(x 16, y 16 → 3 principal dimensions)
+        >>> measured.reduce(d=3)  # x and y lie in other coordinates, so that cosines match no pair
+        Reduce(x 16, y 16 → 3 canonical dimensions)
         >>> figure, page = measured.plot(), measured.html()
     """
 
