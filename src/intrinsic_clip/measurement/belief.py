@@ -163,7 +163,8 @@ def _of_linear(linear: Mapping[str, float], local: Mapping[str, float]) -> list[
     middle = sorted(local.values())[len(local) // 2] if local else math.nan
     ratio = max(centred.values()) / middle
     if ratio >= CURVED:
-        clause += f": {ratio:.2g} times as many, as of a curved surface or of noise in many directions; they are upper bounds"
+        clause += f": {ratio:.2g} times as many, as of a curved surface or of noise in many directions"
+        clause += "; they are upper bounds"
         if len(centred) > 1:
             clause += ", and effective rank, which weighs small variances more, the higher one"
     elif min(centred.values()) < middle / AGREE:
