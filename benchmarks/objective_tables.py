@@ -68,8 +68,8 @@ def temperature_table(runs: FinishedRuns) -> str:
     for source in sorted(sources):
         for label, rows in temperature.series(runs, source).items():
             keys = [key for key in (temperature.TAU, temperature.BIAS) if key in rows]
-            for settings, run in rows.groupby(keys, dropna=False):
-                words = [f"{v:g}" for v in settings if pd.notna(v)]
+            for _, run in rows.sort_values(keys).groupby("run", sort=False):
+                words = [f"{v:g}" for v in run.iloc[0][keys] if pd.notna(v)]
                 numbers = [
                     cell(run, ("temperature",), 4),
                     cell(run, ("id/mle/x",), 1),
