@@ -18,6 +18,7 @@ from intrinsic_clip.dimension.arrays import Labels, Rows, as_labels
 from intrinsic_clip.metrics import replicated_pairs
 from intrinsic_clip.metrics.alignment import as_pairs
 from intrinsic_clip.metrics.counterparts import Counterparts
+from intrinsic_clip.metrics.replicated_pairs import resolution
 from intrinsic_clip.metrics.row_blocks import row_blocks
 from intrinsic_clip.metrics.score_counts import score_counts
 
@@ -127,7 +128,7 @@ def partner_ranks(
     for r, (x_r, y_r) in enumerate(zip(x.reshape(flat, n, d), y.reshape(flat, n, d), strict=True)):
         x_r, y_r = x_r.double(), y_r.double()
         partner = (x_r * y_r).sum(-1)
-        around = _resolution(x_r, y_r), _resolution(y_r, x_r)
+        around = resolution(x_r, y_r), resolution(y_r, x_r)
         counts[:, r] = torch.stack(score_counts(x_r, y_r, (partner, partner), around))
     greater_x, ties_x, greater_y, ties_y = counts.reshape(4, *replicates, n)
     return PartnerRanks(Ranks(greater_x, ties_x), Ranks(greater_y, ties_y))
@@ -141,7 +142,7 @@ def _ranks_among_distinct(x: Tensor, y: Tensor, both: Counterparts) -> PartnerRa
     counts_x, counts_y = (torch.zeros(3, flat, m, dtype=torch.int64, device=x.device) for m in (m_x, m_y))
     for r, (x_r, y_r) in enumerate(zip(x.double(), y.double(), strict=True)):
         scores = (x_r[both.of_x] * y_r[both.of_y]).sum(-1)
-        around = _resolution(x_r, y_r), _resolution(y_r, x_r)
+        around = resolution(x_r, y_r), resolution(y_r, x_r)
         best = tuple(
             scores.new_full((m,), -math.inf).scatter_reduce(0, of, scores, "amax")
             for m, of in ((m_x, both.of_x), (m_y, both.of_y))
@@ -297,20 +298,9 @@ def _at_least_one(places: Tensor, ties: Tensor, right: Tensor) -> Tensor:
     return torch.where(drawn > wrong, 1.0, shares)
 
 
-def _resolution(queries: Tensor, keys: Tensor) -> Tensor:
-    """Return the largest difference of two scores of a query that rounding can make, `(n,)`; NaN if not finite.
-
-    The scores are inner products in float64, each right to d u ‖q‖ ‖k‖ in any order of summation.
-    """
-    longest = torch.linalg.vector_norm(keys, dim=-1).max()
-    unit = torch.finfo(queries.dtype).eps * (queries.shape[-1] + 2)
-    bound = unit * torch.linalg.vector_norm(queries, dim=-1) * longest
-    return bound.where(bound.isfinite(), math.nan)
-
-
 def _best_label_share(queries: Tensor, keys: Tensor, labels: Tensor) -> Tensor:
     """Return the share of queries whose best key has their label, for one replicate."""
-    around = _resolution(queries, keys)
+    around = resolution(queries, keys)
     right = torch.empty_like(around)
     for rows in row_blocks(len(queries), len(keys), queries.device):
         scores = queries[rows] @ keys.T

@@ -46,15 +46,21 @@ def _counts(x: Tensor, y: Tensor) -> Iterator[Tensor]:
     partner = (x * y).sum(-1)
     scores = x @ y.mT
     for queries, keys, axis in ((x, y, 2), (y, x, 1)):
-        near = _resolution(queries, keys)
+        near = resolution(queries, keys)
         above, below = (bound.unsqueeze(axis) for bound in (partner + near, partner - near))
         greater = (scores > above).sum(axis)
         yield greater
         yield (scores >= below).sum(axis) - greater
 
 
-def _resolution(queries: Tensor, keys: Tensor) -> Tensor:
-    """Return the largest difference of two scores of a query that rounding can make, `(B, n)`; NaN if not finite."""
+def resolution(queries: Tensor, keys: Tensor) -> Tensor:
+    """Return the largest difference of two scores of a query that rounding can make, `(*B, n)`; NaN if not finite.
+
+    The scores are inner products in float64, each right to d u ‖q‖ ‖k‖ in any order of summation.
+
+    Args:
+        queries, keys: `(*B, n, d)` and `(*B, m, d)`.
+    """
     longest = torch.linalg.vector_norm(keys, dim=-1).amax(-1, keepdim=True)
     unit = torch.finfo(queries.dtype).eps * (queries.shape[-1] + 2)
     bound = unit * torch.linalg.vector_norm(queries, dim=-1) * longest
