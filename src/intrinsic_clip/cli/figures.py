@@ -17,6 +17,9 @@ Draws the figures named, or all, as PDF and PNG from the finished runs below out
 of claims, RESULTS.md. Each figure shows the largest size at which most of its experiments have been run, or the chosen
 size. Nothing is trained: if runs of a figure are missing, the command that makes them is printed.
 
+Runs trained with other settings than their experiment's file has are left out and named; where there are no others, the
+foot of the figure says what differs. Unfinished runs count with the repetitions that are done.
+
   output_dir=outputs    where the runs are
   to=outputs/figures    where the figures go
   size=                 smoke, laptop or paper; empty: the largest at which most of a figure has been run

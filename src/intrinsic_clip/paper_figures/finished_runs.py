@@ -1,7 +1,8 @@
 """Select finished runs by experiment and size, and read the numbers that figures draw."""
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from intrinsic_clip.paper_figures.comparable_runs import comparable
+from intrinsic_clip.runs.chunk_folders import whole_run
 from intrinsic_clip.runs.run import Run
 from intrinsic_clip.runs.stored_embeddings import StoredEmbeddings
 from intrinsic_clip.runs.tidy_table import collect
@@ -25,10 +28,12 @@ class FinishedRuns:
     Attributes:
         size: paper, laptop or smoke.
         tables: results by experiment, as `runs.collect` returns them.
+        departures: settings that differ from the file of an experiment, as `trainer.max_epochs=3`, by experiment.
     """
 
     size: str
     tables: Mapping[str, pd.DataFrame]
+    departures: Mapping[str, str] = field(default_factory=dict)
 
     def __contains__(self, experiment: str) -> bool:
         return experiment in self.tables
@@ -38,7 +43,14 @@ class FinishedRuns:
         present = [experiment for experiment in (*required, *optional) if experiment in self]
         if not present or not set(required) <= set(present):
             return None
-        return FinishedRuns(self.size, {name: self.tables[name] for name in present})
+        departures = {name: text for name, text in self.departures.items() if name in present}
+        return FinishedRuns(self.size, {name: self.tables[name] for name in present}, departures)
+
+    @property
+    def reservations(self) -> int:
+        """Number of experiments that are unfinished, or trained with settings other than their files say."""
+        partial = {name for name, table in self.tables.items() if _unfinished(table)}
+        return len(partial | set(self.departures))
 
     def values(self, experiment: str, metric: str, **where: Any) -> "pd.Series[float]":
         """Return one number per replicate, of the runs with these settings (`d=19` is the output dimension)."""
@@ -54,9 +66,9 @@ class FinishedRuns:
         """Return a metric over training: columns step, epoch, mean, std, count; the last row is the final one."""
         parts = []
         settings = {key: value for key, value in where.items() if key != "d"}
-        for run in self._runs(experiment, metric, settings):
+        for run, replicates in self._runs(experiment, metric, settings):
             table = run.history()
-            table = table[table["metric"] == metric]
+            table = table[(table["metric"] == metric) & table["replicate"].fillna(0).isin(replicates)]
             if "d" in where and table["output_dim"].notna().any():
                 table = table[table["output_dim"] == where["d"]]
             parts.append(table)
@@ -75,16 +87,15 @@ class FinishedRuns:
 
     def all_embeddings(self, experiment: str, d: int) -> Iterator[StoredEmbeddings]:
         """Yield the held-out representations of every replicate that was kept, run after run."""
-        for run in self._runs(experiment, "temperature", {"d": d}):
-            for (output_dim, _), embeddings in run.kept_embeddings.items():
-                if output_dim in (None, d):
+        for run, replicates in self._runs(experiment, "temperature", {"d": d}):
+            for (output_dim, index), embeddings in run.kept_embeddings.items():
+                if output_dim in (None, d) and (index or 0) in replicates:
                     yield embeddings
 
     def latent(self, experiment: str) -> NDArray[Any]:
-        """Return the true latent Z of the held-out rows of synthetic data, `(R, n, k)`, of the first run."""
-        kept = Run.load(self.tables[experiment]["run"].iloc[0]).kept_embeddings
-        first_dim = next(iter(kept))[0]
-        latents = [embeddings.z for (d, _), embeddings in kept.items() if d == first_dim]
+        """Return the true latent Z of the held-out rows of synthetic data, `(R, n, k)`, of the replicates kept."""
+        first_dim = self.output_dims(experiment)[0]
+        latents = [embeddings.z for embeddings in self.all_embeddings(experiment, first_dim)]
         return np.stack([z for z in latents if z is not None])
 
     def output_dims(self, experiment: str) -> list[int]:
@@ -112,16 +123,16 @@ class FinishedRuns:
 
     def repetitions(self, experiment: str) -> int:
         """Return the number of repetitions of each setting."""
-        return int(self.tables[experiment]["replicate"].nunique())
+        return max(_repetitions(self.tables[experiment]))
 
     @cached_property
     def note(self) -> str:
         """A line for the foot of a figure: size, repetitions, data."""
         tables = self.tables.values()
-        counts = sorted({int(n) for table in tables for n in table.groupby("run")["replicate"].nunique()})
+        counts = sorted({count for table in tables for count in _repetitions(table)})
         count = "–".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
         spread = "mean ± sd over " if counts[-1] > 1 else ""
-        repetitions = f"{spread}{count} repetition" + "s" * (counts[-1] > 1)
+        repetitions = f"{spread}{count} repetition{'s' * (counts[-1] > 1)}{self._unfinished()}"
         rows = {int(n) for table in tables for n in table[N].dropna().unique()}
         pairs = "–".join(f"{n:,}" for n in dict.fromkeys((min(rows), max(rows)))) if rows else "all"
         pairs += " or all" if rows and any(table[N].isna().any() for table in tables) else ""
@@ -130,7 +141,20 @@ class FinishedRuns:
         ]
         is_fast = any(column.notna().any() for column in norm_rows)
         norm = ", fast population norm" if is_fast else ""
-        return f"size={self.size}: {repetitions}, {pairs} training pairs{norm}"
+        return f"size={self.size}{self._departures()}: {repetitions}, {pairs} training pairs{norm}"
+
+    def _unfinished(self) -> str:
+        """Return ` so far, of 50` where runs are unfinished, with the experiments where it is not all of them."""
+        totals = {name: max(totals) for name, table in self.tables.items() if (totals := _unfinished(table))}
+        if len(self.tables) == 1:
+            return "".join(f" so far, of {total}" for total in totals.values())
+        return "".join(f", {name} so far, of {total}" for name, total in totals.items())
+
+    def _departures(self) -> str:
+        """Return `, but trainer.max_epochs=3`, with the experiments where it is not all of them."""
+        if len(self.tables) == 1:
+            return "".join(f", but {text}" for text in self.departures.values())
+        return "".join(f", but {name} with {text}" for name, text in self.departures.items())
 
     @property
     def provenance(self) -> str:
@@ -148,10 +172,10 @@ class FinishedRuns:
             rows = rows[rows[D if key == "d" else key] == value]
         return rows
 
-    def _runs(self, experiment: str, metric: str, where: Mapping[str, Any]) -> Iterator[Run]:
-        """Yield the runs of an experiment with these settings that have a metric."""
-        for folder in self._rows(experiment, metric, where)["run"].unique():
-            yield Run.load(folder)
+    def _runs(self, experiment: str, metric: str, where: Mapping[str, Any]) -> Iterator[tuple[Run, set[int]]]:
+        """Yield the runs of an experiment with these settings that have a metric, and which replicates count."""
+        for folder, rows in self._rows(experiment, metric, where).groupby("run", sort=False):
+            yield Run.load(str(folder)), set(rows["replicate"])
 
 
 def all_similarities(embeddings: StoredEmbeddings) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -161,11 +185,35 @@ def all_similarities(embeddings: StoredEmbeddings) -> tuple[NDArray[Any], NDArra
 
 
 def read_runs(folder: Path, experiments: Sequence[str]) -> dict[str, FinishedRuns]:
-    """Return the runs of the experiments by size, the largest first; warn of unfinished ones, as `collect` does."""
-    collected = {experiment: collect(folder / experiment) for experiment in experiments}
+    """Return the runs of the experiments by size, the largest first.
+
+    Repetitions that an unfinished run has finished count. Warns of unfinished runs, as `collect` does, and of runs
+    that are left out because their settings differ from those of others.
+    """
+    collected = {experiment: collect(folder / experiment, unfinished=True) for experiment in experiments}
     tables = {experiment: table for experiment, table in collected.items() if "size" in table}
     by_size = {}
     for size in SIZES:
         parts = {experiment: table[table["size"] == size] for experiment, table in tables.items()}
-        by_size[size] = FinishedRuns(size, {name: part for name, part in parts.items() if len(part)})
+        chosen = {name: comparable(name, size, part) for name, part in parts.items() if len(part)}
+        for sentence in (sentence for runs in chosen.values() for sentence in runs.left_out):
+            warnings.warn(sentence, stacklevel=2)
+        by_size[size] = FinishedRuns(
+            size,
+            {name: runs.table for name, runs in chosen.items()},
+            {name: runs.departure for name, runs in chosen.items() if runs.departure},
+        )
     return by_size
+
+
+def _repetitions(table: pd.DataFrame) -> list[int]:
+    """Return the number of repetitions of each setting."""
+    by = table["setting"] if "setting" in table else table["run"]
+    trainings = table.assign(by=by).drop_duplicates(["by", *({"seed"} & set(table)), "replicate"])
+    return [int(n) for n in trainings.groupby("by").size()]
+
+
+def _unfinished(table: pd.DataFrame) -> list[int]:
+    """Return the number of repetitions that each unfinished run is to have."""
+    chunks = table["run"].map(lambda run: whole_run(Path(run)) != Path(run))
+    return [int(n) for n in table["replicates"][chunks].unique()] if chunks.any() else []

@@ -1,6 +1,7 @@
 """Draw the shared kinds of panels in one style."""
 
 import io
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from intrinsic_clip.runs.vocabulary import PAIRS, SIDES, describe
 X, Y, THIRD, FOURTH, TRUTH = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#666666"
 SEQUENCE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 OUTPUT_DIM = "output dimension d"
+LETTERS_PER_INCH = 20  # of the line at the foot
 RC: dict[Any, Any] = {
     "font.size": 9,
     "axes.titlesize": 9,
@@ -165,7 +167,8 @@ def similarities(ax: Axes, embeddings: StoredEmbeddings) -> None:
 
 def foot(figure: Figure, runs: FinishedRuns) -> None:
     """Write size, repetitions and data below the panels."""
-    figure.supxlabel(runs.note, fontsize=7, color=TRUTH)
+    letters = int(figure.get_figwidth() * LETTERS_PER_INCH)
+    figure.supxlabel(textwrap.fill(runs.note, letters), fontsize=7, color=TRUTH)
 
 
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:

@@ -53,9 +53,12 @@ def draw_figures(names: Sequence[str], output_dir: Path, to: Path, size: str = "
 
 
 def _most(choices: "Sequence[FinishedRuns | None]") -> "FinishedRuns | None":
-    """Return the runs at the size that covers the most experiments, the largest of equally good sizes."""
+    """Return the runs at the size that covers the most experiments, the largest of equally good sizes.
+
+    Of sizes that cover as many, one is better whose runs are finished and trained as their experiments say.
+    """
     complete = [runs for runs in choices if runs is not None]
-    return max(complete, key=lambda runs: len(runs.tables), default=None)
+    return max(complete, key=lambda runs: (len(runs.tables), -runs.reservations), default=None)
 
 
 def _optional(module: ModuleType) -> tuple[str, ...]:

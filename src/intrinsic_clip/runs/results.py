@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 RESULTS = "results.json"
 METRICS = "metrics.csv"
+CONFIG = "config.yaml"
 COLUMNS = ("step", "epoch", "metric", "output_dim", "replicate", "value")  # of metrics.csv
 EXAMPLES = "examples.png"
 FAILED = "failed.txt"

@@ -64,7 +64,7 @@ class SweepRun:
         reason = self._reason()
         if reason or not interrupted:
             return Outcome("failed", reason=reason or "its process ended without an error message (killed?)")
-        return Outcome("interrupted" if (self.folder / "config.yaml").exists() else "not started")
+        return Outcome("interrupted" if (self.folder / results.CONFIG).exists() else "not started")
 
     def _results(self) -> dict[str, Any] | None:
         with contextlib.suppress(ConfigError):  # of a newer version: the job that is to train the run says so

@@ -9,12 +9,11 @@ from typing import Any
 
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.runs import atomic, results
+from intrinsic_clip.runs.chunk_folders import PLAN, chunk_folders, read_plan, write_plan
 from intrinsic_clip.runs.replicates import Replicates
-from intrinsic_clip.runs.sealed import Damaged, read_sealed, write_sealed
+from intrinsic_clip.runs.sealed import Damaged
 from intrinsic_clip.runs.spec import RunSpec
 from intrinsic_clip.runs.stored_embeddings import EMBEDDINGS, join_embeddings
-
-PLAN = "chunks.json"
 
 
 def plan(spec: RunSpec) -> list[list[int]]:
@@ -39,13 +38,11 @@ def begun_with(folder: Path, indices: list[int]) -> list[list[int]] | None:
     if (folder / results.CHECKPOINT).exists():
         return [indices]
     try:
-        sealed = read_sealed(folder / PLAN, ("chunks",))
+        begun = read_plan(folder)
     except Damaged as error:
         begun = _version_0(folder / PLAN)
         if begun is None:
             print(f"{error.without_remedy}; the chunks are planned anew", flush=True)
-    else:
-        begun = None if sealed is None else sealed.get("chunks")
     return begun if begun and list(chain(*begun)) == indices else None
 
 
@@ -61,14 +58,9 @@ def _version_0(path: Path) -> list[list[int]] | None:
     return plain if is_plan else None
 
 
-def chunk_folders(folder: Path, chunks: Sequence[Sequence[int]]) -> list[Path]:
-    """Return the folder of each chunk, inside that of the run."""
-    return [folder / "chunks" / f"{folder.name}-{indices[0]}-{indices[-1]}" for indices in chunks]
-
-
 def begin(folder: Path, chunks: Sequence[Sequence[int]]) -> None:
     """Make the chunks' folders, and note in the run folder which replicates they hold."""
-    write_sealed(folder / PLAN, {"chunks": chunks})
+    write_plan(folder, chunks)
     for part in chunk_folders(folder, chunks):
         atomic.make_folder(part)
 

@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from intrinsic_clip.errors import ConfigError, Unfinished
+from intrinsic_clip.runs.chunk_folders import chunk_folders
 from intrinsic_clip.runs.results import CHECKPOINT
 from intrinsic_clip.runs.run import Run
 from intrinsic_clip.runs.spec import RunSpec
@@ -84,7 +85,7 @@ def _trainings(spec: RunSpec, folder: Path) -> list[Training]:
     if not (folder / CHECKPOINT).exists():
         indices = list(spec.replicates.indices or (0,))
         begun = chunks.begun_with(folder, indices) or [indices]
-        folders = chunks.chunk_folders(folder, begun) if len(begun) > 1 else [folder]
+        folders = chunk_folders(folder, begun) if len(begun) > 1 else [folder]
         parts = [(_with(spec, part), path) for part, path in zip(begun, folders, strict=True)]
     missing = [path for _, path in parts if not (path / CHECKPOINT).exists()]
     if missing:

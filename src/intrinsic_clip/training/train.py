@@ -12,6 +12,7 @@ from intrinsic_clip.config.paths import check_writable
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.reports.run_printout import PICTURE, objective_line, report
 from intrinsic_clip.runs import atomic, results
+from intrinsic_clip.runs.chunk_folders import PLAN, chunk_folders
 from intrinsic_clip.runs.locks import clear_left_behind, held
 from intrinsic_clip.runs.spec import RunSpec
 from intrinsic_clip.runs.stored_embeddings import EMBEDDINGS
@@ -21,9 +22,8 @@ from intrinsic_clip.training.build import build, check_buildable
 if TYPE_CHECKING:
     from intrinsic_clip.training.build import Training
 
-CONFIG = "config.yaml"
 WRITTEN = (
-    CONFIG, PICTURE, EMBEDDINGS, chunks.PLAN,
+    results.CONFIG, PICTURE, EMBEDDINGS, PLAN,
     results.RESULTS, results.METRICS, results.EXAMPLES, results.CHECKPOINT, results.FAILED,
 )  # fmt: skip
 
@@ -92,7 +92,7 @@ def _parts(spec: RunSpec) -> list[tuple[RunSpec, Path]]:
     indices = chunks.plan(spec)
     if len(indices) == 1:
         return [(spec, spec.folder)]
-    folders = chunks.chunk_folders(spec.folder, indices)
+    folders = chunk_folders(spec.folder, indices)
     return [(spec.with_replicates(part), folder) for part, folder in zip(indices, folders, strict=True)]
 
 
@@ -102,7 +102,9 @@ def _train_parts(
     """Write the run folder: train the unfinished parts, then join the chunks, if there are any."""
     from intrinsic_clip.training.finish import finish
 
-    atomic.write_atomically(spec.folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(dict(spec.settings))))
+    atomic.write_atomically(
+        spec.folder / results.CONFIG, OmegaConf.to_yaml(OmegaConf.create(dict(spec.settings)))
+    )
     print(f"Objective: {objective_line(spec.settings)}", flush=True)
     if len(parts) == 1:
         part, folder = parts[0]

@@ -1,0 +1,51 @@
+"""Compose the runs that the file of an experiment describes; nothing is trained."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+
+from intrinsic_clip.config.folders import conf_folder
+from intrinsic_clip.runs.spec import RunSpec
+from intrinsic_clip.sweeps.compose import Composer
+
+
+@dataclass(frozen=True)
+class Described:
+    """The runs of an experiment at one size, as its file describes them.
+
+    Attributes:
+        runs: the settings of one run for each combination of choices of groups.
+        swept: dotted names of the single settings that the file gives several values, such as `data.noise`.
+    """
+
+    runs: list[Mapping[str, Any]]
+    swept: frozenset[str]
+
+
+def described_runs(experiment: str, size: str) -> Described:
+    """Return the runs that `train experiment=<experiment> size=<size>` stands for."""
+    chosen = [f"experiment={experiment}", f"size={size}"]
+    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+        composer = Composer(
+            GlobalHydra.instance().config_loader(), compose("train", chosen, return_hydra_config=True)
+        )
+        parse = OverridesParser.create().parse_overrides
+        params = parse(composer.params(chosen))
+        swept = frozenset(each.key_or_group for each in params if _is_sweep_of_values(each))
+        once = [each for each in params if each.key_or_group not in swept]
+        combinations = BasicSweeper.split_arguments([*once, *parse(chosen)], None)[0]
+        return Described([_settings(composer, overrides) for overrides in combinations], swept)
+
+
+def _is_sweep_of_values(override: Override) -> bool:
+    return override.is_sweep_override() and not (conf_folder() / override.key_or_group).is_dir()
+
+
+def _settings(composer: Composer, overrides: list[str]) -> Mapping[str, Any]:
+    return RunSpec.of(composer(overrides)).settings
