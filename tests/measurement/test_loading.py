@@ -53,7 +53,8 @@ def test_rows_with_nan_are_refused_or_dropped_with_their_partners(
         f"intrinsic-clip: {message}; nan=drop leaves them out (with their partners)\n"
     )
     assert command_line("measure", "x=x.npy", "y=y.npy", "nan=drop", *QUICK) == 0
-    assert f"note: {message}; 597 rows are left" in capsys.readouterr().out
+    left = "597 rows are left, without pairs 3, 5, 7 (counted from 0)"
+    assert f"note: {message}; {left}" in capsys.readouterr().out
     kept = np.delete(np.arange(600), [3, 5, 7])
     np.save("x.npy", x[kept])
     np.save("y.npy", y[kept])

@@ -35,7 +35,7 @@ from intrinsic_clip.measurement.pairs import (
     record_retrieval,
 )
 from intrinsic_clip.measurement.record import Record
-from intrinsic_clip.measurement.unusable_rows import DROP, unusable
+from intrinsic_clip.measurement.unusable_rows import DROP, rows_left, unusable
 from intrinsic_clip.metrics import Counterparts, PartnerRanks
 from intrinsic_clip.metrics.counterparts import counterparts_of
 from intrinsic_clip.metrics.matching_queries import PartnerCounts, drawn_queries
@@ -170,7 +170,7 @@ class LargeMeasurement:
         if self.settings.nan == "refuse":
             counts = {side: int((~facts.finite).sum()) for side, facts in self.facts.items()}
             raise NonFiniteRows(f"{listed}; {DROP}", counts)
-        self.record.notes.append(f"{listed}; {int(usable.sum()):,} rows are left")
+        self.record.notes.append(f"{listed}; {rows_left(usable, self.sources)}")
         for side in self.sources:
             self.facts[side] = self._survey(side, usable)
         return usable

@@ -312,7 +312,7 @@ def _drop_or_refuse(embeddings: LoadedEmbeddings, nan: str) -> None:
     import torch
 
     from intrinsic_clip.dimension.row_source import TensorRows
-    from intrinsic_clip.measurement.unusable_rows import DROP, unusable
+    from intrinsic_clip.measurement.unusable_rows import DROP, rows_left, unusable
 
     finite = {name: rows.isfinite().all(1) for name, rows in embeddings.sides.items()}
     usable = torch.stack(list(finite.values())).all(0)
@@ -324,7 +324,7 @@ def _drop_or_refuse(embeddings: LoadedEmbeddings, nan: str) -> None:
         raise NonFiniteRows(f"{listed}; {DROP}", counts)
     embeddings.keep(usable)
     embeddings.nonfinite = counts
-    embeddings.notes.append(f"{listed}; {int(usable.sum()):,} rows are left")
+    embeddings.notes.append(f"{listed}; {rows_left(usable, finite)}")
 
 
 def _check_size(embeddings: LoadedEmbeddings, k: int) -> None:

@@ -1,6 +1,6 @@
 """Say which rows cannot be measured: those that are missing, and those that hold NaN or infinity."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from torch import Tensor
 
@@ -8,6 +8,7 @@ from intrinsic_clip.dimension.row_source import RowSource
 
 DROP = "nan=drop leaves them out (with their partners)"
 BLOCK = 8192
+NAMED = 10
 
 
 def unusable(finite: Mapping[str, Tensor], sources: Mapping[str, RowSource]) -> str:
@@ -33,6 +34,28 @@ def unusable(finite: Mapping[str, Tensor], sources: Mapping[str, RowSource]) -> 
         odd += [f"{count - blank:,} of {n:,} rows of {side}"] if count > blank else []
     listed = [f"{', '.join(missing)} are missing (null, or NaN throughout)"] if missing else []
     return ", ".join(listed + ([f"{', '.join(odd)} hold NaN or infinity"] if odd else []))
+
+
+def rows_left(usable: Tensor, sides: Collection[str]) -> str:
+    """Return how many rows are left, and the numbers of those that are not; of many, the first ten.
+
+    Args:
+        usable: which rows are left, `(n,)`.
+        sides: x, or x and y, whose partners have one number.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.measurement.unusable_rows import rows_left
+        >>> rows_left(torch.tensor([True, False, True]), ["x"])
+        '2 rows are left, without row 1 (counted from 0)'
+        >>> rows_left(torch.arange(40) % 3 > 0, ["x", "y"])
+        '26 rows are left, without pairs 0, 3, 6, 9, 12, 15, 18, 21, 24, 27 and 4 more (counted from 0)'
+    """
+    gone = (~usable).nonzero().flatten()
+    named = ", ".join(f"{row:,}" for row in gone[:NAMED].tolist())
+    more = f" and {len(gone) - NAMED:,} more" if len(gone) > NAMED else ""
+    what = ("pair" if len(sides) > 1 else "row") + "s" * (len(gone) > 1)
+    return f"{int(usable.sum()):,} rows are left, without {what} {named}{more} (counted from 0)"
 
 
 def _blank(source: RowSource) -> int:

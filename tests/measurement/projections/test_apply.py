@@ -71,7 +71,7 @@ def test_rows_that_are_not_finite_are_refused_or_dropped_with_their_partners(com
     assert "1 of 300 rows of x, 1 of 300 rows of y hold NaN or infinity; nan=drop" in capsys.readouterr().err
     assert not Path("a.npy").exists()
     assert command_line(*command, "nan=drop") == 0
-    assert "298 rows are left" in capsys.readouterr().out
+    assert "298 rows are left, without pairs 5, 250 (counted from 0)" in capsys.readouterr().out
     kept, reduce = np.delete(np.arange(300), [5, 250]), Reduce.load(CUT)
     np.testing.assert_allclose(np.load("a.npy"), reduce.x(X[kept]), rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(

@@ -123,7 +123,7 @@ def _usable(sources: Mapping[str, "RowSource"], nan: str, notes: list[str]) -> "
     import torch
 
     from intrinsic_clip.dimension.row_source import finite_rows
-    from intrinsic_clip.measurement.unusable_rows import DROP, unusable
+    from intrinsic_clip.measurement.unusable_rows import DROP, rows_left, unusable
 
     finite = {side: finite_rows(source, _block(source)) for side, source in sources.items()}
     usable = torch.stack(list(finite.values())).all(0)
@@ -134,7 +134,7 @@ def _usable(sources: Mapping[str, "RowSource"], nan: str, notes: list[str]) -> "
         raise ConfigError(f"{listed}; {DROP}")
     if not bool(usable.any()):
         raise ConfigError(f"{listed}, so no row is left")
-    notes.append(f"{listed}; {int(usable.sum()):,} rows are left")
+    notes.append(f"{listed}; {rows_left(usable, sources)}")
     return usable
 
 
