@@ -88,6 +88,7 @@ def test_where_no_run_is_the_experiments_own_the_note_says_what_differs(outputs)
     shutil.rmtree(own)
     runs, warned = _read(outputs)
     assert runs.departures == {EXPERIMENT: "trainer.max_epochs=3"}
+    assert runs.trained == "smoke, but trainer.max_epochs=3"
     assert runs.note.startswith("size=smoke, but trainer.max_epochs=3: mean ± sd over 4 repetitions")
     assert len(warned) == 1
     assert "trained with trainer.max_epochs=4; others are trained with trainer.max_epochs=3" in warned[0]
@@ -178,7 +179,7 @@ def test_a_finished_run_is_preferred_to_an_unfinished_or_changed_one_of_a_larger
     assert command_line("figures", EXPERIMENT) == 0
     assert "synthetic_linear.png (smoke)" in capsys.readouterr().out
     assert command_line("figures", EXPERIMENT, "size=laptop") == 0
-    assert "synthetic_linear.png (laptop)" in capsys.readouterr().out
+    assert "synthetic_linear.png (laptop, but " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -125,6 +125,13 @@ class FinishedRuns:
         """Return the number of repetitions of each setting."""
         return max(_repetitions(self.tables[experiment]))
 
+    @property
+    def trained(self) -> str:
+        """The size, and what differs from it: `smoke, but trainer.max_epochs=3`, with the experiment among several."""
+        alone = len(self.tables) == 1
+        parts = [text if alone else f"{name} with {text}" for name, text in self.departures.items()]
+        return ", but ".join([self.size, *(["; ".join(parts)] if parts else [])])
+
     @cached_property
     def note(self) -> str:
         """A line for the foot of a figure: size, repetitions, data."""
@@ -141,7 +148,7 @@ class FinishedRuns:
         ]
         is_fast = any(column.notna().any() for column in norm_rows)
         norm = ", fast population norm" if is_fast else ""
-        return f"size={self.size}{self._departures()}: {repetitions}, {pairs} training pairs{norm}"
+        return f"size={self.trained}: {repetitions}, {pairs} training pairs{norm}"
 
     def _unfinished(self) -> str:
         """Return ` so far, of 50` where runs are unfinished, with the experiments where it is not all of them."""
@@ -149,12 +156,6 @@ class FinishedRuns:
         if len(self.tables) == 1:
             return "".join(f" so far, of {total}" for total in totals.values())
         return "".join(f", {name} so far, of {total}" for name, total in totals.items())
-
-    def _departures(self) -> str:
-        """Return `, but trainer.max_epochs=3`, with the experiments where it is not all of them."""
-        if len(self.tables) == 1:
-            return "".join(f", but {text}" for text in self.departures.values())
-        return "".join(f", but {name} with {text}" for name, text in self.departures.items())
 
     @property
     def provenance(self) -> str:

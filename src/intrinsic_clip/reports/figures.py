@@ -46,7 +46,7 @@ def draw_figures(names: Sequence[str], output_dir: Path, to: Path, size: str = "
             with style.in_style():
                 _, png = style.save(module.draw(runs), to, name)
             drawn.append((module, runs))
-            print(f"  drawn    {name:<19}  {png} ({runs.size})", flush=True)
+            print(f"  drawn    {name:<19}  {png} ({runs.trained})", flush=True)
     if drawn and not names:  # a page of some figures would lose the claims of the others
         atomic.write_atomically(to / CLAIMS, _page(drawn, missing))
         print(f"  written  {'claims':<19}  {to / CLAIMS}", flush=True)
