@@ -233,6 +233,50 @@ def test_padded_outputs_stay_zero() -> None:
 
 
 @needs_compiler
+@pytest.mark.parametrize(
+    "similarity", [PopulationSimilarity(), CosineSimilarity()], ids=["population", "cosine"]
+)
+def test_padded_outputs_change_no_bit(similarity) -> None:
+    dims = (2, 5, 7)
+    f, g = (_encoder("mlp", (3, 1), width, dims) for width in (12, 9))
+    rows = _rows((), False, n=50, m=70)
+    together = _losses_and_gradients(_module(f, g, similarity, (3, 1)), rows)
+    for place, d in enumerate(dims):
+        module = _module(_encoder("mlp", (1,), 12, d), _encoder("mlp", (1,), 9, d), similarity, (1,))
+        for name, alone in _losses_and_gradients(module, rows).items():
+            beside = together[name].reshape(3, -1)[place]
+            assert torch.equal(beside[: alone.numel()], alone.flatten()), name
+            assert not beside[alone.numel() :].any()
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    "similarity", [PopulationSimilarity(), CosineSimilarity()], ids=["population", "cosine"]
+)
+@pytest.mark.parametrize(
+    "zero", [((5, 7), (7, 7)), ((4, 7), (5, 7)), ((2, 4), (2, 4)), ((6, 7), (0, 1))], ids=str
+)
+def test_zero_weights_of_outputs_that_are_no_padding(similarity, zero) -> None:
+    """Last outputs of one side alone, of both but not as many, in the middle, and last and first ones."""
+    f, g = _encoder("mlp", (2,), 12, 7), _encoder("mlp", (2,), 9, 7)
+    with torch.no_grad():
+        for encoder, (first, last) in zip((f, g), zero, strict=True):
+            encoder.layers[-1].weight[1, first:last] = 0
+            encoder.layers[-1].bias[1, first:last] = 0
+    _assert_like_float64(_module(f, g, similarity, (2,)), _rows((2,), True, n=40, m=50))
+
+
+@needs_compiler
+def test_a_bias_alone_is_an_output() -> None:
+    f, g = _encoder("mlp", (2,), 12, 7), _encoder("mlp", (2,), 9, 7)
+    with torch.no_grad():
+        for encoder in (f, g):
+            encoder.layers[-1].weight[:, 4:] = 0
+            encoder.layers[-1].bias[:, 5:] = 0
+    _assert_like_float64(_module(f, g, shape=(2,)), _rows((2,), True, n=40, m=50))
+
+
+@needs_compiler
 def test_zero_rows_have_no_gradient_and_collapsed_encoders_do_not_divide_by_zero() -> None:
     rows = _rows((), False, n=20, m=30)
     rows[2][3:9] = 0

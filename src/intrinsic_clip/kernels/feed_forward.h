@@ -30,6 +30,7 @@ struct Pass {
     int64_t floats = 0;      // of a replicate's parameters: per layer weight, then bias
     int64_t features = 0;    // of all layers together, input included
     int64_t widest = 0;
+    std::vector<int64_t> used;  // per replicate, the outputs that are computed: all, or the first
 
     explicit Pass(const Network& network) : net(network) {
         features = widest = net.widths[0];
@@ -39,6 +40,22 @@ struct Pass {
             features += out;
             widest = std::max(widest, out);
         }
+        used.assign(net.replicates, net.widths[net.layers]);
+    }
+
+    int64_t outputs_of(int64_t layer, int64_t replicate) const {
+        return layer == net.layers - 1 ? used[replicate] : net.widths[layer + 1];
+    }
+
+    // Return how many outputs are left of a replicate without the last ones whose weights and biases are all zero.
+    int64_t outputs_with_weights(int64_t replicate) const {
+        const int64_t last = net.layers - 1, in = net.widths[last], out = net.widths[last + 1];
+        const float* w = net.weights[last] + replicate * out * in;
+        const float* bias = net.biases[last] ? net.biases[last] + replicate * out : nullptr;
+        const auto is_zero = [](float value) { return value == 0.0f; };
+        int64_t left = out;
+        while (left > 1 && (!bias || is_zero(bias[left - 1])) && std::all_of(w + (left - 1) * in, w + left * in, is_zero)) --left;
+        return left;
     }
 
     // Return where a block's outputs are. Activations of the layers follow each other.
@@ -49,7 +66,7 @@ struct Pass {
             const float* bias = net.biases[layer] ? net.biases[layer] + replicate * out : nullptr;
             float* next = block + in * panels * PANEL;
             const auto apply = net.relu[layer] ? product<After::relu> : product<After::nothing>;
-            apply(w, in, 1, out, in, bias, block, nullptr, next, panels);
+            apply(w, in, 1, outputs_of(layer, replicate), in, bias, block, nullptr, next, panels);
             block = next;
         }
         return block;
@@ -61,14 +78,14 @@ struct Pass {
         const float* activation = outputs;
         gradient += floats;
         for (int64_t layer = net.layers - 1; layer >= 0; --layer) {
-            const int64_t in = net.widths[layer], out = net.widths[layer + 1];
+            const int64_t in = net.widths[layer], out = net.widths[layer + 1], used_out = outputs_of(layer, replicate);
             activation -= in * panels * PANEL;
-            if (net.biases[layer]) add_row_sums(cotangent, out, panels, gradient -= out);
-            add_products(cotangent, out, activation, in, panels, gradient -= out * in);
+            if (net.biases[layer]) add_row_sums(cotangent, used_out, panels, gradient -= out);
+            add_products(cotangent, used_out, activation, in, panels, gradient -= out * in);
             if (layer == 0) return;
             const float* w = net.weights[layer] + replicate * out * in;
             const auto apply = net.relu[layer - 1] ? product<After::relu_gradient> : product<After::nothing>;
-            apply(w, 1, in, in, out, nullptr, cotangent, activation, spare, panels);
+            apply(w, 1, in, in, used_out, nullptr, cotangent, activation, spare, panels);
             std::swap(cotangent, spare);
         }
     }
@@ -96,9 +113,10 @@ double norms(const float* outputs, int64_t width, int64_t rows, float scale, flo
     return total;
 }
 
-// One encoder in a training step: the rows of the batch, and the population, over which its mean norm is taken.
+// One encoder in a training step: the rows of the batch, and the population, over which its mean norm is taken. A
+// replicate's outputs and cotangents have its used columns, side by side, in room for all.
 struct Side {
-    const Pass pass;
+    Pass pass;
     const int64_t d, panels, blocks, others, parts;  // blocks of the batch's panels, parts of the population's
     const Rows batch, population;
     float *outputs, *activations, *block_gradients, *part_gradients, *norm_sums;  // in memory that the caller lends
@@ -108,6 +126,7 @@ struct Side {
           others(panels_of(population.count)), parts(shares_of(others, PART_PANELS)), batch(batch), population(population) {}
 
     int64_t replicates() const { return pass.net.replicates; }
+    int64_t used(int64_t replicate) const { return pass.used[replicate]; }
 
     // Take what this side needs, and return what is left.
     float* take(float* memory) {
@@ -138,7 +157,7 @@ struct Side {
         float* block = activations_of(replicate, share);
         pack(batch.first + batch.offsets[replicate] + first * batch.stride, batch.stride, count, pass.net.widths[0], block);
         const float* out = pass.forward(replicate, block, share.count);
-        unpack(out, count, d, 1.0f, outputs + (replicate * batch.count + first) * d);
+        unpack(out, count, used(replicate), 1.0f, outputs + replicate * batch.count * d + first * used(replicate));
     }
 
     void backward(int64_t replicate, int64_t index, const float* cotangents, float* memory) const {
@@ -146,7 +165,8 @@ struct Side {
         const float* block = activations_of(replicate, share);
         float* gradient = block_gradients + (replicate * blocks + index) * pass.floats;
         std::memset(gradient, 0, 4 * pass.floats);
-        pack(cotangents + (replicate * batch.count + share.first * PANEL) * d, d, rows(share), d, memory);
+        const int64_t width = used(replicate);
+        pack(cotangents + replicate * batch.count * d + share.first * PANEL * width, width, rows(share), width, memory);
         pass.backward(replicate, block + (pass.features - d) * share.count * PANEL, memory, memory + pass.widest * ROOM,
                       share.count, gradient);
     }
@@ -165,7 +185,7 @@ struct Side {
             const float* rows = population.first + population.offsets[replicate] + first * population.stride;
             pack(rows, population.stride, count, pass.net.widths[0], block);
             const float* out = pass.forward(replicate, block, share.count);
-            total += norms(out, d, count, 1.0f / population.count, cotangent);
+            total += norms(out, used(replicate), count, 1.0f / population.count, cotangent);
             if (differentiated) pass.backward(replicate, out, cotangent, spare, share.count, gradient);
         }
         norm_sums[replicate * parts + index] = static_cast<float>(total);

@@ -30,16 +30,18 @@ float largest(const float* values, int count) {
 }
 
 class InfoNCE {
-    const int64_t n, d, panels = panels_of(n);
-    const Memory scaled_ = allocate(n * d), packed_ = allocate(panels * PANEL * d), packed_gradient = allocate(panels * PANEL * d);
+    const int64_t n, panels = panels_of(n);
+    const Memory scaled_, packed_, packed_gradient;
     const Memory logits_ = allocate(panels * PANEL * n), other_ = allocate(panels * PANEL * n);
     const Memory across_ = allocate(n * LANES + 2 * n), down_ = allocate(2 * panels * PANEL);
 
 public:
-    InfoNCE(int64_t n, int64_t d) : n(n), d(d) {}
+    InfoNCE(int64_t n, int64_t most)  // columns
+        : n(n), scaled_(allocate(n * most)), packed_(allocate(panels * PANEL * most)),
+          packed_gradient(allocate(panels * PANEL * most)) {}
 
     // Write loss and gradients of paired rows x and y, (n, d) each.
-    void operator()(const float* x, const float* y, float tau, float* loss, float* x_gradient, float* y_gradient,
+    void operator()(const float* x, const float* y, int64_t d, float tau, float* loss, float* x_gradient, float* y_gradient,
                     float* tau_gradient) const {
         const float inverse = 1.0f / tau;
         float *scaled = scaled_.get(), *packed = packed_.get(), *logits = logits_.get(), *other = other_.get();

@@ -41,6 +41,13 @@ void before_length_one(const float* rows, int64_t n, int64_t d, const float* nor
     }
 }
 
+// Leave out the last outputs of a replicate that both sides pad with zeros, as they do where others have more: they
+// change no similarity, and the gradients of their weights are zero.
+void use_outputs_with_weights(Pass& f, Pass& g) {
+    for (size_t r = 0; r < f.used.size(); ++r)
+        f.used[r] = g.used[r] = std::max(f.outputs_with_weights(r), g.outputs_with_weights(r));
+}
+
 float* origin() { return reinterpret_cast<float*>(uintptr_t{64}); }  // to count from
 
 }  // namespace
@@ -81,7 +88,7 @@ void info_nce(int64_t replicates, int64_t n, int64_t d, const float* x, const fl
               float* x_gradient, float* y_gradient, float* tau_gradient, const Threads* threads) {
     in_parallel(*threads, replicates, [&] {
         return [&, contrast = InfoNCE(n, d)](int64_t r) {
-            contrast(x + r * n * d, y + r * n * d, tau[r], losses + r, x_gradient + r * n * d, y_gradient + r * n * d,
+            contrast(x + r * n * d, y + r * n * d, d, tau[r], losses + r, x_gradient + r * n * d, y_gradient + r * n * d,
                      tau_gradient + r);
         };
     });
@@ -100,6 +107,7 @@ void step(const Network* f, const Network* g, const Rows* x, const Rows* y, cons
           const Rows* y_population, const float* tau, Norm norm, float* losses, float* tau_gradient,
           float* const* f_gradients, float* const* g_gradients, float* memory, const Threads* threads) {
     Side first(*f, *x, *x_population), second(*g, *y, *y_population);
+    use_outputs_with_weights(first.pass, second.pass);
     const Side* sides[2] = {&first, &second};
     float* const* gradients[2] = {f_gradients, g_gradients};
     float* cotangents[2];
@@ -123,22 +131,23 @@ void step(const Network* f, const Network* g, const Rows* x, const Rows* y, cons
     in_parallel(*threads, replicates, [&] {
         return [&, contrast = InfoNCE(n, d), own = allocate(2 * n)](int64_t r) {
             float *rows[2], *slopes[2], tau_slope;
+            const int64_t used = first.used(r);
             for (int side = 0; side < 2; ++side) {
                 rows[side] = sides[side]->outputs + r * n * d;
                 slopes[side] = cotangents[side] + r * n * d;
                 norm_factors[side][r] = 0;
-                if (norm == OWN) to_length_one(rows[side], n, d, own.get() + side * n);
+                if (norm == OWN) to_length_one(rows[side], n, used, own.get() + side * n);
             }
             if (norm == OWN) {
-                contrast(rows[0], rows[1], tau[r], losses + r, slopes[0], slopes[1], tau_gradient + r);
+                contrast(rows[0], rows[1], used, tau[r], losses + r, slopes[0], slopes[1], tau_gradient + r);
                 for (int side = 0; side < 2; ++side)
-                    before_length_one(rows[side], n, d, own.get() + side * n, slopes[side]);
+                    before_length_one(rows[side], n, used, own.get() + side * n, slopes[side]);
                 return;
             }
             // The norms divide all similarities of a replicate, as tau does.
             const float means[2] = {first.mean_norm(r), second.mean_norm(r)};
             const float norms[2] = {at_least_smallest(means[0]), at_least_smallest(means[1])};
-            contrast(rows[0], rows[1], tau[r] * norms[0] * norms[1], losses + r, slopes[0], slopes[1], &tau_slope);
+            contrast(rows[0], rows[1], used, tau[r] * norms[0] * norms[1], losses + r, slopes[0], slopes[1], &tau_slope);
             tau_gradient[r] = tau_slope * norms[0] * norms[1];
             for (int side = 0; side < 2; ++side)
                 if (norm == OF_POPULATION && !(means[side] < SMALLEST_NORM))
