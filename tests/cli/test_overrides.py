@@ -5,7 +5,7 @@ import shlex
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from intrinsic_clip.cli.overrides import Commas, for_hydra
+from intrinsic_clip.cli.overrides import Commas, for_each_run, for_hydra
 from intrinsic_clip.errors import ConfigError
 
 AS_TYPED = [
@@ -105,3 +105,33 @@ def test_two_files_for_one_setting_are_refused_and_other_settings_may_be_given_a
         with pytest.raises(ConfigError, match=r"in quotes, as in 'y=shards/\{000\.\.031\}\.tar'$"):
             for_hydra(shards, Commas.TEXT)
     assert for_hydra(["x=a.npy", "x=a.npy", "seed=1", "seed=2"], Commas.TEXT)[2:] == ["seed=1", "seed=2"]
+
+
+@pytest.mark.parametrize("value", ["3", "[1,2]", "{a: 1}", "'a, b'", "1e-3", "a/b:c", "${seed}"])
+def test_a_value_beside_a_sweep_over_groups_is_set_in_each_run_alone(value) -> None:
+    parse = OverridesParser.create().parse_override
+    beside = for_each_run(["data=a,b", f"data.key={value}"])
+    assert beside[0] == "data=a,b"
+    assert [parse(f"data.key={text}").value() for text in parse(beside[1]).sweep_string_iterator()] == [
+        parse(f"data.key={value}").value()
+    ]
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["seed=0,1", "data.key=3"],  # no group is swept over: Hydra judges the key at once
+        [
+            "data=a,b",
+            "encoder=linear",
+            "+data.key=3",
+            "~data.key",
+            "hydra.launcher.n_jobs=2",
+            "seed=1,2",
+            "name=",
+        ],
+        ["data=a,b", "data.key=str(3)", "data.other=null"],  # which no sweep can be over
+    ],
+)
+def test_other_overrides_stay_as_they_are(overrides) -> None:
+    assert for_each_run(overrides) == overrides

@@ -6,7 +6,9 @@ import sys
 
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
+from intrinsic_clip.paper_figures.style import logarithmic
 from intrinsic_clip.reports.run_picture import draw_run, run_figure
 from intrinsic_clip.runs import results
 
@@ -111,3 +113,20 @@ def test_a_picture_is_written_without_pyplot_and_without_a_choice_of_backend(tmp
 def test_a_folder_that_is_not_there_is_named(tmp_path) -> None:
     with pytest.raises(OSError, match=r"nowhere/run\.png"):
         draw_run(history(), FINAL, tmp_path / "nowhere" / "run.png")
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(1.00166, 1.00171), (1.001659, 1.001688), (0.5, 0.5000003), (1e-3, 2.0)]
+)
+def test_ticks_of_a_logarithmic_axis_differ(low, high) -> None:
+    figure = Figure(figsize=(6, 4))
+    ax = figure.subplots()
+    ax.plot([1, 2], [low, high])
+    logarithmic(ax.yaxis)
+    figure.draw_without_rendering()
+    ticks = [*ax.yaxis.get_major_ticks(), *ax.yaxis.get_minor_ticks()]
+    shown = [
+        each.label1.get_text() for each in ticks if ax.get_ylim()[0] <= each.get_loc() <= ax.get_ylim()[1]
+    ]
+    shown = [text for text in shown if text]
+    assert len(shown) == len(set(shown)) > 1

@@ -241,3 +241,11 @@ def test_a_launcher_that_is_not_installed(command_line, capsys, tmp_path) -> Non
     expected = "submitit_absent: not installed; pip install hydra-submitit-launcher brings it"
     assert capsys.readouterr().err == f"intrinsic-clip: {expected}\n"
     assert files_below(tmp_path) == []
+
+
+def test_swept_choices_may_have_settings_that_the_default_choice_lacks(command_line, capsys) -> None:
+    choices = ["objective=triplet,triplet", "objective.margin=0.25"]
+    assert command_line("train", *TINY, "--multirun", *choices) == 0
+    assert "1 run: 1 done" in capsys.readouterr().out
+    assert command_line("train", *TINY, "objective=triplet", "objective.margin=0.25") == 0  # the same run
+    assert "Done already" in capsys.readouterr().out

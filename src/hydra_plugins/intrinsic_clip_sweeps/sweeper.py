@@ -84,23 +84,28 @@ class ResumingSweeper(BasicSweeper):
         from intrinsic_clip import config
         from intrinsic_clip.config.paths import check_writable
         from intrinsic_clip.runs.spec import RunSpec
+        from intrinsic_clip.sweeps.names import Names
         from intrinsic_clip.sweeps.sweep_run import SweepRun
         from intrinsic_clip.training.build import check_buildable
 
         runs: dict[Path, SweepRun] = {}
         unfinished = []
-        for overrides in self._each(arguments):
-            spec = RunSpec.of(self._compose(overrides))
+        each = list(self._each(arguments))
+        names = Names(each)
+        for overrides in each:
+            with names.in_errors(overrides):
+                spec = RunSpec.of(self._compose(overrides))
             if spec.folder not in runs:
                 runs[spec.folder] = SweepRun(overrides, spec.folder)
                 if not runs[spec.folder].finished_before:
-                    unfinished.append(spec)
+                    unfinished.append((spec, overrides))
         assert self.config is not None
         here = not str(self.config.hydra.launcher.get("_target_")).endswith(ELSEWHERE)
-        for spec in unfinished:
-            config.check(spec.settings)
-            check_writable(spec.folder)
-            check_buildable(spec, here)
+        for spec, overrides in unfinished:
+            with names.in_errors(overrides):
+                config.check(spec.settings)
+                check_writable(spec.folder)
+                check_buildable(spec, here)
         return list(runs.values())
 
     def _each(self, arguments: list[str]) -> Iterator[list[str]]:

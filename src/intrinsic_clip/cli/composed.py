@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from intrinsic_clip import config
 from intrinsic_clip.cli.options import parse
-from intrinsic_clip.cli.overrides import OLD_GROUP, Commas, for_hydra
+from intrinsic_clip.cli.overrides import OLD_GROUP, Commas, for_each_run, for_hydra
 from intrinsic_clip.config.choices import check_choices
 from intrinsic_clip.config.messages import PROGRAM, one_line
 from intrinsic_clip.errors import ConfigError
@@ -52,6 +52,8 @@ def run_composed(
         commas = Commas.SWEEP if multirun else Commas.REFUSED
     translated = for_hydra(overrides, commas)
     check_choices(translated, multirun)
+    if multirun:
+        translated = for_each_run(translated)
     with _hydra_arguments([*options, *translated]):
         try:
             hydra.main(version_base="1.3", config_path=str(config.conf_folder()), config_name=verb)(begin)()

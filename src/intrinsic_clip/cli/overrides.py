@@ -7,7 +7,7 @@ from enum import Enum
 from functools import cache
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, Quote, QuotedString
+from hydra.core.override_parser.types import Override, OverrideType, Quote, QuotedString
 from hydra.errors import HydraException
 
 from intrinsic_clip.config.folders import conf_folder
@@ -45,6 +45,45 @@ def for_hydra(overrides: Sequence[str], commas: Commas) -> list[str]:
     _check_one_name(overrides)
     _check_one_file(overrides)
     return [part for override in overrides for part in _translated(_with_todays_name(override), commas)]
+
+
+def for_each_run(overrides: Sequence[str]) -> list[str]:
+    """Return the overrides of a sweep over groups such that Hydra sets each value in the runs alone.
+
+    Hydra composes the sweep as a whole too, with the default choice of a group that is swept over, and would refuse the
+    settings that this choice lacks and the runs' choices have. It leaves out what is swept over, were it one value.
+
+    Args:
+        overrides: as Hydra takes them.
+    """
+    parsed = {override: _parsed(*override.partition("=")[::2]) for override in overrides}
+    swept = [
+        override.partition("=")[0] for override, read in parsed.items() if read and read.is_sweep_override()
+    ]
+    if not any((conf_folder() / key).is_dir() for key in swept):
+        return list(overrides)
+    return [
+        _of_one_value(override) if _sets_a_value(parsed[override]) else override for override in overrides
+    ]
+
+
+def _sets_a_value(override: Override | None) -> bool:
+    """Return whether an override sets one value, not of a group and not of Hydra itself."""
+    if override is None or override.type is not OverrideType.CHANGE or override.is_sweep_override():
+        return False
+    key = override.key_or_group
+    return not override.is_hydra_override() and not (conf_folder() / key).is_dir()
+
+
+def _of_one_value(override: str) -> str:
+    """Return an override as a sweep over its value alone, unless that would be another value."""
+    key, _, value = override.partition("=")
+    alone, swept = _parsed(key, value), _parsed(key, f"choice({value})")
+    if alone is None or swept is None:
+        return override
+    (text,) = swept.sweep_string_iterator()
+    read = _parsed(key, text)
+    return f"{key}=choice({value})" if read and read.value() == alone.value() else override
 
 
 def _check_one_name(overrides: Sequence[str]) -> None:

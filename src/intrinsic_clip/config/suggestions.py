@@ -1,7 +1,7 @@
 """Suggest what was meant by a key or a choice that does not exist, given what else a command chose."""
 
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from typing import Any
 
@@ -90,12 +90,23 @@ def _composed(key: str, verb: str, overrides: Sequence[str]) -> DictConfig:
     parsed = [parser.parse_override(text) for text in overrides]
     fine = [_first_value(each) for each in parsed if each.key_or_group != key]
     choices = [text for text in fine if (conf_folder() / text.partition("=")[0]).is_dir()]
-    for kept in () if GlobalHydra.instance().is_initialized() else (fine, choices, []):
-        with suppress(Exception), hydra.initialize_config_dir(str(conf_folder()), version_base="1.3"):
+    for kept in (fine, choices, []):
+        with suppress(Exception), _hydra():
             return hydra.compose(verb, overrides=kept)  # raises errors of Hydra's many kinds
     loaded = OmegaConf.load(conf_folder() / f"{verb}.yaml")
     assert isinstance(loaded, DictConfig)
     return loaded
+
+
+@contextmanager
+def _hydra() -> Iterator[None]:
+    """Initialise Hydra, in place of the one that composes a sweep, if there is one."""
+    sweeping, GlobalHydra.instance().hydra = GlobalHydra.instance().hydra, None
+    try:
+        with hydra.initialize_config_dir(str(conf_folder()), version_base="1.3"):
+            yield
+    finally:
+        GlobalHydra.instance().hydra = sweeping
 
 
 def _first_value(override: Override) -> str:

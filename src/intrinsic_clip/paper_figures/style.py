@@ -1,6 +1,7 @@
 """Draw the shared kinds of panels in one style."""
 
 import io
+import math
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -74,11 +75,16 @@ def logarithmic(axis: XAxis | YAxis) -> None:
     """Make an axis logarithmic, with plain numbers: 0.05 and 2000, not powers of ten."""
     axis.axes.set(**{f"{axis.axis_name}scale": "log"})
 
-    def between(value: float, _: int | None) -> str:
-        low, high = axis.get_view_interval()
-        return f"{value:g}" if high < 10 * low else ""  # within a decade, no power of ten may be in view
+    def in_full(value: float, _: int | None) -> str:
+        low, high = sorted(axis.get_view_interval())
+        digits = max(6, 2 - math.floor(math.log10(high / low - 1))) if 0 < low < high else 6
+        return f"{value:.{digits}g}"
 
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    def between(value: float, position: int | None) -> str:
+        low, high = axis.get_view_interval()
+        return in_full(value, position) if high < 10 * low else ""  # no power of ten may be in view
+
+    axis.set_major_formatter(FuncFormatter(in_full))
     axis.set_minor_formatter(FuncFormatter(between))
 
 

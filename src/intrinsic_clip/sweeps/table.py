@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from intrinsic_clip.runs.vocabulary import MAIN_NUMBERS, main_numbers
+from intrinsic_clip.sweeps.names import Names
 from intrinsic_clip.sweeps.sweep_run import STATUSES, Outcome, SweepRun
 
 FEW = 40  # runs; a larger sweep lists only the failed ones
@@ -23,9 +24,9 @@ def report(runs: Sequence[SweepRun], interrupted: bool = False) -> tuple[str, bo
     """Return the table at the end of a sweep, and whether a run failed."""
     outcomes = [run.outcome(interrupted) for run in runs]
     counts = Counter(outcome.status for outcome in outcomes)
-    common = set.intersection(*(set(run.overrides) for run in runs)) if runs else set()
+    names = Names([run.overrides for run in runs])
     lines = [
-        _line(run, outcome, common)
+        _line(run, outcome, names)
         for run, outcome in zip(runs, outcomes, strict=True)
         if len(runs) <= FEW or outcome.status == "failed"
     ]
@@ -39,11 +40,10 @@ def _count(runs: Sequence[SweepRun]) -> str:
     return f"{len(runs)} run" + "s" * (len(runs) != 1)
 
 
-def _line(run: SweepRun, outcome: Outcome, common: set[str]) -> tuple[str, str, str, str]:
+def _line(run: SweepRun, outcome: Outcome, names: Names) -> tuple[str, str, str, str]:
     """Return status, the overrides that distinguish the run, numbers or the reason, and folder."""
-    name = " ".join(override for override in run.overrides if override not in common)
     middle = outcome.reason if outcome.results is None else _columns(_numbers(outcome.results))
-    return outcome.status, name, middle, str(run.folder)
+    return outcome.status, names.of(run.overrides), middle, str(run.folder)
 
 
 def _numbers(run_results: Mapping[str, Any]) -> list[str]:
