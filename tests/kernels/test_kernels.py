@@ -492,6 +492,49 @@ def test_a_folder_that_cannot_be_written_is_named(unbuilt) -> None:
 
 
 @needs_compiler
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", ["half", "zeros", "empty", "folder", "byte"])
+def test_a_damaged_library_is_built_again_or_named_before_it_is_loaded(unbuilt, damage) -> None:
+    path = library.built()
+    whole = path.read_bytes()
+    middle = len(whole) // 2
+    path.unlink()
+    if damage == "folder":
+        path.mkdir()
+        assert "cannot be written" in str(library.why_not())
+        return
+    path.write_bytes(
+        {
+            "half": whole[:middle],
+            "zeros": whole[:middle].ljust(len(whole), b"\0"),
+            "empty": b"",
+            "byte": whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :],
+        }[damage]
+    )
+    assert not library.is_built()
+    assert library.load().step
+    assert path.read_bytes() == whole
+
+
+def test_a_compiler_that_builds_no_library_is_named_and_leaves_nothing(
+    unbuilt, tmp_path, monkeypatch
+) -> None:
+    compiler = tmp_path / "compiler"
+    compiler.write_text('#!/bin/sh\nfor last; do :; done\necho garbage > "$last"\n')
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CXX", str(compiler))
+    assert "cannot be loaded" in str(library.why_not())
+    assert not list((unbuilt / "intrinsic_clip").iterdir())
+
+
+def test_a_compiler_with_an_open_quotation_mark_is_passed_over(monkeypatch) -> None:
+    monkeypatch.delenv("CXX", raising=False)
+    usual = library.compiler()
+    monkeypatch.setenv("CXX", "g++ 'x")
+    assert library.compiler() == usual
+
+
+@needs_compiler
 @pytest.mark.long
 def test_builds_that_were_killed_or_damaged_or_run_at_once_are_no_obstacle(unbuilt) -> None:
     build = "from intrinsic_clip.kernels import library; library.load(); print(library.built())"
