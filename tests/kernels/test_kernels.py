@@ -387,6 +387,74 @@ def test_numbers_too_small_for_float32_are_flushed_in_every_thread_as_in_the_cal
     assert feed_forward.encode(chain_of(f), rows).all()
 
 
+HOOKS = {
+    "layer": lambda module, hook: module.f.layers[2].register_forward_hook(hook),
+    "activation": lambda module, hook: module.g.layers[1].register_forward_pre_hook(hook),
+    "backward": lambda module, hook: module.g.register_full_backward_hook(hook),
+    "layer, backward": lambda module, hook: module.f.layers[0].register_full_backward_pre_hook(hook),
+    "similarity": lambda module, hook: module.similarity.register_forward_hook(hook),
+    "objective": lambda module, hook: module.objective.register_forward_hook(hook),
+    "everywhere": lambda module, hook: nn.modules.module.register_module_forward_hook(hook),
+}
+
+
+@needs_compiler
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("similarity", [PopulationSimilarity, CosineSimilarity, NoNormalisation])
+@pytest.mark.parametrize("place", HOOKS)
+def test_hooks_are_called_as_often_as_without_the_kernel(place, similarity) -> None:
+    module = _module(_encoder("mlp", (2,), 12), _encoder("mlp", (2,), 9), similarity(), (2,))
+    called: list[object] = []
+    handle = HOOKS[place](module, lambda *arguments: called.append(arguments[0]))
+    rows, numbers = _rows((2,), True, n=20, m=30), []
+    for kernel in (True, False):
+        _losses_and_gradients(module, rows, kernel)
+        numbers.append(len(called))
+        called.clear()
+    handle.remove()
+    assert numbers[0] == numbers[1] > 0
+
+
+@needs_compiler
+def test_what_a_hook_makes_of_a_layer_counts() -> None:
+    plain, normed = (_module(_encoder("mlp", (), 12), _encoder("mlp", (), 9)) for _ in range(2))
+    rows = _rows((), False, n=20, m=30)
+    normed.f.layers[2].register_forward_hook(lambda layer, inputs, output: output / 3)
+    found = _losses_and_gradients(normed, rows)["losses"]
+    torch.testing.assert_close(found, _losses_and_gradients(normed, rows, kernel=False)["losses"])
+    assert not torch.isclose(found, _losses_and_gradients(plain, rows)["losses"])
+
+
+@needs_compiler
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("similarity", [PopulationSimilarity, CosineSimilarity, NoNormalisation])
+def test_anomalies_are_found(similarity) -> None:
+    module = _module(_encoder("mlp", (), 12), _encoder("mlp", (), 9), similarity())
+    rows = _rows((), False, n=20, m=30)
+    rows[0][3] = torch.nan
+    with torch.autograd.set_detect_anomaly(True), pytest.raises(RuntimeError, match="returned nan"):
+        _losses_and_gradients(module, rows)
+
+
+@needs_compiler
+@pytest.mark.parametrize(("minimum", "initial"), [(1e-4, -5.0), (0.5, -3.0), (1.0, -4.0)])
+def test_the_slope_of_a_temperature_next_to_its_minimum(minimum, initial) -> None:
+    module = _module(_encoder("mlp", (3,), 12), _encoder("mlp", (3,), 9), CosineSimilarity(), (3,))
+    module.temperature = LearnedTemperature(4.0, minimum, initial, replicates=(3,))
+    rows = _rows((3,), True, n=50, m=1)
+    ours = _losses_and_gradients(module, rows)["temperature.s"]
+    exact = _losses_and_gradients(module.double(), [each.double() for each in rows], kernel=False)
+    torch.testing.assert_close(ours.double(), exact["temperature.s"], rtol=1e-4, atol=0)
+
+
+@needs_compiler
+@pytest.mark.parametrize("network", ["mlp", "shallow", "linear"])
+def test_the_cosine_of_single_numbers_has_no_gradient(network) -> None:
+    module = _module(_encoder(network, (3,), 12, 1), _encoder(network, (3,), 9, 1), CosineSimilarity(), (3,))
+    found = _losses_and_gradients(module, _rows((3,), True, n=131, m=1))
+    assert all(not found[name].any() for name in found if name.startswith(("f.", "g.")))
+
+
 class _Scaled(PopulationSimilarity):
     """A similarity of the user's own."""
 
@@ -465,6 +533,49 @@ def test_a_folder_that_cannot_be_written_is_named(unbuilt) -> None:
         pytest.skip("there is no C++ compiler")
     with pytest.raises(library.KernelUnavailableError, match="cannot be written"):
         library.load()
+
+
+@needs_compiler
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", ["half", "zeros", "empty", "folder", "byte"])
+def test_a_damaged_library_is_built_again_or_named_before_it_is_loaded(unbuilt, damage) -> None:
+    path = library.built()
+    whole = path.read_bytes()
+    middle = len(whole) // 2
+    path.unlink()
+    if damage == "folder":
+        path.mkdir()
+        assert "cannot be written" in str(library.why_not())
+        return
+    path.write_bytes(
+        {
+            "half": whole[:middle],
+            "zeros": whole[:middle].ljust(len(whole), b"\0"),
+            "empty": b"",
+            "byte": whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :],
+        }[damage]
+    )
+    assert not library.is_built()
+    assert library.load().step
+    assert path.read_bytes() == whole
+
+
+def test_a_compiler_that_builds_no_library_is_named_and_leaves_nothing(
+    unbuilt, tmp_path, monkeypatch
+) -> None:
+    compiler = tmp_path / "compiler"
+    compiler.write_text('#!/bin/sh\nfor last; do :; done\necho garbage > "$last"\n')
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CXX", str(compiler))
+    assert "cannot be loaded" in str(library.why_not())
+    assert not list((unbuilt / "intrinsic_clip").iterdir())
+
+
+def test_a_compiler_with_an_open_quotation_mark_is_passed_over(monkeypatch) -> None:
+    monkeypatch.delenv("CXX", raising=False)
+    usual = library.compiler()
+    monkeypatch.setenv("CXX", "g++ 'x")
+    assert library.compiler() == usual
 
 
 @needs_compiler

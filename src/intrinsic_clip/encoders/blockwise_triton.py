@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from intrinsic_clip.encoders.chain import chain_of, laid_out, replicate_offsets
+from intrinsic_clip.encoders.chain import chain_of, has_hooks, laid_out, replicate_offsets
 
 try:
     from intrinsic_clip.encoders import blockwise_triton_kernel as kernel
@@ -31,7 +31,7 @@ def why_not(encoder: nn.Module, *inputs: Tensor) -> str | None:
     """Return why the kernel does not compute this encoder of these rows; None if it does."""
     if kernel is None:
         return "Triton is not installed"
-    if getattr(encoder, "_forward_hooks", None):
+    if has_hooks(encoder):
         return "an encoder has hooks"
     if torch.is_autocast_enabled("cuda"):
         return "trainer.precision is not 32-true"

@@ -42,6 +42,18 @@ def chain_of(encoder: nn.Module) -> Chain | None:
     return None if not relus or relus[-1] else Chain(encoder.shape, tuple(relus), parameters)
 
 
+def has_hooks(module: nn.Module) -> bool:
+    """Return whether somebody wants to be called when a module, or one within it, is computed or differentiated.
+
+    A spectral norm of `torch.nn.utils` is such a hook, and so is one on every module.
+    """
+    hooks = (
+        each._forward_hooks or each._forward_pre_hooks or each._backward_hooks or each._backward_pre_hooks
+        for each in module.modules()
+    )
+    return any(hooks) or nn.modules.module._has_any_global_hook()
+
+
 def laid_out(rows: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, tuple[int, ...]]:
     """Return rows, copied only if a row's numbers are apart, and the strides of `(*R, n, d)` in memory.
 

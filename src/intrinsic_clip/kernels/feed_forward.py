@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from intrinsic_clip.encoders.chain import Chain, Parameters
+from intrinsic_clip.encoders.chain import Chain, Parameters, has_hooks
 from intrinsic_clip.kernels import library
 from intrinsic_clip.kernels.places import addresses, empty_gradients, network, placed
 
@@ -20,7 +20,7 @@ def why_not(encoder: nn.Module, chain: Chain | None) -> str | None:
         return "the encoder is not a chain of linear maps with nothing but ReLU between them"
     if not all(tensor is None or _is_served(tensor) for tensor in chain.parameters):
         return UNSERVED
-    return "the encoder has hooks" if encoder._forward_hooks or encoder._forward_pre_hooks else None
+    return "the encoder has hooks" if has_hooks(encoder) else None
 
 
 def why_not_rows(rows: Sequence[Tensor]) -> str | None:
@@ -29,6 +29,8 @@ def why_not_rows(rows: Sequence[Tensor]) -> str | None:
         return UNSERVED
     if torch.is_autocast_enabled("cpu"):
         return "the training is in mixed precision"
+    if torch.is_anomaly_enabled():
+        return "autograd is to look for anomalies"
     return (
         "gradients with respect to the inputs are wanted"
         if any(each.requires_grad for each in rows)

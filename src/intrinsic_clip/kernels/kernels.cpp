@@ -25,8 +25,9 @@ void to_length_one(float* rows, int64_t n, int64_t d, float* norms) {
         float squares = 0;
         for (int64_t i = 0; i < d; ++i) squares += rows[i] * rows[i];
         norms[row] = std::sqrt(squares);
-        const float factor = 1.0f / at_least_smallest(norms[row]);
-        for (int64_t i = 0; i < d; ++i) rows[i] *= factor;
+        const float divisor = at_least_smallest(norms[row]);
+        // Not times the inverse: a row of one number is 1 or -1 to the last digit, so that its gradient is none.
+        for (int64_t i = 0; i < d; ++i) rows[i] /= divisor;
     }
 }
 

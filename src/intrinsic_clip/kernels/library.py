@@ -4,7 +4,8 @@ It needs no headers but the compiler's own, so that it takes three seconds to bu
 headers. The library lies in PyTorch's folder of extensions (`TORCH_EXTENSIONS_DIR`, or `~/.cache/torch_extensions`)
 under a name that depends on the source, the flags and what the processor can do: a home folder that different machines
 share holds one for each kind. It is renamed into place once it is whole, so that no process waits for another, and one
-that is killed while it builds leaves nothing that another would read.
+that is killed while it builds leaves nothing that another would read. It ends in its own checksum, since the system
+kills a process that loads a library whose end is missing, as after a power cut.
 """
 
 import ctypes
@@ -95,12 +96,7 @@ def load() -> ctypes.CDLL:
     """
     global _loaded, _parallel
     if _loaded is None:
-        library = built()
-        try:
-            _loaded = _typed(ctypes.CDLL(str(library)))
-        except OSError:
-            library.unlink(missing_ok=True)  # damaged
-            _loaded = _open(built())
+        _loaded = _open(built())
         _parallel = _openmp()
     return _loaded
 
@@ -123,7 +119,11 @@ def threads() -> Threads:
 
 def compiler() -> list[str] | None:
     """Return the command of the C++ compiler: `CXX`, or the first of the usual names; None: there is none."""
-    for command in (shlex.split(os.environ.get("CXX", "")), *([name] for name in COMPILERS)):
+    try:
+        chosen = shlex.split(os.environ.get("CXX", ""))
+    except ValueError:  # a quotation mark that is never closed
+        chosen = []
+    for command in (chosen, *([name] for name in COMPILERS)):
         if command and shutil.which(command[0]):
             return command
     return None
@@ -131,7 +131,7 @@ def compiler() -> list[str] | None:
 
 def is_built() -> bool:
     """Return whether the library is there already."""
-    return _loaded is not None or _path().exists()
+    return _loaded is not None or _is_whole(_path())
 
 
 def built() -> Path:
@@ -141,7 +141,7 @@ def built() -> Path:
         KernelUnavailableError: there is no compiler, it fails, or the folder cannot be written.
     """
     path = _path()
-    if path.exists():
+    if _is_whole(path):
         return path
     command = compiler()
     if command is None:
@@ -155,7 +155,11 @@ def built() -> Path:
         raise KernelUnavailableError(f"{path.parent} cannot be written ({error.strerror})") from error
     try:
         _compile([*command, *FLAGS, str(FOLDER / SOURCES[-1]), "-o", unfinished])
+        contents = Path(unfinished).read_bytes()
+        Path(unfinished).write_bytes(contents + _checksum(contents))
         os.replace(unfinished, path)
+    except OSError as error:
+        raise KernelUnavailableError(f"{path} cannot be written ({error.strerror})") from error
     finally:
         Path(unfinished).unlink(missing_ok=True)
     return path
@@ -171,6 +175,20 @@ def _compile(command: list[str]) -> None:
     if ended.returncode:
         errors = [line for line in ended.stderr.splitlines() if "error" in line] or ended.stderr.splitlines()
         raise KernelUnavailableError(f"{command[0]} failed: {(errors or ['no message'])[0].strip()[:200]}")
+
+
+def _checksum(contents: bytes) -> bytes:
+    return hashlib.sha256(contents).digest()
+
+
+def _is_whole(path: Path) -> bool:
+    """Return whether a library is there, and is what was built."""
+    try:
+        contents = path.read_bytes()
+    except OSError:
+        return False
+    length = hashlib.sha256().digest_size
+    return _checksum(contents[:-length]) == contents[-length:]
 
 
 def _path() -> Path:
@@ -203,7 +221,8 @@ def _remove_abandoned(folder: Path) -> None:
 def _open(path: Path) -> ctypes.CDLL:
     try:
         return _typed(ctypes.CDLL(str(path)))
-    except OSError as error:
+    except (OSError, AttributeError) as error:  # no library, or without the functions
+        path.unlink(missing_ok=True)
         raise KernelUnavailableError(f"{path} cannot be loaded: {' '.join(str(error).split())}") from error
 
 

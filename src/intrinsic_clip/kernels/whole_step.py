@@ -121,7 +121,7 @@ class _Tau:
         s = self.by_hand.s
         if s.grad is None:
             s.grad = torch.empty_like(s)
-        torch.mul(slopes, self.by_hand.slope(tau.detach()), out=s.grad)
+        torch.mul(slopes, self.by_hand.slope(), out=s.grad)
 
 
 def _wanted(chain: Chain) -> list[bool]:

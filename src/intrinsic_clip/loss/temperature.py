@@ -46,9 +46,10 @@ class LearnedTemperature(nn.Module):
         """Return the temperature, `(*R,)`."""
         return torch.exp(self.scale * self.s) + self.minimum
 
-    def slope(self, tau: Tensor) -> Tensor:
-        """Return dτ/ds, given τ, `(*R,)`."""
-        return self.scale * (tau - self.minimum)
+    @torch.no_grad()
+    def slope(self) -> Tensor:
+        """Return dτ/ds, `(*R,)`; not from τ, which next to a larger minimum has few digits of it."""
+        return self.scale * torch.exp(self.scale * self.s)
 
 
 class FixedTemperature(nn.Module):

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 from torch.optim import Optimizer
 
-from intrinsic_clip.encoders.chain import Chain, chain_of
+from intrinsic_clip.encoders.chain import Chain, chain_of, has_hooks
 from intrinsic_clip.kernels import contrast, feed_forward, library, whole_step
 from intrinsic_clip.kernels.whole_step import Norm
+from intrinsic_clip.loss.info_nce import InfoNCE
 from intrinsic_clip.loss.similarity import CosineSimilarity, PopulationSimilarity
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class KernelStep:
         x, y = (feed_forward.encode(chain, each) for chain, each in zip(chains, rows, strict=True) if chain)
         if not module.takes_raw:
             x, y = module._alone("x", x), module._alone("y", y)
-        if module.plain_info_nce is not None and tau is not None:
+        if _plain(module) is not None and tau is not None:
             return contrast.info_nce(x, y, tau), tau
         return module.objective(x, y, tau), tau
 
@@ -98,14 +99,20 @@ def warn_unserved(reason: str) -> None:
 def _why_not_rows(module: "ContrastiveModule", rows: Sequence[Tensor]) -> str | None:
     """Return why the kernel does not compute a step on rows, of which the first two are the batch; None: it does."""
     reason = feed_forward.why_not_rows(rows)
-    if reason is None and module.plain_info_nce is not None:
-        reason = contrast.why_not(rows[0].shape[-2], module.plain_info_nce.chunk)
+    plain = _plain(module)
+    if reason is None and plain is not None:
+        reason = contrast.why_not(rows[0].shape[-2], plain.chunk)
     return reason
+
+
+def _plain(module: "ContrastiveModule") -> InfoNCE | None:
+    """Return the objective if the kernel computes it, so that it is not called itself; None: it is."""
+    return None if has_hooks(module.objective) else module.plain_info_nce
 
 
 def _norm(module: "ContrastiveModule") -> Norm | None:
     """Return what outputs are divided by in steps that the kernel computes as a whole; None: not in this module's."""
-    if module.plain_info_nce is None:
+    if _plain(module) is None or has_hooks(module.similarity):
         return None
     if type(module.similarity) is CosineSimilarity:
         return Norm.OWN
@@ -119,7 +126,7 @@ def unserved_similarity(module: "ContrastiveModule") -> str | None:
     """Return why no kernel computes this normalisation; None where one does."""
     if module.takes_population and type(module.similarity) is not PopulationSimilarity:
         return f"{type(module.similarity).__name__} has its own way with the population"
-    return None
+    return "the similarity has hooks" if module.takes_population and has_hooks(module.similarity) else None
 
 
 def without_graph_checks(optimizer: Optimizer) -> Optimizer:
