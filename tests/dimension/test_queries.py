@@ -52,6 +52,25 @@ def test_estimates_scatter_about_the_full_ones_as_their_query_errors_say(name) -
         assert float((scores.abs() < 2).double().mean()) > 0.7, estimator.__name__
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("noise", [0.0, 1e-3, 0.1])
+@pytest.mark.parametrize("constant", [0, 2], ids=["all vary", "two constant columns"])
+def test_the_small_variances_of_half_precision_rows_are_those_of_float64(dtype, noise, constant) -> None:
+    """Rows that lie in 4 of 96 dimensions, but for rounding: their effective rank counts the roots of variances."""
+    rows = gaussian(4000, 4) @ gaussian(4, 96, seed=1) + noise * gaussian(4000, 96, seed=2)
+    rows[:, :constant] = 3
+    rows[7, 5] = math.nan
+    half = rows.to(dtype)
+    exact = half.double()[half.isfinite().all(1)]
+    facts = survey(TensorRows(half), moments=True)
+    ranks = []
+    for covariance in (facts.moments, torch.cov(exact.mT, correction=0)):
+        shares = torch.linalg.eigvalsh(covariance).clamp_min(0).sqrt()
+        shares = shares[shares > 0] / shares.sum()
+        ranks.append(float((-shares * shares.log()).sum().exp()))
+    assert ranks[0] == pytest.approx(ranks[1], rel=1e-5)
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_search_for_some_finds_what_a_search_for_all_does(dtype, threads) -> None:

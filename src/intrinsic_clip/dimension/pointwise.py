@@ -24,7 +24,8 @@ def combined(pointwise: Tensor, combine: Combine) -> tuple[Tensor, Tensor]:
 
     The error is sd / √n for the mean and value² · sd(1 / estimate) / √n for the harmonic mean. For the median it is a
     quarter of the distance from the n/2 − √n-th to the n/2 + √n-th estimate, an interval that holds the true median 95
-    times in 100 however the estimates are distributed, in two groups as well. All take them as independent.
+    times in 100; where half of the estimates lie far from the other half, the error is too small. All take them as
+    independent.
 
     Args:
         pointwise: `(*R, n)`; NaN is left out.

@@ -13,6 +13,7 @@ from intrinsic_clip.dimension.scaling import exponent_of
 from intrinsic_clip.dimension.single_precision import full_single_precision
 
 BLOCK_BYTES = 2**25  # of a block in float64
+RESOLVED = 5e-7  # of the largest variance: fifty times what sums in float32 lose
 PANEL = 192  # columns of a product that is symmetric: what lies above the diagonal of panels is not computed
 
 
@@ -81,15 +82,17 @@ def survey(
     Args:
         source: floating-point rows.
         moments: whether to add up the covariance, which takes n d² operations: in float64, or in float32, block by
-            block, of rows in half precision, whose own rounding is larger.
+            block, of rows in half precision whose smallest variance that resolves.
         usable: rows to look at, `(n,)`; the others count as not finite. None: all.
         device: where to compute.
         report: called after every block with its number of rows, and that of all.
     """
     n, d = source.shape
     size = max(256, min(2**16, BLOCK_BYTES // (8 * d)))
-    shift, exponent = _frame(next(source.blocks(size))[1])
-    surveyor = _Surveyor(shift.to(device), exponent, moments, usable, torch.device(device))
+    first = next(source.blocks(size))[1]
+    shift, exponent = _frame(first)
+    sums = torch.float32 if moments and _single_resolves(first) else torch.float64
+    surveyor = _Surveyor(shift.to(device), exponent, sums if moments else None, usable, torch.device(device))
     workers = torch.get_num_threads() if surveyor.device.type == "cpu" else 1
     whole = _Whole(n, d)
     with full_single_precision(surveyor.device):
@@ -109,22 +112,45 @@ def _frame(block: Tensor) -> tuple[Tensor, int]:
     ) else 0
 
 
+def _single_resolves(block: Tensor) -> bool:
+    """Return whether sums in float32 keep the smallest variance of rows in half precision, judged by the first of them.
+
+    They lose about 1e-8 of the largest variance, which is nothing beside most noise, but more than the rounding of rows
+    that lie in fewer dimensions, whose small variances the effective rank counts by their square roots.
+    """
+    if block.dtype.itemsize > 2:
+        return False
+    rows = block.double()
+    rows = rows[rows.isfinite().all(1)]
+    rows = rows[:, (rows != rows[:1]).any(0)]
+    if len(rows) <= 2 * rows.shape[1] or not rows.shape[1]:
+        return False
+    rows = rows - rows.mean(0)
+    variances = torch.linalg.eigvalsh(symmetric_product(rows / rows.abs().max()))
+    return float(variances[0]) > RESOLVED * float(variances[-1])
+
+
 class _Surveyor:
     """Look at one block.
 
     Args:
         shift: near the rows' mean, so that second moments about it lose no digits.
         exponent: of a unit in which rows can be squared.
-        moments: whether to compute them.
+        sums: precision of sums of products; None: they are not wanted.
         usable: rows to look at; None: all.
         device: where.
     """
 
     def __init__(
-        self, shift: Tensor, exponent: int, moments: bool, usable: Tensor | None, device: torch.device
+        self,
+        shift: Tensor,
+        exponent: int,
+        sums: torch.dtype | None,
+        usable: Tensor | None,
+        device: torch.device,
     ) -> None:
         self.usable = usable
-        self.shift, self.unit, self.moments, self.device = shift, 2.0**-exponent, moments, device
+        self.shift, self.unit, self.sums, self.device = shift, 2.0**-exponent, sums, device
         self.weights = hash_weights(len(shift)).to(device)
 
     def __call__(self, numbered: tuple[int, Tensor]) -> tuple[int, _Facts]:
@@ -152,12 +178,8 @@ class _Surveyor:
             float(some.abs().max()),
             some.amin(0).double(),
             some.amax(0).double(),
-            self._products(rows, block.dtype) if self.moments else None,
+            None if self.sums is None else symmetric_product(rows.to(self.sums)).double(),
         )
-
-    def _products(self, rows: Tensor, kind: torch.dtype) -> Tensor:
-        """Return rowsᵀ rows of rows that were of that type."""
-        return symmetric_product(rows.float() if kind.itemsize <= 2 else rows).double()
 
 
 def _zeros(block: Tensor, hashes: Tensor) -> Tensor:
