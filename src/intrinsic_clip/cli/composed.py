@@ -12,6 +12,7 @@ from intrinsic_clip import config
 from intrinsic_clip.cli.options import parse
 from intrinsic_clip.cli.overrides import OLD_GROUP, Commas, for_each_run, for_hydra
 from intrinsic_clip.config.choices import check_choices
+from intrinsic_clip.config.folders import is_group
 from intrinsic_clip.config.messages import PROGRAM, one_line
 from intrinsic_clip.errors import ConfigError
 
@@ -33,7 +34,7 @@ def run_composed(
     options, overrides = parse(arguments)
     for override in overrides:
         group, _, choice = override.partition("=")
-        if choice == "null" and (config.conf_folder() / group).is_dir():  # Hydra's own message does not help
+        if choice == "null" and is_group(group):  # Hydra's own message does not help
             raise ConfigError(f"{override}: {group} is a group; ~{group} leaves it out, if it is optional")
         if group in ("hydra.mode", "hydra/sweeper") and not sweeps:
             raise ConfigError(f"{override}: {verb} does one thing at a time; give a command for each")

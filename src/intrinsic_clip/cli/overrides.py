@@ -10,7 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType, Quote, QuotedString
 from hydra.errors import HydraException
 
-from intrinsic_clip.config.folders import conf_folder
+from intrinsic_clip.config.folders import is_group
 from intrinsic_clip.config.messages import several_values
 from intrinsic_clip.config.paths import MAPS, is_text
 from intrinsic_clip.errors import ConfigError
@@ -60,7 +60,7 @@ def for_each_run(overrides: Sequence[str]) -> list[str]:
     swept = [
         override.partition("=")[0] for override, read in parsed.items() if read and read.is_sweep_override()
     ]
-    if not any((conf_folder() / key).is_dir() for key in swept):
+    if not any(map(is_group, swept)):
         return list(overrides)
     return [
         _of_one_value(override) if _sets_a_value(parsed[override]) else override for override in overrides
@@ -71,8 +71,7 @@ def _sets_a_value(override: Override | None) -> bool:
     """Return whether an override sets one value, not of a group and not of Hydra itself."""
     if override is None or override.type is not OverrideType.CHANGE or override.is_sweep_override():
         return False
-    key = override.key_or_group
-    return not override.is_hydra_override() and not (conf_folder() / key).is_dir()
+    return not override.is_hydra_override() and not is_group(override.key_or_group)
 
 
 def _of_one_value(override: str) -> str:
@@ -129,7 +128,7 @@ def _translated(override: str, commas: Commas) -> list[str]:
 
 def _is_choice(group: str, value: str) -> bool:
     """Return whether a value names a choice of a group, which is text even if it is a number."""
-    return value[:1] not in ("", "[", "{") and (conf_folder() / group).is_dir()
+    return value[:1] not in ("", "[", "{") and is_group(group)
 
 
 def _choices(key: str, value: str, commas: Commas) -> str:

@@ -12,6 +12,11 @@ def conf_folder() -> Path:
     return next(folder for folder in (package / "conf", package.parents[1] / "conf") if folder.is_dir())
 
 
+def is_group(name: str) -> bool:
+    """Return whether a name, such as `data` or `objective/temperature`, is that of a Hydra group."""
+    return (conf_folder() / name).is_dir()
+
+
 def group_folders(verb: str) -> list[Path]:
     """Return the folders of the Hydra groups in a verb's defaults list, and of the groups below them."""
     defaults = OmegaConf.load(conf_folder() / f"{verb}.yaml").defaults

@@ -1,19 +1,19 @@
 """Suggest what was meant by a key or a choice that does not exist, given what else a command chose."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from typing import Any
 
 import hydra
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
-from intrinsic_clip.config.folders import conf_folder, group_folders
+from intrinsic_clip.config.folders import conf_folder, group_folders, is_group
 from intrinsic_clip.config.nodes import short_name, takes
 from intrinsic_clip.config.objective import takes_directions
+from intrinsic_clip.config.own_hydra import own_hydra
 from intrinsic_clip.config.reasons import suggestion
 from intrinsic_clip.errors import ConfigError
 
@@ -89,24 +89,13 @@ def _composed(key: str, verb: str, overrides: Sequence[str]) -> DictConfig:
     parser = OverridesParser.create()
     parsed = [parser.parse_override(text) for text in overrides]
     fine = [_first_value(each) for each in parsed if each.key_or_group != key]
-    choices = [text for text in fine if (conf_folder() / text.partition("=")[0]).is_dir()]
+    choices = [text for text in fine if is_group(text.partition("=")[0])]
     for kept in (fine, choices, []):
-        with suppress(Exception), _hydra():
+        with suppress(Exception), own_hydra():
             return hydra.compose(verb, overrides=kept)  # raises errors of Hydra's many kinds
     loaded = OmegaConf.load(conf_folder() / f"{verb}.yaml")
     assert isinstance(loaded, DictConfig)
     return loaded
-
-
-@contextmanager
-def _hydra() -> Iterator[None]:
-    """Initialise Hydra, in place of the one that composes a sweep, if there is one."""
-    sweeping, GlobalHydra.instance().hydra = GlobalHydra.instance().hydra, None
-    try:
-        with hydra.initialize_config_dir(str(conf_folder()), version_base="1.3"):
-            yield
-    finally:
-        GlobalHydra.instance().hydra = sweeping
 
 
 def _first_value(override: Override) -> str:

@@ -91,8 +91,8 @@ def survey(
     size = max(256, min(2**16, BLOCK_BYTES // (8 * d)))
     first = next(source.blocks(size))[1]
     shift, exponent = _frame(first)
-    sums = torch.float32 if moments and _single_resolves(first) else torch.float64
-    surveyor = _Surveyor(shift.to(device), exponent, sums if moments else None, usable, torch.device(device))
+    sums = _precision_of_sums(first) if moments else None
+    surveyor = _Surveyor(shift.to(device), exponent, sums, usable, torch.device(device))
     workers = torch.get_num_threads() if surveyor.device.type == "cpu" else 1
     whole = _Whole(n, d)
     with full_single_precision(surveyor.device):
@@ -105,29 +105,32 @@ def survey(
 
 def _frame(block: Tensor) -> tuple[Tensor, int]:
     """Return about where the rows lie, and an exponent of their size, from the first of them."""
-    rows = block.double().cpu()
-    rows = rows[rows.isfinite().all(1)]
+    rows = _finite(block).cpu()
     return (rows.mean(0) if len(rows) else rows.new_zeros(block.shape[1])), exponent_of(rows) if len(
         rows
     ) else 0
 
 
-def _single_resolves(block: Tensor) -> bool:
-    """Return whether sums in float32 keep the smallest variance of rows in half precision, judged by the first of them.
+def _precision_of_sums(block: Tensor) -> torch.dtype:
+    """Return float32 where sums in it keep the smallest variance of rows in half precision, judged by the first block.
 
     They lose about 1e-8 of the largest variance, which is nothing beside most noise, but more than the rounding of rows
     that lie in fewer dimensions, whose small variances the effective rank counts by their square roots.
     """
     if block.dtype.itemsize > 2:
-        return False
-    rows = block.double()
-    rows = rows[rows.isfinite().all(1)]
+        return torch.float64
+    rows = _finite(block)
     rows = rows[:, (rows != rows[:1]).any(0)]
     if len(rows) <= 2 * rows.shape[1] or not rows.shape[1]:
-        return False
+        return torch.float64
     rows = rows - rows.mean(0)
     variances = torch.linalg.eigvalsh(symmetric_product(rows / rows.abs().max()))
-    return float(variances[0]) > RESOLVED * float(variances[-1])
+    return torch.float32 if float(variances[0]) > RESOLVED * float(variances[-1]) else torch.float64
+
+
+def _finite(block: Tensor) -> Tensor:
+    """Return the finite rows in float64."""
+    return block[block.isfinite().all(1)].double()
 
 
 class _Surveyor:

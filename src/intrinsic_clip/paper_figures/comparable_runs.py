@@ -76,7 +76,7 @@ def _agreed_files(contents: Collection[Mapping[str, Any]]) -> set[str]:
 
 
 def departure(
-    content: Mapping[str, Any], references: Sequence[Mapping[str, Any]], free: set[str] | frozenset[str]
+    content: Mapping[str, Any], references: Sequence[Mapping[str, Any]], free: Collection[str]
 ) -> str:
     """Return in which settings a run differs from the most similar reference, as `trainer.max_epochs=3`.
 

@@ -11,14 +11,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from intrinsic_clip.paper_figures.comparable_runs import comparable
+from intrinsic_clip.paper_figures.comparable_runs import OUTPUT_DIM, comparable
 from intrinsic_clip.runs.chunk_folders import whole_run
 from intrinsic_clip.runs.run import Run
 from intrinsic_clip.runs.stored_embeddings import StoredEmbeddings
 from intrinsic_clip.runs.tidy_table import collect
 
 SIZES = ("paper", "laptop", "smoke")  # the largest first
-D, N = "encoder.output_dim", "data.n_train"
+D, N = OUTPUT_DIM, "data.n_train"
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hydra import compose, initialize_config_dir
+from hydra import compose
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 
-from intrinsic_clip.config.folders import conf_folder
+from intrinsic_clip.config.folders import is_group
+from intrinsic_clip.config.own_hydra import own_hydra
 from intrinsic_clip.runs.spec import RunSpec
 from intrinsic_clip.sweeps.compose import Composer
 
@@ -31,7 +32,7 @@ class Described:
 def described_runs(experiment: str, size: str) -> Described:
     """Return the runs that `train experiment=<experiment> size=<size>` stands for."""
     chosen = [f"experiment={experiment}", f"size={size}"]
-    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+    with own_hydra():
         composer = Composer(
             GlobalHydra.instance().config_loader(), compose("train", chosen, return_hydra_config=True)
         )
@@ -44,7 +45,7 @@ def described_runs(experiment: str, size: str) -> Described:
 
 
 def _is_sweep_of_values(override: Override) -> bool:
-    return override.is_sweep_override() and not (conf_folder() / override.key_or_group).is_dir()
+    return override.is_sweep_override() and not is_group(override.key_or_group)
 
 
 def _settings(composer: Composer, overrides: list[str]) -> Mapping[str, Any]:

@@ -48,11 +48,11 @@ class KernelStep:
         chains = whole_step.chains_of(module.f, module.g)
         if norm is None or chains is None or module.temperature is None or self.own_losses:
             return None
-        step = whole_step.WholeStep(*chains, module.temperature, norm)
+        step, plain = whole_step.WholeStep(*chains, module.temperature, norm), _plain(module)
 
         def differentiated(x: Tensor, y: Tensor, *append: Tensor) -> LossesAndTau | None:
             population = (append[0], append[1]) if module.takes_population else None
-            if _why_not_rows(module, (x, y, *(population or ()))):
+            if _why_not_rows(plain, (x, y, *(population or ()))):
                 return None
             return step((x, y), population)
 
@@ -61,7 +61,7 @@ class KernelStep:
     def __call__(self, x: Tensor, y: Tensor, x_append: Tensor, y_append: Tensor) -> LossesAndTau:
         """Return losses and τ, `(*R,)` each, as `ContrastiveModule._losses` does."""
         module, chains = self.module, (chain_of(self.module.f), chain_of(self.module.g))
-        reason = self._why_not(chains) or _why_not_rows(module, (x, y))
+        reason = self._why_not(chains) or _why_not_rows(_plain(module), (x, y))
         if reason is None and module.takes_population:
             reason = "with a population norm it computes InfoNCE with one temperature alone, and no hooks"
         if reason is not None:
@@ -96,10 +96,9 @@ def warn_unserved(reason: str) -> None:
     warnings.warn(f"kernel=cpp does not serve, so steps run without it: {reason}", stacklevel=2)
 
 
-def _why_not_rows(module: "ContrastiveModule", rows: Sequence[Tensor]) -> str | None:
+def _why_not_rows(plain: InfoNCE | None, rows: Sequence[Tensor]) -> str | None:
     """Return why the kernel does not compute a step on rows, of which the first two are the batch; None: it does."""
     reason = feed_forward.why_not_rows(rows)
-    plain = _plain(module)
     if reason is None and plain is not None:
         reason = contrast.why_not(rows[0].shape[-2], plain.chunk)
     return reason
