@@ -2,6 +2,8 @@
 
 import os
 import signal
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -155,10 +157,20 @@ def test_what_fails_midway_leaves_the_files_that_were_there(
     assert contents(tmp_path) == before
 
 
+@pytest.fixture(params=[signal.SIG_DFL, lambda number, frame: sys.exit(number)], ids=["usual", "own"])
+def at_sigterm(request) -> Iterator[object]:
+    """Set how the process ends at SIGTERM: as usual, or by a handler that a library such as Ray has set."""
+    before = signal.signal(signal.SIGTERM, request.param)
+    yield request.param
+    signal.signal(signal.SIGTERM, before)
+
+
 @pytest.mark.parametrize("suffix", WRITERS)
-def test_termination_leaves_no_unfinished_file(command_line, monkeypatch, tmp_path, suffix) -> None:
+def test_termination_leaves_no_unfinished_file(
+    command_line, monkeypatch, tmp_path, suffix, at_sigterm
+) -> None:
     """`timeout` and schedulers send SIGTERM; it used to leave `.small.npy.….tmp` behind."""
-    usual = signal.getsignal(signal.SIGTERM)
+    code = 143 if at_sigterm is signal.SIG_DFL else int(signal.SIGTERM)
     monkeypatch.setattr(verb, "BLOCK", 7 * 64 * 8)  # bytes, so 7 rows at a time
     transform, blocks = Reduce.transform, []
 
@@ -171,10 +183,10 @@ def test_termination_leaves_no_unfinished_file(command_line, monkeypatch, tmp_pa
 
     monkeypatch.setattr(Reduce, "transform", terminated)
     before = contents(tmp_path)
-    assert command_line("apply", str(CUT), "x=x.npy", f"output=small{suffix}") == 143
+    assert command_line("apply", str(CUT), "x=x.npy", f"output=small{suffix}") == code
     assert contents(tmp_path) == before
     assert len(blocks) == 20
-    assert signal.getsignal(signal.SIGTERM) is usual
+    assert signal.getsignal(signal.SIGTERM) is at_sigterm
 
 
 def test_help_names_the_settings(command_line, capsys) -> None:
