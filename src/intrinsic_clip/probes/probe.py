@@ -17,9 +17,10 @@ from intrinsic_clip.loggers.steps import step_to_log
 from intrinsic_clip.measurement.embeddings import Measured
 from intrinsic_clip.probes.collection import Collector, RowCollector, shared_collector
 from intrinsic_clip.probes.embeddings import Embeddings, Side, take_embeddings
+from intrinsic_clip.probes.final_numbers import FinalNumbers
 from intrinsic_clip.probes.loaders import Stage
 from intrinsic_clip.probes.one_name import are_twins, claim, logged_by_others
-from intrinsic_clip.probes.schedule import Scheduled
+from intrinsic_clip.probes.schedule import Scheduled, is_last_epoch
 from intrinsic_clip.probes.transfer import on_cpu
 from intrinsic_clip.probes.user_line import warn_at_user_line, warnings_at_user_line
 from intrinsic_clip.probes.window import LatestRows
@@ -125,17 +126,11 @@ class Probe(Scheduled):
     ) -> None:
         """Measure on rank 0, send the numbers to the other processes, and log them."""
         self._measured_at, self._measurements = trainer.global_step, self._measurements + 1
-        self.notes.clear()
-        values: dict[str, Tensor] = {}
-        samples: dict[str, Tensor] = {}
-        for which, kind in rows.items():
-            measured, drawn = self._measure(trainer, module, which)
-            loader = which.partition("/")[2]
-            prefix, suffix = self.prefix + kind, f"/{loader}" if loader else ""
-            for name, number in measured.items():
-                values[prefix + name + suffix] = self._value(module, number)
-                self._note(prefix + name + suffix, number.reason)
-            samples |= {prefix + name + suffix: sample for name, sample in drawn.items()}
+        known = self._known(trainer, module, rows)
+        values, samples = self._measure_all(trainer, module, rows) if known is None else (known, {})
+        if trainer.state.fn == "fit" and is_last_epoch(trainer):
+            held_out = self._held_out(trainer, module)
+            self._final = FinalNumbers(held_out, dict(rows), dict(values)) if held_out else None
         values = on_cpu(values)
         if trainer.world_size > 1:
             values = trainer.strategy.broadcast(values)
@@ -148,6 +143,41 @@ class Probe(Scheduled):
                 log_replicates(trainer, module, values, step)
             self._log_histograms(trainer, module, samples, step)
         self._publish(trainer, module, values, as_results)
+
+    def _measure_all(
+        self, trainer: Trainer, module: LightningModule, rows: Mapping[Split | Stage, str]
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Return numbers and histograms by the names under which they are logged, and note reasons."""
+        self.notes.clear()
+        values: dict[str, Tensor] = {}
+        samples: dict[str, Tensor] = {}
+        for which, kind in rows.items():
+            measured, drawn = self._measure(trainer, module, which)
+            loader = which.partition("/")[2]
+            prefix, suffix = self.prefix + kind, f"/{loader}" if loader else ""
+            for name, number in measured.items():
+                values[prefix + name + suffix] = self._value(module, number)
+                self._note(prefix + name + suffix, number.reason)
+            samples |= {prefix + name + suffix: sample for name, sample in drawn.items()}
+        return values, samples
+
+    def _known(
+        self, trainer: Trainer, module: LightningModule, rows: Mapping[Split | Stage, str]
+    ) -> dict[str, Tensor] | None:
+        """Return the numbers of the end of the fit in a test that would find them again; otherwise None."""
+        if self._final is None or trainer.state.fn != "test":
+            return None
+        held_out = self._held_out(trainer, module)
+        return self._final.values if held_out and self._final.hold_for(held_out, rows) else None
+
+    def _held_out(self, trainer: Trainer, module: LightningModule) -> Embeddings | None:
+        """Return the embeddings by which `_known` recognises the end of the fit; None where it is not to."""
+        if not self.repeats_final or self.source is not None or trainer.world_size > 1:
+            return None
+        try:
+            return take_embeddings(trainer, module, "test", self.max_samples, self.seed)
+        except Exception:  # a probe must not cost the training; `measure` says what is wrong
+            return None
 
     def _log_histograms(
         self, trainer: Trainer, module: LightningModule, samples: Mapping[str, Tensor], step: int

@@ -12,6 +12,7 @@ from intrinsic_clip.probes.base import AnyProbe
 from intrinsic_clip.probes.both_lightnings import MisconfigurationException
 from intrinsic_clip.probes.collection import Collector, forget_collectors
 from intrinsic_clip.probes.embeddings import forget_embeddings
+from intrinsic_clip.probes.final_numbers import FinalNumbers
 from intrinsic_clip.probes.loaders import Stage, evaluation_stages
 from intrinsic_clip.probes.one_name import disclaim, refuse_shared_names
 from intrinsic_clip.probes.sources import Embed, Source, as_source
@@ -34,6 +35,8 @@ class Scheduled(AnyProbe):
         self.source = as_source(source)
         self.every_n_epochs, self.every_n_steps, self.in_sample = every_n_epochs, every_n_steps, in_sample
         self.max_samples, self.seed, self.prefix = max_samples, seed, prefix
+        self.repeats_final = False  # whether a test may give the numbers of the end of the fit again
+        self._final: FinalNumbers | None = None
         self._forget_progress()
 
     def _forget_progress(self) -> None:
@@ -83,6 +86,7 @@ class Scheduled(AnyProbe):
         forget_collectors(pl_module)
         disclaim(pl_module)
         self._forget_progress()
+        self._final = None if stage == "fit" else self._final
         if self.source is not None:
             try:
                 self.source.attach(pl_module)
@@ -97,6 +101,7 @@ class Scheduled(AnyProbe):
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Remove hooks and collected rows."""
+        self._final = self._final if stage == "fit" else None
         forget_collectors(pl_module)
         disclaim(pl_module)
         if self.source is not None:

@@ -17,6 +17,7 @@ from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.loggers.build import build_loggers
 from intrinsic_clip.loggers.wandb_identity import wandb_identity
 from intrinsic_clip.loggers.wandb_logger import WandbLogger
+from intrinsic_clip.probes import Probe
 from intrinsic_clip.runs.results import CHECKPOINT
 from intrinsic_clip.runs.spec import RunSpec
 from intrinsic_clip.training.build import Training
@@ -82,6 +83,9 @@ def fit_and_test(trainer: Trainer, training: Training, folder: Path) -> dict[str
     checkpoint = folder / CHECKPOINT
     resumed = checkpoint.exists()
     print(f"{'Resuming' if resumed else 'Training'}: {folder}", flush=True)
+    for probe in training.probes:
+        if isinstance(probe, Probe):
+            probe.repeats_final = True  # nothing but callbacks stands between fit and test here
     started = time.perf_counter()
     try:
         trainer.fit(
