@@ -177,6 +177,19 @@ def test_copies_that_differ_by_rounding_are_the_same_thing() -> None:
     assert (float(recall.x_to_y), float(recall.y_to_x)) == (1.0, 1.0)
 
 
+@pytest.mark.parametrize("equal", [0, 16, 40])
+def test_copies_are_those_that_every_distance_shows(equal: int) -> None:
+    """Columns in which all rows are equal tell no rows apart, and other columns must."""
+    rows = gaussian(600, 60).double()
+    rows[:, :equal] = 1.0
+    rows[200:400] = rows[:200] * (1 + 1e-7 * gaussian(200, 60, seed=1).double())
+    things = with_copies(rows, distinct_rows(rows))
+    reach = 1e-5 * float((rows - rows.mean(0)).norm(dim=1).median())
+    close = torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist") <= reach
+    assert things.tolist() == close.int().argmax(1).tolist()
+    assert len(things.unique()) == 400
+
+
 @pytest.mark.parametrize(
     "rows",
     [

@@ -11,6 +11,8 @@ from intrinsic_clip.errors import ConfigError
 
 COPY = 1e-5  # distance of copies, as a share of the rows' median distance from their centre
 COPIES = 0.2  # share of the rows that have copies
+ROWS = 4096  # at a time in double precision
+FEW = 16  # columns, in which all but a few of the rows that are not copies are already apart
 MOST_PAIRS = 50_000_000  # right answers: 16 bytes each, several times over
 
 
@@ -163,17 +165,13 @@ def with_copies(rows: Tensor, things: Tensor) -> Tensor:
     from scipy.sparse.csgraph import connected_components
 
     first = things.unique()
-    points = rows[first].double()
-    centre = points[:: max(1, len(points) // 1000)].mean(0)
-    reach = COPY * float((points - centre).norm(dim=1).median())
-    direction = torch.randn(points.shape[1], generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    along, order = (points @ (direction / direction.norm())).sort()
+    points = rows if len(first) == len(rows) else rows[first]
+    reach, along = _reach_and_place(points)
+    along, order = along.sort()
     pairs = []
     for step in range(1, min(5, len(order))):  # the next few along a line, where copies lie side by side
         place = (along[step:] - along[:-step] <= reach).nonzero()[:, 0]
-        pair = torch.stack([order[place], order[place + step]])
-        apart = (points[pair[0]] - points[pair[1]]).norm(dim=1)
-        pairs.append(pair[:, (apart > 0) & (apart <= reach)])
+        pairs.append(_copies(points, torch.stack([order[place], order[place + step]]), reach))
     edges = torch.cat(pairs, 1) if pairs else order.new_zeros(2, 0)
     if len(edges.unique()) < COPIES * len(first):
         return things
@@ -181,6 +179,33 @@ def with_copies(rows: Tensor, things: Tensor) -> Tensor:
     group = torch.from_numpy(connected_components(graph, directed=False)[1]).long()
     leader = first.new_full((int(group.max()) + 1,), len(things)).scatter_reduce(0, group, first, "amin")
     return leader[group][torch.searchsorted(first, things)]
+
+
+def _reach_and_place(points: Tensor) -> tuple[float, Tensor]:
+    """Return how far copies may lie apart, and the place of each row along a random line, `(n,)` float64."""
+    centre = points[:: max(1, len(points) // 1000)].double().mean(0)
+    direction = torch.randn(len(centre), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    direction = (direction / direction.norm()).to(points.device)
+    radii, along = [], []
+    for block in points.split(ROWS):
+        rows = block.double()
+        radii.append((rows - centre).norm(dim=1))
+        along.append(rows @ direction)
+    return COPY * float(torch.cat(radii).median()), torch.cat(along)
+
+
+def _copies(points: Tensor, pairs: Tensor, reach: float) -> Tensor:
+    """Return those of the pairs, `(2, m)`, that lie within reach but apart."""
+    close = []
+    for part in pairs.split(ROWS, 1):
+        first, second = part
+        near = (points[first, :FEW].double() - points[second, :FEW].double()).norm(
+            dim=1
+        ) <= reach  # most are not
+        part = part[:, near]
+        apart = (points[part[0]].double() - points[part[1]].double()).norm(dim=1)
+        close.append(part[:, (apart > 0) & (apart <= reach)])
+    return torch.cat(close, 1)
 
 
 def _pairs_in_groups(x: Tensor, y: Tensor, groups: Tensor) -> Tensor:

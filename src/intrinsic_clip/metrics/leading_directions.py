@@ -72,7 +72,7 @@ def principal_directions(x: Rows) -> Tensor:
         raise ValueError(f"x must be (*R, n, d) and not empty, got shape {tuple(x.shape)}")
     rows, finite = _finite(x)
     largest = torch.linalg.vector_norm(rows, math.inf, (-2, -1), keepdim=True)
-    rows.div_(largest.clamp_min(torch.finfo(torch.float64).tiny))  # a copy already
+    rows.div_(largest.clamp_min(torch.finfo(torch.float64).tiny))
     basis = torch.linalg.eigh(rows.mT @ rows).eigenvectors.flip(-1)
     return basis.where(finite[..., None, None], math.nan)
 
@@ -112,7 +112,8 @@ def canonical_directions(x: Rows, y: Rows, ridge: float = 1e-3) -> CanonicalDire
         raise ValueError(f"ridge must not be negative, got {ridge}")
     (x, finite_x), (y, finite_y) = _finite(x), _finite(y)
     mean_x, mean_y = x.mean(-2, keepdim=True), y.mean(-2, keepdim=True)
-    x, y = x - mean_x, y - mean_y
+    x.sub_(mean_x)
+    y.sub_(mean_y)
     whiten_x, whiten_y = _inverse_root(x, ridge), _inverse_root(y, ridge)
     left, values, right = torch.linalg.svd(
         whiten_x @ (x.mT @ y / x.shape[-2]) @ whiten_y, full_matrices=False
@@ -124,9 +125,12 @@ def canonical_directions(x: Rows, y: Rows, ridge: float = 1e-3) -> CanonicalDire
 
 
 def _finite(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the rows in float64, zeros in replicates that hold NaN or infinity, and which are finite, `(*R,)`."""
+    """Return a copy of the rows in float64, zeros in replicates that are not finite, and which are, `(*R,)`."""
     finite = rows.isfinite().all(-1).all(-1)
-    return rows.double().where(finite[..., None, None], 0.0), finite
+    copy = rows.to(torch.float64, copy=True)
+    if not bool(finite.all()):
+        copy.masked_fill_(~finite[..., None, None], 0.0)
+    return copy, finite
 
 
 def _inverse_root(rows: Tensor, ridge: float) -> Tensor:

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from intrinsic_clip.dimension.row_source import TensorRows
 
+TAKEN = 512  # rows between which pages are given back: around each the system maps 64 KiB and more
+
 
 class MappedRows(TensorRows):
     """Rows of an array that lies in a file; a `RowSource` of `intrinsic_clip.dimension`.
@@ -30,5 +32,18 @@ class MappedRows(TensorRows):
         """Yield all rows in order, and give the pages of those before back to the system."""
         for start, block in super().blocks(size):
             yield start, block
-            if self._pages is not None and hasattr(mmap, "MADV_DONTNEED"):
-                self._pages.madvise(mmap.MADV_DONTNEED)
+            give_back(self._pages)
+
+    def take(self, rows: Tensor) -> Tensor:
+        """Return the rows of these numbers, and give their pages back to the system."""
+        taken = self.points.new_empty(len(rows), self.points.shape[1])
+        for part, into in zip(rows.cpu().split(TAKEN), taken.split(TAKEN), strict=True):
+            torch.index_select(self.points, 0, part, out=into)
+            give_back(self._pages)
+        return taken
+
+
+def give_back(pages: mmap.mmap | None) -> None:
+    """Give the pages of a mapped file back to the system, which reads them again when they are next wanted."""
+    if pages is not None and hasattr(mmap, "MADV_DONTNEED"):
+        pages.madvise(mmap.MADV_DONTNEED)

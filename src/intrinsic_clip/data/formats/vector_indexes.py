@@ -1,6 +1,5 @@
 """Read the vectors in files of vector stores: FAISS, usearch and Lance by their libraries, hnswlib without."""
 
-import mmap
 from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -14,6 +13,7 @@ from intrinsic_clip.data.formats.array_key import Key
 from intrinsic_clip.data.formats.arrow_lists import ListColumn, chosen_column
 from intrinsic_clip.data.formats.batched_rows import BatchedRows
 from intrinsic_clip.data.formats.column_choice import ColumnChoice
+from intrinsic_clip.data.formats.mapped_rows import give_back
 from intrinsic_clip.errors import ConfigError, first_line
 
 READ = 8192  # vectors that a library is asked for at a time
@@ -54,7 +54,7 @@ class IndexRows(BatchedRows):
 
     def take(self, rows: Tensor) -> Tensor:
         """Return the rows of these numbers."""
-        return self._rows(self._ids[rows.numpy()])
+        return torch.cat([self._rows(self._ids[part.numpy()]) for part in rows.split(READ)])
 
 
 class HnswRows(IndexRows):
@@ -66,15 +66,14 @@ class HnswRows(IndexRows):
     """
 
     def __init__(self, elements: np.memmap[Any, Any], places: np.ndarray) -> None:
-        vectors = elements["vector"]
-        super().__init__(lambda some: vectors[some], places, vectors.shape[1])
-        self._pages: mmap.mmap | None = getattr(elements, "_mmap", None)
+        vectors, pages = elements["vector"], getattr(elements, "_mmap", None)
 
-    def _batches(self, groups: Sequence[int]) -> Iterator[Tensor]:
-        for batch in super()._batches(groups):
-            yield batch
-            if self._pages is not None and hasattr(mmap, "MADV_DONTNEED"):
-                self._pages.madvise(mmap.MADV_DONTNEED)  # or they would count as memory of the process
+        def read(some: np.ndarray) -> np.ndarray:
+            rows = vectors[some]
+            give_back(pages)
+            return rows
+
+        super().__init__(read, places, vectors.shape[1])
 
 
 class LanceRows(BatchedRows):
