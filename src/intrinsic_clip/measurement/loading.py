@@ -166,6 +166,7 @@ def open_files(settings: Mapping[str, Any]) -> OpenedFiles | None:
     from intrinsic_clip.data.formats.array_key import Key
     from intrinsic_clip.data.formats.arrays import open_array
     from intrinsic_clip.data.formats.column_choice import ColumnChoice
+    from intrinsic_clip.data.formats.unpacked_rows import unpacked
     from intrinsic_clip.dimension.queries import every_one
     from intrinsic_clip.measurement.memory_limit import check_blocks
 
@@ -185,7 +186,7 @@ def open_files(settings: Mapping[str, Any]) -> OpenedFiles | None:
             raise ConfigError(f"{name}={settings[name]}: {error}") from error
         if opened is None or every_one(settings["queries"], opened[0].shape[0]):
             return None
-        files.sources[name] = opened[0]
+        files.sources[name] = unpacked(opened[0], str(settings[name]))
         files.notes += [f"{name}: {note}" for note in opened[1]]
     choice.check_matched()
     check_ids(files.sources)

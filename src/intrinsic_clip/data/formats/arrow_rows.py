@@ -1,5 +1,6 @@
 """Read a column of lists in Arrow files block by block: Feather, IPC files and streams, datasets of Hugging Face."""
 
+import mmap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from intrinsic_clip.data.formats.array_key import Key
 from intrinsic_clip.data.formats.arrow_lists import ListColumn, chosen_column
 from intrinsic_clip.data.formats.batched_rows import BatchedRows
 from intrinsic_clip.data.formats.column_choice import ColumnChoice
+from intrinsic_clip.data.formats.mapped_rows import give_back, mapped
 from intrinsic_clip.errors import ConfigError, first_line
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ class ArrowRows(BatchedRows):
         sizes: list[int] = []
         self.places: list[tuple[Path, int]] = []  # file and number in it of each record batch
         for path in paths:
-            for number, batch in enumerate(_record_batches(path, column.name)):
+            for number, batch in enumerate(_record_batches(_mapped(path), path, column.name)):
                 self.places.append((path, number))
                 sizes.append(len(batch))
         super().__init__(sizes, 0, column.dtype)
@@ -49,11 +51,13 @@ class ArrowRows(BatchedRows):
         for group in groups:
             by_file.setdefault(self.places[group][0], []).append(group)
         for path, own in by_file.items():
-            numbers = [self.places[group][1] for group in own]
-            for group, batch in zip(own, _record_batches(path, self.column.name, numbers), strict=True):
+            numbers, pages = [self.places[group][1] for group in own], _mapped(path)
+            batches = _record_batches(pages, path, self.column.name, numbers)
+            for group, batch in zip(own, batches, strict=True):
                 for begin in range(0, len(batch), READ):
                     part = batch.column(0).slice(begin, READ)
                     yield self.column.matrix(part, int(self.starts[group]) + begin)
+                    give_back(pages)
 
 
 def arrow_rows(paths: Sequence[Path], key: Key, choice: ColumnChoice) -> tuple[ArrowRows, list[str]] | None:
@@ -69,8 +73,7 @@ def arrow_rows(paths: Sequence[Path], key: Key, choice: ColumnChoice) -> tuple[A
     """
     if not is_arrow(paths[0]):
         return None
-    with _mapped(paths[0]) as file:
-        chosen = chosen_column(_reader(file, paths[0]).schema, key, choice)
+    chosen = chosen_column(schema_of(paths[0]), key, choice)
     return None if chosen is None else (ArrowRows(paths, chosen[0]), chosen[1])
 
 
@@ -80,8 +83,7 @@ def schema_of(path: Path) -> "pa.Schema":
     Raises:
         ConfigError: it is damaged.
     """
-    with _mapped(path) as file:
-        return _reader(file, path).schema
+    return _reader(_mapped(path), path).schema
 
 
 def is_arrow(path: Path) -> bool:
@@ -96,21 +98,22 @@ def is_stream(path: Path) -> bool:
         return not file.read(len(FILE_MAGIC)).startswith(FILE_MAGIC)
 
 
-def _mapped(path: Path) -> "pa.MemoryMappedFile":
+def _mapped(path: Path) -> mmap.mmap:
     try:
-        import pyarrow as pa
+        import pyarrow  # noqa: F401
     except ImportError as error:
         raise ConfigError(f"reading {path.suffix} needs pyarrow: pip install pyarrow") from error
     if not path.stat().st_size:
         raise ConfigError("damaged, or not an Arrow file (it is empty)")
-    return pa.memory_map(str(path))
+    return mapped(path)
 
 
-def _reader(file: "pa.MemoryMappedFile", path: Path, column: str | None = None) -> Any:
+def _reader(pages: mmap.mmap, path: Path, column: str | None = None) -> Any:
     """Return a reader of record batches, of one column where it is named."""
     import pyarrow as pa
 
     opener = pa.ipc.open_stream if is_stream(path) else pa.ipc.open_file
+    file = pa.py_buffer(pages)
     try:
         reader = opener(file)
         if column is None:
@@ -118,7 +121,6 @@ def _reader(file: "pa.MemoryMappedFile", path: Path, column: str | None = None) 
         place = reader.schema.get_field_index(column)
         if place < 0:
             raise ConfigError(f"{path.name}: has no column {column!r}, which the file before it has")
-        file.seek(0)
         return opener(file, options=pa.ipc.IpcReadOptions(included_fields=[place], use_threads=False))
     except (OSError, ValueError) as error:
         if isinstance(error, ConfigError):
@@ -127,23 +129,22 @@ def _reader(file: "pa.MemoryMappedFile", path: Path, column: str | None = None) 
 
 
 def _record_batches(
-    path: Path, column: str, numbers: Sequence[int] | None = None
+    pages: mmap.mmap, path: Path, column: str, numbers: Sequence[int] | None = None
 ) -> Iterator["pa.RecordBatch"]:
     """Yield record batches of a file, with one column: those of these numbers, in ascending order, or all."""
-    with _mapped(path) as file:
-        reader = _reader(file, path, column)
-        try:
-            if hasattr(reader, "get_batch"):
-                for number in range(reader.num_record_batches) if numbers is None else numbers:
-                    yield reader.get_batch(number)
+    reader = _reader(pages, path, column)
+    try:
+        if hasattr(reader, "get_batch"):
+            for number in range(reader.num_record_batches) if numbers is None else numbers:
+                yield reader.get_batch(number)
+            return
+        wanted = None if numbers is None else set(numbers)
+        for number, batch in enumerate(reader):
+            if wanted is None or number in wanted:
+                yield batch
+            if wanted is not None and number >= max(wanted):
                 return
-            wanted = None if numbers is None else set(numbers)
-            for number, batch in enumerate(reader):
-                if wanted is None or number in wanted:
-                    yield batch
-                if wanted is not None and number >= max(wanted):
-                    return
-        except (OSError, ValueError) as error:
-            if isinstance(error, ConfigError):
-                raise
-            raise ConfigError(f"damaged, or not an Arrow file ({first_line(error)})") from error
+    except (OSError, ValueError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(f"damaged, or not an Arrow file ({first_line(error)})") from error

@@ -20,9 +20,11 @@ class BatchedRows(ABC):
 
     Attributes:
         ids: names of the rows in their file, for one that names them; x and y then belong together by name.
+        packed: whether reading them again takes much longer than reading numbers from a file.
     """
 
     ids: Sequence[str | int] | None = None
+    packed = True
 
     def __init__(self, sizes: Sequence[int], columns: int, dtype: torch.dtype) -> None:
         self.starts = np.cumsum([0, *sizes])

@@ -1,7 +1,8 @@
-"""Rows of a memory-mapped file, which are not kept in memory once they were read."""
+"""Read files by mapping them into memory, where they are not kept once they were read."""
 
 import mmap
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,17 @@ class MappedRows(TensorRows):
             torch.index_select(self.points, 0, part, out=into)
             give_back(self._pages)
         return taken
+
+
+def mapped(path: Path) -> mmap.mmap:
+    """Map a file that is read alone into memory.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is empty.
+    """
+    with path.open("rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def give_back(pages: mmap.mmap | None) -> None:

@@ -4,8 +4,6 @@ What its columns are is decided as for tables that are read whole: columns whose
 by these, and all others (an index, ids, names, classes) are held whole until it is known what they are.
 """
 
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -20,6 +18,7 @@ from intrinsic_clip.data.formats.column_roles import HEAD, shown_by_head
 from intrinsic_clip.data.formats.decisions import print_decisions
 from intrinsic_clip.data.formats.list_columns import holds_lists
 from intrinsic_clip.data.formats.mapped_rows import MappedRows
+from intrinsic_clip.data.formats.number_file import number_file
 from intrinsic_clip.data.formats.number_tables import (
     MIXED,
     Irregular,
@@ -41,7 +40,6 @@ if TYPE_CHECKING:
 FEWEST = 50_000  # lines: tables of fewer are read whole
 HELD = 2**30  # bytes of columns that are held whole; tables of more such columns are read whole
 NUMBER = np.dtype(np.float64)
-GB = 10**9
 
 
 class ChosenColumns(MappedRows):
@@ -114,7 +112,7 @@ def _converted(path: Path, table: "_Table", chosen: bool) -> tuple[MappedRows, l
     """
     file, dialect = table.file, table.dialect
     assert file.lines is not None  # `text_rows` has asked
-    with _room(path, (file.lines - dialect.begin) * dialect.width * NUMBER.itemsize) as numbers:
+    with number_file(str(path), (file.lines - dialect.begin) * dialect.width * NUMBER.itemsize) as numbers:
         table.convert(numbers)
         columns = table.columns()
         notes = checked(file, dialect, table.rows, columns, table.ends_missing)
@@ -125,28 +123,6 @@ def _converted(path: Path, table: "_Table", chosen: bool) -> tuple[MappedRows, l
         numbers.flush()
         array = np.memmap(numbers, NUMBER, "c", shape=(table.rows, dialect.width))
     return ChosenColumns(array, kept), [*file.notes, *dialect.notes, *notes, *more]
-
-
-def _room(path: Path, size: int) -> IO[bytes]:
-    """Open a file without a name, which is gone when nothing reads it any more, however the program ends.
-
-    Raises:
-        ConfigError: the disk has not that many bytes.
-    """
-    folder = tempfile.gettempdir()
-    free = shutil.disk_usage(folder).free
-    if size > free:
-        raise ConfigError(
-            f"its numbers take {size / GB:.3g} GB in a temporary file, and {folder} has {free / GB:.3g} GB free; "
-            "TMPDIR=FOLDER names another folder"
-        )
-    print_decisions(
-        str(path),
-        [
-            f"its numbers, {size / GB:.2g} GB, go to a temporary file in {folder} (TMPDIR=FOLDER names another)"
-        ],
-    )
-    return tempfile.TemporaryFile(dir=folder)
 
 
 class _Table:

@@ -41,6 +41,8 @@ class IndexRows(BatchedRows):
         columns: of the vectors.
     """
 
+    packed = False
+
     def __init__(self, vectors: Callable[[np.ndarray], np.ndarray], ids: np.ndarray, columns: int) -> None:
         super().__init__([len(ids)], columns, torch.float32)
         self._vectors, self._ids = vectors, ids
