@@ -72,14 +72,15 @@ def test_a_pass_that_ends_early_counts_for_nothing(rows) -> None:
     assert np.array_equal(in_order(source, 999), rows)
 
 
-@pytest.mark.parametrize("when", ["before", "while writing"])
+@pytest.mark.parametrize("when", ["before", "while writing", "at the end"])
 def test_without_room_every_pass_decodes(rows, when, monkeypatch, capsys) -> None:
     source = opened(rows, ".parquet")
     if when == "before":
         usage = namedtuple("usage", "total used free")
         monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(10, 10, 0))
     else:
-        monkeypatch.setattr(tempfile, "TemporaryFile", lambda dir: open("/dev/full", "r+b", 0))  # noqa: SIM115
+        buffer = 2**20 if when == "at the end" else 0
+        monkeypatch.setattr(tempfile, "TemporaryFile", lambda dir: open("/dev/full", "r+b", buffer))  # noqa: SIM115
     for _ in range(2):
         assert np.array_equal(in_order(source), rows)
     said = [line for line in capsys.readouterr().err.splitlines() if "decoded anew in every pass" in line]

@@ -61,7 +61,6 @@ class UnpackedRows:
             file = self._write(file, block)
             yield start, block
         if file is not None:
-            file.flush()
             n, d = self.shape
             numbers = np.memmap(file, np.uint8, "c", shape=(n, d * self.dtype.itemsize))
             self._rows = MappedRows(numbers, self.dtype)
@@ -85,6 +84,7 @@ class UnpackedRows:
             return None
         try:
             file.write(block.contiguous().view(torch.uint8).numpy().data)
+            file.flush()  # so that all that does not fit is found here
             return file
         except OSError as error:
             with suppress(OSError):  # of what its buffer still holds
