@@ -89,7 +89,7 @@ def survey(
     """
     n, d = source.shape
     size = max(256, min(2**16, BLOCK_BYTES // (8 * d)))
-    first = source.take(torch.arange(min(size, source.shape[0])))
+    first = source.take(torch.arange(min(size, n)))
     shift, exponent = _frame(first)
     sums = _precision_of_sums(first) if moments else None
     surveyor = _Surveyor(shift.to(device), exponent, sums, usable, torch.device(device))

@@ -198,14 +198,15 @@ def _copies(points: Tensor, pairs: Tensor, reach: float) -> Tensor:
     """Return those of the pairs, `(2, m)`, that lie within reach but apart."""
     close = []
     for part in pairs.split(ROWS, 1):
-        first, second = part
-        near = (points[first, :FEW].double() - points[second, :FEW].double()).norm(
-            dim=1
-        ) <= reach  # most are not
-        part = part[:, near]
-        apart = (points[part[0]].double() - points[part[1]].double()).norm(dim=1)
+        part = part[:, _distances(points[:, :FEW], part) <= reach]  # a few columns rule most pairs out
+        apart = _distances(points, part)
         close.append(part[:, (apart > 0) & (apart <= reach)])
     return torch.cat(close, 1)
+
+
+def _distances(points: Tensor, pairs: Tensor) -> Tensor:
+    """Return how far the rows of each of the pairs, `(2, m)`, lie apart, `(m,)` float64."""
+    return (points[pairs[0]].double() - points[pairs[1]].double()).norm(dim=1)
 
 
 def _pairs_in_groups(x: Tensor, y: Tensor, groups: Tensor) -> Tensor:

@@ -86,7 +86,6 @@ class Scheduled(AnyProbe):
         forget_collectors(pl_module)
         disclaim(pl_module)
         self._forget_progress()
-        self._final = None if stage == "fit" else self._final
         if self.source is not None:
             try:
                 self.source.attach(pl_module)
@@ -100,8 +99,9 @@ class Scheduled(AnyProbe):
         refuse_shared_names(trainer, self)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Remove hooks and collected rows."""
-        self._final = self._final if stage == "fit" else None
+        """Remove hooks and collected rows; what a fit ended with is kept for a test."""
+        if stage != "fit":
+            self._final = None
         forget_collectors(pl_module)
         disclaim(pl_module)
         if self.source is not None:

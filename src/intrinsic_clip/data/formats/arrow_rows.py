@@ -99,10 +99,6 @@ def is_stream(path: Path) -> bool:
 
 
 def _mapped(path: Path) -> mmap.mmap:
-    try:
-        import pyarrow  # noqa: F401
-    except ImportError as error:
-        raise ConfigError(f"reading {path.suffix} needs pyarrow: pip install pyarrow") from error
     if not path.stat().st_size:
         raise ConfigError("damaged, or not an Arrow file (it is empty)")
     return mapped(path)
@@ -110,8 +106,10 @@ def _mapped(path: Path) -> mmap.mmap:
 
 def _reader(pages: mmap.mmap, path: Path, column: str | None = None) -> Any:
     """Return a reader of record batches, of one column where it is named."""
-    import pyarrow as pa
-
+    try:
+        import pyarrow as pa
+    except ImportError as error:
+        raise ConfigError(f"reading {path.suffix} needs pyarrow: pip install pyarrow") from error
     opener = pa.ipc.open_stream if is_stream(path) else pa.ipc.open_file
     file = pa.py_buffer(pages)
     try:

@@ -21,7 +21,7 @@ class MappedRows(TensorRows):
 
     Args:
         array: `(n, d)`, of a floating-point type; nothing may be written into it.
-        dtype: of the numbers, where NumPy has no such type and the array is one of as many bits.
+        dtype: of the numbers, where the array holds their bytes as another type; None: that of the array.
     """
 
     def __init__(self, array: np.memmap[Any, Any], dtype: torch.dtype | None = None) -> None:
