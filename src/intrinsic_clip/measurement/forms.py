@@ -9,9 +9,9 @@ from typing import Any
 
 from torch import Tensor
 
-from intrinsic_clip.measurement.groups import UNGROUPED, Grouping
 from intrinsic_clip.measurement.record import Record, number
 from intrinsic_clip.metrics.form_comparison import FormNumbers, compare_forms
+from intrinsic_clip.metrics.pairing import Pairing
 from intrinsic_clip.reports.form_tables import within_error
 
 HELD_OUT = 3000  # rows, at most, that forms are compared on
@@ -25,7 +25,8 @@ def measure_forms(
     y: Tensor | None,
     dims: Sequence[int],
     seed: int,
-    grouping: Grouping = UNGROUPED,
+    pairing: Pairing | None = None,
+    labels: Tensor | None = None,
 ) -> None:
     """Record all forms as `record.forms`: `full`, `rows`, and `cheapest`, by the one-standard-error rule.
 
@@ -36,7 +37,8 @@ def measure_forms(
         x, y: rows in the order in which they were drawn; y None: x alone is compared.
         dims: numbers of dimensions to add to d, d/2, d/4, ….
         seed: of the choice of held-out rows and of random coordinates.
-        grouping: of these rows.
+        pairing: which rows belong together; None: row i of x and row i of y.
+        labels: classes of the rows, int64 `(n,)`.
     """
     width = x.shape[1] if y is None else min(x.shape[1], y.shape[1])
     if len(x) < FEWEST or width < 2:
@@ -44,8 +46,8 @@ def measure_forms(
     comparison = compare_forms(
         x,
         y,
-        pairing=None if y is None else grouping.pairing(x, y),
-        labels=grouping.labels,
+        pairing=pairing,
+        labels=labels,
         dims=[m for m in dims if m < width],
         max_rows=HELD_OUT,
         seed=seed,

@@ -7,7 +7,7 @@ others.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Literal
 
 import torch
@@ -35,6 +35,7 @@ from intrinsic_clip.measurement.pairs import (
     record_retrieval,
 )
 from intrinsic_clip.measurement.record import Record
+from intrinsic_clip.measurement.sampled_pairs import SampledPairs
 from intrinsic_clip.measurement.unusable_rows import DROP, rows_left, unusable
 from intrinsic_clip.metrics import Counterparts, PartnerRanks
 from intrinsic_clip.metrics.counterparts import counterparts_of
@@ -302,14 +303,11 @@ class LargeMeasurement:
 
     def measure_by_dimension(self, bases: Sequence[Basis]) -> None:
         """Record recall along the leading directions of each basis, of pairs drawn at random."""
-        rows = self.modalities["x"].order[: 2 * FITTED]
-        x, y = (self._float(self.sources[side].take(rows)) for side in "xy")
-        order, seed = torch.arange(len(rows)), self.settings.seed
-        grouping = self.settings.grouping.at(rows)
+        pairs, seed = self._pairs, self.settings.seed
         records = [Record(self.record.n, {}) for _ in bases]
 
         def measure(place: int) -> None:
-            measure_by_dimension(records[place], x, y, order, bases[place], seed, grouping)
+            measure_by_dimension(records[place], pairs, bases[place], seed)
 
         for _ in by_workers(measure, range(len(bases)), torch.get_num_threads()):
             pass
@@ -319,16 +317,22 @@ class LargeMeasurement:
 
     def compare_forms(self) -> None:
         """Record how forms of stored rows compare, of rows drawn at random; of x too if y is not as wide."""
-        rows = self.modalities["x"].order[: 2 * FITTED]
-        grouping = self.settings.grouping.at(rows)
-        x = self._float(self.sources["x"].take(rows))
-        order, seed = torch.arange(len(rows)), self.settings.seed
+        seed = self.settings.seed
         if "y" in self.sources:
-            y = self._float(self.sources["y"].take(rows))
-            compare_stored(self.record, x, y, order, seed, grouping)
+            compare_stored(self.record, self._pairs, seed)
         if not self.same_width:
-            compare_alone(self.record, x, order, seed, grouping)
+            x = self._pairs.x if "y" in self.sources else self._drawn("x")
+            compare_alone(self.record, x, torch.arange(len(x)), seed, self.settings.grouping.at(self._rows))
 
-    @staticmethod
-    def _float(rows: Tensor) -> Tensor:
+    @property
+    def _rows(self) -> Tensor:
+        """Return the rows that directions and forms are fitted on and tried with."""
+        return self.modalities["x"].order[: 2 * FITTED]
+
+    @cached_property
+    def _pairs(self) -> SampledPairs:
+        return SampledPairs.of(self._drawn("x"), self._drawn("y"), self.settings.grouping.at(self._rows))
+
+    def _drawn(self, side: str) -> Tensor:
+        rows = self.sources[side].take(self._rows)
         return rows if rows.dtype == torch.float64 else rows.float()

@@ -1,7 +1,7 @@
 """Compare two modalities: alignment, uniformity, and retrieval by cosine with all and with fewer dimensions."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any, Literal
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 from intrinsic_clip.measurement.forms import measure_forms
 from intrinsic_clip.measurement.groups import UNGROUPED, Grouping
 from intrinsic_clip.measurement.record import Record, numbers
+from intrinsic_clip.measurement.sampled_pairs import SampledPairs
 from intrinsic_clip.metrics import (
     Counterparts,
     PartnerRanks,
@@ -63,23 +64,26 @@ def pair_stages(
     if same_width:
         retrieved = partial(measure_retrieval, record, x[chosen], y[chosen], grouping.at(chosen))
         stages.append(("pairs: retrieval", retrieved))
+
+    @cache
+    def sampled() -> SampledPairs:
+        rows = order[: 2 * FITTED]  # directions are fitted on one half
+        return SampledPairs.of(x[rows], y[rows], grouping.at(rows))
+
+    def by_dimension(basis: Basis) -> None:
+        measure_by_dimension(record, sampled(), basis, seed)
+
     bases: tuple[Basis, ...] = ("principal", "canonical") if same_width else ("canonical",)
-    stages += [
-        (f"pairs: {basis}", partial(measure_by_dimension, record, x, y, order, basis, seed, grouping))
-        for basis in bases
-    ]
-    stages.append(("pairs: forms", partial(compare_stored, record, x, y, order, seed, grouping)))
+    stages += [(f"pairs: {basis}", partial(by_dimension, basis)) for basis in bases]
+    stages.append(("pairs: forms", lambda: compare_stored(record, sampled(), seed)))
     return stages
 
 
-def compare_stored(
-    record: Record, x: Tensor, y: Tensor, order: Tensor, seed: int, grouping: Grouping = UNGROUPED
-) -> None:
+def compare_stored(record: Record, pairs: SampledPairs, seed: int) -> None:
     """Record how forms of stored rows compare, once it is known how many directions are enough."""
-    chosen = order[: 2 * FITTED]
     curves = [record.curves.get(f"retrieval/{basis}", {}) for basis in ("principal", "canonical")]
     dims = [curve["sufficient"] for curve in curves if curve.get("sufficient")]
-    measure_forms(record, x[chosen], y[chosen], dims, seed, grouping.at(chosen))
+    measure_forms(record, pairs.x, pairs.y, dims, seed, pairs.pairing, pairs.labels)
 
 
 def compare_alone(
@@ -89,7 +93,7 @@ def compare_alone(
     chosen = order[: 2 * FITTED]
     needed = record.metrics.get("spectrum/components_99pct/x")
     dims = [] if needed is None else [int(needed)]
-    measure_forms(record, x[chosen], None, dims, seed, grouping.at(chosen))
+    measure_forms(record, x[chosen], None, dims, seed, labels=grouping.at(chosen).labels)
 
 
 def _measure_alignment(record: Record, x: Tensor, y: Tensor) -> None:
@@ -136,24 +140,14 @@ def record_retrieval(
             record.metrics[f"retrieval_standard_error/top_{k}/{way}"] = float(error)
 
 
-def measure_by_dimension(
-    record: Record,
-    x: Tensor,
-    y: Tensor,
-    order: Tensor,
-    basis: Basis,
-    seed: int,
-    grouping: Grouping = UNGROUPED,
-) -> None:
+def measure_by_dimension(record: Record, pairs: SampledPairs, basis: Basis, seed: int) -> None:
     """Record recall along the leading directions alone, mean of both ways, and how many are enough.
 
     `sufficient` is the fewest whose recall@1 is within one standard error of the full one, by paired differences;
     the metric `sufficient_dimension/…` the fewest that keep 99 % of it, and None where pairs match by chance alone.
     """
+    x, y, pairing = pairs.x, pairs.y, pairs.pairing
     dims = dimension_steps(min(x.shape[1], y.shape[1]))
-    chosen = order[: 2 * FITTED]  # directions are fitted on one half
-    x, y = x[chosen], y[chosen]
-    pairing = grouping.at(chosen).pairing(x, y)
     distinct = max(len(pairing.x.unique()), len(pairing.y.unique()))
     ks = (1, TEN) if distinct >= 4 * TEN else (1,)  # at least a quarter is held out
     retrieval = retrieval_by_dimension(x, y, dims, basis, ks, max_rows=HELD_OUT, seed=seed, things=pairing)

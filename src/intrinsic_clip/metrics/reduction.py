@@ -311,11 +311,10 @@ def turned_to(
         whole: directions to turn.
         ridge: passed to `canonical_directions`.
     """
-    fit_x, fit_y = (directions(rows) for rows in fitted)
     if basis == "principal":
-        axes = principal_directions(torch.cat([fit_x, fit_y]))
+        axes = principal_directions(torch.cat([directions(rows) for rows in fitted]))
         return whole[0] @ axes, whole[1] @ axes
-    return canonical_directions(fit_x, fit_y, ridge).weighted(*whole)
+    return canonical_directions(directions(fitted[0]), directions(fitted[1]), ridge).weighted(*whole)
 
 
 def halves(
