@@ -11,8 +11,8 @@ from torch import Tensor
 
 from intrinsic_clip.dimension.spectrum import components
 from intrinsic_clip.metrics.alignment import directions
-from intrinsic_clip.metrics.counterparts import distinct_rows, with_copies
 from intrinsic_clip.metrics.leading_directions import canonical_directions, principal_directions
+from intrinsic_clip.metrics.pairing import Pairing
 from intrinsic_clip.metrics.reduction import (
     RetrievalByDimension,
     retrieval_by_dimension,
@@ -168,8 +168,8 @@ def _searched(
 ) -> RetrievalByDimension:
     """Return held-out recall for each number of dimensions; the full one is at least that of all dimensions."""
     dims = dimension_steps(min(x.shape[1], y.shape[1]))
-    things = (with_copies(x, distinct_rows(x)), with_copies(y, distinct_rows(y)))
-    retrieval = retrieval_by_dimension(x, y, dims, basis, (k,), ridge, max_rows, seed, things)
+    pairing = Pairing.of_rows(x, y)
+    retrieval = retrieval_by_dimension(x, y, dims, basis, (k,), ridge, max_rows, seed, pairing)
     full = (torch.maximum(a, b[..., -1, :]) for a, b in zip(retrieval.full, retrieval.recall, strict=True))
     return dataclasses.replace(retrieval, full=type(retrieval.full)(*full))
 
