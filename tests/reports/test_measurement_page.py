@@ -118,6 +118,15 @@ def test_what_to_do_next_is_about_the_same_rows(measurement, settings, typed) ->
     assert steps[0].code.startswith(f"intrinsic-clip measure 'x=my images.npy' y=y.npy {typed} export=")
 
 
+def test_no_export_is_proposed_of_pairs_that_ids_of_both_sides_make() -> None:
+    x, y = shared_latent(300, 0.1, 0.1)
+    ids = list(range(300))
+    made = ic.measure_embeddings(x, y, groups={"x": ids, "y": ids[::-1]}, estimators=["mle"], max_points=200)
+    codes = [step.code for step in next_steps({"config": COMMAND | {"groups": "id"}, **made})]
+    assert not [code for code in codes if "export" in code or "apply" in code]
+    assert ".save(" in next_steps({"config": {}, **made})[1].code  # rows in memory are at hand in their order
+
+
 def test_it_says_which_settings_were_used(measurement) -> None:
     html = page(measurement)
     assert "<h2>Which dimension to believe</h2>\n<p>x: Estimates" in html

@@ -227,7 +227,7 @@ def _concluded(record: Record, grouping: Grouping) -> dict[str, Any]:
     record.notes += doubts.said("pairs", [doubts.not_paired(record.curves, record.n)])
     record.notes = list(dict.fromkeys(about_files(record.notes, grouping, record.n)))
     measurement = record.as_dict()
-    return measurement | {"advice": advise(measurement)}
+    return measurement | {"advice": advise(measurement), "joined": grouping.joined}
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,11 @@ def _doubts(measurement: Mapping[str, Any]) -> Iterator[Step]:
 
 def _projection(measurement: Mapping[str, Any]) -> Iterator[Step]:
     advice, config = measurement["advice"], measurement["config"]
+    if measurement.get("joined") and by_command(config):
+        yield Step(
+            "A projection is exported of files whose rows i belong together; these pairs are made of ids of both."
+        )
+        return
     dims, width = advice["dims"], advice["of"]
     if dims is None or dims >= width:
         reason = (
