@@ -9,7 +9,7 @@ import pytest
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.measurement import large
 from intrinsic_clip.measurement.loading import LoadedEmbeddings, load, open_files
-from intrinsic_clip.measurement.memory_limit import PAIRS, at_work
+from intrinsic_clip.measurement.memory_limit import PAIRS, WHOLE, WHOLE_DOUBLES, at_work
 
 SETTINGS: dict[str, Any] = {
     "x": "x.npy", "y": None, "x_key": None, "y_key": None, "run": None, "data": None, "columns": None, "drop": None,
@@ -25,10 +25,10 @@ def files() -> None:
 
 
 def test_what_is_read_whole_must_fit() -> None:
-    message = r"memory_gb=1.25: x takes about 1.26 GB read whole; queries=auto"
+    message = r"memory_gb=1.3: x takes about 1.4 GB read whole; queries=auto"
     with pytest.raises(ConfigError, match=message):
-        load(None, {**SETTINGS, "memory_gb": 1.25})  # type: ignore[arg-type]
-    assert isinstance(load(None, {**SETTINGS, "memory_gb": 1.3}), LoadedEmbeddings)  # type: ignore[arg-type]
+        load(None, {**SETTINGS, "memory_gb": 1.3})  # type: ignore[arg-type]
+    assert isinstance(load(None, {**SETTINGS, "memory_gb": 1.45}), LoadedEmbeddings)  # type: ignore[arg-type]
     table = {**SETTINGS, "x": "x.csv", "memory_gb": 1.2}
     with pytest.raises(ConfigError, match=r"memory_gb=1\.2: x takes about 1.2 GB"):
         load(None, table)  # type: ignore[arg-type]
@@ -53,7 +53,7 @@ def test_wide_rows_take_more_at_work_however_they_are_read() -> None:
         open_files({**settings, "memory_gb": need - 0.1})
     assert open_files({**settings, "memory_gb": need + 0.1}) is not None
     assert open_files({**settings, "x": "half.npy", "y": "half.npy", "memory_gb": need - 0.1}) is not None
-    whole = at_work([(60_000, 768, 8)]) + 60_000 * 768 * 8 / 1e9
+    whole = WHOLE + (WHOLE_DOUBLES + 1) * 60_000 * 768 * 8 / 1e9
     with pytest.raises(ConfigError, match=rf"x takes about {whole:.3g} GB read whole"):
         load(None, {**SETTINGS, "memory_gb": whole - 0.1})  # type: ignore[arg-type]
 

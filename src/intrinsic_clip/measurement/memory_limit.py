@@ -17,8 +17,10 @@ PROGRAM = 0.4  # GB of it without rows; measured
 PAIRS = (
     25_000  # rows of each side, at most, that directions and forms are fitted and tried on, as `large` says
 )
-COPIES = 5.2  # of these rows in their own type at once, with samples, where both bases are at work; measured
-DOUBLES = 4.2  # of them in double precision besides; measured
+COPIES = 3.2  # of these rows in their own type at once, with samples, where both bases are at work; measured
+DOUBLES = 4.9  # of them in double precision besides; measured
+WHOLE = 0.8  # GB that the program and its samples take beside rows that are read whole; measured
+WHOLE_DOUBLES = 4.2  # of all rows of a side in double precision, where each is compared with all; measured
 Shape = tuple[int, int, int]  # rows, columns and bytes of a number in memory
 
 
@@ -28,7 +30,7 @@ def at_work(shapes: Iterable[Shape]) -> float:
     Example:
         >>> from intrinsic_clip.measurement.memory_limit import at_work
         >>> [round(at_work([(10**6, d, 8)] * 2), 1) for d in (16, 256, 768)]
-        [1.2, 1.4, 3.3]
+        [1.2, 1.2, 2.9]
     """
     rows = sum(min(n, PAIRS) * d * (COPIES * size + DOUBLES * 8) for n, d, size in shapes)
     return max(AT_WORK, PROGRAM + rows / GB)
@@ -53,7 +55,9 @@ def check_whole(limit: float | None, sizes: Mapping[str, int], shapes: Iterable[
         intrinsic_clip.errors.ConfigError: memory_gb=8: x and y take about 13.2 GB read whole; queries=auto, with more \
 than 50,000 rows of .npy, .npz, .safetensors, .parquet, .arrow, .csv or shards, reads them block by block
     """
-    need = at_work(shapes) + sum(sizes.values()) / GB
+    shapes = list(shapes)
+    largest = max((8 * n * d for n, d, _ in shapes), default=0)
+    need = max(at_work(shapes), WHOLE + WHOLE_DOUBLES * largest / GB) + sum(sizes.values()) / GB
     if limit is not None and need > limit:
         taken = (
             f"{' and '.join(sizes)} {'takes' if len(sizes) == 1 else 'take'} about {need:.3g} GB read whole"
