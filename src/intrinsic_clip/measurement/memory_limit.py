@@ -1,7 +1,7 @@
 """Keep a measurement within the memory that the user allows it, before anything is read."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +36,7 @@ def at_work(shapes: Iterable[Shape]) -> float:
     return max(AT_WORK, PROGRAM + rows / GB)
 
 
-def check_whole(limit: float | None, sizes: Mapping[str, int], shapes: Iterable[Shape] = ()) -> None:
+def check_whole(limit: float | None, sizes: Mapping[str, int], shapes: Sequence[Shape] = ()) -> None:
     """Refuse files that are read whole and would take more than the limit.
 
     Args:
@@ -55,7 +55,6 @@ def check_whole(limit: float | None, sizes: Mapping[str, int], shapes: Iterable[
         intrinsic_clip.errors.ConfigError: memory_gb=8: x and y take about 13.2 GB read whole; queries=auto, with more \
 than 50,000 rows of .npy, .npz, .safetensors, .parquet, .arrow, .csv or shards, reads them block by block
     """
-    shapes = list(shapes)
     largest = max((8 * n * d for n, d, _ in shapes), default=0)
     need = max(at_work(shapes), WHOLE + WHOLE_DOUBLES * largest / GB) + sum(sizes.values()) / GB
     if limit is not None and need > limit:
