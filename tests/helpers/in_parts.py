@@ -1,4 +1,4 @@
-"""Read a text table in parts of a few rows, and hold that against reading it whole."""
+"""Read a table in parts of a few rows, and hold that against reading it whole."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from intrinsic_clip.data.formats import column_roles, number_tables, text_rows
+from intrinsic_clip.data.formats import arrow_numbers, column_roles, number_tables, text_rows
 from intrinsic_clip.data.formats.array_key import Key
 from intrinsic_clip.data.formats.arrays import open_array, read_array
 from intrinsic_clip.data.formats.batched_rows import whole
@@ -23,7 +23,7 @@ def check_in_parts(path: Path, choice: ColumnChoice | None = None) -> bool:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(text_rows, "FEWEST", 0)
         patch.setattr(number_tables, "READ", 1)
-        for module in (text_rows, column_roles):
+        for module in (text_rows, arrow_numbers, column_roles):
             patch.setattr(module, "HEAD", ROWS)
         expected, opened = (_result(read, path, choice) for read in (read_array, open_array))
     if opened is None or isinstance(expected, str):

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.data.formats.array_key import Key
-from intrinsic_clip.data.formats.arrow_rows import arrow_rows
+from intrinsic_clip.data.formats.arrow_rows import arrow_numbers, arrow_rows
 from intrinsic_clip.data.formats.batched_rows import BatchedRows, whole
 from intrinsic_clip.data.formats.column_choice import ColumnChoice
 from intrinsic_clip.data.formats.dataset_folders import dataset_rows, is_dataset_folder
@@ -60,8 +60,8 @@ def open_array(
         path, key, choice: as for `read_array`.
 
     Returns:
-        None where the file is to be read whole: short text tables, other tables without a column of lists of floats,
-        and where only the reader of whole files can say what is wrong.
+        None where the file is to be read whole: short text tables, tables of whole numbers, and where only the reader
+        of whole files can say what is wrong.
 
     Raises:
         ConfigError: as `read_array` does.
@@ -136,7 +136,8 @@ def _open_safetensors(path: Path, key: Key, choice: ColumnChoice) -> tuple[RowSo
 
 
 def _open_arrow(path: Path, key: Key, choice: ColumnChoice) -> tuple[RowSource, list[str]] | None:
-    return arrow_rows([path], key, choice)
+    lists = arrow_rows([path], key, choice)
+    return arrow_numbers(path, choice) if lists is None and key.value is None else lists
 
 
 Opener = Callable[[Path, Key, ColumnChoice], tuple[RowSource, list[str]] | None]

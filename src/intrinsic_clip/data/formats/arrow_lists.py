@@ -13,6 +13,7 @@ from intrinsic_clip.errors import ConfigError
 if TYPE_CHECKING:
     import pyarrow as pa
 
+PART = 4096  # rows to read at a time
 TYPES = {"halffloat": torch.float16, "float": torch.float32, "double": torch.float64}
 
 
@@ -24,17 +25,20 @@ class ListColumn:
         dtype: of the numbers.
 
     Attributes:
+        names: of the one column.
+        part: rows to read at a time.
         width: numbers in a list; 0 until a batch was read that has some.
     """
 
     def __init__(self, name: str, dtype: torch.dtype) -> None:
-        self.name, self.dtype, self.width = name, dtype, 0
+        self.name, self.names, self.dtype, self.width = name, [name], dtype, 0
+        self.part = PART
 
-    def matrix(self, lists: "pa.Array", start: int) -> Tensor:
-        """Return lists as rows; an empty cell is a row of NaN.
+    def matrix(self, batch: "pa.RecordBatch", start: int) -> Tensor:
+        """Return the lists of a batch as rows, an empty cell as a row of NaN.
 
         Args:
-            lists: some of the column.
+            batch: some rows of the column.
             start: rows before them, for messages.
 
         Raises:
@@ -42,6 +46,7 @@ class ListColumn:
         """
         import pyarrow.compute as pc
 
+        lists = batch.column(self.name)
         lengths = pc.list_value_length(lists)
         width = self.width = self.width or pc.max(lengths).as_py() or 0
         present = lists.drop_null()

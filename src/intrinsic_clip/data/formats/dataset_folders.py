@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from intrinsic_clip.data.formats.array_key import Key
-from intrinsic_clip.data.formats.arrow_rows import ArrowRows, arrow_rows, schema_of
+from intrinsic_clip.data.formats.arrow_files import schema_of
+from intrinsic_clip.data.formats.arrow_rows import ArrowRows, arrow_rows
 from intrinsic_clip.data.formats.column_choice import ColumnChoice
 from intrinsic_clip.errors import ConfigError
 

@@ -4,7 +4,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from intrinsic_clip.data.formats.arrow_rows import is_arrow, is_stream
+from intrinsic_clip.data.formats.arrow_files import is_arrow, is_stream
 from intrinsic_clip.errors import ConfigError, first_line
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def read_packed(path: Path) -> "pd.DataFrame":
         raise
     except (ValueError, OSError) as error:  # pyarrow's errors are of these types
         raise ConfigError(f"damaged, or not a {path.suffix} file ({first_line(error)})") from error
-    columns = [_plain(table.iloc[:, place]) for place in range(table.shape[1])]
+    columns = [plain(table.iloc[:, place]) for place in range(table.shape[1])]
     return pd.concat(columns, axis=1) if columns else table
 
 
@@ -47,8 +47,8 @@ def _read_arrow(path: Path) -> "pd.DataFrame":
         return pa.ipc.open_stream(file).read_pandas()
 
 
-def _plain(column: "pd.Series") -> "pd.Series":
-    """Return a column of categories or of decimals as the numbers or texts that these are."""
+def plain(column: "pd.Series") -> "pd.Series":
+    """Return a column of categories or of decimals as the numbers or texts that these are, any other as it is."""
     import pandas as pd
 
     if isinstance(column.dtype, pd.CategoricalDtype):

@@ -1,4 +1,7 @@
-"""Read a column of lists in a .parquet file block by block, so that it need not fit into memory."""
+"""Read a .parquet file block by block, so that it need not fit into memory.
+
+What is read is a column of lists, or columns of numbers.
+"""
 
 import mmap
 from collections.abc import Iterator, Sequence
@@ -9,45 +12,73 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.data.formats.array_key import Key
-from intrinsic_clip.data.formats.arrow_lists import ListColumn, chosen_column
+from intrinsic_clip.data.formats.arrow_lists import PART, ListColumn, chosen_column
+from intrinsic_clip.data.formats.arrow_numbers import NumberColumns, chosen_numbers
 from intrinsic_clip.data.formats.batched_rows import BatchedRows
 from intrinsic_clip.data.formats.column_choice import ColumnChoice
 from intrinsic_clip.data.formats.mapped_rows import give_back, mapped
 from intrinsic_clip.errors import ConfigError, first_line
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     import pyarrow.parquet as pq
-
-READ = 4096  # rows that pyarrow decodes at a time
 
 
 class ParquetRows(BatchedRows):
-    """The lists of one column, all of one length.
+    """The lists of one column, all of one length, or the numbers of several columns.
 
     Args:
-        path: the file.
-        column: of it.
+        file: an open one.
+        content: its columns.
 
     Raises:
         ConfigError: the first lists hold no numbers, or the file is damaged.
     """
 
-    def __init__(self, path: Path, column: ListColumn) -> None:
-        self.column = column
-        self.file, self.pages = _opened(path)
-        groups = range(self.file.num_row_groups)
-        sizes = [self.file.metadata.row_group(group).num_rows for group in groups]
-        super().__init__(sizes, 0, column.dtype)
-        self._columns = next(self._batches(groups), torch.empty(0, 0)).shape[1]
+    def __init__(self, file: "ParquetFile", content: ListColumn | NumberColumns) -> None:
+        self.file, self.content = file, content
+        super().__init__(file.sizes, 0, content.dtype)
+        self._columns = (
+            content.width or next(self._batches(range(len(file.sizes))), torch.empty(0, 0)).shape[1]
+        )
 
     def _batches(self, groups: Sequence[int]) -> Iterator[Tensor]:
         start = int(self.starts[groups[0]]) if len(groups) else 0
+        for batch in self.file.batches(self.content.names, groups, self.content.part):
+            yield self.content.matrix(batch, start)
+            start += len(batch)
+
+
+class ParquetFile:
+    """An open file whose pages do not stay in memory.
+
+    Args:
+        path: of it.
+
+    Attributes:
+        sizes: rows of each row group.
+
+    Raises:
+        ConfigError: it is damaged.
+        OSError: it cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file, self._pages = _opened(path)
+        self.schema: pa.Schema = self._file.schema_arrow
+        metadata = self._file.metadata
+        self.sizes = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+
+    def batches(
+        self, names: Sequence[str], groups: Sequence[int] | None = None, rows: int = PART
+    ) -> Iterator["pa.RecordBatch"]:
+        """Yield the rows of some columns in some row groups, or in all, so many at a time."""
+        chosen = range(len(self.sizes)) if groups is None else groups
         try:
-            for batch in self.file.iter_batches(READ, list(groups), [self.column.name], use_threads=False):
+            for batch in self._file.iter_batches(rows, list(chosen), list(names), use_threads=False):
                 if len(batch):
-                    yield self.column.matrix(batch.column(0), start)
-                    give_back(self.pages)
-                start += len(batch)
+                    yield batch
+                    give_back(self._pages)
         except (OSError, ValueError) as error:
             if isinstance(error, ConfigError):
                 raise
@@ -55,18 +86,24 @@ class ParquetRows(BatchedRows):
 
 
 def parquet_rows(path: Path, key: Key, choice: ColumnChoice) -> tuple[ParquetRows, list[str]] | None:
-    """Return the rows of a .parquet file whose rows are lists of floats, and notes; None for any other table.
+    """Return the rows of a .parquet file, lists of floats or numbers in columns, and notes.
 
     Args:
         path: the file.
         key: the column of lists.
         choice: the columns to read.
 
+    Returns:
+        None where it is to be read whole.
+
     Raises:
-        ConfigError: it is damaged, or the column is not there.
+        ConfigError: it is damaged, has not this column, or one that is neither numbers nor can be left out.
     """
-    chosen = chosen_column(_opened(path)[0].schema_arrow, key, choice)
-    return None if chosen is None else (ParquetRows(path, chosen[0]), chosen[1])
+    file = ParquetFile(path)
+    chosen: tuple[ListColumn | NumberColumns, list[str]] | None = chosen_column(file.schema, key, choice)
+    if chosen is None and key.value is None:
+        chosen = chosen_numbers(str(path), file.schema, choice, file.batches)
+    return None if chosen is None else (ParquetRows(file, chosen[0]), chosen[1])
 
 
 def _opened(path: Path) -> tuple["pq.ParquetFile", mmap.mmap]:

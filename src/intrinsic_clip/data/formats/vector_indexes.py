@@ -90,13 +90,15 @@ class LanceRows(BatchedRows):
         start = 0
         for batch in self.table.to_batches(columns=[self.column.name], batch_size=READ, scan_in_order=True):
             if len(batch):
-                yield self.column.matrix(batch.column(0), start)
+                yield self.column.matrix(batch, start)
             start += len(batch)
 
     def take(self, rows: Tensor) -> Tensor:
         """Return the rows of these numbers."""
+        import pyarrow as pa
+
         lists = self.table.take(rows.tolist(), columns=[self.column.name]).column(0).combine_chunks()
-        return self.column.matrix(lists, 0)
+        return self.column.matrix(pa.record_batch([lists], [self.column.name]), 0)
 
 
 Opened = tuple[BatchedRows, list[str]]
