@@ -66,7 +66,7 @@ def test_what_is_no_table_of_fractions_is_left_to_other_readers(tmp_path) -> Non
     assert open_array(numbers) is None
     (tmp_path / "x.csv").write_text("1,2\n")
     assert open_array(tmp_path / "x.csv") is None
-    np.save(tmp_path / "counts.npy", np.ones((5, 5), np.int64))
+    np.save(tmp_path / "counts.npy", np.ones((5, 5), np.uint16))
     assert open_array(tmp_path / "counts.npy") is None
     (tmp_path / "bad.parquet").write_bytes(b"nothing")
     with pytest.raises(ConfigError, match=r"damaged, or not a \.parquet file"):

@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 
 from intrinsic_clip.data.formats.array_key import Key
 from intrinsic_clip.data.formats.arrays import open_array, read_array
+from intrinsic_clip.data.formats.batched_rows import whole
 from intrinsic_clip.data.formats.vector_indexes import HNSW, HNSW_HEADER, READERS
 from intrinsic_clip.errors import ConfigError
 
@@ -134,9 +135,24 @@ def test_half_precision_of_either_kind_stays_as_it_is() -> None:
         assert torch.equal(source.take(torch.arange(3000)), rows)
 
 
+@pytest.mark.parametrize("kind", [torch.bool, torch.int8, torch.uint8, torch.int16, torch.int32, torch.int64])
+def test_whole_numbers_are_the_same_in_part_as_whole(kind: torch.dtype) -> None:
+    rows = (30 * torch.from_numpy(ROWS)).clamp(-128 if kind.is_signed else 0, 127).to(kind)
+    np.save("x.npy", rows.numpy())
+    np.savez_compressed("x.npz", v=rows.numpy())
+    save_file({"v": rows}, "x.safetensors")
+    for name in ("x.npy", "x.npz", "x.safetensors"):
+        source, _ = open_array(Path(name)) or pytest.fail("not opened")
+        expected, _ = read_array(Path(name))
+        assert source.dtype == expected.dtype
+        assert torch.equal(whole(source), expected)
+        some = torch.tensor([2999, 0, 7])
+        assert torch.equal(source.take(some), expected[some])
+
+
 def test_what_cannot_be_read_in_part_is_left_to_other_readers() -> None:
-    np.savez("x.npz", counts=ROWS.astype(int), turned=np.asfortranarray(ROWS))
-    save_file({"v": torch.ones(4, 4, dtype=torch.int8)}, "counts.safetensors")
+    np.savez("x.npz", counts=np.ones((4, 4), np.uint16), turned=np.asfortranarray(ROWS))
+    save_file({"v": torch.ones(4, 4, dtype=torch.uint16)}, "counts.safetensors")
     for path, key in (("x.npz", Key("counts")), ("x.npz", Key("turned")), ("counts.safetensors", Key())):
         assert open_array(Path(path), key) is None
         assert len(read_array(Path(path), key)[0]) > 0

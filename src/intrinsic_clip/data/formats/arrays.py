@@ -24,6 +24,7 @@ from intrinsic_clip.data.formats.dataset_folders import dataset_rows, is_dataset
 from intrinsic_clip.data.formats.mapped_rows import MappedRows
 from intrinsic_clip.data.formats.npz_members import read_header, read_npz_member
 from intrinsic_clip.data.formats.npz_rows import npz_rows
+from intrinsic_clip.data.formats.number_types import FLOATING
 from intrinsic_clip.data.formats.parquet_rows import parquet_rows
 from intrinsic_clip.data.formats.row_ids import is_id
 from intrinsic_clip.data.formats.safetensors_rows import safetensors_rows
@@ -33,7 +34,7 @@ from intrinsic_clip.data.formats.table_arrays import TABLES, TEXTS, read_table_a
 from intrinsic_clip.data.formats.text_rows import text_rows
 from intrinsic_clip.data.formats.vector_indexes import SUFFIXES as INDEXES
 from intrinsic_clip.data.formats.vector_indexes import index_rows
-from intrinsic_clip.dimension.row_source import RowSource, TensorRows
+from intrinsic_clip.dimension.row_source import RowSource
 from intrinsic_clip.errors import ConfigError, first_line
 from intrinsic_clip.runs.regular_files import require_regular
 
@@ -114,11 +115,11 @@ def _open_npy(path: Path, key: Key, choice: ColumnChoice) -> tuple[RowSource, li
     if key.value is not None:
         return None
     array, notes = _read_npy(path, key)
-    if array.ndim != 2 or 0 in array.shape or array.dtype not in (np.float16, np.float32, np.float64):
+    if array.ndim != 2 or 0 in array.shape or array.dtype.name not in FLOATING:
         return None
-    if not array.dtype.isnative:
+    if not array.dtype.isnative or not isinstance(array, np.memmap):
         return None
-    return MappedRows(array) if isinstance(array, np.memmap) else TensorRows(torch.from_numpy(array)), notes
+    return MappedRows(array), notes
 
 
 def _open_npz(path: Path, key: Key, choice: ColumnChoice) -> tuple[RowSource, list[str]] | None:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from intrinsic_clip.data.formats.number_types import floating
 from intrinsic_clip.dimension.row_source import TensorRows
 
 TAKEN = 512  # rows between which pages are given back: around each the system maps 64 KiB and more
@@ -20,19 +21,25 @@ class MappedRows(TensorRows):
     Pages that a pass has read would count as memory of the process until the system needs it for something else.
 
     Args:
-        array: `(n, d)`, of a floating-point type; nothing may be written into it.
+        array: `(n, d)`, of numbers; nothing may be written into it. Whole numbers are given as floating-point ones.
         dtype: of the numbers, where the array holds their bytes as another type; None: that of the array.
     """
 
     def __init__(self, array: np.memmap[Any, Any], dtype: torch.dtype | None = None) -> None:
         rows = torch.from_numpy(array)
         super().__init__(rows if dtype is None else rows.view(dtype))
+        self._dtype = floating(self.points.dtype)
         self._pages: mmap.mmap | None = getattr(array, "_mmap", None)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Return the floating-point type of the rows."""
+        return self._dtype
 
     def blocks(self, size: int) -> Iterator[tuple[int, Tensor]]:
         """Yield all rows in order, and give the pages of those before back to the system."""
         for start, block in super().blocks(size):
-            yield start, block
+            yield start, block.to(self._dtype)
             give_back(self._pages)
 
     def take(self, rows: Tensor) -> Tensor:
@@ -41,7 +48,7 @@ class MappedRows(TensorRows):
         for part, into in zip(rows.cpu().split(TAKEN), taken.split(TAKEN), strict=True):
             torch.index_select(self.points, 0, part, out=into)
             give_back(self._pages)
-        return taken
+        return taken.to(self._dtype)
 
 
 def mapped(path: Path) -> mmap.mmap:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from intrinsic_clip.data.formats.batched_rows import BatchedRows
 from intrinsic_clip.data.formats.npz_members import read_header
+from intrinsic_clip.data.formats.number_types import FLOATING
 from intrinsic_clip.errors import ConfigError
 
 READ = 2**22  # bytes that are unpacked at a time
@@ -23,11 +24,11 @@ class NpzRows(BatchedRows):
         path: the file.
         member: name of the .npy in it.
         shape: of the matrix.
-        dtype: float16, float32 or float64, of this machine's byte order.
+        dtype: of the numbers, in this machine's byte order.
     """
 
     def __init__(self, path: Path, member: str, shape: tuple[int, int], dtype: np.dtype) -> None:
-        super().__init__([shape[0]], shape[1], torch.from_numpy(np.empty(0, dtype)).dtype)
+        super().__init__([shape[0]], shape[1], FLOATING[dtype.name])
         self.path, self.member, self.kind = path, member, dtype
 
     def _batches(self, groups: Sequence[int]) -> Iterator[Tensor]:
@@ -42,16 +43,15 @@ class NpzRows(BatchedRows):
                     content = member.read(count * size)
                     if len(content) < count * size:
                         raise EOFError("it ends early")
-                    yield torch.from_numpy(
-                        np.frombuffer(bytearray(content), self.kind).reshape(count, columns)
-                    )
+                    numbers = np.frombuffer(bytearray(content), self.kind).reshape(count, columns)
+                    yield torch.from_numpy(numbers).to(self.dtype)
                 member.read()  # to its end, where its checksum is compared
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
             raise ConfigError(f"damaged, or not an .npz file ({error})") from error
 
 
 def npz_rows(path: Path, archive: zipfile.ZipFile, name: str) -> NpzRows | None:
-    """Return the rows of a member that is a matrix of floats in the order of rows; None for any other.
+    """Return the rows of a member that is a matrix of numbers in the order of rows; None for any other.
 
     Args:
         path: of the archive.
@@ -66,7 +66,7 @@ def npz_rows(path: Path, archive: zipfile.ZipFile, name: str) -> NpzRows | None:
         held = archive.getinfo(name).file_size - member.tell()
     if len(shape) != 2 or 0 in shape or fortran or not dtype.isnative or dtype.hasobject:
         return None
-    if dtype not in (np.float16, np.float32, np.float64):
+    if dtype.name not in FLOATING:
         return None
     if shape[0] * shape[1] * dtype.itemsize > held:
         raise ValueError(f"claims {shape[0] * shape[1] * dtype.itemsize:,} bytes, of which it holds {held:,}")

@@ -15,11 +15,17 @@ TYPES: dict[str, tuple[str, torch.dtype]] = {
     "BF16": ("<i2", torch.bfloat16),  # NumPy has no such type
     "F32": ("<f4", torch.float32),
     "F64": ("<f8", torch.float64),
+    "BOOL": ("?", torch.bool),
+    "I8": ("i1", torch.int8),
+    "U8": ("u1", torch.uint8),
+    "I16": ("<i2", torch.int16),
+    "I32": ("<i4", torch.int32),
+    "I64": ("<i8", torch.int64),
 }
 
 
 def safetensors_rows(path: Path, name: str) -> MappedRows | None:
-    """Return the rows of a tensor, in a file that was found to be whole; None for one that is no matrix of floats."""
+    """Return the rows of a tensor, in a file that was found to be whole; None for one that is no matrix of numbers."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(LENGTH), "little")
         entry: dict[str, Any] = json.loads(file.read(length))[name]
