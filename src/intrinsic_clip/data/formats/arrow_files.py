@@ -90,3 +90,12 @@ def record_batches(
         if isinstance(error, ConfigError):
             raise
         raise ConfigError(f"damaged, or not an Arrow file ({first_line(error)})") from error
+    finally:
+        release_unused()
+
+
+def release_unused() -> None:
+    """Give the memory that pyarrow keeps for what it reads next back to the system."""
+    import pyarrow as pa
+
+    pa.default_memory_pool().release_unused()

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.data.formats.array_key import Key
+from intrinsic_clip.data.formats.arrow_files import release_unused
 from intrinsic_clip.data.formats.arrow_lists import PART, ListColumn, chosen_column
 from intrinsic_clip.data.formats.arrow_numbers import NumberColumns, chosen_numbers
 from intrinsic_clip.data.formats.batched_rows import BatchedRows
@@ -83,6 +84,8 @@ class ParquetFile:
             if isinstance(error, ConfigError):
                 raise
             raise ConfigError(f"damaged, or not a .parquet file ({first_line(error)})") from error
+        finally:
+            release_unused()
 
 
 def parquet_rows(path: Path, key: Key, choice: ColumnChoice) -> tuple[ParquetRows, list[str]] | None:
