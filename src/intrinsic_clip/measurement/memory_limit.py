@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 GB = 10**9
 PER_ROW = 60  # bytes for a row of a side that is read block by block: its number, length, hash, …; measured
 AT_WORK = 1.2  # GB that the program, its libraries and the blocks at work take, at least; measured
-PROGRAM = 0.4  # GB of it without rows; measured
+PROGRAM = 0.5  # GB of it without rows; measured
 PAIRS = (
     25_000  # rows of each side, at most, that directions and forms are fitted and tried on, as `large` says
 )
@@ -30,7 +30,7 @@ def at_work(shapes: Iterable[Shape]) -> float:
     Example:
         >>> from intrinsic_clip.measurement.memory_limit import at_work
         >>> [round(at_work([(10**6, d, 8)] * 2), 1) for d in (16, 256, 768)]
-        [1.2, 1.2, 2.9]
+        [1.2, 1.3, 3.0]
     """
     rows = sum(min(n, PAIRS) * d * (COPIES * size + DOUBLES * 8) for n, d, size in shapes)
     return max(AT_WORK, PROGRAM + rows / GB)
