@@ -14,7 +14,7 @@ from torch import Tensor
 
 from intrinsic_clip.data.formats.arrow_lists import PART
 from intrinsic_clip.data.formats.column_choice import ColumnChoice
-from intrinsic_clip.data.formats.column_roles import HEAD, shown_by_head
+from intrinsic_clip.data.formats.column_roles import HEAD, HELD, shown_by_head
 from intrinsic_clip.data.formats.decisions import print_decisions
 from intrinsic_clip.data.formats.list_columns import holds_lists
 from intrinsic_clip.data.formats.number_tables import Irregular
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 READ = 2**23  # numbers to read at a time, at least
-HELD = 2**30  # bytes of columns that are held whole; tables of more such columns are read whole
 TYPES = {"float16": torch.float16, "float32": torch.float32, "float64": torch.float64}
 Read = Callable[[Sequence[str]], Iterator["pa.RecordBatch"]]  # columns of these names, some rows at a time
 

@@ -82,6 +82,7 @@ UNNAMED = "Unnamed: 0"  # pandas' heading of a column whose heading is empty
 SURE = 10  # rows from which on chance makes no column rise in every row
 LOOKED_AT = 1000  # rows, before all are
 HEAD = 2 * LOOKED_AT  # rows that remarks are made on
+HELD = 2**30  # bytes of columns that are held until their role is known, where a table is read block by block
 SHOWN = 40  # characters of a name in a message
 
 

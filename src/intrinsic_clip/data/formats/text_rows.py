@@ -14,7 +14,7 @@ from torch import Tensor
 
 from intrinsic_clip.data.formats.array_key import Key
 from intrinsic_clip.data.formats.column_choice import ColumnChoice
-from intrinsic_clip.data.formats.column_roles import HEAD, shown_by_head
+from intrinsic_clip.data.formats.column_roles import HEAD, HELD, shown_by_head
 from intrinsic_clip.data.formats.decisions import print_decisions
 from intrinsic_clip.data.formats.list_columns import holds_lists
 from intrinsic_clip.data.formats.mapped_rows import MappedRows
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FEWEST = 50_000  # lines: tables of fewer are read whole
-HELD = 2**30  # bytes of columns that are held whole; tables of more such columns are read whole
 NUMBER = np.dtype(np.float64)
 
 
