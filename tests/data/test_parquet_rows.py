@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from intrinsic_clip.data.formats.array_key import Key
-from intrinsic_clip.data.formats.arrays import open_array
+from intrinsic_clip.data.formats.arrays import open_array, read_array
+from intrinsic_clip.data.formats.batched_rows import whole
 from intrinsic_clip.data.formats.column_choice import ColumnChoice
 from intrinsic_clip.data.formats.parquet_rows import ParquetRows, parquet_rows
 from intrinsic_clip.errors import ConfigError
@@ -45,6 +46,21 @@ def test_blocks_and_rows_are_those_of_the_array(tmp_path, dtype, fixed) -> None:
     assert np.array_equal(torch.cat(blocks).numpy(), rows)
     chosen = torch.tensor([8999, 0, 2500, 2499, 17, 17])
     assert np.array_equal(source.take(chosen).numpy(), rows[chosen.numpy()])
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.int32, np.int64])
+@pytest.mark.parametrize("gaps", [False, True])
+def test_lists_of_whole_numbers_are_read_where_they_are_named(tmp_path, dtype, gaps) -> None:
+    rows = np.abs(30 * ROWS[:300]).astype(dtype)
+    lists = [None if gaps and place == 5 else row.tolist() for place, row in enumerate(rows)]
+    column = pa.array(lists, pa.list_(pa.from_numpy_dtype(dtype)))
+    path = written(tmp_path / "x.parquet", column, row_group_size=100)
+    assert open_array(path) is None  # they may be token ids
+    source, notes = open_array(path, Key("emb")) or pytest.fail("not opened")
+    expected, said = read_array(path, Key("emb"))
+    assert source.dtype == expected.dtype
+    assert np.array_equal(whole(source).numpy(), expected.numpy(), equal_nan=True)
+    assert notes == [note for note in said if "are empty" not in note]
 
 
 def test_empty_cells_are_nan_and_other_lengths_are_refused(tmp_path) -> None:

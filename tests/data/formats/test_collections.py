@@ -192,6 +192,21 @@ def _without_lists() -> None:
         writer.write_table(pa.table({"a": [1]}))
 
 
+def test_lists_of_whole_numbers_are_read_where_they_are_named() -> None:
+    write_dataset(Path("folder"))
+    numbers = (30 * ROWS[:9]).astype(np.int8)
+    table = pa.table({"v": pa.array(numbers.tolist(), pa.list_(pa.int8()))})
+    for file in sorted(Path("folder").glob("*.arrow")):
+        with pa.ipc.new_stream(file, table.schema) as writer:
+            writer.write_table(table)
+    with pytest.raises(
+        ConfigError, match=r"none is a column of lists of floats; x_key=v reads lists of whole"
+    ):
+        open_array(Path("folder"), Key(None, "x_key"))
+    source, _ = open_array(Path("folder"), Key("v")) or pytest.fail("not opened")
+    assert np.array_equal(whole(source)[:9].numpy(), numbers.astype(np.float32))
+
+
 VECTOR = npy(ROWS[0])
 WRONG: dict[str, tuple[Callable[[], object], str, str]] = {
     "no folder of a data set": (lambda: Path("folder").mkdir(), "folder", "is a directory, and no data set"),

@@ -8,21 +8,23 @@ from torch import Tensor
 
 from intrinsic_clip.data.formats.array_key import Key
 from intrinsic_clip.data.formats.column_choice import ColumnChoice
+from intrinsic_clip.data.formats.number_types import FLOATING
 from intrinsic_clip.errors import ConfigError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 PART = 4096  # rows to read at a time
-TYPES = {"halffloat": torch.float16, "float": torch.float32, "double": torch.float64}
+FLOATS = {"halffloat": torch.float16, "float": torch.float32, "double": torch.float64}
+WHOLE_NUMBERS = {name: FLOATING[name] for name in ("int8", "uint8", "int16", "int32", "int64")}
 
 
 class ListColumn:
-    """A column of lists of floats, all of one length.
+    """A column of lists of numbers, all of one length.
 
     Args:
         name: of the column.
-        dtype: of the numbers.
+        dtype: of the rows.
 
     Attributes:
         names: of the one column.
@@ -66,11 +68,13 @@ class ListColumn:
 
 
 def chosen_column(schema: "pa.Schema", key: Key, choice: ColumnChoice) -> tuple[ListColumn, list[str]] | None:
-    """Return the column of lists of floats to read, and notes; None where a table is to be read otherwise.
+    """Return the column of lists to read, and notes; None where a table is to be read otherwise.
+
+    Lists of whole numbers are token ids more often than embeddings, so that one of those must be named.
 
     Args:
         schema: of the table.
-        key: the column of lists.
+        key: the column of lists of floats, or of whole numbers.
         choice: the columns to read.
 
     Raises:
@@ -78,9 +82,8 @@ def chosen_column(schema: "pa.Schema", key: Key, choice: ColumnChoice) -> tuple[
     """
     names = list(schema.names)
     places, chosen = choice.places(names)
-    lists = {
-        names[place]: kind for place in places if (kind := kind_of(schema.field(place).type)) is not None
-    }
+    kinds = {names[place]: kind_of(schema.field(place).type) for place in places}
+    lists = {name: kind for name, kind in kinds.items() if kind in FLOATS or (kind and name == key.value)}
     if not lists or (key.value is None and chosen and len(lists) < len(places)):
         return None
     if key.value is not None and key.value not in lists:
@@ -88,12 +91,21 @@ def chosen_column(schema: "pa.Schema", key: Key, choice: ColumnChoice) -> tuple[
     column = key.choose(list(lists), "columns of lists")
     left_out = [name for name in names if name != column]
     notes = [f"column {column!r} is read, {', '.join(left_out)} left out"] if left_out else []
-    return ListColumn(column, TYPES[lists[column]]), notes
+    return ListColumn(column, (FLOATS | WHOLE_NUMBERS)[lists[column]]), notes
+
+
+def without_lists(schema: "pa.Schema", key: Key) -> ConfigError:
+    """Return the error of a collection without a column to read, which names its columns and one that a key reads."""
+    columns = ", ".join(f"{field.name} ({field.type})" for field in schema)
+    asked = f"{key.value!r} ({key.option}) is not" if key.value is not None else "none is"
+    whole = [field.name for field in schema if kind_of(field.type) is not None] if key.value is None else []
+    hint = f"; {key.option}={whole[0]} reads lists of whole numbers" if whole else ""
+    return ConfigError(f"of its columns, {columns}, {asked} a column of lists of floats{hint}")
 
 
 def kind_of(kind: Any) -> str | None:
-    """Return the type of the numbers in lists, as pyarrow calls it; None where a column holds no lists of floats."""
+    """Return the type of the numbers in lists, as pyarrow calls it; None where a column holds no lists of numbers."""
     import pyarrow as pa
 
     is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-    return str(kind.value_type) if is_list and str(kind.value_type) in TYPES else None
+    return str(kind.value_type) if is_list and str(kind.value_type) in FLOATS | WHOLE_NUMBERS else None

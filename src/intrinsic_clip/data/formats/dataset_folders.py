@@ -6,6 +6,7 @@ from typing import Any
 
 from intrinsic_clip.data.formats.array_key import Key
 from intrinsic_clip.data.formats.arrow_files import schema_of
+from intrinsic_clip.data.formats.arrow_lists import without_lists
 from intrinsic_clip.data.formats.arrow_rows import ArrowRows, arrow_rows
 from intrinsic_clip.data.formats.column_choice import ColumnChoice
 from intrinsic_clip.errors import ConfigError
@@ -50,10 +51,7 @@ def dataset_rows(path: Path, key: Key, choice: ColumnChoice) -> tuple[ArrowRows,
         )
     opened = arrow_rows(files, key, choice)
     if opened is None:
-        schema = schema_of(files[0])
-        columns = ", ".join(f"{field.name} ({field.type})" for field in schema)
-        asked = f"{key.value!r} ({key.option}) is not" if key.value is not None else "none is"
-        raise ConfigError(f"of its columns, {columns}, {asked} a column of lists of floats")
+        raise without_lists(schema_of(files[0]), key)
     return opened
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.data.formats.array_key import Key
-from intrinsic_clip.data.formats.arrow_lists import ListColumn, chosen_column
+from intrinsic_clip.data.formats.arrow_lists import ListColumn, chosen_column, without_lists
 from intrinsic_clip.data.formats.batched_rows import BatchedRows
 from intrinsic_clip.data.formats.column_choice import ColumnChoice
 from intrinsic_clip.data.formats.mapped_rows import give_back
@@ -247,9 +247,7 @@ def _lance(lance: Any, path: Path, key: Key, choice: ColumnChoice) -> Opened:
     table = lance.dataset(str(path))
     chosen = chosen_column(table.schema, key, choice)
     if chosen is None:
-        columns = ", ".join(f"{field.name} ({field.type})" for field in table.schema)
-        asked = f"{key.value!r} ({key.option}) is not" if key.value is not None else "none is"
-        raise ConfigError(f"of its columns, {columns}, {asked} a column of lists of floats")
+        raise without_lists(table.schema, key)
     return LanceRows(table, chosen[0]), chosen[1]
 
 
