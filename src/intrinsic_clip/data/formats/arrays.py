@@ -17,14 +17,14 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.data.formats.array_key import Key
-from intrinsic_clip.data.formats.arrow_rows import arrow_numbers, arrow_rows
+from intrinsic_clip.data.formats.arrow_rows import arrow_rows
 from intrinsic_clip.data.formats.batched_rows import BatchedRows, whole
 from intrinsic_clip.data.formats.column_choice import ColumnChoice
 from intrinsic_clip.data.formats.dataset_folders import dataset_rows, is_dataset_folder
 from intrinsic_clip.data.formats.mapped_rows import MappedRows
 from intrinsic_clip.data.formats.npz_members import read_header, read_npz_member
 from intrinsic_clip.data.formats.npz_rows import npz_rows
-from intrinsic_clip.data.formats.number_types import FLOATING
+from intrinsic_clip.data.formats.number_types import FLOATING, floating
 from intrinsic_clip.data.formats.parquet_rows import parquet_rows
 from intrinsic_clip.data.formats.row_ids import is_id
 from intrinsic_clip.data.formats.safetensors_rows import safetensors_rows
@@ -42,14 +42,6 @@ POINTER = b"version https://git-lfs"
 SPARSE = {"data", "shape", "format"}  # members of what scipy.sparse.save_npz writes
 ONLY = Key()
 NPY_MAGIC = b"\x93NUMPY"
-SMALL = (
-    torch.float16,
-    torch.bfloat16,
-    torch.bool,
-    torch.uint8,
-    torch.int8,
-    torch.int16,
-)  # float32 holds them
 
 
 def open_array(
@@ -136,20 +128,13 @@ def _open_safetensors(path: Path, key: Key, choice: ColumnChoice) -> tuple[RowSo
     return None if rows is None else (rows, [])
 
 
-def _open_arrow(path: Path, key: Key, choice: ColumnChoice) -> tuple[RowSource, list[str]] | None:
-    lists = arrow_rows([path], key, choice)
-    return arrow_numbers(path, choice) if lists is None and key.value is None else lists
-
-
 Opener = Callable[[Path, Key, ColumnChoice], tuple[RowSource, list[str]] | None]
 OPENERS: dict[str, Opener] = {
     ".npy": _open_npy,
     ".npz": _open_npz,
     ".safetensors": _open_safetensors,
     ".parquet": parquet_rows,
-    ".feather": _open_arrow,
-    ".arrow": _open_arrow,
-    ".ipc": _open_arrow,
+    **dict.fromkeys((".feather", ".arrow", ".ipc"), arrow_rows),
     **dict.fromkeys(TEXTS, text_rows),
 }
 
@@ -213,8 +198,7 @@ def as_rows(array: np.ndarray | Tensor) -> Tensor:
         raise ConfigError(f"holds shape {tuple(array.shape)} where (rows, dimensions) is wanted")
     if array.dtype in (torch.float32, torch.float64):
         return array
-    small = array.dtype in SMALL or array.is_floating_point()
-    return array.to(torch.float32 if small else torch.float64)
+    return array.to(torch.float32 if array.is_floating_point() else floating(array.dtype))
 
 
 def _as_tensor(array: np.ndarray) -> Tensor:

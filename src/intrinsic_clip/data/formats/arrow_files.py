@@ -2,6 +2,7 @@
 
 import mmap
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +56,7 @@ def _reader(pages: mmap.mmap, path: Path, columns: Sequence[str] = ()) -> Any:
         raise ConfigError(f"reading {path.suffix} needs pyarrow: pip install pyarrow") from error
     opener = pa.ipc.open_stream if is_stream(path) else pa.ipc.open_file
     file = pa.py_buffer(pages)
-    try:
+    with pyarrow_errors("an Arrow"):
         reader = opener(file)
         if not columns:
             return reader
@@ -64,10 +65,6 @@ def _reader(pages: mmap.mmap, path: Path, columns: Sequence[str] = ()) -> Any:
             missing = columns[places.index(-1)]
             raise ConfigError(f"{path.name}: has no column {missing!r}, which the file before it has")
         return opener(file, options=pa.ipc.IpcReadOptions(included_fields=places, use_threads=False))
-    except (OSError, ValueError) as error:
-        if isinstance(error, ConfigError):
-            raise
-        raise ConfigError(f"damaged, or not an Arrow file ({first_line(error)})") from error
 
 
 def record_batches(
@@ -75,7 +72,7 @@ def record_batches(
 ) -> Iterator["pa.RecordBatch"]:
     """Yield record batches of a file, with some columns: those of these numbers, in ascending order, or all."""
     reader = _reader(pages, path, columns)
-    try:
+    with decoding("an Arrow"):
         if hasattr(reader, "get_batch"):
             for number in range(reader.num_record_batches) if numbers is None else numbers:
                 yield reader.get_batch(number)
@@ -86,16 +83,33 @@ def record_batches(
                 yield batch
             if wanted is not None and number >= max(wanted):
                 return
+
+
+@contextmanager
+def pyarrow_errors(kind: str) -> Iterator[None]:
+    """Raise ConfigError, that a file is damaged or not of a kind, in place of the errors that pyarrow raises.
+
+    Args:
+        kind: the article and the kind: `a .parquet`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    try:
+        yield
+    except (ConfigError, FileNotFoundError):
+        raise
     except (OSError, ValueError) as error:
-        if isinstance(error, ConfigError):
-            raise
-        raise ConfigError(f"damaged, or not an Arrow file ({first_line(error)})") from error
-    finally:
-        release_unused()
+        raise ConfigError(f"damaged, or not {kind} file ({first_line(error)})") from error
 
 
-def release_unused() -> None:
-    """Give the memory that pyarrow keeps for what it reads next back to the system."""
+@contextmanager
+def decoding(kind: str) -> Iterator[None]:
+    """Raise ConfigError as `pyarrow_errors` does, and then give memory that pyarrow keeps back to the system."""
     import pyarrow as pa
 
-    pa.default_memory_pool().release_unused()
+    try:
+        with pyarrow_errors(kind):
+            yield
+    finally:
+        pa.default_memory_pool().release_unused()

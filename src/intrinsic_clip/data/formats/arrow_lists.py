@@ -8,7 +8,7 @@ from torch import Tensor
 
 from intrinsic_clip.data.formats.array_key import Key
 from intrinsic_clip.data.formats.column_choice import ColumnChoice
-from intrinsic_clip.data.formats.number_types import FLOATING
+from intrinsic_clip.data.formats.number_types import FLOATING, numpy_name
 from intrinsic_clip.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class ListColumn:
             )
         flat = present.flatten()
         numbers = flat.to_numpy(zero_copy_only=False) if flat.null_count else flat.to_numpy()
-        rows = np.asarray(numbers, dtype=str(self.dtype).removeprefix("torch.")).reshape(-1, width)
+        rows = np.asarray(numbers, dtype=numpy_name(self.dtype)).reshape(-1, width)
         if lists.null_count:
             blank = np.full((len(lists), width), np.nan, rows.dtype)
             blank[~np.asarray(lists.is_null())] = rows

@@ -4,7 +4,6 @@ What its columns are is decided as for tables that are read whole: columns whose
 by these, and all others (an index, ids, names, classes) are held whole until it is known what they are.
 """
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from intrinsic_clip.data.formats.arrow_lists import PART
+from intrinsic_clip.data.formats.array_key import Key
+from intrinsic_clip.data.formats.arrow_lists import PART, ListColumn, chosen_column
 from intrinsic_clip.data.formats.column_choice import ColumnChoice
 from intrinsic_clip.data.formats.column_roles import HEAD, HELD, shown_by_head
 from intrinsic_clip.data.formats.decisions import print_decisions
 from intrinsic_clip.data.formats.list_columns import holds_lists
 from intrinsic_clip.data.formats.number_tables import Irregular
+from intrinsic_clip.data.formats.number_types import FLOATING, numpy_name
 from intrinsic_clip.data.formats.packed_tables import plain
 from intrinsic_clip.data.formats.table_arrays import number_columns
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 READ = 2**23  # numbers to read at a time, at least
-TYPES = {"float16": torch.float16, "float32": torch.float32, "float64": torch.float64}
 Read = Callable[[Sequence[str]], Iterator["pa.RecordBatch"]]  # columns of these names, some rows at a time
 
 
@@ -53,10 +53,31 @@ class NumberColumns:
             batch: some rows of the columns, in any order.
             start: rows before them.
         """
-        columns = np.empty((len(self.names), len(batch)), str(self.dtype).removeprefix("torch."))
+        columns = np.empty((len(self.names), len(batch)), numpy_name(self.dtype))
         for name, into in zip(self.names, columns, strict=True):
             into[:] = batch.column(name).to_numpy(zero_copy_only=False)
         return torch.from_numpy(columns).mT.contiguous()
+
+
+Content = ListColumn | NumberColumns
+
+
+def chosen_content(
+    source: str, schema: "pa.Schema", key: Key, choice: ColumnChoice, read: Read
+) -> tuple[Content, list[str]] | None:
+    """Return the column of lists or the columns of numbers to read, and notes; None where a table is to be read whole.
+
+    Args:
+        key: the column of lists.
+        source, schema, choice, read: as for `chosen_numbers`.
+
+    Raises:
+        ConfigError: several columns hold lists and none is chosen, or one is neither numbers nor can be left out.
+    """
+    lists = chosen_column(schema, key, choice)
+    if lists is not None or key.value is not None:
+        return lists
+    return chosen_numbers(source, schema, choice, read)
 
 
 def chosen_numbers(
@@ -77,10 +98,12 @@ def chosen_numbers(
     """
     import pyarrow as pa
 
+    if len(set(schema.names)) < len(schema.names):
+        return None
     index = _index_of_pandas(schema)
     names = [name for name in schema.names if name not in index]
     places, chosen = choice.places(names)
-    kinds = {place: schema.field(names[place]).type for place in places} if _are_distinct(schema) else {}
+    kinds = {place: schema.field(names[place]).type for place in places}
     if not any(map(pa.types.is_floating, kinds.values())) or any(map(pa.types.is_nested, kinds.values())):
         return None
     try:
@@ -93,8 +116,10 @@ def chosen_numbers(
     kept, notes = number_columns(columns, names, places, True, chosen)
     if not all(pa.types.is_integer(kinds[place]) or pa.types.is_floating(kinds[place]) for place in kept):
         return None
-    dtype = np.result_type(*(columns[place].dtype for place in kept)).name
-    return (NumberColumns([names[place] for place in kept], TYPES[dtype]), notes) if dtype in TYPES else None
+    dtype = np.result_type(*(columns[place].dtype for place in kept))
+    if dtype.kind != "f":
+        return None
+    return NumberColumns([names[place] for place in kept], FLOATING[dtype.name]), notes
 
 
 def _looked_at(
@@ -110,7 +135,7 @@ def _looked_at(
 
     columns = [pd.Series(dtype=np.float64)] * len(names)
     first = [place for place, kind in kinds.items() if pa.types.is_floating(kind)]
-    held = [place for place in kinds if place not in first]
+    held = [place for place, kind in kinds.items() if not pa.types.is_floating(kind)]
     heads = _frame(schema, [names[place] for place in first], lambda some: _first_rows(read(some)))
     for place in first:
         columns[place] = heads[names[place]]
@@ -143,14 +168,10 @@ def _frame(schema: "pa.Schema", names: Sequence[str], read: Read) -> "pd.DataFra
     return pa.Table.from_batches((batch.select(names) for batch in read(names)), fields).to_pandas()
 
 
-def _are_distinct(schema: "pa.Schema") -> bool:
-    return len(set(schema.names)) == len(schema.names)
-
-
 def _index_of_pandas(schema: "pa.Schema") -> set[str]:
     """Return the names of the columns in which pandas stored the index of a table."""
     try:
-        index = json.loads((schema.metadata or {}).get(b"pandas", b"{}"))["index_columns"]
+        index = (schema.pandas_metadata or {})["index_columns"]
         return {name for name in index if isinstance(name, str)}
     except (ValueError, KeyError, TypeError, RecursionError):
         return set()

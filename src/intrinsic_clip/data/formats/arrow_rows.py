@@ -7,13 +7,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
 from intrinsic_clip.data.formats.array_key import Key
 from intrinsic_clip.data.formats.arrow_files import is_arrow, mapped_arrow, record_batches, schema_of
-from intrinsic_clip.data.formats.arrow_lists import ListColumn, chosen_column
-from intrinsic_clip.data.formats.arrow_numbers import NumberColumns, chosen_numbers
+from intrinsic_clip.data.formats.arrow_numbers import Content, chosen_content
 from intrinsic_clip.data.formats.batched_rows import BatchedRows
 from intrinsic_clip.data.formats.column_choice import ColumnChoice
 from intrinsic_clip.data.formats.mapped_rows import give_back
@@ -33,7 +31,7 @@ class ArrowRows(BatchedRows):
         ConfigError: a file is damaged, or has no such column.
     """
 
-    def __init__(self, paths: Sequence[Path], content: ListColumn | NumberColumns) -> None:
+    def __init__(self, paths: Sequence[Path], content: Content) -> None:
         self.content = content
         sizes: list[int] = []
         self.places: list[tuple[Path, int]] = []  # file and number in it of each record batch
@@ -41,8 +39,7 @@ class ArrowRows(BatchedRows):
             for number, batch in enumerate(record_batches(mapped_arrow(path), path, content.names[:1])):
                 self.places.append((path, number))
                 sizes.append(len(batch))
-        super().__init__(sizes, 0, content.dtype)
-        self._columns = content.width or next(self._batches(range(len(sizes))), torch.empty(0, 0)).shape[1]
+        super().__init__(sizes, content.width or None, content.dtype)
 
     def _batches(self, groups: Sequence[int]) -> Iterator[Tensor]:
         by_file: dict[Path, list[int]] = {}
@@ -58,32 +55,19 @@ class ArrowRows(BatchedRows):
                     give_back(pages)
 
 
-def arrow_rows(paths: Sequence[Path], key: Key, choice: ColumnChoice) -> tuple[ArrowRows, list[str]] | None:
-    """Return the rows of Arrow files whose rows are lists of floats, and notes; None for any other table.
-
-    Args:
-        paths: files of one schema, whose rows follow one another.
-        key: the column of lists.
-        choice: the columns to read.
-
-    Raises:
-        ConfigError: one is damaged, or the column is not there.
-    """
-    if not is_arrow(paths[0]):
-        return None
-    chosen = chosen_column(schema_of(paths[0]), key, choice)
-    return None if chosen is None else (ArrowRows(paths, chosen[0]), chosen[1])
-
-
-def arrow_numbers(path: Path, choice: ColumnChoice) -> tuple[ArrowRows, list[str]] | None:
-    """Return the rows of an Arrow file with a column for each dimension, and notes; None where it is to be read whole.
+def arrow_rows(path: Path, key: Key, choice: ColumnChoice) -> tuple[ArrowRows, list[str]] | None:
+    """Return the rows of an Arrow file, lists of floats or numbers in columns, and notes.
 
     Args:
         path: the file.
+        key: the column of lists.
         choice: the columns to read.
 
+    Returns:
+        None where it is to be read whole.
+
     Raises:
-        ConfigError: it is damaged, or a column is neither numbers nor can be left out.
+        ConfigError: it is damaged, or no column can be chosen; see `chosen_content`.
     """
     if not is_arrow(path):
         return None
@@ -94,5 +78,5 @@ def arrow_numbers(path: Path, choice: ColumnChoice) -> tuple[ArrowRows, list[str
             yield batch
             give_back(pages)
 
-    chosen = chosen_numbers(str(path), schema_of(path), choice, read)
+    chosen = chosen_content(str(path), schema_of(path), key, choice, read)
     return None if chosen is None else (ArrowRows([path], chosen[0]), chosen[1])

@@ -15,7 +15,7 @@ class BatchedRows(ABC):
 
     Args:
         sizes: rows of each group that can be read alone, such as a row group of a .parquet, in order.
-        columns: of the matrix.
+        columns: of the matrix; None: as many as the first rows have, which a subclass must be ready to read.
         dtype: of the numbers.
 
     Attributes:
@@ -26,9 +26,10 @@ class BatchedRows(ABC):
     ids: Sequence[str | int] | None = None
     packed = True
 
-    def __init__(self, sizes: Sequence[int], columns: int, dtype: torch.dtype) -> None:
+    def __init__(self, sizes: Sequence[int], columns: int | None, dtype: torch.dtype) -> None:
         self.starts = np.cumsum([0, *sizes])
-        self._columns, self._dtype = columns, dtype
+        self._dtype = dtype
+        self._columns = self._first_width() if columns is None else columns
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -43,6 +44,9 @@ class BatchedRows(ABC):
     @abstractmethod
     def _batches(self, groups: Sequence[int]) -> Iterator[Tensor]:
         """Yield the rows of some groups in order, a few thousand at a time."""
+
+    def _first_width(self) -> int:
+        return next(self._batches(range(len(self.starts) - 1)), torch.empty(0, 0)).shape[1]
 
     def blocks(self, size: int) -> Iterator[tuple[int, Tensor]]:
         """Yield all rows in order."""

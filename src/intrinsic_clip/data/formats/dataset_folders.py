@@ -6,8 +6,8 @@ from typing import Any
 
 from intrinsic_clip.data.formats.array_key import Key
 from intrinsic_clip.data.formats.arrow_files import schema_of
-from intrinsic_clip.data.formats.arrow_lists import without_lists
-from intrinsic_clip.data.formats.arrow_rows import ArrowRows, arrow_rows
+from intrinsic_clip.data.formats.arrow_lists import chosen_column, without_lists
+from intrinsic_clip.data.formats.arrow_rows import ArrowRows
 from intrinsic_clip.data.formats.column_choice import ColumnChoice
 from intrinsic_clip.errors import ConfigError
 
@@ -49,10 +49,11 @@ def dataset_rows(path: Path, key: Key, choice: ColumnChoice) -> tuple[ArrowRows,
         raise ConfigError(
             f"lacks {len(missing)} of the {len(files)} files in its {STATE}, first {missing[0]}"
         )
-    opened = arrow_rows(files, key, choice)
-    if opened is None:
-        raise without_lists(schema_of(files[0]), key)
-    return opened
+    schema = schema_of(files[0])
+    chosen = chosen_column(schema, key, choice)
+    if chosen is None:
+        raise without_lists(schema, key)
+    return ArrowRows(files, chosen[0]), chosen[1]
 
 
 def _content(path: Path) -> dict[str, Any]:

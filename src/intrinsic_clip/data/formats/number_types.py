@@ -16,8 +16,13 @@ FLOATING = {
 }
 
 
+def numpy_name(dtype: torch.dtype) -> str:
+    """Return the name that NumPy has for a type."""
+    return str(dtype).removeprefix("torch.")
+
+
 def floating(dtype: torch.dtype) -> torch.dtype:
-    """Return the floating-point type that rows of a stored type have: that of whole numbers holds them exactly.
+    """Return the floating-point type that rows of a stored type have: that of small whole numbers holds them exactly.
 
     Example:
         >>> import torch
@@ -25,4 +30,4 @@ def floating(dtype: torch.dtype) -> torch.dtype:
         >>> [floating(dtype) for dtype in (torch.float16, torch.int8, torch.int64)]
         [torch.float16, torch.float32, torch.float64]
     """
-    return FLOATING[str(dtype).removeprefix("torch.")]
+    return FLOATING.get(numpy_name(dtype), torch.float64)

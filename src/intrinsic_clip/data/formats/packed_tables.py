@@ -4,8 +4,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from intrinsic_clip.data.formats.arrow_files import is_arrow, is_stream
-from intrinsic_clip.errors import ConfigError, first_line
+from intrinsic_clip.data.formats.arrow_files import is_arrow, is_stream, pyarrow_errors
+from intrinsic_clip.errors import ConfigError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,13 +24,10 @@ def read_packed(path: Path) -> "pd.DataFrame":
     import pandas as pd
 
     try:
-        table = pd.read_parquet(path) if path.suffix.lower() == ".parquet" else _read_arrow(path)
+        with pyarrow_errors(f"a {path.suffix}"):
+            table = pd.read_parquet(path) if path.suffix.lower() == ".parquet" else _read_arrow(path)
     except ImportError as error:
         raise ConfigError(f"reading {path.suffix.lower()} needs pyarrow: pip install pyarrow") from error
-    except FileNotFoundError:
-        raise
-    except (ValueError, OSError) as error:  # pyarrow's errors are of these types
-        raise ConfigError(f"damaged, or not a {path.suffix} file ({first_line(error)})") from error
     columns = [plain(table.iloc[:, place]) for place in range(table.shape[1])]
     return pd.concat(columns, axis=1) if columns else table
 

@@ -8,17 +8,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
 from intrinsic_clip.data.formats.array_key import Key
-from intrinsic_clip.data.formats.arrow_files import release_unused
-from intrinsic_clip.data.formats.arrow_lists import PART, ListColumn, chosen_column
-from intrinsic_clip.data.formats.arrow_numbers import NumberColumns, chosen_numbers
+from intrinsic_clip.data.formats.arrow_files import decoding, pyarrow_errors
+from intrinsic_clip.data.formats.arrow_lists import PART
+from intrinsic_clip.data.formats.arrow_numbers import Content, chosen_content
 from intrinsic_clip.data.formats.batched_rows import BatchedRows
 from intrinsic_clip.data.formats.column_choice import ColumnChoice
 from intrinsic_clip.data.formats.mapped_rows import give_back, mapped
-from intrinsic_clip.errors import ConfigError, first_line
+from intrinsic_clip.errors import ConfigError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,12 +35,9 @@ class ParquetRows(BatchedRows):
         ConfigError: the first lists hold no numbers, or the file is damaged.
     """
 
-    def __init__(self, file: "ParquetFile", content: ListColumn | NumberColumns) -> None:
+    def __init__(self, file: "ParquetFile", content: Content) -> None:
         self.file, self.content = file, content
-        super().__init__(file.sizes, 0, content.dtype)
-        self._columns = (
-            content.width or next(self._batches(range(len(file.sizes))), torch.empty(0, 0)).shape[1]
-        )
+        super().__init__(file.sizes, content.width or None, content.dtype)
 
     def _batches(self, groups: Sequence[int]) -> Iterator[Tensor]:
         start = int(self.starts[groups[0]]) if len(groups) else 0
@@ -75,17 +71,11 @@ class ParquetFile:
     ) -> Iterator["pa.RecordBatch"]:
         """Yield the rows of some columns in some row groups, or in all, so many at a time."""
         chosen = range(len(self.sizes)) if groups is None else groups
-        try:
+        with decoding("a .parquet"):
             for batch in self._file.iter_batches(rows, list(chosen), list(names), use_threads=False):
                 if len(batch):
                     yield batch
                     give_back(self._pages)
-        except (OSError, ValueError) as error:
-            if isinstance(error, ConfigError):
-                raise
-            raise ConfigError(f"damaged, or not a .parquet file ({first_line(error)})") from error
-        finally:
-            release_unused()
 
 
 def parquet_rows(path: Path, key: Key, choice: ColumnChoice) -> tuple[ParquetRows, list[str]] | None:
@@ -100,12 +90,10 @@ def parquet_rows(path: Path, key: Key, choice: ColumnChoice) -> tuple[ParquetRow
         None where it is to be read whole.
 
     Raises:
-        ConfigError: it is damaged, has not this column, or one that is neither numbers nor can be left out.
+        ConfigError: it is damaged, or no column can be chosen; see `chosen_content`.
     """
     file = ParquetFile(path)
-    chosen: tuple[ListColumn | NumberColumns, list[str]] | None = chosen_column(file.schema, key, choice)
-    if chosen is None and key.value is None:
-        chosen = chosen_numbers(str(path), file.schema, choice, file.batches)
+    chosen = chosen_content(str(path), file.schema, key, choice, file.batches)
     return None if chosen is None else (ParquetRows(file, chosen[0]), chosen[1])
 
 
@@ -116,10 +104,6 @@ def _opened(path: Path) -> tuple["pq.ParquetFile", mmap.mmap]:
         import pyarrow.parquet as pq
     except ImportError as error:
         raise ConfigError("reading .parquet needs pyarrow: pip install pyarrow") from error
-    try:
+    with pyarrow_errors("a .parquet"):
         pages = mapped(path)
         return pq.ParquetFile(pa.BufferReader(pa.py_buffer(pages))), pages
-    except FileNotFoundError:
-        raise
-    except (ValueError, OSError) as error:
-        raise ConfigError(f"damaged, or not a .parquet file ({first_line(error)})") from error

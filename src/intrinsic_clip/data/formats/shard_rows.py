@@ -14,6 +14,7 @@ from torch import Tensor
 from intrinsic_clip.data.formats.array_key import Key
 from intrinsic_clip.data.formats.batched_rows import BatchedRows
 from intrinsic_clip.data.formats.npz_members import read_header
+from intrinsic_clip.data.formats.number_types import numpy_name
 from intrinsic_clip.data.formats.shards import NamedSample, named_samples
 from intrinsic_clip.data.formats.tar_members import DAMAGE, DAMAGED, list_members, opened_for_contents
 from intrinsic_clip.data.skipped_samples import SkippedSamples
@@ -68,7 +69,7 @@ class ShardRows(BatchedRows):
                 yield self._matrix(vectors, group, start)
 
     def _matrix(self, vectors: list[np.ndarray], group: int, start: int) -> Tensor:
-        kind = str(self._dtype).removeprefix("torch.")
+        kind = numpy_name(self._dtype)
         for place, vector in enumerate(vectors):
             exact = vector.dtype == kind or vector.dtype not in FLOATS
             if len(vector) != self._columns or not exact:

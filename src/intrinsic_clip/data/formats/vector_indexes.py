@@ -83,8 +83,7 @@ class LanceRows(BatchedRows):
 
     def __init__(self, table: Any, column: ListColumn) -> None:
         self.table, self.column = table, column
-        super().__init__([table.count_rows()], 0, column.dtype)
-        self._columns = next(self._batches([0]), torch.empty(0, 0)).shape[1]
+        super().__init__([table.count_rows()], None, column.dtype)
 
     def _batches(self, groups: Sequence[int]) -> Iterator[Tensor]:
         start = 0
