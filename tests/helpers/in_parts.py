@@ -25,7 +25,7 @@ def check_in_parts(path: Path, choice: ColumnChoice | None = None) -> bool:
         patch.setattr(number_tables, "READ", 1)
         for module in (text_rows, arrow_numbers, column_roles):
             patch.setattr(module, "HEAD", ROWS)
-        expected, opened = (_result(read, path, choice) for read in (read_array, open_array))
+        expected, opened = (result(read, path, choice) for read in (read_array, open_array))
     if opened is None or isinstance(expected, str):
         assert opened in (None, expected)
         return opened is not None
@@ -37,7 +37,7 @@ def check_in_parts(path: Path, choice: ColumnChoice | None = None) -> bool:
     return True
 
 
-def _result(read: Callable[..., Any], path: Path, choice: ColumnChoice | None) -> Any:
+def result(read: Callable[..., Any], path: Path, choice: ColumnChoice | None = None) -> Any:
     """Return what a reader gives, or the message of its error."""
     try:
         return read(path, Key(), choice)

@@ -1,5 +1,6 @@
 """Packed tables of numbers are read block by block: the same rows, notes and errors as whole."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,13 @@ import pyarrow as pa
 import pyarrow.feather as feather
 import pyarrow.parquet as pq
 import pytest
+import torch
 
-from helpers.in_parts import check_in_parts
+from helpers.in_parts import check_in_parts, result
 from intrinsic_clip.data.formats import arrow_numbers
 from intrinsic_clip.data.formats.array_key import Key
 from intrinsic_clip.data.formats.arrays import open_array, read_array
+from intrinsic_clip.data.formats.batched_rows import whole
 from intrinsic_clip.data.formats.column_choice import ColumnChoice
 from intrinsic_clip.errors import ConfigError
 
@@ -46,6 +49,7 @@ IN_PARTS: dict[str, pd.DataFrame] = {
     "headings in two rows": TABLE.set_axis(pd.MultiIndex.from_product([["a", "b"], [1, 2, 3]]), axis=1),
     "headings with dots": TABLE.set_axis(["d", "d.x", "d.x.y", "e", "e.x", "f"], axis=1),
     "texts that are no dimension": TABLE.assign(q=[f"a cat, {i}" for i in range(N)]),
+    "no rows": TABLE.iloc[:0],
 }
 WHOLE: dict[str, pd.DataFrame] = {
     "whole numbers alone": (10 * TABLE).astype(int),
@@ -54,9 +58,11 @@ WHOLE: dict[str, pd.DataFrame] = {
     "lists among numbers": TABLE.assign(v=[[i, i + 1] for i in range(N)]),
     "lists": pd.DataFrame({"v": [list(range(i, i + 3)) for i in range(N)]}),
     "lists written out": pd.DataFrame({"v": [str(row) for row in TABLE.to_numpy().tolist()]}),
-    "no rows": TABLE.iloc[:0],
     "no columns": TABLE[[]],
 }
+
+
+NEITHER = "are neither lists of floats nor numbers alone, with fractions"
 
 
 def written(table: pd.DataFrame, name: str) -> Path:
@@ -105,6 +111,63 @@ def test_columns_that_are_held_whole_are_bounded(monkeypatch, capsys) -> None:
     assert (
         "x.parquet: is read whole, since many columns hold whole numbers or texts" in capsys.readouterr().err
     )
+
+
+def collected(table: pd.DataFrame, kind: str) -> Path:
+    """Write a table as a data set on disk of two files, as `save_to_disk` does, or as a table of Lance."""
+    path, packed = Path(kind), pa.Table.from_pandas(table)
+    if kind == "x.lance":
+        pytest.importorskip("lance").write_dataset(packed, path, max_rows_per_file=50)
+        return path
+    path.mkdir()
+    names = ("first.arrow", "second.arrow")
+    for name, part in zip(names, (packed[:70], packed[70:]), strict=True):
+        with pa.ipc.new_stream(path / name, packed.schema) as stream:
+            stream.write_table(part, max_chunksize=40)
+    (path / "state.json").write_text(json.dumps({"_data_files": [{"filename": name} for name in names]}))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["folder", "x.lance"])
+@pytest.mark.parametrize("case", IN_PARTS)
+def test_collections_of_numbers_are_read_as_a_file_is(case: str, kind: str) -> None:
+    if kind == "x.lance" and "dots" in case:
+        pytest.skip("Lance has no names with dots")
+    path = collected(IN_PARTS[case], kind)
+    expected, opened = result(read_array, written(IN_PARTS[case], "x.arrow")), result(open_array, path)
+    if isinstance(expected, str):
+        assert opened == expected
+        return
+    (rows, notes), (source, given) = expected, opened
+    assert [note for note in given if "index that pandas wrote" not in note] == notes
+    np.testing.assert_array_equal(whole(source).numpy(), rows.double().numpy())
+    chosen = torch.tensor([len(rows) - 1, 0, 0])
+    np.testing.assert_array_equal(source.take(chosen).numpy(), rows[chosen].double().numpy())
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "says"),
+    [
+        ((10 * TABLE).astype(int), None, f"{NEITHER}$"),
+        (
+            TABLE.assign(z=[{"a": 1}] * N),
+            None,
+            f"{NEITHER}; columns=… reads columns of numbers that it names$",
+        ),
+        (TABLE, "d1", r"'d1' \(x_key\) is not a column of lists of numbers$"),
+        (
+            TABLE.assign(d6=0.0, d7=1.0),
+            None,
+            "^many columns hold whole numbers or texts, more than are held; columns=",
+        ),
+    ],
+)
+def test_collections_that_cannot_be_read_say_why(
+    table: pd.DataFrame, key: str, says: str, monkeypatch
+) -> None:
+    monkeypatch.setattr(arrow_numbers, "HELD", 1000)
+    with pytest.raises(ConfigError, match=says):
+        open_array(collected(table, "folder"), Key(key, "x_key"))
 
 
 @pytest.mark.parametrize("name", ["x.parquet", "x.feather"])

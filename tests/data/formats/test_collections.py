@@ -200,7 +200,8 @@ def test_lists_of_whole_numbers_are_read_where_they_are_named() -> None:
         with pa.ipc.new_stream(file, table.schema) as writer:
             writer.write_table(table)
     with pytest.raises(
-        ConfigError, match=r"none is a column of lists of floats; x_key=v reads lists of whole"
+        ConfigError,
+        match=r"are neither lists of floats nor numbers alone, with fractions; x_key=v reads lists of whole",
     ):
         open_array(Path("folder"), Key(None, "x_key"))
     source, _ = open_array(Path("folder"), Key("v")) or pytest.fail("not opened")
@@ -227,7 +228,7 @@ WRONG: dict[str, tuple[Callable[[], object], str, str]] = {
     "indices": (
         lambda: _folder("state.json", {"_indices_files": [{"filename": "i.arrow"}]}), "folder", "flatten_indices",
     ),
-    "no lists": (_without_lists, "folder", "of its columns, a (int64), none is a column of lists of floats"),
+    "no lists": (_without_lists, "folder", "its columns, a (int64), are neither lists of floats"),
     "damaged stream": (lambda: _folder("data-0.arrow", "hello"), "folder", "damaged, or not an Arrow file"),
     "empty Arrow": (lambda: Path("x.arrow").touch(), "x.arrow", "damaged, or not a"),
     "no shard": (lambda: None, "x.tar", "1 of 1 are missing, the first x.tar"),

@@ -94,15 +94,6 @@ def chosen_column(schema: "pa.Schema", key: Key, choice: ColumnChoice) -> tuple[
     return ListColumn(column, (FLOATS | WHOLE_NUMBERS)[lists[column]]), notes
 
 
-def without_lists(schema: "pa.Schema", key: Key) -> ConfigError:
-    """Return the error of a collection without a column to read, which names its columns and one that a key reads."""
-    columns = ", ".join(f"{field.name} ({field.type})" for field in schema)
-    asked = f"{key.value!r} ({key.option}) is not" if key.value is not None else "none is"
-    whole = [field.name for field in schema if kind_of(field.type) is not None] if key.value is None else []
-    hint = f"; {key.option}={whole[0]} reads lists of whole numbers" if whole else ""
-    return ConfigError(f"of its columns, {columns}, {asked} a column of lists of floats{hint}")
-
-
 def kind_of(kind: Any) -> str | None:
     """Return the type of the numbers in lists, as pyarrow calls it; None where a column holds no lists of numbers."""
     import pyarrow as pa

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.data.formats.array_key import Key
-from intrinsic_clip.data.formats.arrow_lists import PART, ListColumn, chosen_column
+from intrinsic_clip.data.formats.arrow_lists import PART, ListColumn, chosen_column, kind_of
 from intrinsic_clip.data.formats.column_choice import ColumnChoice
 from intrinsic_clip.data.formats.column_roles import HEAD, HELD, shown_by_head
 from intrinsic_clip.data.formats.decisions import print_decisions
@@ -21,6 +21,7 @@ from intrinsic_clip.data.formats.number_tables import Irregular
 from intrinsic_clip.data.formats.number_types import FLOATING, numpy_name
 from intrinsic_clip.data.formats.packed_tables import plain
 from intrinsic_clip.data.formats.table_arrays import number_columns
+from intrinsic_clip.errors import ConfigError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,33 +69,80 @@ def chosen_content(
     """Return the column of lists or the columns of numbers to read, and notes; None where a table is to be read whole.
 
     Args:
+        source: the file; what is decided is printed under this name.
+        schema: of the table.
         key: the column of lists.
-        source, schema, choice, read: as for `chosen_numbers`.
+        choice: the columns to read.
+        read: yields the rows of some columns.
 
     Raises:
-        ConfigError: several columns hold lists and none is chosen, or one is neither numbers nor can be left out.
+        ConfigError: several columns hold lists and none is chosen; there are no rows; or a column is neither numbers
+            nor can be left out.
     """
+    try:
+        return _content(schema, key, choice, read)
+    except Irregular as reason:
+        print_decisions(source, [f"is read whole, since {reason}"])
+        return None
+
+
+def required_content(
+    schema: "pa.Schema", key: Key, choice: ColumnChoice, read: Read
+) -> tuple[Content, list[str]]:
+    """Return the column of lists or the columns of numbers to read, and notes, of a table that is never read whole.
+
+    Args:
+        schema, key, choice, read: as for `chosen_content`.
+
+    Raises:
+        ConfigError: as for `chosen_content`, or the table holds neither lists of floats nor fractions in columns.
+    """
+    try:
+        chosen = _content(schema, key, choice, read)
+    except Irregular as reason:
+        raise ConfigError(f"{reason}, more than are held; columns=… names those to read") from reason
+    if chosen is None:
+        raise _without_content(schema, key)
+    return chosen
+
+
+def _content(
+    schema: "pa.Schema", key: Key, choice: ColumnChoice, read: Read
+) -> tuple[Content, list[str]] | None:
     lists = chosen_column(schema, key, choice)
     if lists is not None or key.value is not None:
         return lists
-    return chosen_numbers(source, schema, choice, read)
+    return _chosen_numbers(schema, choice, read)
 
 
-def chosen_numbers(
-    source: str, schema: "pa.Schema", choice: ColumnChoice, read: Read
+def _without_content(schema: "pa.Schema", key: Key) -> ConfigError:
+    """Return the error of a table without a column to read, which names its columns and what would read some."""
+    import pyarrow as pa
+
+    columns = ", ".join(f"{field.name} ({field.type})" for field in schema)
+    if key.value is not None:
+        return ConfigError(
+            f"of its columns, {columns}, {key.value!r} ({key.option}) is not a column of lists of numbers"
+        )
+    lists = [field.name for field in schema if kind_of(field.type) is not None]
+    hint = f"; {key.option}={lists[0]} reads lists of whole numbers" if lists else ""
+    if any(pa.types.is_floating(field.type) for field in schema):
+        hint += "; columns=… reads columns of numbers that it names"
+    return ConfigError(
+        f"its columns, {columns}, are neither lists of floats nor numbers alone, with fractions{hint}"
+    )
+
+
+def _chosen_numbers(
+    schema: "pa.Schema", choice: ColumnChoice, read: Read
 ) -> tuple[NumberColumns, list[str]] | None:
     """Return the columns of numbers to read, and notes; None where a table is to be read whole.
 
     Tables of lists, of whole numbers alone, and of other types than whole numbers and fractions are.
 
-    Args:
-        source: the file; what is decided is printed under this name.
-        schema: of the table.
-        choice: the columns to read.
-        read: yields the rows of some columns.
-
     Raises:
-        ConfigError: a column is neither numbers nor can be left out.
+        Irregular: columns that are to be held take too much memory.
+        ConfigError: there are no rows, or a column is neither numbers nor can be left out.
     """
     import pyarrow as pa
 
@@ -106,12 +154,10 @@ def chosen_numbers(
     kinds = {place: schema.field(names[place]).type for place in places}
     if not any(map(pa.types.is_floating, kinds.values())) or any(map(pa.types.is_nested, kinds.values())):
         return None
-    try:
-        columns = _looked_at(schema, names, kinds, read)
-    except Irregular as reason:
-        print_decisions(source, [f"is read whole, since {reason}"])
-        return None
-    if not len(columns[places[0]]) or any(holds_lists(columns[place]) for place in places):
+    columns = _looked_at(schema, names, kinds, read)
+    if not len(columns[places[0]]):
+        raise ConfigError("holds no rows")
+    if any(holds_lists(columns[place]) for place in places):
         return None
     kept, notes = number_columns(columns, names, places, True, chosen)
     if not all(pa.types.is_integer(kinds[place]) or pa.types.is_floating(kinds[place]) for place in kept):

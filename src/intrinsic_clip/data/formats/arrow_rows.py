@@ -4,6 +4,7 @@ What is read is a column of lists, or columns of numbers.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,6 +56,15 @@ class ArrowRows(BatchedRows):
                     give_back(pages)
 
 
+def all_batches(paths: Sequence[Path], names: Sequence[str]) -> Iterator["pa.RecordBatch"]:
+    """Yield the rows of some columns in files that follow one another."""
+    for path in paths:
+        pages = mapped_arrow(path)
+        for batch in record_batches(pages, path, names):
+            yield batch
+            give_back(pages)
+
+
 def arrow_rows(path: Path, key: Key, choice: ColumnChoice) -> tuple[ArrowRows, list[str]] | None:
     """Return the rows of an Arrow file, lists of floats or numbers in columns, and notes.
 
@@ -72,11 +82,5 @@ def arrow_rows(path: Path, key: Key, choice: ColumnChoice) -> tuple[ArrowRows, l
     if not is_arrow(path):
         return None
 
-    def read(names: Sequence[str]) -> Iterator["pa.RecordBatch"]:
-        pages = mapped_arrow(path)
-        for batch in record_batches(pages, path, names):
-            yield batch
-            give_back(pages)
-
-    chosen = chosen_content(str(path), schema_of(path), key, choice, read)
+    chosen = chosen_content(str(path), schema_of(path), key, choice, partial(all_batches, [path]))
     return None if chosen is None else (ArrowRows([path], chosen[0]), chosen[1])

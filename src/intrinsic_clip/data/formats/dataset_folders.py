@@ -1,13 +1,14 @@
 """Read the folders that `save_to_disk` of Hugging Face's `datasets` writes, without that package."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from intrinsic_clip.data.formats.array_key import Key
 from intrinsic_clip.data.formats.arrow_files import schema_of
-from intrinsic_clip.data.formats.arrow_lists import chosen_column, without_lists
-from intrinsic_clip.data.formats.arrow_rows import ArrowRows
+from intrinsic_clip.data.formats.arrow_numbers import required_content
+from intrinsic_clip.data.formats.arrow_rows import ArrowRows, all_batches
 from intrinsic_clip.data.formats.column_choice import ColumnChoice
 from intrinsic_clip.errors import ConfigError
 
@@ -20,7 +21,7 @@ def is_dataset_folder(path: Path) -> bool:
 
 
 def dataset_rows(path: Path, key: Key, choice: ColumnChoice) -> tuple[ArrowRows, list[str]]:
-    """Return the rows of a data set on disk whose rows are lists of floats, and notes.
+    """Return the rows of a data set on disk, lists of floats or numbers in columns, and notes.
 
     Args:
         path: the folder.
@@ -28,7 +29,7 @@ def dataset_rows(path: Path, key: Key, choice: ColumnChoice) -> tuple[ArrowRows,
         choice: the columns to read.
 
     Raises:
-        ConfigError: it holds several splits, is damaged, or has no such column.
+        ConfigError: it holds several splits, is damaged, or no column can be chosen.
     """
     if (path / SPLITS).is_file():
         splits = _names(path / SPLITS, _content(path / SPLITS).get("splits"))
@@ -49,11 +50,8 @@ def dataset_rows(path: Path, key: Key, choice: ColumnChoice) -> tuple[ArrowRows,
         raise ConfigError(
             f"lacks {len(missing)} of the {len(files)} files in its {STATE}, first {missing[0]}"
         )
-    schema = schema_of(files[0])
-    chosen = chosen_column(schema, key, choice)
-    if chosen is None:
-        raise without_lists(schema, key)
-    return ArrowRows(files, chosen[0]), chosen[1]
+    content, notes = required_content(schema_of(files[0]), key, choice, partial(all_batches, files))
+    return ArrowRows(files, content), notes
 
 
 def _content(path: Path) -> dict[str, Any]:

@@ -1,20 +1,24 @@
 """Read the vectors in files of vector stores: FAISS, usearch and Lance by their libraries, hnswlib without."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from intrinsic_clip.data.formats.array_key import Key
-from intrinsic_clip.data.formats.arrow_lists import ListColumn, chosen_column, without_lists
+from intrinsic_clip.data.formats.arrow_numbers import Content, required_content
 from intrinsic_clip.data.formats.batched_rows import BatchedRows
 from intrinsic_clip.data.formats.column_choice import ColumnChoice
 from intrinsic_clip.data.formats.mapped_rows import give_back
 from intrinsic_clip.errors import ConfigError, first_line
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 READ = 8192  # vectors that a library is asked for at a time
 EXACT = ("IndexFlat", "IndexFlatL2", "IndexFlatIP", "IndexHNSWFlat", "IndexIVFFlat", "IndexNSGFlat")
@@ -79,25 +83,25 @@ class HnswRows(IndexRows):
 
 
 class LanceRows(BatchedRows):
-    """The lists of one column of a Lance table, which LanceDB keeps its tables in."""
+    """The lists of one column of a Lance table, which LanceDB keeps its tables in, or the numbers of several."""
 
-    def __init__(self, table: Any, column: ListColumn) -> None:
-        self.table, self.column = table, column
-        super().__init__([table.count_rows()], None, column.dtype)
+    def __init__(self, table: Any, content: Content) -> None:
+        self.table, self.content = table, content
+        super().__init__([table.count_rows()], content.width or None, content.dtype)
 
     def _batches(self, groups: Sequence[int]) -> Iterator[Tensor]:
         start = 0
-        for batch in self.table.to_batches(columns=[self.column.name], batch_size=READ, scan_in_order=True):
-            if len(batch):
-                yield self.column.matrix(batch, start)
+        for batch in _lance_batches(self.table, self.content.names, self.content.part):
+            yield self.content.matrix(batch, start)
             start += len(batch)
 
     def take(self, rows: Tensor) -> Tensor:
         """Return the rows of these numbers."""
         import pyarrow as pa
 
-        lists = self.table.take(rows.tolist(), columns=[self.column.name]).column(0).combine_chunks()
-        return self.column.matrix(pa.record_batch([lists], [self.column.name]), 0)
+        taken = self.table.take(rows.tolist(), columns=self.content.names)
+        columns = [column.combine_chunks() for column in taken.columns]
+        return self.content.matrix(pa.record_batch(columns, taken.column_names), 0)
 
 
 Opened = tuple[BatchedRows, list[str]]
@@ -244,10 +248,15 @@ def _usearch(usearch: Any, path: Path, key: Key, choice: ColumnChoice) -> Opened
 
 def _lance(lance: Any, path: Path, key: Key, choice: ColumnChoice) -> Opened:
     table = lance.dataset(str(path))
-    chosen = chosen_column(table.schema, key, choice)
-    if chosen is None:
-        raise without_lists(table.schema, key)
-    return LanceRows(table, chosen[0]), chosen[1]
+    content, notes = required_content(table.schema, key, choice, partial(_lance_batches, table))
+    return LanceRows(table, content), notes
+
+
+def _lance_batches(table: Any, names: Sequence[str], rows: int = READ) -> Iterator["pa.RecordBatch"]:
+    """Yield the rows of some columns in order, so many at a time."""
+    for batch in table.to_batches(columns=list(names), batch_size=rows, scan_in_order=True):
+        if len(batch):
+            yield batch
 
 
 Reader = Callable[[Any, Path, Key, ColumnChoice], Opened]
