@@ -49,7 +49,7 @@ def test_on_a_module_that_knows_nothing_of_this_package(tmp_path) -> None:
     probe = MeanNormProbe(by_module("image"))
     module, done = fit(probe, logger=CSVLogger(tmp_path))
     module.eval()
-    expected = float(module.image(rows(N_VAL, 1).tensors[0]).norm(dim=-1).mean())
+    expected = module.image(rows(N_VAL, 1).tensors[0]).norm(dim=-1).mean().item()
     assert float(probe.latest["mean_norm/x"]) == pytest.approx(expected, rel=1e-5)
     assert float(done.callback_metrics["mean_norm/x"]) == pytest.approx(expected, rel=1e-5)
     assert set(probe.latest) == {"mean_norm/x"}

@@ -92,7 +92,7 @@ class ClampedTemperature(nn.Module):
 
     Example:
         >>> from intrinsic_clip.loss import ClampedTemperature
-        >>> round(float(ClampedTemperature()()), 3)
+        >>> round(ClampedTemperature()().item(), 3)
         0.07
     """
 
