@@ -52,6 +52,17 @@ def test_out_of_memory_says_what_takes_less(tmp_path, compose, monkeypatch) -> N
 
 
 @pytest.mark.slow
+def test_chunks_of_unequal_size_keep_the_same_steps(tmp_path, compose) -> None:
+    train(compose("replicates=3", "replicates_per_chunk=2", "trainer.max_epochs=4"))
+    (folder,) = tmp_path.glob("outputs/custom/*")
+    metrics = results.read_metrics(folder)
+    kept = metrics[metrics["metric"] == "temperature"].groupby("replicate")["step"].agg(list)
+    assert len(kept) == 3
+    assert kept[0] == kept[1] == kept[2]
+    assert len(kept[0]) >= 10
+
+
+@pytest.mark.slow
 def test_the_setting_is_no_part_of_the_address(tmp_path, compose) -> None:
     few = ("replicates=2", "trainer.max_epochs=1")
     first = train(compose(*few, "replicates_per_chunk=1"))

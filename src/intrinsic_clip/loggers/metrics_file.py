@@ -68,11 +68,13 @@ class MetricsFile(Logger):
     Args:
         folder: the run folder.
         buffer: how many rows may wait in memory before they are written.
+        at_once: of how many replicates side by side the numbers of single steps are thinned out for; None: as many as
+            the module has.
     """
 
-    def __init__(self, folder: str, buffer: int = 2000) -> None:
+    def __init__(self, folder: str, buffer: int = 2000, at_once: int | None = None) -> None:
         super().__init__()
-        self.path, self.buffer = Path(folder) / METRICS, buffer
+        self.path, self.buffer, self.at_once = Path(folder) / METRICS, buffer, at_once
         self._rows: list[str] = []
         self._size, self._digest = 0, hashlib.sha256()  # of what is in the file
 

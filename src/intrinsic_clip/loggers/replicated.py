@@ -1,12 +1,16 @@
 """Log numbers that have one value per replicate."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
 from intrinsic_clip.loggers.metrics_file import MetricsFile
+from intrinsic_clip.loggers.steps import total_steps
 from intrinsic_clip.runs.replicates import Replicates
+
+FEWEST = 100  # steps of a training that a file keeps
 
 
 def log_replicates(
@@ -35,8 +39,9 @@ def log_steps(
 ) -> None:
     """Log numbers of several steps, as `log_replicates` does those of one.
 
-    A MetricsFile takes every n-th step with n the number of replicates, so that its size does not grow with them;
-    another logger takes every n-th with n its attribute `every_n_steps`, where it has one.
+    A MetricsFile takes every n-th step with n the number of replicates, so that its size does not grow with them, but
+    about a hundred steps of a training at least; another logger takes every n-th with n its attribute `every_n_steps`,
+    where it has one.
 
     Args:
         metrics: by name, `(steps, *R)` each.
@@ -45,7 +50,10 @@ def log_steps(
     """
     replicates, epoch = replicates_of(module), trainer.current_epoch
     for logger in trainer.loggers:
-        every = len(replicates) if isinstance(logger, MetricsFile) else _every_n_steps(logger)
+        if isinstance(logger, MetricsFile):
+            every = _thinned(trainer, logger.at_once or len(replicates))
+        else:
+            every = _every_n_steps(logger)
         due = [index for index, step in enumerate(steps) if step % every == 0]
         if not due:
             continue
@@ -64,6 +72,14 @@ def replicates_of(module: LightningModule) -> Replicates:
     """Return the replicates of a module; a LightningModule that does not declare any is a single run."""
     replicates = getattr(module, "replicates", None)
     return replicates if isinstance(replicates, Replicates) else Replicates()
+
+
+def _thinned(trainer: Trainer, replicates: int) -> int:
+    """Return which step of a training a file keeps: every n-th of n replicates, more often in a short one."""
+    if replicates == 1:
+        return 1
+    steps = total_steps(trainer)
+    return replicates if math.isinf(steps) else max(1, min(replicates, int(steps) // FEWEST))
 
 
 def _every_n_steps(logger: object) -> int:

@@ -2,6 +2,7 @@
 
 from pytorch_lightning import LightningModule, Trainer
 
+from intrinsic_clip.data.paired import EpochAtOnce
 from intrinsic_clip.runs.replicates import Replicates
 
 BEHIND_THE_LAST_BATCH = ("on_train_epoch_end", "on_train_end")
@@ -23,3 +24,11 @@ def step_to_log(trainer: Trainer, module: LightningModule) -> int:
 def counts_batches(module: LightningModule) -> bool:
     """Return whether the steps of a module's numbers are batches, as of all but a ContrastiveModule."""
     return not isinstance(getattr(module, "replicates", None), Replicates)
+
+
+def total_steps(trainer: Trainer) -> float:
+    """Return how many steps of the optimizer a training takes; infinity if it has no end."""
+    steps = trainer.estimated_stepping_batches
+    if isinstance(trainer.train_dataloader, EpochAtOnce):
+        steps *= len(trainer.train_dataloader.batches)
+    return steps

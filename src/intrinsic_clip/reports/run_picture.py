@@ -73,10 +73,10 @@ def _title(config: dict[str, Any], replicates: Replicates) -> str:
 
 
 def _over_training(metrics: pd.DataFrame) -> Curves:
-    """Return each metric over training steps."""
-    grouped = (
-        metrics.groupby(["metric", "epoch", "step"], dropna=False)["value"].agg(["mean", "std"]).reset_index()
-    )
+    """Return each metric over training steps, those at which every replicate has it."""
+    steps = metrics.groupby(["metric", "epoch", "step"], dropna=False)["value"]
+    grouped = steps.agg(["mean", "std", "size"]).reset_index()
+    grouped = grouped[grouped["size"] == grouped.groupby("metric")["size"].transform("max")]
     grouped = grouped.rename(columns={"step": "at", "mean": "value", "std": "spread"})
     return {str(name): rows.sort_values("at") for name, rows in grouped.groupby("metric")}
 

@@ -45,10 +45,17 @@ EXPECTED_WARNINGS = (
 )
 
 
-def make_trainer(spec: RunSpec, training: Training, folder: Path) -> Trainer:
-    """Instantiate the trainer of a run with its loggers, probes, checkpoints and progress bar."""
+def make_trainer(spec: RunSpec, training: Training, folder: Path, at_once: int) -> Trainer:
+    """Instantiate the trainer of a run with its loggers, probes, checkpoints and progress bar.
+
+    Args:
+        spec: the run, or a chunk of one.
+        training: what is trained.
+        folder: the folder of the run or chunk.
+        at_once: replicates in the largest chunk of the run; metrics files of all its chunks keep the same steps.
+    """
     settings = spec.settings
-    loggers = build_loggers(spec.cfg, str(folder), wandb_identity(settings))
+    loggers = build_loggers(spec.cfg, str(folder), {**wandb_identity(settings), "at_once": at_once})
     throughput = Throughput(training.data.batch_size, len(training.module.replicates))
     callbacks: list[Callback] = [
         throughput,

@@ -1,5 +1,6 @@
 """Change the learning rate by step, with the schedulers of PyTorch."""
 
+import math
 from collections.abc import Callable
 from functools import partial
 
@@ -10,8 +11,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from intrinsic_clip.config.nodes import takes
-from intrinsic_clip.data.paired import EpochAtOnce
 from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.loggers.steps import total_steps
 
 LENGTHS = ("total_steps", "T_max", "total_iters")  # names of a schedule's length among PyTorch's schedulers
 Schedule = Callable[[Optimizer, int], LRScheduler]
@@ -40,9 +41,7 @@ def steps_of(trainer: Trainer) -> int:
     Raises:
         ConfigError: it has no end.
     """
-    steps = trainer.estimated_stepping_batches
-    if isinstance(trainer.train_dataloader, EpochAtOnce):
-        steps *= len(trainer.train_dataloader.batches)
-    if steps == float("inf"):
+    steps = total_steps(trainer)
+    if math.isinf(steps):
         raise ConfigError("schedule: needs a length; set trainer.max_epochs or trainer.max_steps")
     return int(steps)

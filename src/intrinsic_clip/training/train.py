@@ -106,27 +106,27 @@ def _train_parts(
         spec.folder / results.CONFIG, OmegaConf.to_yaml(OmegaConf.create(dict(spec.settings)))
     )
     print(f"Objective: {objective_line(spec.settings)}", flush=True)
+    at_once = max(len(part.replicates) for part, _ in parts)
     if len(parts) == 1:
         part, folder = parts[0]
-        return _train_part(part, folder, built.pop(folder, None))
+        return _train_part(part, folder, built.pop(folder, None), at_once)
     print(f"Training {spec.replicates} in {len(parts)} chunks", flush=True)
     chunks.begin(spec.folder, [list(part.replicates.indices or ()) for part, _ in parts])
     for part, folder in parts:
         if results.read_completed(folder) is None:
-            _train_part(
-                part, folder, built.pop(folder, None)
-            )  # held by nobody else: the next needs its memory
+            # Held by nobody else, since the next needs its memory.
+            _train_part(part, folder, built.pop(folder, None), at_once)
     joined = chunks.join([folder for _, folder in parts], spec)
     return finish(joined, spec.folder)
 
 
-def _train_part(spec: RunSpec, folder: Path, built: "Training | None") -> dict[str, Any]:
+def _train_part(spec: RunSpec, folder: Path, built: "Training | None", at_once: int) -> dict[str, Any]:
     from intrinsic_clip.training.finish import finish, gather_results, save_embeddings
     from intrinsic_clip.training.fit import fit_and_test, make_trainer, quiet
 
     training = built or build(spec)
     with quiet(), _out_of_memory_explained(spec):
-        trainer = make_trainer(spec, training, folder)
+        trainer = make_trainer(spec, training, folder, at_once)
         timings = fit_and_test(trainer, training, folder)
     run_results = gather_results(spec, training, timings)
     if trainer.is_global_zero:
