@@ -220,10 +220,10 @@ def test_the_described_runs_are_those_of_the_file() -> None:
     assert len(described.runs) == 8  # two data sets, four temperatures
     kinds = {run["objective"]["temperature"]["_target_"].rpartition(".")[2] for run in described.runs}
     assert len(kinds) == 4
-    assert described.swept == frozenset()
+    assert described.swept == {}
     assert {run["replicates"] for run in described.runs} == {8}
     noise = described_runs("information", "laptop")
-    assert noise.swept == {"data.noise"}
+    assert noise.swept == {"data.noise": [0.03, 0.1, 0.3, 1.0, 3.0]}
     assert len(noise.runs) == 1
     paper = described_runs(EXPERIMENT, "paper").runs[0]
     assert (paper["replicates"], paper["trainer"]["max_epochs"]) == (50, 800)

@@ -297,6 +297,36 @@ def test_an_unfinished_run_is_named_and_left_out(tmp_path, finished, command_lin
     assert not (tmp_path / "outputs" / "figures").exists()
 
 
+def test_a_sweep_that_is_not_done_is_drawn_and_said_so(tmp_path, finished, command_line, capsys) -> None:
+    runs = tmp_path / "outputs" / "recipes"
+    shutil.copytree(finished / "recipes", runs)
+    assert command_line("figures", "recipes") == 0
+    assert "missing" not in capsys.readouterr().out
+    for made, run in zip((3, 2, 1), sorted(runs.iterdir()), strict=False):
+        shutil.rmtree(run)
+        assert command_line("figures") == 0
+        said = capsys.readouterr().out
+        assert f"recipes.png (smoke, {made} of 4 settings so far)" in said
+        assert "missing  recipes              intrinsic-clip train experiment=recipes size=smoke\n" in said
+        page = (tmp_path / "outputs" / "figures" / "RESULTS.md").read_text()
+        assert f"2 repetitions, {made} of 4 settings so far" in page
+
+
+def test_damaged_files_of_one_figure_leave_the_others(tmp_path, finished, command_line, capsys) -> None:
+    for name in ("dynamics", "synthetic_independent"):
+        shutil.copytree(finished / name, tmp_path / "outputs" / name)
+    (metrics,) = (tmp_path / "outputs" / "dynamics").glob("*/metrics.csv")
+    metrics.unlink()
+    assert command_line("figures") == 2
+    said = capsys.readouterr()
+    assert f"damaged  dynamics             {metrics.relative_to(tmp_path)}: no such file" in said.out
+    assert "drawn    independent" in said.out
+    assert "not drawn, since files of their runs are missing or damaged: dynamics" in said.err
+    page = (tmp_path / "outputs" / "figures" / "RESULTS.md").read_text()
+    assert "## independent\n" in page
+    assert "## Not drawn\n\n- dynamics: " in page
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import pandas as pd
@@ -29,11 +30,15 @@ class ComparableRuns:
         table: their rows of `collect`, each training once.
         departure: settings that differ from the experiment's file, as `trainer.max_epochs=3`; "" if none does.
         left_out: a sentence for each group of other runs.
+        settings_left: how many of the settings that the experiment sweeps over have no run yet.
+        settings: how many settings it sweeps over.
     """
 
     table: pd.DataFrame
     departure: str
     left_out: list[str]
+    settings_left: int = 0
+    settings: int = 1
 
 
 def comparable(experiment: str, size: str, table: pd.DataFrame) -> ComparableRuns:
@@ -47,7 +52,7 @@ def comparable(experiment: str, size: str, table: pd.DataFrame) -> ComparableRun
     contents = {run: _flat_content(Run.load(run).settings) for run in table["run"].unique()}
     described = described_runs(experiment, size)
     references = [_flat_content(settings) for settings in described.runs]
-    free = FREE | described.swept | _agreed_files(contents.values())
+    free = FREE | set(described.swept) | _agreed_files(contents.values())
     groups = table["run"].map(
         {run: departure(content, references, free) for run, content in contents.items()}
     )
@@ -60,7 +65,34 @@ def comparable(experiment: str, size: str, table: pd.DataFrame) -> ComparableRun
         for other in counts.index
         if other != chosen
     ]
-    return ComparableRuns(_each_training_once(table[groups == chosen], contents), chosen, left_out)
+    made = [contents[run] for run in table["run"][groups == chosen].unique()]
+    own = _apart(references, free)
+    settings = [
+        own_values | dict(zip(described.swept, values, strict=True))
+        for own_values in own
+        for values in product(*described.swept.values())
+    ]
+    left = [each for each in settings if not any(_covers(content, each) for content in made)]
+    return ComparableRuns(
+        _each_training_once(table[groups == chosen], contents), chosen, left_out, len(left), len(settings)
+    )
+
+
+def _apart(references: Sequence[Mapping[str, Any]], free: Collection[str]) -> list[dict[str, Any]]:
+    """Return, of each run that an experiment describes, the settings in which it differs from others of them."""
+    keys = {
+        key for reference in references for key in reference if key not in free and not key.startswith(PROBES)
+    }
+    differing = [key for key in keys if any(each.get(key) != references[0].get(key) for each in references)]
+    return [{key: reference.get(key) for key in differing} for reference in references]
+
+
+def _covers(content: Mapping[str, Any], setting: Mapping[str, Any]) -> bool:
+    """Return whether a run has these values, alone or, as output dimensions, among others side by side."""
+    return all(
+        content.get(key) == value or (isinstance(content.get(key), list) and value in content[key])
+        for key, value in setting.items()
+    )
 
 
 def _flat_content(settings: Mapping[str, Any]) -> dict[str, Any]:

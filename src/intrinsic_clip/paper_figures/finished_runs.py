@@ -29,11 +29,13 @@ class FinishedRuns:
         size: paper, laptop or smoke.
         tables: results by experiment, as `runs.collect` returns them.
         departures: settings that differ from the file of an experiment, as `trainer.max_epochs=3`, by experiment.
+        partial: of experiments that sweep over settings of which some have no run yet, how many have one, of how many.
     """
 
     size: str
     tables: Mapping[str, pd.DataFrame]
     departures: Mapping[str, str] = field(default_factory=dict)
+    partial: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     def __contains__(self, experiment: str) -> bool:
         return experiment in self.tables
@@ -44,13 +46,14 @@ class FinishedRuns:
         if not present or not set(required) <= set(present):
             return None
         departures = {name: text for name, text in self.departures.items() if name in present}
-        return FinishedRuns(self.size, {name: self.tables[name] for name in present}, departures)
+        partial = {name: counts for name, counts in self.partial.items() if name in present}
+        return FinishedRuns(self.size, {name: self.tables[name] for name in present}, departures, partial)
 
     @property
     def reservations(self) -> int:
         """Number of experiments that are unfinished, or trained with settings other than their files say."""
-        partial = {name for name, table in self.tables.items() if _unfinished(table)}
-        return len(partial | set(self.departures))
+        unfinished = {name for name, table in self.tables.items() if _unfinished(table)}
+        return len(unfinished | set(self.departures) | set(self.partial))
 
     def values(self, experiment: str, metric: str, **where: Any) -> "pd.Series[float]":
         """Return one number per replicate, of the runs with these settings (`d=19` is the output dimension)."""
@@ -63,7 +66,10 @@ class FinishedRuns:
         return summary.rename_axis("at").reset_index().sort_values("at")
 
     def trajectory(self, experiment: str, metric: str, **where: Any) -> pd.DataFrame:
-        """Return a metric over training: columns step, epoch, mean, std, count; the last row is the final one."""
+        """Return a metric over training: columns step, epoch, mean, std, count; the last row is the final one.
+
+        Steps at which some of the trainings have no row are left out: runs of other sizes keep other steps.
+        """
         parts = []
         settings = {key: value for key, value in where.items() if key != "d"}
         for run, replicates in self._runs(experiment, metric, settings):
@@ -72,14 +78,15 @@ class FinishedRuns:
             if "d" in where and table["output_dim"].notna().any():
                 table = table[table["output_dim"] == where["d"]]
             parts.append(table)
-        summary = (
-            pd.concat(parts)
-            .groupby("step")
-            .agg(
-                epoch=("epoch", "max"), mean=("value", "mean"), std=("value", "std"), count=("value", "count")
-            )
+        table = pd.concat(parts) if parts else pd.DataFrame(columns=["step", "epoch", "value"], dtype=float)
+        summary = table.groupby("step").agg(
+            epoch=("epoch", "max"),
+            mean=("value", "mean"),
+            std=("value", "std"),
+            count=("value", "count"),
+            rows=("value", "size"),
         )
-        return summary.reset_index()
+        return summary[summary["rows"] == summary["rows"].max()].drop(columns="rows").reset_index()
 
     def embeddings(self, experiment: str, d: int) -> StoredEmbeddings:
         """Return the held-out representations of the first replicate, `(n, d)`."""
@@ -139,7 +146,9 @@ class FinishedRuns:
         counts = sorted({count for table in tables for count in _repetitions(table)})
         count = "–".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
         spread = "mean ± sd over " if counts[-1] > 1 else ""
-        repetitions = f"{spread}{count} repetition{'s' * (counts[-1] > 1)}{self._unfinished()}"
+        repetitions = (
+            f"{spread}{count} repetition{'s' * (counts[-1] > 1)}{self._unfinished()}{self.settings_made()}"
+        )
         rows = {int(n) for table in tables for n in table[N].dropna().unique()}
         pairs = "–".join(f"{n:,}" for n in dict.fromkeys((min(rows), max(rows)))) if rows else "all"
         pairs += " or all" if rows and any(table[N].isna().any() for table in tables) else ""
@@ -156,6 +165,14 @@ class FinishedRuns:
         if len(self.tables) == 1:
             return "".join(f" so far, of {total}" for total in totals.values())
         return "".join(f", {name} so far, of {total}" for name, total in totals.items())
+
+    def settings_made(self) -> str:
+        """Return `, 1 of 5 settings so far` where a sweep is not done, with the experiment among several."""
+        alone = len(self.tables) == 1
+        return "".join(
+            f", {'' if alone else f'{name} '}{made} of {of} settings so far"
+            for name, (made, of) in self.partial.items()
+        )
 
     @property
     def provenance(self) -> str:
@@ -203,6 +220,11 @@ def read_runs(folder: Path, experiments: Sequence[str]) -> dict[str, FinishedRun
             size,
             {name: runs.table for name, runs in chosen.items()},
             {name: runs.departure for name, runs in chosen.items() if runs.departure},
+            {
+                name: (runs.settings - runs.settings_left, runs.settings)
+                for name, runs in chosen.items()
+                if runs.settings_left
+            },
         )
     return by_size
 

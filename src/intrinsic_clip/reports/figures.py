@@ -8,25 +8,31 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from intrinsic_clip.config.messages import PROGRAM
+from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.runs import atomic
 
 if TYPE_CHECKING:
     from intrinsic_clip.paper_figures.claims import Claim
     from intrinsic_clip.paper_figures.finished_runs import FinishedRuns
 
+    Drawn = tuple[ModuleType, FinishedRuns, list[Claim]]
+
 CLAIMS = "RESULTS.md"
 
 
 def draw_figures(names: Sequence[str], output_dir: Path, to: Path, size: str = "") -> None:
-    """Draw the named figures, or all, and print which are missing with the command that makes their runs.
+    """Draw the named figures, or all, and print which runs are missing with the command that makes them.
 
     Args:
         names: figures to draw; empty: all of them, and RESULTS.md.
         output_dir: the folder of the runs.
         to: the folder of the figures, created if it does not exist.
         size: `smoke`, `laptop` or `paper`; empty: the one at which most of a figure's experiments have been run.
+
+    Raises:
+        ConfigError: files of some runs are missing or damaged; the figures of other runs are drawn before.
     """
-    from intrinsic_clip.paper_figures import FIGURES, style
+    from intrinsic_clip.paper_figures import FIGURES
     from intrinsic_clip.paper_figures.finished_runs import SIZES
 
     modules = {
@@ -34,22 +40,43 @@ def draw_figures(names: Sequence[str], output_dir: Path, to: Path, size: str = "
     }
     by_size = _read(output_dir, list(modules.values()))
     sizes = [size] if size else list(SIZES)
-    drawn: list[tuple[ModuleType, FinishedRuns]] = []
+    drawn: list[Drawn] = []
     missing: dict[str, str] = {}
+    damaged: dict[str, str] = {}
     for name, module in modules.items():
         runs = _most([by_size[size].select(module.EXPERIMENTS, _optional(module)) for size in sizes])
         if runs is None:
             missing[name] = _command(module, by_size, sizes)
-            print(f"  missing  {name:<19}  {missing[name]}", flush=True)
         else:
-            to.mkdir(parents=True, exist_ok=True)
-            with style.in_style():
-                _, png = style.save(module.draw(runs), to, name)
-            drawn.append((module, runs))
-            print(f"  drawn    {name:<19}  {png} ({runs.trained})", flush=True)
+            try:
+                drawn.append(_draw(module, runs, to, name))
+            except (ConfigError, OSError) as error:
+                damaged[name] = error.strerror or str(error) if isinstance(error, OSError) else str(error)
+                print(f"  damaged  {name:<19}  {damaged[name]}", flush=True)
+                continue
+            if runs.partial:
+                missing[name] = _rest(runs)
+        if name in missing:
+            print(f"  missing  {name:<19}  {missing[name]}", flush=True)
     if drawn and not names:  # a page of some figures would lose the claims of the others
-        atomic.write_atomically(to / CLAIMS, _page(drawn, missing))
+        atomic.write_atomically(to / CLAIMS, _page(drawn, missing, damaged))
         print(f"  written  {'claims':<19}  {to / CLAIMS}", flush=True)
+    if damaged:
+        raise ConfigError(
+            f"not drawn, since files of their runs are missing or damaged: {', '.join(damaged)}"
+        )
+
+
+def _draw(module: ModuleType, runs: "FinishedRuns", to: Path, name: str) -> "Drawn":
+    """Draw a figure, and return it with its claims."""
+    from intrinsic_clip.paper_figures import style
+
+    claims = module.claims(runs)
+    to.mkdir(parents=True, exist_ok=True)
+    with style.in_style():
+        _, png = style.save(module.draw(runs), to, name)
+    print(f"  drawn    {name:<19}  {png} ({runs.trained}{runs.settings_made()})", flush=True)
+    return module, runs, claims
 
 
 def _most(choices: "Sequence[FinishedRuns | None]") -> "FinishedRuns | None":
@@ -91,22 +118,31 @@ def _command(module: ModuleType, by_size: "dict[str, FinishedRuns]", sizes: Sequ
     return f"{PROGRAM} train {several}experiment={','.join(lacking)} size={size}"
 
 
-def _page(drawn: "Sequence[tuple[ModuleType, FinishedRuns]]", missing: Mapping[str, str]) -> str:
-    """Return the text of RESULTS.md: a table of claims per figure, and the commands of missing runs."""
+def _rest(runs: "FinishedRuns") -> str:
+    """Return the command that makes the runs of sweeps that are not done."""
+    several = "--multirun " if len(runs.partial) > 1 else ""
+    return f"{PROGRAM} train {several}experiment={','.join(runs.partial)} size={runs.size}"
+
+
+def _page(drawn: "Sequence[Drawn]", missing: Mapping[str, str], damaged: Mapping[str, str]) -> str:
+    """Return the text of RESULTS.md: a table of claims per figure, commands of missing runs, and what is damaged."""
     parts = [
         "# Claims of the paper, and measured numbers\n\n"
         f"Written by `{PROGRAM} figures` from finished runs. Numbers are mean ± standard deviation over repetitions. "
         "An ID agrees with k\\* if it lies within 1 of it; every other rule stands beside its claim in "
         "`src/intrinsic_clip/paper_figures/`. A dash: a question of ours, to which the paper has no answer.\n"
     ]
-    for module, runs in drawn:
+    for module, runs, claims in drawn:
         name = module.__name__.rpartition(".")[2]
         title = (module.__doc__ or "").strip().splitlines()[0]
         parts.append(f"## {name}\n\n{title} {runs.note}; {runs.provenance}.\n\n![{name}]({name}.png)\n")
-        parts.append(_table(module.claims(runs)))
+        parts.append(_table(claims))
     if missing:
         commands = [f"- {name}: `{command}`" for name, command in missing.items()]
         parts.append("\n".join(["## Not run\n", *commands]) + "\n")
+    if damaged:
+        reasons = [f"- {name}: {reason}" for name, reason in damaged.items()]
+        parts.append("\n".join(["## Not drawn\n", *reasons]) + "\n")
     return "\n".join(parts)
 
 

@@ -8,7 +8,7 @@ from hydra import compose
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, Transformer
 
 from intrinsic_clip.config.folders import is_group
 from intrinsic_clip.config.own_hydra import own_hydra
@@ -22,11 +22,11 @@ class Described:
 
     Attributes:
         runs: the settings of one run for each combination of choices of groups.
-        swept: dotted names of the single settings that the file gives several values, such as `data.noise`.
+        swept: values of the single settings that the file gives several, such as `data.noise`, by dotted name.
     """
 
     runs: list[Mapping[str, Any]]
-    swept: frozenset[str]
+    swept: Mapping[str, list[Any]]
 
 
 def described_runs(experiment: str, size: str) -> Described:
@@ -38,7 +38,11 @@ def described_runs(experiment: str, size: str) -> Described:
         )
         parse = OverridesParser.create().parse_overrides
         params = parse(composer.params(chosen))
-        swept = frozenset(each.key_or_group for each in params if _is_sweep_of_values(each))
+        swept = {
+            each.key_or_group: list(each.sweep_iterator(Transformer.identity))
+            for each in params
+            if _is_sweep_of_values(each)
+        }
         once = [each for each in params if each.key_or_group not in swept]
         combinations = BasicSweeper.split_arguments([*once, *parse(chosen)], None)[0]
         return Described([_settings(composer, overrides) for overrides in combinations], swept)
