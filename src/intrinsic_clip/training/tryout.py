@@ -3,6 +3,7 @@
 import json
 import logging
 import warnings
+from collections.abc import Mapping
 from functools import cache, lru_cache
 from typing import Any
 
@@ -14,6 +15,7 @@ from pytorch_lightning.loggers import Logger
 
 from intrinsic_clip import config
 from intrinsic_clip.errors import ConfigError, joined_lines
+from intrinsic_clip.loss.temperature import ScheduledTemperature
 from intrinsic_clip.runs.spec import RunSpec
 from intrinsic_clip.training.schedule import schedule_of
 
@@ -32,6 +34,7 @@ def try_out(spec: RunSpec, here: bool) -> None:
     """
     settings = spec.settings
     _try_optimizer(spec.cfg.optimizer, settings["trainer"].get("accelerator") in ("cpu", "auto"))
+    _check_length(settings)
     if spec.cfg.get("schedule") is not None:
         _try_schedule(spec.cfg)
     if settings["objective"].get("temperature") is not None:
@@ -56,6 +59,22 @@ def _try_optimizer(node: DictConfig, takes_step: bool) -> None:
         raise
     except Exception as error:  # of as many kinds as there are optimizers
         raise ConfigError(f"optimizer: {_reason(error)}") from error
+
+
+def _check_length(settings: Mapping[str, Any]) -> None:
+    """Raise ConfigError where the learning rate or τ moves with the length of a training that has none."""
+    trainer, temperature = settings["trainer"], settings["objective"].get("temperature") or {}
+    moves = {
+        "schedule": settings.get("schedule") is not None,
+        "objective.temperature": str(temperature.get("_target_")).endswith(
+            f".{ScheduledTemperature.__name__}"
+        ),
+    }
+    epochs = trainer.get("max_epochs")
+    endless = epochs == -1 or (epochs is None and trainer.get("max_time") is not None)
+    if endless and trainer.get("max_steps", -1) in (None, -1):
+        for name in (name for name, applies in moves.items() if applies):
+            raise ConfigError(f"{name}: needs a length; set trainer.max_epochs or trainer.max_steps")
 
 
 def _try_schedule(cfg: DictConfig) -> None:
@@ -127,6 +146,11 @@ def _try_trainer(settings: str) -> None:
             logger.setLevel(level)
     if not isinstance(trainer, Trainer):
         raise ConfigError(f"trainer._target_={node._target_}: is not a trainer of Lightning")
+    precision = node.get("precision")
+    if str(precision) in ("16", "16-mixed") and trainer.precision != "16-mixed":
+        raise ConfigError(
+            f"trainer.precision={precision}: needs a GPU; on a CPU bf16-mixed is the half precision"
+        )
 
 
 def _reason(error: BaseException) -> str:
