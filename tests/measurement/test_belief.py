@@ -58,9 +58,45 @@ def test_near_duplicates_show_no_dimension() -> None:
     assert "No number is to be believed" in answer["text"]
 
 
+def noisy(seed: int, rows: int = 800) -> torch.Tensor:
+    """Return five dimensions with noise in twenty, whose curve against scale slopes."""
+    directions = gaussian(5, 20, seed=99)
+    return gaussian(rows, 5, seed=seed) @ directions + 0.3 * gaussian(rows, 20, seed=1000 + seed)
+
+
+def test_the_interval_covers_the_choice_of_the_scale() -> None:
+    headlines = [believed(noisy(seed))["headline"] for seed in range(20)]
+    mean = sum(each["value"] for each in headlines) / len(headlines)
+    assert len({each["at"] for each in headlines}) > 1  # the level part is another in other samples
+    assert sum(each["low"] <= mean <= each["high"] for each in headlines) >= 17
+
+
+@pytest.mark.parametrize("factor", [1e30, 1e-30, 1e20])
+def test_the_interval_does_not_depend_on_the_unit(factor: float) -> None:
+    rows = gaussian(600, 4).double()
+    ours, scaled = believed(rows)["headline"], believed(rows * factor)["headline"]
+    assert scaled["low"] == pytest.approx(ours["low"], rel=1e-3)
+    assert scaled["high"] == pytest.approx(ours["high"], rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("rows", "most"),
+    [
+        (torch.rand(2500, 8, generator=torch.Generator().manual_seed(2)), "at most a fifth too low"),
+        (torch.rand(1000, 16, generator=torch.Generator().manual_seed(0)), "up to a third too low"),
+    ],
+)
+def test_cubes_lack_no_more_than_is_said(rows: torch.Tensor, most: str) -> None:
+    answer = believed(rows)
+    assert most in answer["text"]
+    assert answer["headline"]["value"] > rows.shape[1] * (0.8 if "fifth" in most else 0.66)
+
+
 @pytest.mark.parametrize("rows", [torch.ones(200, 4), torch.arange(200.0)[:, None].expand(200, 3)])
 def test_rows_without_a_spread_are_survived(rows) -> None:
-    assert "text" in believed(rows + 0)
+    text = believed(rows + 0)["text"]
+    assert "much the same" not in text
+    assert "No number is to be believed" in text
 
 
 def test_rows_that_are_asked_among_many_have_the_same_answer() -> None:

@@ -59,21 +59,45 @@ def block_bootstrap(
         >>> round(interval.high - interval.low, 1), interval.regions
         (0.1, 60)
     """
-    usable = values.isfinite()
-    values, positions = values[usable].double().cpu(), positions[usable].float().cpu()
+    means, regions = block_means(values[:, None], positions, resamples=resamples, seed=seed)
+    return percentiles(means[:, 0], regions, level)
+
+
+def percentiles(drawn: Tensor, regions: int, level: float = LEVEL) -> Interval:
+    """Return the interval that holds the middle share of values drawn, `(resamples,)`; NaN if there are none."""
+    if not len(drawn):
+        return Interval(math.nan, math.nan, regions)
+    low, high = torch.quantile(drawn, torch.tensor([(1 - level) / 2, (1 + level) / 2]).to(drawn)).tolist()
+    return Interval(low, high, regions)
+
+
+def block_means(
+    values: Tensor, positions: Tensor, *, resamples: int = RESAMPLES, seed: int = 0
+) -> tuple[Tensor, int]:
+    """Return the means of several values in each draw of regions, and the number of regions.
+
+    Args:
+        values: some at each point, `(n, s)`; points with a NaN are left out.
+        positions, resamples, seed: as for `block_bootstrap`.
+
+    Returns:
+        Means of float64, `(resamples, s)`; `(0, s)` where there are too few points.
+    """
+    usable = values.isfinite().all(1)
+    values, positions = values[usable].double().cpu(), positions[usable]
     regions = min(REGIONS, len(values) // LEAST)
     if regions < 2:
-        return Interval(math.nan, math.nan, regions)
+        return values.new_empty(0, values.shape[1]), regions
+    # The largest becomes 1, since squares of large and small numbers leave the range of float32.
+    positions = (positions / positions.abs().max().clamp_min(torch.finfo(positions.dtype).tiny)).float().cpu()
     generator = torch.Generator().manual_seed(seed)
     pivots = positions[torch.randperm(len(values), generator=generator)[:regions]]
     offsets = pivots.square().sum(1) / 2
     nearest = [offsets.sub(block @ pivots.T).numpy().argmin(1) for block in positions.split(4096)]
     region = torch.cat([torch.from_numpy(part) for part in nearest])
     counts = torch.bincount(region, minlength=regions).double()
-    sums = torch.zeros(regions, dtype=torch.float64).index_add_(0, region, values)
+    sums = torch.zeros(regions, values.shape[1], dtype=torch.float64).index_add_(0, region, values)
     drawn = torch.randint(regions, (resamples, regions), generator=generator)
-    means = sums[drawn].sum(1) / counts[drawn].sum(1).clamp_min(1)
+    means = sums[drawn].sum(1) / counts[drawn].sum(1).clamp_min(1)[:, None]
     # Regions differ in size, and their own spread is that of regions − 1 free ones.
-    means = values.mean() + (means - values.mean()) * math.sqrt(regions / (regions - 1))
-    low, high = torch.quantile(means, torch.tensor([(1 - level) / 2, (1 + level) / 2]).double()).tolist()
-    return Interval(low, high, regions)
+    return values.mean(0) + (means - values.mean(0)) * math.sqrt(regions / (regions - 1)), regions

@@ -44,7 +44,7 @@ def too_few_rows(estimates: Mapping[str, tuple[float, int, int]]) -> str | None:
     dynamical systems*, Physica D 56, 1992): n points show no more dimensions than scales that their neighbourhoods can
     tell from the cloud. On Gaussian and uniform samples of 64 to 4,000 rows in 3 to 50 dimensions the
     maximum-likelihood estimates with a reach above 0.75 lacked a fifth to two thirds of the dimensions, those below 0.5
-    at most an eighth.
+    at most a fifth.
 
     Args:
         estimates: the value, the rows n and the neighbours k of each estimator, by title.

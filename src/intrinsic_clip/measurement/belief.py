@@ -6,10 +6,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from intrinsic_clip.dimension import Neighbours, mle
-from intrinsic_clip.dimension.block_bootstrap import LEVEL, RESAMPLES, Interval, block_bootstrap
+from intrinsic_clip.dimension import Neighbours, ScaleCurve, mle
+from intrinsic_clip.dimension.block_bootstrap import (
+    LEVEL,
+    RESAMPLES,
+    Interval,
+    block_bootstrap,
+    block_means,
+    percentiles,
+)
 from intrinsic_clip.dimension.doubts import REACH, reach
 from intrinsic_clip.measurement.record import Record, number
 from intrinsic_clip.runs.vocabulary import estimator_title
@@ -85,28 +93,24 @@ def _headline(curve: Mapping[str, Any] | None, evidence: Evidence) -> dict[str, 
     """Return GRIDE where its curve is level, else MLE, with an interval over regions of rows."""
     level = None if curve is None else curve["plateau"]
     if level is not None and level["value"] is not None and level["to"] * 2 <= evidence.neighbours.k:
-        value, interval, k = _at_plateau(level, evidence)
+        assert curve is not None
+        value, interval, k = _at_plateau(curve, evidence)
         searched = _searched(evidence.neighbours)
         estimator, where = (
             "GRIDE",
             f"the level part of its curve against scale, n1 = {level['from']} to {level['to']}",
         )
     else:
-        k = min(evidence.k, evidence.near.k)
-        estimate = mle(evidence.near, k)
-        value, searched = number(estimate.value), _searched(evidence.near)
-        assert estimate.pointwise is not None
-        interval = block_bootstrap(
-            1 / estimate.pointwise, evidence.positions(evidence.near), seed=evidence.seed
-        )
+        value, interval, k = _of_mle(evidence)
+        searched = _searched(evidence.near)
         estimator, where = "MLE", f"the scale of {k} neighbours"
     if value is None or not (interval.low > 0 and math.isfinite(interval.high)):
         return None
     return {
         "estimator": estimator,
         "value": value,
-        "low": 1 / interval.high,
-        "high": 1 / interval.low,
+        "low": interval.low,
+        "high": interval.high,
         "level": LEVEL,
         "lower_bound": reach(value, searched, k) > REACH,
         "reach": reach(value, searched, k),
@@ -118,20 +122,38 @@ def _headline(curve: Mapping[str, Any] | None, evidence: Evidence) -> dict[str, 
     }
 
 
-def _at_plateau(level: Mapping[str, Any], evidence: Evidence) -> tuple[float | None, Interval, int]:
-    """Return the value of the plateau, the interval of its inverse, and the farthest neighbour used.
+def _of_mle(evidence: Evidence) -> tuple[float | None, Interval, int]:
+    """Return the value of MLE, its interval, and the farthest neighbour used."""
+    k = min(evidence.k, evidence.near.k)
+    estimate = mle(evidence.near, k)
+    assert estimate.pointwise is not None
+    inverse = block_bootstrap(1 / estimate.pointwise, evidence.positions(evidence.near), seed=evidence.seed)
+    low, high = (1 / end if end > 0 else math.nan for end in (inverse.high, inverse.low))
+    return number(estimate.value), Interval(low, high, inverse.regions), k
 
-    In m dimensions log(R_2n1 / R_n1) has the mean (1/n1 + … + 1/(2 n1 − 1)) / m. Its interval at the middle scale
-    is carried over to the value in proportion.
+
+def _at_plateau(curve: Mapping[str, Any], evidence: Evidence) -> tuple[float | None, Interval, int]:
+    """Return the value of the plateau, its interval, and the farthest neighbour used.
+
+    In m dimensions log(R_2n1 / R_n1) has the mean (1/n1 + … + 1/(2 n1 − 1)) / m, so that in each draw the value at a
+    scale changes as the inverse of that mean. Each draw looks for the level part of its own curve: where noise makes
+    the curve slope, which part that is is the larger share of the uncertainty.
     """
-    scales = [2**j for j in range(16) if level["from"] <= 2**j <= level["to"]]
-    n1 = scales[len(scales) // 2]
-    distances = evidence.neighbours.distances
-    logs = (distances[..., 2 * n1 - 1] / distances[..., n1 - 1]).log()
-    inverse = logs / sum(1 / j for j in range(n1, 2 * n1))
-    interval = block_bootstrap(inverse, evidence.positions(evidence.neighbours), seed=evidence.seed)
-    scale = 1 / (level["value"] * float(inverse.nanmean()))
-    return level["value"], Interval(interval.low * scale, interval.high * scale, interval.regions), 2 * n1
+    level, distances = curve["plateau"], evidence.neighbours.distances
+    scales = [n1 for n1 in curve["at"] if 2 * n1 <= evidence.neighbours.k]
+    logs = torch.stack([(distances[..., 2 * n1 - 1] / distances[..., n1 - 1]).log() for n1 in scales], -1)
+    drawn, regions = block_means(logs, evidence.positions(evidence.neighbours), seed=evidence.seed)
+    whole = logs[logs.isfinite().all(-1)].double().mean(0).cpu()
+    values = torch.tensor([math.nan if value is None else value for value in curve["value"][: len(scales)]])
+    curves = ScaleCurve(
+        tuple(scales), values * whole / drawn, torch.full_like(drawn, math.nan), None, curve["n"]
+    )
+    own = [place for place, n1 in enumerate(scales) if level["from"] <= n1 <= level["to"]]
+    chosen = curves.plateau().value
+    chosen = chosen.where(
+        chosen.isfinite(), curves.value[:, own].mean(-1)
+    )  # nowhere level: where the whole is
+    return level["value"], percentiles(chosen, regions), 2 * scales[own[len(own) // 2]]
 
 
 def _reasons(local: Mapping[str, float], linear: Mapping[str, float], record: Record, side: str) -> list[str]:
@@ -160,8 +182,10 @@ def _of_linear(linear: Mapping[str, float], local: Mapping[str, float]) -> list[
     if not centred:
         return []
     clause = f"linear ones, which count the directions that the whole cloud fills, give {_range(centred)}"
-    middle = sorted(local.values())[len(local) // 2] if local else math.nan
-    ratio = max(centred.values()) / middle
+    if not local:
+        return [clause]
+    middle = sorted(local.values())[len(local) // 2]
+    ratio = max(centred.values()) / middle if middle > 0 else math.inf
     if ratio >= CURVED:
         clause += f": {ratio:.2g} times as many, as of a curved surface or of noise in many directions"
         clause += "; they are upper bounds"
@@ -205,7 +229,11 @@ def _over_scales(record: Record, side: str) -> list[str]:
 
 
 def _assumptions(headline: Mapping[str, Any] | None, evidence: Evidence) -> list[str]:
-    """Return whether what the headline assumes holds here."""
+    """Return whether what the headline assumes holds here.
+
+    Of Gaussians, cubes and spheres of 2 to 30 dimensions (200 to 2,500 rows) it lacked up to 17 % with a reach below
+    0.5, up to 33 % below 0.75, and 24 to 44 % above; cubes, which are all edges, lack the most.
+    """
     if evidence.doubt is not None:
         return [f"distances between neighbours do not show a dimension: {evidence.doubt}"]
     if headline is None:
@@ -215,14 +243,14 @@ def _assumptions(headline: Mapping[str, Any] | None, evidence: Evidence) -> list
     if headline["lower_bound"]:
         return [f"{rows} are too few: {share}, so the values are lower bounds that lack a fifth or more"]
     if headline["reach"] > 0.5:
-        return [f"{rows} are barely enough: {share}, so the value may be up to a fifth too low"]
-    return [f"{rows} are enough: {share}, so the value is at most an eighth too low"]
+        return [f"{rows} are barely enough: {share}, so the value may be up to a third too low"]
+    return [f"{rows} are enough: {share}, so the value is at most a fifth too low"]
 
 
 def _named(headline: Mapping[str, Any] | None, evidence: Evidence) -> str:
     """Return the sentence that names the number to believe."""
     if headline is None:
-        why = "as long as that is so" if evidence.doubt is not None else "since no estimate exists"
+        why = "as long as that is so" if evidence.doubt is not None else "since none has an interval"
         return f"no number is to be believed {why}"
     least = "at least " if headline["lower_bound"] else ""
     return (
