@@ -131,16 +131,31 @@ def test_errors_of_recall_by_dimension_are_those_of_resampled_images(of_captions
     assert float(retrieval.full_error) == pytest.approx((ways[0] + ways[1]).std() / 2, rel=0.05)
 
 
-def test_errors_of_pairs_alone_are_binomial() -> None:
+def test_errors_of_pairs_alone_are_binomial_and_of_their_mean_over_pairs() -> None:
     x, y, _ = captioned()
     x = x + torch.randn(x.shape, generator=torch.Generator().manual_seed(3))
     retrieval = retrieval_by_dimension(x, y, (2, WIDTH), ks=(1, 5))
-    assert retrieval.clustered is None
     errors = [(p * (1 - p) / 400).sqrt() for p in retrieval.recall]
     for ours, expected in zip(retrieval.standard_error, errors, strict=True):
         assert torch.equal(ours, expected)
-    assert torch.equal(retrieval.mean_error, torch.stack(errors).mean(0))
-    full = torch.stack(tuple(retrieval.full)).mean(0)
-    assert torch.equal(retrieval.full_error, (full * (1 - full) / 400).sqrt())
+    assert bool((retrieval.mean_error < torch.stack(errors).mean(0)).all())
+    _, measured, _ = halves(x, 5000, 0, None)
+    scores = (directions(x[measured]) @ directions(y[measured]).mT).numpy()
+    own = np.arange(len(scores))
+    pairs = ((scores.argmax(1) == own).astype(float) + (scores.argmax(0) == own)) / 2
+    assert float(retrieval.full_error[0]) == pytest.approx(pairs.std(ddof=1) / np.sqrt(len(own)))
+
+
+def test_the_error_of_recall_is_its_spread_over_fresh_pairs() -> None:
+    recall, errors = [], []
+    for seed in range(60):
+        generator = torch.Generator().manual_seed(seed)
+        x = torch.randn(400, 16, generator=generator)
+        y = x + 0.5 * torch.randn(400, 16, generator=generator)
+        retrieval = retrieval_by_dimension(x, y, (1, 8))
+        recall.append(torch.stack(tuple(retrieval.recall)).mean(0)[:, 0])
+        errors.append(retrieval.mean_error[:, 0])
+    spread, told = torch.stack(recall).std(0), torch.stack(errors).mean(0)
+    torch.testing.assert_close(told, spread, rtol=0.3, atol=0)
     hit = hits(30, 1)
     assert way_error(hit, torch.arange(30)) == (hit.mean() * (1 - hit.mean()) / 30).sqrt()

@@ -59,6 +59,18 @@ def test_centroids_are_as_good_as_those_of_scikit_learn() -> None:
     assert own < 1.1 * reference
 
 
+@pytest.mark.parametrize("offset", [1e3, 1e5])
+def test_a_mean_far_from_the_origin_costs_no_digits(offset: float) -> None:
+    rows = gaussian(2000, 6)
+    near, far = (
+        quantiser(each) - each
+        for each, quantiser in (
+            (each, ProductQuantiser.fit(each, 3)) for each in (rows, rows.double() + offset)
+        )
+    )
+    torch.testing.assert_close(far, near.to(far), atol=1e-4, rtol=0)
+
+
 def test_few_rows_have_a_centroid_each() -> None:
     rows = gaussian(50, 4)
     torch.testing.assert_close(ProductQuantiser.fit(rows, 2)(rows), rows.double(), atol=1e-6, rtol=0)

@@ -68,7 +68,7 @@ class ProductQuantiser:
     Jégou, Douze, Schmid, *Product quantization for nearest neighbor search*, PAMI 2011.
 
     Attributes:
-        centroids: of each part, `(c, width of the part)`; the parts are consecutive coordinates.
+        centroids: of each part, float64 `(c, width of the part)`; the parts are consecutive coordinates.
     """
 
     centroids: tuple[Tensor, ...]
@@ -88,8 +88,7 @@ class ProductQuantiser:
         if not 1 <= parts <= rows.shape[1]:
             raise ValueError(f"parts must lie between 1 and {rows.shape[1]}, got {parts}")
         order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed)).to(rows.device)
-        used = rows[order[: PER_CENTROID * CENTROIDS]].float()
-        pieces = used.tensor_split(parts, 1)
+        pieces = rows[order[: PER_CENTROID * CENTROIDS]].tensor_split(parts, 1)
         workers = torch.get_num_threads() if rows.device.type == "cpu" else 1
         fitted = dict(
             by_workers(lambda place: _centroids(pieces[place], seed + place), range(parts), workers)
@@ -98,22 +97,29 @@ class ProductQuantiser:
 
     def codes(self, rows: Tensor) -> Tensor:
         """Return the number of the nearest centroid of each part, uint8 `(n, parts)`."""
-        pieces = rows.float().tensor_split(len(self.centroids), 1)
-        columns = [_nearest(piece, own) for piece, own in zip(pieces, self.centroids, strict=True)]
+        pieces = zip(rows.tensor_split(len(self.centroids), 1), self.centroids, strict=True)
+        columns = [_nearest(_about(own.mean(0), piece), _about(own.mean(0), own)) for piece, own in pieces]
         return torch.stack(columns, 1).to(torch.uint8)
 
     def decode(self, codes: Tensor) -> Tensor:
         """Return the rows that codes stand for, float64 `(n, d)`."""
         parts = [own[codes[:, place].long()] for place, own in enumerate(self.centroids)]
-        return torch.cat(parts, 1).double()
+        return torch.cat(parts, 1)
 
     def __call__(self, rows: Tensor) -> Tensor:
         """Return the values that remain of rows."""
         return self.decode(self.codes(rows))
 
 
+def _about(centre: Tensor, rows: Tensor) -> Tensor:
+    """Return rows about a point near them: beside it, their differences may be too small for float32."""
+    return (rows - centre).float()
+
+
 def _centroids(rows: Tensor, seed: int) -> Tensor:
-    """Return the means of up to 256 clusters of rows `(n, w)`."""
+    """Return the means of up to 256 clusters of rows `(n, w)`, in float64."""
+    centre = rows.double().mean(0)
+    rows = _about(centre, rows)
     generator = torch.Generator().manual_seed(seed)
     count = min(CENTROIDS, len(rows))
     centroids = rows[:count].clone()  # rows are in random order
@@ -130,7 +136,7 @@ def _centroids(rows: Tensor, seed: int) -> Tensor:
         if len(empty):  # start again at a row each
             again = torch.randint(len(rows), (len(empty),), generator=generator).to(rows.device)
             centroids[empty] = rows[again]
-    return centroids
+    return centroids.double() + centre
 
 
 def _nearest(rows: Tensor, centroids: Tensor) -> Tensor:

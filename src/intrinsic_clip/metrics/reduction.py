@@ -34,8 +34,8 @@ class RetrievalByDimension:
         difference: recall less the full one, mean of both directions, `(*R, D, K)`; None where it was not measured.
         difference_error: its standard error over the held-out pairs, both of whose recalls are known; see
             `intrinsic_clip.metrics.paired_error`.
-        clustered: where rows hang together, the standard error over clusters of the mean of both directions, that of
-            the full one last, `(*R, D + 1, K)`; None where each row is a draw of its own.
+        errors_of_mean: standard errors of the mean of both directions, over pairs or, where rows hang together, over
+            clusters, that of the full one last, `(*R, D + 1, K)`; None where they were not measured.
 
     Example:
         >>> import torch
@@ -57,23 +57,23 @@ class RetrievalByDimension:
     chance: float = math.nan
     difference: Tensor | None = None
     difference_error: Tensor | None = None
-    clustered: Tensor | None = None
+    errors_of_mean: Tensor | None = None
 
     @property
     def mean_error(self) -> Tensor:
         """Return the standard error of the mean of both directions, `(*R, D, K)`.
 
-        Of rows that are draws of their own it is an upper bound, the mean of both errors: the two share their pairs.
+        Where it was not measured it is an upper bound, the mean of both binomial errors: the two share their pairs.
         """
-        if self.clustered is not None:
-            return self.clustered[..., :-1, :]
+        if self.errors_of_mean is not None:
+            return self.errors_of_mean[..., :-1, :]
         return torch.stack(tuple(self.standard_error)).mean(0)
 
     @property
     def full_error(self) -> Tensor:
         """Return the standard error of the full recall, mean of both directions, `(*R, K)`."""
-        if self.clustered is not None:
-            return self.clustered[..., -1, :]
+        if self.errors_of_mean is not None:
+            return self.errors_of_mean[..., -1, :]
         full = torch.stack(tuple(self.full)).mean(0)
         return (full * (1 - full) / self.n).sqrt()
 
@@ -211,7 +211,7 @@ def retrieval_of(
         chance=1 / n if both is None else both.chance,
         difference=cut[5],
         difference_error=cut[6],
-        clustered=None if together.alone else numbers[4],
+        errors_of_mean=numbers[4],
     )
 
 
