@@ -23,7 +23,7 @@ def test_the_second_time_it_is_read_not_measured(command_line, capsys, monkeypat
     monkeypatch.setattr("intrinsic_clip.measurement.measurements.measure_embeddings", None)
     Path("x.npy").rename("the same, elsewhere (1).npy")  # a name that Hydra would not take unquoted
     assert command_line("measure", "x=the same, elsewhere (1).npy", *command[2:], "threads=2") == 0
-    assert capsys.readouterr().out == f"Measured already.\n\n{first}"
+    assert capsys.readouterr().out == f"Measured already, as x=x.npy of the same content.\n\n{first}"
 
 
 WITHOUT_TORCH = """

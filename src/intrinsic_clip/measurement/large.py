@@ -19,7 +19,7 @@ from intrinsic_clip.dimension.query_search import Question, ask
 from intrinsic_clip.dimension.row_source import RowSource
 from intrinsic_clip.dimension.row_survey import RowSurvey, survey
 from intrinsic_clip.dimension.row_workers import by_workers
-from intrinsic_clip.errors import NonFiniteRows
+from intrinsic_clip.errors import ConfigError, NonFiniteRows
 from intrinsic_clip.measurement import doubts
 from intrinsic_clip.measurement.asked_modality import AskedModality
 from intrinsic_clip.measurement.belief import believe
@@ -151,6 +151,11 @@ class LargeMeasurement:
             facts = self.facts[side]
             k_here = max(2, min(k, int(facts.distinct.sum()) - 1))
             numbers = order[facts.distinct[order]]
+            assert facts.moments is not None
+            if not bool(facts.moments.isfinite().all()):
+                raise ConfigError(
+                    f"{side}: squares of its numbers leave the range of float64; divide it by a constant"
+                )
             some = source.take(order[:SAMPLED])
             self.sampled[side] = some
             axes = torch.linalg.eigh(facts.moments).eigenvectors.flip(1), some
