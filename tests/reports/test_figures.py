@@ -277,6 +277,24 @@ def test_claims_say_when_the_paper_is_contradicted() -> None:
     assert verdicts == {5.0: [True, True], 8.0: [False, False]}
 
 
+@pytest.mark.parametrize(
+    ("dims", "saturates", "rises"),
+    [((4, 7, 19, 31), True, True), ((7, 19, 31), True, True), ((1, 19), None, None), ((19, 31), None, None)],
+)
+def test_too_few_output_dimensions_give_no_verdict(
+    dims: tuple[int, ...], saturates: bool, rises: bool
+) -> None:
+    rows = [
+        {"metric": metric, "encoder.output_dim": d, "replicate": 0, "value": min(d, 18) + d / 100}
+        for metric in ("id/mle/x", "id/mle/y", "matching/top_1/x_to_y")
+        for d in dims
+    ]
+    runs = FinishedRuns("smoke", {"any": pd.DataFrame(rows)})
+    claims = sweeps.saturation_claims(runs, "any", "matching/top_1/x_to_y")
+    assert [claim.agrees for claim in claims] == [saturates] * 3
+    assert sweeps.matching_claim(runs, "any", "matching/top_1/x_to_y", 19).agrees is rises
+
+
 def test_what_is_shared_is_the_first_columns_of_x(finished) -> None:
     runs = read_runs(finished, ["synthetic_nonlinear"])["smoke"]
     sizes = {"n_train": 512, "n_append": 64, "n_test": 128}  # as in conf/size/smoke.yaml

@@ -106,7 +106,10 @@ def dimension_claims(runs: FinishedRuns, experiment: str, k: int) -> list[Claim]
 
 
 def saturation_claims(runs: FinishedRuns, experiment: str, matching: str) -> list[Claim]:
-    """Check that ID and matching rise with d and then stay: the upper half of the d against the range over all."""
+    """Check that ID and matching rise with d and then stay: the upper half of the d against the range over all.
+
+    It takes two d in the upper half, and one below.
+    """
     claims = []
     words = {
         "id/mle/x": "ID(f)",
@@ -123,17 +126,20 @@ def saturation_claims(runs: FinishedRuns, experiment: str, matching: str) -> lis
         first, last = curve.iloc[0], curve.iloc[-1]
         ends = f"d = {first['at']:g}: {first['mean']:.3g}, d = {last['at']:g}: {last['mean']:.3g}"
         measured = f"{ends}; within the upper half of the d it differs by {drift:.2g}"
-        claims.append(Claim(f"{name} saturates in d", measured, bool(drift <= 0.2 * span)))
+        agrees = bool(drift <= 0.2 * span) if len(late) > 1 and len(late) < len(curve) else None
+        claims.append(Claim(f"{name} saturates in d", measured, agrees))
     return claims
 
 
 def matching_claim(runs: FinishedRuns, experiment: str, metric: str, k: int) -> Claim:
-    """Check that matching rises until d = k* and hardly after."""
+    """Check that matching rises until d = k* and hardly after, which takes a d below and two from k* on."""
     below = [d for d in runs.output_dims(experiment) if d < k]
     above = [d for d in runs.output_dims(experiment) if d >= k]
     chosen = [*below[-1:], *above[:1], runs.nearest_dim(experiment, 19), *above[-1:]]
     values = {d: runs.values(experiment, metric, d=d) for d in dict.fromkeys(chosen)}
     measured = ", ".join(f"d = {d}: {mean_sd(value)}" for d, value in values.items())
+    says = "matching rises until d = k* and hardly after"
+    if not below or len(above) < 2:
+        return Claim(says, measured)
     means = [float(value.mean()) for value in values.values()]
-    rises = bool(below) and means[-1] - means[1] < means[1] - means[0]
-    return Claim("matching rises until d = k* and hardly after", measured, rises)
+    return Claim(says, measured, means[-1] - means[1] < means[1] - means[0])
