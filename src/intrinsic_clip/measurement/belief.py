@@ -149,10 +149,8 @@ def _at_plateau(curve: Mapping[str, Any], evidence: Evidence) -> tuple[float | N
         tuple(scales), values * whole / drawn, torch.full_like(drawn, math.nan), None, curve["n"]
     )
     own = [place for place, n1 in enumerate(scales) if level["from"] <= n1 <= level["to"]]
-    chosen = curves.plateau().value
-    chosen = chosen.where(
-        chosen.isfinite(), curves.value[:, own].mean(-1)
-    )  # nowhere level: where the whole is
+    chosen, as_whole = curves.plateau().value, curves.value[:, own].mean(-1)
+    chosen = chosen.where(chosen.isfinite(), as_whole)  # a curve that is nowhere level
     return level["value"], percentiles(chosen, regions), 2 * scales[own[len(own) // 2]]
 
 
@@ -182,10 +180,10 @@ def _of_linear(linear: Mapping[str, float], local: Mapping[str, float]) -> list[
     if not centred:
         return []
     clause = f"linear ones, which count the directions that the whole cloud fills, give {_range(centred)}"
-    if not local:
+    middle = sorted(local.values())[len(local) // 2] if local else 0.0
+    if not middle > 0:
         return [clause]
-    middle = sorted(local.values())[len(local) // 2]
-    ratio = max(centred.values()) / middle if middle > 0 else math.inf
+    ratio = max(centred.values()) / middle
     if ratio >= CURVED:
         clause += f": {ratio:.2g} times as many, as of a curved surface or of noise in many directions"
         clause += "; they are upper bounds"

@@ -65,26 +65,32 @@ def comparable(experiment: str, size: str, table: pd.DataFrame) -> ComparableRun
         for other in counts.index
         if other != chosen
     ]
-    made = [contents[run] for run in table["run"][groups == chosen].unique()]
-    own = _apart(references, free)
+    own = table[groups == chosen]
+    made = [contents[run] for run in own["run"].unique()]
     settings = [
-        own_values | dict(zip(described.swept, values, strict=True))
-        for own_values in own
+        apart | dict(zip(described.swept, values, strict=True))
+        for apart in _apart(references, made, free)
         for values in product(*described.swept.values())
     ]
     left = [each for each in settings if not any(_covers(content, each) for content in made)]
-    return ComparableRuns(
-        _each_training_once(table[groups == chosen], contents), chosen, left_out, len(left), len(settings)
-    )
+    return ComparableRuns(_each_training_once(own, contents), chosen, left_out, len(left), len(settings))
 
 
-def _apart(references: Sequence[Mapping[str, Any]], free: Collection[str]) -> list[dict[str, Any]]:
-    """Return, of each run that an experiment describes, the settings in which it differs from others of them."""
-    keys = {
-        key for reference in references for key in reference if key not in free and not key.startswith(PROBES)
-    }
-    differing = [key for key in keys if any(each.get(key) != references[0].get(key) for each in references)]
-    return [{key: reference.get(key) for key in differing} for reference in references]
+def _apart(
+    references: Sequence[Mapping[str, Any]], made: Sequence[Mapping[str, Any]], free: Collection[str]
+) -> list[dict[str, Any]]:
+    """Return, for each run that an experiment describes, the settings in which it differs from its other runs.
+
+    Those in which all runs that were made depart from every described one tell none of them apart.
+    """
+    keys = {key for reference in references for key in reference} - set(free)
+    apart = []
+    for key in (key for key in keys if not key.startswith(PROBES)):
+        described = [reference.get(key) for reference in references]
+        differ = any(value != described[0] for value in described)
+        if differ and any(content.get(key) in described for content in made):
+            apart.append(key)
+    return [{key: reference.get(key) for key in apart} for reference in references]
 
 
 def _covers(content: Mapping[str, Any], setting: Mapping[str, Any]) -> bool:
