@@ -9,15 +9,15 @@ from omegaconf import DictConfig
 from intrinsic_clip import config
 
 
-def build_loggers(cfg: DictConfig, folder: str, identity: Mapping[str, Any]) -> list[Any]:
+def build_loggers(cfg: DictConfig, folder: str, offered: Mapping[str, Any]) -> list[Any]:
     """Instantiate a config's loggers.
 
     Args:
         folder: the run folder.
-        identity: arguments that name the run, as from `wandb_identity`. A logger gets the folder and those of them that
-            it has parameters for and its config leaves open.
+        offered: arguments such as those that name the run, from `wandb_identity`. A logger gets the folder and those
+            of them that it has parameters for and its config leaves open.
     """
-    arguments = {"folder": folder, **identity}
+    arguments = {"folder": folder, **offered}
     return [
         instantiate(node, **{key: value for key, value in arguments.items() if config.takes(node, key)})
         for node in cfg.logger.values()

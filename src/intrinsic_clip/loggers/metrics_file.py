@@ -68,8 +68,8 @@ class MetricsFile(Logger):
     Args:
         folder: the run folder.
         buffer: how many rows may wait in memory before they are written.
-        at_once: of how many replicates side by side the numbers of single steps are thinned out for; None: as many as
-            the module has.
+        at_once: replicates in the largest chunk of the run, by which numbers of single steps are thinned out; None:
+            as many as the module has.
     """
 
     def __init__(self, folder: str, buffer: int = 2000, at_once: int | None = None) -> None:

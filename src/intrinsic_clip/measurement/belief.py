@@ -144,10 +144,9 @@ def _at_plateau(curve: Mapping[str, Any], evidence: Evidence) -> tuple[float | N
     logs = torch.stack([(distances[..., 2 * n1 - 1] / distances[..., n1 - 1]).log() for n1 in scales], -1)
     drawn, regions = block_means(logs, evidence.positions(evidence.neighbours), seed=evidence.seed)
     whole = logs[logs.isfinite().all(-1)].double().mean(0).cpu()
-    values = torch.tensor([math.nan if value is None else value for value in curve["value"][: len(scales)]])
-    curves = ScaleCurve(
-        tuple(scales), values * whole / drawn, torch.full_like(drawn, math.nan), None, curve["n"]
-    )
+    known = [math.nan if value is None else value for value in curve["value"][: len(scales)]]
+    values = torch.tensor(known, dtype=torch.float64) * whole / drawn
+    curves = ScaleCurve(tuple(scales), values, torch.full_like(drawn, math.nan), None, curve["n"])
     own = [place for place, n1 in enumerate(scales) if level["from"] <= n1 <= level["to"]]
     chosen, as_whole = curves.plateau().value, curves.value[:, own].mean(-1)
     chosen = chosen.where(chosen.isfinite(), as_whole)  # a curve that is nowhere level

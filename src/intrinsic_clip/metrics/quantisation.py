@@ -97,8 +97,10 @@ class ProductQuantiser:
 
     def codes(self, rows: Tensor) -> Tensor:
         """Return the number of the nearest centroid of each part, uint8 `(n, parts)`."""
-        pieces = zip(rows.tensor_split(len(self.centroids), 1), self.centroids, strict=True)
-        columns = [_nearest(_about(own.mean(0), piece), _about(own.mean(0), own)) for piece, own in pieces]
+        columns = []
+        for piece, own in zip(rows.tensor_split(len(self.centroids), 1), self.centroids, strict=True):
+            centre = own.mean(0)
+            columns.append(_nearest(_about(centre, piece), _about(centre, own)))
         return torch.stack(columns, 1).to(torch.uint8)
 
     def decode(self, codes: Tensor) -> Tensor:

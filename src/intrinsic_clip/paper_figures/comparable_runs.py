@@ -30,15 +30,14 @@ class ComparableRuns:
         table: their rows of `collect`, each training once.
         departure: settings that differ from the experiment's file, as `trainer.max_epochs=3`; "" if none does.
         left_out: a sentence for each group of other runs.
-        settings_left: how many of the settings that the experiment sweeps over have no run yet.
-        settings: how many settings it sweeps over.
+        partial: how many of the settings that the experiment sweeps over have a run, and how many there are; None if
+            all have one.
     """
 
     table: pd.DataFrame
     departure: str
     left_out: list[str]
-    settings_left: int = 0
-    settings: int = 1
+    partial: tuple[int, int] | None
 
 
 def comparable(experiment: str, size: str, table: pd.DataFrame) -> ComparableRuns:
@@ -72,8 +71,9 @@ def comparable(experiment: str, size: str, table: pd.DataFrame) -> ComparableRun
         for apart in _apart(references, made, free)
         for values in product(*described.swept.values())
     ]
-    left = [each for each in settings if not any(_covers(content, each) for content in made)]
-    return ComparableRuns(_each_training_once(own, contents), chosen, left_out, len(left), len(settings))
+    count = sum(any(_covers(content, each) for content in made) for each in settings)
+    partial = (count, len(settings)) if count < len(settings) else None
+    return ComparableRuns(_each_training_once(own, contents), chosen, left_out, partial)
 
 
 def _apart(

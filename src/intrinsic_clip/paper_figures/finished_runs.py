@@ -147,7 +147,7 @@ class FinishedRuns:
         count = "–".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
         spread = "mean ± sd over " if counts[-1] > 1 else ""
         repetitions = (
-            f"{spread}{count} repetition{'s' * (counts[-1] > 1)}{self._unfinished()}{self.settings_made()}"
+            f"{spread}{count} repetition{'s' * (counts[-1] > 1)}{self._unfinished()}{self.settings_made}"
         )
         rows = {int(n) for table in tables for n in table[N].dropna().unique()}
         pairs = "–".join(f"{n:,}" for n in dict.fromkeys((min(rows), max(rows)))) if rows else "all"
@@ -166,6 +166,7 @@ class FinishedRuns:
             return "".join(f" so far, of {total}" for total in totals.values())
         return "".join(f", {name} so far, of {total}" for name, total in totals.items())
 
+    @property
     def settings_made(self) -> str:
         """Return `, 1 of 5 settings so far` where a sweep is not done, with the experiment among several."""
         alone = len(self.tables) == 1
@@ -220,11 +221,7 @@ def read_runs(folder: Path, experiments: Sequence[str]) -> dict[str, FinishedRun
             size,
             {name: runs.table for name, runs in chosen.items()},
             {name: runs.departure for name, runs in chosen.items() if runs.departure},
-            {
-                name: (runs.settings - runs.settings_left, runs.settings)
-                for name, runs in chosen.items()
-                if runs.settings_left
-            },
+            {name: runs.partial for name, runs in chosen.items() if runs.partial},
         )
     return by_size
 

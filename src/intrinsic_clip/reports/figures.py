@@ -45,18 +45,17 @@ def draw_figures(names: Sequence[str], output_dir: Path, to: Path, size: str = "
     damaged: dict[str, str] = {}
     for name, module in modules.items():
         runs = _most([by_size[size].select(module.EXPERIMENTS, _optional(module)) for size in sizes])
-        if runs is None:
-            missing[name] = _command(module, by_size, sizes)
-        else:
-            try:
+        try:
+            if runs is not None:
                 drawn.append(_draw(module, runs, to, name))
-            except (ConfigError, OSError) as error:
-                damaged[name] = error.strerror or str(error) if isinstance(error, OSError) else str(error)
-                print(f"  damaged  {name:<19}  {damaged[name]}", flush=True)
-                continue
-            if runs.partial:
-                missing[name] = _rest(runs)
-        if name in missing:
+        except ConfigError as error:
+            damaged[name] = str(error)
+            print(f"  damaged  {name:<19}  {error}", flush=True)
+            continue
+        if runs is None or runs.partial:
+            missing[name] = (
+                _command(module, by_size, sizes) if runs is None else _training(list(runs.partial), runs.size)
+            )
             print(f"  missing  {name:<19}  {missing[name]}", flush=True)
     if drawn and not names:  # a page of some figures would lose the claims of the others
         atomic.write_atomically(to / CLAIMS, _page(drawn, missing, damaged))
@@ -75,7 +74,7 @@ def _draw(module: ModuleType, runs: "FinishedRuns", to: Path, name: str) -> "Dra
     to.mkdir(parents=True, exist_ok=True)
     with style.in_style():
         _, png = style.save(module.draw(runs), to, name)
-    print(f"  drawn    {name:<19}  {png} ({runs.trained}{runs.settings_made()})", flush=True)
+    print(f"  drawn    {name:<19}  {png} ({runs.trained}{runs.settings_made})", flush=True)
     return module, runs, claims
 
 
@@ -114,14 +113,13 @@ def _command(module: ModuleType, by_size: "dict[str, FinishedRuns]", sizes: Sequ
     begun = [size for size in sizes if any(experiment in by_size[size] for experiment in needed)]
     size = begun[0] if begun else sizes[0] if len(sizes) == 1 else "laptop"
     lacking = [experiment for experiment in needed if experiment not in by_size[size]]
-    several = "--multirun " if len(lacking) > 1 else ""
-    return f"{PROGRAM} train {several}experiment={','.join(lacking)} size={size}"
+    return _training(lacking, size)
 
 
-def _rest(runs: "FinishedRuns") -> str:
-    """Return the command that makes the runs of sweeps that are not done."""
-    several = "--multirun " if len(runs.partial) > 1 else ""
-    return f"{PROGRAM} train {several}experiment={','.join(runs.partial)} size={runs.size}"
+def _training(experiments: Sequence[str], size: str) -> str:
+    """Return the command that makes the runs of experiments, but for those that are finished."""
+    several = "--multirun " if len(experiments) > 1 else ""
+    return f"{PROGRAM} train {several}experiment={','.join(experiments)} size={size}"
 
 
 def _page(drawn: "Sequence[Drawn]", missing: Mapping[str, str], damaged: Mapping[str, str]) -> str:

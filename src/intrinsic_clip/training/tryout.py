@@ -34,7 +34,7 @@ def try_out(spec: RunSpec, here: bool) -> None:
     """
     settings = spec.settings
     _try_optimizer(spec.cfg.optimizer, settings["trainer"].get("accelerator") in ("cpu", "auto"))
-    _check_length(settings)
+    _require_end(settings)
     if spec.cfg.get("schedule") is not None:
         _try_schedule(spec.cfg)
     if settings["objective"].get("temperature") is not None:
@@ -61,20 +61,19 @@ def _try_optimizer(node: DictConfig, takes_step: bool) -> None:
         raise ConfigError(f"optimizer: {_reason(error)}") from error
 
 
-def _check_length(settings: Mapping[str, Any]) -> None:
-    """Raise ConfigError where the learning rate or τ moves with the length of a training that has none."""
+def _require_end(settings: Mapping[str, Any]) -> None:
+    """Raise ConfigError where the learning rate or τ moves with the length of a training that has no end."""
     trainer, temperature = settings["trainer"], settings["objective"].get("temperature") or {}
-    moves = {
-        "schedule": settings.get("schedule") is not None,
-        "objective.temperature": str(temperature.get("_target_")).endswith(
-            f".{ScheduledTemperature.__name__}"
-        ),
-    }
+    if settings.get("schedule") is not None:
+        moving = "schedule"
+    elif str(temperature.get("_target_")).endswith(f".{ScheduledTemperature.__name__}"):
+        moving = "objective.temperature"
+    else:
+        return
     epochs = trainer.get("max_epochs")
     endless = epochs == -1 or (epochs is None and trainer.get("max_time") is not None)
-    if endless and trainer.get("max_steps", -1) in (None, -1):
-        for name in (name for name, applies in moves.items() if applies):
-            raise ConfigError(f"{name}: needs a length; set trainer.max_epochs or trainer.max_steps")
+    if endless and trainer.get("max_steps") in (None, -1):
+        raise ConfigError(f"{moving}: needs a length; set trainer.max_epochs or trainer.max_steps")
 
 
 def _try_schedule(cfg: DictConfig) -> None:
