@@ -1,13 +1,17 @@
 """Chunks are few and of even size, and running out of memory names the setting that helps."""
 
 from itertools import chain
+from typing import Any
 
 import pytest
 
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.runs import results
-from intrinsic_clip.training import fit
+from intrinsic_clip.runs.spec import RunSpec
+from intrinsic_clip.training import finish, fit
+from intrinsic_clip.training.build import Training
 from intrinsic_clip.training.chunks import check_finished, groups
+from intrinsic_clip.training.finish import gather_results
 from intrinsic_clip.training.train import train
 
 
@@ -60,6 +64,24 @@ def test_chunks_of_unequal_size_keep_the_same_steps(tmp_path, compose) -> None:
     assert len(kept) == 3
     assert kept[0] == kept[1] == kept[2]
     assert len(kept[0]) >= 10
+
+
+@pytest.mark.slow
+def test_reasons_and_notes_of_all_chunks_are_kept(tmp_path, compose, monkeypatch) -> None:
+    def gathered(spec: RunSpec, training: Training, timings: dict[str, Any]) -> dict[str, Any]:
+        gathered = gather_results(spec, training, timings)
+        reasons = {"temperature": f"none of {spec.replicates}"}
+        first = {"id_mle/x": "too few"} if 0 in (spec.replicates.indices or ()) else {}
+        return {**gathered, "reasons": reasons | first, "notes": ["common", *first.values()]}
+
+    monkeypatch.setattr(finish, "gather_results", gathered)
+    completed = train(compose("replicates=5", "replicates_per_chunk=2", "trainer.max_epochs=1"))
+    assert completed["reasons"] == {
+        "temperature": "chunks of replicates 0, 1 | 2, 3: none of 2 replicates; "
+        "chunk of replicates 4: none of 1 replicate",
+        "id_mle/x": "chunk of replicates 0, 1: too few",
+    }
+    assert completed["notes"] == ["each chunk: common", "chunk of replicates 0, 1: too few"]
 
 
 @pytest.mark.slow

@@ -1,7 +1,5 @@
 """Build what trains: data, module and probes of a run."""
 
-import os
-import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -262,11 +260,11 @@ def _encoder(spec: RunSpec, stream: str, input_dim: InputDim, partner_dim: Input
 
 def _is_compiled(spec: RunSpec) -> bool:
     """Return the setting `compile`; by default whether compiling saves time and a C++ compiler exists."""
-    settings = spec.settings
-    if settings["compile"] is not None:
-        return bool(settings["compile"])
-    compiler = any(map(shutil.which, [os.environ.get("CXX", "g++"), "c++", "clang++"]))
-    return _replicate_steps(spec) >= STEPS_WORTH_COMPILING and compiler
+    from intrinsic_clip.kernels.library import compiler
+
+    if spec.settings["compile"] is not None:
+        return bool(spec.settings["compile"])
+    return _replicate_steps(spec) >= STEPS_WORTH_COMPILING and compiler() is not None
 
 
 def _kernel(spec: RunSpec) -> Literal["auto", "cpp", "triton", "none"]:

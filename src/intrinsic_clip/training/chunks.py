@@ -110,9 +110,29 @@ def join(folders: Sequence[Path], spec: RunSpec) -> dict[str, Any]:
         "config": dict(spec.settings),
         "timings": {**timings, "pairs_per_second": _overall_rate(parts)},
         "metrics": metrics,
-        "reasons": {name: reason for part in parts for name, reason in part["reasons"].items()},
-        "notes": list(dict.fromkeys(note for part in parts for note in part.get("notes", []))),
+        "reasons": _reasons(parts),
+        "notes": _of_whole_run([part.get("notes", []) for part in parts], parts),
     }
+
+
+def _reasons(parts: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return why numbers are NaN, by name, with the reasons of all chunks."""
+    names = dict.fromkeys(name for part in parts for name in part["reasons"])
+    by_chunk = {
+        name: [[part["reasons"][name]] if name in part["reasons"] else [] for part in parts] for name in names
+    }
+    return {name: "; ".join(_of_whole_run(texts, parts)) for name, texts in by_chunk.items()}
+
+
+def _of_whole_run(texts: Sequence[Sequence[str]], parts: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the texts of all chunks, each once and after the chunks that say it, since they count replicates."""
+    indices = [", ".join(map(str, Replicates.of(part["config"]).indices or ())) for part in parts]
+    whole = []
+    for text in dict.fromkeys(chain(*texts)):
+        saying = [own for own, said in zip(indices, texts, strict=True) if text in said]
+        chunks = f"chunk{'s' * (len(saying) > 1)} of replicates {' | '.join(saying)}"
+        whole.append(f"{'each chunk' if len(saying) == len(parts) else chunks}: {text}")
+    return whole
 
 
 def _finished(folder: Path) -> dict[str, Any]:
