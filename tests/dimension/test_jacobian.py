@@ -261,6 +261,17 @@ def test_a_direction_that_is_not_read_does_not_overlap() -> None:
     assert spectrum.overlap == 0.5
 
 
+def test_fewer_outputs_than_latent_directions_are_measured_as_if_padded() -> None:
+    x, latent = gaussian(40, 20).float(), torch.eye(20)[:, :5]
+    narrow = encoders.mlp(20, 3)
+    alone = jacobian_spectrum(narrow, x, latent=latent)
+    padded = jacobian_spectrum(lambda rows: nn.functional.pad(narrow(rows), (0, 4)), x, latent=latent)
+    assert alone.rank == padded.rank == 3
+    torch.testing.assert_close(alone.overlap, padded.overlap)
+    inside = jacobian_spectrum(lambda rows: rows[..., :3] ** 3, x, latent=latent)
+    assert inside.overlap.item() == pytest.approx(3 / 5)
+
+
 def test_outputs_that_are_masked_do_not_count() -> None:
     def encoder(rows: Tensor) -> Tensor:
         return torch.nn.functional.pad(rows @ torch.diag(torch.tensor([9.0, 8.0, 1.0, 0.9])), (0, 3))
@@ -349,7 +360,8 @@ def test_wrong_arguments() -> None:
         ({"min_gap": 0.5}, "min_gap must be at least 1"),
         ({"input_dims": 2}, "2 input axes"),
         ({"latent": torch.eye(5)}, r"latent must be \(4, k\)"),
-        ({"latent": torch.eye(4)}, "between 1 and 3 directions, got 4"),
+        ({"latent": torch.ones(4, 5)}, "between 1 and 4 directions, got 5"),
+        ({"latent": torch.eye(4), "directions": 3}, "directions must be at least the 4 of the latent, got 3"),
         ({"latent": torch.ones(4, 2)}, "linearly independent"),
     ]:
         with pytest.raises(ValueError, match=message):

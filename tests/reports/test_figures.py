@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import skdim
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 from safetensors.numpy import load_file
@@ -163,10 +164,24 @@ def test_every_panel_is_labelled_and_shows_something(finished) -> None:
             assert ax.get_xlabel() or name in GRIDS, name
             assert ax.get_ylabel() or name in ROWS | GRIDS, name
             assert ax.has_data() or name == "temperatures", name  # two epochs may leave no τ in the file
+            _check_in_view(ax, name)
         foot = " ".join(figure.get_supxlabel().split())
         assert re.match(r"size=smoke(, but .+)?: (mean ± sd over|a point for each of) 2 repetitions", foot), (
             name
         )
+
+
+def _check_in_view(ax: Axes, name: str) -> None:
+    """Check that every mean lies in the panel, and that ticks at dimensions are whole numbers."""
+    for line in ax.lines:
+        if line.get_marker() == "None" or line.get_transform() != ax.transData:
+            continue
+        for limits, data in ((ax.get_xlim(), line.get_xdata()), (ax.get_ylim(), line.get_ydata())):
+            values = np.asarray(data, dtype=float)
+            in_view = (min(limits) <= values) & (values <= max(limits))
+            assert (in_view | np.isnan(values)).all(), (name, line.get_label())
+    if ax.get_xlabel() in (style.OUTPUT_DIM, "true k*"):
+        assert all(float(tick).is_integer() for tick in ax.get_xticks()), name
 
 
 def test_lines_and_bands_are_the_numbers_of_the_runs(finished) -> None:

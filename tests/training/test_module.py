@@ -238,3 +238,18 @@ def test_jacobians_of_independent_data_have_ranks_and_no_overlap_with_a_latent()
     assert float(probe.latest["jacobian/rank/x"]) == 7
     assert "jacobian/overlap/x" not in probe.latest
     assert probe.reasons == {}
+
+
+@pytest.mark.parametrize("directions", [None, 4])
+def test_jacobians_have_ranks_where_fewer_directions_are_known_than_the_latent_has(directions) -> None:
+    probe = JacobianProbe(max_points=8, directions=directions)
+    adam = partial(torch.optim.Adam, **ADAM)
+    d = 3 if directions is None else 7  # of a latent of 5
+    module = ContrastiveModule(
+        encoders.mlp(12, d), encoders.mlp(9, d), CosineSimilarity(), LearnedTemperature(), adam
+    )
+    trainer = Trainer(accelerator="cpu", logger=False, callbacks=[probe], enable_progress_bar=False)
+    trainer.test(module, datamodule=SyntheticNonlinear(**SIZES), verbose=False)
+    assert float(probe.latest["jacobian/rank/x"]) == (directions or d)
+    assert ("jacobian/overlap/x" in probe.latest) == (directions is None)
+    assert probe.reasons == {}

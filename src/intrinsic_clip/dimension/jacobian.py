@@ -119,7 +119,8 @@ def jacobian_spectrum(
         latent: directions of the input space, `(*R, d_in, k)` of which leading axes may be missing
             (`latent_directions` finds them), with d_in the numbers in a row. With V the k leading right singular
             vectors at a point and L an orthonormal basis of the latent, the overlap is ‖Lᵀ V‖² / k in squared
-            Frobenius norm; a direction whose singular value lies below the floor adds nothing.
+            Frobenius norm; a direction whose singular value lies below the floor adds nothing, so that d < k
+            outputs reach d / k at most.
         directions: random directions, at least k of the latent; None: exact.
         seed: of the random directions, which all points and replicates share.
         min_gap: the least ratio that counts as a gap.
@@ -131,8 +132,8 @@ def jacobian_spectrum(
         out with a warning.
 
     Raises:
-        ValueError: shapes that do not fit, fewer than one direction, a gap below 1, or a latent whose directions
-            are dependent or more than m.
+        ValueError: shapes that do not fit, fewer directions than one or than those of the latent, a gap below 1, or
+            a latent whose directions are dependent.
 
     Example:
         >>> import torch
@@ -155,8 +156,10 @@ def jacobian_spectrum(
     n, *row = x.shape[-input_dims - 1 :]
     jacobians = Jacobians(encoder, x, input_dims, directions, seed, block_bytes)
     replicates, d, m = jacobians.replicates, jacobians.d, jacobians.m
-    basis = None if latent is None else orthonormal(latent.to(x.device), replicates, math.prod(row), m)
+    basis = None if latent is None else orthonormal(latent.to(x.device), replicates, math.prod(row))
     flat, k = math.prod(replicates), 0 if basis is None else basis.shape[-1]
+    if directions is not None and directions < k:
+        raise ValueError(f"directions must be at least the {k} of the latent, got {directions}")
     pointwise = x.new_empty(flat, n, m, dtype=torch.float64)
     shares = x.new_zeros(flat, n, k, dtype=torch.float64)
     used = torch.zeros(flat, d, dtype=torch.bool, device=x.device)
@@ -168,7 +171,8 @@ def jacobian_spectrum(
             values, right = _svd(jacobian)
             pointwise[:, points] = values.where(finite[..., None], math.nan)
             if basis is not None:
-                shares[:, points] = (right[..., :k, :] @ basis[:, None]).square().sum(-1)
+                leading = right[..., :k, :]  # fewer where there are fewer outputs
+                shares[:, points, : leading.shape[-2]] = (leading @ basis[:, None]).square().sum(-1)
     unit = ROUNDING * torch.finfo(x.dtype).eps
     return _conclude(pointwise, shares, used.sum(-1), unit, math.prod(row), min_gap, replicates)
 
@@ -239,8 +243,8 @@ def _conclude(
 
     overlap = None
     if k := shares.shape[-1]:
-        read = pointwise[..., :k] > floor[:, None]
-        overlap = (shares * read).sum(-1).where(valid, math.nan).nanmean(1) / k
+        counted = shares[..., :m] * (pointwise[..., :k] > floor[:, None])
+        overlap = counted.sum(-1).where(valid, math.nan).nanmean(1) / k
     return JacobianSpectrum(
         singular_values=mean.reshape(*shape, m),
         standard_error=standard_error.reshape(*shape, m),

@@ -43,12 +43,12 @@ def latent_directions(x: Rows, z: Rows) -> Tensor:
         raise ValueError("x and z must be finite to regress one on the other")
     x, z = x.double(), z.double()
     x, z = x - x.mean(-2, keepdim=True), z - z.mean(-2, keepdim=True)
-    return orthonormal(torch.linalg.pinv(x) @ z, x.shape[:-2], x.shape[-1], x.shape[-1]).reshape(
+    return orthonormal(torch.linalg.pinv(x) @ z, x.shape[:-2], x.shape[-1]).reshape(
         *x.shape[:-2], x.shape[-1], z.shape[-1]
     )
 
 
-def orthonormal(directions: Tensor, replicates: Sequence[int], d_in: int, m: int) -> Tensor:
+def orthonormal(directions: Tensor, replicates: Sequence[int], d_in: int) -> Tensor:
     """Return an orthonormal basis `(B or 1, d_in, k)` of the span of the directions."""
     shape = directions.shape
     own = shape[:-2]
@@ -57,8 +57,8 @@ def orthonormal(directions: Tensor, replicates: Sequence[int], d_in: int, m: int
         raise ValueError(f"latent must be {expected}, got shape {tuple(shape)}")
     if own:
         directions = directions.expand(*replicates, *shape[-2:])
-    if not 1 <= shape[-1] <= m:
-        raise ValueError(f"latent must hold between 1 and {m} directions, got {shape[-1]}")
+    if not 1 <= shape[-1] <= d_in:
+        raise ValueError(f"latent must hold between 1 and {d_in} directions, got {shape[-1]}")
     basis, values, _ = torch.linalg.svd(directions.double().reshape(-1, *shape[-2:]), full_matrices=False)
     if not bool((values[:, -1] > d_in * torch.finfo(torch.float64).eps * values[:, 0]).all()):
         raise ValueError(f"the {shape[-1]} latent directions must be finite and linearly independent")

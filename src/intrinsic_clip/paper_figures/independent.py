@@ -23,7 +23,7 @@ def draw(runs: FinishedRuns) -> Figure:
     style.band(right, runs.curve(*EXPERIMENTS, "temperature"), color=style.X, marker="o")
     style.y_axis(right, "temperature")
     for ax in (left, middle, right):
-        ax.set_xlabel(style.OUTPUT_DIM)
+        style.x_axis_of_dims(ax)
     for ax in (left, middle):
         ax.legend()
     style.foot(figure, runs)

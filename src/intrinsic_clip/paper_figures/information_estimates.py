@@ -85,6 +85,7 @@ def draw(runs: FinishedRuns) -> Figure:
     """Draw estimated over true information, the errors, and the standard deviations over repetitions."""
     figure, axes = style.panels(3, ["estimates", "bias", "spread"])
     figure.set_size_inches(8.6, 4.2)
+    style.logarithmic(axes[2].yaxis)
     for shown in ESTIMATES:
         table = summary(runs, shown)
         for ax, heights in zip(
@@ -104,17 +105,16 @@ def draw(runs: FinishedRuns) -> Figure:
         if ends[1] > ceiling(runs):
             ax.axvspan(ceiling(runs), ends[1], color=style.TRUTH, alpha=0.1, lw=0)
         ax.set(xlabel="true I(X; Y), nats", ylabel=label)
-    style.logarithmic(axes[2].yaxis)
     figure.legend(handles=_legend(ceiling(runs)), loc="outside lower center", ncols=3)
     style.foot(figure, runs)
     return figure
 
 
 def _draw_estimate(ax: Axes, table: pd.DataFrame, heights: "pd.Series[float]", shown: Shown) -> None:
-    """Draw one number of an estimate over the truth: open where it is saturated, at the foot where it is none."""
+    """Draw one number of an estimate over the truth: open where it is saturated, at the foot where it has no height."""
     ax.plot(table["truth"], heights, color=shown.colour)
     for at, height, saturated in zip(table["truth"], heights, table["saturated"], strict=True):
-        missing = math.isnan(height)
+        missing = math.isnan(height) or (ax.get_yscale() == "log" and height <= 0)
         ax.plot(
             at,
             FOOT if missing else height,
@@ -145,7 +145,7 @@ def _legend(end: float) -> list[Artist]:
             color="black",
             marker="o",
             mfc="white",
-            label="open: saturated; at the foot: no number",
+            label="open: saturated; at the foot: no number, or an sd of 0",
         ),
     ]
 

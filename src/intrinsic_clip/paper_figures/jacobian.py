@@ -28,11 +28,13 @@ def draw(runs: FinishedRuns) -> Figure:
             curve = runs.curve(experiment, metric, over)
             style.band(ax, curve, color=colour, marker=marker, label=name)
         style.true_dim(ax, K)
-        ax.set(xlabel=style.OUTPUT_DIM, ylabel="dimension", ylim=(0, None))
+        ax.set(ylabel="dimension", ylim=(0, None))
+        style.x_axis_of_dims(ax)
         if over == N:
             ax.set_xlabel("training pairs n")
             style.logarithmic(ax.xaxis)
-    axes[0].legend()
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=3)
     style.foot(figure, runs)
     return figure
 

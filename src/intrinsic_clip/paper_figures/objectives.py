@@ -148,10 +148,7 @@ def _prepare(ax: Axes, title: str, names: list[str], named: bool) -> None:
     label = describe(PANELS[title][0]).axis_label
     note = " (none: no clear gap)" if title in RANKS else ""
     ax.set(xlabel=f"{label}{note}", ylim=(len(names) - 0.5, -0.5))
-    if title in SHARES:
-        ax.set_xlim(-0.04, 1.04)
-    else:
-        ax.update_datalim([(0, 0)], updatey=False)
+    ax.update_datalim([(0, 0), (1 if title in SHARES else 0, 0)], updatey=False)  # R² may lie below 0
     if title in RANKS:
         style.ranks(ax.xaxis)
 

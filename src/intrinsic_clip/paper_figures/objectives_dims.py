@@ -39,8 +39,8 @@ def draw(runs: FinishedRuns) -> Figure:
         style.y_axis(ax, metric)
         if metric == RANK:
             style.ranks(ax.yaxis)
-            ax.set_ylabel(f"{ax.get_ylabel()} (none: no clear gap)")
-        ax.set_xlabel(style.OUTPUT_DIM)
+            ax.set_ylabel("rank (none: no clear gap)")
+        style.x_axis_of_dims(ax)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
     style.foot(figure, runs)

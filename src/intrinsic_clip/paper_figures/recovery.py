@@ -23,7 +23,8 @@ def draw(runs: FinishedRuns) -> Figure:
                 curve = runs.curve(experiment, f"recovery/{kind}/{side}", over)
                 style.band(ax, curve, color=colour, marker=marker, ls=line, label=f"{name}, {kind}")
         style.y_axis(ax, "recovery/linear/x")
-        ax.set(xlabel=label, ylim=(-0.02, 1.02))
+        ax.set_ylim(min(-0.02, ax.get_ylim()[0]), 1.02)  # below 0 where nothing is recovered
+        style.x_axis_of_dims(ax, label)
     axes[0].legend()
     style.foot(figure, runs)
     return figure

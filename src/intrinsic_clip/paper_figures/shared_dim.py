@@ -26,7 +26,7 @@ def draw(runs: FinishedRuns) -> Figure:
     left.set(ylabel="estimated dimension", ylim=(0, None))
     style.matching(right, runs, "shared_dim", "matching/top_1/x_to_y", K)
     for ax in (left, right):
-        ax.set_xlabel("true k*")
+        style.x_axis_of_dims(ax, "true k*")
         ax.legend()
     style.foot(figure, runs)
     return figure

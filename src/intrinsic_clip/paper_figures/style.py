@@ -102,6 +102,12 @@ def y_axis(ax: Axes, metric: str) -> None:
         ax.set_ylim(-0.02, 1.02)
 
 
+def x_axis_of_dims(ax: Axes, label: str = OUTPUT_DIM) -> None:
+    """Label a horizontal axis of dimensions, whose ticks are whole numbers."""
+    ax.set_xlabel(label)
+    ax.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
+
+
 NONE_AT = -1.5  # where ranks are drawn that have no clear gap
 
 

@@ -21,7 +21,7 @@ def draw_synthetic(runs: FinishedRuns, experiment: str, k: int) -> Figure:
     shared = shared_dimension(runs, experiment).mean()
     right.axhline(shared, color=style.THIRD, ls="-.", lw=1, label="shared h(X)")
     for ax in (left, right):
-        ax.set_xlabel(style.OUTPUT_DIM)
+        style.x_axis_of_dims(ax)
     left.legend()
     right.legend(loc="lower right", ncols=2, columnspacing=0.6, handlelength=1.6)
     style.foot(figure, runs)
@@ -61,7 +61,7 @@ def draw_real(runs: FinishedRuns, experiment: str) -> Figure:
         style.matching(ax, runs, experiment, metric)
     style.dimension(axes[-1], runs, experiment)
     for ax in axes:
-        ax.set_xlabel(style.OUTPUT_DIM)
+        style.x_axis_of_dims(ax)
     for ax in (axes[0], axes[-1]):
         ax.legend()
     style.foot(figure, runs)
@@ -86,7 +86,7 @@ def draw_two(runs: FinishedRuns, names: Mapping[str, str], k: int) -> Figure:
     style.true_dim(axes[1], k)
     for ax, metric in zip(axes, metrics, strict=True):
         style.y_axis(ax, metric)
-        ax.set_xlabel(style.OUTPUT_DIM)
+        style.x_axis_of_dims(ax)
     axes[1].legend()
     style.foot(figure, runs)
     return figure

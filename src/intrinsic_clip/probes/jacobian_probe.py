@@ -195,6 +195,8 @@ class JacobianProbe(Probe):
         rows, z, input_dims = encoder_map.rows, encoder_map.z, encoder_map.input_dims
         if z is not None and (z.shape[-1] == 0 or input_dims != 1):
             z = None  # independent data have a latent without coordinates
+        elif z is not None and self.directions is not None and self.directions < z.shape[-1]:
+            z = None  # the rank is still worth having
         spectrum = jacobian_spectrum(
             encoder_map.encoder,
             rows,
