@@ -1,6 +1,7 @@
 """An evaluator of sentence-transformers that gives the numbers of the functions, alone and within a training."""
 
 import csv
+import math
 import warnings
 from pathlib import Path
 
@@ -68,6 +69,20 @@ def test_numbers_are_those_of_the_functions(model) -> None:
     assert evaluator.primary_metric == "retrieval/top_1/x_to_y"
     assert evaluator.greater_is_better
     assert evaluator.description == "Dimension"
+
+
+def test_partners_found_by_chance_do_not_say_how_many_coordinates_are_enough(model) -> None:
+    first, _ = sentences(400)
+    evaluator = DimensionEvaluator(first[:200], first[200:], only=["sufficient_dimension", "retrieval/top_1"])
+    with pytest.warns(
+        UserWarning, match="sufficient_dimension/prefix is NaN: partners are found by chance alone"
+    ):
+        numbers = evaluator(model)
+    assert math.isnan(numbers["sufficient_dimension/prefix"])
+    assert evaluator.reasons == {
+        "sufficient_dimension/prefix": "partners are found by chance alone among 200 pairs"
+    }
+    assert numbers["retrieval/top_1/x_to_y"] < 0.1
 
 
 def test_prefixes_equal_truncated_embeddings(model) -> None:

@@ -53,7 +53,7 @@ def jacobian_line(spectrum: "JacobianSpectrum") -> str:
     m = spectrum.singular_values.shape[-1]
     ranks, gaps = spectrum.rank.reshape(-1).tolist(), spectrum.gap.double().reshape(-1).tolist()
     shown = [
-        f"rank {rank} of {m}, gap {gap:.3g}" if rank >= 0 else "NaN"
+        "NaN" if math.isnan(rank) else f"rank {rank:.0f} of {m}, gap {gap:.3g}"
         for rank, gap in zip(ranks, gaps, strict=True)
     ]
     return f"jacobian spectrum: {_few(shown)} ({_facts(spectrum.rank, spectrum.n, spectrum.reason, 0)})"
@@ -61,7 +61,7 @@ def jacobian_line(spectrum: "JacobianSpectrum") -> str:
 
 def jacobian_table(spectrum: "JacobianSpectrum") -> str:
     """Return rank, gap and participation ratio as an HTML table of a row for each replicate."""
-    columns = (spectrum.rank.double(), spectrum.gap.double(), spectrum.participation.double())
+    columns = (spectrum.rank, spectrum.gap.double(), spectrum.participation.double())
     cells = zip(*(column.reshape(-1).tolist() for column in columns), strict=True)
     rows = [[f"{rank:.0f}", f"{gap:.3g}", f"{soft:.3g}"] for rank, gap, soft in cells]
     return html_table(

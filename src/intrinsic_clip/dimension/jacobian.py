@@ -33,7 +33,7 @@ class JacobianSpectrum:
             where no point has a finite Jacobian.
         standard_error: of that mean, the standard deviation over the points divided by √n, `(*R, m)`.
         pointwise: at every point, `(*R, n, m)`; NaN at points that are left out.
-        rank: `(*R,)` int64, read off the mean values as `jacobian_spectrum` defines; −1 where there are none.
+        rank: `(*R,)` float64, read off the mean values as `jacobian_spectrum` defines; NaN where there are none.
         gap: the largest ratio of one mean singular value to the next, `(*R,)`; NaN where there is no next.
         participation: a soft rank, (Σ σ²)² / Σ σ⁴ of the mean values, `(*R,)`; NaN where all are zero.
         overlap: how much of the leading right singular vectors lies in the latent directions, between 0 and 1,
@@ -249,7 +249,7 @@ def _conclude(
         singular_values=mean.reshape(*shape, m),
         standard_error=standard_error.reshape(*shape, m),
         pointwise=pointwise.reshape(*shape, n, m),
-        rank=rank.masked_fill(missing, -1).reshape(shape),
+        rank=rank.double().masked_fill(missing, math.nan).reshape(shape),
         gap=gap.where(gap > 0, math.nan).reshape(shape),
         participation=participation.reshape(shape),
         overlap=None if overlap is None else overlap.reshape(shape),

@@ -195,6 +195,9 @@ class DimensionEvaluator(SentenceEvaluator):
             x[rows].nan_to_num(), y[rows].nan_to_num(), rows.nonzero().flatten().tolist()
         )
         asked = {name: value for name, value in values.items() if _asked(name, self.only)}
+        if SUFFICIENT in asked and SUFFICIENT in values.reasons and odd < n:
+            numbers.reasons[SUFFICIENT] = values.reasons[SUFFICIENT]
+            numbers.notes.append(f"{SUFFICIENT} is NaN: {values.reasons[SUFFICIENT]}")
         if odd == n:
             reason = f"{n:,} of {n:,} pairs hold NaN or infinity"
             asked = dict.fromkeys(asked, math.nan)
@@ -206,8 +209,8 @@ class DimensionEvaluator(SentenceEvaluator):
             )
         numbers |= asked
 
-    def _retrieval(self, x: Tensor, y: Tensor, rows: Sequence[int]) -> dict[str, float]:
-        """Return recall@1 by cosine with all coordinates and with the first ones alone.
+    def _retrieval(self, x: Tensor, y: Tensor, rows: Sequence[int]) -> Numbers:
+        """Return recall@1 by cosine with all coordinates and with the first ones alone, and how many are enough.
 
         Args:
             x, y: embeddings, finite.
@@ -223,7 +226,10 @@ class DimensionEvaluator(SentenceEvaluator):
             x.nan_to_num(), y.nan_to_num(), dims, max_rows=self.max_points, things=things
         )
         enough = int(smallest_sufficient(curve, KEPT).dims)
-        numbers = {SUFFICIENT: float(enough if enough > 0 else width)}
+        numbers = Numbers({SUFFICIENT: float(enough if enough > 0 else width)})
+        if curve.is_by_chance:
+            numbers[SUFFICIENT] = math.nan
+            numbers.reasons[SUFFICIENT] = f"partners are found by chance alone among {curve.n:,} pairs"
         for way in ("x_to_y", "y_to_x"):
             numbers[f"{TOP}/{way}"] = float(getattr(curve.full, way)[0])
             for place, m in enumerate(dims):

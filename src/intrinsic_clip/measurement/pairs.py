@@ -152,8 +152,7 @@ def measure_by_dimension(record: Record, pairs: SampledPairs, basis: Basis, seed
     ks = (1, TEN) if distinct >= 4 * TEN else (1,)  # at least a quarter is held out
     retrieval = retrieval_by_dimension(x, y, dims, basis, ks, max_rows=HELD_OUT, seed=seed, things=pairing)
     enough = smallest_sufficient(retrieval, KEPT)
-    full, error = float(enough.full), float(retrieval.full_error[0])
-    guesses = full - 3 * error <= retrieval.chance  # then nothing says how many dimensions keep it
+    guesses = retrieval.is_by_chance  # then nothing says how many dimensions keep it
     share = None if guesses or int(enough.dims) <= 0 else int(enough.dims)
     within = int(smallest_within_error(retrieval).dims)
     record.metrics[f"sufficient_dimension/{basis}"] = share
@@ -162,8 +161,8 @@ def measure_by_dimension(record: Record, pairs: SampledPairs, basis: Basis, seed
         **{way: getattr(retrieval.recall, way)[:, 0].tolist() for way in WAYS},
         "n": retrieval.n,
         "chance": retrieval.chance,
-        "full": full,
-        "full_standard_error": error,
+        "full": float(enough.full),
+        "full_standard_error": float(retrieval.full_error[0]),
         "sufficient": None if guesses or within <= 0 else within,
         "keeps_99_percent": share,
         "recall_10": _curve(retrieval, 1) if len(ks) > 1 else None,

@@ -77,6 +77,13 @@ class RetrievalByDimension:
         full = torch.stack(tuple(self.full)).mean(0)
         return (full * (1 - full) / self.n).sqrt()
 
+    @property
+    def is_by_chance(self) -> bool:
+        """Return whether a full recall@ks[0] may be that of guessing, within three standard errors."""
+        chance = min(1.0, self.ks[0] * self.chance)
+        full = torch.stack(tuple(self.full)).mean(0)[..., 0]
+        return bool((full - 3 * self.full_error[..., 0] <= chance).any())
+
 
 class SufficientDimension(NamedTuple):
     """The fewest dimensions that keep most of the recall, `(*R,)` each.

@@ -146,7 +146,7 @@ def _prepare(ax: Axes, title: str, names: list[str], named: bool) -> None:
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="y", visible=False)
     label = describe(PANELS[title][0]).axis_label
-    note = " (none: no clear gap)" if title in RANKS else ""
+    note = " (none: no number)" if title in RANKS else ""
     ax.set(xlabel=f"{label}{note}", ylim=(len(names) - 0.5, -0.5))
     ax.update_datalim([(0, 0), (1 if title in SHARES else 0, 0)], updatey=False)  # R² may lie below 0
     if title in RANKS:

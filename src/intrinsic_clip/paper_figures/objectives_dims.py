@@ -39,7 +39,7 @@ def draw(runs: FinishedRuns) -> Figure:
         style.y_axis(ax, metric)
         if metric == RANK:
             style.ranks(ax.yaxis)
-            ax.set_ylabel("rank (none: no clear gap)")
+            ax.set_ylabel("rank (none: no number)")
         style.x_axis_of_dims(ax)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))

@@ -108,7 +108,7 @@ def x_axis_of_dims(ax: Axes, label: str = OUTPUT_DIM) -> None:
     ax.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
 
 
-NONE_AT = -1.5  # where ranks are drawn that have no clear gap
+NONE_AT = -1.5  # where ranks are drawn that are no number, since there is no clear gap
 
 
 def ranks(axis: XAxis | YAxis) -> None:

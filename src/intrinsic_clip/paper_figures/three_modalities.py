@@ -65,7 +65,7 @@ def _legend() -> list[Line2D]:
             label="union of what an encoder shares (named at the right if they differ)",
         ),
         Line2D([], [], color="black", ls=":", lw=1, label="intersection of all three"),
-        Line2D([], [], ls="", color="black", marker="o", mfc="white", label="open, at none: no clear gap"),
+        Line2D([], [], ls="", color="black", marker="o", mfc="white", label="open, at none: no number"),
     ]
 
 
