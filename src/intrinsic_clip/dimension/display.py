@@ -174,3 +174,14 @@ def _decimals(error: float) -> int:
     if error < 1e-5 or not math.isfinite(error):
         return 2
     return min(5, max(0, 1 - math.floor(math.log10(error)))) if error < 1 else 0
+
+
+def in_replicates(reason: str, affected: int, total: int) -> str:
+    """Return a reason with the number of replicates that it is about; as it is where there is but one.
+
+    Example:
+        >>> from intrinsic_clip.dimension.display import in_replicates
+        >>> in_replicates("needs at least 2 finite rows, got 1", 3, 8)
+        'needs at least 2 finite rows, got 1 (in 3 of 8 replicates)'
+    """
+    return reason if total == 1 else f"{reason} (in {affected} of {total} replicates)"

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from intrinsic_clip.dimension import display_curves
 from intrinsic_clip.dimension.derivatives import Encoder, Jacobians
+from intrinsic_clip.dimension.display import in_replicates
 from intrinsic_clip.dimension.latent import orthonormal
 
 if TYPE_CHECKING:
@@ -237,7 +238,7 @@ def _conclude(
         (constant, "the output ignores the input"),
     ):
         if count_affected := int(affected.sum()):
-            reasons.append(f"{reason} (in {count_affected} of {flat} replicates)" if replicates else reason)
+            reasons.append(in_replicates(reason, count_affected, flat))
     if notes or reasons:
         warnings.warn("; ".join(notes + reasons), stacklevel=3)
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.dimension.arrays import Rows, as_points
+from intrinsic_clip.dimension.display import in_replicates
 from intrinsic_clip.dimension.exact_search import Report, search
 from intrinsic_clip.dimension.queries import Asked, Queries, ask_enough, every_one
 from intrinsic_clip.dimension.replicated_search import search_together, worth_it
@@ -149,7 +150,7 @@ def nearest_neighbours(
             valid[r, distinct] = True
             dims[r] = result.dims
 
-    reason = _too_few(k, too_few, len(flat), bool(replicates))
+    reason = _too_few(k, too_few, len(flat))
     _warn(len(flat) * n, repeated, not_finite, reason)
     return Neighbours(
         points,
@@ -173,7 +174,7 @@ def _of_some(points: Tensor, k: int, queries: Queries, seed: int, report: Report
     not_finite = sum(n - int(part.survey.finite.sum()) for part in found)
     repeated = sum(int(part.survey.finite.sum()) - part.searched for part in found if part.survey.dims != 1)
     too_few = [part.searched for part in found if not part.enough_rows]
-    reason = _too_few(k, too_few, len(found), bool(replicates))
+    reason = _too_few(k, too_few, len(found))
     _warn(len(flat) * n, repeated, not_finite, reason)
     columns = zip(*(part.padded(q) for part in found), strict=True)
     numbers, distances, indices, valid = (torch.stack(column) for column in columns)
@@ -207,12 +208,12 @@ def as_neighbours(points: Rows | Neighbours, k: int, queries: Queries = None, se
     return points
 
 
-def _too_few(k: int, distinct: list[int], count: int, several: bool) -> str | None:
+def _too_few(k: int, distinct: list[int], count: int) -> str | None:
     """Return why replicates with so few distinct points have no neighbours; None where there are no such."""
     if not distinct:
         return None
     reason = f"needs at least {k + 1} distinct points for k = {k}, got {min(distinct)}"
-    return reason + (f" (in {len(distinct)} of {count} replicates)" if several else "")
+    return in_replicates(reason, len(distinct), count)
 
 
 def _warn(n: int, repeated: int, not_finite: int, reason: str | None) -> None:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.dimension.arrays import Rows, as_points
+from intrinsic_clip.dimension.display import in_replicates
 from intrinsic_clip.dimension.estimate import DimensionEstimate
 from intrinsic_clip.dimension.scaling import exponent_of
 
@@ -282,21 +283,17 @@ def _per_replicate(
         else:
             results[r] = formula(each)
 
-    reasons = []
+    reasons, total = [], math.prod(points.shape[:-2])
     if too_few:
-        reasons.append(_where(f"needs at least 2 finite rows, got {min(too_few)}", len(too_few), points))
+        needed = f"needs at least 2 finite rows, got {min(too_few)}"
+        reasons.append(in_replicates(needed, len(too_few), total))
     if collapsed and without_direction:
-        reasons.append(_where(collapsed, without_direction, points))
+        reasons.append(in_replicates(collapsed, without_direction, total))
     left_out, rows = moments.left_out(), math.prod(points.shape[:-1])
     notes = [f"{left_out} of {rows} points hold NaN or infinity and were left out"] if left_out else []
     if notes or reasons:
         warnings.warn("; ".join(notes + reasons), stacklevel=5)
     return results.reshape(*points.shape[:-2], size), "; ".join(reasons) or None
-
-
-def _where(reason: str, count: int, points: Tensor) -> str:
-    total = math.prod(points.shape[:-2])
-    return f"{reason} (in {count} of {total} replicates)" if points.ndim > 2 else reason
 
 
 def _moments(rows: Tensor, centre: bool) -> Moments:
