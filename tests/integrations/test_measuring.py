@@ -283,3 +283,13 @@ def test_a_user_s_program_passes_strict_mypy(tmp_path) -> None:
         report, errors, ended = mypy.run(options)
         assert ended == status, report + errors
     assert 'expression has type "Numbers", variable has type "str"' in report
+
+
+def test_doubts_about_rounding_and_about_spectra_of_few_rows() -> None:
+    torch.manual_seed(0)
+    narrow = 0.05 * torch.randn(3000, 3) @ torch.randn(3, 128) + torch.randn(128)
+    with pytest.warns(UserWarning, match="id/…/x: the values are rounded to bfloat16"):
+        ic.measure(narrow.bfloat16(), only="id")
+    with pytest.warns(UserWarning, match="spectrum/…/x: 50 rows are too few for so many dimensions"):
+        ic.measure(torch.randn(50, 40), only="spectrum")
+    assert ic.measure(narrow, only=["id", "spectrum"]).notes == []

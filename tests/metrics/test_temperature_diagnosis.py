@@ -137,6 +137,9 @@ def test_replicates_batches_and_ends() -> None:
     assert both[0] == optimal_temperature(x, y)
     assert both[1] == 0  # each is its own nearest
     assert optimal_temperature(x, -x).isinf()
+    odd = torch.stack([x, x])
+    odd[1, 7, 0] = math.nan
+    assert optimal_temperature(odd, torch.stack([y, y])).isnan().tolist() == [False, True]
     in_batches = float(optimal_temperature(x, y, batch_size=32))
     assert in_batches == pytest.approx(float(both[0]), rel=0.2)
     assert in_batches != both[0]

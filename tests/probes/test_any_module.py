@@ -83,6 +83,34 @@ def test_every_way_to_the_embeddings_gives_the_same_numbers(source, normalised) 
     assert not any(part._forward_hooks for part in module.modules())
 
 
+@pytest.mark.parametrize("odd", [1, N_VAL])
+def test_pairs_that_are_not_finite_are_left_out_or_are_the_reason(odd) -> None:
+    data = rows(N_VAL, 1)
+    data.tensors[0][:odd, 0] = math.nan
+    module = SmallClip()
+    probes = [MatchingProbe(both), SpectrumProbe(both), AlignmentProbe(both), InformationProbe(both)]
+    done = trainer(*probes)
+    found = "hold NaN or infinity" if odd < N_VAL else "needs at least 2 finite rows"
+    with pytest.warns(UserWarning, match=found):
+        done.validate(module, DataLoader(data, batch_size=BATCH), verbose=False)
+    if odd < N_VAL:
+        with torch.no_grad():
+            x, y = (side[odd:] for side in module.eval().embed(data.tensors))
+        assert float(probes[2].latest["alignment/cosine"]) == pytest.approx(float(alignment(x, y)), rel=1e-4)
+        assert not any(value.isnan().any() for probe in probes for value in probe.latest.values())
+        assert (
+            f"1 of {N_VAL} pairs hold NaN or infinity (1 in x) and were left out of all numbers"
+            in probes[0].notes
+        )
+        norms = [note.partition("norms vary")[0] for note in probes[0].notes + probes[3].notes]
+        assert norms[0] == "matching compares inner products as the loss of the paper does, and "
+        assert "information/infonce_bound takes inner products as they are, and " in norms
+    else:
+        for name in ("alignment/cosine", "modality_gap", "uniformity/x"):
+            assert probes[2].reasons[name] == f"{N_VAL} of {N_VAL} rows of x hold NaN or infinity"
+        assert probes[3].latest["information/infonce_bound"].isnan()
+
+
 def test_one_embedding_is_enough() -> None:
     module = SmallClip()
     probes = [IntrinsicDimensionProbe(by_module("image")), AlignmentProbe(by_module("image"))]

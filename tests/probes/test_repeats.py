@@ -27,7 +27,21 @@ def test_the_data_decide_what_repeats_where_they_are_known() -> None:
     collapsed = probe.measure(Embeddings(x, x, things=apart))
     assert float(collapsed["matching/top_1/x_to_y"]) < 0.2
     assert Embeddings(x, x, things=apart).counterparts() is None
-    assert Embeddings(x, x).counterparts() is not None
+    some = gaussian(50, 2)
+    some[:20] = some[0]
+    assert Embeddings(some, some).counterparts() is not None
+
+
+def test_collapsed_outputs_match_nobody() -> None:
+    x = gaussian(400, 2).sign()  # four different rows, so that every partner is the nearest
+    probe = MatchingProbe(lambda module, batch: batch)
+    with pytest.warns(UserWarning, match="of 400 rows 4 of x and 4 of y differ, as where encoders collapse"):
+        numbers = probe.measure(Embeddings(x, x, labels={"class": torch.arange(400) % 3}))
+    assert numbers["matching/top_1/x_to_y"].value is None
+    assert "label" in next(name for name, number in numbers.items() if isinstance(number, torch.Tensor))
+    prompts = x.clone()
+    apart = MatchingProbe(lambda module, batch: batch).measure(Embeddings(gaussian(400, 2), prompts))
+    assert 0 <= float(apart["matching/top_1/x_to_y"]) <= 1  # class prompts repeat on one side alone
 
 
 def test_too_few_rows_and_near_duplicates_warn_once_in_a_training() -> None:

@@ -12,17 +12,12 @@ from intrinsic_clip.dimension.arrays import Labels, Rows, as_matrix
 from intrinsic_clip.errors import reason_of
 from intrinsic_clip.integrations import processes
 from intrinsic_clip.integrations.budget import within
-from intrinsic_clip.integrations.doubted_pairs import (
-    ONE_SIDED,
-    doubts_of_matching,
-    one_space,
-    without_odd_rows,
-)
+from intrinsic_clip.integrations.doubted_pairs import ONE_SIDED, doubt_of_matching, one_space
 from intrinsic_clip.integrations.doubts_once import DECIDED
 from intrinsic_clip.integrations.numbers import Numbers
 from intrinsic_clip.integrations.wanted import Selection, check_count, chosen, error_of
 from intrinsic_clip.measurement.embeddings import Embeddings, Measured, Side
-from intrinsic_clip.measurement.parts import LABEL, as_parts
+from intrinsic_clip.measurement.parts import LABEL, as_parts, without_odd_rows
 
 MAX_POINTS = 5000
 NO_Y = "needs x and y, and there is no y"
@@ -212,7 +207,8 @@ def _calculated(parts: Mapping[str, Tensor], selection: Selection, tau: Tensor |
     with _undisturbed(x.device), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         by_name = _by_families(embeddings, selection, expected, notes)
-        for doubt in doubts_of_matching(embeddings, by_name):
+        doubt = doubt_of_matching(embeddings, by_name)
+        if doubt is not None:
             notes.warn_once(doubt)
     for warning in caught:
         if issubclass(warning.category, UserWarning):
@@ -263,13 +259,8 @@ def _why_missing(name: str, embeddings: Embeddings) -> str:
         )
     if embeddings.y is not None and not one_space(embeddings) and not name.endswith(ONE_SIDED):
         return f"x has {embeddings.x.shape[1]} columns and y {embeddings.y.shape[1]}, and this compares rows of x and y"
-    for side, rows in embeddings.sides().items():
-        if name.endswith(ONE_SIDED) and name[-1] != side:
-            continue
-        odd = len(rows) - int(rows.isfinite().all(-1).sum())
-        if odd:
-            return f"{odd:,} of {len(rows):,} rows of {side} hold NaN or infinity"
-    return f"not defined for these {len(embeddings.x):,} rows"
+    own = [name[-1]] if name.endswith(ONE_SIDED) else [*embeddings.sides()]
+    return embeddings.odd_rows(own) or f"not defined for these {len(embeddings.x):,} rows"
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Signs that arrays are not what they are taken for: transposed, ruled by a column or a row, or not paired.
 
-Each function returns one sentence that says what is wrong and what to do, or None.
+Each function returns words that say what is wrong and what to do, or None.
 """
 
 from collections.abc import Mapping, Sequence
@@ -188,7 +188,7 @@ def guessing(x: Tensor, y: Tensor, both: Counterparts | None) -> str | None:
 
 
 def varying_norms(x: Tensor, y: Tensor) -> str | None:
-    """Doubt that inner products show how well rows match, where norms vary."""
+    """Return how norms vary, in words, where they do, so that inner products are not cosines."""
     norms = {name: torch.linalg.vector_norm(rows.double(), dim=-1) for name, rows in (("x", x), ("y", y))}
     variation = {
         name: float(norm.std(correction=0) / norm.mean()) for name, norm in norms.items() if len(norm)
@@ -196,12 +196,7 @@ def varying_norms(x: Tensor, y: Tensor) -> str | None:
     varying = [
         f"by {5 * round(20 * share)} % in {name}" for name, share in variation.items() if share > VARYING
     ]
-    if not varying:
-        return None
-    return (
-        f"matching compares inner products as the loss of the paper does, and norms vary {' and '.join(varying)}: "
-        "retrieval/… compares cosines"
-    )
+    return f"norms vary {' and '.join(varying)}" if varying else None
 
 
 def said(side: str, doubts: Sequence[str | None]) -> list[str]:

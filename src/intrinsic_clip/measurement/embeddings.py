@@ -1,5 +1,6 @@
 """Hold the representations of one evaluation, with their nearest neighbours, for everything that measures them."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
@@ -10,6 +11,9 @@ from intrinsic_clip.dimension import Neighbours, nearest_neighbours
 from intrinsic_clip.metrics.counterparts import Counterparts, counterparts_of, distinct_rows
 
 Side: TypeAlias = str  # x, y, or the name of a further modality
+FEWEST = (
+    10  # rows of both sides for each different one, from which on their repeats are no captions or classes
+)
 
 
 class Measured(NamedTuple):
@@ -40,6 +44,7 @@ class Embeddings:
         further_raw: the encoders' own outputs of those, by name.
         further_things: the number of the thing that each row of those shows, by name, `(n,)` each.
         latents: blocks of the true latent by the modalities that share them, where they are known, `(*R, n, k)` each.
+        left_out: a note on rows that are not among them, since they hold NaN or infinity; None: there were none.
     """
 
     x: Tensor
@@ -54,11 +59,20 @@ class Embeddings:
     further_raw: dict[Side, Tensor] = field(default_factory=dict)
     further_things: dict[Side, Tensor] = field(default_factory=dict)
     latents: dict[str, Tensor] = field(default_factory=dict)
+    left_out: str | None = None
     _neighbours: dict[Side, Neighbours] = field(default_factory=dict, repr=False)
 
     def sides(self) -> dict[Side, Tensor]:
         """Return x, y if there is one, and further modalities, by name."""
         return {"x": self.x} if self.y is None else {"x": self.x, "y": self.y, **self.further}
+
+    def odd_rows(self, sides: Iterable[Side]) -> str | None:
+        """Return how many rows of the first of the sides that has some hold NaN or infinity; None: no side has any."""
+        for side, rows in self.sides().items():
+            odd = ~rows.isfinite().all(-1)
+            if side in sides and bool(odd.any()):
+                return f"{int(odd.sum()):,} of {odd.numel():,} rows of {side} hold NaN or infinity"
+        return None
 
     def of_pair(self, first: Side, second: Side) -> "Embeddings":
         """Return two of the modalities as x and y, with the temperature and the labels.
@@ -107,11 +121,18 @@ class Embeddings:
         """Return the right answers of retrieval where rows repeat, such as an image with five captions; else None.
 
         Raises:
-            ValueError: there is no y.
+            ValueError: there is no y, or nearly all rows of both sides repeat others, as a collapsed encoder's do.
         """
         if self.things is None:
             x, y = self.pair(raw=True)
-            self.things = distinct_rows(x), distinct_rows(y)
+            things = distinct_rows(x), distinct_rows(y)
+            counts = [len(numbers.unique()) for numbers in things]
+            if FEWEST * max(counts) <= len(things[0]):
+                raise ValueError(
+                    f"of {len(things[0]):,} rows {counts[0]:,} of x and {counts[1]:,} of y differ, as where encoders "
+                    "collapse or data repeat, and the rows alone do not tell which partners are right"
+                )
+            self.things = things
         return counterparts_of(*self.things)
 
     def neighbours(self, side: Side, k: int) -> Neighbours:

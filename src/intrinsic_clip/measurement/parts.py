@@ -1,8 +1,9 @@
-"""Read what belongs together row by row: x, its partners, and the labels of both."""
+"""Read what belongs together row by row: x, its partners, and the labels of both; leave out what is not finite."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from intrinsic_clip.dimension.arrays import Labels, as_labels, check_same_index
@@ -41,3 +42,22 @@ def as_parts(
 def _named(sets: Mapping[str, Labels]) -> dict[str, Labels]:
     """Return sets of labels by the words that a caller has for them."""
     return {"labels" if name == "class" else f"labels[{name!r}]": values for name, values in sets.items()}
+
+
+def without_odd_rows(parts: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str | None]:
+    """Return the rows that are finite on all sides, and a note on those that were left out, if any were.
+
+    Where no row would be left, all stay, so that numbers have their reasons.
+    """
+    sides = {name: rows.isfinite().all(-1) for name, rows in parts.items() if name in ("x", "y")}
+    usable = torch.stack([*sides.values()]).all(0)
+    if bool(usable.all()) or not bool(usable.any()):
+        return dict(parts), None
+    n, left_out = len(usable), int((~usable).sum())
+    if len(sides) == 1:
+        note = f"{left_out:,} of {n:,} rows hold NaN or infinity and were left out of all numbers"
+    else:
+        counts = [f"{int((~rows).sum()):,} in {name}" for name, rows in sides.items() if not bool(rows.all())]
+        held = f"hold NaN or infinity ({', '.join(counts)})"
+        note = f"{left_out:,} of {n:,} pairs {held} and were left out of all numbers"
+    return {name: rows[usable] for name, rows in parts.items()}, note

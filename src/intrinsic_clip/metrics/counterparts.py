@@ -126,8 +126,8 @@ def counterparts_of(x: Tensor, y: Tensor, groups: Tensor | None = None) -> Count
 def distinct_rows(rows: Tensor, row_axis: int = -2) -> Tensor:
     """Return for each row the number of the first row that equals it, `(n,)` int64 on the CPU.
 
-    Rows of zeros, and those of a matrix with one distinct row or one column that varies, count as distinct: a collapsed
-    encoder gives such rows, and so does one whose single output is normalised.
+    Rows of zeros, rows that hold NaN, and those of a matrix with one distinct row or one column that varies, count as
+    distinct: a collapsed encoder gives such rows, and so does one whose single output is normalised.
 
     Args:
         rows: `(*R, n, …)`.
@@ -146,7 +146,8 @@ def distinct_rows(rows: Tensor, row_axis: int = -2) -> Tensor:
     if len(first) == n:
         return torch.from_numpy(own)
     same = first[group.ravel()]
-    return torch.from_numpy(np.where((words != 0).any(1), same, own))
+    is_known = (words != 0).any(1) & ~table.isnan().any(1).numpy()
+    return torch.from_numpy(np.where(is_known, same, own))
 
 
 def with_copies(rows: Tensor, things: Tensor) -> Tensor:

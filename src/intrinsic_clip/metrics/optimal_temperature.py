@@ -49,7 +49,10 @@ def optimal_temperature(x: Rows, y: Rows, batch_size: int | None = None) -> Tens
     size = min(n, MOST_ROWS, batch_size or n)
     order = torch.randperm(n, generator=torch.Generator().manual_seed(0))[: n - n % size].to(x.device)
     sides = (side.reshape(-1, n, d)[:, order].double() for side in (x, y))
-    taus = [_optimum(x_r.split(size), y_r.split(size)) for x_r, y_r in zip(*sides, strict=True)]
+    taus = [
+        _optimum(x_r.split(size), y_r.split(size)) if bool((x_r + y_r).isfinite().all()) else math.nan
+        for x_r, y_r in zip(*sides, strict=True)
+    ]
     return torch.tensor(taus, dtype=torch.float64, device=x.device).reshape(replicates)
 
 

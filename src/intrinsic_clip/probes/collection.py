@@ -9,6 +9,7 @@ import torch
 from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
+from intrinsic_clip.measurement.parts import LABEL, without_odd_rows
 from intrinsic_clip.probes.embeddings import Embeddings, temperature_of
 from intrinsic_clip.probes.loaders import padding_rows
 from intrinsic_clip.probes.rows import as_rows
@@ -144,8 +145,9 @@ class RowCollector(Collector):
 
 
 def _as_embeddings(rows: dict[str, Tensor]) -> Embeddings:
-    labels = {name.removeprefix("label_"): rows[name] for name in rows if name.startswith("label_")}
-    return Embeddings(rows["x"], rows.get("y"), z=rows.get("z"), labels=labels)
+    rows, left_out = without_odd_rows(rows)
+    labels = {name.removeprefix(LABEL): rows[name] for name in rows if name.startswith(LABEL)}
+    return Embeddings(rows["x"], rows.get("y"), z=rows.get("z"), labels=labels, left_out=left_out)
 
 
 _collectors: WeakKeyDictionary[LightningModule, dict[Hashable, Collector]] = WeakKeyDictionary()

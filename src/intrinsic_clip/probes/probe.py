@@ -276,7 +276,10 @@ class Probe(Scheduled):
             no_autocast = torch.autocast(module.device.type, enabled=False)
             with torch.no_grad(), no_autocast, warnings_at_user_line(self.pass_on):
                 numbers, samples = self.measure(subject), self.histograms(subject)
-            return {name: self._checked(module, name, number) for name, number in numbers.items()}, samples
+            if isinstance(subject, Embeddings) and subject.left_out is not None:
+                self.warn_once(subject.left_out)
+            checked = {name: self._checked(module, name, number) for name, number in numbers.items()}
+            return {name: _explained(number, subject) for name, number in checked.items()}, samples
         except Exception as error:  # a probe must not cost the training
             return self.failed(self.names(sides), error), {}
 
@@ -304,3 +307,12 @@ class Probe(Scheduled):
         self.reasons.pop(name, None)
         if reason is not None:
             self.reasons[name] = reason
+
+
+def _explained(number: Measured, subject: Any) -> Measured:
+    """Return a number that is NaN without a reason with what may be: rows that are not finite."""
+    if number.reason is not None or not isinstance(subject, Embeddings):
+        return number
+    if number.value is not None and not bool(number.value.isnan().any()):
+        return number
+    return Measured(number.value, subject.odd_rows(subject.sides()))

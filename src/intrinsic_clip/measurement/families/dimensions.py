@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from intrinsic_clip.dimension import DimensionEstimate, registry
-from intrinsic_clip.dimension.doubts import grouped, near_duplicates, too_few_rows
+from intrinsic_clip.dimension.doubts import grouped, near_duplicates, rounded, too_few_rows
 from intrinsic_clip.measurement.embeddings import Embeddings, Measured, Side
 from intrinsic_clip.measurement.families.family import ByName, Reporter, Wanted, everything
 
@@ -71,6 +71,10 @@ class IntrinsicDimension:
                 f"id/…/{side}: {rows:,} rows are too few for such a dimension, so that estimates are lower bounds and "
                 "± is sampling noise only" + f"; measure more rows ({self.more_rows})" * bool(self.more_rows)
             )
+        rows_given = embeddings.sides()[side]
+        doubt = rounded(rows_given, neighbours) if rows_given.ndim == 2 else None
+        if doubt is not None:
+            reporter.warn_once(f"id/…/{side}: {doubt}")
         if (near_duplicates(neighbours) or grouped(neighbours)) is not None:
             reporter.warn_once(
                 f"id/…/{side}: rows are near-duplicates or come in small groups, as copies or captions of one image "

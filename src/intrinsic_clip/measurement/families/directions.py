@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
+from intrinsic_clip.measurement.doubts import varying_norms
 from intrinsic_clip.measurement.embeddings import Embeddings, Side
 from intrinsic_clip.measurement.families.family import ByName, Reporter, Wanted, everything
 from intrinsic_clip.metrics import (
@@ -65,6 +66,12 @@ class Information:
         """
         if embeddings.tau is None:
             raise ValueError(self.unknown)
+        norms = varying_norms(*embeddings.pair()) if embeddings.x_raw is None else None
+        if norms is not None:
+            reporter.warn_once(
+                f"information/infonce_bound takes inner products as they are, and {norms}: give rows of length 1 if "
+                "the loss compares cosines"
+            )
         bound = infonce_bound(*embeddings.pair(), embeddings.tau)
         return {"information/infonce_bound": bound.mean}
 

@@ -1,13 +1,14 @@
 """Matching: how often a row's partner is among its most similar rows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from torch import Tensor
 
 from intrinsic_clip.loss.similarity import CosineSimilarity
-from intrinsic_clip.measurement.embeddings import Embeddings, Side
+from intrinsic_clip.measurement.doubts import varying_norms
+from intrinsic_clip.measurement.embeddings import Embeddings, Measured, Side
 from intrinsic_clip.measurement.families.family import ByName, Reporter, Wanted, everything
 from intrinsic_clip.metrics import (
     Counterparts,
@@ -60,20 +61,40 @@ class Matching:
         x, y = embeddings.pair(raw=True)
         if self.similarity == "cosine":
             x, y = CosineSimilarity()(x), CosineSimilarity()(y)
-        both = embeddings.counterparts()
-        if both is not None:
-            reporter.warn_once(f"{self.kind}: {both.describe()}")
-        matchings: dict[str, Shares] = {}
+        numbers: ByName = {}
+        if (
+            self.similarity == "inner_product" and embeddings.x_raw is None
+        ):  # which may not be what the loss compares
+            norms = varying_norms(x, y)
+            if norms is not None:
+                reporter.warn_once(
+                    f"matching compares inner products as the loss of the paper does, and {norms}: retrieval/… "
+                    "compares cosines"
+                )
         if any(map(wanted, self.names(("x", "y")))):
-            matchings |= self._by_rank(x, y, both)
+            try:
+                numbers |= self._named(self._by_rank(x, y, self._right_answers(embeddings, reporter)))
+            except ValueError as failure:  # labels are still worth having
+                missing = Measured(None, reporter.warn_of_failure(failure, self.kind))
+                numbers |= dict.fromkeys(self.names(("x", "y")), missing)
         for name, labels in embeddings.labels.items():
             if any(wanted(f"{self.kind}/label_{name}/{way}") for way in WAYS):
-                matchings[f"label_{name}"] = label_matching(x, y, labels)
+                numbers |= self._named({f"label_{name}": label_matching(x, y, labels)})
+        return numbers
+
+    def _named(self, matchings: Mapping[str, Shares]) -> ByName:
+        """Return numbers under the names of their direction."""
         return {
             f"{self.kind}/{name}/{way}": getattr(matching, way)
             for name, matching in matchings.items()
             for way in WAYS
         }
+
+    def _right_answers(self, embeddings: Embeddings, reporter: Reporter) -> Counterparts | None:
+        both = embeddings.counterparts()
+        if both is not None:
+            reporter.warn_once(f"{self.kind}: {both.describe()}")
+        return both
 
     def _by_rank(self, x: Tensor, y: Tensor, both: Counterparts | None) -> dict[str, Shares]:
         n = x.shape[-2] if both is None else max(len(both.x), len(both.y))

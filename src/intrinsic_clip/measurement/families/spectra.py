@@ -9,6 +9,8 @@ from intrinsic_clip.dimension.spectrum import SecondMoments
 from intrinsic_clip.measurement.embeddings import Embeddings, Measured, Side
 from intrinsic_clip.measurement.families.family import ByName, Reporter, Wanted, everything
 
+MOST_OF_ROWS = 5  # a participation ratio of n / 5 is a fifth too low
+
 
 @dataclass(frozen=True)
 class Spectrum:
@@ -38,6 +40,7 @@ class Spectrum:
         numbers: ByName = {}
         for side, rows in embeddings.sides().items():
             moments = SecondMoments(rows)
+            self._doubt(side, rows.shape[-2], moments, reporter)
             for name, estimator in self.estimators().items():
                 value, error = f"spectrum/{name}/{side}", f"spectrum_standard_error/{name}/{side}"
                 if wanted(value) or wanted(error):
@@ -45,3 +48,12 @@ class Spectrum:
                     numbers[value] = Measured(estimate.value, estimate.reason)
                     numbers[error] = estimate.standard_error
         return numbers
+
+    def _doubt(self, side: Side, n: int, moments: SecondMoments, reporter: Reporter) -> None:
+        """Tell of numbers that the rows, not the embeddings, hold down: 1 / ratio gains 1 / n from n rows."""
+        ratio = float(participation_ratio(moments).value.nanmean())
+        if ratio > n / MOST_OF_ROWS:
+            reporter.warn_once(
+                f"spectrum/…/{side}: {n:,} rows are too few for so many dimensions, so that numbers are lower bounds "
+                "and ± is sampling noise only; measure more rows"
+            )
