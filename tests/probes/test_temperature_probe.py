@@ -161,3 +161,77 @@ def test_long_courses_are_thinned() -> None:
     assert 500 <= len(probe._course.steps) <= 1000
     assert len(probe._course.losses) == len(probe._course.taus["temperature"]) == len(probe._course.steps)
     assert "still falling" in probe._course.diagnose("temperature", [0.01], None, None)
+
+
+class LearnedTau(WithoutValidation):
+    """A module whose parameter `temperature` is τ, beside attributes that a ContrastiveModule has too."""
+
+    def __init__(self, **others) -> None:
+        super().__init__()
+        del self.logit_scale
+        self.temperature = nn.Parameter(torch.tensor(0.5))
+        for name, value in others.items():
+            setattr(self, name, value)
+
+    def step(self, batch):
+        x, y = (nn.functional.normalize(rows, dim=-1) for rows in self.embed(batch))
+        return {"loss": nn.functional.cross_entropy(x @ y.T / self.temperature, torch.arange(len(x)))}
+
+
+@pytest.mark.parametrize("others", [{"temperatures": []}, {"replicates": 4}, {"temperatures": print}])
+def test_attributes_of_a_module_with_other_meanings_do_not_matter(others, capsys) -> None:
+    module, probe = LearnedTau(**others), TemperatureProbe()
+    fit(module, probe, epochs=1)
+    assert float(probe.latest["temperature"]) == pytest.approx(module.temperature.item())
+    assert "temperature too short" in capsys.readouterr().out
+
+
+def test_a_list_of_temperatures_is_no_sign_of_a_temperature() -> None:
+    class Listed(SmallClip):
+        def __init__(self) -> None:
+            super().__init__()
+            self.temperatures = nn.ParameterList([nn.Parameter(torch.tensor(0.1))])
+
+    probe = TemperatureProbe()
+    fit(Listed(), probe, epochs=1)
+    assert probe.latest["temperature"].isfinite()
+
+
+@pytest.mark.parametrize("wrong", [lambda: 1 / 0, lambda: None, lambda: "0.07"])
+def test_a_function_that_fails_in_a_step_costs_no_training(tmp_path, wrong) -> None:
+    def tau(module):
+        return wrong() if 3 <= module.trainer.global_step < 7 else torch.tensor([0.1])
+
+    probe = TemperatureProbe(tau=tau)
+    with pytest.warns(UserWarning, match="TemperatureProbe failed and is logged as NaN") as caught:
+        fit(SmallClip(), probe, epochs=2, logger=CSVLogger(tmp_path))
+    assert sum("logged as NaN" in str(warning.message) for warning in caught) == 1
+    assert float(probe.latest["temperature"]) == pytest.approx(0.1)
+    assert probe.reasons == {}
+    table = pd.read_csv(next(tmp_path.glob("**/metrics.csv")))
+    assert table.temperature.notna().sum() == 6
+
+
+def test_a_function_that_fails_to_the_end_gives_nan_with_a_reason() -> None:
+    probe = TemperatureProbe(tau=lambda module: module.not_there)
+    with pytest.warns(UserWarning, match="AttributeError: .*no attribute 'not_there'"):
+        fit(SmallClip(), probe, epochs=1)
+    assert probe.latest["temperature"].isnan()
+    assert "not_there" in probe.reasons["temperature"]
+
+
+def test_a_method_that_fails_in_a_step_costs_no_training() -> None:
+    class Failing(SmallClip):
+        def temperature(self):
+            return 0.5 if self.trainer.global_step < 3 else 1 / 0
+
+    probe = TemperatureProbe()
+    with pytest.warns(UserWarning, match="temperature\\(\\) of Failing gives no temperature any more"):
+        fit(Failing(), probe, epochs=1)
+    assert probe.latest["temperature"].isnan()
+
+
+def test_a_whole_number_is_a_temperature_too() -> None:
+    probe = TemperatureProbe(tau=lambda module: 1)
+    fit(SmallClip(), probe, epochs=1)
+    assert float(probe.latest["temperature"]) == 1

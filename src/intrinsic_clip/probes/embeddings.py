@@ -10,6 +10,7 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor, nn
 
 from intrinsic_clip.data.paired import Pairs, Split
+from intrinsic_clip.loggers.steps import counts_batches
 from intrinsic_clip.measurement.embeddings import Embeddings as Embeddings
 from intrinsic_clip.measurement.embeddings import Side as Side
 from intrinsic_clip.metrics.counterparts import distinct_rows
@@ -123,15 +124,20 @@ def temperature_of(module: LightningModule) -> Tensor | None:
 
 def called_temperature(module: LightningModule) -> Tensor | None:
     """Return what a module's own `temperature()` gives; None without one."""
-    own = hasattr(module, "temperatures")  # a ContrastiveModule, whose temperature() may be one per direction
-    method: Any = getattr(module, "tau" if own else "temperature", None)
+    name = "tau" if is_contrastive(module) else "temperature"  # which may be one per direction
     try:
+        method: Any = getattr(module, name, None)
         tau = method() if callable(method) else None
     except Exception:  # a method or a layer that wants arguments is no temperature
         return None
     if isinstance(tau, int | float) and not isinstance(tau, bool):
         return torch.tensor(float(tau), device=module.device)
     return tau.detach() if isinstance(tau, Tensor) else None
+
+
+def is_contrastive(module: LightningModule) -> bool:
+    """Return whether a module is a ContrastiveModule, and not another's that has attributes of such names."""
+    return not counts_batches(module) and callable(getattr(module, "temperatures", None))
 
 
 _probing = 0

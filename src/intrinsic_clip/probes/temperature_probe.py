@@ -1,6 +1,7 @@
 """Log the temperature at every step and the loss of a ContrastiveModule, and say at the end what its course means."""
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
@@ -19,11 +20,12 @@ from intrinsic_clip.metrics.temperature_parameters import (
 from intrinsic_clip.metrics.temperatures import doubted_temperature
 from intrinsic_clip.probes.base import AnyProbe
 from intrinsic_clip.probes.both_lightnings import MisconfigurationException
-from intrinsic_clip.probes.embeddings import called_temperature
+from intrinsic_clip.probes.embeddings import called_temperature, is_contrastive
 from intrinsic_clip.probes.one_name import refuse_shared_names
 from intrinsic_clip.probes.optimal_temperature_probe import NAME as OPTIMAL
 from intrinsic_clip.probes.optimal_temperature_probe import OptimalTemperatureProbe, batch_of_training
 from intrinsic_clip.probes.temperature_course import TemperatureCourse
+from intrinsic_clip.probes.temperature_steps import advice, annealed, loss_of, of_steps
 
 MAX_WAITING = 1000  # steps whose values wait on the device at most
 LOSS = "loss of another's module"  # kept for the diagnosis, and not logged
@@ -96,12 +98,8 @@ class TemperatureProbe(AnyProbe):
         if stage == "fit":
             self._course, self._is_diagnosed = TemperatureCourse(), False
         self._find(pl_module)
-        called = self._called(pl_module)
-        if called is not None:
-            of_another = self.tau is not None or not hasattr(pl_module, "replicates")
-            doubt = doubted_temperature(called, of_module=True) if of_another else None
-            if doubt is not None:
-                self.warn_once(f"TemperatureProbe: {doubt}")
+        if self.tau is not None or called_temperature(pl_module) is not None:
+            self._doubt(pl_module)
             return
         if self._has_none(pl_module):
             return
@@ -112,7 +110,20 @@ class TemperatureProbe(AnyProbe):
             )
         for parameter in self._parameters:
             if parameter.form is None or (parameter.form == "scale" and "logit" in parameter.name):
-                self.warn_once(f"TemperatureProbe: {parameter}; {_advice(parameter)}")
+                self.warn_once(f"TemperatureProbe: {parameter}; {advice(parameter)}")
+
+    def _doubt(self, module: LightningModule) -> None:
+        """Warn where what `tau` or the module's `temperature()` gives looks like no temperature."""
+        if self.tau is None and is_contrastive(module):
+            return
+        try:
+            called = self._called(module)
+            doubt = None if called is None else doubted_temperature(called, of_module=True)
+        except Exception as error:  # it may be known after the first step only
+            self.warn_of_failure(error)
+            return
+        if doubt is not None:
+            self.warn_once(f"TemperatureProbe: {doubt}")
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Let go of the module."""
@@ -120,16 +131,23 @@ class TemperatureProbe(AnyProbe):
 
     def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
         """See from the first loss how the temperatures are used, and print it."""
-        if not self._is_decided and self._called(pl_module) is None:
-            self._find(pl_module, loss)
-            self._print_found(trainer)
+        if not self._is_decided and self.tau is None and self._parameters:
+            try:
+                self._find(pl_module, loss)
+                self._print_found(trainer)
+            except Exception as error:  # a probe must not cost the training
+                self.warn_of_failure(error)
         self._is_decided = True
 
     def _find(self, module: LightningModule, loss: Tensor | None = None) -> None:
-        known = self._called(module) is not None or self._has_none(module)
+        known = self.tau is not None or called_temperature(module) is not None or self._has_none(module)
         self._parameters = [] if known else find_temperatures(module, loss)
         self._biases = find_logit_biases(module)
-        self.reasons = {name: each.reason for name, each in self._named().items() if each.form is None}
+        self.reasons = self._undecided()
+
+    def _undecided(self) -> dict[str, str]:
+        """Return by name why a parameter gives no temperature."""
+        return {name: each.reason for name, each in self._named().items() if each.form is None}
 
     def _print_found(self, trainer: Trainer) -> None:
         for parameter in self._parameters or []:
@@ -145,13 +163,16 @@ class TemperatureProbe(AnyProbe):
 
     def _called(self, module: LightningModule) -> Tensor | None:
         """Return τ from `tau` or the module's own `temperature()`; None without them."""
-        if self.tau is not None:
-            return torch.as_tensor(self.tau(module)).detach()
-        return called_temperature(module)
+        if self.tau is None:
+            return called_temperature(module)
+        tau = torch.as_tensor(self.tau(module)).detach()
+        if tau.numel() == 1 and not is_contrastive(module):
+            tau = tau.reshape(())
+        return tau if tau.is_floating_point() else tau.float()
 
     def _has_none(self, module: LightningModule) -> bool:
         """Return whether nothing gives a temperature: no `tau`, and a ContrastiveModule's objective has none."""
-        return self.tau is None and hasattr(module, "temperatures") and module.temperature is None
+        return self.tau is None and is_contrastive(module) and module.temperature is None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Move values that wait to the device: a checkpoint restores them elsewhere."""
@@ -167,13 +188,13 @@ class TemperatureProbe(AnyProbe):
         new, self._seen = trainer.global_step - self._seen, trainer.global_step
         if new <= 0:  # gradients are accumulated
             return
-        values = _of_steps(outputs)
+        values = of_steps(outputs)
         if values is None:
             values = self._of_now(pl_module, outputs)
         elif self.tau is not None:  # known after the last of these steps only
             values = {"loss": values["loss"][-1:], **self._of_now(pl_module, None)}
         last = step_to_log(trainer, pl_module) + counts_batches(pl_module)
-        if self._values and set(values) != set(self._values[-1]):
+        if self._values and not _can_be_joined(values, self._values[-1]):
             self._flush(trainer, pl_module)
         self._values.append(values)
         self._steps.append(range(last - len(next(iter(values.values()))) + 1, last + 1))
@@ -195,7 +216,7 @@ class TemperatureProbe(AnyProbe):
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the final τ, after the last step."""
-        self.latest |= {self.prefix + name: value for name, value in self._now(pl_module).items()}
+        self.latest |= {self.prefix + name: value for name, value in self._read(pl_module).items()}
         if not self._is_diagnosed:  # a run that was killed behind its last epoch trains no more
             self._diagnose(trainer, pl_module)
 
@@ -211,9 +232,10 @@ class TemperatureProbe(AnyProbe):
                 self._optimal(trainer),
                 batch_of_training(trainer),
             )
-            trusted = self._called(pl_module) is None or hasattr(pl_module, "replicates")
+            shown = self.tau is None and bool(self._parameters)
+            trusted = shown or is_contrastive(pl_module)
             for name in list(self._course.taus):
-                text = self._course.diagnose(name, clamps, optimal, batch, trusted, _annealed(trainer))
+                text = self._course.diagnose(name, clamps, optimal, batch, trusted, annealed(trainer))
                 if text is not None:
                     self._say(trainer, pl_module, f"{self.prefix}{name} {text}")
         except Exception as error:  # a sentence must not cost the training
@@ -221,9 +243,7 @@ class TemperatureProbe(AnyProbe):
 
     def _say(self, trainer: Trainer, module: LightningModule, line: str) -> None:
         self.note(line)
-        if trainer.is_global_zero and not hasattr(
-            module, "replicates"
-        ):  # whose results and report have the notes
+        if trainer.is_global_zero and not is_contrastive(module):  # whose results and report have the notes
             print(line, flush=True)
 
     def _clamps(self, module: LightningModule) -> list[float]:
@@ -258,18 +278,36 @@ class TemperatureProbe(AnyProbe):
         if "course" in state_dict:  # older checkpoints have none
             self._course.restore(state_dict["course"])
 
+    def _read(self, module: LightningModule) -> dict[str, Tensor]:
+        """Return what `_now` gives; where it fails, NaN with the error as reason."""
+        try:
+            values, self.reasons = self._now(module), self._undecided()
+        except Exception as error:  # a probe must not cost the training
+            self.reasons = dict.fromkeys(
+                self._named() or [f"{self.prefix}temperature"], self.warn_of_failure(error)
+            )
+            unknown = torch.full((), math.nan, device=module.device)
+            return {name.removeprefix(self.prefix): unknown for name in self.reasons}
+        return values
+
     def _now(self, module: LightningModule) -> dict[str, Tensor]:
-        """Return temperatures and biases by name, without prefix."""
+        """Return temperatures and biases by name, without prefix.
+
+        Raises:
+            ValueError: the module's own `temperature()` gives none any more.
+        """
         tau = self._called(module)
         if self._has_none(module):
             values: dict[str, Tensor] = {}
-        elif self.tau is None and hasattr(module, "temperatures"):
+        elif self.tau is None and is_contrastive(module):
             values = cast(Any, module).temperatures(cast(Any, module).temperature())
         elif tau is not None:
             values = {"temperature": tau}
         else:
             if self._parameters is None:
                 self._find(module)
+            if not self._parameters:
+                raise ValueError(f"temperature() of {type(module).__name__} gives no temperature any more")
             values = {name.removeprefix(self.prefix): each.tau() for name, each in self._named().items()}
         if len(self._biases) == 1:
             return values | {"logit_bias": next(iter(self._biases.values())).value()}
@@ -277,11 +315,9 @@ class TemperatureProbe(AnyProbe):
 
     def _of_now(self, module: LightningModule, outputs: Any) -> dict[str, Tensor]:
         """Return what another's module has after a step, `(1, *R)` each, with its loss for the diagnosis."""
-        values = {name: value.detach().clone()[None] for name, value in self._now(module).items()}
-        loss: Any = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
-        if isinstance(loss, Tensor) and loss.numel() == 1 and loss.is_floating_point():
-            values[LOSS] = loss.detach().reshape(1)
-        return values
+        values = {name: value.detach().clone()[None] for name, value in self._read(module).items()}
+        loss = loss_of(outputs)
+        return values if loss is None else values | {LOSS: loss}
 
     def _flush(self, trainer: Trainer, module: LightningModule) -> None:
         names = self._values[0]
@@ -302,30 +338,9 @@ class TemperatureProbe(AnyProbe):
         log_steps(trainer, module, metrics, numbered, first=0 if of_batches else 1)
 
 
-def _annealed(trainer: Trainer) -> bool:
-    """Return whether a schedule has brought every learning rate below a tenth of its highest."""
-    groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
-    highest = [max(group["lr"], group.get("initial_lr", 0), group.get("max_lr", 0)) for group in groups]
-    return bool(groups) and all(g["lr"] < 0.1 * most for g, most in zip(groups, highest, strict=True))
-
-
-def _of_steps(outputs: Any) -> dict[str, Tensor] | None:
-    """Return losses and temperatures by step, of a ContrastiveModule; None of another module, whatever it returns."""
-    if not isinstance(outputs, Mapping):
-        return None
-    losses = outputs.get("losses")
-    taus = {name: value for name, value in outputs.items() if str(name).startswith("temperature")}
-    if not isinstance(losses, Tensor) or not losses.ndim or not len(losses):
-        return None
-    if any(not isinstance(tau, Tensor) or tau.shape != losses.shape for tau in taus.values()):
-        return None
-    if not taus and set(outputs) != {"losses"}:
-        return None
-    return {"loss": losses.detach(), **{name: tau.detach() for name, tau in taus.items()}}
-
-
-def _advice(parameter: TemperatureParameter) -> str:
-    path = f"module.{parameter.name}"
-    if parameter.form == "scale":
-        return f"if that is so, pass tau=lambda module: 1 / {path}; otherwise another function of it"
-    return f"pass tau=lambda module: …, a function of {path}; until then it is logged as NaN"
+def _can_be_joined(values: dict[str, Tensor], others: dict[str, Tensor]) -> bool:
+    """Return whether the values of two steps have the same names, shapes and devices."""
+    one, other = (
+        {name: (value.shape[1:], value.device) for name, value in each.items()} for each in (values, others)
+    )
+    return one == other

@@ -1,0 +1,46 @@
+"""Read what a TemperatureProbe needs from the output of a step, from optimizers and from a found parameter."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pytorch_lightning import Trainer
+from torch import Tensor
+
+from intrinsic_clip.metrics.temperature_parameters import TemperatureParameter
+
+
+def annealed(trainer: Trainer) -> bool:
+    """Return whether a schedule has brought every learning rate below a tenth of its highest."""
+    groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
+    highest = [max(group["lr"], group.get("initial_lr", 0), group.get("max_lr", 0)) for group in groups]
+    return bool(groups) and all(g["lr"] < 0.1 * most for g, most in zip(groups, highest, strict=True))
+
+
+def of_steps(outputs: Any) -> dict[str, Tensor] | None:
+    """Return losses and temperatures by step, of a ContrastiveModule; None of another module, whatever it returns."""
+    if not isinstance(outputs, Mapping):
+        return None
+    losses = outputs.get("losses")
+    taus = {name: value for name, value in outputs.items() if str(name).startswith("temperature")}
+    if not isinstance(losses, Tensor) or not losses.ndim or not len(losses):
+        return None
+    if any(not isinstance(tau, Tensor) or tau.shape != losses.shape for tau in taus.values()):
+        return None
+    if not taus and set(outputs) != {"losses"}:
+        return None
+    return {"loss": losses.detach(), **{name: tau.detach() for name, tau in taus.items()}}
+
+
+def advice(parameter: TemperatureParameter) -> str:
+    path = f"module.{parameter.name}"
+    if parameter.form == "scale":
+        return f"if that is so, pass tau=lambda module: 1 / {path}; otherwise another function of it"
+    return f"pass tau=lambda module: …, a function of {path}; until then it is logged as NaN"
+
+
+def loss_of(outputs: Any) -> Tensor | None:
+    """Return the loss of a step of another's module, `(1,)`; None where it returns none."""
+    loss: Any = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
+    if isinstance(loss, Tensor) and loss.numel() == 1 and loss.is_floating_point():
+        return loss.detach().reshape(1)
+    return None
