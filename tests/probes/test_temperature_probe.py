@@ -235,3 +235,29 @@ def test_a_whole_number_is_a_temperature_too() -> None:
     probe = TemperatureProbe(tau=lambda module: 1)
     fit(SmallClip(), probe, epochs=1)
     assert float(probe.latest["temperature"]) == 1
+
+
+class Noting(SmallClip):
+    """A module that keeps the losses of its training steps, with automatic or manual optimization."""
+
+    def __init__(self, by_hand: bool) -> None:
+        super().__init__()
+        self.automatic_optimization, self.losses = not by_hand, []
+
+    def training_step(self, batch, batch_idx):
+        outputs = self.step(batch)
+        self.losses.append(float(outputs["loss"].detach()))
+        if not self.automatic_optimization:
+            optimizer = self.optimizers()
+            optimizer.zero_grad()
+            self.manual_backward(outputs["loss"])
+            optimizer.step()
+        return outputs
+
+
+@pytest.mark.parametrize(("by_hand", "every"), [(False, 1), (False, 5), (True, 1)])
+def test_losses_of_the_diagnosis_are_those_of_the_steps(by_hand: bool, every: int) -> None:
+    module, probe = Noting(by_hand), TemperatureProbe()
+    fit(module, probe, epochs=2, accumulate_grad_batches=every)
+    losses = [float(loss) for loss in probe._course.losses]
+    assert losses == pytest.approx(module.losses[every - 1 :: every])

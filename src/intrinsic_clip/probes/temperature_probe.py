@@ -190,7 +190,7 @@ class TemperatureProbe(AnyProbe):
             return
         values = of_steps(outputs)
         if values is None:
-            values = self._of_now(pl_module, outputs)
+            values = self._of_now(pl_module, loss_of(trainer, pl_module, outputs))
         elif self.tau is not None:  # known after the last of these steps only
             values = {"loss": values["loss"][-1:], **self._of_now(pl_module, None)}
         last = step_to_log(trainer, pl_module) + counts_batches(pl_module)
@@ -313,10 +313,9 @@ class TemperatureProbe(AnyProbe):
             return values | {"logit_bias": next(iter(self._biases.values())).value()}
         return values | {f"logit_bias/{name}": each.value() for name, each in self._biases.items()}
 
-    def _of_now(self, module: LightningModule, outputs: Any) -> dict[str, Tensor]:
+    def _of_now(self, module: LightningModule, loss: Tensor | None) -> dict[str, Tensor]:
         """Return what another's module has after a step, `(1, *R)` each, with its loss for the diagnosis."""
         values = {name: value.detach().clone()[None] for name, value in self._read(module).items()}
-        loss = loss_of(outputs)
         return values if loss is None else values | {LOSS: loss}
 
     def _flush(self, trainer: Trainer, module: LightningModule) -> None:

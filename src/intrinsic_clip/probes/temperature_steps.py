@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pytorch_lightning import Trainer
+from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
 from intrinsic_clip.metrics.temperature_parameters import TemperatureParameter
@@ -38,9 +38,11 @@ def advice(parameter: TemperatureParameter) -> str:
     return f"pass tau=lambda module: …, a function of {path}; until then it is logged as NaN"
 
 
-def loss_of(outputs: Any) -> Tensor | None:
+def loss_of(trainer: Trainer, module: LightningModule, outputs: Any) -> Tensor | None:
     """Return the loss of a step of another's module, `(1,)`; None where it returns none."""
     loss: Any = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
-    if isinstance(loss, Tensor) and loss.numel() == 1 and loss.is_floating_point():
-        return loss.detach().reshape(1)
-    return None
+    if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.is_floating_point():
+        return None
+    # Lightning has divided it by the number of batches over which gradients are accumulated.
+    divided_by = trainer.accumulate_grad_batches if module.automatic_optimization else 1
+    return loss.detach().reshape(1) * divided_by
