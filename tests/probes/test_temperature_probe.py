@@ -11,8 +11,14 @@ from torch import nn
 
 from helpers.foreign_module import BATCH, SmallClip, WithoutValidation, loader, trainer
 from helpers.lightning_name import IGNORED, CSVLogger, ModelCheckpoint, Trainer
-from intrinsic_clip.metrics import optimal_temperature
-from intrinsic_clip.probes import OptimalTemperatureProbe, TemperatureProbe, by_output
+from intrinsic_clip.metrics import infonce_bound, optimal_temperature
+from intrinsic_clip.probes import (
+    InformationProbe,
+    OptimalTemperatureProbe,
+    TemperatureProbe,
+    by_output,
+    temperature_of,
+)
 
 pytestmark = pytest.mark.filterwarnings(*IGNORED)
 
@@ -261,3 +267,87 @@ def test_losses_of_the_diagnosis_are_those_of_the_steps(by_hand: bool, every: in
     fit(module, probe, epochs=2, accumulate_grad_batches=every)
     losses = [float(loss) for loss in probe._course.losses]
     assert losses == pytest.approx(module.losses[every - 1 :: every])
+
+
+class Scaled(SmallClip):
+    """A module whose logits are multiplied by a function of the parameter of a given name."""
+
+    def __init__(self, name: str, value: float, scale) -> None:
+        super().__init__()
+        del self.logit_scale
+        self.name, self.scale = name, scale
+        self.register_parameter(name, nn.Parameter(torch.tensor(value)))
+
+    def tau_now(self) -> float:
+        return 1 / float(self.scale(getattr(self, self.name).detach()))
+
+    def step(self, batch):
+        x, y = (nn.functional.normalize(rows, dim=-1) for rows in self.embed(batch))
+        logits = x @ y.T * self.scale(getattr(self, self.name))
+        loss = nn.functional.cross_entropy(logits, torch.arange(len(x)))
+        return {"loss": loss, "images": x, "texts": y}
+
+
+OTHER_USES = [
+    ("temperature", 0.5, torch.exp),
+    ("temperature", 2.66, torch.exp),
+    ("logit_scale", 1.0, lambda value: 1 * value),
+    ("logit_scale", 5.0, lambda value: 1 * value),
+    ("logit_scale", 8.0, lambda value: 1 * value),
+]
+
+
+@pytest.mark.parametrize("beside", [True, False])
+@pytest.mark.parametrize("use", OTHER_USES)
+def test_the_bound_of_information_takes_tau_as_the_loss_does(use, beside: bool) -> None:
+    module, probe, tau = Scaled(*use), InformationProbe(by_output("images", "texts")), TemperatureProbe()
+    done = fit(module, *([tau] if beside else []), probe, epochs=1)
+    module.eval()
+    steps = [module.step(batch) for batch in loader("val")]
+    x, y = (torch.cat([step[name] for step in steps]).detach() for name in ("images", "texts"))
+    expected = float(infonce_bound(x, y, module.tau_now()).mean)
+    assert float(probe.latest["information/infonce_bound"]) == pytest.approx(expected, rel=1e-4)
+    done.test(module, loader("val"), verbose=False)
+    assert float(probe.latest["test/information/infonce_bound"]) == pytest.approx(expected, rel=1e-4)
+    if beside:
+        assert float(tau.latest["temperature"]) == pytest.approx(module.tau_now())
+        assert tau.reasons == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        (
+            "logit_scale",
+            5.0,
+            "logit_scale = 5 may be a scale, 1/τ, or its logarithm, which no loss has shown",
+        ),
+        ("logit_scale", 8.0, "logit_scale = 8: it may be a scale, 1/τ, or its logarithm"),
+        ("temperature", 1.0, "temperature = 1 may be τ or a logarithm, which no loss has shown"),
+        ("temperature", 2.66, "temperature = 2.66: it is too large for a τ"),
+        ("width", 1.0, "the module has neither temperature"),
+    ],
+)
+def test_a_use_that_no_loss_has_shown_is_not_guessed(name: str, value: float, reason: str) -> None:
+    module, probe = Scaled(name, value, torch.exp), InformationProbe(by_output("images", "texts"))
+    trainer(probe).validate(module, loader("val"), verbose=False)
+    assert probe.latest["information/infonce_bound"].isnan()
+    assert reason in probe.reasons["information/infonce_bound"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "tau"),
+    [("logit_scale", 2.6593, 0.07), ("logit_scale", 4.6052, 0.01), ("logit_scale", 100.0, 0.01),
+     ("temperature", 0.07, 0.07), ("log_tau", 0.0, 1.0), ("t_prime", 2.3026, 0.1)],
+)  # fmt: skip
+def test_usual_uses_need_no_loss(name: str, value: float, tau: float) -> None:
+    assert float(temperature_of(Scaled(name, value, torch.exp))) == pytest.approx(tau, rel=1e-3)
+
+
+def test_several_temperatures_are_named_where_one_is_needed() -> None:
+    probe = InformationProbe(by_output("x", "y"))
+    trainer(probe).validate(Several(), loader("val"), verbose=False)
+    (reason,) = set(probe.reasons.values())
+    assert reason.startswith(
+        "there are several temperatures, logit_scale, tau_text: give the module a method"
+    )

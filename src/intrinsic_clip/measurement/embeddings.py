@@ -36,6 +36,7 @@ class Embeddings:
         x, y: representations as the loss sees them, `(*R, n, d)`; y is None where there is only one modality.
         x_raw, y_raw: the encoders' own outputs, `(*R, n, d)`; None where those are x and y.
         tau: the temperature, `(*R,)`, where it is known.
+        no_tau: why it is not known.
         z: the true latent, `(*R, n, k*)`, where it is known.
         labels: label sets by name, `(n,)` each.
         things: the number of the thing that each row of x and of y shows, `(n,)` each, so that rows of one thing have
@@ -60,6 +61,7 @@ class Embeddings:
     further_things: dict[Side, Tensor] = field(default_factory=dict)
     latents: dict[str, Tensor] = field(default_factory=dict)
     left_out: str | None = None
+    no_tau: str | None = None
     _neighbours: dict[Side, Neighbours] = field(default_factory=dict, repr=False)
 
     def sides(self) -> dict[Side, Tensor]:

@@ -24,6 +24,7 @@ BIAS = re.compile(r"logits?_?bias")
 ATTENTION = re.compile(
     r"attn|attention|block", re.IGNORECASE
 )  # whose own scales are no temperature of the loss
+SHOWN = "as the loss uses it"  # reason of a form that was read off a graph
 MOST = 16  # values of one parameter; more are no temperatures
 
 
@@ -196,7 +197,7 @@ def _decided(candidate: TemperatureParameter, loss: Tensor | None) -> Temperatur
             return replace(
                 candidate,
                 form=use.form,
-                reason="as the loss uses it",
+                reason=SHOWN,
                 lowest=use.lowest,
                 highest=use.highest,
             )

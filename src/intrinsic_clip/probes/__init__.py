@@ -3,7 +3,7 @@
 from intrinsic_clip.probes.base import AnyProbe
 from intrinsic_clip.probes.collection import Collector
 from intrinsic_clip.probes.dimension_probe import IntrinsicDimensionProbe
-from intrinsic_clip.probes.embeddings import Embeddings, take_embeddings, temperature_of
+from intrinsic_clip.probes.embeddings import Embeddings, take_embeddings
 from intrinsic_clip.probes.examples_probe import ExamplesProbe
 from intrinsic_clip.probes.information_probe import InformationEstimatesProbe
 from intrinsic_clip.probes.jacobian_probe import JacobianProbe
@@ -14,6 +14,7 @@ from intrinsic_clip.probes.recovery_probe import ClassificationProbe, RecoveryPr
 from intrinsic_clip.probes.sources import Source, by_function, by_module, by_output
 from intrinsic_clip.probes.spectrum_probe import SpectrumProbe
 from intrinsic_clip.probes.temperature_probe import TemperatureProbe
+from intrinsic_clip.probes.temperature_uses import temperature_of
 
 __all__ = [
     "AlignmentProbe",

@@ -10,10 +10,11 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
 from intrinsic_clip.measurement.parts import LABEL, without_odd_rows
-from intrinsic_clip.probes.embeddings import Embeddings, temperature_of
+from intrinsic_clip.probes.embeddings import Embeddings
 from intrinsic_clip.probes.loaders import padding_rows
 from intrinsic_clip.probes.rows import as_rows
 from intrinsic_clip.probes.sources import Source
+from intrinsic_clip.probes.temperature_uses import known_temperature
 
 
 class Collector(ABC):
@@ -127,7 +128,7 @@ class RowCollector(Collector):
         if isinstance(self._gathered, str):
             raise ValueError(self._gathered)
         if self._gathered.tau is None:
-            self._gathered.tau = temperature_of(module)
+            self._gathered.tau, self._gathered.no_tau = known_temperature(module)
         return self._gathered
 
     def _gather(self, trainer: Trainer) -> tuple[dict[str, Tensor], list[str]]:

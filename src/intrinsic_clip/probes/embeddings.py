@@ -14,7 +14,6 @@ from intrinsic_clip.loggers.steps import counts_batches
 from intrinsic_clip.measurement.embeddings import Embeddings as Embeddings
 from intrinsic_clip.measurement.embeddings import Side as Side
 from intrinsic_clip.metrics.counterparts import distinct_rows
-from intrinsic_clip.metrics.temperature_parameters import find_temperatures
 
 _latest: WeakKeyDictionary[LightningModule, dict[tuple[Split, int, int], tuple[int, Embeddings]]] = (
     WeakKeyDictionary()
@@ -111,15 +110,6 @@ def sampled_rows(n: int, max_samples: int, seed: int) -> Tensor:
     if n <= max_samples:
         return torch.arange(n)
     return torch.randperm(n, generator=torch.Generator().manual_seed(seed))[:max_samples].sort().values
-
-
-def temperature_of(module: LightningModule) -> Tensor | None:
-    """Return a module's τ: from `temperature()`, or its one parameter by `find_temperatures`; otherwise None."""
-    tau = called_temperature(module)
-    if tau is not None:
-        return tau
-    temperatures = find_temperatures(module)
-    return temperatures[0].tau() if len(temperatures) == 1 and temperatures[0].form else None
 
 
 def called_temperature(module: LightningModule) -> Tensor | None:

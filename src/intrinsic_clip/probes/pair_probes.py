@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Gt, Le
 from pydantic import PositiveInt
+from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
 from intrinsic_clip.measurement.embeddings import Embeddings, Measured, Side
@@ -16,9 +17,10 @@ from intrinsic_clip.measurement.families import Alignment, Information, Matching
 from intrinsic_clip.measurement.over_pairs import measure_over_pairs, names_over_pairs
 from intrinsic_clip.metrics import pair_similarities
 from intrinsic_clip.probes.probe import Probe
+from intrinsic_clip.probes.temperature_uses import see_loss
 
 Share = Annotated[float, Gt(0), Le(1)]
-NO_TEMPERATURE = "no temperature: the objective has none, or the module neither temperature() nor logit_scale"
+NO_TEMPERATURE = "the objective has no temperature"
 
 
 class MatchingProbe(Probe):
@@ -84,9 +86,25 @@ class AlignmentProbe(Probe):
 
 
 class InformationProbe(Probe):
-    """Log `information/infonce_bound` = log N − L in nats over the N held-out rows, a lower bound of I(X; Y)."""
+    """Log `information/infonce_bound` = log N − L in nats over the N held-out rows, a lower bound of I(X; Y).
+
+    The temperature of another's module is that of its `temperature()`, or of its one parameter, in the form in which
+    the first loss of a training uses it. Where no loss has shown that, and the value leaves doubt, the bound is NaN.
+    """
 
     family = Information()
+    _has_looked = False  # whether a loss of this fit was looked at
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Begin a fit or test, as all probes do."""
+        super().setup(trainer, pl_module, stage)
+        self._has_looked = False
+
+    def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
+        """See from the first loss how another's module uses its temperature."""
+        if not self._has_looked and self.source is not None:
+            see_loss(pl_module, loss)
+        self._has_looked = True
 
     def names(self, sides: Sequence[Side]) -> list[str]:
         """Return the name of the bound."""
@@ -95,7 +113,9 @@ class InformationProbe(Probe):
     def measure(self, embeddings: Embeddings) -> dict[str, Tensor | Measured]:
         """Return the bound, at most log N; NaN without a temperature."""
         if embeddings.tau is None:
-            return dict.fromkeys(self.names(list(embeddings.sides())), Measured(None, NO_TEMPERATURE))
+            return dict.fromkeys(
+                self.names(list(embeddings.sides())), Measured(None, embeddings.no_tau or NO_TEMPERATURE)
+            )
         return measure_over_pairs(self.family, embeddings, self)
 
 

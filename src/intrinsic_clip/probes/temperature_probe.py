@@ -12,11 +12,7 @@ from torch import Tensor
 from intrinsic_clip.loggers.replicated import log_steps
 from intrinsic_clip.loggers.steps import counts_batches, step_to_log
 from intrinsic_clip.metrics.temperature_diagnosis import CLIP_CLAMP
-from intrinsic_clip.metrics.temperature_parameters import (
-    TemperatureParameter,
-    find_logit_biases,
-    find_temperatures,
-)
+from intrinsic_clip.metrics.temperature_parameters import TemperatureParameter, find_logit_biases
 from intrinsic_clip.metrics.temperatures import doubted_temperature
 from intrinsic_clip.probes.base import AnyProbe
 from intrinsic_clip.probes.both_lightnings import MisconfigurationException
@@ -25,7 +21,8 @@ from intrinsic_clip.probes.one_name import refuse_shared_names
 from intrinsic_clip.probes.optimal_temperature_probe import NAME as OPTIMAL
 from intrinsic_clip.probes.optimal_temperature_probe import OptimalTemperatureProbe, batch_of_training
 from intrinsic_clip.probes.temperature_course import TemperatureCourse
-from intrinsic_clip.probes.temperature_steps import advice, annealed, loss_of, of_steps
+from intrinsic_clip.probes.temperature_steps import advice, annealed, is_doubted, loss_of, of_steps
+from intrinsic_clip.probes.temperature_uses import temperatures_in_use
 
 MAX_WAITING = 1000  # steps whose values wait on the device at most
 LOSS = "loss of another's module"  # kept for the diagnosis, and not logged
@@ -109,7 +106,7 @@ class TemperatureProbe(AnyProbe):
                 f"in {type(pl_module).__name__}: pass tau=lambda module: …"
             )
         for parameter in self._parameters:
-            if parameter.form is None or (parameter.form == "scale" and "logit" in parameter.name):
+            if is_doubted(parameter):
                 self.warn_once(f"TemperatureProbe: {parameter}; {advice(parameter)}")
 
     def _doubt(self, module: LightningModule) -> None:
@@ -141,7 +138,7 @@ class TemperatureProbe(AnyProbe):
 
     def _find(self, module: LightningModule, loss: Tensor | None = None) -> None:
         known = self.tau is not None or called_temperature(module) is not None or self._has_none(module)
-        self._parameters = [] if known else find_temperatures(module, loss)
+        self._parameters = [] if known else temperatures_in_use(module, loss)
         self._biases = find_logit_biases(module)
         self.reasons = self._undecided()
 

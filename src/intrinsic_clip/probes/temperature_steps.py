@@ -6,7 +6,7 @@ from typing import Any
 from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
-from intrinsic_clip.metrics.temperature_parameters import TemperatureParameter
+from intrinsic_clip.metrics.temperature_parameters import SHOWN, TemperatureParameter
 
 
 def annealed(trainer: Trainer) -> bool:
@@ -29,6 +29,12 @@ def of_steps(outputs: Any) -> dict[str, Tensor] | None:
     if not taus and set(outputs) != {"losses"}:
         return None
     return {"loss": losses.detach(), **{name: tau.detach() for name, tau in taus.items()}}
+
+
+def is_doubted(parameter: TemperatureParameter) -> bool:
+    """Return whether a parameter has no known form, or an unusual one by its value alone."""
+    by_value = parameter.form == "scale" and "logit" in parameter.name and parameter.reason != SHOWN
+    return parameter.form is None or by_value
 
 
 def advice(parameter: TemperatureParameter) -> str:
