@@ -145,6 +145,30 @@ def test_a_name_that_something_else_logs_too_is_warned_of(module, callbacks) -> 
         trainer(AlignmentProbe(both), *callbacks, epochs=1).fit(module(), loader("train"), loader("val"))
 
 
+class LogsItsScale(SmallClip):
+    def training_step(self, batch, batch_idx):
+        self.log("temperature", self.logit_scale.exp())
+        return super().training_step(batch, batch_idx)
+
+
+class AlsoLogsTau(Callback):
+    def on_train_epoch_end(self, trainer, module) -> None:
+        module.log("temperature", 3.0, logger=False)
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+@pytest.mark.parametrize(("module", "callbacks"), [(LogsItsScale, []), (SmallClip, [AlsoLogsTau()])])
+def test_a_temperature_that_something_else_logs_too_is_warned_of(module, callbacks, epochs: int) -> None:
+    with pytest.warns(UserWarning, match="temperature is logged by TemperatureProbe and by something else"):
+        trainer(TemperatureProbe(), *callbacks, epochs=epochs).fit(module(), loader("train"))
+
+
+def test_a_temperature_of_its_own_is_not_warned_of() -> None:
+    probes = [TemperatureProbe(), TemperatureProbe(prefix="second/")]
+    trainer(*probes, epochs=3).fit(SmallClip(), loader("train"), loader("val"))
+    assert not any("something else" in note for probe in probes for note in probe.notes)
+
+
 def plane(n: int, k: int) -> DataLoader:
     generator = torch.Generator().manual_seed(k)
     x = torch.randn(n, k, generator=generator) @ torch.randn(k, 12, generator=generator)

@@ -56,7 +56,18 @@ def disclaim(module: LightningModule) -> None:
     _owners.pop(module, None)
 
 
-def logged_by_others(trainer: Trainer, means: Mapping[str, float], also_as_results: bool) -> list[str]:
+def warn_of_others(
+    trainer: Trainer, probe: AnyProbe, means: Mapping[str, float], also_as_results: bool = False
+) -> None:
+    """Warn where something else has logged under a name that a probe has just logged; the arguments are those below."""
+    for name in _logged_by_others(trainer, means, also_as_results)[:1]:
+        probe.warn_once(
+            f"{name} is logged by {_kind(probe)} and by something else, the module or another callback, so "
+            "what monitors and loggers get is not the probe's number: give the probe a prefix"
+        )
+
+
+def _logged_by_others(trainer: Trainer, means: Mapping[str, float], also_as_results: bool) -> list[str]:
     """Return names under which something else has logged too: a step of the module, or another callback.
 
     Args:

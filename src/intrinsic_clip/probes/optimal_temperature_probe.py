@@ -74,3 +74,12 @@ def batch_of_training(trainer: Trainer) -> int | None:
         if isinstance(size, int) and size > 1:
             return size * (trainer.world_size if holder is not getattr(trainer, "datamodule", None) else 1)
     return None
+
+
+def optimal_beside(trainer: Trainer) -> Tensor | None:
+    """Return the best τ for held-out rows, if one probe of the trainer has it."""
+    beside = [each for each in trainer.callbacks if isinstance(each, OptimalTemperatureProbe)]  # type: ignore[attr-defined]
+    if len(beside) != 1:
+        return None
+    numbers = [value for name, value in beside[0].latest.items() if name.endswith(NAME)]
+    return numbers[0].cpu() if len(numbers) == 1 else None

@@ -19,7 +19,7 @@ from intrinsic_clip.probes.collection import Collector, RowCollector, shared_col
 from intrinsic_clip.probes.embeddings import Embeddings, Side, take_embeddings
 from intrinsic_clip.probes.final_numbers import FinalNumbers
 from intrinsic_clip.probes.loaders import Stage
-from intrinsic_clip.probes.one_name import are_twins, claim, logged_by_others
+from intrinsic_clip.probes.one_name import are_twins, claim, warn_of_others
 from intrinsic_clip.probes.schedule import Scheduled, is_last_epoch
 from intrinsic_clip.probes.transfer import on_cpu
 from intrinsic_clip.probes.user_line import warn_at_user_line, warnings_at_user_line
@@ -219,13 +219,8 @@ class Probe(Scheduled):
     def check_names(self, trainer: Trainer) -> None:
         """Warn where something else has logged under a name that this probe has just logged."""
         means, self._published = self._published, {}
-        if not means:
-            return
-        for name in logged_by_others(trainer, means, self._are_results(trainer))[:1]:
-            self.warn_once(
-                f"{name} is logged by {type(self).__name__} and by something else, the module or another callback, so "
-                "what monitors and loggers get is not the probe's number: give the probe a prefix"
-            )
+        if means:
+            warn_of_others(trainer, self, means, self._are_results(trainer))
 
     def is_watched(self, trainer: Trainer) -> bool:
         """Return whether another callback or a scheduler waits for a number that the trainer does not have yet."""

@@ -17,11 +17,16 @@ from intrinsic_clip.metrics.temperatures import doubted_temperature
 from intrinsic_clip.probes.base import AnyProbe
 from intrinsic_clip.probes.both_lightnings import MisconfigurationException
 from intrinsic_clip.probes.embeddings import called_temperature, is_contrastive
-from intrinsic_clip.probes.one_name import refuse_shared_names
-from intrinsic_clip.probes.optimal_temperature_probe import NAME as OPTIMAL
-from intrinsic_clip.probes.optimal_temperature_probe import OptimalTemperatureProbe, batch_of_training
+from intrinsic_clip.probes.one_name import refuse_shared_names, warn_of_others
+from intrinsic_clip.probes.optimal_temperature_probe import batch_of_training, optimal_beside
 from intrinsic_clip.probes.temperature_course import TemperatureCourse
-from intrinsic_clip.probes.temperature_steps import advice, annealed, is_doubted, loss_of, of_steps
+from intrinsic_clip.probes.temperature_steps import (
+    advice,
+    annealed,
+    can_be_joined,
+    loss_of,
+    of_steps,
+)
 from intrinsic_clip.probes.temperature_uses import temperatures_in_use
 
 MAX_WAITING = 1000  # steps whose values wait on the device at most
@@ -68,6 +73,7 @@ class TemperatureProbe(AnyProbe):
         self._biases: dict[str, TemperatureParameter] = {}
         self._is_decided = False  # whether a loss has shown how parameters are used
         self._is_diagnosed = False
+        self._published: dict[str, float] = {}  # means of the epoch that has just ended
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what refers to the module."""
@@ -106,8 +112,9 @@ class TemperatureProbe(AnyProbe):
                 f"in {type(pl_module).__name__}: pass tau=lambda module: …"
             )
         for parameter in self._parameters:
-            if is_doubted(parameter):
-                self.warn_once(f"TemperatureProbe: {parameter}; {advice(parameter)}")
+            what_to_do = advice(parameter)
+            if what_to_do is not None:
+                self.warn_once(f"TemperatureProbe: {parameter}; {what_to_do}")
 
     def _doubt(self, module: LightningModule) -> None:
         """Warn where what `tau` or the module's `temperature()` gives looks like no temperature."""
@@ -178,6 +185,14 @@ class TemperatureProbe(AnyProbe):
             {name: v.to(pl_module.device) for name, v in values.items()} for values in self._values
         ]
 
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look for names that are logged twice."""
+        self._check_names(trainer)
+
+    def _check_names(self, trainer: Trainer) -> None:
+        means, self._published = self._published, {}
+        warn_of_others(trainer, self, means)
+
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
@@ -191,7 +206,7 @@ class TemperatureProbe(AnyProbe):
         elif self.tau is not None:  # known after the last of these steps only
             values = {"loss": values["loss"][-1:], **self._of_now(pl_module, None)}
         last = step_to_log(trainer, pl_module) + counts_batches(pl_module)
-        if self._values and not _can_be_joined(values, self._values[-1]):
+        if self._values and not can_be_joined(values, self._values[-1]):
             self._flush(trainer, pl_module)
         self._values.append(values)
         self._steps.append(range(last - len(next(iter(values.values()))) + 1, last + 1))
@@ -209,7 +224,8 @@ class TemperatureProbe(AnyProbe):
             self.latest[f"{self.prefix}loss"] = torch.cat(losses).mean(0)
         self._flush(trainer, pl_module)
         if not trainer.barebones:
-            pl_module.log_dict({name: value.mean() for name, value in self.latest.items()}, logger=False)
+            self._published = {name: float(value.mean()) for name, value in self.latest.items()}
+            pl_module.log_dict(self._published, logger=False)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the final τ, after the last step."""
@@ -218,17 +234,15 @@ class TemperatureProbe(AnyProbe):
             self._diagnose(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Say in one line what the course of each temperature means."""
+        """Look for names that are logged twice, and say in one line what the course of each temperature means."""
+        self._check_names(trainer)
         self._diagnose(trainer, pl_module)
 
     def _diagnose(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._is_diagnosed = True
         try:
-            clamps, optimal, batch = (
-                self._clamps(pl_module),
-                self._optimal(trainer),
-                batch_of_training(trainer),
-            )
+            optimal = optimal_beside(trainer) if len(self._course.taus) == 1 else None
+            clamps, batch = self._clamps(pl_module), batch_of_training(trainer)
             shown = self.tau is None and bool(self._parameters)
             trusted = shown or is_contrastive(pl_module)
             for name in list(self._course.taus):
@@ -248,14 +262,6 @@ class TemperatureProbe(AnyProbe):
         minimum = getattr(getattr(module, "temperature", None), "minimum", 0.0)
         edges = [edge for each in self._parameters or [] for edge in (each.lowest, each.highest)]
         return [CLIP_CLAMP, *edges, *([minimum] if isinstance(minimum, float) else [])]
-
-    def _optimal(self, trainer: Trainer) -> Tensor | None:
-        """Return the best τ for held-out rows, if a probe beside this one has it and there is one τ."""
-        beside = [each for each in trainer.callbacks if isinstance(each, OptimalTemperatureProbe)]  # type: ignore[attr-defined]
-        if len(beside) != 1 or len(self._course.taus) != 1:
-            return None
-        numbers = [value for name, value in beside[0].latest.items() if name.endswith(OPTIMAL)]
-        return numbers[0].cpu() if len(numbers) == 1 else None
 
     def state_dict(self) -> dict[str, Any]:
         """Return the last epoch's summary and the values that wait.
@@ -332,11 +338,3 @@ class TemperatureProbe(AnyProbe):
         metrics = {self.prefix + name: column[due] for name, column in columns.items()}
         numbered = [steps[index] for index in due]
         log_steps(trainer, module, metrics, numbered, first=0 if of_batches else 1)
-
-
-def _can_be_joined(values: dict[str, Tensor], others: dict[str, Tensor]) -> bool:
-    """Return whether the values of two steps have the same names, shapes and devices."""
-    one, other = (
-        {name: (value.shape[1:], value.device) for name, value in each.items()} for each in (values, others)
-    )
-    return one == other

@@ -31,17 +31,14 @@ def of_steps(outputs: Any) -> dict[str, Tensor] | None:
     return {"loss": losses.detach(), **{name: tau.detach() for name, tau in taus.items()}}
 
 
-def is_doubted(parameter: TemperatureParameter) -> bool:
-    """Return whether a parameter has no known form, or an unusual one by its value alone."""
-    by_value = parameter.form == "scale" and "logit" in parameter.name and parameter.reason != SHOWN
-    return parameter.form is None or by_value
-
-
-def advice(parameter: TemperatureParameter) -> str:
+def advice(parameter: TemperatureParameter) -> str | None:
+    """Return what to do about a parameter without a known form, or in an unusual one by its value alone; else None."""
     path = f"module.{parameter.name}"
-    if parameter.form == "scale":
+    if parameter.form is None:
+        return f"pass tau=lambda module: …, a function of {path}; until then it is logged as NaN"
+    if parameter.form == "scale" and "logit" in parameter.name and parameter.reason != SHOWN:
         return f"if that is so, pass tau=lambda module: 1 / {path}; otherwise another function of it"
-    return f"pass tau=lambda module: …, a function of {path}; until then it is logged as NaN"
+    return None
 
 
 def loss_of(trainer: Trainer, module: LightningModule, outputs: Any) -> Tensor | None:
@@ -52,3 +49,11 @@ def loss_of(trainer: Trainer, module: LightningModule, outputs: Any) -> Tensor |
     # Lightning has divided it by the number of batches over which gradients are accumulated.
     divided_by = trainer.accumulate_grad_batches if module.automatic_optimization else 1
     return loss.detach().reshape(1) * divided_by
+
+
+def can_be_joined(values: dict[str, Tensor], others: dict[str, Tensor]) -> bool:
+    """Return whether the values of two steps have the same names, shapes and devices."""
+    one, other = (
+        {name: (value.shape[1:], value.device) for name, value in each.items()} for each in (values, others)
+    )
+    return one == other
