@@ -204,6 +204,29 @@ def test_averaged_weights(average) -> None:
     assert float(first) == pytest.approx(float(second), rel=1e-4)
 
 
+@pytest.mark.parametrize("is_first", [True, False])
+def test_the_temperature_of_averaged_weights_is_theirs(is_first: bool) -> None:
+    seen = []
+
+    class Fast(SmallClip):
+        def validation_step(self, batch, batch_idx):
+            seen.append(math.exp(-self.logit_scale.item()))
+            return super().validation_step(batch, batch_idx)
+
+        def configure_optimizers(self):
+            return torch.optim.Adam(self.parameters(), lr=0.05)
+
+    class Noting(InformationProbe):
+        def measure(self, embeddings):
+            taus.append(float(embeddings.tau))
+            return super().measure(embeddings)
+
+    taus, average = [], EMAWeightAveraging(decay=0.9)
+    callbacks = [average, Noting(both)] if is_first else [Noting(both), average]
+    trainer(*callbacks, num_sanity_val_steps=0).fit(Fast(), loader("train"), loader("val"))
+    assert taus == pytest.approx(seen[:: len(loader("val"))])
+
+
 @pytest.mark.slow
 def test_compiled_parts_and_modules() -> None:
     class Compiled(SmallClip):

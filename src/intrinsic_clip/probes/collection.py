@@ -9,12 +9,13 @@ import torch
 from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
+from intrinsic_clip.errors import reason_of
 from intrinsic_clip.measurement.parts import LABEL, without_odd_rows
 from intrinsic_clip.probes.embeddings import Embeddings
 from intrinsic_clip.probes.loaders import padding_rows
 from intrinsic_clip.probes.rows import as_rows
 from intrinsic_clip.probes.sources import Source
-from intrinsic_clip.probes.temperature_uses import known_temperature
+from intrinsic_clip.probes.temperature_uses import Temperature, known_temperature
 
 
 class Collector(ABC):
@@ -70,6 +71,7 @@ class RowCollector(Collector):
         self._place: tuple[int, ...] | None = None
         self._gathered: Embeddings | str | None = None
         self._generator: torch.Generator | None = None
+        self._temperature: Temperature | None = None  # when the first batch came
 
     def listen(self) -> None:
         """Prepare for a batch that will be added."""
@@ -89,6 +91,8 @@ class RowCollector(Collector):
         if isinstance(rows, str):
             self._error = rows
             return
+        if self._temperature is None:  # now, since averaged weights may be gone when rows are measured
+            self._temperature = _temperature_now(module)
         self._parts.append(self._ordered(trainer, rows))
         if sum(len(part["order"]) for part in self._parts) > 2 * self.max_samples:
             self._parts = [_smallest(self._parts, self.max_samples)]
@@ -128,7 +132,7 @@ class RowCollector(Collector):
         if isinstance(self._gathered, str):
             raise ValueError(self._gathered)
         if self._gathered.tau is None:
-            self._gathered.tau, self._gathered.no_tau = known_temperature(module)
+            self._gathered.tau, self._gathered.no_tau = self._temperature or _temperature_now(module)
         return self._gathered
 
     def _gather(self, trainer: Trainer) -> tuple[dict[str, Tensor], list[str]]:
@@ -143,6 +147,15 @@ class RowCollector(Collector):
         parts = [{name: tensor.to(device) for name, tensor in rows.items()} for rows, _ in shares if rows]
         errors = list(dict.fromkeys(error for _, error in shares if error))
         return _smallest(parts, self.max_samples), errors if parts or errors else ["no rows came"]
+
+
+def _temperature_now(module: LightningModule) -> Temperature:
+    """Return a module's temperature, of which later steps change nothing; an error must not cost the training."""
+    try:
+        tau, reason = known_temperature(module)
+    except Exception as error:
+        return Temperature(None, reason_of(error))
+    return Temperature(None if tau is None else tau.clone(), reason)
 
 
 def _as_embeddings(rows: dict[str, Tensor]) -> Embeddings:
