@@ -214,6 +214,7 @@ def test_a_function_that_fails_in_a_step_costs_no_training(tmp_path, wrong) -> N
     assert sum("logged as NaN" in str(warning.message) for warning in caught) == 1
     assert float(probe.latest["temperature"]) == pytest.approx(0.1)
     assert probe.reasons == {}
+    assert probe.notes[-1].startswith("temperature too short: 6 steps")
     table = pd.read_csv(next(tmp_path.glob("**/metrics.csv")))
     assert table.temperature.notna().sum() == 6
 
@@ -224,6 +225,7 @@ def test_a_function_that_fails_to_the_end_gives_nan_with_a_reason() -> None:
         fit(SmallClip(), probe, epochs=1)
     assert probe.latest["temperature"].isnan()
     assert "not_there" in probe.reasons["temperature"]
+    assert not any(note.startswith("temperature ") for note in probe.notes)
 
 
 def test_a_method_that_fails_in_a_step_costs_no_training() -> None:

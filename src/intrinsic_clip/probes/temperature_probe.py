@@ -31,6 +31,7 @@ from intrinsic_clip.probes.temperature_uses import temperatures_in_use
 
 MAX_WAITING = 1000  # steps whose values wait on the device at most
 LOSS = "loss of another's module"  # kept for the diagnosis, and not logged
+FAILED = "steps in which no temperature could be read"  # which take no part in the diagnosis
 
 
 class TemperatureProbe(AnyProbe):
@@ -72,7 +73,7 @@ class TemperatureProbe(AnyProbe):
         self._parameters: list[TemperatureParameter] | None = None  # None: not looked for yet
         self._biases: dict[str, TemperatureParameter] = {}
         self._is_decided = False  # whether a loss has shown how parameters are used
-        self._is_diagnosed = False
+        self._is_diagnosed = self._has_failed = False
         self._published: dict[str, float] = {}  # means of the epoch that has just ended
 
     def __getstate__(self) -> dict[str, Any]:
@@ -218,7 +219,11 @@ class TemperatureProbe(AnyProbe):
         if not self._steps:
             return
         losses = [values["loss"] for values in self._values if "loss" in values]
-        last = {name: column[-1] for name, column in self._values[-1].items() if name not in ("loss", LOSS)}
+        last = {
+            name: column[-1]
+            for name, column in self._values[-1].items()
+            if name not in ("loss", LOSS, FAILED)
+        }
         self.latest = {self.prefix + name: value for name, value in last.items()}
         if losses:
             self.latest[f"{self.prefix}loss"] = torch.cat(losses).mean(0)
@@ -284,8 +289,9 @@ class TemperatureProbe(AnyProbe):
     def _read(self, module: LightningModule) -> dict[str, Tensor]:
         """Return what `_now` gives; where it fails, NaN with the error as reason."""
         try:
-            values, self.reasons = self._now(module), self._undecided()
+            values, self.reasons, self._has_failed = self._now(module), self._undecided(), False
         except Exception as error:  # a probe must not cost the training
+            self._has_failed = True
             self.reasons = dict.fromkeys(
                 self._named() or [f"{self.prefix}temperature"], self.warn_of_failure(error)
             )
@@ -319,6 +325,8 @@ class TemperatureProbe(AnyProbe):
     def _of_now(self, module: LightningModule, loss: Tensor | None) -> dict[str, Tensor]:
         """Return what another's module has after a step, `(1, *R)` each, with its loss for the diagnosis."""
         values = {name: value.detach().clone()[None] for name, value in self._read(module).items()}
+        if self._has_failed:
+            values[FAILED] = torch.ones(1, device=module.device)
         return values if loss is None else values | {LOSS: loss}
 
     def _flush(self, trainer: Trainer, module: LightningModule) -> None:
@@ -329,7 +337,8 @@ class TemperatureProbe(AnyProbe):
         self._values.clear()
         self._steps.clear()
         taus = {name: column for name, column in columns.items() if name.startswith("temperature")}
-        self._course.add(steps, taus, losses)
+        if columns.pop(FAILED, None) is None:
+            self._course.add(steps, taus, losses)
         of_batches = counts_batches(module)
         n = self.every_n_steps or (trainer.log_every_n_steps if of_batches else 1)  # type: ignore[attr-defined]
         before = [steps[0] - 1 if self._logged is None else self._logged, *steps]
