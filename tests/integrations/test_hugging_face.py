@@ -343,3 +343,70 @@ def test_numbers_of_pairs_need_y_before_training_starts() -> None:
         with pytest.raises(ValueError, match="matching compares x with y, and there is no y"):
             refused("image_embeds", only=["id", "matching"])
     assert DimensionCallback("encoder", views=2, only="matching")
+
+
+class Interrupts:
+    """End the next evaluation with an error in its third batch."""
+
+    def __init__(self, run: Trainer, rows: Any, kind: type[BaseException] = RuntimeError) -> None:
+        self.batches, self.kind = 0, kind
+        handle = run.model.register_forward_pre_hook(self.count)
+        with pytest.raises(kind):
+            run.evaluate(rows)
+        handle.remove()
+
+    def count(self, module: nn.Module, args: Any) -> None:
+        self.batches += 1
+        if self.batches == 3:
+            raise self.kind
+
+
+WORKERS = {"dataloader_num_workers": 1, "dataloader_persistent_workers": True}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("loading", [{}, WORKERS])
+@pytest.mark.parametrize("way", ["metrics", "callback"])
+def test_rows_of_an_interrupted_evaluation_are_forgotten(way: str, loading, model, rows, tmp_path) -> None:
+    parts: dict[str, Any] = {}
+    if way == "metrics":
+        parts = {"compute_metrics": DimensionMetrics(*EMBEDS, model=model, only="spectrum")}
+    options = {"batch_eval_metrics": way == "metrics", **loading}
+    run = trainer(model, rows, tmp_path, options, **parts)
+    if way == "callback":
+        DimensionCallback(*PROJECTIONS, only="spectrum").attach(run)
+    shorter = rows if loading else rows[:40]  # a loader that stays takes no other rows
+    whole = run.evaluate(shorter)
+    for kind in (RuntimeError, KeyboardInterrupt, RuntimeError):
+        Interrupts(run, rows, kind)
+    for _ in range(2):
+        again = run.evaluate(shorter)
+        for side in ("x", "y"):
+            name = f"eval_spectrum/effective_rank/{side}"  # counts a row that comes twice, unlike id
+            assert again[name] == pytest.approx(whole[name], rel=1e-5)
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def test_rows_of_a_measurement_that_fails_are_forgotten(monkeypatch) -> None:
+    generator = torch.Generator().manual_seed(0)
+    first, second = (torch.randn(50, 6, generator=generator).numpy() for _ in range(2))
+    metrics = DimensionMetrics(0, only="id/mle")
+    with monkeypatch.context() as patch:
+        patch.setattr(metrics.measure, "compute", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            metrics(prediction(first))
+    with pytest.raises(ConfigError):
+        metrics(EvalPrediction([first, first[0]], ()))
+    assert metrics(prediction(second)) == dict(ic.measure(second, only="id/mle"))
+
+
+def test_a_loop_of_ones_own_resets_the_metrics() -> None:
+    generator = torch.Generator().manual_seed(0)
+    first, second = (torch.randn(50, 6, generator=generator).numpy() for _ in range(2))
+    metrics = DimensionMetrics(0, only="id/mle")
+    assert metrics(prediction(first), compute_result=False) == {}
+    metrics.reset()
+    assert metrics(prediction(second)) == dict(ic.measure(second, only="id/mle"))

@@ -20,6 +20,9 @@ except ImportError as missing:
         "intrinsic_clip.integrations.hugging_face needs the Trainer's libraries: pip install transformers accelerate"
     ) from missing
 
+from accelerate.state import GradientState
+
+from intrinsic_clip.integrations.evaluations import Evaluations
 from intrinsic_clip.integrations.trainer_callback import DimensionCallback
 
 __all__ = ["DimensionCallback", "DimensionMetrics"]
@@ -31,6 +34,9 @@ class DimensionMetrics:
     The Trainer hands over outputs without their names, as a tuple in the order of the model's output, without the
     loss and the keys it ignores. Names are found by `model`, whose last output is looked at; without it, by the output
     classes of transformers that have fields of these names.
+
+    With `batch_eval_metrics=True` rows of an evaluation that was interrupted are forgotten when another one begins,
+    which is known by the loader that accelerate iterates over; a loop without accelerate calls `reset()`.
 
     Args:
         x, y: names of outputs `(n, d)` of the model, or their places in `predictions`; row i of x and of y are a pair.
@@ -64,6 +70,7 @@ class DimensionMetrics:
         self.reasons: dict[str, str] = {}
         self.notes: list[str] = []
         self._warn_once = DoubtsOnce()
+        self._evaluations = Evaluations()
         self._outputs: list[str] | None = None  # names of the model's last output
         self._nameless = ""  # its type where it has no names
         self._ignored_by_model: Sequence[str] = ()
@@ -80,19 +87,28 @@ class DimensionMetrics:
         Raises:
             ConfigError: an output is not there, or not `(n, d)`.
         """
-        batches = prediction.predictions
-        for predictions in (
-            batches if isinstance(batches, list) else [batches]
-        ):  # eval_do_concat_batches=False
-            self.measure.update(**self._chosen(predictions))
-        if not compute_result:
-            return {}
-        with told_later():
-            numbers = self.measure.compute()
-        self.measure.reset()
+        if self._evaluations.begins(GradientState().active_dataloader):
+            self.measure.reset()
+        batches = prediction.predictions  # a list with eval_do_concat_batches=False
+        try:
+            for predictions in batches if isinstance(batches, list) else [batches]:
+                self.measure.update(**self._chosen(predictions))
+            if not compute_result:
+                return {}
+            with told_later():
+                numbers = self.measure.compute()
+        except BaseException:  # which end the evaluation
+            self.reset()
+            raise
+        self.reset()
         self.reasons, self.notes = numbers.reasons, numbers.notes
         self._warn_once(numbers.notes)
         return dict(numbers)
+
+    def reset(self) -> None:
+        """Forget the rows of an evaluation that was interrupted."""
+        self.measure.reset()
+        self._evaluations.end()
 
     def _note_names(self, module: nn.Module, args: Any, output: Any) -> None:
         """Note the names of the model's output, as a forward hook."""

@@ -9,6 +9,7 @@ from transformers import Trainer, TrainerCallback
 
 from intrinsic_clip.integrations import Measure
 from intrinsic_clip.integrations.doubts_once import DoubtsOnce, told_later
+from intrinsic_clip.integrations.evaluations import Evaluations
 from intrinsic_clip.measurement.module_outputs import ModuleOutputs
 
 END = "_runtime"  # a number of every evaluation, behind the prefix of its numbers
@@ -48,6 +49,7 @@ class DimensionCallback(TrainerCallback):
         self.reasons: dict[str, str] = {}
         self.notes: list[str] = []
         self._warn_once = DoubtsOnce()
+        self._evaluations = Evaluations()
         self._model: nn.Module | None = None
         self._handle: Any = None
         self._batch: list[Tensor] = []
@@ -82,8 +84,7 @@ class DimensionCallback(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Place the hooks on a model that `model_init` made anew, and forget an evaluation that was interrupted."""
         self._hook(kwargs.get("model"))
-        self.measure.reset()
-        self._has_rows = False
+        self._forget()
         if args.eval_strategy == "no" and not self._has_eval_set:
             warnings.warn(
                 "DimensionCallback measures at evaluations, and this training has none (eval_strategy is 'no'): pass "
@@ -92,7 +93,9 @@ class DimensionCallback(TrainerCallback):
             )
 
     def on_prediction_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Take the rows of an evaluation's batch."""
+        """Take the rows of an evaluation's batch, and forget those of another that was interrupted."""
+        if self._evaluations.begins(kwargs.get("eval_dataloader")):
+            self._forget()
         if not self._listening:
             return
         rows = self.source.rows(self._batch)
@@ -148,10 +151,15 @@ class DimensionCallback(TrainerCallback):
         if self._has_rows:
             with told_later():
                 numbers = self.measure.compute(gather=True)
-            self.measure.reset()
+            self._forget()
+            self._evaluations.end()
             self._numbers, self.reasons, self.notes = dict(numbers), numbers.reasons, numbers.notes
             self._warn_once(numbers.notes)
-            self._has_rows = False
+
+    def _forget(self) -> None:
+        """Forget the rows and numbers of an evaluation."""
+        self.measure.reset()
+        self._has_rows, self._numbers = False, {}
 
     def _add(self, metrics: dict[str, Any]) -> None:
         prefix = _prefix(metrics) or "eval"
