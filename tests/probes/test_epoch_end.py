@@ -1,5 +1,7 @@
 """The end of an epoch is seen and not foreseen: training rows are the latest, whatever ends the epoch."""
 
+from contextlib import nullcontext
+
 import pandas as pd
 import pytest
 import torch
@@ -187,6 +189,53 @@ def test_an_early_stop_by_another_callback_is_followed_by_a_last_measurement(tmp
     assert float(probe.latest["in_sample/mean"]) == 2 * STEPS
     assert float(done.callback_metrics["in_sample/mean"]) == 2 * STEPS
     assert "in_sample/mean" in next(tmp_path.glob("**/metrics.csv")).read_text()
+
+
+class Logging(Counting):
+    """Counting with a number of its own beside each of the probe's."""
+
+    def training_step(self, batch, batch_idx):
+        outputs = super().training_step(batch, batch_idx)
+        self.log("loss", outputs["loss"])
+        self.log("epoch_loss", outputs["loss"], on_step=False, on_epoch=True)
+        return outputs
+
+
+class StopAfter(Callback):
+    """Ends the training, behind the probe, at the end of an epoch."""
+
+    def on_train_epoch_end(self, trainer, module) -> None:
+        trainer.should_stop |= trainer.current_epoch == 2
+
+
+class Interrupt(Callback):
+    def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx) -> None:
+        if trainer.global_step == 2 * STEPS + 2:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("options", "callbacks"),
+    [
+        ({"epochs": 9}, [StopAfter()]),
+        ({"epochs": 9}, [EarlyStopping("epoch_loss", patience=2, min_delta=100.0)]),
+        ({"epochs": 9}, [StopAt(2 * STEPS + 2)]),
+        ({"epochs": 3}, []),
+        ({"epochs": 9, "max_steps": 2 * STEPS + 3}, []),
+        ({"epochs": 9}, [Interrupt()]),
+    ],
+)
+def test_each_row_has_the_epoch_of_its_step(tmp_path, options, callbacks) -> None:
+    probes = [Seen(at_step, every_n_epochs=2), TemperatureProbe()]
+    interrupted = any(isinstance(callback, Interrupt) for callback in callbacks)
+    with pytest.raises(SystemExit) if interrupted else nullcontext():
+        fit(*probes, *callbacks, module=Logging(), logger=CSVLogger(tmp_path), **options)
+    table = pd.read_csv(next(tmp_path.glob("**/metrics.csv")))
+    assert (table.groupby("step").epoch.nunique() == 1).all()
+    assert table[table.loss.notna()].epoch.max() == 2
+    if not interrupted:  # which leaves no moment for a last measurement
+        assert table[table["in_sample/mean"].notna()].epoch.tolist() == [1, 2]
+        assert table[table.temperature.notna()].epoch.max() == 2
 
 
 def test_nothing_new_is_nothing_logged(tmp_path) -> None:

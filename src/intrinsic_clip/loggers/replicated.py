@@ -7,7 +7,7 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
 from intrinsic_clip.loggers.metrics_file import MetricsFile
-from intrinsic_clip.loggers.steps import total_steps
+from intrinsic_clip.loggers.steps import epoch_to_log, total_steps
 from intrinsic_clip.runs.replicates import Replicates
 
 FEWEST = 100  # steps of a training that a file keeps
@@ -21,7 +21,7 @@ def log_replicates(
     Args:
         metrics: by name, `(*R,)` each.
     """
-    replicates, epoch = replicates_of(module), trainer.current_epoch
+    replicates, epoch = replicates_of(module), epoch_to_log(trainer, module)
     for logger in trainer.loggers:
         if isinstance(logger, MetricsFile):
             one_step = {name: value[None] for name, value in metrics.items()}
@@ -48,7 +48,7 @@ def log_steps(
         steps: counted from 1.
         first: what loggers call step 1.
     """
-    replicates, epoch = replicates_of(module), trainer.current_epoch
+    replicates, epoch = replicates_of(module), epoch_to_log(trainer, module)
     for logger in trainer.loggers:
         if isinstance(logger, MetricsFile):
             every = _thinned(trainer, logger.at_once or len(replicates))

@@ -21,6 +21,12 @@ def step_to_log(trainer: Trainer, module: LightningModule) -> int:
     return max(0, batches - behind)
 
 
+def epoch_to_log(trainer: Trainer, module: LightningModule) -> int:
+    """Return the epoch of the latest batch; Lightning has gone on to the next when training ends."""
+    is_over = getattr(module, "_current_fx_name", None) == "on_train_end"
+    return max(0, trainer.current_epoch - is_over)
+
+
 def counts_batches(module: LightningModule) -> bool:
     """Return whether the steps of a module's numbers are batches, as of all but a ContrastiveModule."""
     return not isinstance(getattr(module, "replicates", None), Replicates)
