@@ -226,6 +226,18 @@ def test_the_best_model_is_the_one_of_the_best_number(way: str, model, rows, tmp
     assert run.evaluate()["eval_id/mle/x"] == pytest.approx(max(dimensions), rel=1e-3)  # the loaded one
 
 
+def test_loggers_get_numbers_under_the_prefix_of_the_training_too(model, rows, tmp_path) -> None:
+    logger = Logger()
+    run = trainer(
+        model, rows, tmp_path, {"num_train_epochs": 1, "logging_strategy": "epoch"}, callbacks=[logger]
+    )
+    DimensionCallback(*PROJECTIONS, only="id/mle/x").attach(run)
+    run.train()
+    assert [name for logs in logger.seen for name in logs if "id/mle" in name] == ["eval_id/mle/x"]
+    number = run.evaluate(metric_key_prefix="train")["train_id/mle/x"]
+    assert logger.seen[-1]["train_id/mle/x"] == run.state.log_history[-1]["train_id/mle/x"] == number
+
+
 class Siamese(nn.Module):
     """One encoder for both texts, whose outputs the model does not return."""
 

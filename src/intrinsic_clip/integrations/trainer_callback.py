@@ -13,6 +13,10 @@ from intrinsic_clip.integrations.evaluations import Evaluations
 from intrinsic_clip.measurement.module_outputs import ModuleOutputs
 
 END = "_runtime"  # a number of every evaluation, behind the prefix of its numbers
+OF_TRAINING = {
+    "loss",
+    "total_flos",
+}  # one of them is in each log of a training, which may have train_runtime too
 
 
 class _Outputs(ModuleOutputs):
@@ -111,7 +115,7 @@ class DimensionCallback(TrainerCallback):
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         """Add the numbers to those of an evaluation before loggers further behind see them."""
-        if self._has_rows and logs is not None and _prefix(logs) not in (None, "train"):
+        if self._has_rows and logs is not None and _prefix(logs) is not None:
             self._compute()
             self._add(logs)
             if state.log_history:
@@ -180,4 +184,6 @@ def without_repeated(rows: int, remainder: int, process: int) -> int:
 
 def _prefix(metrics: dict[str, Any]) -> str | None:
     """Return the prefix that the Trainer gave to the metrics of an evaluation, such as `eval`; None for others."""
+    if OF_TRAINING & metrics.keys():
+        return None
     return next((name.removesuffix(END) for name in metrics if name.endswith(END)), None)
