@@ -308,6 +308,47 @@ def test_a_number_that_is_watched_is_there_from_the_first_epoch_on(tmp_path, wat
     assert done.current_epoch == 3
 
 
+def test_the_page_tells_how_to_watch_what_is_not_measured_every_epoch(tmp_path) -> None:
+    class Note(Callback):
+        def on_validation_end(self, trainer, module) -> None:
+            seen.append(float(trainer.callback_metrics["alignment/cosine"]))
+
+    def stored(**options) -> set[int]:
+        folder = tmp_path / str(len(options))
+        keep = ModelCheckpoint(
+            folder,
+            monitor="alignment/cosine",
+            save_top_k=9,
+            filename="{epoch}",
+            auto_insert_metric_name=False,
+            **options,
+        )
+        probe = AlignmentProbe(by_output("images", "texts"), every_n_epochs=2)
+        done = Trainer(
+            max_epochs=4, callbacks=[probe, Note(), keep], logger=False, accelerator="cpu",
+            num_sanity_val_steps=0, enable_progress_bar=False, enable_model_summary=False,
+        )  # fmt: skip
+        done.fit(SmallClip(), loader("train"), loader("val"))
+        return {int(path.stem) for path in folder.iterdir()}
+
+    seen: list[float] = []
+    assert stored() == {0, 1, 2, 3}
+    assert seen[1] == seen[2] != seen[3]  # epoch 2 is stored under the number of epoch 1
+    assert stored(every_n_epochs=2) == {1, 3}
+
+
+def test_the_page_tells_how_to_watch_the_temperature_within_an_epoch(tmp_path) -> None:
+    stop = EarlyStopping("temperature", patience=9, check_on_train_epoch_end=True)
+    keep = ModelCheckpoint(tmp_path, monitor="temperature", save_on_train_epoch_end=True)
+    done = Trainer(
+        max_epochs=2, callbacks=[TemperatureProbe(), stop, keep], logger=False, accelerator="cpu",
+        val_check_interval=2, enable_progress_bar=False, enable_model_summary=False,
+    )  # fmt: skip
+    done.fit(SmallClip(), loader("train"), loader("val"))
+    assert keep.best_model_score is not None
+    assert done.current_epoch == 2
+
+
 @pytest.mark.own_training
 def test_a_contrastive_module_that_is_watched_and_resumes(tmp_path) -> None:
     def run(epochs: int, checkpoint: str | None) -> Trainer:
