@@ -13,10 +13,7 @@ from intrinsic_clip.integrations.evaluations import Evaluations
 from intrinsic_clip.measurement.module_outputs import ModuleOutputs
 
 END = "_runtime"  # a number of every evaluation, behind the prefix of its numbers
-OF_TRAINING = {
-    "loss",
-    "total_flos",
-}  # one of them is in each log of a training, which may have train_runtime too
+OF_TRAINING = {"loss", "total_flos"}  # one of them is in each log of a training, which may have train_runtime
 
 
 class _Outputs(ModuleOutputs):
