@@ -59,7 +59,12 @@ def disclaim(module: LightningModule) -> None:
 def warn_of_others(
     trainer: Trainer, probe: AnyProbe, means: Mapping[str, float], also_as_results: bool = False
 ) -> None:
-    """Warn where something else has logged under a name that a probe has just logged; the arguments are those below."""
+    """Warn where something else, a step of the module or another callback, has logged under a name of a probe.
+
+    Args:
+        means: the numbers that the probe has just logged, by name.
+        also_as_results: whether they are results of `trainer.validate` or `trainer.test` too.
+    """
     for name in _logged_by_others(trainer, means, also_as_results)[:1]:
         probe.warn_once(
             f"{name} is logged by {_kind(probe)} and by something else, the module or another callback, so "
