@@ -19,7 +19,7 @@ from intrinsic_clip.integrations.numbers import Numbers
 from intrinsic_clip.integrations.wanted import chosen
 from intrinsic_clip.measurement.embeddings import Side
 from intrinsic_clip.metrics.prefix import retrieval_by_prefix
-from intrinsic_clip.metrics.reduction import smallest_sufficient
+from intrinsic_clip.metrics.sufficient_dimension import smallest_sufficient
 
 try:
     from sentence_transformers import SentenceTransformer
@@ -195,9 +195,9 @@ class DimensionEvaluator(SentenceEvaluator):
             x[rows].nan_to_num(), y[rows].nan_to_num(), rows.nonzero().flatten().tolist()
         )
         asked = {name: value for name, value in values.items() if _asked(name, self.only)}
-        if SUFFICIENT in asked and SUFFICIENT in values.reasons and odd < n:
-            numbers.reasons[SUFFICIENT] = values.reasons[SUFFICIENT]
-            numbers.notes.append(f"{SUFFICIENT} is NaN: {values.reasons[SUFFICIENT]}")
+        if SUFFICIENT in asked and odd < n:
+            numbers.reasons |= values.reasons
+            numbers.notes += values.missing()
         if odd == n:
             reason = f"{n:,} of {n:,} pairs hold NaN or infinity"
             asked = dict.fromkeys(asked, math.nan)

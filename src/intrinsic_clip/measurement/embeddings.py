@@ -11,9 +11,7 @@ from intrinsic_clip.dimension import Neighbours, nearest_neighbours
 from intrinsic_clip.metrics.counterparts import Counterparts, counterparts_of, distinct_rows
 
 Side: TypeAlias = str  # x, y, or the name of a further modality
-FEWEST = (
-    10  # rows of both sides for each different one, from which on their repeats are no captions or classes
-)
+FEWEST = 10  # rows for each different one, on both sides, from which on repeats are no captions or classes
 
 
 class Measured(NamedTuple):
@@ -70,9 +68,10 @@ class Embeddings:
 
     def odd_rows(self, sides: Iterable[Side]) -> str | None:
         """Return how many rows of the first of the sides that has some hold NaN or infinity; None: no side has any."""
-        for side, rows in self.sides().items():
+        for side in sides:
+            rows = self.sides()[side]
             odd = ~rows.isfinite().all(-1)
-            if side in sides and bool(odd.any()):
+            if bool(odd.any()):
                 return f"{int(odd.sum()):,} of {odd.numel():,} rows of {side} hold NaN or infinity"
         return None
 

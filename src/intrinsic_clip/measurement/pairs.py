@@ -25,7 +25,8 @@ from intrinsic_clip.metrics.alignment import directions
 from intrinsic_clip.metrics.matching import expected_shares
 from intrinsic_clip.metrics.paired_error import Clusters, clusters, way_error
 from intrinsic_clip.metrics.projection import dimension_steps
-from intrinsic_clip.metrics.reduction import RetrievalByDimension, smallest_within_error
+from intrinsic_clip.metrics.reduction import RetrievalByDimension
+from intrinsic_clip.metrics.sufficient_dimension import smallest_within_error
 
 RECALLS = (1, 5, 10)
 TEN = 10  # the further k of recall along leading directions

@@ -44,12 +44,8 @@ from intrinsic_clip.metrics.neighbourhood_overlap import neighbourhood_overlap
 from intrinsic_clip.metrics.optimal_temperature import optimal_temperature
 from intrinsic_clip.metrics.procrustes import Procrustes, procrustes
 from intrinsic_clip.metrics.recovery import kernel_recovery, linear_recovery
-from intrinsic_clip.metrics.reduction import (
-    RetrievalByDimension,
-    SufficientDimension,
-    retrieval_by_dimension,
-    smallest_sufficient,
-)
+from intrinsic_clip.metrics.reduction import RetrievalByDimension, retrieval_by_dimension
+from intrinsic_clip.metrics.sufficient_dimension import SufficientDimension, smallest_sufficient
 from intrinsic_clip.metrics.temperature_diagnosis import TemperatureDiagnosis, diagnose_temperature
 from intrinsic_clip.metrics.temperature_parameters import (
     TemperatureParameter,

@@ -13,11 +13,8 @@ from intrinsic_clip.dimension.spectrum import components
 from intrinsic_clip.metrics.alignment import directions
 from intrinsic_clip.metrics.leading_directions import canonical_directions, principal_directions
 from intrinsic_clip.metrics.pairing import Pairing
-from intrinsic_clip.metrics.reduction import (
-    RetrievalByDimension,
-    retrieval_by_dimension,
-    smallest_sufficient,
-)
+from intrinsic_clip.metrics.reduction import RetrievalByDimension, retrieval_by_dimension
+from intrinsic_clip.metrics.sufficient_dimension import smallest_sufficient
 
 SEARCHED = 40_000  # pairs, at most, that the search uses; directions are fitted on one half
 Basis = Literal["principal", "canonical"]

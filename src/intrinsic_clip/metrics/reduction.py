@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -85,31 +85,6 @@ class RetrievalByDimension:
         return bool((full - 3 * self.full_error[..., 0] <= chance).any())
 
 
-class SufficientDimension(NamedTuple):
-    """The fewest dimensions that keep most of the recall, `(*R,)` each.
-
-    Attributes:
-        dims: their number, int64; −1 where none of those tried is enough.
-        recall: recall with them, the mean of both directions; NaN where dims is −1.
-        full: recall of the whole representations.
-
-    Example:
-        >>> import torch
-        >>> from intrinsic_clip.metrics import retrieval_by_dimension, smallest_sufficient
-        >>> _ = torch.manual_seed(0)
-        >>> z = torch.nn.functional.pad(torch.randn(400, 4), (0, 12))  # 4 of 16 dimensions are shared
-        >>> x, y = z + 0.05 * torch.randn(400, 16), z + 0.05 * torch.randn(400, 16)
-        >>> enough = smallest_sufficient(retrieval_by_dimension(x, y, dims=(2, 4, 8)))
-        >>> int(enough.dims), round(float(enough.full), 1)
-        (4, 0.9)
-    """
-
-    dims: Tensor
-    recall: Tensor
-    full: Tensor
-
-
-@torch.no_grad()
 def retrieval_by_dimension(
     x: Rows,
     y: Rows,
@@ -220,88 +195,6 @@ def retrieval_of(
         difference_error=cut[6],
         errors_of_mean=numbers[4],
     )
-
-
-def smallest_sufficient(
-    retrieval: RetrievalByDimension, share: float = 0.99, k: int | None = None
-) -> SufficientDimension:
-    """Find the fewest of the dims tried whose recall, mean of both directions, is at least a share of the full one.
-
-    Recall has a standard error, so a dimension that barely misses the share may be enough too.
-
-    Args:
-        retrieval: recall for each of the dims.
-        share: share of the full recall to keep; above 0.
-        k: the k of the recall to compare; None: the first of `retrieval.ks`.
-
-    Raises:
-        ValueError: a share that is not positive, or a k that was not measured.
-
-    Example:
-        >>> import torch
-        >>> from intrinsic_clip.metrics import retrieval_by_dimension, smallest_sufficient
-        >>> _ = torch.manual_seed(0)
-        >>> z = torch.nn.functional.pad(torch.randn(400, 4), (0, 12))  # 4 of 16 dimensions are shared
-        >>> x, y = z + 0.05 * torch.randn(400, 16), z + 0.05 * torch.randn(400, 16)
-        >>> retrieval = retrieval_by_dimension(x, y, dims=(2, 4, 8))
-        >>> int(smallest_sufficient(retrieval).dims)
-        4
-    """
-    if not share > 0:
-        raise ValueError(f"share must be positive, got {share}")
-    place = _place(retrieval, k)
-    recall = torch.stack(tuple(retrieval.recall)).mean(0)[..., place]
-    full = torch.stack(tuple(retrieval.full)).mean(0)[..., place]
-    return _first_enough(retrieval.dims, recall >= share * full[..., None], recall, full)
-
-
-def smallest_within_error(retrieval: RetrievalByDimension, k: int | None = None) -> SufficientDimension:
-    """Find the fewest of the dims tried whose recall is within one standard error of the full one.
-
-    The standard error is that of the paired difference: the one-standard-error rule of Breiman, Friedman, Olshen and
-    Stone (*Classification and regression trees*, 1984), with the errors of the same held-out rows on both sides.
-
-    Args:
-        retrieval: recall for each of the dims, with its differences from the full one.
-        k: the k of the recall to compare; None: the first of `retrieval.ks`.
-
-    Raises:
-        ValueError: a k that was not measured, or differences that were not.
-
-    Example:
-        >>> import torch
-        >>> from intrinsic_clip.metrics import retrieval_by_dimension
-        >>> from intrinsic_clip.metrics.reduction import smallest_within_error
-        >>> _ = torch.manual_seed(0)
-        >>> z = torch.nn.functional.pad(torch.randn(400, 4), (0, 12))  # 4 of 16 dimensions are shared
-        >>> x, y = z + 0.05 * torch.randn(400, 16), z + 0.05 * torch.randn(400, 16)
-        >>> int(smallest_within_error(retrieval_by_dimension(x, y, dims=(2, 4, 8))).dims)
-        4
-    """
-    if retrieval.difference is None or retrieval.difference_error is None:
-        raise ValueError("differences from the full recall were not measured")
-    place = _place(retrieval, k)
-    recall = torch.stack(tuple(retrieval.recall)).mean(0)[..., place]
-    full = torch.stack(tuple(retrieval.full)).mean(0)[..., place]
-    enough = retrieval.difference[..., place] >= -retrieval.difference_error[..., place]
-    return _first_enough(retrieval.dims, enough, recall, full)
-
-
-def _place(retrieval: RetrievalByDimension, k: int | None) -> int:
-    if k is not None and k not in retrieval.ks:
-        raise ValueError(f"recall was measured for k in {list(retrieval.ks)}, not for {k}")
-    return 0 if k is None else retrieval.ks.index(k)
-
-
-def _first_enough(dims: Sequence[int], enough: Tensor, recall: Tensor, full: Tensor) -> SufficientDimension:
-    """Return the smallest of the dims that is enough, with its recall; −1 where there is none."""
-    values = torch.tensor(dims, device=recall.device)
-    order = values.argsort()
-    recall, values, enough = recall[..., order], values[order], enough[..., order]
-    first = enough.int().argmax(-1)
-    exists = enough.any(-1)
-    at_first = recall.gather(-1, first[..., None]).squeeze(-1)
-    return SufficientDimension(values[first].where(exists, -1), at_first.where(exists, math.nan), full)
 
 
 def turned_to(

@@ -33,8 +33,7 @@ def draw(runs: FinishedRuns) -> Figure:
         if over == N:
             ax.set_xlabel("training pairs n")
             style.logarithmic(ax.xaxis)
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=3)
+    style.legend_above(figure, axes[0], ncols=3)
     style.foot(figure, runs)
     return figure
 

@@ -41,8 +41,7 @@ def draw(runs: FinishedRuns) -> Figure:
             style.ranks(ax.yaxis)
             ax.set_ylabel("rank (none: no number)")
         style.x_axis_of_dims(ax)
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
+    style.legend_above(figure, axes[0])
     style.foot(figure, runs)
     return figure
 

@@ -177,6 +177,12 @@ def similarities(ax: Axes, embeddings: StoredEmbeddings) -> None:
     ax.legend()
 
 
+def legend_above(figure: Figure, ax: Axes, ncols: int | None = None) -> None:
+    """Put the legend of a panel above all panels, where it lies on no curve; without `ncols` in one row."""
+    handles, labels = ax.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=ncols or len(labels))
+
+
 def foot(figure: Figure, runs: FinishedRuns) -> None:
     """Write size, repetitions and data below the panels."""
     letters = int(figure.get_figwidth() * LETTERS_PER_INCH)

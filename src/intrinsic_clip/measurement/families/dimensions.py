@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from intrinsic_clip.dimension import DimensionEstimate, registry
+from torch import Tensor
+
+from intrinsic_clip.dimension import DimensionEstimate, Neighbours, registry
 from intrinsic_clip.dimension.doubts import grouped, near_duplicates, rounded, too_few_rows
 from intrinsic_clip.measurement.embeddings import Embeddings, Measured, Side
 from intrinsic_clip.measurement.families.family import ByName, Reporter, Wanted, everything
@@ -41,38 +43,46 @@ class IntrinsicDimension:
         """Estimate the dimension of each side by each estimator, with standard errors."""
         numbers: ByName = {}
         for side in embeddings.sides():
+            local: list[tuple[str, float, int]] = []
             for name in self.in_order():
-                if wanted(f"id/{name}/{side}") or wanted(f"id_standard_error/{name}/{side}"):
-                    numbers |= self._estimate(embeddings, side, name, reporter)
+                value, error = f"id/{name}/{side}", f"id_standard_error/{name}/{side}"
+                if not (wanted(value) or wanted(error)):
+                    continue
+                try:
+                    estimate = self._estimate(embeddings, side, name)
+                except Exception as failure:  # the other estimators are still worth having
+                    numbers[value] = numbers[error] = Measured(None, reporter.warn_of_failure(failure, value))
+                    continue
+                numbers[value] = Measured(estimate.value, estimate.reason)
+                numbers[error] = estimate.standard_error
+                if estimate.k is not None and estimate.k <= self.k and bool(estimate.value.isfinite().any()):
+                    local.append((name, float(estimate.value.nanmean()), estimate.k))
+            self._doubt(embeddings, side, local, reporter)
         return numbers
 
-    def _estimate(self, embeddings: Embeddings, side: Side, name: str, reporter: Reporter) -> ByName:
-        value, error = f"id/{name}/{side}", f"id_standard_error/{name}/{side}"
+    def _estimate(self, embeddings: Embeddings, side: Side, name: str) -> DimensionEstimate:
         k = self.needed(name)
-        try:
-            estimate = registry.prepare(name, self.k, k, self.k_local)(embeddings.neighbours(side, k))
-        except Exception as failure:  # the other estimators are still worth having
-            missing = Measured(None, reporter.warn_of_failure(failure, value))
-            return {value: missing, error: missing}
-        self._doubt(embeddings, side, name, estimate, reporter)
-        return {value: Measured(estimate.value, estimate.reason), error: estimate.standard_error}
+        return registry.prepare(name, self.k, k, self.k_local)(embeddings.neighbours(side, k))
 
     def _doubt(
-        self, embeddings: Embeddings, side: Side, name: str, estimate: DimensionEstimate, reporter: Reporter
+        self, embeddings: Embeddings, side: Side, local: list[tuple[str, float, int]], reporter: Reporter
     ) -> None:
-        """Tell of numbers that look right and are not."""
-        if estimate.k is None or estimate.k > self.k or not bool(estimate.value.isfinite().any()):
-            return
-        neighbours = embeddings.neighbours(side, estimate.k)
-        rows = int(neighbours.valid.sum(-1).double().mean())
-        value = float(estimate.value.nanmean())
-        if too_few_rows({name: (value, rows, estimate.k)}) is not None:
-            reporter.warn_once(
-                f"id/…/{side}: {rows:,} rows are too few for such a dimension, so that estimates are lower bounds and "
-                "± is sampling noise only" + f"; measure more rows ({self.more_rows})" * bool(self.more_rows)
-            )
-        rows_given = embeddings.sides()[side]
-        doubt = rounded(rows_given, neighbours) if rows_given.ndim == 2 else None
+        """Tell of numbers of a side that look right and are not: of estimators by name, value and neighbours."""
+        more = f"; measure more rows ({self.more_rows})" if self.more_rows else ""
+        for name, value, k in local:
+            rows = int(embeddings.neighbours(side, k).valid.sum(-1).double().mean())
+            if too_few_rows({name: (value, rows, k)}) is not None:
+                reporter.warn_once(
+                    f"id/…/{side}: {rows:,} rows are too few for such a dimension, so that estimates are lower bounds "
+                    f"and ± is sampling noise only{more}"
+                )
+        if local:
+            most = max(k for _, _, k in local)
+            self._doubt_distances(embeddings.sides()[side], side, embeddings.neighbours(side, most), reporter)
+
+    @staticmethod
+    def _doubt_distances(points: Tensor, side: Side, neighbours: Neighbours, reporter: Reporter) -> None:
+        doubt = rounded(points, neighbours) if points.ndim == 2 else None
         if doubt is not None:
             reporter.warn_once(f"id/…/{side}: {doubt}")
         if (near_duplicates(neighbours) or grouped(neighbours)) is not None:

@@ -62,15 +62,14 @@ class Matching:
         if self.similarity == "cosine":
             x, y = CosineSimilarity()(x), CosineSimilarity()(y)
         numbers: ByName = {}
-        if (
-            self.similarity == "inner_product" and embeddings.x_raw is None
-        ):  # which may not be what the loss compares
-            norms = varying_norms(x, y)
-            if norms is not None:
-                reporter.warn_once(
-                    f"matching compares inner products as the loss of the paper does, and {norms}: retrieval/… "
-                    "compares cosines"
-                )
+        # The rows of another's module may not be what its loss compares.
+        doubtful = self.similarity == "inner_product" and embeddings.x_raw is None
+        norms = varying_norms(x, y) if doubtful else None
+        if norms is not None:
+            reporter.warn_once(
+                f"matching compares inner products as the loss of the paper does, and {norms}: retrieval/… compares "
+                "cosines"
+            )
         if any(map(wanted, self.names(("x", "y")))):
             try:
                 numbers |= self._named(self._by_rank(x, y, self._right_answers(embeddings, reporter)))

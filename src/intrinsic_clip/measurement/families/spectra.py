@@ -9,6 +9,7 @@ from intrinsic_clip.dimension.spectrum import SecondMoments
 from intrinsic_clip.measurement.embeddings import Embeddings, Measured, Side
 from intrinsic_clip.measurement.families.family import ByName, Reporter, Wanted, everything
 
+RATIO = "participation_ratio"
 MOST_OF_ROWS = 5  # a participation ratio of n / 5 is a fifth too low
 
 
@@ -29,7 +30,7 @@ class Spectrum:
         counts = {
             f"components_{100 * share:g}pct": partial(components, variance=share) for share in self.shares
         }
-        return {"participation_ratio": participation_ratio, "effective_rank": effective_rank, **counts}
+        return {RATIO: participation_ratio, "effective_rank": effective_rank, **counts}
 
     def names(self, sides: Sequence[Side]) -> list[str]:
         """Return the name of each number for each side."""
@@ -40,19 +41,19 @@ class Spectrum:
         numbers: ByName = {}
         for side, rows in embeddings.sides().items():
             moments = SecondMoments(rows)
-            self._doubt(side, rows.shape[-2], moments, reporter)
+            ratio = participation_ratio(moments)
+            self._doubt(side, rows.shape[-2], ratio, reporter)
             for name, estimator in self.estimators().items():
                 value, error = f"spectrum/{name}/{side}", f"spectrum_standard_error/{name}/{side}"
                 if wanted(value) or wanted(error):
-                    estimate = estimator(moments)
+                    estimate = ratio if name == RATIO else estimator(moments)
                     numbers[value] = Measured(estimate.value, estimate.reason)
                     numbers[error] = estimate.standard_error
         return numbers
 
-    def _doubt(self, side: Side, n: int, moments: SecondMoments, reporter: Reporter) -> None:
+    def _doubt(self, side: Side, n: int, ratio: DimensionEstimate, reporter: Reporter) -> None:
         """Tell of numbers that the rows, not the embeddings, hold down: 1 / ratio gains 1 / n from n rows."""
-        ratio = float(participation_ratio(moments).value.nanmean())
-        if ratio > n / MOST_OF_ROWS:
+        if float(ratio.value.nanmean()) > n / MOST_OF_ROWS:
             reporter.warn_once(
                 f"spectrum/…/{side}: {n:,} rows are too few for so many dimensions, so that numbers are lower bounds "
                 "and ± is sampling noise only; measure more rows"
