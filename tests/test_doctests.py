@@ -1,4 +1,4 @@
-"""The examples in the docstrings of dimension/, metrics/ and loss/ run and print what they say."""
+"""The examples in the docstrings of dimension/, metrics/, loss/ and `measure` run and print what they say."""
 
 import doctest
 import importlib
@@ -14,7 +14,7 @@ MODULES = [
     f"{package.__name__}.{module.name}"
     for package in PACKAGES
     for module in pkgutil.iter_modules(package.__path__)
-]
+] + ["intrinsic_clip.integrations.measuring", "intrinsic_clip.integrations.over_batches"]
 
 
 def examples_by_name(module: ModuleType) -> dict[str, doctest.DocTest]:

@@ -78,7 +78,7 @@ def measure(
         >>> from intrinsic_clip import measure
         >>> x = torch.rand(1000, 3, generator=torch.Generator().manual_seed(0)) @ torch.eye(3, 16)
         >>> measure(x, only=["id/mle", "spectrum/participation_ratio"])
-        id/mle/x                        2.799
+        id/mle/x                        2.769
         spectrum/participation_ratio/x  2.997
     """
     selection = chosen(only, y is not None, tau is not None, k, estimators)

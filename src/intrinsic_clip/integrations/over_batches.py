@@ -37,7 +37,7 @@ class Measure:
         >>> for _ in range(10):
         ...     measure.update(torch.rand(100, 3, generator=generator))
         >>> len(measure), measure.seen, {name: round(value, 1) for name, value in measure.compute().items()}
-        (800, 1000, {'id/mle/x': 2.8})
+        (800, 1000, {'id/mle/x': 2.7})
     """
 
     def __init__(
