@@ -101,6 +101,20 @@ def test_clusters_and_a_few_close_pairs_are_no_near_duplicates() -> None:
     assert near_duplicates(nearest_neighbours(points, 20)) is None
 
 
+@pytest.mark.parametrize("n", [60, 300, 1000])
+def test_neighbours_along_a_curve_come_close_by_chance(n: int) -> None:
+    doubted = 0
+    for seed in range(40):
+        angles = (
+            2 * math.pi * torch.rand(n, 1, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        )
+        circle = torch.cat([angles.cos(), angles.sin()], 1)
+        doubted += near_duplicates(nearest_neighbours(circle, 20)) is not None
+        copies = torch.cat([circle, circle[: max(3, n // 100)] * (1 + 1e-8)])
+        assert near_duplicates(nearest_neighbours(copies, 20)) is not None
+    assert doubted <= 2
+
+
 @pytest.mark.parametrize(
     ("points", "kind"),
     [

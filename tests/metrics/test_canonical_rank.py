@@ -1,5 +1,7 @@
 """Canonical and kernel canonical correlations against other derivations, and their ranks where they are known."""
 
+import math
+
 import pytest
 import torch
 from scipy.linalg import eigh
@@ -91,6 +93,19 @@ def test_a_constant_view_has_no_rank(rank) -> None:
     result = rank(torch.ones(60, 2), gaussian(60, 2))
     assert result.rank.isnan()
     assert result.reason == "every column of a view is constant"
+
+
+@pytest.mark.parametrize("rank", [canonical_rank, kernel_canonical_rank])
+@pytest.mark.parametrize("odd", [math.nan, math.inf])
+def test_values_that_are_not_finite_have_no_rank_and_a_reason(rank, odd) -> None:
+    pairs = gaussian(2, 60, 2)
+    expected = rank(pairs[1], pairs[1]).rank
+    pairs[0, 7, 1] = odd
+    for views in ((pairs, torch.zeros_like(pairs) + pairs[1]), (torch.zeros_like(pairs) + pairs[1], pairs)):
+        result = rank(*views)
+        assert result.rank[0].isnan()
+        assert result.rank[1] == expected
+        assert result.reason == "some values are NaN or infinite"
 
 
 def test_wrong_arguments() -> None:

@@ -1,5 +1,7 @@
 """Joint intrinsic dimensions on uniform views of few dimensions, and their correlation against its formula."""
 
+import math
+
 import pytest
 import torch
 
@@ -72,3 +74,18 @@ def test_no_dimension_no_correlation() -> None:
         correlation = dimension_correlation(x, gaussian(20, 2), permutations=2)
     assert correlation.value.isnan()
     assert correlation.p_value.isnan()
+
+
+def test_pairs_that_are_not_finite_are_left_out_of_both_views() -> None:
+    x, y = gaussian(300, 2), gaussian(300, 3, seed=1)
+    kept = torch.arange(300) > 2
+    expected = joint_dimension(joint_neighbours(x[kept], y[kept], 2))
+    x[0, 1], x[1, 0], y[2, 2] = math.nan, math.inf, math.nan
+    with pytest.warns(UserWarning, match="3 of 300 points hold NaN or infinity and were left out"):
+        dimension = joint_dimension(joint_neighbours(x, y, 2))
+    for name in ("x", "y", "joint"):
+        torch.testing.assert_close(getattr(dimension, name), getattr(expected, name))
+    with pytest.warns(UserWarning, match="left out"):
+        correlation = dimension_correlation(x, y, permutations=9)
+    torch.testing.assert_close(correlation.value, expected.correlation)
+    assert correlation.p_value.isfinite()

@@ -117,14 +117,28 @@ def doubted_distances(points: Tensor, neighbours: Neighbours) -> str | None:
 
 def near_duplicates(neighbours: Neighbours) -> str | None:
     """Doubt distances that leap a thousandfold from one neighbour to the next, as those of copies with noise do."""
+    if neighbours.k < 2:
+        return None
     leaping, rows = _count(neighbours, neighbours.k, lambda nearer, farther: farther > LEAP * nearer)
-    if neighbours.k < 2 or leaping < max(2, SHARE * rows):
+    if leaping < max(2, SHARE * rows, _leaps_by_chance(neighbours)):
         return None
     return (
         f"{leaping:,} of {rows:,} rows{_asked(neighbours)} are near-duplicates: some of their neighbours are over "
         f"{LEAP:,.0f} times closer than the next, as copies that differ by noise or rounding are. TwoNN, GRIDE "
         "and MLE then measure the noise, and are far too low; keep one row of each such group"
     )
+
+
+def _leaps_by_chance(neighbours: Neighbours) -> float:
+    """Return more rows than leap by chance: along a curve one in a thousand does, and then mostly its neighbour too.
+
+    The dimension is that of the median ratio of the first two distances, 2^(1/m), which a few copies do not change; at
+    least 1, since many copies make it small.
+    """
+    first = _valid(neighbours)[:, :2].log()
+    dimension = max(1.0, math.log(2) / max(float(first.diff(dim=1).median()), 1e-9)) if len(first) else 1.0
+    expected = len(first) * LEAP**-dimension
+    return expected + 6 * math.sqrt(2 * expected)
 
 
 def grouped(neighbours: Neighbours) -> str | None:

@@ -83,7 +83,7 @@ def collected(
     """Test each replicate's correlations, the singular values of the bases' product.
 
     Args:
-        bases: of both sides for each replicate, `(n, q)`.
+        bases: of both sides for each replicate, `(n, q)`; NaN where a side is not finite.
         replicates: the replicates' axes.
         permutations, level, seed: as for `canonical_rank`.
         regularised: whether the bases are shrunk, so that as many columns as rows need not correlate perfectly.
@@ -93,6 +93,9 @@ def collected(
     correlations = torch.full((len(bases), most), math.nan, dtype=torch.float64)
     reason = None
     for r, (x, y) in enumerate(bases):
+        if not bool(x.isfinite().all() and y.isfinite().all()):
+            reason = "some values are NaN or infinite"
+            continue
         if 0 in (x.shape[1], y.shape[1]):
             reason = "every column of a view is constant"
             continue
@@ -126,7 +129,9 @@ def _tested(x: Tensor, y: Tensor, permutations: int, level: float, seed: int) ->
 
 
 def _orthonormal(rows: Tensor) -> Tensor:
-    """Return an orthonormal basis of the centred columns."""
+    """Return an orthonormal basis of the centred columns; NaN if a value is not finite."""
     rows = rows.double() - rows.double().mean(0)
+    if not bool(rows.isfinite().all()):
+        return torch.full_like(rows, math.nan)
     left, strengths, _ = torch.linalg.svd(rows, full_matrices=False)
     return left[:, strengths > SAME * strengths[0]]

@@ -88,7 +88,7 @@ def joint_neighbours(x: Rows, y: Rows, k: int) -> JointNeighbours:
     """Search neighbours in x, in y and in both side by side, each view scaled to a total variance of 1.
 
     With the scale of either view given, the distances in both side by side would be those of the larger one, and the
-    joint dimension its dimension.
+    joint dimension its dimension. Pairs that hold NaN or infinity are left out of all three searches, with a warning.
 
     Args:
         x, y: `(*R, n, p_x)` and `(*R, n, p_y)`; row i of x and row i of y are a pair.
@@ -108,8 +108,7 @@ def joint_neighbours(x: Rows, y: Rows, k: int) -> JointNeighbours:
         >>> [round(float(joint_dimension(neighbours, estimator).shared), 1) for estimator in (mle, twonn)]
         [1.0, 1.1]
     """
-    x, y = as_same_rows(x, y)
-    x, y = _scaled(x), _scaled(y)
+    x, y = _scaled_alike(*as_same_rows(x, y))
     return JointNeighbours(*(nearest_neighbours(points, k) for points in (x, y, torch.cat([x, y], -1))))
 
 
@@ -171,7 +170,7 @@ def dimension_correlation(
     """
     x, y = as_same_rows(x, y)
     dimension = joint_dimension(joint_neighbours(x, y, k), estimator)
-    x, y = _scaled(x), _scaled(y)
+    x, y = _scaled_alike(x, y)
     generator = torch.Generator().manual_seed(seed)
     no_larger, total = torch.zeros_like(dimension.joint), torch.zeros_like(dimension.joint)
     for _ in range(permutations):
@@ -184,8 +183,14 @@ def dimension_correlation(
     return DimensionCorrelation(value, p_value, total / permutations)
 
 
+def _scaled_alike(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Return both views centred, with a total variance of 1; pairs that are not finite are NaN in both of them."""
+    complete = (x.isfinite().all(-1) & y.isfinite().all(-1))[..., None]
+    return _scaled(x.double().where(complete, math.nan)), _scaled(y.double().where(complete, math.nan))
+
+
 def _scaled(points: Tensor) -> Tensor:
-    """Return centred points with a total variance of 1; a constant view stays constant."""
-    points = points.double() - points.double().mean(-2, keepdim=True)
-    total = points.square().sum(-1).mean(-1).sqrt()[..., None, None]
+    """Return centred points with a total variance of 1, without regard to NaN; a constant view stays constant."""
+    points = points - points.nanmean(-2, keepdim=True)
+    total = points.square().sum(-1).nanmean(-1).sqrt()[..., None, None]
     return points / total.where(total > 0, 1.0)

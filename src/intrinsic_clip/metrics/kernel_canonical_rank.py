@@ -67,8 +67,10 @@ def kernel_canonical_rank(
 def _shrunk(rows: Tensor, chosen: Tensor, ridge: float) -> Tensor:
     """Return K^½ (K + n ε)^−½ of the centred kernel K up to a rotation, as columns, float32.
 
-    Float32 is enough for correlations, and halves the time of the permutations.
+    If a value is not finite, all are NaN. Float32 is enough for correlations, and halves the time of the permutations.
     """
+    if not bool(rows.isfinite().all()):
+        return torch.full_like(rows, math.nan, dtype=torch.float32)
     features = _features(rows.double(), chosen)
     features = features - features.mean(0)
     values, vectors = torch.linalg.eigh(features.T @ features)
