@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from helpers.manifolds import gaussian
 from intrinsic_clip.shared_dimension import alternatives as module
 from intrinsic_clip.shared_dimension.alternatives import alternatives
 from intrinsic_clip.shared_dimension.matching import held_out
@@ -93,3 +94,11 @@ def test_information_is_not_negative_and_knows_its_ceiling() -> None:
     assert paired.ceiling == pytest.approx((math.log(30) + math.log(31)) / 2)
     assert paired.information <= paired.ceiling
     assert paired.saturates
+
+
+def test_matching_by_chance_needs_no_number_of_directions() -> None:
+    f, g = gaussian(2, 400, 6), gaussian(2, 400, 6, seed=1)
+    assert module._sufficient(f, g, 0) == (None, "held-out pairs are matched no better than by guessing")
+    fewest, reason = module._sufficient(f, torch.cat([f[..., :3], g[..., 3:]], -1), 0)
+    assert fewest in (2, 3)  # two of the three that are shared match more than all six do
+    assert reason is None

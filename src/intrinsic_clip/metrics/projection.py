@@ -1,7 +1,6 @@
 """Linear maps to fewer dimensions that keep the variance of one modality, or the matching of two."""
 
 import dataclasses
-import math
 import warnings
 from dataclasses import dataclass
 from typing import Literal
@@ -174,13 +173,11 @@ def _searched(
 def _sufficient(retrieval: RetrievalByDimension, share: float) -> int:
     """Return the fewest dimensions that are enough, or all where recall is no better than by guessing."""
     enough = smallest_sufficient(retrieval, share)
-    full = float(enough.full)
-    error = math.sqrt(full * (1 - full) / retrieval.n)
-    chance = min(1.0, retrieval.ks[0] * retrieval.chance)
-    if retrieval.dims[-1] > 1 and full < 1 and full - 3 * error <= chance:
+    if retrieval.dims[-1] > 1 and float(enough.full) < 1 and retrieval.is_by_chance:
         warnings.warn(
-            f"pairs are matched no better than by guessing (recall@{retrieval.ks[0]} {full:.3g} among {retrieval.n:,} "
-            f"held-out pairs), so all {retrieval.dims[-1]:,} dimensions are kept; are rows i of both a pair?",
+            f"pairs are matched no better than by guessing (recall@{retrieval.ks[0]} {float(enough.full):.3g} among "
+            f"{retrieval.n:,} held-out pairs), so all {retrieval.dims[-1]:,} dimensions are kept; are rows i of both a "
+            "pair?",
             stacklevel=3,
         )
         return retrieval.dims[-1]

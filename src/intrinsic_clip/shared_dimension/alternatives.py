@@ -174,14 +174,14 @@ def _trained(f: Tensor, g: Tensor, seed: int) -> list[Answer]:
             answers.append(
                 _answer(f"{name}_{side}", f"{title} of a trained {words}", value, estimated.reason)
             )
-    fewest = _sufficient(f, g, seed)
-    reason = None if fewest is not None else "no number of directions keeps so much"
     title = f"fewest directions that keep {KEPT:.0%} of top-1 matching"
-    return [*answers, Answer("sufficient", title, fewest, reason)]
+    return [*answers, Answer("sufficient", title, *_sufficient(f, g, seed))]
 
 
-def _sufficient(f: Tensor, g: Tensor, seed: int) -> int | None:
-    """Return the fewest canonical directions of the first replicate that keep matching; None where none do."""
-    dims = range(1, f.shape[-1] + 1)
-    fewest = smallest_sufficient(retrieval_by_dimension(f[0], g[0], dims, "canonical", seed=seed), KEPT)
-    return int(fewest.dims) if int(fewest.dims) > 0 else None
+def _sufficient(f: Tensor, g: Tensor, seed: int) -> tuple[int | None, str | None]:
+    """Return the fewest canonical directions of the first replicate that keep matching, or why there are none."""
+    retrieval = retrieval_by_dimension(f[0], g[0], range(1, f.shape[-1] + 1), "canonical", seed=seed)
+    if retrieval.is_by_chance:
+        return None, "held-out pairs are matched no better than by guessing"
+    fewest = int(smallest_sufficient(retrieval, KEPT).dims)
+    return (fewest, None) if fewest > 0 else (None, "no number of directions keeps so much")
