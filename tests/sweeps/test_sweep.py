@@ -170,6 +170,19 @@ def test_of_many_runs_only_the_failed_have_a_line(tmp_path, compose) -> None:
     assert table.splitlines()[2:] == ["50 runs: 49 done, 1 failed"]
 
 
+def test_a_run_of_several_output_dimensions_has_the_numbers_of_the_last(tmp_path) -> None:
+    from intrinsic_clip.sweeps.sweep_run import SweepRun
+    from intrinsic_clip.sweeps.table import report
+
+    runs = [SweepRun([f"seed={seed}"], tmp_path / str(seed)) for seed in range(2)]
+    for run, mean in zip(runs, (0.25, [0.125, 0.0625]), strict=True):
+        run.folder.mkdir()
+        results.write_results(run.folder, {"status": "completed", "metrics": {"temperature": {"mean": mean}}})
+    lines = [line.split() for line in report(runs)[0].splitlines()]
+    assert [line[-2] for line in lines[1:3]] == ["0.25", "0.0625"]
+    assert " ".join(lines[3]) == "of a run with several output dimensions, the numbers at the last"
+
+
 OVERRIDES = [
     ["seed=3", "encoder=linear", "+optimizer.betas=[0.8,0.9]"],
     ["encoder.output_dim=9", "~probes.similarity", "data.noise=1e-3"],

@@ -33,6 +33,8 @@ def report(runs: Sequence[SweepRun], interrupted: bool = False) -> tuple[str, bo
     summary = ", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status])
     heading = ("", "", _columns(MAIN_NUMBERS), "")
     table = _aligned([heading, *lines]) if lines else []
+    if lines and any(outcome.results and _has_several_dims(outcome.results) for outcome in outcomes):
+        table.append("  of a run with several output dimensions, the numbers at the last")
     return "\n".join([*table, f"{_count(runs)}: {summary}"]), counts["failed"] > 0
 
 
@@ -46,10 +48,16 @@ def _line(run: SweepRun, outcome: Outcome, names: Names) -> tuple[str, str, str,
     return outcome.status, names.of(run.overrides), middle, str(run.folder)
 
 
+def _has_several_dims(run_results: Mapping[str, Any]) -> bool:
+    """Return whether a run has trainings of several output dimensions side by side, with a mean for each."""
+    return any(isinstance(summary.get("mean"), list) for summary in run_results["metrics"].values())
+
+
 def _numbers(run_results: Mapping[str, Any]) -> list[str]:
-    """Return the means of the main numbers, an en dash where one was not measured."""
+    """Return the means of the main numbers, at the last of several d, an en dash where one was not measured."""
     metrics = run_results["metrics"]
     means = [metrics[name].get("mean") if name else None for name in main_numbers(metrics).values()]
+    means = [mean[-1] if isinstance(mean, list) else mean for mean in means]
     return [f"{mean:.3g}" if isinstance(mean, int | float) else "–" for mean in means]
 
 
