@@ -9,7 +9,7 @@ import torch
 
 from helpers.shared_worlds import tanh_world
 from intrinsic_clip.shared_dimension.estimate import shared
-from intrinsic_clip.shared_dimension.own_dimension import bounded, own_dimension
+from intrinsic_clip.shared_dimension.own_dimension import OwnDimension, bounded, own_dimension
 
 
 def lifted(dimension: int, heavy: bool = False) -> torch.Tensor:
@@ -23,7 +23,8 @@ def lifted(dimension: int, heavy: bool = False) -> torch.Tensor:
 
 @pytest.mark.parametrize("dimension", [1, 2, 3])
 def test_a_low_dimension_bounds(dimension) -> None:
-    estimate, most = own_dimension(lifted(dimension), 0)
+    estimate, most, doubt = own_dimension(lifted(dimension), 0)
+    assert doubt is None
     assert most == dimension
     assert estimate == pytest.approx(dimension, rel=0.15)
 
@@ -31,12 +32,12 @@ def test_a_low_dimension_bounds(dimension) -> None:
 @pytest.mark.parametrize("heavy", [False, True])
 @pytest.mark.parametrize("dimension", [4, 6, 9])
 def test_a_higher_dimension_never_cuts_what_is_shared(dimension, heavy) -> None:
-    _, most = own_dimension(lifted(dimension, heavy), 0)
+    most = own_dimension(lifted(dimension, heavy), 0).most
     assert most is None or most >= dimension
 
 
 def test_few_distinct_rows_have_no_dimension() -> None:
-    estimate, most = own_dimension(torch.eye(10)[torch.arange(500) % 10], 0)
+    estimate, most, _ = own_dimension(torch.eye(10)[torch.arange(500) % 10], 0)
     assert math.isnan(estimate)
     assert most is None
 
@@ -45,11 +46,12 @@ def test_the_verdict_says_what_bounds_it() -> None:
     estimate = shared(*tanh_world(2, n=300), steps=20, replicates=2)
     estimate = replace(estimate, dimension=4, sides={"x": None, "y": 4}, interval=(2, 5), text="4 (gap 1.3)")
     estimate = replace(estimate, draws=(2, 3, 4, 4, 5))
-    lowered = bounded(estimate, {"x": (9.0, None), "y": (2.9, 3)})
+    own = {"x": OwnDimension(9.0, None), "y": OwnDimension(2.9, 3)}
+    lowered = bounded(estimate, own)
     assert lowered.agreement == 0.8
     assert (lowered.dimension, lowered.sides, lowered.interval) == (3, {"x": None, "y": 3}, (2, 3))
     assert lowered.text == "3, all that y has (ID 2.9); its spectrum alone says 4 (gap 1.3)"
-    assert bounded(replace(estimate, dimension=2), {"x": (9.0, None), "y": (2.9, 3)}).text == "4 (gap 1.3)"
+    assert bounded(replace(estimate, dimension=2), own).text == "4 (gap 1.3)"
 
 
 def test_an_estimate_shows_itself_in_a_notebook() -> None:

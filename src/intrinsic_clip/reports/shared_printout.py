@@ -30,10 +30,8 @@ def headline(estimated: Mapping[str, Any]) -> str:
 def controls(estimated: Mapping[str, Any]) -> dict[str, str]:
     """Return what the verdict rests on, a text by name."""
     matching = estimated["matching"]
-    low, high = estimated["interval"]
-    of = "dimension" if estimated["dimension"] is not None else "effective number"
-    lines = {
-        f"95 % of draws, {of}": f"{low} to {high} ({100 * estimated['agreement']:.0f} % agree)",
+    return {
+        **_number_of_draws(estimated),
         "from x alone": _side(estimated["sides"], "x"),
         "from y alone": _side(estimated["sides"], "y"),
         "effective number": f"{estimated['effective']} hold 90 % of the spectrum",
@@ -45,7 +43,16 @@ def controls(estimated: Mapping[str, Any]) -> dict[str, str]:
         "least gap": f"{estimated['threshold']:.2f} ({_shuffled(estimated['null_gap'])})",
         "seconds": f"{sum(estimated['seconds'].values()):.0f}",
     }
-    return lines
+
+
+def _number_of_draws(estimated: Mapping[str, Any]) -> dict[str, str]:
+    """Return the interval; none where nothing was found, or no number can be trusted."""
+    dimension = estimated["dimension"]
+    if dimension == 0 or estimated.get("doubt") is not None:
+        return {}
+    low, high = estimated["interval"]
+    of = "dimension" if dimension is not None else "effective number"
+    return {f"95 % of draws, {of}": f"{low} to {high} ({100 * estimated['agreement']:.0f} % agree)"}
 
 
 def others(estimated: Mapping[str, Any]) -> dict[str, str]:

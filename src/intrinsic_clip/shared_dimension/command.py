@@ -79,12 +79,14 @@ def _load_and_estimate(cfg: DictConfig, settings: Mapping[str, Any], folder: Pat
         except ValueError as error:
             raise ConfigError(str(error)) from error
         others = _alternatives(found, settings, progress)
+    content = found.shares.as_dict()
     return {
         "status": "completed",
         "config": settings,
         "versions": versions.versions(),
         "dims": found.dims,
-        **found.shares.as_dict(),
+        **content,
+        "notes": [*content["notes"], *_contradicted(content, others)],
         "advice": found.shares.advice,
         "alternatives": others,
     }
@@ -100,6 +102,17 @@ def _alternatives(
         return []
     progress.say("other methods")
     return alternatives(*found.views, found.shares, settings["seed"])
+
+
+def _contradicted(content: Mapping[str, Any], others: list[dict[str, Any]]) -> list[str]:
+    """Return a note where the encoders find nothing, and canonical correlations something."""
+    found = next((each["value"] for each in others if each["name"] == "cca"), None)
+    if content["dimension"] != 0 or not found:
+        return []
+    return [
+        f"CCA finds {found} shared (permutation test, by chance in one of twenty): the encoders may have missed what "
+        "is weak or small; scale the columns that matter, or take more pairs"
+    ]
 
 
 def _write(estimated: Mapping[str, Any], folder: Path) -> dict[str, Any]:

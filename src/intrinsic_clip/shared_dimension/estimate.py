@@ -12,6 +12,7 @@ from intrinsic_clip.shared_dimension.reading import evidence, read
 from intrinsic_clip.shared_dimension.result import SharedDimension
 from intrinsic_clip.shared_dimension.stages import Report, Stages
 from intrinsic_clip.shared_dimension.training import Recipe
+from intrinsic_clip.shared_dimension.verdict import counted_too_low
 from intrinsic_clip.shared_dimension.views import WIDEST
 
 __all__ = ["SharedDimension", "shared"]
@@ -74,5 +75,7 @@ def shared(
     trained, null = stages.train(pairs, recipe, seed)
     started = time.monotonic()
     result = bounded(read(evidence(trained, null, pairs.held_out(), output_dim), seed), pairs.own)
+    result = result.without_number(pairs.doubt)
     seconds = {**stages.seconds, "reading": time.monotonic() - started}
-    return replace(result, n=len(pairs.x), notes=pairs.notes + stages.notes + result.notes, seconds=seconds)
+    notes = [*pairs.notes, *stages.notes, *result.notes, *counted_too_low(result.number)]
+    return replace(result, n=len(pairs.x), notes=notes, seconds=seconds)

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.metrics.counterparts import distinct_rows
-from intrinsic_clip.shared_dimension.own_dimension import own_dimension
+from intrinsic_clip.shared_dimension.dependent_rows import one_of_each, order_note, relatives
+from intrinsic_clip.shared_dimension.own_dimension import OwnDimension, own_dimension
 from intrinsic_clip.shared_dimension.views import prepared
 
 FEWEST = 100  # pairs
@@ -22,16 +23,18 @@ class PreparedPairs:
         x, y: inputs of all distinct pairs, `(n, p)` each.
         training: row numbers of the pairs to learn from.
         apart: row numbers of those that are held out.
-        own: intrinsic dimension of each side alone, and the most that it can share, by `own_dimension`.
+        own: intrinsic dimension of each side alone, and the most that it can share.
         notes: what was decided, a sentence each.
+        doubt: what is needed before a number can be trusted; None where one can.
     """
 
     x: Tensor
     y: Tensor
     training: Tensor
     apart: Tensor
-    own: dict[str, tuple[float, int | None]]
+    own: dict[str, OwnDimension]
     notes: list[str]
+    doubt: str | None
 
     def held_out(self) -> tuple[Tensor, Tensor]:
         """Return both sides of the pairs that are held out."""
@@ -49,15 +52,19 @@ def prepare(x: Tensor, y: Tensor, output_dim: int, widest: int, seed: int) -> Pr
     """
     check(x, y)
     x, y, notes = without_repeats(x, y)
+    kept, copies, few = one_of_each(x, y, FEWEST, seed)
+    x, y = x[kept], y[kept]
     views = [prepared(side, output_dim, widest, seed + place) for place, side in enumerate((x, y))]
+    inputs = [view.rows[:, : view.inputs - view.decoys] for view in views]
+    own = {name: own_dimension(rows, seed) for name, rows in zip(SIDES, inputs, strict=True)}
+    near = {side: found.doubt for side, found in own.items() if found.doubt is not None}
+    in_groups, doubt = relatives({**near, **few})
+    in_order = order_note(inputs[0], inputs[1])
+    notes += [*copies, *in_groups, *([in_order] if in_order is not None else [])]
     notes += [note for side, view in zip(SIDES, views, strict=True) for note in view.notes(side)]
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))
     count = max(2, round(HELD_OUT * len(order)))
-    own = {
-        name: own_dimension(view.rows[:, : view.inputs - view.decoys], seed)
-        for name, view in zip(SIDES, views, strict=True)
-    }
-    return PreparedPairs(views[0].rows, views[1].rows, order[count:], order[:count], own, notes)
+    return PreparedPairs(views[0].rows, views[1].rows, order[count:], order[:count], own, notes, doubt)
 
 
 def check(x: Tensor, y: Tensor) -> None:

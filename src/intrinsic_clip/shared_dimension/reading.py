@@ -108,6 +108,7 @@ def read(of: Evidence, seed: int) -> SharedDimension:
         interval=decided.interval,
         agreement=decided.agreement,
         text=decided.text,
+        doubt=decided.doubt,
         effective=effective,
         gap=gap.ratio,
         later_gap=gap.later,

@@ -1,6 +1,6 @@
 """The result of an estimate: the number of shared dimensions, and all that it rests on."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -36,6 +36,7 @@ class SharedDimension:
         trainings: replicates that the consensus is taken over.
         notes: what was decided or cut short, a sentence each.
         seconds: duration by stage.
+        doubt: what is needed before a number can be trusted, where neither dimension nor effective number can.
         representations: normalised outputs for held-out pairs of x and of y, `(S, n, d)` each.
         draws: the bootstrap's dimensions, sorted.
     """
@@ -57,9 +58,24 @@ class SharedDimension:
     representations: tuple[Tensor, Tensor]
     n: int
     trainings: int
+    doubt: str | None = None
     notes: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     draws: tuple[int, ...] = field(default=(), repr=False)
+
+    @property
+    def number(self) -> int:
+        """Return the dimension, or the effective number where there is no clear gap; 0 where neither is known."""
+        if self.dimension is not None:
+            return self.dimension
+        return self.effective if self.doubt is None else 0
+
+    def without_number(self, doubt: str | None) -> "SharedDimension":
+        """Return an estimate that names no number; this one if there is no doubt, or nothing was found."""
+        if doubt is None or self.dimension == 0:
+            return self
+        text = f"no number can be trusted: {doubt}, see the notes; the spectrum says {self.text}"
+        return replace(self, dimension=None, sides=dict.fromkeys(self.sides), doubt=doubt, text=text)
 
     def __str__(self) -> str:
         return self.text
