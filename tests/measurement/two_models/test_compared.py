@@ -227,3 +227,17 @@ def judged(first: float, second: float, error: float, by: str = "cosine", n: int
 )
 def test_the_verdict_follows_two_standard_errors(recalls, beginning) -> None:
     assert verdict({"recalls": recalls, "metrics": {}}).startswith(beginning)
+
+
+def test_a_model_that_is_broken_beside_its_own_y_is_not_excused() -> None:
+    recalls = [judged(0.55, 0.001, 0.01), judged(0.87, 0.87, 0.0, "canonical")]
+    other_y, own_y = (verdict({"recalls": recalls, "metrics": {}, "own_y": own}) for own in (False, True))
+    assert other_y.startswith("against retrieves exactly as x does: recall@1 along canonical directions 0.87")
+    assert other_y.endswith("; by cosine 0.001 against 0.55")
+    assert own_y.startswith("against retrieves worse than x: recall@1 by cosine 0.001 against 0.55 of x")
+    assert own_y.endswith("; after a linear map, along canonical directions 0.87 against 0.87")
+    both = [
+        judged(0.001, 0.001, 0.01),
+        judged(0.4, 0.5, 0.02, "canonical"),
+    ]  # both lie in other spaces than y
+    assert "along canonical directions 0.5" in verdict({"recalls": both, "metrics": {}, "own_y": True})

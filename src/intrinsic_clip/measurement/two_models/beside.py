@@ -75,7 +75,7 @@ def beside(first: Model, second: Model, numbers: Mapping[str, Any], options: Opt
             "are of all rows"
         )
     seconds = _run(compared, options.watch)
-    results: dict[str, Any] = {"n": len(chosen), "of": len(both), "of_x": len(each_x)}
+    results: dict[str, Any] = {"n": len(chosen), "of": len(both), "of_x": len(each_x), "own_y": options.own_y}
     results |= {"distinct": len(compared.kept), "seconds": seconds}
     results |= {
         key: getattr(compared, key) for key in ("metrics", "reasons", "recalls", "moved", "distributions")
@@ -141,7 +141,7 @@ def _doubts(compared: Compared, own_y: bool) -> list[str]:
         doubts.append(
             "neighbours agree no better than by chance: is row i of x the same thing as row i of against?"
         )
-    judged = judged_by(compared.recalls)
+    judged = judged_by(compared.recalls, own_y)
     by_cosine = any(each["by"] == "cosine" for each in compared.recalls)
     if judged is not None and judged["by"] == "canonical" and by_cosine:
         remedy = "" if own_y else "; against_y=… gives the second model's own y"

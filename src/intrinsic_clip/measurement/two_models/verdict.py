@@ -14,31 +14,56 @@ def verdict(compared: Mapping[str, Any]) -> str:
     """Return the verdict.
 
     Args:
-        compared: `metrics` and `recalls` of two models.
+        compared: `metrics` and `recalls` of two models, and `own_y`, as `judged_by` takes it.
     """
-    judged = judged_by(compared["recalls"])
-    retrieval = "without y nothing says which of the two is better" if judged is None else _retrieval(judged)
+    judged = judged_by(compared["recalls"], compared.get("own_y", False))
+    retrieval = "without y nothing says which of the two is better"
+    if judged is not None:
+        retrieval = _retrieval(judged) + _otherwise(judged, compared["recalls"])
     return "; ".join(part for part in (retrieval, _agreement(compared["metrics"])) if part)
 
 
-def judged_by(recalls: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+def judged_by(recalls: Sequence[Mapping[str, Any]], own_y: bool = False) -> Mapping[str, Any] | None:
     """Return the recall@1 that decides: by cosine, unless a model finds partners so only by guessing.
 
     Rows of a second model and a y that was not made for it lie in different spaces, and only a linear map shows how
-    well they match.
+    well they match. With a y of its own that is no excuse, unless the first model guesses too.
+
+    Args:
+        recalls: of both models, by cosine and along canonical directions.
+        own_y: the second model has a y of its own.
     """
     by = {each["by"]: each for each in recalls if each["k"] == 1}
     cosine, canonical = by.get("cosine"), by.get("canonical")
-    if cosine is not None and (canonical is None or not _guesses(cosine) or _guesses(canonical)):
-        return cosine
-    return canonical
+    if cosine is None or canonical is None:
+        return cosine or canonical
+    excused = _guesses(cosine) and not (own_y and _one_alone_guesses(cosine))
+    return canonical if excused and not _guesses(canonical) else cosine
 
 
 def _guesses(recall: Mapping[str, Any]) -> bool:
     """Return whether one of two recalls is no better than by guessing."""
+    return bool(min(recall["first"], recall["second"]) <= _by_guessing(recall))
+
+
+def _one_alone_guesses(recall: Mapping[str, Any]) -> bool:
+    return _guesses(recall) and bool(max(recall["first"], recall["second"]) > _by_guessing(recall))
+
+
+def _by_guessing(recall: Mapping[str, Any]) -> float:
+    """Return the most that guessing finds, but for rare luck."""
     chance, n = recall["chance"], recall["n"]
-    least = max(3 * chance, chance + ABOVE * (chance / n) ** 0.5)
-    return bool(min(recall["first"], recall["second"]) <= least)
+    return float(max(3 * chance, chance + ABOVE * (chance / n) ** 0.5))
+
+
+def _otherwise(judged: Mapping[str, Any], recalls: Sequence[Mapping[str, Any]]) -> str:
+    """Return what the other recall@1 says, where one of the models finds partners by cosine only by guessing."""
+    by = {each["by"]: each for each in recalls if each["k"] == 1}
+    if len(by) < 2 or not _guesses(by["cosine"]) or _guesses(by["canonical"]):
+        return ""
+    other = by["canonical" if judged["by"] == "cosine" else "cosine"]
+    how = "by cosine" if other["by"] == "cosine" else "after a linear map, along canonical directions"
+    return f"; {how} {other['second']:.3g} against {other['first']:.3g}"
 
 
 def _retrieval(recall: Mapping[str, Any]) -> str:
