@@ -58,6 +58,28 @@ def test_damaged_or_other_trainings_are_trained_anew(tmp_path, capsys) -> None:
     assert "damaged (its checksum differs); trained anew" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("budget", "anew"), [(None, True), (0.02, True), (0.01, False)])
+def test_a_training_that_another_budget_shortened_is_trained_anew(tmp_path, budget, anew) -> None:
+    x, y = tanh_world(2, n=300)
+    folder = str(tmp_path)  # as text, too
+    few = {"steps": 4000, "replicates": 1}
+    short = ic.shared(x, y, **few, budget=0.01, keep_in=folder)
+    assert any("steps of training on shuffled pairs" in note for note in short.notes)
+
+    class Begun(Exception):
+        pass
+
+    def begun(*state: object) -> None:
+        raise Begun
+
+    if not anew:
+        again = ic.shared(x, y, **few, budget=budget, keep_in=folder, report=begun)
+        assert again.spectrum == short.spectrum
+        return
+    with pytest.raises(Begun):
+        ic.shared(x, y, **few, budget=budget, keep_in=folder, report=begun)
+
+
 def test_training_leaves_the_callers_threads() -> None:
     before = torch.get_num_threads()
     seen: list[int] = []

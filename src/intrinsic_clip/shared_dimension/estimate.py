@@ -29,7 +29,7 @@ def shared(
     seed: int = 0,
     budget: float | None = None,
     report: Report | None = None,
-    keep_in: Path | None = None,
+    keep_in: Path | str | None = None,
     threads: int = 1,
 ) -> SharedDimension:
     """Estimate how many dimensions two paired data sets share.
@@ -70,7 +70,7 @@ def shared(
     first, second = (real_tensor(rows, name, "(n, width)").detach() for name, rows in (("x", x), ("y", y)))
     pairs = prepare(first, second, output_dim, widest, seed)
     recipe = Recipe(output_dim=output_dim, replicates=replicates, steps=steps)
-    kept = None if keep_in is None else KeptTrainings(keep_in)
+    kept = None if keep_in is None else KeptTrainings(keep_in, budget)
     stages = Stages(budget, report, begun, kept, threads)
     trained, null = stages.train(pairs, recipe, seed)
     started = time.monotonic()

@@ -24,15 +24,18 @@ class KeptTrainings:
 
     Args:
         folder: made when the first training is kept.
+        budget: seconds that the estimate may take; None: no limit.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path | str, budget: float | None = None) -> None:
+        self.folder, self.budget = Path(folder), budget
 
     def load(
         self, label: str, x: Tensor, y: Tensor, recipe: Recipe, seed: int
     ) -> tuple[Trained, float] | None:
         """Return a training and the seconds it took; None if it is not kept, damaged (which is said), or another.
+
+        One that another budget shortened is another.
 
         Args:
             label: of the stage.
@@ -42,6 +45,8 @@ class KeptTrainings:
         try:
             content = read_sealed(path, ("trained_with",))
             if content is None or content["trained_with"] != _key(x, y, recipe, seed):
+                return None
+            if content["shortened"] and content["budget"] != self.budget:
                 return None
             tensors = load(base64.b64decode(content["tensors"]))
             pair = Pair((x.shape[1], y.shape[1]), recipe, seed)
@@ -75,6 +80,7 @@ class KeptTrainings:
             "trained_with": _key(x, y, recipe, seed),
             "steps": trained.steps,
             "shortened": trained.shortened,
+            "budget": self.budget,
             "seconds": seconds,
             "tensors": encoded.decode(),
         }
