@@ -9,6 +9,8 @@ import torch
 
 import intrinsic_clip as ic
 from helpers.shared_worlds import tanh_world
+from intrinsic_clip.shared_dimension.stages import Stages
+from intrinsic_clip.shared_dimension.training import _steps_in
 
 
 @pytest.mark.parametrize("k", [pytest.param(1, marks=pytest.mark.slow), 3])
@@ -69,6 +71,35 @@ def test_budget_shortens_the_training_and_says_so() -> None:
     estimate = ic.shared(x, y, steps=100_000, replicates=2, budget=2)
     assert time.monotonic() - begun < 25  # a busy machine
     assert any(note.startswith("budget: ") for note in estimate.notes)
+
+
+def test_an_exceeded_budget_is_said() -> None:
+    stages = Stages(budget=1, report=None, begun=5.0)
+    assert stages.exceeded(6.19) == []
+    (note,) = stages.exceeded(41.0)
+    assert note.startswith("budget: 36 s in place of 1 s, since preparing and reading are not shortened")
+    notes = ic.shared(*tanh_world(2, n=200), steps=20, replicates=1, budget=1e-3).notes
+    assert any(" s in place of 0.001 s, " in note for note in notes)
+
+
+def test_a_small_budget_is_shared_among_the_stages() -> None:
+    x, y = tanh_world(2, n=1000)
+    estimate = ic.shared(x, y, steps=10**7, replicates=2, budget=0.3)
+    seconds = [estimate.seconds[label] for label in ("shuffled pairs", "pairs, short")]
+    assert sum(seconds) < 1.5  # a busy machine; not a second for each
+
+
+def test_steps_in_a_time_limit_leave_room_for_their_validations() -> None:
+    assert _steps_in(10, 0.01, 0.1) == 760  # 24 validations
+    assert _steps_in(2.3, 0.01, 0.09) == 23  # one after each step
+    assert _steps_in(2.5, 0.01, 0.09) == 25
+    assert _steps_in(-1, 0.01, 0.1) == 20
+
+
+def test_a_budget_that_suffices_changes_no_number() -> None:
+    x, y = tanh_world(2, n=200)
+    few = {"steps": 20, "replicates": 2}
+    assert ic.shared(x, y, **few, budget=1000).spectrum == ic.shared(x, y, **few).spectrum
 
 
 def test_progress_is_reported() -> None:

@@ -76,6 +76,8 @@ def shared(
     started = time.monotonic()
     result = bounded(read(evidence(trained, null, pairs.held_out(), output_dim), seed), pairs.own)
     result = result.without_number(pairs.doubt)
-    seconds = {**stages.seconds, "reading": time.monotonic() - started}
-    notes = [*pairs.notes, *stages.notes, *result.notes, *counted_too_low(result.number)]
+    ended = time.monotonic()
+    seconds = {**stages.seconds, "reading": ended - started}
+    notes = [*pairs.notes, *stages.notes, *stages.exceeded(ended), *result.notes]
+    notes += counted_too_low(result.number)
     return replace(result, n=len(pairs.x), notes=notes, seconds=seconds)

@@ -10,12 +10,14 @@ from torch import Tensor
 from intrinsic_clip.dimension.row_workers import pytorch_threads_restored
 from intrinsic_clip.shared_dimension.kept import KeptTrainings
 from intrinsic_clip.shared_dimension.pairs import PreparedPairs
-from intrinsic_clip.shared_dimension.training import Recipe, Trained, train
+from intrinsic_clip.shared_dimension.training import FEWEST_STEPS, Recipe, Trained, train
 
 SHORT = 0.25  # of the steps: the length of a first training, and of that on shuffled pairs
 STILL_FALLING = 0.8  # of a training, after which the best validation loss asks for a longer one
 SHUFFLED, FIRST, LONGER = "shuffled pairs", "pairs, short", "pairs"
 BUDGETS = {SHUFFLED: 0.15, FIRST: 0.2, LONGER: 0.9}  # of the time that is left
+LEAST = 0.1  # of the budget, or a second: the least for a training, whatever was used up before
+MORE = 1.2  # of the budget, beyond which a note says how long it took
 Report = Callable[[str, int, int], None]
 
 
@@ -82,11 +84,25 @@ class Stages:
     def _train(self, label: str, x: Tensor, y: Tensor, recipe: Recipe, seed: int) -> tuple[Trained, float]:
         """Return a new training and the seconds it took."""
         started = time.monotonic()
-        limit = self.budget and max(1.0, BUDGETS[label] * (self.budget - (started - self.begun)))
+        limit = self.budget and self._limit(label, self.budget, started)
         with pytorch_threads_restored():
             torch.set_num_threads(self.threads)
             trained = train(x, y, recipe, seed, limit, self.report and _labelled(self.report, label))
         return trained, time.monotonic() - started
+
+    def _limit(self, label: str, budget: float, now: float) -> float:
+        """Return the seconds of a stage: of the time that is left, but not none where preparing took all of it."""
+        return max(BUDGETS[label] * (budget - (now - self.begun)), min(1.0, LEAST * budget))
+
+    def exceeded(self, now: float) -> list[str]:
+        """Return a sentence about a budget that was exceeded by far; none where it was kept, about."""
+        took = now - self.begun
+        if self.budget is None or took <= MORE * self.budget:
+            return []
+        return [
+            f"budget: {took:,.{int(took < 10)}f} s in place of {self.budget:g} s, since preparing and reading are not "
+            f"shortened, and a training has at least {FEWEST_STEPS} steps"
+        ]
 
 
 def _labelled(report: Report, label: str) -> Callable[[int, int], None]:

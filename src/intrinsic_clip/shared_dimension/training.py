@@ -19,6 +19,8 @@ from intrinsic_clip.training.build import STEPS_WORTH_A_KERNEL
 PART = 0.8  # of the training pairs, which a replicate learns from; it stops by the others
 VALIDATED = 1000  # pairs, at most, that a replicate is validated on
 ROUNDS = 24  # validations; more would take longer than the training
+TRIAL = 5  # steps, after which a time limit is turned into their number
+FEWEST_STEPS = 20  # that a time limit leaves
 FIRST_TAU = 0.2
 TAU_SCALE = 4.0
 HIDDEN_LAYERS = 2
@@ -148,16 +150,10 @@ def train(
         seconds: time limit; the cycle of the learning rate is shortened to end in time. None: no limit.
         report: is told the steps done and their number after every round.
     """
-    begun = time.monotonic()
-    generator = torch.Generator().manual_seed(seed)
+    affordable = recipe.steps if seconds is None else _affordable(x, y, recipe, seed, seconds)
+    steps, shortened = min(recipe.steps, affordable), affordable < recipe.steps
     pair = Pair((x.shape[1], y.shape[1]), recipe, seed)
-    batches = _Batches(x, y, recipe, generator)
-    steps, shortened = recipe.steps, False
-    if seconds is not None:
-        trial = pair.differentiation(recipe.is_worth_a_kernel)
-        affordable = _affordable(trial, batches, seconds, begun)
-        steps, shortened = min(steps, affordable), affordable < steps
-        pair = Pair((x.shape[1], y.shape[1]), recipe, seed)
+    batches = _Batches(x, y, recipe, torch.Generator().manual_seed(seed))
     optimizer: Optimizer = torch.optim.Adam(
         pair.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
     )
@@ -181,15 +177,36 @@ def train(
     return Trained(pair.f, pair.g, tau, best.loss, best.step, steps, shortened)
 
 
-def _affordable(differentiate: Differentiation, batches: "_Batches", seconds: float, begun: float) -> int:
-    """Return how many steps fit into the time, from the length of a few."""
-    trial = 5
+def _affordable(x: Tensor, y: Tensor, recipe: Recipe, seed: int, seconds: float) -> int:
+    """Return how many steps fit into the time, from the length of a few and of a validation.
+
+    The pair and the batches are others than the training's, whose numbers do not depend on a trial so.
+    """
+    begun = time.monotonic()
+    pair = Pair((x.shape[1], y.shape[1]), recipe, seed)
+    batches = _Batches(x, y, recipe, torch.Generator().manual_seed(seed))
+    differentiate = pair.differentiation(recipe.is_worth_a_kernel)
     differentiate(*batches.next())  # the first is slower
     first = time.monotonic()
-    for _ in range(trial):
+    for _ in range(TRIAL):
         differentiate(*batches.next())
-    each = 1.25 * (time.monotonic() - first) / trial  # validation and Adam come on top
-    return max(20, int((seconds - (time.monotonic() - begun)) / each))
+    second = time.monotonic()
+    _Best(pair).compare(pair, batches.validation(), TRIAL)
+    end = time.monotonic()
+    return _steps_in(seconds - (end - begun), 1.25 * (second - first) / TRIAL, end - second)
+
+
+def _steps_in(seconds: float, step: float, validation: float) -> int:
+    """Return how many steps, Adam's share included, fit into some seconds beside their validations.
+
+    Args:
+        seconds: that are left.
+        step, validation: seconds of one.
+    """
+    steps = (seconds - ROUNDS * validation) / step
+    if steps < 2 * ROUNDS:  # each step is validated
+        steps = min(seconds / (step + validation), 2 * ROUNDS - 1)
+    return max(FEWEST_STEPS, int(steps))
 
 
 class _Batches:
