@@ -123,6 +123,36 @@ def test_bad_views_are_refused(x, y, message) -> None:
         ic.shared(x, y)
 
 
+@pytest.mark.parametrize(
+    ("setting", "value", "reason"),
+    [
+        ("output_dim", 1, "input should be greater than or equal to 4"),
+        ("output_dim", 513, "input should be less than or equal to 512"),
+        ("replicates", 0, "input should be greater than or equal to 1"),
+        ("steps", 0, "input should be greater than or equal to 20"),
+        ("steps", 40.0, "input should be a valid integer"),
+        ("widest", np.int64(0), "input should be greater than or equal to 2"),
+        ("threads", 0, "input should be greater than 0"),
+        ("budget", 0, "input should be greater than 0"),
+        ("budget", -1.0, "input should be greater than 0"),
+        ("budget", float("nan"), "must be finite"),
+    ],
+)
+def test_settings_out_of_bounds_are_refused(setting, value, reason) -> None:
+    x, y = tanh_world(2, n=200)
+    with pytest.raises(ValueError, match=f"^{setting}: {reason}, not ") as refused:
+        ic.shared(x, y, **{setting: value})
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("without", [torch.no_grad, torch.inference_mode])
+def test_it_trains_where_the_caller_takes_no_gradients(without) -> None:
+    few = {"steps": 20, "replicates": np.int64(2)}
+    expected = ic.shared(*tanh_world(2, n=200), **few)
+    with without():
+        assert ic.shared(*tanh_world(2, n=200), **few).spectrum == expected.spectrum
+
+
 def test_data_frames_are_paired_by_their_index() -> None:
     x, y = (pd.DataFrame(side.numpy()) for side in tanh_world(2, n=200))
     with pytest.raises(ValueError, match=r"x and y have the same index in another order: .*y\.loc"):

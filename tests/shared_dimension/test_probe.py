@@ -12,7 +12,7 @@ from intrinsic_clip.runs.vocabulary import describe
 from intrinsic_clip.shared_dimension.estimate import shared
 from intrinsic_clip.shared_dimension.probe import NUMBERS, SharedDimensionProbe, numbers_of, rows_of
 
-QUICK = {"output_dim": 4, "trainings": 2, "steps": 8}
+QUICK = {"output_dim": 4, "trainings": 2, "steps": 20}
 SPLITS = {"train": slice(0, 100), "append": slice(100, 110), "test": slice(110, 130)}
 
 
@@ -66,7 +66,7 @@ def test_it_is_the_estimate_of_all_rows_beside_the_first_repetitions(capsys) -> 
     )
     assert set(probe.latest) == set(NUMBERS)
     for index in (0, 1):
-        own = shared(x, y, output_dim=4, replicates=2, steps=8, seed=5 + index)
+        own = shared(x, y, output_dim=4, replicates=2, steps=20, seed=5 + index)
         for name, number in numbers_of(own).items():
             assert probe.latest[name].shape == (2, 3)
             assert all(same(value, number) for value in probe.latest[name][:, index]), name

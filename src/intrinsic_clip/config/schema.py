@@ -36,6 +36,11 @@ Threads = Annotated[
     int, Field(gt=0, le=1024)
 ]  # OpenMP ends the process where it cannot start as many as it is told
 
+SharedOutputDim = Annotated[int, Field(ge=4, le=512)]
+SharedTrainings = Annotated[int, Field(ge=1, le=100)]
+SharedSteps = Annotated[int, Field(ge=20)]
+SharedWidest = Annotated[int, Field(ge=2, le=1000)]
+
 
 class TrainConfig(BaseModel):
     """Top level of a training run's config."""
@@ -159,10 +164,10 @@ class SharedConfig(PairsConfig):
 
     run: str | None
     read_encoder: bool
-    output_dim: Annotated[int, Field(ge=4, le=512)]
-    trainings: Annotated[int, Field(ge=1, le=100)]
-    steps: Annotated[int, Field(ge=20)]
-    widest: Annotated[int, Field(ge=2, le=1000)]
+    output_dim: SharedOutputDim
+    trainings: SharedTrainings
+    steps: SharedSteps
+    widest: SharedWidest
     alternatives: bool
     budget: Annotated[float, Field(gt=0)] | None
 

@@ -4,7 +4,10 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from intrinsic_clip.dimension.arrays import Rows, check_same_index, real_tensor
+from intrinsic_clip.shared_dimension.arguments import check_arguments
 from intrinsic_clip.shared_dimension.kept import KeptTrainings
 from intrinsic_clip.shared_dimension.own_dimension import bounded
 from intrinsic_clip.shared_dimension.pairs import prepare
@@ -53,8 +56,8 @@ def shared(
         threads: CPU threads of a training: its matrices are small, and wait for one another on busy cores.
 
     Raises:
-        ValueError: shapes that do not fit, data frames of different index, rows that are not finite, too few pairs, or
-            a view without variance.
+        ValueError: a setting out of bounds, shapes that do not fit, data frames of different index, rows that are not
+            finite, too few pairs, or a view without variance.
 
     Example:
         >>> import torch
@@ -66,13 +69,22 @@ def shared(
         1
     """
     begun = time.monotonic()
+    check_arguments(
+        output_dim=output_dim,
+        replicates=replicates,
+        steps=steps,
+        widest=widest,
+        budget=budget,
+        threads=threads,
+    )
     check_same_index({"x": x, "y": y})
     first, second = (real_tensor(rows, name, "(n, width)").detach() for name, rows in (("x", x), ("y", y)))
-    pairs = prepare(first, second, output_dim, widest, seed)
-    recipe = Recipe(output_dim=output_dim, replicates=replicates, steps=steps)
+    recipe = Recipe(output_dim=int(output_dim), replicates=int(replicates), steps=int(steps))  # of NumPy, too
     kept = None if keep_in is None else KeptTrainings(keep_in, budget)
     stages = Stages(budget, report, begun, kept, threads)
-    trained, null = stages.train(pairs, recipe, seed)
+    with torch.inference_mode(False), torch.enable_grad():  # whatever the caller is in
+        pairs = prepare(first, second, output_dim, widest, seed)
+        trained, null = stages.train(pairs, recipe, seed)
     started = time.monotonic()
     result = bounded(read(evidence(trained, null, pairs.held_out(), output_dim), seed), pairs.own)
     result = result.without_number(pairs.doubt)

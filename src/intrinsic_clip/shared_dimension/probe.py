@@ -8,6 +8,7 @@ from pydantic import NonNegativeInt, PositiveInt
 from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
+from intrinsic_clip.config.schema import SharedOutputDim, SharedSteps, SharedTrainings, SharedWidest
 from intrinsic_clip.data.paired import PairedData, Split
 from intrinsic_clip.loggers.replicated import log_replicates, replicates_of
 from intrinsic_clip.measurement.loading import LoadedEmbeddings, subsample
@@ -50,10 +51,10 @@ class SharedDimensionProbe(AnyProbe):
 
     def __init__(
         self,
-        output_dim: PositiveInt = 24,
-        trainings: PositiveInt = 6,
-        steps: PositiveInt = 1200,
-        widest: PositiveInt = WIDEST,
+        output_dim: SharedOutputDim = 24,
+        trainings: SharedTrainings = 6,
+        steps: SharedSteps = 1200,
+        widest: SharedWidest = WIDEST,
         rows: PositiveInt | None = None,
         repeats: PositiveInt = 1,
         seed: NonNegativeInt = 0,
