@@ -115,7 +115,17 @@ def test_progress_is_reported() -> None:
         (torch.randn(200, 3), torch.randn(199, 3), "one n"),
         (torch.randn(50, 3), torch.randn(50, 3), "too few"),
         (torch.full((200, 3), torch.nan), torch.randn(200, 3), "NaN or infinity"),
-        (torch.ones(200, 3), torch.randn(200, 3), "every column is constant"),
+        (torch.ones(200, 3), torch.randn(200, 3), "^x: every column is constant$"),
+        (
+            torch.randn(200, 3),
+            4e200 * torch.randn(200, 3).double(),
+            "^y: values up to 1?.e.* no finite variance",
+        ),
+        (
+            1e9 + 1e-4 * torch.randn(200, 3).double(),
+            torch.randn(200, 3),
+            "^x: every .* to 12 digits; subtract",
+        ),
     ],
 )
 def test_bad_views_are_refused(x, y, message) -> None:

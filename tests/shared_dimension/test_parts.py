@@ -94,7 +94,7 @@ def test_constant_columns_are_left_out_and_others_standardised() -> None:
     view = prepared(rows, narrowest=24)
     assert view.inputs == 39
     torch.testing.assert_close(view.rows.std(0), torch.ones(39), rtol=1e-3, atol=0)
-    assert view.notes("x") == ["x: 1 of 40 columns are constant and left out"]
+    assert view.notes("x") == ["x: 1 of 40 columns are constant to 12 digits and left out"]
 
 
 @pytest.mark.parametrize("far", [1e4, 1e300])

@@ -54,7 +54,9 @@ def prepare(x: Tensor, y: Tensor, output_dim: int, widest: int, seed: int) -> Pr
     x, y, notes = without_repeats(x, y)
     kept, copies, few = one_of_each(x, y, FEWEST, seed)
     x, y = x[kept], y[kept]
-    views = [prepared(side, output_dim, widest, seed + place) for place, side in enumerate((x, y))]
+    views = [
+        prepared(side, output_dim, widest, seed + place, SIDES[place]) for place, side in enumerate((x, y))
+    ]
     inputs = [view.rows[:, : view.inputs - view.decoys] for view in views]
     own = {name: own_dimension(rows, seed) for name, rows in zip(SIDES, inputs, strict=True)}
     near = {side: found.doubt for side, found in own.items() if found.doubt is not None}

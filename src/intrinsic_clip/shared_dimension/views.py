@@ -9,6 +9,7 @@ WIDEST = 100  # inputs: the Jacobians' metrics hold its square in numbers for ev
 FITTED = 20_000  # rows, at most, that principal inputs are fitted on
 FAR = 20  # interquartile ranges from the median, where values are cut: 27 standard deviations of a normal column
 RARE = 1_000  # rows, of which one may be cut
+DIGITS = 12  # of float64's 16, within which a column is taken as constant: the others are rounding's
 RANKED = 5_000  # rows, at most, that quartiles are taken of
 
 
@@ -19,7 +20,7 @@ class View:
     Attributes:
         rows: inputs, `(n, p)` float32, of variance 1 on average over the columns.
         width: columns that were given.
-        constant: columns left out since they hold one value.
+        constant: columns left out since they hold one value, but for rounding.
         kept: share of the standardised columns' variance that the inputs hold; 1 where all are kept.
         decoys: columns of noise at the end of the inputs, so that a narrow view has something unshared.
         cut: rows with values that were cut, since they held most of a column's variance.
@@ -43,7 +44,9 @@ class View:
         """Return what was decided about this side, a sentence each."""
         sentences = []
         if self.constant:
-            sentences.append(f"{side}: {self.constant:,} of {self.width:,} columns are constant and left out")
+            sentences.append(
+                f"{side}: {self.constant:,} of {self.width:,} columns are constant to {DIGITS} digits and left out"
+            )
         if self.cut:
             sentences.append(
                 f"{side}: values of {self.cut:,} row{'s' * (self.cut > 1)}, more than {FAR} interquartile ranges from "
@@ -68,7 +71,9 @@ class View:
         return sentences
 
 
-def prepared(rows: Tensor, narrowest: int, widest: int = WIDEST, seed: int = 0) -> View:
+def prepared(
+    rows: Tensor, narrowest: int, widest: int = WIDEST, seed: int = 0, name: str | None = None
+) -> View:
     """Standardise the columns of a view, leave out the constant ones, and reduce a wide view to principal inputs.
 
     Args:
@@ -76,18 +81,22 @@ def prepared(rows: Tensor, narrowest: int, widest: int = WIDEST, seed: int = 0) 
         narrowest: inputs, at least; columns of noise are added to fewer.
         widest: inputs, at most.
         seed: of the noise and of the choice of rows that principal inputs are fitted on.
+        name: of the view in messages; None: they begin without one.
 
     Raises:
-        ValueError: every column is constant, or values are so large that their variance overflows.
+        ValueError: every column is constant but for rounding, or values are so large that their variance overflows.
     """
+    of = "" if name is None else f"{name}: "
     values, cut = _without_far_values(rows.double(), seed)
     spread = values.std(0)
     if not bool(spread.isfinite().all()):
-        raise ValueError(f"values up to {float(values.abs().max()):.0e} have no finite variance")
-    varies = spread > 1e-12 * values.abs().amax(0).clamp_min(1e-300)
+        raise ValueError(f"{of}values up to {float(values.abs().max()):.0e} have no finite variance")
+    varies = spread > 10.0**-DIGITS * values.abs().amax(0).clamp_min(1e-300)
     width, constant = values.shape[1], int((~varies).sum())
     if constant == width:
-        raise ValueError("every column is constant")
+        raise ValueError(
+            f"{of}every column is constant to {DIGITS} digits; subtract what its values have in common"
+        )
     values = (values[:, varies] - values[:, varies].mean(0)) / spread[varies]
     dominated = int((values.square().amax(0) > 0.5 * len(values)).sum())
     kept = 1.0
