@@ -22,6 +22,10 @@ class InUse(BlockingIOError):
     """Run that another process trains; the message says which process."""
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C in work that left something behind; the message says what the same command does next."""
+
+
 class Unfinished(ValueError):
     """Run folder without results; the message says why."""
 

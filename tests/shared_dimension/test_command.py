@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from helpers.shared_worlds import tanh_world
 from helpers.tiny_runs import files_below
 from intrinsic_clip.reports.shared_printout import printout
 from intrinsic_clip.shared_dimension import verdict
+from intrinsic_clip.shared_dimension.stages import FIRST, SHUFFLED, Stages
 
 FAST = ["steps=40", "trainings=2", "threads=1", "progress=false"]
 
@@ -65,6 +67,41 @@ def test_the_second_time_it_is_read(command_line, capsys, monkeypatch, tmp_path,
     monkeypatch.chdir(tmp_path)
     assert command_line("shared", "x=x.npy", "y=y.npy", *FAST) == 0
     assert "damaged (its checksum differs); estimated anew" in capsys.readouterr().out
+
+
+def test_files_of_the_same_content_are_called_as_they_are_given(command_line, capsys, views) -> None:
+    settings = ["y=y.npy", "steps=20", "trainings=1", "alternatives=false", "progress=false"]
+    assert command_line("shared", "x=x.npy", *settings) == 0
+    Path("x.npy").rename("copy.npy")
+    capsys.readouterr()
+    assert command_line("shared", "x=copy.npy", *settings) == 0
+    said = capsys.readouterr().out
+    assert said.startswith(
+        "Done already, as x=x.npy of the same content.\n\n300 pairs: x 12-d (copy.npy), y 9-d"
+    )
+
+
+@pytest.mark.parametrize(
+    ("stage", "state"),
+    [
+        (SHUFFLED, "nothing was written"),
+        (FIRST, "the same command continues behind the last finished training"),
+    ],
+)
+def test_ctrl_c_says_whether_the_same_command_continues(
+    command_line, capsys, monkeypatch, tmp_path, views, stage, state
+) -> None:
+    def interrupted_in_stage(stages: Stages, label: str, *arguments: Any) -> Any:
+        if label == stage:
+            raise KeyboardInterrupt
+        return train(stages, label, *arguments)
+
+    train = Stages._train
+    monkeypatch.setattr(Stages, "_train", interrupted_in_stage)
+    before = files_below(tmp_path)
+    assert command_line("shared", "x=x.npy", "y=y.npy", *FAST) == 130
+    assert f"Interrupted; {state}." in capsys.readouterr().err
+    assert (files_below(tmp_path) == before) == (state == "nothing was written")
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from intrinsic_clip.cli.one_line import fail, in_one_line
 from intrinsic_clip.cli.streams import make_tolerant
 from intrinsic_clip.cli.verbs import FORMER_NAMES, VERBS
 from intrinsic_clip.config.messages import PROGRAM
-from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.errors import ConfigError, Interrupted
 from intrinsic_clip.training.ranks import drop_unreadable_ranks, only_own_ranks
 
 INTERRUPTED = 130  # the exit code that shells report after Ctrl-C
@@ -52,8 +52,9 @@ def _run(verb: str, arguments: list[str]) -> None:
             _check_text(arguments)
             _check_working_folder()
             importlib.import_module(f"intrinsic_clip.cli.{verb}").main(arguments)
-    except KeyboardInterrupt:
-        print(f"\nInterrupted; {VERBS[verb].after_ctrl_c}.", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        state = str(error) if isinstance(error, Interrupted) else VERBS[verb].after_ctrl_c
+        print(f"\nInterrupted; {state}.", file=sys.stderr)
         sys.exit(INTERRUPTED)
 
 

@@ -1,6 +1,7 @@
 """Run the verb `shared`: check the config, find what to read, estimate, write and print."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +9,7 @@ from omegaconf import DictConfig
 
 from intrinsic_clip import config
 from intrinsic_clip.config.paths import check_writable
-from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.errors import ConfigError, Interrupted
 from intrinsic_clip.measurement import loading
 from intrinsic_clip.reports.shared_printout import PAGE, PICTURE, RESULTS, printout
 from intrinsic_clip.runs import atomic, results, versions
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from intrinsic_clip.measurement.progress import TrainingProgress
     from intrinsic_clip.shared_dimension.inputs import Estimated
 
+KEPT = "*.training.json"
 LEAST_PAIRS = 100
 OF_TRAINING = (
     "output_dim",
@@ -46,13 +48,34 @@ def estimate(cfg: DictConfig) -> dict[str, Any]:
     if estimated is None:
         check_writable(folder)
         results.check_replaceable(folder, (PICTURE, PAGE, RESULTS))
-        estimated = _write(_load_and_estimate(cfg, settings, folder), folder)
+        with _interrupted_in_words(folder):
+            estimated = _write(_load_and_estimate(cfg, settings, folder), folder)
     else:
-        print("Done already.\n")
+        other, estimated = _under_own_names(estimated, settings)
+        print(f"Done already{other}.\n")
         _write_companions(estimated, folder, only_missing=True)
     _remove_kept(folder)
     print(printout(estimated, folder), flush=True)
     return estimated
+
+
+@contextmanager
+def _interrupted_in_words(folder: Path) -> Iterator[None]:
+    """Say after Ctrl-C that the same command continues, where trainings have been kept."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        if any(folder.glob(KEPT)):
+            raise Interrupted("the same command continues behind the last finished training") from error
+        raise
+
+
+def _under_own_names(estimated: dict[str, Any], settings: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return how files of the same content were called, where otherwise, and the estimate with the names now given."""
+    stored = estimated["config"]
+    other = [f"{side}={stored[side]}" for side in "xy" if str(stored[side]) != str(settings[side])]
+    words = f", as {' '.join(other)} of the same content" if other else ""
+    return words, {**estimated, "config": {**stored, "x": settings["x"], "y": settings["y"]}}
 
 
 def _content(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -137,7 +160,7 @@ def _write_companions(estimated: Mapping[str, Any], folder: Path, only_missing: 
 
 def _remove_kept(folder: Path) -> None:
     """Remove the trainings that an estimate left which was killed; they are in the numbers now."""
-    if any(folder.glob("*.training.json")):
+    if any(folder.glob(KEPT)):
         from intrinsic_clip.shared_dimension.kept import KeptTrainings
 
         KeptTrainings(folder).remove()
