@@ -68,6 +68,20 @@ def test_rows_that_are_not_finite_fail_unless_they_are_permitted(command_line, c
     assert failed(shown) == ["nonfinite_rows/x", "id/mle/x"]
 
 
+@pytest.mark.parametrize("rule", ["nonfinite_rows/x: {max: 5}", "nonfinite_rows: {min: 0}"])
+def test_a_rule_on_one_side_or_without_a_maximum_permits_no_rows_of_the_other(
+    command_line, capsys, pair, rule
+) -> None:
+    y = pair[1].copy()
+    y[:30] = np.nan
+    np.save("y.npy", y)
+    Path("rules.yaml").write_text(f"{rule}\nrows: {{min: 1}}")
+    assert command_line(*COMMAND, "--check", "rules.yaml") == 1
+    assert failed(capsys.readouterr().out) == ["nonfinite_rows/y"]
+    Path("rules.yaml").write_text(f"{rule}\nnonfinite_rows/y: {{max: 30}}")
+    assert command_line(*COMMAND, "--check", "rules.yaml") == 0
+
+
 def test_collapse_fails(command_line, capsys, pair) -> None:
     np.save("x.npy", np.ones((600, 64), np.float32))
     shutil.copy(EXAMPLE, "rules.yaml")

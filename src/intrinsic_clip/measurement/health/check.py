@@ -1,6 +1,7 @@
 """Measure, judge the numbers by the rules of a file, and report the outcome."""
 
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -10,9 +11,9 @@ from typing import Any
 
 from intrinsic_clip.config.paths import check_writable
 from intrinsic_clip.errors import ConfigError, NonFiniteRows
-from intrinsic_clip.measurement.health.judgement import judged
+from intrinsic_clip.measurement.health.judgement import is_paired, judged
 from intrinsic_clip.measurement.health.row_facts import row_facts
-from intrinsic_clip.measurement.health.rule_names import AGAINST
+from intrinsic_clip.measurement.health.rule_names import AGAINST, numbers_of
 from intrinsic_clip.measurement.health.rules import FINITE, NONE_NONFINITE, Rule, read_rules
 from intrinsic_clip.measurement.inputs import Inputs
 from intrinsic_clip.measurement.two_models.second import open_second
@@ -44,10 +45,9 @@ def checked(settings: Mapping[str, Any], measure: Measure) -> dict[str, Any]:
     started = time.perf_counter()
     path = Path(settings["check"])
     rules = read_rules(path)
-    rules = [*_implied(rules, settings), *rules]
     _check_outputs(settings)
     measurement, refusal = _measured(settings, measure)
-    outcomes = judged(rules, measurement, refusal)
+    outcomes = judged([*_implied(rules, settings, is_paired(measurement)), *rules], measurement, refusal)
     report = {
         "status": "ok" if all(each["ok"] for each in outcomes) else "failed",
         "rules": str(path),
@@ -64,16 +64,20 @@ def checked(settings: Mapping[str, Any], measure: Measure) -> dict[str, Any]:
     return {**measurement, "check": report}
 
 
-def _implied(rules: Sequence[Rule], settings: Mapping[str, Any]) -> list[Rule]:
-    """Return the rules that a check has where the file has none: no row may hold NaN, unless such are dropped."""
+def _implied(rules: Sequence[Rule], settings: Mapping[str, Any], paired: bool) -> list[Rule]:
+    """Return the rules that a check has where the file has none: no row may hold NaN, unless such are dropped.
+
+    A side is left out where a rule of the file limits its rows from above; a rule with `min` alone limits nothing.
+    """
     if settings["nan"] == "drop":
         return []
-    models = ("", AGAINST) if settings["against"] is not None else ("",)
-    return [
-        replace(NONE_NONFINITE, name=f"{model}{FINITE}")
-        for model in models
-        if not any(rule.name.startswith(f"{model}{FINITE}") for rule in rules)
-    ]
+    limited = {name for rule in rules if math.isfinite(rule.high) for name in numbers_of(rule.name, paired)}
+    implied = []
+    for model in ("", AGAINST) if settings["against"] is not None else ("",):
+        every = numbers_of(f"{model}{FINITE}", paired)
+        unlimited = [name for name in every if name not in limited]
+        implied += [f"{model}{FINITE}"] if unlimited == every else unlimited
+    return [replace(NONE_NONFINITE, name=name) for name in implied]
 
 
 def _measured(settings: Mapping[str, Any], measure: Measure) -> tuple[dict[str, Any], str | None]:

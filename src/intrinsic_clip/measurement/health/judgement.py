@@ -24,7 +24,7 @@ def judged(
         `rule`, `number`, `value`, `standard_error`, `limit`, `ok`, and `reason`, which says why there is no value.
     """
     numbers = _numbers(measurement)
-    paired = "y" in measurement["dims"] or "y" in measurement["rows"].get("nonfinite_rows", {})
+    paired = is_paired(measurement)
     outcomes = []
     for rule in rules:
         for name in numbers_of(rule.name, paired):
@@ -43,6 +43,11 @@ def judged(
                 }
             )
     return outcomes
+
+
+def is_paired(measurement: Mapping[str, Any]) -> bool:
+    """Return whether a measurement is of x and y."""
+    return "y" in measurement["dims"] or "y" in measurement["rows"].get("nonfinite_rows", {})
 
 
 def _numbers(measurement: Mapping[str, Any]) -> dict[str, float | None]:
