@@ -87,7 +87,9 @@ def _packed(path: Path, drop: Sequence[str | int]) -> dict[str, np.ndarray]:
         return {}
     read = pq.read_table if path.suffix.lower() == ".parquet" else feather.read_table
     table = read(path, columns=names)
-    return {name.strip().lower(): table[name].to_pandas().to_numpy() for name in names}
+    # where some are missing pandas has whole numbers as floats, which cannot tell many ids of 64 bits apart
+    columns = {name: table[name].to_pandas(integer_object_nulls=True) for name in names}
+    return {name.strip().lower(): column.to_numpy() for name, column in columns.items()}
 
 
 def _members(path: Path) -> dict[str, np.ndarray]:

@@ -12,8 +12,6 @@ from intrinsic_clip.measurement.inputs import Inputs
 if TYPE_CHECKING:
     import numpy as np
 
-SHOWN = 40  # characters of an id in a message
-
 
 class Second(NamedTuple):
     """Embeddings of a second model.
@@ -152,19 +150,11 @@ def _compared_ids(settings: Mapping[str, Any]) -> tuple["np.ndarray | None", str
 
 
 def _check_same(column: str, sides: tuple[str, str], first: "np.ndarray", second: "np.ndarray") -> None:
-    import numpy as np
+    from intrinsic_clip.measurement.compared_ids import difference
 
-    numeric = first.dtype.kind in "iuf" and second.dtype.kind in "iuf"
-    one, other = (ids.astype(float) if numeric else ids.astype(str) for ids in (first, second))
-    same = (one == other) | ((one != one) & (other != other))
-    if bool(same.all()):
+    found = difference(first, second)
+    if found is None:
         return
-    row = int(np.argmin(same))
-    shuffled = len(one) == len(other) and bool((np.sort(one) == np.sort(other)).all())
-    remedy = (
-        "the same ids in another order; sort both alike" if shuffled else f"drop={column} does not compare it"
-    )
-    raise ConfigError(
-        f"{column!r} of {sides[0]} and {sides[1]} differ in {int((~same).sum()):,} of {len(same):,} rows, first in row "
-        f"{row}: {str(first[row])[:SHOWN]!r} and {str(second[row])[:SHOWN]!r}; {remedy}"
-    )
+    reordered = "the same ids in another order; sort both alike"
+    remedy = reordered if found.reordered else f"drop={column} does not compare it"
+    raise ConfigError(f"{found.told(column, sides)}; {remedy}")

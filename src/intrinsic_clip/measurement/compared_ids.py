@@ -1,0 +1,70 @@
+"""Compare what names the rows of two files, so that row i of each can be told to be the same thing, or not."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+SHOWN = 40  # characters of an id in a message
+
+
+class Difference(NamedTuple):
+    """What two columns of ids differ in.
+
+    Attributes:
+        count, of: rows that differ, of how many.
+        row: the first of them.
+        values: the ids of that row, shortened.
+        reordered: the same ids are in another order.
+    """
+
+    count: int
+    of: int
+    row: int
+    values: tuple[str, str]
+    reordered: bool
+
+    def told(self, column: str, sides: Sequence[str]) -> str:
+        """Return it in words."""
+        return (
+            f"{column!r} of {sides[0]} and {sides[1]} differ in {self.count:,} of {self.of:,} rows, first in row "
+            f"{self.row}: {self.values[0]!r} and {self.values[1]!r}"
+        )
+
+
+def difference(first: np.ndarray, second: np.ndarray) -> Difference | None:
+    """Return what two columns of ids of one length differ in; None where they are the same.
+
+    Whole numbers are compared as such, since many ids of 64 bits are one number in floating point; numbers of which one
+    side is floating point as floating point; everything else as text.
+    """
+    one, other = _alike(first, second)
+    if one.dtype.kind == "O":  # one by one: an array of texts takes as much for each as for the longest
+        pairs = zip(one, other, strict=True)
+        same = np.fromiter((str(mine) == str(its) for mine, its in pairs), bool, len(one))
+    else:
+        same = (one == other) | ((one != one) & (other != other))
+    if bool(same.all()):
+        return None
+    row = int(np.argmin(same))
+    values = str(first[row])[:SHOWN], str(second[row])[:SHOWN]
+    return Difference(int((~same).sum()), len(same), row, values, _same_values(one[~same], other[~same]))
+
+
+def _alike(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return both as whole numbers, as floating point, or as objects whose texts are to be compared."""
+    kinds = {first.dtype.kind, second.dtype.kind}
+    if kinds <= set("iu"):
+        return first, second
+    if kinds <= set("iuf") or kinds == {"O", "f"}:  # objects are whole numbers where some are missing
+        try:
+            return first.astype(float), second.astype(float)
+        except (TypeError, ValueError):
+            pass
+    return first.astype(object), second.astype(object)
+
+
+def _same_values(one: np.ndarray, other: np.ndarray) -> bool:
+    if one.dtype.kind == "O":
+        return sorted(map(str, one)) == sorted(map(str, other))
+    return np.array_equal(np.sort(one), np.sort(other), equal_nan=one.dtype.kind == "f")

@@ -1,0 +1,54 @@
+"""Ids of two files are the same, the same in another order, or others."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from intrinsic_clip.data.formats.row_ids import row_ids
+from intrinsic_clip.measurement.compared_ids import difference
+
+LARGE = 2**60 + 1 + np.arange(380)
+SWAPPED = LARGE.reshape(-1, 2)[:, ::-1].reshape(-1)
+MISSING = pd.array([None, *LARGE[1:]], dtype="Int64")
+SAME = {
+    "whole numbers of two types": (LARGE, LARGE.astype(np.uint64)),
+    "whole numbers and floating point": (np.arange(5), np.arange(5.0)),
+    "missing numbers": (np.array([1, np.nan]), np.array([1, np.nan])),
+    "missing whole numbers and floating point": (np.array([1, None], object), np.array([1, np.nan])),
+    "texts and objects": (np.array(["a", "b"]), np.array(["a", "b"], object)),
+    "missing texts": (np.array(["a", None], object), np.array(["a", None], object)),
+    "numbers and their texts": (np.arange(3), np.array(["0", "1", "2"], object)),
+}
+
+
+@pytest.mark.parametrize("case", SAME)
+def test_the_same_ids(case: str) -> None:
+    assert difference(*SAME[case]) is None
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.uint64, object, str])
+def test_ids_of_64_bits_in_another_order(kind: type) -> None:
+    found = difference(LARGE, SWAPPED.astype(kind))
+    assert found is not None
+    assert (found.count, found.row, found.reordered) == (380, 0, True)
+    assert found.values == (str(2**60 + 1), str(2**60 + 2))
+
+
+def test_other_ids_are_not_the_same_in_another_order() -> None:
+    found = difference(np.arange(6), np.array([0, 1, 3, 2, 4, 9]))
+    assert found is not None
+    assert (found.count, found.row, found.reordered) == (3, 2, False)
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "feather"])
+def test_ids_of_a_column_with_missing_ones_keep_all_digits(suffix: str) -> None:
+    for name, ids in {"one": MISSING, "other": MISSING[[0, *range(379, 0, -1)]]}.items():
+        frame = pd.DataFrame({"id": ids, "d0": np.arange(380.0)})
+        getattr(frame, f"to_{suffix}")(f"{name}.{suffix}")
+    one, other = (row_ids(Path(f"{name}.{suffix}"))["id"] for name in ("one", "other"))
+    assert difference(one, one) is None
+    found = difference(one, other)
+    assert found is not None
+    assert found.reordered
