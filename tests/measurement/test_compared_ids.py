@@ -32,14 +32,14 @@ def test_the_same_ids(case: str) -> None:
 def test_ids_of_64_bits_in_another_order(kind: type) -> None:
     found = difference(LARGE, SWAPPED.astype(kind))
     assert found is not None
-    assert (found.count, found.row, found.reordered) == (380, 0, True)
+    assert (found.differing, found.row, found.reordered) == (380, 0, True)
     assert found.values == (str(2**60 + 1), str(2**60 + 2))
 
 
 def test_other_ids_are_not_the_same_in_another_order() -> None:
     found = difference(np.arange(6), np.array([0, 1, 3, 2, 4, 9]))
     assert found is not None
-    assert (found.count, found.row, found.reordered) == (3, 2, False)
+    assert (found.differing, found.row, found.reordered) == (3, 2, False)
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "feather"])

@@ -6,19 +6,20 @@ from typing import NamedTuple
 import numpy as np
 
 SHOWN = 40  # characters of an id in a message
+REORDERED = "the same ids in another order; sort both alike"
 
 
 class Difference(NamedTuple):
     """What two columns of ids differ in.
 
     Attributes:
-        count, of: rows that differ, of how many.
+        differing, of: rows that differ, of how many.
         row: the first of them.
         values: the ids of that row, shortened.
         reordered: the same ids are in another order.
     """
 
-    count: int
+    differing: int
     of: int
     row: int
     values: tuple[str, str]
@@ -27,7 +28,7 @@ class Difference(NamedTuple):
     def told(self, column: str, sides: Sequence[str]) -> str:
         """Return it in words."""
         return (
-            f"{column!r} of {sides[0]} and {sides[1]} differ in {self.count:,} of {self.of:,} rows, first in row "
+            f"{column!r} of {sides[0]} and {sides[1]} differ in {self.differing:,} of {self.of:,} rows, first in row "
             f"{self.row}: {self.values[0]!r} and {self.values[1]!r}"
         )
 

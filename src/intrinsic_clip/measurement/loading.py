@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from intrinsic_clip.errors import ConfigError, NonFiniteRows, Unfinished
-from intrinsic_clip.measurement import group_files
+from intrinsic_clip.measurement import group_files, paired_ids
 from intrinsic_clip.measurement.row_counts import GROUPS, check_same_rows
 from intrinsic_clip.runs import stored_embeddings
 from intrinsic_clip.runs.addresses import with_contents, without_places, without_storage
@@ -189,7 +189,7 @@ def open_files(settings: Mapping[str, Any]) -> OpenedFiles | None:
         files.sources[name] = unpacked(opened[0], str(settings[name]))
         files.notes += [f"{name}: {note}" for note in opened[1]]
     choice.check_matched()
-    check_ids(files.sources)
+    files.notes += paired_ids.compared(files.sources, settings)
     check_blocks(settings.get("memory_gb"), files.sources)
     check_same_rows({name: source.shape for name, source in files.sources.items()}, GROUPS)
     return files
@@ -224,21 +224,8 @@ def _from_files(settings: Mapping[str, Any]) -> LoadedEmbeddings:
         embeddings.sides[name], embeddings.as_read[name] = rows, len(rows)
         embeddings.notes += [f"{name}: {note}" for note in notes]
     choice.check_matched()
-    check_ids(named)
+    embeddings.notes += paired_ids.compared(named, settings)
     return embeddings
-
-
-def check_ids(sources: Mapping[str, "RowSource"]) -> None:
-    """Require the same ids in the same order, where the files of both sides name their rows."""
-    ids = {side: getattr(source, "ids", None) for side, source in sources.items()}
-    x, y = ids.get("x"), ids.get("y")
-    if x is None or y is None or len(x) != len(y) or x == y:  # another number of rows is told of elsewhere
-        return
-    row = next(place for place, (one, other) in enumerate(zip(x, y, strict=True)) if one != other)
-    raise ConfigError(
-        f"x and y name their rows differently: row {row + 1} is {x[row]!r} in x and {y[row]!r} in y; "
-        "row i of each must belong together"
-    )
 
 
 def source_rows(cfg: DictConfig, split: str) -> tuple[Any, "Tensor", "Tensor"]:

@@ -2,8 +2,9 @@
 
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,25 +27,50 @@ COUNTERS = {
 NAMES = (INDEX_NAMES | TEXT_NAMES) - TIMES - COUNTERS
 
 
-def row_ids(path: Path, drop: Sequence[str | int] = ()) -> dict[str, np.ndarray]:
+def id_names(path: Path, drop: Sequence[str | int] = ()) -> list[str]:
+    """Return the lower-case names of what `row_ids` may read, without reading any rows.
+
+    Args:
+        path, drop: as for `row_ids`.
+    """
+    suffix = path.suffix.lower()
+    names: Sequence[str] = []
+    if suffix == ".npz":
+        try:
+            with zipfile.ZipFile(path) as archive:
+                names = [name.removesuffix(".npy") for name in archive.namelist()]
+        except zipfile.BadZipFile:
+            return []
+        return [name.lower() for name in names if is_id(name)]
+    if suffix in (".parquet", ".feather"):
+        names = _schema(path).names
+    elif suffix in TEXTS:
+        names = recognised(path)[1].header or []
+    return [names[place].strip().lower() for place in _places(names, drop)]
+
+
+def row_ids(
+    path: Path, drop: Sequence[str | int] = (), only: Container[str] | None = None
+) -> dict[str, np.ndarray]:
     """Return the columns or arrays that name the rows of a file, `(n,)` each, by their lower-case name.
 
     Args:
         path: a file that `read_array` or `open_array` has read.
         drop: columns to leave out, by name, place or pattern.
+        only: lower-case names to read; None: all.
 
     Returns:
         Nothing for files that hold one array, and for tables without such columns.
     """
     suffix = path.suffix.lower()
     if suffix == ".npz":
-        return _members(path)
+        return {name: ids for name, ids in _members(path).items() if only is None or name in only}
     if suffix in (".parquet", ".feather"):
-        return _packed(path, drop)
+        return _packed(path, drop, only)
     if suffix in TEXTS:
         file, dialect = recognised(path)
         names = dialect.header or []
-        places = _places(names, drop)
+        places = _wanted(names, drop, only)
         if not places:
             return {}  # the numbers need not be read for that
         columns = read_columns(file, dialect, places)
@@ -71,17 +97,28 @@ def _places(names: Sequence[str], drop: Sequence[str | int]) -> list[int]:
     return [place for place in kept if is_id(names[place])]
 
 
-def _packed(path: Path, drop: Sequence[str | int]) -> dict[str, np.ndarray]:
+def _wanted(names: Sequence[str], drop: Sequence[str | int], only: Container[str] | None) -> list[int]:
+    return [p for p in _places(names, drop) if only is None or names[p].strip().lower() in only]
+
+
+def _schema(path: Path) -> Any:
+    """Return the schema of a Parquet or Feather file."""
+    import pyarrow.feather as feather
+    import pyarrow.parquet as pq
+
+    if path.suffix.lower() == ".parquet":
+        return pq.read_schema(path)
+    return feather.read_table(path, memory_map=True).schema
+
+
+def _packed(path: Path, drop: Sequence[str | int], only: Container[str] | None) -> dict[str, np.ndarray]:
     """Read the columns of ids alone, without the embeddings beside them."""
     import pyarrow as pa
     import pyarrow.feather as feather
     import pyarrow.parquet as pq
 
-    if path.suffix.lower() == ".parquet":
-        schema = pq.read_schema(path)
-    else:
-        schema = feather.read_table(path, memory_map=True).schema
-    names = [schema.names[place] for place in _places(schema.names, drop)]
+    schema = _schema(path)
+    names = [schema.names[place] for place in _wanted(schema.names, drop, only)]
     names = [name for name in names if not pa.types.is_nested(schema.field(name).type)]
     if not names:
         return {}

@@ -84,7 +84,7 @@ def _opened(
     from intrinsic_clip.data.formats.arrays import open_array, read_array
     from intrinsic_clip.data.formats.column_choice import ColumnChoice
     from intrinsic_clip.dimension.row_source import TensorRows
-    from intrinsic_clip.measurement.loading import check_ids
+    from intrinsic_clip.measurement.paired_ids import compared
     from intrinsic_clip.measurement.row_counts import check_same_rows
 
     choice = ColumnChoice.of(settings["columns"], settings["drop"])
@@ -110,8 +110,7 @@ def _opened(
             )
     choice.check_matched()
     check_same_rows({side: source.shape for side, source in sources.items()})
-    check_ids(sources)
-    return sources, notes
+    return sources, [*notes, *compared(sources, settings)]
 
 
 def _usable(sources: Mapping[str, "RowSource"], nan: str, notes: list[str]) -> "Tensor":

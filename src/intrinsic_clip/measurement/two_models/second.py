@@ -107,6 +107,9 @@ def named_as_given(own_y: bool) -> Iterator[None]:
         message = re.sub(r"^x has ", "against has ", str(error).replace("x_key", "against_key"))
         if own_y:
             message = message.replace("y_key", "against_y_key").replace(", y has ", ", against_y has ")
+        message = re.sub(
+            " of x and y differ ", f" of against and {'against_y' if own_y else 'y'} differ ", message
+        )
         for side, setting in {"x": "against", "y": "against_y" if own_y else "y"}.items():
             if message.startswith(f"{side}="):
                 message = f"{setting}={message.removeprefix(f'{side}=')}"
@@ -150,11 +153,10 @@ def _compared_ids(settings: Mapping[str, Any]) -> tuple["np.ndarray | None", str
 
 
 def _check_same(column: str, sides: tuple[str, str], first: "np.ndarray", second: "np.ndarray") -> None:
-    from intrinsic_clip.measurement.compared_ids import difference
+    from intrinsic_clip.measurement.compared_ids import REORDERED, difference
 
     found = difference(first, second)
     if found is None:
         return
-    reordered = "the same ids in another order; sort both alike"
-    remedy = reordered if found.reordered else f"drop={column} does not compare it"
+    remedy = REORDERED if found.reordered else f"drop={column} does not compare it"
     raise ConfigError(f"{found.told(column, sides)}; {remedy}")
