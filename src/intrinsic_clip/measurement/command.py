@@ -32,11 +32,14 @@ def measure(cfg: DictConfig) -> dict[str, Any]:
     cfg = loading.with_images(config.with_home(cfg))
     settings = config.resolve(cfg)
     config.check_measure(settings)
-    if settings["check"] is None:
-        return _measured(cfg, settings)[0]
-    from intrinsic_clip.measurement.health.check import checked
+    if settings["check"] is not None:
+        from intrinsic_clip.measurement.health.check import checked
 
-    return checked(settings, partial(_measured, cfg))
+        return checked(settings, partial(_measured, cfg), _export)
+    measurement, inputs, folder = _measured(cfg, settings)
+    if settings["export"] is not None:
+        _export(measurement, inputs, folder)
+    return measurement
 
 
 def _measured(cfg: DictConfig, settings: Mapping[str, Any]) -> tuple[dict[str, Any], Inputs, Path]:
@@ -56,8 +59,6 @@ def _measured(cfg: DictConfig, settings: Mapping[str, Any]) -> tuple[dict[str, A
     print(printout(measurement, folder), flush=True)
     if settings["logger"] is not None:
         _log(cfg, measurement, folder)
-    if settings["export"] is not None:
-        _export(inputs, settings, measurement, folder)
     return measurement, inputs, folder
 
 
@@ -95,12 +96,10 @@ def _check_exportable(inputs: Inputs, settings: Mapping[str, Any]) -> None:
     check(inputs, settings)
 
 
-def _export(
-    inputs: Inputs, settings: Mapping[str, Any], measurement: Mapping[str, Any], folder: Path
-) -> None:
+def _export(measurement: Mapping[str, Any], inputs: Inputs, folder: Path) -> None:
     from intrinsic_clip.measurement.projections.export import export
 
-    print(f"\n{export(inputs, settings, measurement, folder.name)}", flush=True)
+    print(f"\n{export(inputs, inputs.settings, measurement, folder.name)}", flush=True)
 
 
 def _load_and_measure(inputs: Inputs, settings: Mapping[str, Any]) -> dict[str, Any]:

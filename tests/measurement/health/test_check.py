@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from helpers.projections import write_small_projection
 from helpers.shared_latent import QUICK
 from helpers.tiny_runs import files_below
 
@@ -89,6 +90,44 @@ def test_collapse_fails(command_line, capsys, pair) -> None:
     assert {"spectrum/effective_rank/x", "duplicates/x", "id/mle/x", "norm/x"} < set(
         failed(capsys.readouterr().out)
     )
+
+
+def test_nothing_is_exported_unless_all_rules_are_kept(command_line, capsys, pair) -> None:
+    arguments = (
+        *COMMAND,
+        "export=cut.safetensors",
+        "export_dims=3",
+        "--check",
+        "rules.yaml",
+        "--junit",
+        "o.xml",
+    )
+    write_small_projection(Path("cut.safetensors"), *pair, 6, "canonical")
+    earlier = Path("cut.safetensors").read_bytes()
+    Path("rules.yaml").write_text("rows: {min: 601}")
+    assert command_line(*arguments) == 1
+    assert "not exported: the check failed" in capsys.readouterr().out
+    assert Path("cut.safetensors").read_bytes() == earlier
+    assert Path("o.xml").exists()
+    Path("rules.yaml").write_text("rows: {min: 600}")
+    assert command_line(*arguments) == 0
+    assert "exported cut.safetensors" in capsys.readouterr().out
+    assert Path("cut.safetensors").read_bytes() != earlier
+
+
+@pytest.mark.parametrize(("least", "code"), [(601, 1), (600, 2)])
+def test_rules_are_judged_where_nothing_can_be_exported(command_line, capsys, pair, least, code) -> None:
+    np.save(
+        "y.npy", np.random.default_rng(5).normal(size=pair[1].shape).astype(np.float32)
+    )  # no partners of x
+    Path("rules.yaml").write_text(f"rows: {{min: {least}}}")
+    arguments = ("export=cut.safetensors", "--check", "rules.yaml", "--junit", "o.xml")
+    assert command_line(*COMMAND, *arguments) == code
+    shown = capsys.readouterr()
+    assert ("export: " in shown.err) is (code == 2)
+    assert ("not exported: the check failed" in shown.out) is (code == 1)
+    assert Path("o.xml").exists()
+    assert not Path("cut.safetensors").exists()
 
 
 WRONG = {

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,11 @@ from intrinsic_clip.runs import atomic
 
 WRITTEN = ("check_junit", "check_json")
 Measure = Callable[[Mapping[str, Any]], tuple[dict[str, Any], Inputs, Path]]
+Export = Callable[[dict[str, Any], Inputs, Path], None]
 
 
-def checked(settings: Mapping[str, Any], measure: Measure) -> dict[str, Any]:
-    """Measure embeddings and judge them.
+def checked(settings: Mapping[str, Any], measure: Measure, export: Export) -> dict[str, Any]:
+    """Measure embeddings, judge them, and export a projection where that is asked for and all rules are kept.
 
     Rows that are not finite are a rule that fails, and the other rules are judged without them; `nan=drop` permits
     such rows, unless the file has a rule about them.
@@ -33,20 +35,21 @@ def checked(settings: Mapping[str, Any], measure: Measure) -> dict[str, Any]:
     Args:
         settings: of the command; `check` names the file of rules.
         measure: measures by some settings; returns the measurement, the embeddings, and the folder of the results.
+        export: exports by these three; called last, so that a broken check leaves an earlier projection alone.
 
     Returns:
         The measurement, and the outcome under `check`.
 
     Raises:
         ConfigError: the rules cannot be read, or the embeddings cannot be measured for another reason than rows that
-            are not finite; nothing has been written then.
+            are not finite; nothing has been written then. Or nothing can be exported; the reports are written then.
         OSError: a file cannot be written.
     """
     started = time.perf_counter()
     path = Path(settings["check"])
     rules = read_rules(path)
     _check_outputs(settings)
-    measurement, refusal = _measured(settings, measure)
+    measurement, refusal, exported = _measured(settings, measure, export)
     outcomes = judged([*_implied(rules, settings, is_paired(measurement)), *rules], measurement, refusal)
     report = {
         "status": "ok" if all(each["ok"] for each in outcomes) else "failed",
@@ -55,13 +58,21 @@ def checked(settings: Mapping[str, Any], measure: Measure) -> dict[str, Any]:
         "outcomes": outcomes,
     }
     print("\n".join([f"\ncheck {path}: {check_summary(outcomes)}", *check_lines(outcomes)]), flush=True)
+    _write_reports(settings, report, time.perf_counter() - started)
+    if settings["export"] is not None and report["status"] == "failed":
+        print("\nnot exported: the check failed", flush=True)
+    elif settings["export"] is not None:
+        exported()
+    return {**measurement, "check": report}
+
+
+def _write_reports(settings: Mapping[str, Any], report: Mapping[str, Any], seconds: float) -> None:
     if settings["check_junit"] is not None:
-        seconds = time.perf_counter() - started
-        atomic.write_atomically(Path(settings["check_junit"]), junit_xml(outcomes, str(path), seconds))
+        content = junit_xml(report["outcomes"], report["rules"], seconds)
+        atomic.write_atomically(Path(settings["check_junit"]), content)
     if settings["check_json"] is not None:
         text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False)
         atomic.write_atomically(Path(settings["check_json"]), f"{text}\n")
-    return {**measurement, "check": report}
 
 
 def _implied(rules: Sequence[Rule], settings: Mapping[str, Any], paired: bool) -> list[Rule]:
@@ -80,19 +91,28 @@ def _implied(rules: Sequence[Rule], settings: Mapping[str, Any], paired: bool) -
     return [replace(NONE_NONFINITE, name=name) for name in implied]
 
 
-def _measured(settings: Mapping[str, Any], measure: Measure) -> tuple[dict[str, Any], str | None]:
-    """Return the measurement with facts about rows, and why it has no other numbers, if so."""
+def _measured(
+    settings: Mapping[str, Any], measure: Measure, export: Export
+) -> tuple[dict[str, Any], str | None, Callable[[], None]]:
+    """Return the measurement with facts about rows, why it has no other numbers, if so, and what exports it."""
     try:
-        return _with_facts(*measure(settings)), None
+        measured = measure(settings)
+        return _with_facts(*measured), None, partial(export, *measured)
     except NonFiniteRows as error:
         counts = error.counts
     print("rows that are not finite are left out, and fail the check\n", flush=True)
     try:
-        return _with_facts(*measure({**settings, "nan": "drop"})), None
+        measured = measure({**settings, "nan": "drop"})
+        return _with_facts(*measured), None, partial(export, *measured)
     except ConfigError as error:
         facts = {FINITE: counts}
         numbers: dict[str, Any] = {"rows": facts, "metrics": {}, "estimates": [], "dims": {}, "results": None}
-        return numbers, f"the other rows cannot be measured: {error}"
+        refusal = f"the other rows cannot be measured: {error}"
+        return numbers, refusal, partial(_refuse_export, refusal)
+
+
+def _refuse_export(refusal: str) -> None:
+    raise ConfigError(f"export: {refusal}")
 
 
 def _with_facts(measurement: dict[str, Any], inputs: Inputs, folder: Path) -> dict[str, Any]:
