@@ -285,6 +285,8 @@ def test_pandas_in_and_out() -> None:
     assert list(reduce.feature_names_in_) == list(x_frame.columns)
     with pytest.raises(ConfigError, match="the same index in another order"):
         Reduce().fit(x_frame, y_frame.iloc[::-1])
+    with pytest.raises(ConfigError, match="the same index in another order"):
+        reduce.transform(x_frame, y_frame.iloc[::-1])
     assert list(IntrinsicDimension().fit(x_frame).feature_names_in_) == list(x_frame.columns)
 
 
@@ -326,6 +328,10 @@ def test_shuffled_pairs_are_told() -> None:
         ({"basis": "principal"}, 10, "X has 16 columns and Y 10"),
         ({"basis": "canonical"}, None, "needs partners"),
         ({"share": 1.5}, 10, "share must lie between 0 and 1"),
+        *[({"k": k}, 10, "k must be a whole number") for k in (1.5, True, "a", None)],
+        *[({"max_rows": rows}, 10, "max_rows must be a whole number") for rows in (1.5, True, "a", None)],
+        ({"k": 0}, None, "k must be at least 1"),
+        *[({"max_rows": rows}, 10, "max_rows must be at least 2") for rows in (0, 1, -1)],
     ],
 )
 def test_wrong_arguments_get_one_line(options: dict, columns: int | None, message: str) -> None:

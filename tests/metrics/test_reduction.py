@@ -183,6 +183,10 @@ def test_wrong_arguments() -> None:
         ({"dims": (17,)}, "dims must lie between 1 and 16"),
         ({"dims": ()}, "dims must lie between"),
         ({"dims": (2,), "ks": (11,)}, "the 10 rows recall is measured on"),
+        *[
+            ({"dims": (2,), "max_rows": rows}, "max_rows must be a whole number")
+            for rows in (0, 1, -3, 2.5, None)
+        ],
         ({"dims": (2,), "basis": "random"}, 'basis must be "principal" or "canonical"'),
     ]:
         with pytest.raises(ValueError, match=message):

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Literal
 
 import torch
@@ -114,7 +115,7 @@ def retrieval_by_dimension(
         basis: the directions to keep: "principal" or "canonical".
         ks: values of k: a row counts if its partner is among the k best.
         ridge: passed to `canonical_directions`.
-        max_rows: if the measuring half has more rows, this many are drawn; time grows with their square.
+        max_rows: if the measuring half has more rows, this many are drawn, at least 2; time grows with their square.
         seed: seed of the draw, which all replicates share.
         things: where rows repeat, from `distinct_rows` of x and of y: any partner of a distinct row is then right; or a
             `Pairing`, which knows of groups too.
@@ -124,7 +125,7 @@ def retrieval_by_dimension(
 
     Raises:
         ValueError: shapes that do not fit, fewer than four rows, an unknown basis, a principal basis for different
-            widths, dims or ks out of range.
+            widths, dims, ks or max_rows out of range.
 
     Example:
         >>> import torch
@@ -152,6 +153,8 @@ def retrieval_by_dimension(
         )
     if not dims or min(dims) < 1 or max(dims) > min(widths):
         raise ValueError(f"dims must lie between 1 and {min(widths)}, got {list(dims)}")
+    if not isinstance(max_rows, Integral) or int(max_rows) < 2:  # one row always finds its partner
+        raise ValueError(f"max_rows must be a whole number of at least 2, got {max_rows!r}")
     fitted, measured, both = halves(x, max_rows, seed, things)
     queries = (len(measured), len(measured)) if both is None else (len(both.x), len(both.y))
     n = max(queries)

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_array, check_consistent_length, check
 from intrinsic_clip.dimension.arrays import check_same_index
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.integrations.scikit_learn.tensors import without_gradient
+from intrinsic_clip.integrations.wanted import check_count
 from intrinsic_clip.metrics.projection import Basis, Projection, paired_projection, principal_projection
 
 FLOATS = [np.float64, np.float32]
@@ -34,7 +35,7 @@ class Reduce(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         share: of the recall, or of the variance, to keep.
         k: a row counts as found if its partner is among the k most similar rows.
         ridge: of the canonical directions, relative to the mean variance of a column.
-        max_rows: held-out pairs, at most, that recall is measured on; time grows with their square.
+        max_rows: held-out pairs, at most and at least 2, that recall is measured on; time grows with their square.
         random_state: of the choice of held-out pairs.
 
     Attributes:
@@ -145,8 +146,13 @@ class Reduce(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         return pair.x
 
     def transform(self, X: Any, y: Any = None) -> Any:
-        """Return X in the dimensions kept, `(n_samples, dims_)`; with Y, the pair of both, as `CCA.transform` does."""
+        """Return X in the dimensions kept, `(n_samples, dims_)`; with Y, the pair of both, as `CCA.transform` does.
+
+        Raises:
+            ValueError: rows or columns that do not fit, or tables whose index is in another order.
+        """
         check_is_fitted(self)
+        check_same_index({"X": X, "y": y})
         rows = validate_data(self, without_gradient(X), dtype=FLOATS, reset=False)
         reduced = _apply(self._projection, rows)
         return reduced if y is None else (reduced, self.transform_y(y))
@@ -179,7 +185,7 @@ class Reduce(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         """Check the arguments.
 
         Raises:
-            ConfigError: one that cannot be used.
+            ValueError: one that cannot be used.
         """
         whole = isinstance(self.dims, (int, np.integer)) and not isinstance(self.dims, bool)
         if not whole and not (isinstance(self.dims, str) and self.dims == "auto"):
@@ -188,6 +194,8 @@ class Reduce(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             raise ConfigError(f'basis must be "auto", "canonical" or "principal", got {self.basis!r}')
         if not 0 < self.share < 1:
             raise ConfigError(f"share must lie between 0 and 1, got {self.share}")
+        check_count("k", self.k, 1)
+        check_count("max_rows", self.max_rows, 2)
 
     def _forget(self) -> None:
         """Remove what an earlier fit left, of which this one may set only a part."""
