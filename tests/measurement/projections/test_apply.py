@@ -63,6 +63,19 @@ def test_half_precision_in_and_out(command_line) -> None:
     assert np.load("wide.npy").dtype == np.float64
 
 
+@pytest.mark.parametrize(
+    ("scale", "precision", "told"),
+    [(1e-5, "float16", True), (1e-9, "float16", True), (1e-5, "float32", False), (1, "float16", False)],
+)
+def test_numbers_too_small_for_a_precision_are_told(command_line, capsys, scale, precision, told) -> None:
+    rows = (scale * X).astype(np.float64)
+    np.save("x.npy", rows)
+    write_small_projection(CUT, rows, None, 6, "principal")
+    assert command_line("apply", str(CUT), "x=x.npy", "output=small.npy", f"precision={precision}") == 0
+    words = f"% of the numbers that are not zero are too small for precision={precision}"
+    assert (words in capsys.readouterr().out) is told
+
+
 def test_rows_that_are_not_finite_are_refused_or_dropped_with_their_partners(command_line, capsys) -> None:
     broken, other = X.copy(), Y.copy()
     broken[5, 1], other[250, 0] = np.nan, np.inf

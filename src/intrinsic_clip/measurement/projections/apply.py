@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 OUTPUTS = {"x": "output", "y": "output_y"}
 BLOCK = 2**24  # bytes of a block of rows in float64
+NOTED = 0.01  # share of the numbers that are not zero, above which it is told that they become too small
 
 
 def apply(cfg: DictConfig) -> None:
@@ -42,7 +43,7 @@ def apply(cfg: DictConfig) -> None:
     reduce = Reduce.load(settings["projection"])
     sources, notes = _opened(settings, sides, reduce)
     usable = _usable(sources, settings["nan"], notes)
-    _write(reduce, sources, outputs, usable, settings["precision"])
+    notes += _write(reduce, sources, outputs, usable, settings["precision"])
     for side, path in outputs.items():
         notes.append(
             f"{side}: {int(usable.sum()):,} rows, {reduce.widths[side]:,} → {reduce.dims:,} columns, {path}"
@@ -143,24 +144,44 @@ def _write(
     outputs: Mapping[str, Path],
     usable: "Tensor",
     precision: str,
-) -> None:
-    """Write the reduced rows of all sides; the files take their places once all are whole."""
-    import torch
-
+) -> list[str]:
+    """Write the reduced rows of all sides; the files take their places once all are whole; return notes."""
     from intrinsic_clip.data.formats.row_writers import writing_rows
 
-    shape, kind = (int(usable.sum()), reduce.dims), getattr(torch, precision)
+    shape, notes = (int(usable.sum()), reduce.dims), []
     with ExitStack() as files:
         for side, source in sources.items():
             add = files.enter_context(writing_rows(outputs[side], shape, precision, side))
+            lost = nonzero = 0
             for start, block in source.blocks(_block(source)):
-                kept = block[usable[start : start + len(block)]]
-                reduced = reduce.transform(kept.double(), side).to(kind)
-                if not bool(reduced.isfinite().all()):
-                    raise ConfigError(
-                        f"precision={precision}: numbers of {side} are too large for it; a wider one holds them"
-                    )
+                exact = reduce.transform(block[usable[start : start + len(block)]].double(), side)
+                reduced, small = _narrowed(exact, precision, side)
+                lost, nonzero = lost + small, nonzero + int(exact.count_nonzero())
                 add(reduced.numpy())
+            if lost > NOTED * nonzero:
+                notes.append(
+                    f"{side}: {100 * lost / nonzero:.2g} % of the numbers that are not zero are too small for "
+                    f"precision={precision}, and lose digits or become zero; a wider one holds them"
+                )
+    return notes
+
+
+def _narrowed(exact: "Tensor", precision: str, side: str) -> tuple["Tensor", int]:
+    """Return numbers in a precision, and how many that are not zero become zero or subnormal.
+
+    Raises:
+        ConfigError: some are too large for it.
+    """
+    import torch
+
+    kind = getattr(torch, precision)
+    reduced = exact.to(kind)
+    if not bool(reduced.isfinite().all()):
+        raise ConfigError(
+            f"precision={precision}: numbers of {side} are too large for it; a wider one holds them"
+        )
+    small = (exact != 0) & (reduced.abs() < torch.finfo(kind).tiny)
+    return reduced, int(small.sum())
 
 
 def _block(source: "RowSource") -> int:
