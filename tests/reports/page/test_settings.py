@@ -55,6 +55,39 @@ def test_a_repetition_that_is_there_twice_counts_once() -> None:
     assert [[t.run.name for t in group] for group in grouped(same, differing(same))] == [["a", "c"]]
 
 
+def test_classes_that_only_some_trainings_have_keep_these_apart() -> None:
+    """Check that a class does not imply itself: InfoNCE has none among the settings, other losses do."""
+    losses = [
+        training(run="infonce"),
+        *(training(run=name, loss___target_=name) for name in ("Gram", "Symile")),
+    ]
+    assert differing(losses) == ["loss._target_"]
+    assert [[t.run.name for t in group] for group in grouped(losses, ["loss._target_"])] == [
+        ["Gram"], ["infonce"], ["Symile"]
+    ]  # fmt: skip
+    for key in ("schedule._target_", "probes.recovery._target_", "loss.temperature._target_"):
+        some = [training(), training(**{key: "Cosine"}), training(**{key: "Linear"})]
+        assert differing(some) == [key]
+        assert len(grouped(some, [key])) == 3
+
+
+def test_a_class_that_another_class_implies_is_left_out() -> None:
+    temperature = {"loss.temperature._target_": "Learned", "loss.temperature.initial": 0.07}
+    kinds = [training(loss___target_="Symile", **temperature), training(loss___target_="Gram")]
+    assert differing(kinds) == ["loss._target_"]
+    fixed = training(loss___target_="Symile", **{"loss.temperature._target_": "Fixed"})
+    assert differing([*kinds, fixed]) == ["loss._target_", "loss.temperature._target_"]
+
+
+def test_only_the_same_settings_are_there_twice() -> None:
+    apart = [
+        training(0, "a", data__noise=0),
+        training(0, "b", data__noise=1),
+        training(0, "c", data__noise=0),
+    ]
+    assert [[t.run.name for t in group] for group in grouped(apart, [])] == [["a", "b"]]
+
+
 def test_names_are_short_where_that_is_clear() -> None:
     keys = ["encoder.output_dim", "objective.temperature._target_", "data.noise", "features.noise"]
     assert short_names(keys) == {

@@ -55,7 +55,7 @@ def differing(trainings: Sequence[Training]) -> list[str]:
     kept = [key for key in REPETITION if key in columns]
     for key in varying:
         copies = any(_word(k) == _word(key) != TARGET and columns[k] == columns[key] for k in kept)
-        target = columns.get(_node(key) + TARGET)
+        target = columns.get(_chooser(key))
         everywhere = all(key in training.settings for training in trainings)
         implied = target is not None and not everywhere and _determined(columns[key], target)
         if key not in REPETITION and _word(key) not in WHEN and not copies and not implied:
@@ -68,12 +68,15 @@ def differing(trainings: Sequence[Training]) -> list[str]:
 
 
 def grouped(trainings: Sequence[Training], keys: Sequence[str]) -> list[list[Training]]:
-    """Group repetitions of the same settings, in the order of these; a repetition that occurs twice counts once."""
-    groups: dict[tuple[str, ...], dict[tuple[int, int], Training]] = {}
+    """Group repetitions of the same settings, in the order of these; a repetition that occurs twice counts once.
+
+    It is there twice only where all settings that change numbers are the same, not just those that name the group.
+    """
+    groups: dict[tuple[str, ...], dict[tuple[tuple[int, int], str], Training]] = {}
     for training in sorted(trainings, key=lambda t: [_sortable(t.settings.get(key)) for key in keys]):
         values = tuple(_hashable(training.settings.get(key)) for key in keys)
-        groups.setdefault(values, {}).setdefault(training.repetition, training)
-    return [[group[repetition] for repetition in sorted(group)] for group in groups.values()]
+        groups.setdefault(values, {}).setdefault((training.repetition, _content(training)), training)
+    return [[group[identity] for identity in sorted(group)] for group in groups.values()]
 
 
 def short_names(keys: Sequence[str]) -> dict[str, str]:
@@ -106,8 +109,18 @@ def _rank(key: str) -> tuple[int, bool, str]:
     return (FIRST.index(key) if key in FIRST else len(FIRST)), not key.endswith(TARGET), key
 
 
-def _node(key: str) -> str:
-    return key[: key.rfind(".") + 1]
+def _chooser(key: str) -> str:
+    """Return the `_target_` that decides whether there is such a setting: for a class, that of the node around it."""
+    node = key.rpartition(".")[0]
+    if _word(key) == TARGET:  # its own column would always imply it
+        node = node.rpartition(".")[0]
+    return f"{node}.{TARGET}" if node else TARGET
+
+
+def _content(training: Training) -> str:
+    """Return all settings that change numbers beside the repetition; a name changes none."""
+    left_out = {*REPETITION, *WHEN, "name"}
+    return _hashable({key: value for key, value in training.settings.items() if _word(key) not in left_out})
 
 
 def _word(key: str) -> str:
