@@ -46,7 +46,7 @@ function number(value, digits = 4) {
   const size = Math.abs(value);
   if (size !== 0 && (size < 1e-4 || size >= 1e7))
     return value
-      .toExponential(2)
+      .toExponential(digits > 4 ? digits - 1 : 2)
       .replace(/\.?0+e/, 'e')
       .replaceAll('-', '−')
       .replace('+', '');
@@ -80,6 +80,15 @@ function logTicks(low, high, count) {
   for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power += every)
     ticks.push(...factors.map((factor) => Number((factor * 10 ** power).toPrecision(3))));
   return ticks.filter((value) => value >= low * 0.999 && value <= high * 1.001);
+}
+
+// The ticks in words, with as many digits as tell the closest apart: 4 are too few for 1.0015, 1.0020, 1.0025.
+function tickLabels(ticks) {
+  const steps = ticks.slice(1).map((tick, i) => tick - ticks[i]);
+  const power = (value) => Math.floor(Math.log10(value) + 1e-9);
+  const largest = Math.max(...ticks.map(Math.abs));
+  const needed = steps.length && largest ? power(largest) - power(Math.min(...steps)) + 1 : 0;
+  return ticks.map((tick) => number(tick, Math.min(Math.max(needed, 4), 12)));
 }
 
 // A map from values to pixels, with its ticks.
@@ -149,7 +158,7 @@ function layout(spec, width) {
     24,
     height / 55,
   );
-  const left = 14 + 6.6 * Math.max(...y.ticks.map((tick) => number(tick).length), 2);
+  const left = 14 + 6.6 * Math.max(...tickLabels(y.ticks).map((label) => label.length), 2);
   const xs = spec.series
     .filter((series) => !series.level)
     .flatMap((series) => series.points.filter((point) => point.y !== null).map((point) => point.x));
@@ -185,15 +194,17 @@ function layout(spec, width) {
 
 function axes(spec, { width, left, right, top, bottom, x, y, height }) {
   const group = svg('g', { 'aria-hidden': 'true' });
-  for (const tick of y.ticks) {
+  const yLabels = tickLabels(y.ticks);
+  for (const [i, tick] of y.ticks.entries()) {
     const at = y.map(tick);
     group.append(
       svg('line', { x1: left, x2: right, y1: at, y2: at, class: 'grid' }),
-      svg('text', { x: left - 7, y: at + 4, 'text-anchor': 'end' }, number(tick)),
+      svg('text', { x: left - 7, y: at + 4, 'text-anchor': 'end' }, yLabels[i]),
     );
   }
   group.append(svg('line', { x1: left, x2: right, y1: bottom, y2: bottom, class: 'axis' }));
-  for (const tick of x.ticks) {
+  const xLabels = tickLabels(x.ticks);
+  for (const [i, tick] of x.ticks.entries()) {
     const at = x.map(tick);
     group.append(svg('line', { x1: at, x2: at, y1: bottom, y2: bottom + 4, class: 'axis' }));
     if (spec.x.categories) {
@@ -206,7 +217,7 @@ function axes(spec, { width, left, right, top, bottom, x, y, height }) {
           shown,
         ),
       );
-    } else group.append(svg('text', { x: at, y: bottom + 17, 'text-anchor': 'middle' }, number(tick)));
+    } else group.append(svg('text', { x: at, y: bottom + 17, 'text-anchor': 'middle' }, xLabels[i]));
   }
   group.append(svg('text', { x: (left + right) / 2, y: height - 5, 'text-anchor': 'middle' }, spec.x.label));
   group.append(svg('text', { x: 2, y: 12 }, spec.y.label + (spec.y.log ? ' (log)' : '')));

@@ -1,0 +1,70 @@
+"""Charts as Chromium draws them, without a driver: the page's elements after its script has run."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from intrinsic_clip.reports.page.document import document
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not CHROMIUM, reason="Chromium is not installed")]
+FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--window-size=900,700",
+)
+
+
+def elements(page: str, folder: Path) -> str:
+    """Return a page's elements, as text, after its script has run."""
+    path = folder / "page.html"
+    path.write_text(page)
+    command = [str(CHROMIUM), *FLAGS, f"--user-data-dir={folder / 'profile'}", "--dump-dom", path.as_uri()]
+    dump = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    return dump.partition("<body>")[2]
+
+
+def drawn(spec: dict[str, Any], folder: Path) -> str:
+    """Return the elements of one chart."""
+    page = document(
+        "chart",
+        '<div id="legend-one"></div><div id="chart-one"></div>',
+        styles=["base.css", "chart.css"],
+        scripts=["chart.js", "charts.js"],
+        data={"charts": [{"id": "one", "x": {"label": "d"}, "y": {"label": "k"}} | spec]},
+    )
+    return elements(page, folder).partition("<script")[0]
+
+
+def texts(elements: str, anchor: str) -> list[str]:
+    """Return the labels of the ticks of an axis, by their anchor: `end` for the vertical one."""
+    found = re.findall(rf'<text x="[^"]*" y="[^"]*" text-anchor="{anchor}">([^<]*)<', elements)
+    return [text for text in found if re.fullmatch(r"[\d.,e−]+", text)]
+
+
+def spread(low: float, high: float) -> dict[str, Any]:
+    points = [{"x": low, "y": low, "sd": None}, {"x": high, "y": high, "sd": None}]
+    return {"series": [{"label": "a", "colour": "black", "points": points}]}
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "step"), [(1.0015, 1.0025, 0.0002), (100_001, 100_009, 2), (2e7 + 1, 2e7 + 9, 2)]
+)
+def test_ticks_have_the_digits_that_tell_them_apart(low, high, step, tmp_path) -> None:
+    found = drawn(spread(low, high), tmp_path)
+    for labels in (texts(found, "end"), texts(found, "middle")):
+        values = [float(label.replace(",", "").replace("−", "-")) for label in labels]
+        apart = {round((b - a) / step, 3) for a, b in zip(values, values[1:], strict=False)}
+        assert len(values) > 2
+        assert len(apart) == 1, labels
+        assert 0 not in apart
+
+
+def test_ticks_that_differ_by_much_keep_their_few_digits(tmp_path) -> None:
+    assert texts(drawn(spread(0, 1), tmp_path), "end")[:2] == ["0", "0.5"]
