@@ -1,14 +1,17 @@
 """Charts as Chromium draws them, without a driver: the page's elements after its script has run."""
 
+import json
 import re
 import shutil
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from intrinsic_clip.reports.page.document import document
+from intrinsic_clip.reports.page.write import report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not CHROMIUM, reason="Chromium is not installed")]
@@ -60,7 +63,7 @@ def test_ticks_have_the_digits_that_tell_them_apart(low, high, step, tmp_path) -
     found = drawn(spread(low, high), tmp_path)
     for labels in (texts(found, "end"), texts(found, "middle")):
         values = [float(label.replace(",", "").replace("−", "-")) for label in labels]
-        apart = {round((b - a) / step, 3) for a, b in zip(values, values[1:], strict=False)}
+        apart = {round((b - a) / step, 3) for a, b in pairwise(values)}
         assert len(values) > 2
         assert len(apart) == 1, labels
         assert 0 not in apart
@@ -68,3 +71,35 @@ def test_ticks_have_the_digits_that_tell_them_apart(low, high, step, tmp_path) -
 
 def test_ticks_that_differ_by_much_keep_their_few_digits(tmp_path) -> None:
     assert texts(drawn(spread(0, 1), tmp_path), "end")[:2] == ["0", "0.5"]
+
+
+def truths(elements: str) -> list[list[tuple[float, float]]]:
+    """Return the corners of each dashed line of a chart; of a short mark only its beginning."""
+    paths = re.findall(r'<path d="M([^"]*)" class="truth"', elements)
+    corners = [[corner.partition("h")[0].split(",") for corner in path.split("L")] for path in paths]
+    return [[(float(x), float(y)) for x, y in path] for path in corners]
+
+
+def test_each_line_of_the_true_dimension_has_its_own_points(tmp_path) -> None:
+    """Check that k* = 5 over d and k* of 1 to 15 at one d give a line and marks, not a line that rises there."""
+    fixed = [{"x": d, "y": 5, "line": 0} for d in (7, 12, 20)]
+    others = [{"x": 20, "y": k, "line": line} for line, k in enumerate((1, 10, 15, 15), 1)]
+    found = drawn(spread(7, 20) | {"truth": [*fixed, *others]}, tmp_path)
+    line, *marks = truths(found)
+    assert [x for x, _ in line] == sorted({x for x, _ in line})
+    assert len({y for _, y in line}) == 1
+    assert [len(mark) for mark in marks] == [1, 1, 1]
+    assert found.count(">k*<") == 4
+
+
+def test_a_sweep_draws_the_true_dimension_for_each_combination(sweep, tmp_path) -> None:
+    """Check that of two noises over d, each with a k* of its own, no line goes from one k* to the other."""
+    path = report(sweep, tmp_path / "report.html")
+    before, data, after = re.split(r'(?<=id="data">)(.*?)(?=</script>)', path.read_text(), maxsplit=1)
+    content = json.loads(data)
+    for group in content["groups"]:
+        group["shared_dim"] = 5 if group["settings"]["data.noise"] else 2
+    found = elements(before + json.dumps(content).replace("<", "\\u003c") + after, tmp_path)
+    lines = truths(found.partition('id="sweep-panels"')[2].partition("</figure>")[0])
+    assert [len(line) for line in lines] == [2, 2]
+    assert all(len({y for _, y in line}) == 1 for line in lines)

@@ -1,9 +1,10 @@
 // Line charts as SVG, drawn as wide as their container. A chart is
 //   { label, height, x, y, series, truth, upright, across }
 // with axes { label, log, zero, whole, categories }, series { label, colour, dash, points, area, dots, thin, level }, points
-// { x, y, sd } of which y is null where there is no number, and the true k*: `truth`, points of a dashed line (`levels`:
-// one line for each), `upright`, places of vertical ones, or { x, label } of others; `across`, { y, label } of horizontal
-// ones. A series that is a `level` is a broad line behind a curve, and is not read out.
+// { x, y, sd } of which y is null where there is no number, and the true k*: `truth`, points of a dashed line, or of
+// several that `line` tells apart (`levels`: a horizontal one for each k*), `upright`, places of vertical ones, or
+// { x, label } of others; `across`, { y, label } of horizontal ones. A series that is a `level` is a broad line behind a
+// curve, and is not read out.
 
 const MOST_IN_TOOLTIP = 12;
 const DASHES = [null, '6 4', '2 4'];
@@ -290,6 +291,26 @@ function marks(series, spec, { x, y, usable, bottom }) {
   return group;
 }
 
+// A dashed line through the points of each `line`, and a short mark where it has only one.
+function truthLines(points, x, y, right) {
+  const lines = new Map();
+  for (const point of [...points].sort((a, b) => a.x - b.x))
+    lines.set(point.line, [...(lines.get(point.line) || []), point]);
+  const found = new Map(); // lines that lie on each other are drawn once
+  for (const line of lines.values()) {
+    const places = line.map((point) => `${x.map(point.x)},${y.map(point.y)}`);
+    const [{ x: first, y: level }] = line;
+    const d = line.length > 1 ? `M${places.join('L')}` : `M${x.map(first) - 9},${y.map(level)}h18`;
+    found.set(d, y.map(line[line.length - 1].y));
+  }
+  const named = [];
+  for (const at of found.values()) if (named.every((other) => Math.abs(other - at) >= 12)) named.push(at);
+  return [
+    ...[...found.keys()].map((d) => svg('path', { d, class: 'truth' })),
+    ...named.map((at) => svg('text', { x: right + 5, y: at + 4, class: 'title' }, 'k*')),
+  ];
+}
+
 function truth(spec, { x, y, left, right, top, bottom }) {
   const group = svg('g', { 'aria-hidden': 'true' });
   const points = (spec.truth || []).filter((point) => !spec.y.log || point.y > 0);
@@ -302,14 +323,7 @@ function truth(spec, { x, y, left, right, top, bottom }) {
         svg('text', { x: right + 5, y: at + 4, class: 'title' }, `k* = ${number(level)}`),
       );
     }
-  else if (points.length) {
-    const sorted = [...points].sort((a, b) => a.x - b.x);
-    const last = sorted[sorted.length - 1];
-    group.append(
-      svg('path', { d: `M${sorted.map((p) => `${x.map(p.x)},${y.map(p.y)}`).join('L')}`, class: 'truth' }),
-      svg('text', { x: right + 5, y: y.map(last.y) + 4, class: 'title' }, 'k*'),
-    );
-  }
+  else if (points.length) group.append(...truthLines(points, x, y, right));
   for (const { y: level, label } of spec.across || []) {
     const at = y.map(level);
     group.append(

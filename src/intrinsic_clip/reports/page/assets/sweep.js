@@ -99,7 +99,11 @@ function drawPanel({ host, family, log }, { key, log: logX }) {
     y: axisOf(family, log),
     series,
     truth: family.truth
-      ? groups.flatMap((group, i) => (group.shared_dim ? [{ x: x(i), y: group.shared_dim }] : []))
+      ? combined.flatMap(({ groups: of }, line) =>
+          of
+            .filter((group) => groups[group].shared_dim)
+            .map((group) => ({ x: x(group), y: groups[group].shared_dim, line })),
+        )
       : [],
   });
 }
