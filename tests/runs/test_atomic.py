@@ -80,6 +80,26 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
         assert os.listdir(tmp_path) == ["results.json"]
 
 
+def test_a_folder_that_is_read_only_is_told_by_the_output_not_by_its_temporary_file(
+    tmp_path, monkeypatch
+) -> None:
+    path, source, opened = tmp_path / "a.npy", tmp_path / "rows.npy", os.open
+
+    def read_only(name, flags, *rest, **options) -> int:
+        if flags & os.O_CREAT:
+            raise OSError(30, "Read-only file system", str(name))
+        return opened(name, flags, *rest, **options)
+
+    monkeypatch.setattr(os, "open", read_only)
+    with pytest.raises(OSError, match="Read-only file system") as raised, atomic.writing(path):
+        pass
+    assert raised.value.filename == str(path)
+    monkeypatch.undo()
+    with pytest.raises(FileNotFoundError) as raised, atomic.writing(path):
+        source.open()
+    assert raised.value.filename == str(source)
+
+
 def test_a_link_keeps_its_place_and_a_file_its_permissions(tmp_path) -> None:
     target, link, dangling = tmp_path / "there" / "page", tmp_path / "link", tmp_path / "dangling"
     target.parent.mkdir()

@@ -79,8 +79,8 @@ def home_expanded(setting: str, path: str) -> str:
     return prefix + home
 
 
-def check_writable(folder: Path) -> None:
-    """Check, before anything is done, that a folder can be made and written to.
+def check_writable(folder: Path, option: str = "output_dir") -> None:
+    """Check, before anything is done, that a folder can be made and written to; `option` names another in messages.
 
     Raises:
         ConfigError: it cannot; the message names the part of the path that is at fault.
@@ -91,7 +91,7 @@ def check_writable(folder: Path) -> None:
             return
     except OSError as error:
         raise ConfigError(f"{folder}: {(error.strerror or str(error)).lower()}") from error
-    raise ConfigError(f"{existing}: not a folder that can be written to; output_dir=… names another")
+    raise ConfigError(f"{existing}: not a folder that can be written to; {option}=… names another")
 
 
 def _is_among(key: str, names: frozenset[str]) -> bool:

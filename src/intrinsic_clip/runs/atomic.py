@@ -92,12 +92,13 @@ def writing(path: Path) -> Iterator[BinaryIO]:
         if mode is not None and not os.access(target, os.W_OK):
             raise PermissionError(errno.EACCES, "Permission denied")
         _remove_abandoned(target)
+    unfinished = os.fspath(target.parent / _stem(target))
     try:
         with _replacing(target, mode) as file:
             yield file
     except OSError as error:
-        if error.filename is not None:  # of another file, which the content comes from
-            raise
+        if error.filename is not None and not str(error.filename).startswith(unfinished):
+            raise  # of another file, which the content comes from
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 

@@ -1,6 +1,7 @@
 """A projection that was exported, used from Python: on arrays and tensors, as a module, as an ONNX model."""
 
 import copy
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -128,6 +129,12 @@ def test_only_a_projection_is_overwritten(tmp_path) -> None:
         stored.check_export_path(Path("nowhere/cut.safetensors"))
     write_small_projection(CUT, X, Y, 6)
     stored.check_export_path(CUT)
+
+
+def test_a_folder_that_is_read_only_is_refused_before_anything_is_measured(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(ConfigError, match="not a folder that can be written to; export=… names another"):
+        stored.check_export_path(tmp_path / "cut.safetensors")
 
 
 @pytest.mark.parametrize("shape", [(5, 1), (1,), (5, 63), (5, 65), (64, 5), ()])

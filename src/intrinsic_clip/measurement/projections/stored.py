@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from intrinsic_clip.config.paths import check_writable
 from intrinsic_clip.errors import ConfigError, first_line
 from intrinsic_clip.metrics.projection_promise import Promise, PromisedProjection
 from intrinsic_clip.runs.atomic import write_atomically
@@ -150,13 +151,14 @@ def check_export_path(path: Path, option: str = "export") -> None:
     """Check, before anything is measured, that a projection can be written there; `option` names it in messages.
 
     Raises:
-        ConfigError: another extension, no such folder, or a file that is no projection.
+        ConfigError: another extension, no such folder or a read-only one, or a file that is no projection.
     """
     setting = f"{option}={path}"
     if path.suffix.lower() != SUFFIX:
         raise ConfigError(f"{setting}: must end in {SUFFIX}, the format of a projection")
     if not path.parent.is_dir():
         raise ConfigError(f"{setting}: there is no folder {path.parent}")
+    check_writable(path.parent, option)
     if not path.exists():
         return
     try:
