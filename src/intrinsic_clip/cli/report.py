@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> None:
     folder, options = _parse(arguments)
     output = Path(home_expanded("output", options["output"])) if "output" in options else None
     if output is not None:
-        check_writable(output.parent)
+        check_writable(output.parent, "output")
     path = report(folder, output)
     print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
     if options.get("open") == "true":

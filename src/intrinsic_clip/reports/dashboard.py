@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from intrinsic_clip import config
 from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.reports.overwriting import check_specification
 from intrinsic_clip.runs import atomic
 from intrinsic_clip.runs.vocabulary import DIRECTIONS, PAIRS, SIDES, USUAL_ESTIMATORS, describe
 
@@ -65,16 +66,19 @@ def dashboard(settings: Mapping[str, Any]) -> str:
         settings: the resolved conf/dashboard.yaml.
 
     Raises:
-        ConfigError: wandb-workspaces is not installed, there is no account, or W&B refuses or cannot be reached.
+        ConfigError: wandb-workspaces is not installed, there is no account, or W&B refuses or cannot be reached; or
+            the file's name does not end in .json, or it is another file than such a specification.
         OSError: the file cannot be written.
     """
     config.check_dashboard(settings)
     if find_spec(PACKAGE) is None:
         raise ConfigError("wandb-workspaces is not installed: pip install wandb-workspaces")
     if settings["dry_run"]:
+        path = Path(settings["file"])
+        check_specification(path)
         specification = workspace(settings, settings["entity"] or "")._model
         atomic.write_atomically(
-            Path(settings["file"]), specification.model_dump_json(by_alias=True, exclude_none=True, indent=2)
+            path, specification.model_dump_json(by_alias=True, exclude_none=True, indent=2)
         )
         return str(settings["file"])
     return _save(settings)
