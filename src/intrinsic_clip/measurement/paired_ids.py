@@ -51,7 +51,7 @@ def _compared_columns(paths: tuple[Path, Path], settings: Mapping[str, Any]) -> 
             continue
         told = found.told(column, "xy")
         if found.reordered:
-            raise ConfigError(f"{told}; {REORDERED}")
+            raise ConfigError(f"{told}; {REORDERED} (drop={column} does not compare them)")
         notes.append(f"{told}; row i of each are taken to be a pair all the same")
     return notes
 
