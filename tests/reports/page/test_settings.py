@@ -65,7 +65,7 @@ def test_classes_that_only_some_trainings_have_keep_these_apart() -> None:
     assert [[t.run.name for t in group] for group in grouped(losses, ["loss._target_"])] == [
         ["Gram"], ["infonce"], ["Symile"]
     ]  # fmt: skip
-    for key in ("schedule._target_", "probes.recovery._target_", "loss.temperature._target_"):
+    for key in ("schedule._target_", "loss.temperature._target_"):
         some = [training(), training(**{key: "Cosine"}), training(**{key: "Linear"})]
         assert differing(some) == [key]
         assert len(grouped(some, [key])) == 3
@@ -86,6 +86,13 @@ def test_only_the_same_settings_are_there_twice() -> None:
         training(0, "c", data__noise=0),
     ]
     assert [[t.run.name for t in group] for group in grouped(apart, [])] == [["a", "b"]]
+
+
+def test_a_probe_that_only_some_trainings_have_keeps_none_apart() -> None:
+    probed = {"probes.jacobian._target_": "JacobianProbe", "probes.jacobian.points": 9}
+    both = [training(0, "a"), training(0, "b", **probed)]
+    assert differing(both) == []
+    assert [[t.run.name for t in group] for group in grouped(both, [])] == [["a"]]
 
 
 def test_names_are_short_where_that_is_clear() -> None:

@@ -13,6 +13,7 @@ from intrinsic_clip.runs.tidy_table import flatten
 REPETITION = ("seed", "replicates")  # may differ between repetitions
 WHEN = ("every_n_epochs", "every_n_steps")  # change no number
 TARGET = "_target_"
+PROBES = "probes."
 D = "encoder.output_dim"
 FIRST = (D, "data.shared_dim", "data.noise")  # leading axes of a sweep
 
@@ -46,8 +47,8 @@ def trainings_of(run: Run) -> list[Training]:
 def differing(trainings: Sequence[Training]) -> list[str]:
     """Return the settings in which trainings differ that are not repetitions, output dimension first.
 
-    Left out are copies (`data.seed` of `seed`), when probes measure, names that follow from other settings, and
-    settings that a choice implies: a temperature fixed at 0.1 or learned differs in `Fixed` and `Learned` alone.
+    Left out are copies (`data.seed` of `seed`), which probes measure and when, names that follow from other settings,
+    and settings that a choice implies: a temperature fixed at 0.1 or learned differs in `Fixed` and `Learned` alone.
     """
     keys = {key for training in trainings for key in training.settings}
     columns = {key: [_hashable(training.settings.get(key)) for training in trainings] for key in keys}
@@ -58,7 +59,9 @@ def differing(trainings: Sequence[Training]) -> list[str]:
         target = columns.get(_chooser(key))
         everywhere = all(key in training.settings for training in trainings)
         implied = target is not None and not everywhere and _determined(columns[key], target)
-        if key not in REPETITION and _word(key) not in WHEN and not copies and not implied:
+        which_probe = key.startswith(PROBES) and _word(key) == TARGET
+        when = which_probe or _word(key) in WHEN
+        if key not in REPETITION and not when and not copies and not implied:
             kept.append(key)
     keys_apart = [key for key in kept if key not in REPETITION]
     others = [key for key in keys_apart if key != "name"]
@@ -118,9 +121,10 @@ def _chooser(key: str) -> str:
 
 
 def _content(training: Training) -> str:
-    """Return all settings that change numbers beside the repetition; a name changes none."""
-    left_out = {*REPETITION, *WHEN, "name"}
-    return _hashable({key: value for key, value in training.settings.items() if _word(key) not in left_out})
+    """Return all settings that change a training beside the repetition; a name and probes do not."""
+    left_out = {*REPETITION, "name"}
+    settings = training.settings.items()
+    return _hashable({k: v for k, v in settings if _word(k) not in left_out and not k.startswith(PROBES)})
 
 
 def _word(key: str) -> str:
