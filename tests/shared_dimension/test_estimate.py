@@ -139,7 +139,7 @@ def test_bad_views_are_refused(x, y, message) -> None:
         ("output_dim", 1, "input should be greater than or equal to 4"),
         ("output_dim", 513, "input should be less than or equal to 512"),
         ("replicates", 0, "input should be greater than or equal to 1"),
-        ("steps", 0, "input should be greater than or equal to 20"),
+        ("steps", 0, "input should be greater than or equal to 1"),
         ("steps", 40.0, "input should be a valid integer"),
         ("widest", np.int64(0), "input should be greater than or equal to 2"),
         ("threads", 0, "input should be greater than 0"),

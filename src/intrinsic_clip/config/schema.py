@@ -38,7 +38,7 @@ Threads = Annotated[
 
 SharedOutputDim = Annotated[int, Field(ge=4, le=512)]
 SharedTrainings = Annotated[int, Field(ge=1, le=100)]
-SharedSteps = Annotated[int, Field(ge=20)]
+SharedSteps = Annotated[int, Field(ge=1)]
 SharedWidest = Annotated[int, Field(ge=2, le=1000)]
 
 
