@@ -4,6 +4,7 @@ Each function returns one sentence that says what is wrong and what to do, or No
 """
 
 import math
+import re
 from collections.abc import Callable, Mapping
 
 import torch
@@ -113,6 +114,11 @@ def doubted_distances(points: Tensor, neighbours: Neighbours) -> str | None:
     return (
         near_duplicates(neighbours) or rounded(points, neighbours) or tied(neighbours) or grouped(neighbours)
     )
+
+
+def in_short(doubt: str) -> str:
+    """Return what is wrong, the beginning of a doubt's sentence, without what follows from it."""
+    return re.split("[:,;] ", doubt)[0]
 
 
 def near_duplicates(neighbours: Neighbours) -> str | None:

@@ -55,7 +55,7 @@ def _measured(cfg: DictConfig, settings: Mapping[str, Any]) -> tuple[dict[str, A
         results.check_replaceable(folder, (PICTURE, BOTH, PAGE, RESULTS))
         measurement = _write(_load_and_measure(inputs, settings), folder)
     else:
-        print(f"Measured already{_as_other_files(measurement['config'], settings)}.\n")
+        print(f"Measured already{loading.as_other_files(measurement['config'], settings)}.\n")
     print(printout(measurement, folder), flush=True)
     if settings["logger"] is not None:
         _log(cfg, measurement, folder)
@@ -73,15 +73,6 @@ def _measured_already(folder: Path) -> dict[str, Any] | None:
     if reason is not None:
         print(f"{folder / RESULTS}: damaged ({reason}); measured anew\n", flush=True)
     return measurement
-
-
-def _as_other_files(measured: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
-    """Return the names under which files of the same content were measured, where they are not those given."""
-    sides = ("x", "y", "against", "against_y")
-    other = [
-        f"{side}={measured[side]}" for side in sides if str(measured.get(side)) != str(settings.get(side))
-    ]
-    return f", as {' '.join(other)} of the same content" if other else ""
 
 
 def _check_export(path: Path) -> None:

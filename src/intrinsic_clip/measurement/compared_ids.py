@@ -10,7 +10,7 @@ REORDERED = "the same ids in another order; sort both alike"
 
 
 class Difference(NamedTuple):
-    """What two columns of ids differ in.
+    """Difference between two columns of ids.
 
     Attributes:
         differing, of: rows that differ, of how many.

@@ -103,6 +103,13 @@ class OpenedFiles:
     notes: list[str] = field(default_factory=list)
 
 
+def as_other_files(stored: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
+    """Return the names under which files of the same content were read before, where they are not those given."""
+    sides = ("x", "y", "against", "against_y")
+    other = [f"{side}={stored[side]}" for side in sides if str(stored.get(side)) != str(settings.get(side))]
+    return f", as {' '.join(other)} of the same content" if other else ""
+
+
 def folder_of(settings: Mapping[str, Any], verb: str = "measure") -> Path:
     """Return `<output_dir>/<verb>/<hash>`; the hash is of the settings and of the files' contents, not their names.
 

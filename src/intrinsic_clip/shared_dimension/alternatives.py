@@ -1,7 +1,6 @@
 """Ask other methods how many dimensions are shared: correlations, neighbours, and the trained representation."""
 
 import math
-import re
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.dimension import DimensionEstimate, Neighbours, mle, twonn
-from intrinsic_clip.dimension.doubts import doubted_distances
+from intrinsic_clip.dimension.doubts import doubted_distances, in_short
 from intrinsic_clip.metrics import (
     JointNeighbours,
     canonical_rank,
@@ -148,7 +147,7 @@ def _doubt(neighbours: JointNeighbours) -> str | None:
         searched = getattr(neighbours, side)
         doubt = doubted_distances(searched.points, searched)
         if doubt is not None:
-            return f"{side}: {re.split('[:,;] ', doubt)[0]}"
+            return f"{side}: {in_short(doubt)}"
     return None
 
 

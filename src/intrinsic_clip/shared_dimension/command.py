@@ -51,8 +51,8 @@ def estimate(cfg: DictConfig) -> dict[str, Any]:
         with _interrupted_in_words(folder):
             estimated = _write(_load_and_estimate(cfg, settings, folder), folder)
     else:
-        other, estimated = _under_own_names(estimated, settings)
-        print(f"Done already{other}.\n")
+        print(f"Done already{loading.as_other_files(estimated['config'], settings)}.\n")
+        estimated = {**estimated, "config": {**estimated["config"], "x": settings["x"], "y": settings["y"]}}
         _write_companions(estimated, folder, only_missing=True)
     _remove_kept(folder)
     print(printout(estimated, folder), flush=True)
@@ -68,14 +68,6 @@ def _interrupted_in_words(folder: Path) -> Iterator[None]:
         if any(folder.glob(KEPT)):
             raise Interrupted("the same command continues behind the last finished training") from error
         raise
-
-
-def _under_own_names(estimated: dict[str, Any], settings: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Return how files of the same content were called, where otherwise, and the estimate with the names now given."""
-    stored = estimated["config"]
-    other = [f"{side}={stored[side]}" for side in "xy" if str(stored[side]) != str(settings[side])]
-    words = f", as {' '.join(other)} of the same content" if other else ""
-    return words, {**estimated, "config": {**stored, "x": settings["x"], "y": settings["y"]}}
 
 
 def _content(settings: Mapping[str, Any]) -> dict[str, Any]:

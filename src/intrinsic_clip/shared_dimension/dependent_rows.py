@@ -11,7 +11,7 @@ from torch import Tensor
 
 IDENTIFIES = 0.9  # of the distinct rows: as many values has a column that tells rows apart by itself
 ALIKE = (
-    0.8  # of the distance of random rows, squared: less between successive rows, and they follow one another
+    0.8  # of the squared distance of random rows: with less between successive ones, they follow one another
 )
 
 

@@ -1,6 +1,5 @@
 """Bound the shared dimension by that of either view alone, where the latter is low enough to be trusted."""
 
-import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.dimension import mle, nearest_neighbours, twonn
-from intrinsic_clip.dimension.doubts import grouped, near_duplicates
+from intrinsic_clip.dimension.doubts import grouped, in_short, near_duplicates
 from intrinsic_clip.shared_dimension.result import SharedDimension
 
 ROWS = 5_000  # distinct rows, at most, that the dimension is estimated on
@@ -51,7 +50,7 @@ def own_dimension(rows: Tensor, seed: int) -> OwnDimension:
         dimension = max(float(mle(neighbours, k=K).value), float(twonn(neighbours).value))
     doubt = near_duplicates(neighbours) or grouped(neighbours)
     if doubt is not None:  # the value is that of a group
-        return OwnDimension(dimension, None, re.split("[:;] ", doubt)[0])
+        return OwnDimension(dimension, None, in_short(doubt))
     if not dimension <= TRUSTED:
         return OwnDimension(dimension, None)
     return OwnDimension(dimension, max(1, int(MARGIN * dimension + 0.5)))

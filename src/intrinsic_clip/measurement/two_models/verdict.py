@@ -33,35 +33,32 @@ def judged_by(recalls: Sequence[Mapping[str, Any]], own_y: bool = False) -> Mapp
         recalls: of both models, by cosine and along canonical directions.
         own_y: the second model has a y of its own.
     """
-    by = {each["by"]: each for each in recalls if each["k"] == 1}
-    cosine, canonical = by.get("cosine"), by.get("canonical")
+    cosine, canonical = _at_1(recalls)
     if cosine is None or canonical is None:
         return cosine or canonical
-    excused = _guesses(cosine) and not (own_y and _one_alone_guesses(cosine))
-    return canonical if excused and not _guesses(canonical) else cosine
+    excused = _guessing(cosine) == 2 or (_guessing(cosine) == 1 and not own_y)
+    return canonical if excused and not _guessing(canonical) else cosine
 
 
-def _guesses(recall: Mapping[str, Any]) -> bool:
-    """Return whether one of two recalls is no better than by guessing."""
-    return bool(min(recall["first"], recall["second"]) <= _by_guessing(recall))
+def _at_1(recalls: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]:
+    """Return recall@1 by cosine and along canonical directions."""
+    by = {each["by"]: each for each in recalls if each["k"] == 1}
+    return by.get("cosine"), by.get("canonical")
 
 
-def _one_alone_guesses(recall: Mapping[str, Any]) -> bool:
-    return _guesses(recall) and bool(max(recall["first"], recall["second"]) > _by_guessing(recall))
-
-
-def _by_guessing(recall: Mapping[str, Any]) -> float:
-    """Return the most that guessing finds, but for rare luck."""
+def _guessing(recall: Mapping[str, Any]) -> int:
+    """Return how many of the two models find partners no better than by guessing."""
     chance, n = recall["chance"], recall["n"]
-    return float(max(3 * chance, chance + ABOVE * (chance / n) ** 0.5))
+    least = max(3 * chance, chance + ABOVE * (chance / n) ** 0.5)
+    return sum(recall[model] <= least for model in ("first", "second"))
 
 
 def _otherwise(judged: Mapping[str, Any], recalls: Sequence[Mapping[str, Any]]) -> str:
     """Return what the other recall@1 says, where one of the models finds partners by cosine only by guessing."""
-    by = {each["by"]: each for each in recalls if each["k"] == 1}
-    if len(by) < 2 or not _guesses(by["cosine"]) or _guesses(by["canonical"]):
+    cosine, canonical = _at_1(recalls)
+    if cosine is None or canonical is None or not _guessing(cosine) or _guessing(canonical):
         return ""
-    other = by["canonical" if judged["by"] == "cosine" else "cosine"]
+    other = canonical if judged["by"] == "cosine" else cosine
     how = "by cosine" if other["by"] == "cosine" else "after a linear map, along canonical directions"
     return f"; {how} {other['second']:.3g} against {other['first']:.3g}"
 

@@ -59,9 +59,8 @@ def differing(trainings: Sequence[Training]) -> list[str]:
         target = columns.get(_chooser(key))
         everywhere = all(key in training.settings for training in trainings)
         implied = target is not None and not everywhere and _determined(columns[key], target)
-        which_probe = key.startswith(PROBES) and _word(key) == TARGET
-        when = which_probe or _word(key) in WHEN
-        if key not in REPETITION and not when and not copies and not implied:
+        measures = _word(key) in WHEN or (key.startswith(PROBES) and _word(key) == TARGET)
+        if key not in REPETITION and not measures and not copies and not implied:
             kept.append(key)
     keys_apart = [key for key in kept if key not in REPETITION]
     others = [key for key in keys_apart if key != "name"]
