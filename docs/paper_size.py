@@ -21,6 +21,7 @@ from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.paper_figures import style
 from intrinsic_clip.paper_figures.claims import Claim
 from intrinsic_clip.paper_figures.finished_runs import FinishedRuns, read_runs
+from intrinsic_clip.reports.figures import section
 from intrinsic_clip.runs.run import Run
 
 RESULTS = Path(__file__).parent / "results"
@@ -29,6 +30,7 @@ KEYS = ["replicate", "encoder.output_dim"]
 VERSIONS = ["commit", "torch"]
 ROWS = ["data.n_train", "data.n_append", "data.n_test"]
 OF_RUN = [*ROWS, *VERSIONS]
+NOTHING = pd.DataFrame(columns=[*KEYS, *OF_RUN])
 REPETITIONS = 50  # in the paper
 
 
@@ -78,7 +80,7 @@ def finished(runs: Path, experiment: str, size: str = "paper") -> pd.DataFrame:
     if experiment in chosen.departures:
         raise ConfigError(f"{runs}: {experiment} was trained with {chosen.departures[experiment]}")
     if experiment not in chosen:
-        return pd.DataFrame(columns=[*KEYS, *OF_RUN])
+        return NOTHING
     rows = chosen.tables[experiment]
     versions = {run: Run.load(run).results["versions"] for run in rows["run"].unique()}
     rows = rows.assign(**{key: [str(versions[run][key])[:8] for run in rows["run"]] for key in VERSIONS})
@@ -88,7 +90,7 @@ def finished(runs: Path, experiment: str, size: str = "paper") -> pd.DataFrame:
 def read(path: Path) -> pd.DataFrame:
     """Return a table that `write` wrote; an empty one if there is none."""
     if not path.exists():
-        return pd.DataFrame(columns=[*KEYS, *OF_RUN])
+        return NOTHING
     return pd.read_csv(path, dtype=dict.fromkeys(VERSIONS, str))
 
 
@@ -104,15 +106,13 @@ def merged(table: pd.DataFrame, more: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw(experiment: str, table: pd.DataFrame, to: Path, size: str = "paper") -> list[Claim]:
-    """Draw the figure of an experiment, and return its claims."""
+    """Draw the figure of an experiment, print its section of RESULTS.md, and return its claims."""
     module = importlib.import_module(f"intrinsic_clip.paper_figures.{experiment}")
     runs = recorded(table, experiment, size)
     with style.in_style():
         style.save(module.draw(runs), to, experiment)
-    print(f"\n## {experiment}\n\n{runs.note}; {runs.provenance}.\n")
     claims: list[Claim] = module.claims(runs)
-    for claim in claims:
-        print(f"| {claim.says} | {claim.measured} | {claim.verdict} |".replace("k*", "k\\*"))
+    print(section(module, runs, claims))
     return claims
 
 

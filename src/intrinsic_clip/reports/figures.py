@@ -131,10 +131,7 @@ def _page(drawn: "Sequence[Drawn]", missing: Mapping[str, str], damaged: Mapping
         "`src/intrinsic_clip/paper_figures/`. A dash: a question of ours, to which the paper has no answer.\n"
     ]
     for module, runs, claims in drawn:
-        name = module.__name__.rpartition(".")[2]
-        title = (module.__doc__ or "").strip().splitlines()[0]
-        parts.append(f"## {name}\n\n{title} {runs.note}; {runs.provenance}.\n\n![{name}]({name}.png)\n")
-        parts.append(_table(claims))
+        parts.append(section(module, runs, claims))
     if missing:
         commands = [f"- {name}: `{command}`" for name, command in missing.items()]
         parts.append("\n".join(["## Not run\n", *commands]) + "\n")
@@ -142,6 +139,14 @@ def _page(drawn: "Sequence[Drawn]", missing: Mapping[str, str], damaged: Mapping
         reasons = [f"- {name}: {reason}" for name, reason in damaged.items()]
         parts.append("\n".join(["## Not drawn\n", *reasons]) + "\n")
     return "\n".join(parts)
+
+
+def section(module: ModuleType, runs: "FinishedRuns", claims: "Sequence[Claim]") -> str:
+    """Return what RESULTS.md says of a figure: what it is drawn from, the picture, and its claims."""
+    name = module.__name__.rpartition(".")[2]
+    title = (module.__doc__ or "").strip().splitlines()[0]
+    head = f"## {name}\n\n{title} {runs.note}; {runs.provenance}.\n\n![{name}]({name}.png)\n"
+    return f"{head}\n{_table(claims)}"
 
 
 def _table(claims: "Sequence[Claim]") -> str:
