@@ -105,6 +105,18 @@ def test_bounds_are_checked_and_nothing_is_claimed_without_a_gap() -> None:
     assert sum(says.startswith("icons, n = ") for says in by_name) == 3
 
 
+def test_an_estimate_in_doubt_is_no_point() -> None:
+    doubtful = DECAY | dict.fromkeys(("effective", "interval/low", "interval/high"), math.nan)
+    runs = FinishedRuns("laptop", {"ladder": pd.DataFrame(rows("x.Cities", "c", 9, doubtful))})
+    (claim,) = ladder.claims(runs)
+    assert claim.measured.startswith(
+        "no number can be trusted (largest ratio 1.10, shuffled pairs 1.05); MLE"
+    )
+    assert claim.agrees is None
+    drawn = {container.get_label() for container in ladder.draw(runs).axes[0].containers}
+    assert drawn == {name for *_, name in ladder.IDS.values()}
+
+
 def test_a_bound_that_is_passed_is_reported() -> None:
     five = CLEAR | {"dimension": 5.0}
     runs = FinishedRuns("laptop", {"ladder": pd.DataFrame(rows("x.ColourNames", "n", 9, five))})

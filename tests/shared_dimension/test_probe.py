@@ -1,6 +1,7 @@
 """Runs hold an estimate of their data's shared dimension, the same as the verb's."""
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import torch
@@ -96,3 +97,16 @@ def test_a_failure_is_a_reason_and_no_error(recwarn) -> None:
     assert "constant" in probe.reasons["shared/dimension"]
     assert any("SharedDimensionProbe failed and is logged as NaN" in str(w.message) for w in recwarn)
     assert after_test(SharedDimensionProbe(**QUICK), None, Replicates()).latest == {}
+
+
+def test_no_number_is_logged_where_none_can_be_trusted(monkeypatch) -> None:
+    x, y = views()
+    own = replace(shared(x, y, output_dim=4, replicates=2, steps=20), dimension=2, doubt=None)
+    assert numbers_of(own)["shared/effective"] == own.effective
+    doubtful = own.without_number("one pair of each group is needed")
+    monkeypatch.setattr("intrinsic_clip.shared_dimension.probe.shared", lambda *_, **__: doubtful)
+    probe = after_test(SharedDimensionProbe(**QUICK), Rows(x, y), Replicates())
+    for name in ("dimension", "effective", "interval/low", "interval/high", "side/x"):
+        assert probe.latest[f"shared/{name}"].isnan(), name
+        assert "one pair of each group is needed" in probe.reasons[f"shared/{name}"]
+    assert probe.latest["shared/gap"] == own.gap

@@ -128,7 +128,8 @@ def estimates(
 ) -> tuple[float, float, float, bool]:
     """Return the shared dimension, both ends of its interval, and whether a gap is clear: means over estimates.
 
-    Where any of the estimates has no clear gap, it is the effective number. NaN where there is no estimate.
+    Where any of the estimates has no clear gap, it is the effective number. NaN where there is no estimate,
+    or none that can be trusted.
     """
 
     def numbers(name: str) -> Any:
@@ -261,7 +262,9 @@ def _measured(runs: FinishedRuns, experiment: str, where: Mapping[str, Any]) -> 
     number, low, high, clear = estimates(runs, experiment, where)
     interval, null = f"{low:g} to {high:g}", text("shared/null_gap")
     if math.isnan(number):
-        shared = "no estimate"
+        estimated = len(runs.values(experiment, "shared/gap", **where)) > 0
+        ratios = f"largest ratio {text('shared/gap')}, shuffled pairs {null}"
+        shared = f"no number can be trusted ({ratios})" if estimated else "no estimate"
     elif clear and number == 0:
         shared = f"k̂* = 0, held-out matching is at chance (p = {text('shared/p_value')})"
     elif clear:

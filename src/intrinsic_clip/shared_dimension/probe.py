@@ -38,8 +38,9 @@ class SharedDimensionProbe(AnyProbe):
     """Estimate how many dimensions x and y of a run's data share, as `intrinsic-clip shared data=…` does.
 
     The estimate trains encoders of its own on all rows of the data, in `trainer.test`: it says nothing about the module
-    and takes minutes. The dimension is NaN, with the verdict as its reason, where the spectrum has no clear gap. A
-    failure is a warning, and the run continues.
+    and takes minutes. The dimension is NaN, with the verdict as its reason, where the spectrum has no clear gap, and so
+    are the effective number and the interval where no number can be trusted. A failure is a warning, and the run
+    continues.
 
     Args:
         output_dim, trainings, steps, widest: see the settings of the same names in `conf/shared.yaml`.
@@ -138,11 +139,16 @@ def rows_of(data: PairedData, place: int) -> tuple[Tensor, Tensor]:
 
 
 def numbers_of(estimate: SharedDimension) -> dict[str, float]:
-    """Return an estimate's numbers by the names of the vocabulary; NaN where there is no clear gap."""
+    """Return an estimate's numbers by the names of the vocabulary.
+
+    The dimension is NaN where there is no clear gap; the effective number and the interval, too, where no number can be
+    trusted.
+    """
+    trusted = estimate.doubt is None
     values = (
         estimate.dimension,
-        estimate.effective,
-        *estimate.interval,
+        estimate.effective if trusted else None,
+        *(estimate.interval if trusted else (None, None)),
         estimate.sides["x"],
         estimate.sides["y"],
         estimate.gap,
