@@ -9,6 +9,7 @@ import pytest
 from intrinsic_clip.data.formats import number_tables
 from intrinsic_clip.data.formats.number_tables import read_number_table
 from intrinsic_clip.data.formats.row_ids import row_ids
+from intrinsic_clip.measurement.compared_ids import difference
 
 
 @pytest.fixture
@@ -78,3 +79,14 @@ def test_names_read_in_parts_are_those_read_whole(monkeypatch, case: str) -> Non
     ids = row_ids(Path("rows.csv"))["id"]
     assert (len(sizes) == 0) is in_parts
     np.testing.assert_array_equal(ids, whole.to_numpy())
+
+
+def test_large_ids_beside_missing_ones_are_told_apart() -> None:
+    for name, last in (("one", 2**53), ("other", 2**53 + 1)):  # the same number in floating point
+        Path(f"{name}.csv").write_text(f"id,d0,d1\n1,0.5,1\n,0.25,2\n{last},1.5,3\n")
+    one, other = (row_ids(Path(f"{name}.csv"))["id"] for name in ("one", "other"))
+    found = difference(one, other)
+    assert found is not None
+    assert (found.differing, found.row, found.values) == (1, 2, (str(2**53), str(2**53 + 1)))
+    Path("small.csv").write_text("id,d0,d1\n1,0.5,1\n,0.25,2\n3,1.5,3\n")
+    np.testing.assert_array_equal(row_ids(Path("small.csv"))["id"], [1, np.nan, 3])

@@ -1,5 +1,6 @@
 """`intrinsic-clip apply` reduces files of any format, row by row, or says in one line why it cannot."""
 
+import io
 import os
 import signal
 import sys
@@ -7,13 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from helpers.projections import write_small_projection
 from helpers.shared_latent import shared_latent
+from helpers.tar_files import write_members
 from helpers.tiny_runs import files_below
 from intrinsic_clip import Reduce
 from intrinsic_clip.data.formats.arrays import read_array
+from intrinsic_clip.data.formats.row_ids import ids_as_written
 from intrinsic_clip.data.formats.row_writers import WRITERS
 from intrinsic_clip.measurement.projections import apply as verb
 
@@ -51,6 +55,69 @@ def test_every_format_is_read(command_line, capsys, suffix) -> None:
     assert command_line("apply", str(CUT), f"x=new{suffix}", "output=small.npy") == 0
     assert "x: 300 rows, 64 → 6 columns, small.npy" in capsys.readouterr().out
     np.testing.assert_allclose(np.load("small.npy"), Reduce.load(CUT).x(X), rtol=1e-5, atol=1e-6)
+
+
+def table(suffix: str, ids: dict[str, list[str]]) -> None:
+    """Write X with columns of ids before it, as the format has them."""
+    if suffix == ".npz":
+        arrays = {name: np.array(values) for name, values in ids.items()}
+        np.savez("new.npz", embedding=X, **arrays)
+        return
+    if suffix in (".csv", ".tsv"):
+        frame = pd.DataFrame(X, columns=[f"d{place}" for place in range(X.shape[1])])
+    else:
+        frame = pd.DataFrame({"embedding": list(X)})
+    for place, (name, values) in enumerate(ids.items()):
+        frame.insert(place, name, values)
+    if suffix == ".parquet":
+        frame.to_parquet("new.parquet", row_group_size=100)
+    elif suffix == ".feather":
+        frame.to_feather("new.feather")
+    else:
+        frame.to_csv(f"new{suffix}", index=False, sep="," if suffix == ".csv" else "\t")
+
+
+CODES = [f"{number:03}" if number % 7 else "NA" for number in range(300)]  # neither numbers nor missing
+IDS = {"image_id": list(range(2**53, 2**53 + 300)), "code_id": CODES}
+TABLES = (".npz", ".parquet", ".feather", ".csv", ".tsv")
+
+
+@pytest.mark.parametrize("suffix", TABLES)
+@pytest.mark.parametrize("written", TABLES)
+def test_what_names_a_row_goes_with_it(command_line, capsys, monkeypatch, suffix, written) -> None:
+    monkeypatch.setattr(verb, "BLOCK", 7 * 64 * 8)
+    with monkeypatch.context() as patch:
+        patch.setitem(globals(), "X", np.where(np.arange(300)[:, None] == 5, np.nan, X).astype(np.float32))
+        table(suffix, IDS)
+    assert command_line("apply", str(CUT), f"x=new{suffix}", f"output=small{written}", "nan=drop") == 0
+    assert f"'image_id', 'code_id' of each row goes into small{written}, too" in capsys.readouterr().out
+    kept = np.delete(np.arange(300), 5)
+    ids = ids_as_written(Path(f"small{written}"))
+    assert ids["image_id"].tolist() == [IDS["image_id"][row] for row in kept]
+    assert ids["code_id"].tolist() == [CODES[row] for row in kept]
+    small = read_array(Path(f"small{written}"))[0].numpy()
+    np.testing.assert_allclose(small, Reduce.load(CUT).x(X[kept]), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".safetensors"])
+def test_ids_that_an_output_has_no_room_for_are_told(command_line, capsys, suffix) -> None:
+    table(".csv", IDS)
+    assert command_line("apply", str(CUT), "x=new.csv", f"output=small{suffix}", "drop=code_id") == 0
+    assert (
+        f"x: 'image_id' of each row is not kept, since {suffix} has no room for it" in capsys.readouterr().out
+    )
+
+
+@pytest.mark.parametrize("written", TABLES)
+def test_names_of_samples_go_with_their_rows(command_line, written) -> None:
+    names = [f"sample{place:03}" for place in range(300)]
+    members = {}
+    for name, row in zip(names, X, strict=True):
+        np.save(content := io.BytesIO(), row)
+        members[name] = {"npy": content.getvalue()}
+    write_members(Path("shard.tar"), members)
+    assert command_line("apply", str(CUT), "x=shard.tar", f"output=small{written}") == 0
+    assert ids_as_written(Path(f"small{written}"))["key"].tolist() == names
 
 
 def test_half_precision_in_and_out(command_line) -> None:

@@ -55,8 +55,13 @@ def recognised(path: Path) -> tuple[TextFile, Dialect]:
     return file, sniff(lines, "\t" if path.suffix.lower() == ".tsv" else ",")
 
 
-def read_chunks(file: TextFile, dialect: Dialect, rows: int) -> Iterator["pd.DataFrame"]:
+def read_chunks(file: TextFile, dialect: Dialect, rows: int, **options: Any) -> Iterator["pd.DataFrame"]:
     """Yield the body of a table so many rows at a time, with the types that each of these parts shows.
+
+    Args:
+        file, dialect: of it.
+        rows: of a part.
+        options: of `pandas.read_csv`.
 
     Raises:
         Irregular: a line has too many fields, or a quotation mark is not closed.
@@ -64,7 +69,7 @@ def read_chunks(file: TextFile, dialect: Dialect, rows: int) -> Iterator["pd.Dat
     import pandas as pd
 
     try:
-        with _by_pandas(file.path, file.encoding, dialect, dialect.begin, chunksize=rows) as parts:
+        with _by_pandas(file.path, file.encoding, dialect, dialect.begin, chunksize=rows, **options) as parts:
             yield from parts
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeError) as error:
         raise Irregular("some lines are irregular") from error
@@ -74,24 +79,34 @@ class Irregular(Exception):
     """Lines of a table leave doubts, which reading it line by line settles; the message says which."""
 
 
-def read_columns(file: TextFile, dialect: Dialect, places: Sequence[int]) -> list["pd.Series"]:
+def read_columns(
+    file: TextFile, dialect: Dialect, places: Sequence[int], as_texts: bool = False
+) -> list["pd.Series"]:
     """Return some columns of a table, of which no more than a part is held where its lines are regular.
+
+    Args:
+        file, dialect: of it.
+        places: of the columns.
+        as_texts: leave their values as they are written, such as `007` and `NA`.
 
     Raises:
         ConfigError: it is no table, or its lines differ in their number of fields.
     """
+    options = {"dtype": dict.fromkeys(places, str), "keep_default_na": False} if as_texts else {}
     try:
-        return _columns_in_parts(file, dialect, places)
+        return _columns_in_parts(file, dialect, places, options)
     except Irregular:
-        table, _ = _read(file, dialect)
+        table, _ = _read(file, dialect, **options)
         return [table.iloc[:, place] for place in places]
 
 
-def _columns_in_parts(file: TextFile, dialect: Dialect, places: Sequence[int]) -> list["pd.Series"]:
+def _columns_in_parts(
+    file: TextFile, dialect: Dialect, places: Sequence[int], options: dict[str, Any]
+) -> list["pd.Series"]:
     held: list[list[pd.Series]] = [[] for _ in places]
     rows, ends_missing = 0, False
     columns: list[pd.Series] = []
-    for part in read_chunks(file, dialect, part_of(dialect)):
+    for part in read_chunks(file, dialect, part_of(dialect), **options):
         require_width(part, dialect)
         columns = [part.iloc[:, place] for place in range(dialect.width)]
         if dialect.header is not None and _repeats_heading(columns, dialect.header):
@@ -127,20 +142,20 @@ def joined(parts: Sequence["pd.Series"]) -> "pd.Series":
     return pd.concat(parts, ignore_index=True)
 
 
-def _read(file: TextFile, dialect: Dialect) -> tuple["pd.DataFrame", list[str]]:
+def _read(file: TextFile, dialect: Dialect, **options: Any) -> tuple["pd.DataFrame", list[str]]:
     """Read the body by pandas, or line by line if its number of rows or fields leaves doubts."""
     import pandas as pd
 
     try:
-        table = _by_pandas(file.path, file.encoding, dialect, dialect.begin)
+        table = _by_pandas(file.path, file.encoding, dialect, dialect.begin, **options)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeError):
-        return _by_lines(file, dialect)
+        return _by_lines(file, dialect, **options)
     columns = [table.iloc[:, place] for place in range(table.shape[1])]
     try:
         require_width(table, dialect)
         notes = checked(file, dialect, len(table), columns, bool(columns[dialect.width - 1].isna().any()))
     except Irregular:
-        return _by_lines(file, dialect)
+        return _by_lines(file, dialect, **options)
     return table.iloc[:, : dialect.width], notes
 
 
@@ -210,7 +225,7 @@ def _by_pandas(source: Path | io.StringIO, encoding: str, dialect: Dialect, skip
     )
 
 
-def _by_lines(file: TextFile, dialect: Dialect) -> tuple["pd.DataFrame", list[str]]:
+def _by_lines(file: TextFile, dialect: Dialect, **options: Any) -> tuple["pd.DataFrame", list[str]]:
     """Check each line's number of fields, and have pandas convert what is left."""
     lines = file.read_lines()
     blank = sum(not line.strip() for line in lines[dialect.begin :])
@@ -228,7 +243,7 @@ def _by_lines(file: TextFile, dialect: Dialect) -> tuple["pd.DataFrame", list[st
     if not body:
         start = next((line.strip()[:40] for line in lines if line.strip()), "")
         raise ConfigError(f"holds no rows below its header, which begins {start!r}")
-    table = _by_pandas(io.StringIO(_rewritten(body, dialect.delimiter)), "utf-8", dialect, 0)
+    table = _by_pandas(io.StringIO(_rewritten(body, dialect.delimiter)), "utf-8", dialect, 0, **options)
     notes = [f"{blank:,} blank lines are skipped"] if blank and not one_column else []
     if len(body) < len(rows):
         notes.append(f"{len(rows) - len(body):,} lines that repeat the header are skipped")

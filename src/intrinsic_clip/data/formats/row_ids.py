@@ -24,6 +24,7 @@ COUNTERS = {
     "nr",
     "num",
 }  # which number the rows of the file itself
+EXACT = 2**53  # whole numbers below are floats without rounding
 NAMES = (INDEX_NAMES | TEXT_NAMES) - TIMES - COUNTERS
 
 
@@ -62,20 +63,30 @@ def row_ids(
     Returns:
         Nothing for files that hold one array, and for tables without such columns.
     """
+    ids = {name.strip().lower(): values for name, values in _ids(path, drop, only).items()}
+    return {name: values for name, values in ids.items() if only is None or name in only}
+
+
+def ids_as_written(path: Path, drop: Sequence[str | int] = ()) -> dict[str, np.ndarray]:
+    """Return what names the rows of a file under the names and with the values that it has, to be written again.
+
+    In text tables `007` and `NA` stay as they are; whole numbers that are written in the usual way become such.
+
+    Args:
+        path, drop: as for `row_ids`.
+    """
+    return _ids(path, drop, None, as_texts=True)
+
+
+def _ids(
+    path: Path, drop: Sequence[str | int], only: Container[str] | None, as_texts: bool = False
+) -> dict[str, np.ndarray]:
     suffix = path.suffix.lower()
     if suffix == ".npz":
-        return {name: ids for name, ids in _members(path).items() if only is None or name in only}
+        return _members(path)
     if suffix in (".parquet", ".feather"):
         return _packed(path, drop, only)
-    if suffix in TEXTS:
-        file, dialect = recognised(path)
-        names = dialect.header or []
-        places = _wanted(names, drop, only)
-        if not places:
-            return {}  # the numbers need not be read for that
-        columns = read_columns(file, dialect, places)
-        return {names[p].strip().lower(): each.to_numpy() for p, each in zip(places, columns, strict=True)}
-    return {}
+    return _text(path, drop, only, as_texts) if suffix in TEXTS else {}
 
 
 def is_id(name: str) -> bool:
@@ -126,7 +137,38 @@ def _packed(path: Path, drop: Sequence[str | int], only: Container[str] | None) 
     table = read(path, columns=names)
     # where some are missing pandas has whole numbers as floats, which cannot tell many ids of 64 bits apart
     columns = {name: table[name].to_pandas(integer_object_nulls=True) for name in names}
-    return {name.strip().lower(): column.to_numpy() for name, column in columns.items()}
+    return {name: column.to_numpy() for name, column in columns.items()}
+
+
+def _text(
+    path: Path, drop: Sequence[str | int], only: Container[str] | None, as_texts: bool
+) -> dict[str, np.ndarray]:
+    """Read the columns of ids of a text table; without any, the numbers beside them need not be read."""
+    file, dialect = recognised(path)
+    names = dialect.header or []
+    places = _wanted(names, drop, only)
+    if not places:
+        return {}
+    columns = [column.to_numpy() for column in read_columns(file, dialect, places, as_texts)]
+    if not as_texts and any(_rounded(column) for column in columns):
+        return _text(path, drop, only, as_texts=True)
+    if as_texts:
+        columns = [_whole(texts) for texts in columns]
+    return {names[place].strip(): column for place, column in zip(places, columns, strict=True)}
+
+
+def _rounded(column: np.ndarray) -> bool:
+    """Return whether whole numbers have become floats that cannot tell them apart, since some are missing."""
+    return column.dtype.kind == "f" and bool(np.nanmax(np.abs(column), initial=0) >= EXACT)
+
+
+def _whole(texts: np.ndarray) -> np.ndarray:
+    """Return texts as whole numbers if nothing is lost by that."""
+    try:
+        numbers = texts.astype(np.int64)
+    except (ValueError, OverflowError):
+        return texts
+    return numbers if (numbers.astype(str) == texts).all() else texts
 
 
 def _members(path: Path) -> dict[str, np.ndarray]:
@@ -143,7 +185,7 @@ def _members(path: Path) -> dict[str, np.ndarray]:
                 except (ConfigError, ValueError, EOFError):
                     continue
                 if array.ndim == 1:
-                    ids[name.lower()] = array
+                    ids[name] = array
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError):
         return {}
     return ids

@@ -14,9 +14,11 @@ from intrinsic_clip.errors import ConfigError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from intrinsic_clip.data.formats.row_writers import Ids
     from intrinsic_clip.dimension.row_source import RowSource
     from intrinsic_clip.measurement.projections.reduce import Reduce
 
+SAMPLES = "key"  # column of the names of a shard's samples
 OUTPUTS = {"x": "output", "y": "output_y"}
 BLOCK = 2**24  # bytes of a block of rows in float64
 NOTED = 0.01  # share of the numbers that are not zero, above which it is told that they become too small
@@ -43,7 +45,8 @@ def apply(cfg: DictConfig) -> None:
     reduce = Reduce.load(settings["projection"])
     sources, notes = _opened(settings, sides, reduce)
     usable = _usable(sources, settings["nan"], notes)
-    notes += _write(reduce, sources, outputs, usable, settings["precision"])
+    ids = {side: _ids(settings, side, sources[side], usable, notes) for side in sides}
+    notes += _write(reduce, sources, outputs, usable, settings["precision"], ids)
     for side, path in outputs.items():
         notes.append(
             f"{side}: {int(usable.sum()):,} rows, {reduce.widths[side]:,} → {reduce.dims:,} columns, {path}"
@@ -138,12 +141,43 @@ def _usable(sources: Mapping[str, "RowSource"], nan: str, notes: list[str]) -> "
     return usable
 
 
+def _ids(
+    settings: Mapping[str, Any], side: str, source: "RowSource", usable: "Tensor", notes: list[str]
+) -> "Ids":
+    """Return what names the rows that are written, and note where they go, or that the output has no room for them."""
+    import numpy as np
+
+    from intrinsic_clip.data.formats.column_choice import ColumnChoice
+    from intrinsic_clip.data.formats.row_ids import ids_as_written
+    from intrinsic_clip.data.formats.row_writers import WITH_IDS
+
+    path, output = Path(settings[side]), Path(settings[OUTPUTS[side]])
+    names = getattr(source, "ids", None)
+    if names is not None:
+        found = {SAMPLES: np.array(names)}
+    else:
+        found = ids_as_written(path, ColumnChoice.of(None, settings["drop"]).drop) if path.is_file() else {}
+    ids = {name: values[usable.numpy()] for name, values in found.items() if len(values) == len(usable)}
+    if not ids:
+        return {}
+    listed = ", ".join(repr(name) for name in ids)
+    if output.suffix.lower() in WITH_IDS:
+        notes.append(f"{side}: {listed} of each row goes into {output}, too")
+        return ids
+    notes.append(
+        f"{side}: {listed} of each row is not kept, since {output.suffix} has no room for it; "
+        f"{', '.join(WITH_IDS[:-1])} and {WITH_IDS[-1]} have"
+    )
+    return {}
+
+
 def _write(
     reduce: "Reduce",
     sources: Mapping[str, "RowSource"],
     outputs: Mapping[str, Path],
     usable: "Tensor",
     precision: str,
+    ids: Mapping[str, "Ids"],
 ) -> list[str]:
     """Write the reduced rows of all sides; the files take their places once all are whole; return notes."""
     from intrinsic_clip.data.formats.row_writers import writing_rows
@@ -151,7 +185,7 @@ def _write(
     shape, notes = (int(usable.sum()), reduce.dims), []
     with ExitStack() as files:
         for side, source in sources.items():
-            add = files.enter_context(writing_rows(outputs[side], shape, precision, side))
+            add = files.enter_context(writing_rows(outputs[side], shape, precision, side, ids[side]))
             lost = nonzero = 0
             for start, block in source.blocks(_block(source)):
                 exact = reduce.transform(block[usable[start : start + len(block)]].double(), side)
