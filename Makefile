@@ -48,8 +48,9 @@ benchmark: .venv/installed
 	$(BIN)/python benchmarks/pixels_speed.py
 
 # On a machine with a GPU, in eight minutes: its tests, figures 3 and 4 at full size, speed, a million rows; into outputs/gpu.
-gpu: .venv/installed
-	$(BIN)/python benchmarks/gpu.py
+# Where PyTorch is installed already, and nothing can be: make gpu GPU_PYTHON=python3
+gpu: $(if $(GPU_PYTHON),,.venv/installed)
+	PYTHONPATH=$(CURDIR)/src$${PYTHONPATH:+:$$PYTHONPATH} $(or $(GPU_PYTHON),$(BIN)/python) benchmarks/gpu.py $(GPU_ARGUMENTS)
 
 # The wheel and the source distribution, in dist/.
 package: .venv/installed

@@ -4,6 +4,7 @@ import warnings
 
 from torch import Tensor
 
+from gpu_parts.steps import PLAIN_INSTEAD
 from intrinsic_clip.training.module import ContrastiveModule
 
 MOST = 1e-3  # of a parameter's largest gradient
@@ -25,7 +26,7 @@ def check_agreement(module: ContrastiveModule, *rows: Tensor) -> float:
     for step in (module._losses, module._step):
         module.zero_grad()
         with warnings.catch_warnings():
-            warnings.filterwarnings("error", ".*does not serve")
+            warnings.filterwarnings("error", PLAIN_INSTEAD)
             step(*rows)[0].sum().backward()
         both.append([parameter.grad for parameter in module.parameters()])
     module.zero_grad()

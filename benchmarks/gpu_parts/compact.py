@@ -1,6 +1,7 @@
 """Bring back the numbers of hundreds of trainings in a file of a few megabytes."""
 
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,7 @@ def _rounded(value: Any) -> Any:
     if isinstance(value, list):
         return [_rounded(each) for each in value]
     if isinstance(value, float):
-        return None if value != value else float(f"{value:.{DIGITS}g}")
+        return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
     return value
 
 

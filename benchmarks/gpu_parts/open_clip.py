@@ -17,7 +17,7 @@ from gpu_parts.timing import synchronise
 from intrinsic_clip import probes
 from intrinsic_clip.loss import info_nce
 
-BATCH, STEPS, EVERY = 256, 200, 100  # pairs, steps of a training, steps between measurements
+BATCH, STEPS, EVERY = 256, 100, 50  # pairs, steps of a training, steps between measurements
 SMALL = {
     "embed_dim": 16,
     "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "patch_size": 16, "head_width": 16},

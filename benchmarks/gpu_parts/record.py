@@ -23,6 +23,10 @@ class Record:
             file.write(line + "\n")
         print(line, flush=True)
 
+    def leave_out(self, name: str, why: str) -> None:
+        """Keep why something is not measured here, by choice: the part is whole without it."""
+        self.add(name, left_out=why)
+
     def attempt(self, name: str, measure: Any, *arguments: Any) -> Any:
         """Return what a measurement gives, and keep it if it is a dict; or keep why it failed, and return None."""
         try:

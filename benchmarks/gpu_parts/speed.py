@@ -18,6 +18,7 @@ from training_speed import plain_loop
 DIMS = [1, 4, 7, 10, 13, 16, 19, 22, 25, 28, 31, 34, 37, 40, 44]
 PRECISIONS = {"highest": "float32", "high": "TF32"}
 PAPER_STEPS = 800 * 39
+TF32_SECONDS = 10.0  # of two short trainings, in which the processor asks for each kernel
 
 
 def run(settings: Settings, record: Record, ends: float) -> None:
@@ -27,15 +28,17 @@ def run(settings: Settings, record: Record, ends: float) -> None:
     one = Steps(_overrides(settings, 1, [19]), settings.device)
     plain = plain_loop(one.data, 2, device=settings.device)
     record.add("plain loop of one replicate", milliseconds=plain)
-    many = f"{settings.size(50, 2)} × {len(_dims(settings))} replicates"
+    replicates = settings.size(50, 2), len(_dims(settings))
+    many = Steps(_overrides(settings, replicates[0], _dims(settings)), settings.device)
     for precision, name in PRECISIONS.items():
         for way in ways(settings):
-            title = f"{many}, {way}, {name}"
-            _if_time(ends, way, title, record, _many, settings, way, precision, plain, rates)
-        if name == "float32":
-            record.attempt("intrinsic dimension after training", _effect_of_tf32, settings)
-            for way in ways(settings):
-                _if_time(ends, way, f"one replicate, {way}", record, _one, settings, way, plain)
+            title = "{} × {} replicates, {}, {}".format(*replicates, way, name)
+            _if_time(ends, way, title, record, _many, settings, many, way, precision, plain, rates)
+    for way in ways(settings):
+        _if_time(ends, way, f"one replicate, {way}", record, _one, settings, one, way, plain)
+    del many, one
+    title = "intrinsic dimension after training"
+    _if_time(ends - TF32_SECONDS, "plain", title, record, _effect_of_tf32, settings)
 
 
 def _if_time(ends: float, way: str, title: str, record: Record, measure: Any, *arguments: Any) -> None:
@@ -65,23 +68,22 @@ def _overrides(settings: Settings, repetitions: int, dims: list[int]) -> list[st
     return ["experiment=synthetic_linear", f"replicates={repetitions}", f"encoder.output_dim={dims}", *small]
 
 
-def _one(settings: Settings, way: str, plain: float) -> dict[str, Any]:
+def _one(settings: Settings, steps: Steps, way: str, plain: float) -> dict[str, Any]:
     with _released(settings):
-        steps = Steps(_overrides(settings, 1, [19]), settings.device, way)
+        steps.choose(way)
         milliseconds = 1e3 * steps.seconds(settings.device, settings.size(100, 3))
     return {"milliseconds": milliseconds, "times_plain_loop": plain / milliseconds}
 
 
 def _many(
-    settings: Settings, way: str, precision: str, plain: float, rates: dict[str, float]
+    settings: Settings, steps: Steps, way: str, precision: str, plain: float, rates: dict[str, float]
 ) -> dict[str, Any]:
-    dims, repetitions = _dims(settings), settings.size(50, 2)
     with _released(settings):
         torch.set_float32_matmul_precision(precision)
-        steps = Steps(_overrides(settings, repetitions, dims), settings.device, way)
+        steps.choose(way)
         work = _work(steps) if way == "plain" else None
         seconds = steps.seconds(settings.device, settings.size(15, 2))
-    replicates = repetitions * len(dims)
+    replicates = len(steps.module.replicates)
     result = {
         "milliseconds": 1e3 * seconds,
         "times_plain_loop": replicates * plain / (1e3 * seconds),

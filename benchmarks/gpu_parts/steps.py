@@ -16,23 +16,31 @@ from intrinsic_clip.data import Batches, PairedData
 from intrinsic_clip.data.paired import Split
 from intrinsic_clip.runs.spec import RunSpec
 from intrinsic_clip.training.build import build
+from intrinsic_clip.training.kernel_step import KernelName
 from intrinsic_clip.training.module import ContrastiveModule
 
 # Ways to take a step, by the settings that choose them.
-WAYS: dict[str, list[str]] = {
-    "plain": ["kernel=none", "compile=false", "cuda_graph=false"],
-    "graph": ["kernel=none", "compile=false", "cuda_graph=true"],
-    "triton": ["kernel=triton", "compile=false", "cuda_graph=false"],
-    "triton, graph": ["kernel=triton", "compile=false", "cuda_graph=true"],
-    "compiled": ["kernel=none", "compile=true", "cuda_graph=false"],
-    "compiled, graph": ["kernel=none", "compile=true", "cuda_graph=true"],
+WAYS: dict[str, tuple[bool, KernelName, bool]] = {  # compiled, kernel, graphed
+    "plain": (False, "none", False),
+    "graph": (False, "none", True),
+    "triton": (False, "triton", False),
+    "triton, graph": (False, "triton", True),
+    "compiled": (True, "none", False),
+    "compiled, graph": (True, "none", True),
 }
 TO_COMPILE = 25.0  # seconds that a way may take before its first step
+PLAIN_INSTEAD = ".*(cannot be a CUDA graph|torch.compile failed|does not serve)"  # what steps warn of
 
 
-def ways(settings: Settings) -> dict[str, list[str]]:
+def ways(settings: Settings) -> list[str]:
     """Return the ways to take a step; in miniature those that need neither a compiler nor a GPU."""
-    return {way: WAYS[way] for way in (("plain", "graph") if settings.smoke else WAYS)}
+    return ["plain", "graph"] if settings.smoke else list(WAYS)
+
+
+def settings_of(way: str) -> list[str]:
+    """Return the settings of a training that choose a way to take steps."""
+    compiled, kernel, graphed = WAYS[way]
+    return [f"compile={str(compiled).lower()}", f"kernel={kernel}", f"cuda_graph={str(graphed).lower()}"]
 
 
 def compose(overrides: Sequence[str]) -> Any:
@@ -44,14 +52,15 @@ def compose(overrides: Sequence[str]) -> Any:
 class Steps:
     """A training whose steps are taken one by one.
 
+    Hundreds of replicates take seconds to build, so one such training serves for all ways to take its steps.
+
     Args:
         overrides: of the settings.
         device: where.
-        way: to take them, of `WAYS`.
     """
 
-    def __init__(self, overrides: Sequence[str], device: str, way: str = "plain") -> None:
-        training = build(RunSpec.of(compose([*overrides, *WAYS[way]])))
+    def __init__(self, overrides: Sequence[str], device: str) -> None:
+        training = build(RunSpec.of(compose([*overrides, *settings_of("plain")])))
         self.data: PairedData = training.data
         self.probes = training.probes
         self.data._pairs = self.data.load(torch.device(device))
@@ -63,9 +72,15 @@ class Steps:
         self.batches = list(Batches(self.data.pairs("train"), self.data.batch_size))
         self.taken = 0
 
+    def choose(self, way: str) -> None:
+        """Take the next steps in a way of `WAYS`."""
+        self.module.choose_step(*WAYS[way])
+
     def take(self) -> Tensor:
-        """Take the next step, and return its losses."""
-        losses, _ = self.module.differentiation(self.optimizer)(*self.next_rows())
+        """Take the next step, and return its losses; that it cannot be taken as chosen is an error."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", PLAIN_INSTEAD)
+            losses, _ = self.module.differentiation(self.optimizer)(*self.next_rows())
         self.optimizer.step()
         self.taken += 1
         return losses
@@ -81,7 +96,15 @@ class Steps:
 
     def seconds(self, device: str, calls: int) -> float:
         """Return the seconds of a step, the least of three rows of calls."""
-        return per_call(self.take, device, calls) / 1e3
+        self.take()  # compiles and captures
+        differentiate = self.module.differentiation(self.optimizer)
+
+        def step() -> None:
+            differentiate(*self.next_rows())
+            self.optimizer.step()
+            self.taken += 1
+
+        return per_call(step, device, calls) / 1e3
 
 
 def embeddings(steps: Steps, split: Split) -> Any:

@@ -11,7 +11,7 @@ from gpu_parts.agreement import check_agreement
 from gpu_parts.compact import write_compact
 from gpu_parts.record import Record
 from gpu_parts.settings import Settings
-from gpu_parts.steps import WAYS, Steps, compose, evaluations
+from gpu_parts.steps import Steps, compose, evaluations, settings_of
 from gpu_parts.timing import milliseconds
 from intrinsic_clip.data.paired import Split
 from intrinsic_clip.runs.spec import RunSpec
@@ -25,7 +25,8 @@ SMALL = [
     "data.n_train=768", "data.n_append=64", "data.n_test=100", "trainer.max_epochs=4", "probes.every_n_epochs=2",
     "encoder.output_dim=[1,4]",
 ]  # fmt: skip
-START = 12.0  # seconds for data, weights and the files at the end
+START = 25.0  # seconds for data, weights and the files at the end
+CANDIDATES = ("triton", "triton, graph", "plain", "compiled")
 
 
 def overrides_of(figure: str, settings: Settings, repetitions: int) -> list[str]:
@@ -46,7 +47,7 @@ def train_at_paper_size(figure: str, settings: Settings, record: Record, ends: f
     from intrinsic_clip.training.train import train
 
     way, repetitions = ("plain", 2) if settings.smoke else _plan(figure, settings, record, ends)
-    cfg = compose([*overrides_of(figure, settings, repetitions), *WAYS[way]])
+    cfg = compose([*overrides_of(figure, settings, repetitions), *settings_of(way)])
     record.add("begun", way=way, repetitions=repetitions)
     started = time.monotonic()
     results = train(cfg)
@@ -71,7 +72,6 @@ def _plan(figure: str, settings: Settings, record: Record, ends: float) -> tuple
         way, repetitions = json.loads(begun.read_text())
         return str(way), int(repetitions)
     timed = _timings(figure, settings, record)
-    way = min(timed["steps"], key=lambda name: float(timed["steps"][name]))
     cfg = compose(overrides_of(figure, settings, FEW))
     epochs = cfg.trainer.max_epochs
     steps = epochs * (cfg.data.n_train // cfg.data.batch_size)
@@ -80,35 +80,61 @@ def _plan(figure: str, settings: Settings, record: Record, ends: float) -> tuple
     ]  # by the fit, and again by the test
     left = SAFETY * (ends - time.monotonic()) - START
     for repetitions in REPETITIONS:
-        predicted = (
-            steps * timed["steps"][way] * repetitions / REPETITIONS[0] + evaluation * repetitions / FEW
-        )
+        way, seconds = quickest(timed["steps"], repetitions)
+        predicted = steps * seconds + evaluation * repetitions / FEW
         if predicted <= left:
-            break
+            break  # where not even the fewest fit, they are begun, and what they log is kept
     record.add("planned", way=way, repetitions=repetitions, predicted_seconds=predicted, seconds_left=left)
     begun.write_text(json.dumps([way, repetitions]))
     return way, repetitions
 
 
+def quickest(timed: dict[str, tuple[float, float]], repetitions: int) -> tuple[str, float]:
+    """Return the quickest way to take a step of so many repetitions, and its seconds.
+
+    Args:
+        timed: seconds of a step of the most and of the fewest repetitions, by way. Between them time is taken to grow
+            evenly: a step of few replicates takes as long as the processor needs to ask for it.
+        repetitions: of each output dimension.
+    """
+    most, fewest = REPETITIONS[0], REPETITIONS[-1]
+    share = (repetitions - fewest) / (most - fewest)
+    seconds = {way: few + share * max(0.0, many - few) for way, (many, few) in timed.items()}
+    way = min(seconds, key=seconds.__getitem__)
+    return way, seconds[way]
+
+
 def _timings(figure: str, settings: Settings, record: Record) -> dict[str, Any]:
-    """Return the seconds of a step in each way, and of evaluations; the second figure takes those of the first."""
+    """Return the seconds of a step in each way, and of evaluations; the second figure takes those of the first.
+
+    Raises:
+        RuntimeError: no way to take steps works.
+    """
     path = settings.kept_of("timings")
     if path.exists():
         return dict(json.loads(path.read_text()))
-    steps: dict[str, float] = {}
-    for way in ("triton", "plain", "compiled"):
-        if way == "compiled" and steps.get("triton", 1.0) < steps.get("plain", 1.0) / 3:
-            continue  # to compile takes longer than it could save
-        timed = record.attempt(f"step, {way}", _timed_step, figure, settings, way)
-        if isinstance(timed, dict):
-            steps[way] = 1e-3 * timed["milliseconds"]
-    timings = {"steps": steps, **_evaluations(figure, settings, record)}
+    each: dict[str, list[float]] = {way: [] for way in CANDIDATES}
+    for repetitions in (REPETITIONS[0], REPETITIONS[-1]):
+        steps = Steps(overrides_of(figure, settings, repetitions), settings.device)
+        for way in CANDIDATES:
+            if way == "compiled" and each["triton"] and each["triton"][0] < each["plain"][0] / 3:
+                continue  # to compile takes longer than it could save
+            name = f"step of {repetitions} repetitions, {way}"
+            timed = record.attempt(name, _timed_step, settings, steps, way)
+            if isinstance(timed, dict):
+                each[way].append(1e-3 * timed["milliseconds"])
+        del steps
+        _give_back(settings)
+    both = {way: seconds for way, seconds in each.items() if len(seconds) == 2}
+    if not both:
+        raise RuntimeError("no way to take steps works")
+    timings = {"steps": both, **_evaluations(figure, settings, record)}
     path.write_text(json.dumps(timings))
     return timings
 
 
-def _timed_step(figure: str, settings: Settings, way: str) -> dict[str, Any]:
-    steps = Steps(overrides_of(figure, settings, REPETITIONS[0]), settings.device, way)
+def _timed_step(settings: Settings, steps: Steps, way: str) -> dict[str, Any]:
+    steps.choose(way)
     result = {}
     if way == "triton":
         result["gradients_differ_by"] = check_agreement(steps.module, *steps.next_rows())
@@ -116,11 +142,14 @@ def _timed_step(figure: str, settings: Settings, way: str) -> dict[str, Any]:
     steps.take()
     result["first_seconds"] = time.monotonic() - started
     result["milliseconds"] = 1e3 * steps.seconds(settings.device, 15)
-    del steps
+    return result
+
+
+def _give_back(settings: Settings) -> None:
+    """Give back the memory of what is not used any more."""
     gc.collect()
     if settings.device == "cuda":
         torch.cuda.empty_cache()
-    return result
 
 
 def _evaluations(figure: str, settings: Settings, record: Record) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """The Triton kernel on a GPU computes what autograd does in float64; tests/encoders has it interpreted on a CPU."""
 
+import math
 from collections.abc import Callable
 from functools import partial
 
@@ -18,7 +19,9 @@ ENCODERS: dict[str, Callable[..., nn.Module]] = {
     "shallow": encoders.shallow,
     "linear": encoders.linear,
 }
-ERRORS = {"highest": 2e-5, "high": 2e-2}  # relative to the largest number of a tensor
+ERRORS = {"highest": 2e-5, "high": 2e-2}  # relative to the largest number of a replicate's tensor
+# A pre-activation within rounding of zero is on the other side of the ReLU than in float64, once in some million rows.
+KINK = 2e-2
 
 
 @pytest.mark.parametrize("precision", ERRORS)
@@ -47,5 +50,18 @@ def test_outputs_norms_and_gradients(name: str, shape: tuple[int, ...], precisio
         torch.set_float32_matmul_precision("highest")
     encoder.double()
     norm = torch.linalg.vector_norm(encoder(population.double()), dim=-1).mean(-1)
-    for each, expected in zip(got, results(encoder(rows.double()), norm), strict=True):
-        assert float((each - expected).abs().max()) <= ERRORS[precision] * float(expected.abs().max())
+    outputs, norms, *gradients = (
+        _errors(*both, shape) for both in zip(got, results(encoder(rows.double()), norm), strict=True)
+    )
+    assert max(outputs.max(), norms.max()) <= ERRORS[precision]
+    for errors in gradients:
+        assert errors.max() <= max(KINK, ERRORS[precision])
+        assert errors.median() <= ERRORS[precision] or len(errors) < 100
+
+
+def _errors(got: torch.Tensor, expected: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+    """Return the largest difference of each replicate, relative to its largest number."""
+    difference, size = (
+        each.reshape(math.prod(shape), -1).abs().amax(1) for each in (got - expected, expected)
+    )
+    return difference / size

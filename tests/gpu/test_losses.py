@@ -49,7 +49,8 @@ def test_losses_and_their_gradients(name: str, device: torch.device) -> None:
 
 
 @pytest.fixture
-def _one_process(device: torch.device) -> Iterator[None]:
+def _one_process(device: torch.device, monkeypatch) -> Iterator[None]:
+    monkeypatch.setenv("NCCL_SOCKET_IFNAME", "lo")  # a machine may have no other network
     backend = "nccl" if device.type == "cuda" else "gloo"
     distributed.init_process_group(backend, store=distributed.HashStore(), rank=0, world_size=1)
     yield

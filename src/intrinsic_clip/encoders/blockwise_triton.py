@@ -10,7 +10,7 @@ Products are in TF32 where `torch.set_float32_matmul_precision` allows it, and o
 which keep float32's digits.
 """
 
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import torch
@@ -116,6 +116,6 @@ def _placed(rows: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     return rows, _offsets(shape, strides[: len(shape)], rows.device)
 
 
-@lru_cache(maxsize=64)
+@cache  # a CUDA graph keeps the address alone, so none may be given up
 def _offsets(shape: tuple[int, ...], strides: tuple[int, ...], device: torch.device) -> Tensor:
     return replicate_offsets(shape, strides).to(device)

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # PyTorch takes seconds to import: a run that is done already
 
     from intrinsic_clip.data import PairedData
     from intrinsic_clip.probes import AnyProbe
+    from intrinsic_clip.training.kernel_step import KernelName
     from intrinsic_clip.training.module import ContrastiveModule
 
 STEPS_WORTH_COMPILING = 20_000
@@ -249,8 +250,11 @@ def _encoder(spec: RunSpec, stream: str, input_dim: InputDim, partner_dim: Input
     seeds = [stream_seed(spec.settings["seed"], index, stream) for index in replicates.indices or (0,)]
     output_dims = replicates.output_dims or (spec.settings["encoder"]["output_dim"],)
     partner = _partner(spec, partner_dim)
+    # Hydra takes longer than drawing the weights; a part of its own must be drawn anew for each copy, though.
+    has_parts = any(OmegaConf.is_config(value) for key, value in encoder.items() if key != "output_dim")
+    factories = {} if has_parts else {d: instantiate(encoder, output_dim=d) for d in set(output_dims)}
     return replicate(
-        lambda d: instantiate(encoder, output_dim=d)(input_dim=input_dim, **partner),
+        lambda d: (factories.get(d) or instantiate(encoder, output_dim=d))(input_dim=input_dim, **partner),
         input_dim,
         seeds,
         output_dims,
@@ -267,9 +271,9 @@ def _is_compiled(spec: RunSpec) -> bool:
     return _replicate_steps(spec) >= STEPS_WORTH_COMPILING and compiler() is not None
 
 
-def _kernel(spec: RunSpec) -> Literal["auto", "cpp", "triton", "none"]:
+def _kernel(spec: RunSpec) -> "KernelName":
     """Return the setting `kernel`; `none` where `auto` would not save time, whatever this machine has built already."""
-    setting: Literal["auto", "cpp", "triton", "none"] = spec.settings.get("kernel", "auto")
+    setting: KernelName = spec.settings.get("kernel", "auto")
     worthwhile = setting != "auto" or _replicate_steps(spec) >= STEPS_WORTH_A_KERNEL
     return setting if worthwhile else "none"
 

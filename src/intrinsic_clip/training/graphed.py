@@ -38,15 +38,17 @@ class GraphedStep:
         if self.failed or not inputs[0].is_cuda or torch.is_autocast_enabled("cuda"):
             return None
         if self._graph is None:
+            stream = torch.cuda.current_stream()
             try:
                 self._capture(inputs)
             except (
                 Exception
             ) as error:  # what cannot be captured: a look at a number, an allocation outside PyTorch, …
+                torch.cuda.set_stream(stream)  # PyTorch 2.11 stays on the stream of a capture that failed
                 self._forget()
-                reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
                 warnings.warn(
-                    f"the training step cannot be a CUDA graph, so it runs without: {reason}", stacklevel=3
+                    f"the training step cannot be a CUDA graph, so it runs without: {_reason(error)}",
+                    stacklevel=3,
                 )
                 return None
         if [rows.shape for rows in inputs] != [place.shape for place in self._inputs]:
@@ -99,3 +101,9 @@ class GraphedStep:
         self._gradients = []
         self._without_gradients()
         torch.cuda.synchronize()
+
+
+def _reason(error: BaseException) -> str:
+    """Return the first line of what ended a capture; its end, which fails too, knows nothing of the cause."""
+    cause = error.__context__ or error
+    return (str(cause).strip().splitlines() or [type(cause).__name__])[0]

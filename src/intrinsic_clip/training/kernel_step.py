@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor
 from torch.optim import Optimizer
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 LossesAndTau = tuple[Tensor, Tensor | None]  # `(*R,)` each; no τ where the objective has none
 Step = Callable[[Tensor, Tensor, Tensor, Tensor], LossesAndTau]
 WholeRows = Callable[..., LossesAndTau | None]
+KernelName = Literal["auto", "cpp", "triton", "none"]
 # Of PyTorch 2.15 and of earlier ones.
 GRAPH_CHECKS = ("_accelerator_graph_capture_health_check", "_cuda_graph_capture_health_check")
 

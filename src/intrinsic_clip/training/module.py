@@ -20,6 +20,7 @@ from intrinsic_clip.runs.replicates import Replicates
 from intrinsic_clip.training.compiled import compile_step
 from intrinsic_clip.training.graphed import GraphedStep
 from intrinsic_clip.training.kernel_step import (
+    KernelName,
     KernelStep,
     LossesAndTau,
     warn_unserved,
@@ -67,7 +68,7 @@ class ContrastiveModule(LightningModule):
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
         replicates: Replicates = Replicates(),  # noqa: B008 - immutable
         compiled: bool = False,
-        kernel: Literal["auto", "cpp", "triton", "none"] = "none",
+        kernel: KernelName = "none",
         noise: InputNoise | None = None,
         schedule: Schedule | None = None,
         graphed: bool = False,
@@ -82,18 +83,7 @@ class ContrastiveModule(LightningModule):
         self.noise = noise
         self.objective = InfoNCE(chunk=chunk, local_block=local_block) if objective is None else objective
         self.takes_raw = bool(getattr(self.objective, "takes_raw", False))
-        self._kernel = kernel
         self._shares_batches = self._scales_gradients = False
-        self._kernel_step: KernelStep | None = None
-        # torch.compile mistakes the gradient of a step that also moves a buffer it divides by.
-        moves = getattr(similarity, "per_encoder", False)
-        self._step = compile_step(self._losses) if compiled and not moves else self._losses
-        if kernel == "triton":
-            from intrinsic_clip.training.triton_step import triton_step  # imports Triton
-
-            self._step = triton_step(self, self._step)
-        elif kernel != "none":
-            self._step = self._kernel_step = KernelStep(self, self._step, explained=kernel == "cpp")
         self.f, self.g = f, g
         self.similarity, self.temperature = similarity, temperature
         self._optimizer, self._schedule = optimizer, schedule
@@ -101,9 +91,24 @@ class ContrastiveModule(LightningModule):
         self._over = getattr(similarity, "over", "append" if similarity.needs_population else None)
         self._renewed: tuple[int, Tensor, Tensor] | None = None
         self._steps: int | None = None  # of the training, for a scheduled temperature
-        self._graph = GraphedStep(lambda *rows: self._step(*rows), self) if graphed else None
         self.register_buffer("x_append", torch.empty(0), persistent=False)
         self.register_buffer("y_append", torch.empty(0), persistent=False)
+        self.choose_step(compiled, kernel, graphed)
+
+    def choose_step(self, compiled: bool, kernel: KernelName, graphed: bool) -> None:
+        """Choose how steps are taken, by the arguments of the class."""
+        self._kernel = kernel
+        self._kernel_step: KernelStep | None = None
+        # torch.compile mistakes the gradient of a step that also moves a buffer it divides by.
+        moves = getattr(self.similarity, "per_encoder", False)
+        self._step = compile_step(self._losses) if compiled and not moves else self._losses
+        if kernel == "triton":
+            from intrinsic_clip.training.triton_step import triton_step  # imports Triton
+
+            self._step = triton_step(self, self._step)
+        elif kernel != "none":
+            self._step = self._kernel_step = KernelStep(self, self._step, explained=kernel == "cpp")
+        self._graph = GraphedStep(lambda *rows: self._step(*rows), self) if graphed else None
 
     def setup(self, stage: str | None = None) -> None:
         """Take the append rows, over which the population norm is a mean, from the data module.
