@@ -3,7 +3,9 @@
     L = −Σ_k σ_k(T),   T = Σ_xx^(−½) Σ_xy Σ_yy^(−½),   Σ_xx = X̄ᵀX̄ / (n − 1) + r I,   Σ_xy = X̄ᵀȲ / (n − 1)
 
 Andrew, Arora, Bilmes, Livescu, *Deep canonical correlation analysis*, ICML 2013. Whitening by Cholesky factors instead
-of square roots leaves the singular values as they are, and has finite gradients where variances are equal.
+of square roots leaves the singular values as they are, and has finite gradients where variances are equal. Covariances
+and what follows are float64: where outputs span fewer directions than they have columns, float32 rounds the missing
+variances by more than r as soon as the others are large.
 """
 
 from typing import ClassVar
@@ -66,6 +68,10 @@ def dcca_loss(x: Tensor, y: Tensor, regularisation: float = 1e-3, components: in
         regularisation: r, what is added to the variances.
         components: the number of greatest correlations that count; None: all.
 
+    Returns:
+        The loss in the type of the outputs, from float64 within, which has the digits for variances up to 1e10 r. NaN,
+        gradient included, for a replicate whose outputs or covariances are not finite, or without a Cholesky factor.
+
     Raises:
         ConfigError: a batch of one row, or more components than dimensions.
 
@@ -85,18 +91,26 @@ def dcca_loss(x: Tensor, y: Tensor, regularisation: float = 1e-3, components: in
         raise ConfigError(
             f"objective.components={components}: must be at most the output dimension, {smaller}"
         )
-    n = x.shape[-2]
-    x, y = centred(x), centred(y)
     with without_autocast(x.device):
-        x_factor, y_factor = _factor(x, regularisation), _factor(y, regularisation)
-        half = torch.linalg.solve_triangular(x_factor, x.mT @ y / (n - 1), upper=False)
-        whitened = torch.linalg.solve_triangular(y_factor, half.mT, upper=False)
+        whitened = _whitened(centred(x.double()), centred(y.double()), regularisation)
+        usable = whitened.detach().isfinite().all(-1).all(-1)
+        # a decomposition of NaN ends in an error for all replicates; NaN times 0 leaves the gradient of this one NaN
+        mark = torch.where(usable, 1.0, torch.nan).to(whitened.dtype)
+        whitened = torch.where(usable[..., None, None], whitened * mark[..., None, None], 0)
         correlations = torch.linalg.svdvals(whitened)  # in falling order
-    return -correlations[..., :components].sum(-1)
+    return (-correlations[..., :components].sum(-1) * mark).to(x.dtype)
+
+
+def _whitened(x: Tensor, y: Tensor, regularisation: float) -> Tensor:
+    """Return T of centred rows, transposed, `(*R, d, d)`; NaN where a covariance has no Cholesky factor."""
+    x_factor, y_factor = _factor(x, regularisation), _factor(y, regularisation)
+    half = torch.linalg.solve_triangular(x_factor, x.mT @ y / (x.shape[-2] - 1), upper=False)
+    return torch.linalg.solve_triangular(y_factor, half.mT, upper=False)
 
 
 def _factor(rows: Tensor, regularisation: float) -> Tensor:
-    """Return the Cholesky factor of the regularised covariance of centred rows, `(*R, d, d)`."""
+    """Return the Cholesky factor of the regularised covariance of centred rows, `(*R, d, d)`, or NaN."""
     covariance = rows.mT @ rows / (rows.shape[-2] - 1)
     ridge = torch.eye(rows.shape[-1], dtype=rows.dtype, device=rows.device) * regularisation
-    return torch.linalg.cholesky(covariance + ridge)
+    factor, failed = torch.linalg.cholesky_ex(covariance + ridge)
+    return torch.where((failed == 0)[..., None, None], factor, torch.nan)
