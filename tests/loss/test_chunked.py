@@ -3,11 +3,16 @@
 import math
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
+from torch.utils.checkpoint import checkpoint
 
+from intrinsic_clip import loss
+from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.loss.info_nce import cross_entropy, info_nce
 
 CHUNKS = (1, 7, 16, 40, 50)
@@ -87,6 +92,58 @@ def test_collapsed_representations_give_no_nan() -> None:
     zeros = torch.zeros(2, 10, 3)
     results = _with_gradients((zeros, zeros, torch.full((2,), 1e-4)), 4)
     assert all(torch.isfinite(tensor).all() for tensor in results)
+
+
+IN_CHUNKS: dict[str, Callable[[Tensor, Tensor, int | None], Tensor]] = {
+    "info_nce": lambda x, y, chunk: info_nce(x, y, 0.3, chunk),
+    "cross_entropy": lambda x, y, chunk: cross_entropy(x, y, 0.3, 0, chunk),
+    "decoupled_info_nce": lambda x, y, chunk: loss.decoupled_info_nce(x, y, 0.3, chunk),
+    "cloob_loss": lambda x, y, chunk: loss.cloob_loss(x, y, 0.3, 8.0, chunk),
+    "sigmoid_loss": lambda x, y, chunk: loss.sigmoid_loss(x, y, 0.3, -1.0, chunk),
+}
+BY_ROWS: dict[str, Callable[[Tensor, Tensor, int | None], Tensor]] = {
+    "alignment_uniformity_loss": lambda x, y, chunk: loss.alignment_uniformity_loss(x, y, chunk=chunk),
+    "triplet_loss": lambda x, y, chunk: loss.triplet_loss(x, y, chunk=chunk),
+    "temperature_free_loss": lambda x, y, chunk: loss.temperature_free_loss(x, y, chunk=chunk),
+    "uncertainty_loss": lambda x, y, chunk: loss.uncertainty_loss(x, y, chunk=chunk),
+}
+
+
+def _penalty(function: Callable[[Tensor, Tensor, int | None], Tensor], chunk: int | None) -> Tensor:
+    """Return the gradient of a squared gradient."""
+    x, y, _ = _inputs(12, 4, tau=1.0, dtype=torch.float64)
+    x.requires_grad_()
+    gradient = torch.autograd.grad(
+        function(normalize(x, dim=-1), normalize(y, dim=-1), chunk), x, create_graph=True
+    )
+    return torch.autograd.grad(gradient[0].square().sum(), x)[0]
+
+
+@pytest.mark.parametrize("name", IN_CHUNKS)
+def test_second_derivatives_in_chunks_are_refused(name: str) -> None:
+    assert _penalty(IN_CHUNKS[name], None).isfinite().all()
+    with pytest.raises(ConfigError, match=r"create_graph=True.*: set chunk=None"):
+        _penalty(IN_CHUNKS[name], 5)
+
+
+@pytest.mark.parametrize("name", BY_ROWS)
+def test_what_is_computed_again_by_rows_has_its_second_derivatives(name: str) -> None:
+    torch.testing.assert_close(_penalty(BY_ROWS[name], 5), _penalty(BY_ROWS[name], None))
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+@pytest.mark.parametrize("name", IN_CHUNKS)
+def test_first_derivatives_in_chunks_pass_through_checkpoints(name: str, reentrant: bool) -> None:
+    results: list[Tensor] = []
+    for through in (False, True):
+        x, y, _ = _inputs(12, 4, tau=1.0)
+        x.requires_grad_()
+        function = IN_CHUNKS[name]
+        value = checkpoint(function, x, y, 5, use_reentrant=reentrant) if through else function(x, y, 5)
+        value.backward(retain_graph=True)
+        assert x.grad is not None
+        results.append(x.grad)
+    assert torch.equal(results[0], results[1])
 
 
 @pytest.mark.slow

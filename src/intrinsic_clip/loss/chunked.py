@@ -4,7 +4,8 @@
 
 A chunk is computed again for the gradient, which is exact, and works in place: memory grows with chunk · N instead of
 N². Maximum and sum of the exponentials are kept separate, as in log_softmax: at small τ logits are in the thousands,
-and differences of their logarithms would be lost to rounding. The decoupled form leaves S_ii out of the sum.
+and differences of their logarithms would be lost to rounding. The decoupled form leaves S_ii out of the sum. The
+gradient has no derivative of its own, and says so where one is asked for.
 """
 
 from collections.abc import Iterator
@@ -12,7 +13,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+
+from intrinsic_clip.loss.rows import first_derivatives_only
 
 
 @torch.compiler.disable
@@ -67,7 +69,7 @@ class _CrossEntropies(torch.autograd.Function):
         return (row_top - positives) + row_log, column_entropies
 
     @staticmethod
-    @once_differentiable
+    @first_derivatives_only
     def backward(ctx: Any, grad_rows: Tensor, grad_columns: Tensor | None) -> tuple[Tensor | None, ...]:
         x, y, row_top, row_log, column_top, column_log = ctx.saved_tensors
         grad_x, grad_y = torch.empty_like(x), torch.zeros_like(y)

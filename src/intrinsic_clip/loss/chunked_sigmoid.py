@@ -5,7 +5,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+
+from intrinsic_clip.loss.rows import first_derivatives_only
 
 
 @torch.compiler.disable
@@ -34,7 +35,7 @@ class _SigmoidLoss(torch.autograd.Function):
         return by_row.sum(-1)
 
     @staticmethod
-    @once_differentiable
+    @first_derivatives_only
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, y, bias = ctx.saved_tensors
         grad_x, grad_y, grad_bias = torch.empty_like(x), torch.zeros_like(y), torch.zeros_like(grad)

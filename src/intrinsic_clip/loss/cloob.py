@@ -74,7 +74,8 @@ def cloob_loss(
         x, y: unit vectors, `(*R, n, d)`.
         tau: the temperature of InfoLOOB, a number or `(*R,)`.
         beta: the inverse temperature of the retrieval, a number or `(*R,)`.
-        chunk: rows of the n × n similarities in memory at a time; None: all, which is faster.
+        chunk: rows of the n × n similarities in memory at a time; None: all, which is faster, and has
+            second derivatives; chunks refuse them.
 
     Returns:
         The loss per replicate, `(*R,)`, in units of the similarity, since it is multiplied by τ.

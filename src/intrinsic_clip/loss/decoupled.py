@@ -52,7 +52,8 @@ def decoupled_info_nce(x: Tensor, y: Tensor, tau: Tensor | float, chunk: int | N
     Args:
         x, y: normalised representations, `(*R, n, d)`.
         tau: the temperature itself, a number or `(*R,)`.
-        chunk: rows of the n × n logits in memory at a time; None: all, which is faster.
+        chunk: rows of the n × n logits in memory at a time; None: all, which is faster, and has
+            second derivatives; chunks refuse them.
 
     Returns:
         The loss per replicate in nats, `(*R,)`; it may be negative.

@@ -7,7 +7,8 @@ Qiu, Hu, Yuan, Zhou, Zhang, Yang, *Not all semantics are created equal: contrast
 automatic temperature individualization* (iSogCLR), ICML 2023. F_i is the dual of a worst case over weights of the
 negatives that stay within ρ nats of uniform ones: an anchor with many similar negatives gets a larger τ. The authors
 keep τ and moving averages for each sample of the data set; here the minimum is solved within the batch, so that a loss
-depends on its batch alone. At the minimum the gradient is that with τ taken as a constant.
+depends on its batch alone. At the minimum the gradient is that with τ taken as a constant; second derivatives are not,
+and lack what τ_i contributes by its own change.
 """
 
 import math
@@ -76,6 +77,8 @@ def individual_loss(
     chunk: int | None = None,
 ) -> Tensor:
     """Return the robust loss of paired representations, `(*R,)`, in units of the similarity.
+
+    Its gradient is exact. Second derivatives (`create_graph=True`) are not: they take every τ_i as a constant.
 
     Args:
         x, y: normalised representations, `(*R, n, d)`.

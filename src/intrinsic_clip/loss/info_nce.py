@@ -77,7 +77,8 @@ def info_nce(
     Args:
         x, y: normalised representations, `(*R, n, d)`.
         tau: the temperature itself, a number or `(*R,)`; or one per direction, `(2, *R)`: x→y, then y→x.
-        chunk: rows of the n × n logits in memory at a time, for large n; None: all, which is faster.
+        chunk: rows of the n × n logits in memory at a time, for large n; None: all, which is faster, and
+            has second derivatives; chunks refuse them.
         label_smoothing: share ε of the target that is spread evenly over all n candidates, as in PyTorch's
             cross_entropy: CE becomes (1 − ε) CE_i + ε mean_j CE_ij.
 

@@ -1,6 +1,8 @@
 """Parts of objectives with n × n numbers, of which a few rows are in memory at a time."""
 
 from collections.abc import Callable
+from functools import wraps
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,6 +34,24 @@ def by_rows(terms: RowTerms, x: Tensor, y: Tensor, chunk: int | None, dim: int =
         else:
             parts.append(terms(rows, y, first))
     return torch.cat(parts, dim)
+
+
+def first_derivatives_only(backward: Callable[..., Any]) -> Callable[..., Any]:
+    """Refuse second derivatives in the backward of a function that has none.
+
+    PyTorch's `once_differentiable` refuses them only where the gradient that comes in has one itself, which that of a
+    loss, which is 1, has not; it then leaves the second derivatives through the function out without a word.
+    """
+
+    @wraps(backward)
+    def checked(ctx: Any, *gradients: Tensor | None) -> Any:
+        if torch.is_grad_enabled():  # the engine's mode within a backward is create_graph
+            raise ConfigError(
+                "create_graph=True asks for second derivatives, which a loss in chunks of rows has not: set chunk=None"
+            )
+        return backward(ctx, *gradients)
+
+    return checked
 
 
 def partners(similarities: Tensor, first: int) -> Tensor:

@@ -89,7 +89,8 @@ def sigmoid_loss(
         x, y: normalised representations, `(*R, n, d)`.
         tau: the temperature itself, a number or `(*R,)`.
         bias: b, a number or `(*R,)`.
-        chunk: rows of the n × n logits in memory at a time; None: all, which is faster.
+        chunk: rows of the n × n logits in memory at a time; None: all, which is faster, and has
+            second derivatives; chunks refuse them.
         relative: take logits (S − b) / τ instead of S / τ + b.
 
     Returns:
