@@ -18,7 +18,7 @@ from intrinsic_clip.loss.precision import without_autocast
 from intrinsic_clip.loss.rows import by_rows, require_rows, without_partners
 from intrinsic_clip.typed_values import checked
 
-SMALLEST_SQUARE = 1e-12  # keeps the gradient of a distance finite where both are equal
+SMALLEST_SQUARE = 1e-12  # of a distance: below it powers go to 0 along its square, with a finite gradient
 
 
 class AlignmentUniformity(nn.Module):
@@ -98,10 +98,17 @@ def alignment_uniformity_loss(
     require_rows(x, 2, "uniformity")
     squares = (x - y).square().sum(-1)
     if exponent != 2:
-        squares = squares.clamp_min(SMALLEST_SQUARE) ** (exponent / 2)
+        squares = _power(squares, exponent / 2)
     with without_autocast(x.device):
         uniformities = _uniformity(x, sharpness, chunk) + _uniformity(y, sharpness, chunk)
     return alignment * squares.mean(-1) + uniformity * uniformities / 2
+
+
+def _power(squares: Tensor, exponent: float) -> Tensor:
+    """Return a power of squared distances, 0 where both are equal."""
+    powers = squares.clamp_min(SMALLEST_SQUARE) ** exponent
+    near = squares * SMALLEST_SQUARE ** (exponent - 1)
+    return torch.where(squares < SMALLEST_SQUARE, near, powers)
 
 
 def _uniformity(rows: Tensor, sharpness: float, chunk: int | None) -> Tensor:

@@ -79,7 +79,7 @@ def cosine_regression_loss(x: Tensor, y: Tensor) -> Tensor:
     """Return the mean cosine distance between the two of a pair, `(*R,)`.
 
     Args:
-        x, y: representations of any length, `(*R, n, d)`.
+        x, y: representations, `(*R, n, d)`, of any length within the range of `CosineSimilarity`, 1e-12 to 1e19.
 
     Example:
         >>> import torch

@@ -12,7 +12,8 @@ from intrinsic_clip.loss.precision import widened
 from intrinsic_clip.seeding import generator
 from intrinsic_clip.typed_values import checked
 
-SMALLEST_NORM = 1e-12  # keeps an encoder that has collapsed to zero from dividing by zero
+# Keeps an encoder that has collapsed to zero from dividing by zero; as in PyTorch's normalize, and in the kernels.
+SMALLEST_NORM = 1e-12
 
 Population = Literal["append", "renewed", "batch"]
 Momentum = Annotated[float, Ge(0), Lt(1)]
@@ -142,6 +143,9 @@ class MovingAverageSimilarity(nn.Module):
 
 class CosineSimilarity(nn.Module):
     """Normalisation of each vector by its own norm: CLIP's usual choice and the paper's ablation.
+
+    As with PyTorch's `normalize`, it is that for norms of 1e-12 to 1e19 (float64: 1e153): shorter vectors are divided by
+    1e-12, so that zeros stay zeros, and the squares of longer ones are infinite, which makes them zeros.
 
     Example:
         >>> import torch

@@ -23,7 +23,8 @@ class TemperatureFree(nn.Module):
     """InfoNCE of log odds of cosine similarities, with nothing to tune: `temperature_free_loss`.
 
     Args:
-        epsilon: cosines are clamped to ±(1 − ε), beyond which they have no gradient; 1e-6 allows logits of ±14.5.
+        epsilon: cosines are clamped to ±(1 − ε), beyond which they have no gradient; 1e-6 allows logits of ±14.5. What
+            is less than the type resolves counts as that, 6e-8 in float32.
         chunk: rows of the n × n logits in memory at a time; None: all, which is faster.
 
     Example:
@@ -54,7 +55,7 @@ def temperature_free_loss(x: Tensor, y: Tensor, epsilon: float = 1e-6, chunk: in
 
     Args:
         x, y: unit vectors, `(*R, n, d)`.
-        epsilon: cosines are clamped to ±(1 − ε).
+        epsilon: cosines are clamped to ±(1 − ε), or to the largest number below 1 of their type, if that is less.
         chunk: rows of the n × n logits in memory at a time; None: all.
 
     Raises:
@@ -69,9 +70,12 @@ def temperature_free_loss(x: Tensor, y: Tensor, epsilon: float = 1e-6, chunk: in
     if not 0 < epsilon < 1:
         raise ConfigError(f"epsilon={epsilon}: must be greater than 0 and less than 1")
     x, y = paired(x, y, chunk)
+    limit = 1 - max(
+        epsilon, torch.finfo(x.dtype).eps / 2
+    )  # that of a smaller ε is 1 in this type, with infinite logits
 
     def per_row(rows: Tensor, others: Tensor, first: int) -> Tensor:
-        logits = 2 * torch.atanh((rows @ others.mT).clamp(epsilon - 1, 1 - epsilon))
+        logits = 2 * torch.atanh((rows @ others.mT).clamp(-limit, limit))
         return -logits.log_softmax(-1).diagonal(first, -2, -1)
 
     with without_autocast(x.device):

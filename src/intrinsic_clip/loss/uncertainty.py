@@ -81,7 +81,7 @@ def uncertainty_loss(
     """Return InfoNCE with a τ per sample of paired raw outputs, in nats, `(*R,)`.
 
     Args:
-        x, y: raw outputs, `(*R, n, d)`.
+        x, y: raw outputs, `(*R, n, d)`, of lengths within the range of `CosineSimilarity`, 1e-12 to 1e19.
         source: where a sample's τ comes from, the `length` of its output or its last `coordinate`.
         scale: t, by which all inverse temperatures are divided; None: 1 for the length, 0.07 for the coordinate.
         chunk: rows of the n × n logits in memory at a time; None: all.
