@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.errors import ConfigError
-from intrinsic_clip.loss.precision import widened
+from intrinsic_clip.loss.precision import in_widest_type, widened
 
 
 def paired(x: Tensor, y: Tensor, chunk: int | None = None, columns: bool = True) -> tuple[Tensor, Tensor]:
-    """Return paired representations `(*R, n, d)` in float32 or wider.
+    """Return paired representations `(*R, n, d)` in float32, or in float64 if one of them is.
 
     Args:
         x, y: what the caller was given for them.
@@ -33,11 +33,12 @@ def paired(x: Tensor, y: Tensor, chunk: int | None = None, columns: bool = True)
             f"must be {'(*R, n, d)' if columns else '(*R, n, …)'} alike"
         )
     check_chunk(chunk)
-    return widened(x), widened(y)
+    x, y = in_widest_type(x, y)
+    return x, y
 
 
 def modalities(representations: Sequence[Tensor], anchor: int = 0) -> list[Tensor]:
-    """Return representations of two or more modalities `(*R, n, d)` in float32 or wider.
+    """Return representations of two or more modalities `(*R, n, d)` in float32, or in float64 if one of them is.
 
     Args:
         representations: what the caller was given for them.
@@ -58,11 +59,11 @@ def modalities(representations: Sequence[Tensor], anchor: int = 0) -> list[Tenso
                 f"modalities of shapes {tuple(first.shape)} and {tuple(rows.shape)}: row i of one belongs to row i of "
                 "all, so they must be (*R, n, d) alike"
             )
-    return [widened(rows) for rows in representations]
+    return list(in_widest_type(*representations))
 
 
 def temperature(tau: Tensor | float, x: Tensor, by_direction: bool = False) -> Tensor:
-    """Return τ as a tensor in float32 or wider, on the device of the representations x.
+    """Return τ as a tensor in float32 or wider; a number on the device and in the type of the representations x.
 
     Args:
         tau: what the caller was given for it.

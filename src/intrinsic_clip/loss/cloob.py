@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from intrinsic_clip.loss.arguments import paired, per_replicate, temperature
 from intrinsic_clip.loss.decoupled import leave_one_out
-from intrinsic_clip.loss.precision import without_autocast
+from intrinsic_clip.loss.precision import in_widest_type, without_autocast
 from intrinsic_clip.loss.rows import by_rows, require_rows
 from intrinsic_clip.loss.similarity import SMALLEST_NORM
 from intrinsic_clip.typed_values import checked
@@ -92,7 +92,8 @@ def cloob_loss(
     """
     x, y = paired(x, y, chunk)
     require_rows(x, 2, "CLOOB")
-    tau, beta = temperature(tau, x), per_replicate("β", beta, x, positive=True)
+    beta = per_replicate("β", beta, x, positive=True)
+    x, y, tau, beta = in_widest_type(x, y, temperature(tau, x), beta)
     with without_autocast(x.device):
         x_by_x, y_by_x = (_retrieved(states, x, beta, chunk) for states in (x, y))
         y_by_y, x_by_y = (_retrieved(states, y, beta, chunk) for states in (y, x))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.loss.arguments import modalities, temperature
-from intrinsic_clip.loss.precision import without_autocast
+from intrinsic_clip.loss.precision import in_widest_type, without_autocast
 from intrinsic_clip.typed_values import checked
 
 SMALLEST_SQUARE = 1e-8  # of a volume: below it float32 has no digits left, and the root no finite slope
@@ -82,7 +82,7 @@ def gram(representations: Sequence[Tensor], tau: Tensor | float, anchor: int = 0
         0.744
     """
     representations = modalities(representations, anchor)
-    tau = temperature(tau, representations[0])
+    *representations, tau = in_widest_type(*representations, temperature(tau, representations[0]))
     with without_autocast(representations[0].device):
         logits = -volumes(representations, anchor) / tau[..., None, None]
         to_others = logits.log_softmax(-1).diagonal(dim1=-2, dim2=-1)

@@ -23,7 +23,7 @@ from intrinsic_clip.loss.arguments import (
     paired,
     temperature,
 )
-from intrinsic_clip.loss.precision import widened, without_autocast
+from intrinsic_clip.loss.precision import in_widest_type, without_autocast
 from intrinsic_clip.metrics.temperatures import warn_of_temperature
 from intrinsic_clip.typed_values import checked
 
@@ -97,7 +97,7 @@ def info_nce(
     """
     check_share(label_smoothing=label_smoothing)
     x, y = paired(x, y, chunk)
-    tau = temperature(tau, x, by_direction=True)
+    x, y, tau = in_widest_type(x, y, temperature(tau, x, by_direction=True))
     if is_readable(tau):
         warn_of_temperature(tau)
     per_direction = tau.ndim == x.ndim - 1
@@ -164,7 +164,8 @@ def cross_entropy(x: Tensor, y: Tensor, tau: Tensor | float, first: int, chunk: 
             f"x of shape {tuple(x.shape)} from row {first} on and y of shape {tuple(y.shape)}: y must hold the "
             "partners of all rows of x, (*R, N, d)"
         )
-    x, y, tau = widened(x), widened(y), temperature(tau, x)
+    x, y = in_widest_type(x, y)
+    x, y, tau = in_widest_type(x, y, temperature(tau, x))
     with without_autocast(x.device):
         x = x / tau[..., None, None]
         if chunk is not None and chunk < x.shape[-2]:

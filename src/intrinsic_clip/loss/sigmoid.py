@@ -16,7 +16,7 @@ from torch.nn.functional import logsigmoid
 
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.loss.arguments import paired, per_replicate, temperature
-from intrinsic_clip.loss.precision import without_autocast
+from intrinsic_clip.loss.precision import in_widest_type, without_autocast
 from intrinsic_clip.loss.rows import partners
 from intrinsic_clip.typed_values import checked
 
@@ -104,7 +104,7 @@ def sigmoid_loss(
         0.693
     """
     x, y = paired(x, y, chunk)
-    tau, bias = temperature(tau, x), per_replicate("bias", bias, x)
+    x, y, tau, bias = in_widest_type(x, y, temperature(tau, x), per_replicate("bias", bias, x))
     with without_autocast(x.device):
         x = x / tau[..., None, None]
         bias = (-bias / tau if relative else bias).expand(x.shape[:-2])

@@ -144,8 +144,8 @@ class MovingAverageSimilarity(nn.Module):
 class CosineSimilarity(nn.Module):
     """Normalisation of each vector by its own norm: CLIP's usual choice and the paper's ablation.
 
-    As with PyTorch's `normalize`, it is that for norms of 1e-12 to 1e19 (float64: 1e153): shorter vectors are divided by
-    1e-12, so that zeros stay zeros, and the squares of longer ones are infinite, which makes them zeros.
+    As with PyTorch's `normalize`, norms may be 1e-12 to 1e19 (float64: 1e153). Shorter vectors are divided by 1e-12, so
+    that zeros stay zeros; the squares of longer ones are infinite, which makes these zeros.
 
     Example:
         >>> import torch

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.loss.arguments import modalities, temperature
-from intrinsic_clip.loss.precision import without_autocast
+from intrinsic_clip.loss.precision import in_widest_type, without_autocast
 from intrinsic_clip.seeding import generator
 from intrinsic_clip.typed_values import checked
 
@@ -53,7 +53,7 @@ def symile(
         1.875
     """
     representations = modalities(representations)
-    tau = temperature(tau, representations[0])
+    *representations, tau = in_widest_type(*representations, temperature(tau, representations[0]))
     if permutations is not None and len(permutations) != len(representations):
         raise ConfigError(
             f"{len(permutations)} permutations of {len(representations)} modalities: must be one of each"
