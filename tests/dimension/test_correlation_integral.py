@@ -86,5 +86,5 @@ def test_no_pair_within_the_radius_has_a_reason() -> None:
 
 @pytest.mark.parametrize(("k1", "k2"), [(0, 2), (2, 2), (3, 1)])
 def test_wrong_arguments(k1: int, k2: int) -> None:
-    with pytest.raises(ValueError, match="needs 1 <= k1 < k2"):
+    with pytest.raises(ValueError, match=r"k[12] must be at least [13]|k2 must be at least 4"):
         correlation_integral(gaussian(50, 2), k1, k2)

@@ -1,6 +1,7 @@
 """Test exact nearest neighbours against brute force, with large offsets, duplicates and missing values."""
 
 import math
+from collections.abc import Callable
 from contextlib import nullcontext
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from helpers.manifolds import brute_force, gaussian
+from intrinsic_clip import dimension
 from intrinsic_clip.dimension import exact_search, nearest_neighbours
 
 
@@ -181,6 +183,31 @@ def test_no_replicates() -> None:
 def test_wrong_arguments(points: Tensor, k: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         nearest_neighbours(points, k)
+
+
+@pytest.mark.parametrize("k", [2.5, 3.0, "3", None])
+@pytest.mark.parametrize(
+    ("name", "function"),
+    [
+        ("k", nearest_neighbours),
+        ("k", dimension.mle),
+        ("k", dimension.mean_mle),
+        ("k", dimension.tle),
+        ("k", dimension.mada),
+        ("k", dimension.method_of_moments),
+        ("k", dimension.local_pca),
+        ("n1", dimension.gride),
+        ("n2", dimension.gride),
+        ("k1", dimension.correlation_integral),
+        ("range_max", dimension.gride_scales),
+    ],
+)
+def test_a_number_of_neighbours_is_whole(name: str, function: Callable[..., object], k: object) -> None:
+    if k is None and function in (dimension.local_pca, dimension.gride) and name != "n1":
+        pytest.skip("None is a setting")
+    with pytest.raises(ValueError, match=f"^{name} must be a whole number, got {k!r}$"):
+        function(torch.rand(30, 3), **{name: k})
+    assert nearest_neighbours(torch.rand(30, 3), np.int64(3)).k == 3
 
 
 @pytest.mark.filterwarnings("ignore:.*(duplicates|distinct)")

@@ -1,6 +1,7 @@
 """Arguments that make no sense are refused in one line, in functions and in constructors."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -125,6 +126,56 @@ def test_settings_out_of_range_are_refused(call: Callable[[], object], message: 
         call()
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        torch.arange(7),
+        torch.arange(8.0),
+        torch.zeros(8, dtype=torch.int64),
+        torch.arange(1, 9),
+        [0, 1],
+        torch.ones(8).bool(),
+    ],
+)
+def test_permutations_hold_each_row_once(order: object) -> None:
+    right = torch.arange(8).roll(1)
+    assert loss.symile([X, Y], TAU, [right, right.int()]).isfinite()
+    with pytest.raises(
+        ConfigError, match=r"^permutation 1: must (be a tensor of 8 row numbers|hold each of the 8 row)"
+    ):
+        loss.symile([X, Y], TAU, [right, order])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("value", [None, "1", [1.0]])
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("margin", loss.triplet_loss),
+        ("regularisation", loss.dcca_loss),
+        ("minimum", loss.individual_loss),
+        ("epsilon", loss.soft_dcca_loss),
+        ("epsilon", loss.temperature_free_loss),
+        ("exponent", loss.alignment_uniformity_loss),
+        ("covariance", loss.vicreg_loss),
+        ("redundancy", loss.barlow_twins_loss),
+        ("label_smoothing", OF_PAIRS["info_nce"]),
+        ("anchor", OF_PAIRS["anchored"]),
+    ],
+)
+def test_settings_are_numbers(name: str, call: Callable[..., Tensor], value: object) -> None:
+    with pytest.raises(ConfigError, match=f"^{name}="):
+        call(X, Y, **{name: value})
+
+
+@pytest.mark.parametrize("components", [1.5, 0, "2", True])
+def test_components_are_a_whole_number(components: Any) -> None:
+    assert loss.dcca_loss(X, Y, components=np.int64(2)).isfinite()
+    with pytest.raises(
+        ConfigError, match=f"^components={components}: must be None or a whole number of at least 1$"
+    ):
+        loss.dcca_loss(X, Y, components=components)
 
 
 def test_numbers_of_numpy_are_settings() -> None:

@@ -4,6 +4,7 @@ import importlib.util
 import math
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -119,6 +120,12 @@ def test_a_learning_rate_that_moves_nothing_is_no_clamp() -> None:
 def test_a_wrong_number_of_losses_is_refused() -> None:
     with pytest.raises(ValueError, match="as many as temperatures, got 3 losses and 400 temperatures"):
         diagnose_temperature(STEPS + 1, [1.0, 2.0, 3.0])
+
+
+@pytest.mark.parametrize("clamps", [0.01, None, "0.01", [None]])
+def test_clamps_that_are_no_numbers_are_refused(clamps: Any) -> None:
+    with pytest.raises(ValueError, match=r"clamps must be numbers, such as \(0\.01,\), got"):
+        diagnose_temperature([0.07, 0.06], clamps=clamps)
 
 
 def test_the_best_temperature_has_the_largest_bound() -> None:

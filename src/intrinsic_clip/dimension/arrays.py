@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
-from numbers import Real
+from numbers import Integral, Real
 from os import PathLike
 from typing import Any, Protocol, TypeAlias
 
@@ -32,6 +32,19 @@ class HasDLPack(Protocol):
 
 Rows: TypeAlias = Tensor | HasArray | HasDLPack | Sequence[Sequence[float]] | Sequence[Tensor]
 Labels: TypeAlias = Tensor | HasArray | HasDLPack | Sequence[int] | Sequence[str]
+
+
+def whole_number(name: str, count: object, least: int) -> int:
+    """Return an argument that is a whole number, such as one of neighbours, and large enough.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if not isinstance(count, Integral) or isinstance(count, bool):
+        raise ValueError(f"{name} must be a whole number, got {count!r}")
+    if int(count) < least:
+        raise ValueError(f"{name} must be at least {least}, got {count}")
+    return int(count)
 
 
 def as_points(values: Rows, name: str = "points") -> Tensor:

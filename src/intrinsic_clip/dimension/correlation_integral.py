@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from intrinsic_clip.dimension.arrays import Rows
+from intrinsic_clip.dimension.arrays import Rows, whole_number
 from intrinsic_clip.dimension.estimate import RESOLUTION, DimensionEstimate, conclude
 from intrinsic_clip.dimension.neighbourhoods import distinct_points
 from intrinsic_clip.dimension.neighbours import Neighbours, as_neighbours
@@ -64,8 +64,8 @@ def correlation_integral(
         >>> round(float(correlation_integral(points).value), 1)
         1.9
     """
-    if not 1 <= k1 < k2:
-        raise ValueError(f"needs 1 <= k1 < k2, got k1 = {k1} and k2 = {k2}")
+    k1 = whole_number("k1", k1, 1)
+    k2 = whole_number("k2", k2, k1 + 1)
     neighbours = as_neighbours(points, k2)
     radii = torch.stack([nanmedian(neighbours.distances[..., k - 1]) for k in (k1, k2)], -1)
     value = torch.full_like(radii[..., 0], math.nan)

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from intrinsic_clip.dimension.arrays import Rows, as_points
+from intrinsic_clip.dimension.arrays import Rows, as_points, whole_number
 from intrinsic_clip.dimension.estimate import RESOLUTION, DimensionEstimate, conclude
 from intrinsic_clip.dimension.neighbours import Neighbours, as_neighbours, nearest_neighbours
 from intrinsic_clip.dimension.pointwise import nanquantile
@@ -68,9 +68,9 @@ def gride(
         >>> round(float(gride(points, n1=2).value), 1)
         1.9
     """
+    n1 = whole_number("n1", n1, 1)
     n2 = 2 * n1 if n2 is None else n2
-    if not 1 <= n1 < n2:
-        raise ValueError(f"needs 1 <= n1 < n2, got n1 = {n1} and n2 = {n2}")
+    n2 = whole_number("n2", n2, n1 + 1)
     neighbours = as_neighbours(points, n2, queries, seed)
     log_ratios = neighbours.distances[..., n2 - 1].log() - neighbours.distances[..., n1 - 1].log()
     log_ratios = log_ratios.masked_fill(~(log_ratios > RESOLUTION), math.nan)
@@ -112,8 +112,7 @@ def gride_scales(points: Rows | Neighbours, range_max: int = 64) -> ScaleCurve:
         >>> [round(value, 1) for value in curve.value.tolist()]
         [2.1, 1.9, 2.0, 1.8, 1.9, 1.8]
     """
-    if range_max < 2:
-        raise ValueError(f"range_max must be at least 2, got {range_max}")
+    range_max = whole_number("range_max", range_max, 2)
     if not isinstance(points, Neighbours):
         points = as_points(points)
         points = nearest_neighbours(points, max(2, min(range_max, points.shape[-2] - 1)))

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.dimension import display_curves
+from intrinsic_clip.dimension.arrays import whole_number
 from intrinsic_clip.dimension.derivatives import Encoder, Jacobians
 from intrinsic_clip.dimension.display import in_replicates
 from intrinsic_clip.dimension.latent import orthonormal
@@ -150,8 +151,8 @@ def jacobian_spectrum(
         raise ValueError(
             f"x must be (*R, n, *input) with {input_dims} input axes, got shape {tuple(x.shape)}"
         )
-    if directions is not None and directions < 1:
-        raise ValueError(f"directions must be at least 1, got {directions}")
+    if directions is not None:
+        directions = whole_number("directions", directions, 1)
     if not min_gap >= 1:
         raise ValueError(f"min_gap must be at least 1, got {min_gap}")
     n, *row = x.shape[-input_dims - 1 :]

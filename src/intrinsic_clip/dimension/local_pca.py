@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.dimension import criteria
-from intrinsic_clip.dimension.arrays import Rows
+from intrinsic_clip.dimension.arrays import Rows, whole_number
 from intrinsic_clip.dimension.estimate import DimensionEstimate, conclude
 from intrinsic_clip.dimension.neighbourhoods import distinct_points, neighbourhoods
 from intrinsic_clip.dimension.neighbours import Neighbours, as_neighbours
@@ -91,8 +91,8 @@ def local_pca(
         >>> round(float(local_pca(points, k=20).value), 1)
         2.0
     """
-    if k is not None and k < 2:
-        raise ValueError(f"k must be at least 2, got {k}")
+    if k is not None:
+        k = whole_number("k", k, 2)
     if not (0 < alpha < 1 and 0 < share < 1 and 0 < signal < 1):
         raise ValueError(f"alpha, share and signal must lie between 0 and 1, got {alpha}, {share}, {signal}")
     if gap < 1:

@@ -2,7 +2,7 @@
 
 import math
 
-from intrinsic_clip.dimension.arrays import Rows
+from intrinsic_clip.dimension.arrays import Rows, whole_number
 from intrinsic_clip.dimension.estimate import DimensionEstimate, conclude
 from intrinsic_clip.dimension.neighbours import Neighbours, as_neighbours
 from intrinsic_clip.dimension.pointwise import Combine, check_combine, combined
@@ -60,8 +60,7 @@ def mada(
         >>> round(float(mada(points).value), 1)
         2.0
     """
-    if k < 2:
-        raise ValueError(f"k must be at least 2, got {k}")
+    k = whole_number("k", k, 2)
     check_combine(combine)
     neighbours = as_neighbours(points, k, queries, seed)
     logs = neighbours.distances.log()

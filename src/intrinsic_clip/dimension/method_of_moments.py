@@ -1,6 +1,6 @@
 """The method of moments of Amsaleg and others."""
 
-from intrinsic_clip.dimension.arrays import Rows
+from intrinsic_clip.dimension.arrays import Rows, whole_number
 from intrinsic_clip.dimension.estimate import DimensionEstimate, conclude
 from intrinsic_clip.dimension.mle import EQUIDISTANT
 from intrinsic_clip.dimension.neighbours import Neighbours, as_neighbours
@@ -57,8 +57,7 @@ def method_of_moments(
         >>> round(float(method_of_moments(points).value), 1)
         1.8
     """
-    if k < 2:
-        raise ValueError(f"k must be at least 2, got {k}")
+    k = whole_number("k", k, 2)
     check_combine(combine)
     neighbours = as_neighbours(points, k, queries, seed)
     distances = neighbours.distances[..., :k]

@@ -4,7 +4,7 @@ import math
 from dataclasses import replace
 from typing import Literal
 
-from intrinsic_clip.dimension.arrays import Rows
+from intrinsic_clip.dimension.arrays import Rows, whole_number
 from intrinsic_clip.dimension.estimate import DimensionEstimate, conclude
 from intrinsic_clip.dimension.neighbours import Neighbours, as_neighbours
 from intrinsic_clip.dimension.pointwise import combined, nanmedian
@@ -56,7 +56,7 @@ def mle(
         Value and standard error `(*R,)` and pointwise `(*R, n)`; NaN with a reason where no estimate exists.
 
     Raises:
-        ValueError: k too small, an unknown `combine`, or fewer than k neighbours given.
+        ValueError: k too small or not whole, an unknown `combine`, or fewer than k neighbours given.
 
     Example:
         >>> import torch
@@ -67,9 +67,7 @@ def mle(
         >>> round(float(estimate.value), 1), round(float(estimate.standard_error), 2)
         (1.9, 0.01)
     """
-    smallest = 3 if unbiased else 2
-    if k < smallest:
-        raise ValueError(f"k must be at least {smallest}, got {k}")
+    k = whole_number("k", k, 3 if unbiased else 2)
     if combine not in ("harmonic", "mean", "median"):
         raise ValueError(f'combine must be "harmonic", "mean" or "median", got {combine!r}')
     neighbours = as_neighbours(points, k, queries, seed)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from intrinsic_clip.dimension.arrays import Rows, as_points
+from intrinsic_clip.dimension.arrays import Rows, as_points, whole_number
 from intrinsic_clip.dimension.display import in_replicates
 from intrinsic_clip.dimension.exact_search import Report, search
 from intrinsic_clip.dimension.queries import Asked, Queries, ask_enough, every_one
@@ -100,7 +100,7 @@ def nearest_neighbours(
         distances, and `reason` says so.
 
     Raises:
-        ValueError: k < 1, fewer than two axes, no column, or no real numbers.
+        ValueError: k < 1 or not whole, fewer than two axes, no column, or no real numbers.
 
     Example:
         >>> import torch
@@ -112,8 +112,7 @@ def nearest_neighbours(
         (1.9, 2.1)
     """
     points = as_points(points)
-    if k < 1:
-        raise ValueError(f"k must be at least 1, got {k}")
+    k = whole_number("k", k, 1)
     *replicates, n, d = points.shape
     if not every_one(queries, n):
         return _of_some(points, k, queries, seed, report)

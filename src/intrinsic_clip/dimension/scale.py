@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.dimension import display_curves
-from intrinsic_clip.dimension.arrays import Rows, as_points
+from intrinsic_clip.dimension.arrays import Rows, as_points, whole_number
 from intrinsic_clip.dimension.estimate import DimensionEstimate
 from intrinsic_clip.dimension.mle import mle
 
@@ -169,8 +169,7 @@ def sample_size_curve(
         sizes = [n, *(n >> j for j in range(1, n.bit_length()) if n >> j >= min_size)]
     elif not sizes or not all(1 <= size <= n for size in sizes):
         raise ValueError(f"sizes must lie between 1 and {n}, the number of rows, got {list(sizes)}")
-    if max_subsets < 1:
-        raise ValueError(f"max_subsets must be at least 1, got {max_subsets}")
+    max_subsets = whole_number("max_subsets", max_subsets, 1)
     at = tuple(sorted(set(sizes), reverse=True))
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed)).to(points.device)
     values, errors, reasons = [], [], []

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from intrinsic_clip.dimension.arrays import Rows
+from intrinsic_clip.dimension.arrays import Rows, whole_number
 from intrinsic_clip.dimension.estimate import RESOLUTION, DimensionEstimate, conclude
 from intrinsic_clip.dimension.mle import EQUIDISTANT
 from intrinsic_clip.dimension.neighbourhoods import neighbourhoods
@@ -75,8 +75,7 @@ def tle(
         >>> round(float(tle(points).value), 1)
         2.1
     """
-    if k < 2:
-        raise ValueError(f"k must be at least 2, got {k}")
+    k = whole_number("k", k, 2)
     if not 0 <= epsilon < 1:
         raise ValueError(f"epsilon must lie between 0 and 1, got {epsilon}")
     check_combine(combine)

@@ -8,14 +8,14 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from intrinsic_clip.dimension.arrays import Labels, Rows, as_matrix
+from intrinsic_clip.dimension.arrays import Labels, Rows, as_matrix, whole_number
 from intrinsic_clip.errors import reason_of
 from intrinsic_clip.integrations import processes
 from intrinsic_clip.integrations.budget import within
 from intrinsic_clip.integrations.doubted_pairs import ONE_SIDED, doubt_of_matching, one_space
 from intrinsic_clip.integrations.doubts_once import DECIDED
 from intrinsic_clip.integrations.numbers import Numbers
-from intrinsic_clip.integrations.wanted import Selection, check_count, chosen, error_of
+from intrinsic_clip.integrations.wanted import Selection, chosen, error_of
 from intrinsic_clip.measurement.embeddings import Embeddings, Measured, Side
 from intrinsic_clip.measurement.parts import LABEL, as_parts, without_odd_rows
 
@@ -83,7 +83,7 @@ def measure(
     """
     selection = chosen(only, y is not None, tau is not None, k, estimators)
     if max_points is not None:
-        check_count("max_points", max_points, 1)
+        whole_number("max_points", max_points, 1)
     if budget is not None and not budget > 0:
         raise ValueError(f"budget must be seconds above 0, got {budget}")
     tau = None if tau is None else _temperature(tau)

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from intrinsic_clip.dimension.arrays import Labels, Rows, as_matrix
+from intrinsic_clip.dimension.arrays import Labels, Rows, as_matrix, whole_number
 from intrinsic_clip.integrations import processes
 from intrinsic_clip.integrations.measuring import kind_of, measured, warn_of_doubts
 from intrinsic_clip.integrations.numbers import Numbers
-from intrinsic_clip.integrations.wanted import check_count, chosen
+from intrinsic_clip.integrations.wanted import chosen
 from intrinsic_clip.measurement.parts import as_parts
 
 ORDER = "order"
@@ -51,7 +51,7 @@ class Measure:
         seed: int = 0,
         device: torch.device | str = "cpu",
     ) -> None:
-        check_count("max_rows", max_rows, 1)
+        whole_number("max_rows", max_rows, 1)
         if budget is not None and not budget > 0:
             raise ValueError(f"budget must be seconds above 0, got {budget}")
         chosen(only, True, True, k, estimators)  # refuses at once what it does not know

@@ -4,9 +4,9 @@ import re
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from numbers import Integral
 
 from intrinsic_clip.dimension import registry
+from intrinsic_clip.dimension.arrays import whole_number
 from intrinsic_clip.measurement.embeddings import Side
 from intrinsic_clip.measurement.families import (
     Alignment,
@@ -123,7 +123,7 @@ def chosen(
     if estimators is not None:
         estimators = (estimators,) if isinstance(estimators, str) else tuple(estimators)
         _check_estimators(estimators)
-    check_count("k", k, 2)
+    whole_number("k", k, 2)
     if only is None:
         words: tuple[str, ...] = DEFAULT + DEFAULT_OF_PAIRS * paired + ("information",) * (paired and tau)
     else:
@@ -166,18 +166,6 @@ def error_of(name: str) -> str | None:
     """Return the name of a number's standard error; None where it has none."""
     kind, slash, parts = name.partition("/")
     return f"{kind}{ERROR}{slash}{parts}" if kind in WITH_ERRORS else None
-
-
-def check_count(name: str, count: object, least: int) -> None:
-    """Check that an argument is a whole number, and large enough.
-
-    Raises:
-        ValueError: it is not.
-    """
-    if not isinstance(count, Integral) or isinstance(count, bool):
-        raise ValueError(f"{name} must be a whole number, got {count!r}")
-    if int(count) < least:
-        raise ValueError(f"{name} must be at least {least}, got {count}")
 
 
 def _check_needs_no_y(word: str, kind: str) -> None:

@@ -6,6 +6,7 @@ constant on the CPU.
 
 import math
 from collections.abc import Sequence
+from numbers import Integral, Real
 
 import torch
 from torch import Tensor
@@ -32,7 +33,7 @@ def paired(x: Tensor, y: Tensor, chunk: int | None = None, columns: bool = True)
             f"x of shape {tuple(x.shape)} and y of shape {tuple(y.shape)}: row i of x belongs to row i of y, so both "
             f"must be {'(*R, n, d)' if columns else '(*R, n, …)'} alike"
         )
-    check_chunk(chunk)
+    check_count(chunk=chunk)
     x, y = in_widest_type(x, y)
     return x, y
 
@@ -49,7 +50,7 @@ def modalities(representations: Sequence[Tensor], anchor: int = 0) -> list[Tenso
     """
     if len(representations) < 2:
         raise ConfigError(f"{len(representations)} modality: must be at least 2")
-    if not 0 <= anchor < len(representations):
+    if not (isinstance(anchor, Integral) and 0 <= anchor < len(representations)):
         raise ConfigError(f"anchor={anchor}: must be a place among the {len(representations)} modalities")
     first = representations[0]
     for place, rows in enumerate(representations):
@@ -71,7 +72,7 @@ def temperature(tau: Tensor | float, x: Tensor, by_direction: bool = False) -> T
         by_direction: whether there may be one per direction, `(2, *R)`.
 
     Raises:
-        ConfigError: it is not positive, or neither a number nor `(*R,)`.
+        ConfigError: it is neither a number nor `(*R,)`; or a number, or a constant scalar on the CPU, and not positive.
     """
     if by_direction and isinstance(tau, Tensor) and tau.shape == (2, *x.shape[:-2]):
         return widened(tau)
@@ -88,7 +89,7 @@ def per_replicate(name: str, value: Tensor | float, x: Tensor, positive: bool = 
         positive: whether it must be positive.
 
     Raises:
-        ConfigError: it is neither, or not positive where it must be.
+        ConfigError: it is neither; or a number, or a constant scalar on the CPU, and not positive where it must be.
     """
     if isinstance(value, Tensor):
         if value.ndim and value.shape != x.shape[:-2]:
@@ -104,12 +105,15 @@ def per_replicate(name: str, value: Tensor | float, x: Tensor, positive: bool = 
 
 def is_readable(tau: Tensor) -> bool:
     """Return whether a look at a tensor's number neither stalls nor breaks a training step."""
+    return tau.ndim == 0 and not tau.requires_grad and is_on_hand(tau)
+
+
+def is_on_hand(tensor: Tensor) -> bool:
+    """Return whether a tensor's numbers lie on the CPU, outside a compiled step and `vmap`."""
     return (
-        tau.ndim == 0
-        and not tau.requires_grad
-        and tau.device.type == "cpu"
+        tensor.device.type == "cpu"
         and not torch.compiler.is_compiling()
-        and not torch._C._functorch.is_batchedtensor(tau)
+        and not torch._C._functorch.is_batchedtensor(tensor)
     )
 
 
@@ -127,24 +131,25 @@ def check_rows(name: str, rows: Tensor) -> None:
         )
 
 
-def check_chunk(chunk: int | None) -> None:
-    """Check that a number of rows at a time is None or a positive whole number.
-
-    Raises:
-        ConfigError: it is not.
-    """
-    if chunk is not None and (isinstance(chunk, bool) or not isinstance(chunk, int) or chunk < 1):
-        raise ConfigError(f"chunk={chunk}: must be None or a whole number of at least 1")
-
-
-def check_positive(**settings: float | None) -> None:
-    """Check that settings are numbers above 0, or None.
+def check_count(**settings: int | None) -> None:
+    """Check that settings, such as the number of rows at a time, are None or positive whole numbers.
 
     Raises:
         ConfigError: one is not.
     """
     for name, value in settings.items():
-        if value is not None and not 0 < value < math.inf:
+        if value is not None and (isinstance(value, bool) or not isinstance(value, Integral) or value < 1):
+            raise ConfigError(f"{name}={value}: must be None or a whole number of at least 1")
+
+
+def check_positive(**settings: float) -> None:
+    """Check that settings are numbers above 0.
+
+    Raises:
+        ConfigError: one is not.
+    """
+    for name, value in settings.items():
+        if not (is_number(value) and 0 < value < math.inf):
             raise ConfigError(f"{name}={value}: must be greater than 0, and finite")
 
 
@@ -155,7 +160,7 @@ def check_weights(**settings: float) -> None:
         ConfigError: one is not.
     """
     for name, value in settings.items():
-        if not 0 <= value < math.inf:
+        if not (is_number(value) and 0 <= value < math.inf):
             raise ConfigError(f"{name}={value}: must be at least 0, and finite")
 
 
@@ -166,8 +171,13 @@ def check_share(**settings: float) -> None:
         ConfigError: one is not.
     """
     for name, value in settings.items():
-        if not 0 <= value < 1:
+        if not (is_number(value) and 0 <= value < 1):
             raise ConfigError(f"{name}={value}: must be at least 0 and below 1")
+
+
+def is_number(value: object) -> bool:
+    """Return whether a setting is one number: of Python, of NumPy, or in a tensor."""
+    return isinstance(value, Real) or (isinstance(value, Tensor) and value.ndim == 0)
 
 
 def _check_number(name: str, value: float, positive: bool) -> None:

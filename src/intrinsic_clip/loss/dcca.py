@@ -14,8 +14,9 @@ import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
+from intrinsic_clip.dimension.arrays import WITHOUT_FLOAT64
 from intrinsic_clip.errors import ConfigError
-from intrinsic_clip.loss.arguments import check_positive, paired
+from intrinsic_clip.loss.arguments import check_count, check_positive, paired
 from intrinsic_clip.loss.columns import centred
 from intrinsic_clip.loss.precision import without_autocast
 from intrinsic_clip.loss.rows import require_rows
@@ -83,7 +84,8 @@ def dcca_loss(x: Tensor, y: Tensor, regularisation: float = 1e-3, components: in
         >>> round(float(dcca_loss(x, y, regularisation=1e-6)), 3)
         -3.0
     """
-    check_positive(regularisation=regularisation, components=components)
+    check_positive(regularisation=regularisation)
+    check_count(components=components)
     x, y = paired(x, y, columns=False)
     require_rows(x, 2, "deep CCA")
     smaller = min(x.shape[-1], y.shape[-1])
@@ -92,13 +94,18 @@ def dcca_loss(x: Tensor, y: Tensor, regularisation: float = 1e-3, components: in
             f"objective.components={components}: must be at most the output dimension, {smaller}"
         )
     with without_autocast(x.device):
-        whitened = _whitened(centred(x.double()), centred(y.double()), regularisation)
+        whitened = _whitened(centred(_doubled(x)), centred(_doubled(y)), regularisation)
         usable = whitened.detach().isfinite().all(-1).all(-1)
         # a decomposition of NaN ends in an error for all replicates; NaN times 0 leaves the gradient of this one NaN
         mark = torch.where(usable, 1.0, torch.nan).to(whitened.dtype)
         whitened = torch.where(usable[..., None, None], whitened * mark[..., None, None], 0)
         correlations = torch.linalg.svdvals(whitened)  # in falling order
-    return (-correlations[..., :components].sum(-1) * mark).to(x.dtype)
+    return (-correlations[..., :components].sum(-1) * mark).to(x)
+
+
+def _doubled(rows: Tensor) -> Tensor:
+    """Return rows in float64, on the CPU where their device has none."""
+    return (rows.cpu() if rows.device.type in WITHOUT_FLOAT64 else rows).double()
 
 
 def _whitened(x: Tensor, y: Tensor, regularisation: float) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.loss.arguments import (
-    check_chunk,
+    check_count,
     check_rows,
     check_share,
     is_readable,
@@ -86,7 +86,8 @@ def info_nce(
         The loss per replicate in nats, `(*R,)`: ½ (CE x→y + CE y→x), each a mean over the n pairs.
 
     Raises:
-        ConfigError: shapes do not fit, τ is not positive, or a setting is out of range.
+        ConfigError: shapes do not fit, a setting is out of range, or τ, a number or a constant scalar on the CPU, is
+            not positive. A τ that is learned, per replicate or on a GPU is not looked at, which would stall a step.
 
     Example:
         >>> import torch
@@ -145,7 +146,8 @@ def cross_entropy(x: Tensor, y: Tensor, tau: Tensor | float, first: int, chunk: 
         The mean cross-entropy per replicate in nats, `(*R,)`.
 
     Raises:
-        ConfigError: shapes do not fit, τ is not positive, or a row of x has no partner.
+        ConfigError: shapes do not fit, a row of x has no partner, or τ is not positive. As in `info_nce`, a τ that is
+            learned, per replicate or on a GPU is not looked at.
 
     Example:
         >>> import torch
@@ -157,7 +159,7 @@ def cross_entropy(x: Tensor, y: Tensor, tau: Tensor | float, first: int, chunk: 
     """
     check_rows("x", x)
     check_rows("y", y)
-    check_chunk(chunk)
+    check_count(chunk=chunk)
     n, number = x.shape[-2], y.shape[-2]
     if x.shape[:-2] != y.shape[:-2] or x.shape[-1] != y.shape[-1] or not 0 <= first <= number - n:
         raise ConfigError(

@@ -68,7 +68,8 @@ def spectral_loss(x: Tensor, y: Tensor, mu: float | None = None) -> Tensor:
         >>> float(spectral_loss(torch.eye(4), torch.eye(4)))
         -2.0
     """
-    check_positive(mu=mu)
+    if mu is not None:
+        check_positive(mu=mu)
     x, y = paired(x, y)
     require_rows(x, 2, "the spectral loss")
     n = x.shape[-2]

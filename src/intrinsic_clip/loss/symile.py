@@ -18,7 +18,7 @@ from pydantic import NonNegativeInt
 from torch import Tensor, nn
 
 from intrinsic_clip.errors import ConfigError
-from intrinsic_clip.loss.arguments import modalities, temperature
+from intrinsic_clip.loss.arguments import is_on_hand, modalities, temperature
 from intrinsic_clip.loss.precision import in_widest_type, without_autocast
 from intrinsic_clip.seeding import generator
 from intrinsic_clip.typed_values import checked
@@ -40,7 +40,8 @@ def symile(
         The loss per replicate in nats, `(*R,)`.
 
     Raises:
-        ConfigError: shapes do not fit, τ is not positive, or permutations are missing.
+        ConfigError: shapes do not fit, permutations are missing or are none, or τ is not positive. As in `info_nce`, a
+            τ that is learned, per replicate or on a GPU is not looked at, nor are permutations on a GPU.
 
     Example:
         >>> import torch
@@ -54,10 +55,8 @@ def symile(
     """
     representations = modalities(representations)
     *representations, tau = in_widest_type(*representations, temperature(tau, representations[0]))
-    if permutations is not None and len(permutations) != len(representations):
-        raise ConfigError(
-            f"{len(permutations)} permutations of {len(representations)} modalities: must be one of each"
-        )
+    if permutations is not None:
+        _check_permutations(permutations, representations)
     with without_autocast(representations[0].device):
         losses = []
         for place, rows in enumerate(representations):
@@ -69,6 +68,28 @@ def symile(
                 orders = [order for k, order in enumerate(permutations) if k != place]
                 losses.append(_among_permuted(rows, others, orders))
         return torch.stack(losses).mean(0)
+
+
+def _check_permutations(permutations: Sequence[Tensor], representations: Sequence[Tensor]) -> None:
+    """Check that there is a permutation of the rows for each modality.
+
+    Raises:
+        ConfigError: there is not.
+    """
+    if len(permutations) != len(representations):
+        raise ConfigError(
+            f"{len(permutations)} permutations of {len(representations)} modalities: must be one of each"
+        )
+    n = representations[0].shape[-2]
+    for place, order in enumerate(permutations):
+        if (
+            not isinstance(order, Tensor)
+            or order.dtype not in (torch.int64, torch.int32)
+            or order.shape != (n,)
+        ):
+            raise ConfigError(f"permutation {place}: must be a tensor of {n} row numbers, (n,) int64")
+        if is_on_hand(order) and not torch.equal(order.sort().values, torch.arange(n, dtype=order.dtype)):
+            raise ConfigError(f"permutation {place}: must hold each of the {n} row numbers once")
 
 
 def _among_permuted(rows: Tensor, others: Sequence[Tensor], orders: Sequence[Tensor]) -> Tensor:

@@ -13,7 +13,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from intrinsic_clip.errors import ConfigError
-from intrinsic_clip.loss.arguments import paired
+from intrinsic_clip.loss.arguments import is_number, paired
 from intrinsic_clip.loss.precision import without_autocast
 from intrinsic_clip.loss.rows import by_rows
 from intrinsic_clip.typed_values import checked
@@ -67,7 +67,7 @@ def temperature_free_loss(x: Tensor, y: Tensor, epsilon: float = 1e-6, chunk: in
         >>> round(float(temperature_free_loss(torch.eye(4), torch.eye(4), epsilon=0.5)), 3)  # log(1 + 3 · ⅓)
         0.693
     """
-    if not 0 < epsilon < 1:
+    if not (is_number(epsilon) and 0 < epsilon < 1):
         raise ConfigError(f"epsilon={epsilon}: must be greater than 0 and less than 1")
     x, y = paired(x, y, chunk)
     limit = 1 - max(

@@ -98,13 +98,13 @@ def uncertainty_loss(
     """
     if source not in SCALES:
         raise ConfigError(f"source={source!r}: must be {' or '.join(map(repr, SCALES))}")
+    scale = SCALES[source] if scale is None else scale
     check_positive(scale=scale)
     x, y = paired(x, y, chunk)
     if source == "coordinate" and x.shape[-1] < 2:
         raise ConfigError(
             "encoder.output_dim=1: must be at least 2 where the last coordinate is the temperature"
         )
-    scale = SCALES[source] if scale is None else scale
     (x, x_inverse), (y, y_inverse) = _split(x, source, scale), _split(y, source, scale)
 
     def per_row(anchors: Tensor, others: Tensor, first: int) -> Tensor:

@@ -84,6 +84,9 @@ def diagnose_temperature(
         trusted: whether these are surely τ, so that one above 2 is not taken for a logit scale.
         annealed: whether the learning rate ended near 0, where any τ comes to rest.
 
+    Raises:
+        ValueError: losses are not as many as temperatures, or clamps are no numbers.
+
     Example:
         >>> from intrinsic_clip.metrics import diagnose_temperature
         >>> print(diagnose_temperature([0.07 - 0.0004 * step for step in range(100)]).text)
@@ -96,6 +99,7 @@ a larger learning rate
         raise ValueError(
             f"losses must be as many as temperatures, got {len(loss)} losses and {len(taus)} temperatures"
         )
+    limits = _numbers(clamps)
     last = float(taus[-1]) if len(taus) else math.nan
     doubt = _doubt(taus, trusted)
     if doubt is not None:
@@ -103,7 +107,7 @@ a larger learning rate
     if len(taus) < FEWEST:
         text = f"too short: {len(taus)} steps give no verdict, {FOR_A_TREND} are needed"
         return TemperatureDiagnosis("too short", text, last, last, math.nan, optimal)
-    course = _Course(taus, loss, tuple(clamps), optimal, batch_size)
+    course = _Course(taus, loss, limits, optimal, batch_size)
     verdict, text = course.verdict()
     if annealed and verdict == "settled":
         text += " as the learning rate ends near 0; a longer schedule may move it on"
@@ -117,6 +121,13 @@ a larger learning rate
         course.change,
         optimal,
     )
+
+
+def _numbers(clamps: Sequence[float]) -> tuple[float, ...]:
+    try:
+        return tuple(float(clamp) for clamp in clamps)
+    except (TypeError, ValueError):
+        raise ValueError(f"clamps must be numbers, such as (0.01,), got {clamps!r}") from None
 
 
 def _doubt(taus: Tensor, trusted: bool) -> str | None:

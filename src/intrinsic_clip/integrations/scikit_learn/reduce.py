@@ -11,10 +11,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, validate_data
 
-from intrinsic_clip.dimension.arrays import check_same_index
+from intrinsic_clip.dimension.arrays import check_same_index, whole_number
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.integrations.scikit_learn.tensors import without_gradient
-from intrinsic_clip.integrations.wanted import check_count
 from intrinsic_clip.metrics.projection import Basis, Projection, paired_projection, principal_projection
 
 FLOATS = [np.float64, np.float32]
@@ -194,8 +193,8 @@ class Reduce(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             raise ConfigError(f'basis must be "auto", "canonical" or "principal", got {self.basis!r}')
         if not 0 < self.share < 1:
             raise ConfigError(f"share must lie between 0 and 1, got {self.share}")
-        check_count("k", self.k, 1)
-        check_count("max_rows", self.max_rows, 2)
+        whole_number("k", self.k, 1)
+        whole_number("max_rows", self.max_rows, 2)
 
     def _forget(self) -> None:
         """Remove what an earlier fit left, of which this one may set only a part."""

@@ -8,13 +8,13 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import rank_zero_warn
 
-from intrinsic_clip.dimension.arrays import Rows, as_matrix
+from intrinsic_clip.dimension.arrays import Rows, as_matrix, whole_number
 from intrinsic_clip.integrations.doubts_once import DoubtsOnce
 from intrinsic_clip.integrations.measuring import measured, without_rows
 from intrinsic_clip.integrations.numbers import Numbers
 from intrinsic_clip.integrations.torchmetrics.arguments import refuse_options
 from intrinsic_clip.integrations.torchmetrics.row_order import order_of
-from intrinsic_clip.integrations.wanted import check_count, chosen
+from intrinsic_clip.integrations.wanted import chosen
 from intrinsic_clip.measurement.parts import as_parts
 
 NO_ROWS = "no rows came since the metric was made or reset: call update before compute"
@@ -68,7 +68,7 @@ class EmbeddingNumbers(Metric):
     ) -> None:
         refuse_options(type(self).__name__, options)
         super().__init__(**options)
-        check_count("max_rows", max_rows, 1)
+        whole_number("max_rows", max_rows, 1)
         chosen(only, "y" in sides, True, k, estimators)  # refuses at once what it does not know
         self.only, self.sides, self.max_rows = only, sides, max_rows
         self.k, self.estimators, self.tau, self.seed = k, estimators, tau, seed
