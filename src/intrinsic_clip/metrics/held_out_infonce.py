@@ -12,9 +12,15 @@ from intrinsic_clip.metrics.information_estimate import (
     Part,
     cross_fitted,
 )
-from intrinsic_clip.metrics.optimal_temperature import HIGHEST, LOWEST, optimal_temperature
+from intrinsic_clip.metrics.optimal_temperature import (
+    MOST_ROWS,
+    limits,
+    optimal_temperature,
+    similarity_gaps,
+    spread_of,
+)
 
-HALVINGS = 20  # of the interval of log τ
+HALVINGS = 21  # of the interval of log τ
 
 
 def held_out_infonce_bound(x: Rows, y: Rows, seed: int = 0) -> InformationEstimate:
@@ -71,9 +77,10 @@ def _sharp_enough(pairs: Pairs) -> float:
     The loss falls as τ goes to 0, and a τ near 0 would punish one mistaken pair among the held-out ones without limit.
     """
     n = len(pairs[0])
-    low, high = math.log(LOWEST), math.log(HIGHEST)
+    spread = spread_of([similarity_gaps(*(side[:MOST_ROWS] for side in pairs))])
+    low, high = limits(spread)  # of log 1/τ
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        is_sharp = math.log(n) - _bound_at(pairs, math.exp(middle)) <= 1 / n
-        low, high = (middle, high) if is_sharp else (low, middle)
-    return math.exp(low)
+        is_sharp = math.log(n) - _bound_at(pairs, math.exp(-middle)) <= 1 / n
+        low, high = (low, middle) if is_sharp else (middle, high)
+    return math.exp(-high)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from intrinsic_clip.metrics.optimal_temperature import HALVINGS, HIGHEST, LOWEST
+from intrinsic_clip.metrics.optimal_temperature import HALVINGS, ROUNDING, limits
 
 BINS = 2**16
 NEWTON_STEPS = 60
@@ -60,18 +60,24 @@ def binned(similarities: Tensor) -> Binned:
 def steepest_scale(positive: float, negative: Binned) -> float:
     """Return the b at which b · positive − log E exp(b s) is largest: 0 or infinity where it is at either end.
 
+    It is 0 too where similarities are all alike.
+
     Args:
         positive: the mean similarity of pairs.
         negative: the similarities s of other combinations of rows.
     """
-    low, high = -math.log(HIGHEST), -math.log(LOWEST)
-    if positive <= negative.tilted_mean(math.exp(low)):
+    gaps = Binned(negative.values - positive, negative.shares)
+    spread = math.sqrt(float((gaps.shares * gaps.values.square()).sum()))
+    if spread <= ROUNDING * float(negative.values.abs().max()):
         return 0.0
-    if positive >= negative.tilted_mean(math.exp(high)):
+    low, high = limits(spread)
+    if gaps.tilted_mean(math.exp(low)) >= 0:
+        return 0.0
+    if gaps.tilted_mean(math.exp(high)) <= 0:
         return math.inf
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        rises = positive > negative.tilted_mean(math.exp(middle))
+        rises = gaps.tilted_mean(math.exp(middle)) < 0
         low, high = (middle, high) if rises else (low, middle)
     return math.exp((low + high) / 2)
 

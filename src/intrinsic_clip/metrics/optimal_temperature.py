@@ -1,6 +1,7 @@
 """Find the temperature at which fixed representations have the lowest InfoNCE loss."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -8,8 +9,9 @@ from torch import Tensor
 from intrinsic_clip.dimension.arrays import Rows
 from intrinsic_clip.metrics.alignment import as_pairs
 
-LOWEST, HIGHEST = 1e-4, 1e2  # of τ
-HALVINGS = 26  # of the interval of log 1/τ, to seven digits
+LOWEST, HIGHEST = 1e-5, 1e4  # of τ, relative to how far similarities are from those of partners
+HALVINGS = 27  # of the interval of log 1/τ, to seven digits
+ROUNDING = 1e-14  # of inner products, relative: what differs by less does not differ
 MOST_ROWS = 4096  # of one batch, whose similarities are in memory
 
 
@@ -19,7 +21,8 @@ def optimal_temperature(x: Rows, y: Rows, batch_size: int | None = None) -> Tens
 
     The loss is convex in 1/τ, so the place where its slope is 0 is found by halving an interval. It depends on the
     number of candidates, so rows should be compared in batches as large as those of training: a τ that is far above
-    the best one for held-out rows leaves the model under-confident, one that is far below over-confident.
+    the best one for held-out rows leaves the model under-confident, one that is far below over-confident. It scales
+    with the rows: twice as long on both sides, they have four times the τ.
 
     Args:
         x, y: normalised as for the loss, `(*R, n, d)`; row i of x and row i of y are a pair.
@@ -27,7 +30,8 @@ def optimal_temperature(x: Rows, y: Rows, batch_size: int | None = None) -> Tens
 
     Returns:
         0 where each partner is the nearest of its batch, so that the loss falls as τ goes to 0; infinity where
-        similarities do not favour partners, so that the loss falls as τ grows; otherwise a number between.
+        similarities do not favour partners, so that the loss falls as τ grows, or are all alike; otherwise a number
+        between.
 
     Raises:
         ValueError: x and y differ in shape, or there are fewer than two rows.
@@ -56,25 +60,52 @@ def optimal_temperature(x: Rows, y: Rows, batch_size: int | None = None) -> Tens
     return torch.tensor(taus, dtype=torch.float64, device=x.device).reshape(replicates)
 
 
+def limits(spread: float) -> tuple[float, float]:
+    """Return the logarithms of the lowest and the highest 1/τ to search.
+
+    Inner products may have any scale, and what is added to all of a row counts for nothing in a loss.
+
+    Args:
+        spread: root mean square of similarities minus those of partners.
+    """
+    return -math.log(HIGHEST * spread), -math.log(LOWEST * spread)
+
+
+def similarity_gaps(x: Tensor, y: Tensor) -> Tensor:
+    """Return inner products minus those of the row's and of the column's partners, `(2, n, n)` of `(n, d)`.
+
+    The last axis is that of the candidates: y's rows for the first, x's for the second.
+    """
+    similarity = x @ y.T
+    partners = similarity.diagonal().clone()
+    gaps = torch.stack([similarity, similarity.T]).sub_(partners[:, None])
+    # Rows that are all alike have products that differ by rounding.
+    noise = ROUNDING * float(similarity.abs().max())
+    return gaps.masked_fill_(gaps.abs() <= noise, 0.0)
+
+
+def spread_of(gaps: Sequence[Tensor]) -> float:
+    """Return the root mean square of gaps that are alike in shape."""
+    return math.sqrt(sum(float(batch.square().mean()) for batch in gaps) / len(gaps))
+
+
 def _optimum(x: tuple[Tensor, ...], y: tuple[Tensor, ...]) -> float:
     """Return the best τ of batches."""
-    low, high = -math.log(HIGHEST), -math.log(LOWEST)  # log 1/τ
-    similarities = [x_b @ y_b.T for x_b, y_b in zip(x, y, strict=True)]
-    if _slope(similarities, math.exp(high)) <= 0:
+    gaps = [similarity_gaps(x_b, y_b) for x_b, y_b in zip(x, y, strict=True)]
+    spread = spread_of(gaps)
+    if spread == 0:
+        return math.inf
+    low, high = limits(spread)
+    if _slope(gaps, math.exp(high)) <= 0:
         return 0.0
-    if _slope(similarities, math.exp(low)) >= 0:
+    if _slope(gaps, math.exp(low)) >= 0:
         return math.inf
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        low, high = (middle, high) if _slope(similarities, math.exp(middle)) < 0 else (low, middle)
+        low, high = (middle, high) if _slope(gaps, math.exp(middle)) < 0 else (low, middle)
     return math.exp(-(low + high) / 2)
 
 
-def _slope(similarities: list[Tensor], scale: float) -> float:
-    """Return the derivative of the mean loss with respect to 1/τ: expected similarity minus that of partners."""
-    total = 0.0
-    for similarity in similarities:
-        logits = scale * similarity
-        expected = sum(float((logits.softmax(axis) * similarity).sum(axis).mean()) for axis in (0, 1)) / 2
-        total += expected - float(similarity.diagonal().mean())
-    return total
+def _slope(gaps: list[Tensor], scale: float) -> float:
+    """Return the derivative of the mean loss with respect to 1/τ: the expected gap."""
+    return sum(float(((scale * batch).softmax(-1) * batch).sum(-1).mean()) for batch in gaps)
