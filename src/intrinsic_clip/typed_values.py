@@ -3,7 +3,7 @@
 import inspect
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache, wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar, get_type_hints
 
@@ -33,15 +33,20 @@ def check_type(path: str, value: Any, annotation: Any) -> None:
         return  # a type that pydantic does not know: the class itself must check it
 
 
-def checked(path: str) -> Callable[[Constructor[Own, Arguments]], Constructor[Own, Arguments]]:
+def checked(
+    path: str | None = None, besides: Collection[str] = ()
+) -> Callable[[Constructor[Own, Arguments]], Constructor[Own, Arguments]]:
     """Return a decorator of `__init__` that checks the arguments against its annotations, as a config is checked.
 
     Args:
-        path: where a config has these settings, such as `objective`.
+        path: where a config has these settings, such as `objective`. None: the name of the object's class.
+        besides: arguments that no config can hold, such as functions, which are left unchecked.
     """
 
     def decorate(constructor: Constructor[Own, Arguments]) -> Constructor[Own, Arguments]:
         signature = inspect.signature(constructor)
+        several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        unchecked = {name for name, each in signature.parameters.items() if each.kind in several} | {*besides}
 
         @cache  # resolved at the first call: annotations may name what the module defines later
         def annotations() -> dict[str, Any]:
@@ -51,11 +56,8 @@ def checked(path: str) -> Callable[[Constructor[Own, Arguments]], Constructor[Ow
         def checked_constructor(self: Own, *args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
             given = signature.bind(self, *args, **kwargs).arguments
             for name, value in given.items():
-                if (
-                    name in annotations()
-                    and signature.parameters[name].kind is not inspect.Parameter.VAR_KEYWORD
-                ):
-                    _check_argument(f"{path}.{name}", value, annotations()[name])
+                if name in annotations() and name not in unchecked:
+                    _check_argument(f"{path or type(self).__name__}.{name}", value, annotations()[name])
             constructor(self, *args, **kwargs)
 
         return checked_constructor
@@ -64,7 +66,7 @@ def checked(path: str) -> Callable[[Constructor[Own, Arguments]], Constructor[Ow
 
 
 def _check_argument(path: str, value: Any, annotation: Any) -> None:
-    value = value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value  # of NumPy
+    value = _plain(value)
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"{path}={value}: must be a finite number")
     try:
@@ -73,6 +75,17 @@ def _check_argument(path: str, value: Any, annotation: Any) -> None:
         if isinstance(error, ConfigError):
             raise
         raise ConfigError(f"{path}: a {type(value).__name__} is not a setting") from error
+
+
+def _plain(value: Any) -> Any:
+    """Return numbers of NumPy, and lists and dicts of any kind such as OmegaConf's, as Python's own."""
+    if hasattr(value, "item") and getattr(value, "ndim", 1) == 0:
+        return value.item()
+    if isinstance(value, Mapping):
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [_plain(each) for each in value]
+    return value
 
 
 def reason_of(errors: list[ErrorDetails]) -> str:

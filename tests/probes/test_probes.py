@@ -237,5 +237,5 @@ def test_the_similarity_is_in_the_name(tmp_path) -> None:
 
 
 def test_an_unknown_similarity_is_refused() -> None:
-    with pytest.raises(ValueError, match="similarity must be inner_product or cosine, got 'dot'"):
+    with pytest.raises(ValueError, match=r"similarity=\"dot\": input should be 'inner_product' or 'cosine'"):
         MatchingProbe(similarity="dot")

@@ -10,6 +10,7 @@ from intrinsic_clip.dimension import registry
 from intrinsic_clip.measurement.embeddings import Embeddings, Measured, Side
 from intrinsic_clip.measurement.families import IntrinsicDimension
 from intrinsic_clip.probes.probe import Probe
+from intrinsic_clip.typed_values import checked
 
 MORE_ROWS = "max_samples=…, or a larger validation set"
 
@@ -26,6 +27,7 @@ class IntrinsicDimensionProbe(Probe):
         k_local: neighbours of method_of_moments and local_pca.
     """
 
+    @checked()
     def __init__(
         self,
         *args: Any,

@@ -16,6 +16,7 @@ from intrinsic_clip.probes.contact_sheet import Retrieved, contact_sheet, mark
 from intrinsic_clip.probes.embeddings import forget_embeddings, sampled_rows, take_embeddings
 from intrinsic_clip.runs.atomic import write_atomically
 from intrinsic_clip.runs.results import EXAMPLES
+from intrinsic_clip.typed_values import checked
 
 
 class ExamplesProbe(AnyProbe):
@@ -34,6 +35,7 @@ class ExamplesProbe(AnyProbe):
         seed: of both samples.
     """
 
+    @checked()
     def __init__(
         self,
         images: PositiveInt = 8,

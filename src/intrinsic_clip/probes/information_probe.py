@@ -17,6 +17,7 @@ from intrinsic_clip.metrics import (
     smile_estimate,
 )
 from intrinsic_clip.probes.probe import Probe
+from intrinsic_clip.typed_values import checked
 
 Estimator = Callable[[Tensor, Tensor], InformationEstimate]
 
@@ -38,6 +39,7 @@ class InformationEstimatesProbe(Probe):
             no more than the intrinsic dimension.
     """
 
+    @checked()
     def __init__(
         self,
         *args: Any,

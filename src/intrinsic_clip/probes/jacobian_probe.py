@@ -17,6 +17,7 @@ from intrinsic_clip.probes.embeddings import Side, encoders_of, evaluating, prob
 from intrinsic_clip.probes.loaders import Stage
 from intrinsic_clip.probes.probe import Measured, Probe
 from intrinsic_clip.probes.sources import Embed, by_function
+from intrinsic_clip.typed_values import checked
 
 
 @dataclass
@@ -140,6 +141,7 @@ class JacobianProbe(Probe):
         kwargs: the other arguments of `Probe`, such as `every_n_epochs`.
     """
 
+    @checked(besides=("maps",))
     def __init__(
         self,
         maps: Callable[[LightningModule, Any], Any] | None = None,

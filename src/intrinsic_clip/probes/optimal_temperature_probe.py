@@ -13,6 +13,7 @@ from intrinsic_clip.metrics.optimal_temperature import optimal_temperature
 from intrinsic_clip.probes.embeddings import Embeddings, Side
 from intrinsic_clip.probes.loaders import Stage
 from intrinsic_clip.probes.probe import Measured, Probe
+from intrinsic_clip.typed_values import checked
 
 NAME = "optimal_temperature"
 
@@ -30,6 +31,7 @@ class OptimalTemperatureProbe(Probe):
             processes; all rows where that is not known.
     """
 
+    @checked()
     def __init__(self, *args: Any, batch_size: PositiveInt | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.batch_size = batch_size

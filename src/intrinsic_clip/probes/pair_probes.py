@@ -18,6 +18,7 @@ from intrinsic_clip.measurement.over_pairs import measure_over_pairs, names_over
 from intrinsic_clip.metrics import pair_similarities
 from intrinsic_clip.probes.probe import Probe
 from intrinsic_clip.probes.temperature_uses import see_loss
+from intrinsic_clip.typed_values import checked
 
 Share = Annotated[float, Gt(0), Le(1)]
 NO_TEMPERATURE = "the objective has no temperature"
@@ -46,6 +47,7 @@ class MatchingProbe(Probe):
         similarity: by which rows are ranked.
     """
 
+    @checked()
     def __init__(
         self,
         *args: Any,

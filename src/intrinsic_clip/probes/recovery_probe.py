@@ -16,6 +16,7 @@ from intrinsic_clip.metrics import (
 )
 from intrinsic_clip.probes.embeddings import Embeddings, Side
 from intrinsic_clip.probes.probe import Measured, Probe
+from intrinsic_clip.typed_values import checked
 
 
 class RecoveryProbe(Probe):
@@ -31,6 +32,7 @@ class RecoveryProbe(Probe):
         max_rows: for the kernel regression, whose time grows with their cube.
     """
 
+    @checked()
     def __init__(self, *args: Any, max_rows: PositiveInt = 2000, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.measures: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -71,6 +73,7 @@ class ClassificationProbe(Probe):
         k: neighbours that vote.
     """
 
+    @checked()
     def __init__(self, *args: Any, k: PositiveInt = 20, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.measures: dict[str, Callable[[Tensor, Tensor], Tensor]] = {

@@ -16,11 +16,13 @@ from intrinsic_clip.probes.final_numbers import FinalNumbers
 from intrinsic_clip.probes.loaders import Stage, evaluation_stages
 from intrinsic_clip.probes.one_name import disclaim, refuse_shared_names
 from intrinsic_clip.probes.sources import Embed, Source, as_source
+from intrinsic_clip.typed_values import checked
 
 
 class Scheduled(AnyProbe):
     """Calls `evaluate` when a measurement is due; `Probe` explains when, and the arguments."""
 
+    @checked(besides=("source",))
     def __init__(
         self,
         source: Source | Embed | None = None,

@@ -10,6 +10,7 @@ from intrinsic_clip.dimension import spectrum
 from intrinsic_clip.measurement.embeddings import Embeddings, Measured, Side
 from intrinsic_clip.measurement.families import Spectrum
 from intrinsic_clip.probes.probe import Probe
+from intrinsic_clip.typed_values import checked
 
 Share = Annotated[float, Gt(0), Lt(1)]
 
@@ -27,6 +28,7 @@ class SpectrumProbe(Probe):
         shares: of the variance that the components hold, in (0, 1).
     """
 
+    @checked()
     def __init__(self, *args: Any, shares: Sequence[Share] = (0.9, 0.95, 0.99), **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.family = Spectrum(tuple(shares))

@@ -20,14 +20,9 @@ from intrinsic_clip.probes.embeddings import called_temperature, is_contrastive
 from intrinsic_clip.probes.one_name import refuse_shared_names, warn_of_others
 from intrinsic_clip.probes.optimal_temperature_probe import batch_of_training, optimal_beside
 from intrinsic_clip.probes.temperature_course import TemperatureCourse
-from intrinsic_clip.probes.temperature_steps import (
-    advice,
-    annealed,
-    can_be_joined,
-    loss_of,
-    of_steps,
-)
+from intrinsic_clip.probes.temperature_steps import advice, annealed, can_be_joined, loss_of, of_steps
 from intrinsic_clip.probes.temperature_uses import temperatures_in_use
+from intrinsic_clip.typed_values import checked
 
 MAX_WAITING = 1000  # steps whose values wait on the device at most
 LOSS = "loss of another's module"  # kept for the diagnosis, and not logged
@@ -57,6 +52,7 @@ class TemperatureProbe(AnyProbe):
         prefix: start of the names, to tell the temperatures of two probes apart.
     """
 
+    @checked(besides=("tau",))
     def __init__(
         self,
         every_n_steps: PositiveInt | None = None,

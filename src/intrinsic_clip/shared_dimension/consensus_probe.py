@@ -18,6 +18,7 @@ from intrinsic_clip.probes.probe import Measured, Probe
 from intrinsic_clip.runs.replicates import Replicates
 from intrinsic_clip.shared_dimension import gaps
 from intrinsic_clip.shared_dimension.consensus import metrics, ratios, spectra
+from intrinsic_clip.typed_values import checked
 
 NO_GAP = "no clear gap in the spectrum of the replicates' mean metric"
 MOST_BYTES = 2**31  # of one modality's metrics
@@ -63,6 +64,7 @@ class ConsensusProbe(Probe):
         kwargs: the arguments of `Probe` but `source`: only a `ContrastiveModule` has replicates.
     """
 
+    @checked()
     def __init__(self, max_points: PositiveInt = 256, **kwargs: Any) -> None:
         super().__init__(None, **kwargs)
         self.max_points = max_points

@@ -16,6 +16,7 @@ from intrinsic_clip.measurement.progress import TrainingProgress
 from intrinsic_clip.probes.base import AnyProbe
 from intrinsic_clip.shared_dimension.estimate import SharedDimension, shared
 from intrinsic_clip.shared_dimension.views import WIDEST
+from intrinsic_clip.typed_values import checked
 
 BETWEEN = " | "  # reasons of several estimates
 SPLITS: tuple[Split, ...] = ("train", "append", "test")
@@ -50,6 +51,7 @@ class SharedDimensionProbe(AnyProbe):
         seed: of all that is drawn.
     """
 
+    @checked()
     def __init__(
         self,
         output_dim: SharedOutputDim = 24,
