@@ -139,6 +139,9 @@ def test_a_number_that_is_back_has_no_reason_any_more() -> None:
 
 def test_reasons_and_plain_numbers_may_be_returned() -> None:
     class Loose(MeanNormProbe):
+        def names(self, sides):
+            return ["a", "b", "c"]
+
         def measure(self, embeddings):
             return {"a": 1.5, "b": Measured(None, "never"), "c": Measured(torch.tensor(2.0), "a rough guess")}
 
@@ -192,3 +195,20 @@ def test_a_probe_may_look_at_something_other_than_embeddings() -> None:
     probe = PrevalenceProbe(lambda module, batch: None)
     fit(probe, epochs=1)
     assert float(probe.latest["prevalence"]) == float(rows(N_VAL, 1).tensors[2].float().mean())
+
+
+@pytest.mark.parametrize(
+    ("given", "of_given"), [({}, "no number"), ({"mean_nrom/x": torch.ones(())}, "mean_nrom/x")]
+)
+def test_a_promised_number_that_is_not_given_is_nan_with_a_reason(monkeypatch, given, of_given) -> None:
+    monkeypatch.setattr(MeanNormProbe, "measure", lambda self, embeddings: given)
+    probe = MeanNormProbe(by_module("image"), prefix="mine/")
+    with pytest.warns(UserWarning, match="MeanNormProbe") as caught:
+        _, done = fit(probe, epochs=2)
+    said = f"MeanNormProbe: names() promises mean_norm/x, which measure() has not given; it gave {of_given}"
+    assert [str(each.message) for each in caught if "MeanNormProbe" in str(each.message)] == [said]
+    assert set(probe.latest) == {"mine/mean_norm/x", *(f"mine/{name}" for name in given)}
+    assert math.isnan(probe.latest["mine/mean_norm/x"])
+    assert math.isnan(done.callback_metrics["mine/mean_norm/x"])
+    assert probe.reasons == {"mine/mean_norm/x": "names() promises it, and measure() has not given it"}
+    assert probe.notes == [said]

@@ -274,9 +274,23 @@ class Probe(Scheduled):
             if isinstance(subject, Embeddings) and subject.left_out is not None:
                 self.warn_once(subject.left_out)
             checked = {name: self._checked(module, name, number) for name, number in numbers.items()}
+            checked |= self._not_given(sides, checked)
             return {name: _explained(number, subject) for name, number in checked.items()}, samples
         except Exception as error:  # a probe must not cost the training
             return self.failed(self.names(sides), error), {}
+
+    def _not_given(self, sides: Sequence[Side], given: Iterable[str]) -> dict[str, Measured]:
+        """Return NaN under each name that `names` promises and `measure` has not given, and warn once."""
+        given = list(given)
+        missing = [name for name in self.names(sides) if name not in given]
+        if missing:
+            self.warn_once(
+                f"{type(self).__name__}: names() promises {', '.join(missing)}, which measure() has not given; "
+                f"it gave {', '.join(given) or 'no number'}"
+            )
+        return {
+            name: Measured(None, "names() promises it, and measure() has not given it") for name in missing
+        }
 
     def _subject(self, trainer: Trainer, module: LightningModule, which: Split | Stage) -> Any:
         if self.source is not None:
