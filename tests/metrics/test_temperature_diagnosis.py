@@ -165,3 +165,18 @@ def test_a_rest_at_the_end_of_a_schedule_is_said_to_be_one() -> None:
     plain, annealed = (diagnose_temperature(RESTING, annealed=ends) for ends in (False, True))
     assert plain.verdict == annealed.verdict == "settled"
     assert annealed.text == plain.text + " as the learning rate ends near 0; a longer schedule may move it on"
+
+
+def test_a_loss_of_inner_products_may_have_any_temperature() -> None:
+    rising = 1.5 * (0.8 * STEPS).exp() * WOBBLE
+    of_cosines = diagnose_temperature(rising, RESTING_LOSS, optimal=0.05)
+    assert of_cosines.verdict == "diverging"
+    as_given = diagnose_temperature(rising, RESTING_LOSS, optimal=0.05, optimal_as_given=3.4)
+    assert as_given.verdict == "rising"
+    assert "confident" not in as_given.text
+    assert as_given.text.endswith(
+        "the best τ for held-out rows is 0.05 if the loss brings them to length 1, and 3.4 if it takes them as they "
+        "were given"
+    )
+    unknown = diagnose_temperature(rising, RESTING_LOSS, optimal=0.05, optimal_as_given=math.inf)
+    assert unknown.text.endswith("is 0.05 if the loss brings them to length 1")

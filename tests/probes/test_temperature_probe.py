@@ -353,3 +353,24 @@ def test_several_temperatures_are_named_where_one_is_needed() -> None:
     assert reason.startswith(
         "there are several temperatures, logit_scale, tau_text: give the module a method"
     )
+
+
+@pytest.mark.parametrize("of_unit_rows", [True, False])
+def test_the_best_temperature_of_rows_that_are_brought_to_length_1_is_no_verdict(of_unit_rows: bool) -> None:
+    def embed(module, batch):
+        outputs = module.step(batch)
+        x, y = (torch.nn.functional.normalize(outputs[name], dim=-1) for name in ("images", "texts"))
+        return (x, y) if of_unit_rows else (5 * x, y)
+
+    probe, best = TemperatureProbe(), OptimalTemperatureProbe(embed)
+    fit(SmallClip(), probe, best, epochs=8)
+    tau = float(best.latest["optimal_temperature"])
+    alone = (
+        f"the best τ for held-out rows is {tau:.3g}, which means little while the loss is that of guessing"
+    )
+    both = f"is {tau:.3g} if the loss brings them to length 1, and {5 * tau:.3g} if it takes them as they were given"
+    assert (alone in probe.notes[-1]) == of_unit_rows
+    assert (both in probe.notes[-1]) == (not of_unit_rows)
+    assert [note.startswith("optimal_temperature is of rows brought to length 1") for note in best.notes] == (
+        [] if of_unit_rows else [True]
+    )

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from intrinsic_clip.metrics.course_statistics import blocks, change, edge, noise
 from intrinsic_clip.metrics.temperatures import HIGHEST, doubted_temperature
 
 Verdict = Literal[
@@ -72,6 +73,7 @@ def diagnose_temperature(
     batch_size: int | None = None,
     trusted: bool = False,
     annealed: bool = False,
+    optimal_as_given: float | None = None,
 ) -> TemperatureDiagnosis:
     """Return what the course of a temperature means, in one line.
 
@@ -83,6 +85,8 @@ def diagnose_temperature(
         batch_size: among how many a step finds each partner, which tells a loss that is no better than guessing.
         trusted: whether these are surely τ, so that one above 2 is not taken for a logit scale.
         annealed: whether the learning rate ended near 0, where any τ comes to rest.
+        optimal_as_given: where `optimal` is of rows brought to length 1 and the loss may not do that, the best τ of the
+            rows as they are: both are named then, and τ is judged by neither.
 
     Raises:
         ValueError: losses are not as many as temperatures, or clamps are no numbers.
@@ -107,7 +111,7 @@ a larger learning rate
     if len(taus) < FEWEST:
         text = f"too short: {len(taus)} steps give no verdict, {FOR_A_TREND} are needed"
         return TemperatureDiagnosis("too short", text, last, last, math.nan, optimal)
-    course = _Course(taus, loss, limits, optimal, batch_size)
+    course = _Course(taus, loss, limits, optimal, batch_size, optimal_as_given)
     verdict, text = course.verdict()
     if annealed and verdict == "settled":
         text += " as the learning rate ends near 0; a longer schedule may move it on"
@@ -115,7 +119,7 @@ a larger learning rate
         text = text.replace("train longer", "train longer, by a longer schedule")
     return TemperatureDiagnosis(
         verdict,
-        text + _beside(course.end, optimal, course.guesses),
+        text + _beside(course.end, optimal, course.guesses, optimal_as_given),
         course.start,
         course.end,
         course.change,
@@ -150,15 +154,17 @@ class _Course:
         clamps: tuple[float, ...],
         optimal: float | None,
         batch_size: int | None,
+        optimal_as_given: float | None,
     ) -> None:
+        self.of_unit_rows = optimal_as_given is None  # as far as is known
         self.taus, self.loss, self.clamps, self.optimal = taus, loss, clamps, optimal
         guessing = math.log(batch_size) if batch_size else math.inf
-        self.guesses = loss is not None and float(_edge(loss, 0.975)) > GUESSING * guessing
+        self.guesses = loss is not None and float(edge(loss, 0.975)) > GUESSING * guessing
         self.log = taus.log()
-        self.start, self.end = (math.exp(float(_edge(self.log, end))) for end in (0.025, 0.975))
+        self.start, self.end = (math.exp(float(edge(self.log, end))) for end in (0.025, 0.975))
         self.first = float(taus[0])
-        self.change = _change(self.log)
-        self.threshold = max(MOVES, 3 * _noise(self.log))
+        self.change = change(self.log)
+        self.threshold = max(MOVES, 3 * noise(self.log))
         self.is_finite = bool(self.log.isfinite().all()) and (loss is None or bool(loss.isfinite().all()))
 
     def verdict(self) -> tuple[Verdict, str]:
@@ -185,15 +191,20 @@ class _Course:
             return f"{lost}; lower the learning rate, warm up, clamp τ, or learn its logarithm"
         late = self.log[-(len(self.log) // 4) :]
         turns = float(late.diff().abs().sum()) > 4 * abs(float(late[-1] - late[0]))
-        smooth = _blocks(late)
+        smooth = blocks(late)
         if turns and float(smooth.max() - smooth.min()) > SWINGS:
             return f"τ swings by a factor of {math.exp(float(smooth.max() - smooth.min())):.2g} in the last quarter"
         if self.loss is not None:
-            first, last = float(_edge(self.loss, 0.025)), float(_edge(self.loss, 0.975))
-            if last > first + max(0.1 * abs(first), 3 * _noise(self.loss)):
+            first, last = float(edge(self.loss, 0.025)), float(edge(self.loss, 0.975))
+            if last > first + max(0.1 * abs(first), 3 * noise(self.loss)):
                 return f"the loss ends at {last:.3g}, above its start of {first:.3g}; lower the learning rate"
-        if self.end > HIGHEST and self.end > 1.5 * self.start and self.change > self.threshold:
-            return f"τ rose from {self.start:.3g} to {self.end:.3g}, where similarities count for nothing"
+        if (
+            self.of_unit_rows
+            and self.end > HIGHEST
+            and self.end > 1.5 * self.start
+            and self.change > self.threshold
+        ):
+            return f"τ rose from {self.start:.3g} to {self.end:.3g}, where cosines count for nothing"
         return None
 
     def _at_clamp(self) -> str | None:
@@ -260,10 +271,10 @@ class _Course:
     def _stalled(self) -> str | None:
         if self.loss is None:
             return None
-        late, whole = -_change(self.loss), float(_edge(self.loss, 0.025) - _edge(self.loss, 0.975))
-        noise = 3 * _noise(self.loss)
-        hardly = float(self.log.max() - self.log.min()) < MOVES and whole > max(noise, 0.02)
-        if not hardly and late <= max(noise, STILL * whole):
+        late, whole = -change(self.loss), float(edge(self.loss, 0.025) - edge(self.loss, 0.975))
+        by_chance = 3 * noise(self.loss)
+        hardly = float(self.log.max() - self.log.min()) < MOVES and whole > max(by_chance, 0.02)
+        if not hardly and late <= max(by_chance, STILL * whole):
             return None
         moved = f"has hardly moved from {self.start:.3g}" if hardly else f"{self._went()} and rests"
         return (
@@ -272,8 +283,8 @@ class _Course:
         )
 
     def _beside_best(self) -> str:
-        """Return where τ is beside the best for held-out rows: above, below or close; "" where that is not known."""
-        if self.optimal is None or math.isnan(self.optimal):
+        """Return where τ is beside the best for held-out rows: above, below or close; "" where it is not known."""
+        if self.optimal is None or math.isnan(self.optimal) or not self.of_unit_rows:
             return ""
         return _place(self.end, self.optimal)
 
@@ -299,10 +310,13 @@ _VERDICTS: dict[str, Verdict] = {
 }
 
 
-def _beside(tau: float, optimal: float | None, guesses: bool) -> str:
+def _beside(tau: float, optimal: float | None, guesses: bool, as_given: float | None) -> str:
     """Return what the best τ for held-out rows says about the last one."""
     if optimal is None or math.isnan(optimal):
         return ""
+    if as_given is not None:
+        other = f", and {as_given:.3g} if it takes them as they were given" if 0 < as_given < math.inf else ""
+        return f"; the best τ for held-out rows is {optimal:.3g} if the loss brings them to length 1{other}"
     if optimal == 0:
         return "; each held-out partner is the nearest already, so any lower τ would suit held-out rows"
     if math.isinf(optimal):
@@ -321,29 +335,3 @@ def _place(tau: float, optimal: float) -> str:
     if tau > CLOSE * optimal:
         return "above"
     return "below" if tau < optimal / CLOSE else "close"
-
-
-def _edge(values: Tensor, centre: float) -> Tensor:
-    """Return the mean over a twentieth of the values around a place between 0 and 1."""
-    n = len(values)
-    width = max(1, n // 20)
-    first = min(max(0, round(centre * n - width / 2)), n - width)
-    return values[first : first + width].mean()
-
-
-def _change(values: Tensor) -> float:
-    """Return the change over the last quarter, from means over twentieths at its ends."""
-    return float(_edge(values, 0.975) - _edge(values, 0.775)) * 0.25 / 0.2
-
-
-def _noise(values: Tensor) -> float:
-    """Return the standard error of such a change, from differences of neighbouring values of the last half."""
-    late = values[len(values) // 2 :]
-    deviation = float(late.diff().std()) / math.sqrt(2)
-    return deviation * math.sqrt(2 / max(1, len(values) // 20))
-
-
-def _blocks(values: Tensor, count: int = 20) -> Tensor:
-    """Return means over consecutive blocks."""
-    size = max(1, len(values) // count)
-    return values[: len(values) - len(values) % size].reshape(-1, size).mean(1)

@@ -55,10 +55,12 @@ class TemperatureCourse:
         batch_size: int | None,
         trusted: bool = False,
         annealed: bool = False,
+        as_given: Tensor | None = None,
     ) -> str | None:
         """Return what the course of a temperature means; None where there was no step.
 
-        With several replicates it is the commonest verdict, with the line of the first replicate that has it.
+        `as_given` is the best τ of rows that are not of length 1, as they were given. With several replicates it is the
+        commonest verdict, with the line of the first replicate that has it.
         """
         if not self.taus.get(name):
             return None
@@ -68,9 +70,10 @@ class TemperatureCourse:
         diagnoses = []
         for r in range(taus.shape[1]):
             best = None if optimal is None else float(optimal.flatten()[r if optimal.numel() > 1 else 0])
+            unscaled = None if as_given is None else float(as_given)
             loss = None if losses is None else losses[:, r if losses.shape[1] > 1 else 0]
             diagnoses.append(
-                diagnose_temperature(taus[:, r], loss, usual, best, batch_size, trusted, annealed)
+                diagnose_temperature(taus[:, r], loss, usual, best, batch_size, trusted, annealed, unscaled)
             )
         verdict, count = Counter(each.verdict for each in diagnoses).most_common(1)[0]
         text = next(each.text for each in diagnoses if each.verdict == verdict)

@@ -242,12 +242,14 @@ class TemperatureProbe(AnyProbe):
     def _diagnose(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._is_diagnosed = True
         try:
-            optimal = optimal_beside(trainer) if len(self._course.taus) == 1 else None
+            optimal, as_given = optimal_beside(trainer) if len(self._course.taus) == 1 else (None, None)
             clamps, batch = self._clamps(pl_module), batch_of_training(trainer)
             shown = self.tau is None and bool(self._parameters)
             trusted = shown or is_contrastive(pl_module)
             for name in list(self._course.taus):
-                text = self._course.diagnose(name, clamps, optimal, batch, trusted, annealed(trainer))
+                text = self._course.diagnose(
+                    name, clamps, optimal, batch, trusted, annealed(trainer), as_given
+                )
                 if text is not None:
                     self._say(trainer, pl_module, f"{self.prefix}{name} {text}")
         except Exception as error:  # a sentence must not cost the training
