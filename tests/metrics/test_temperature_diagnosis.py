@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 from torch.nn.functional import normalize
 
 from helpers.manifolds import gaussian
@@ -18,6 +19,7 @@ _spec = importlib.util.spec_from_file_location("draw_temperatures", SCRIPT)
 drawing = sys.modules["draw_temperatures"] = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(drawing)
 STEPS = torch.linspace(0, 1, 400)
+STEPS_OF_1000 = torch.linspace(0, 1, 1000, dtype=torch.float64)
 NOISE = torch.randn(400, generator=torch.Generator().manual_seed(0))
 WOBBLE = (1e-3 * NOISE).exp()  # that of an optimizer
 RESTING = (0.03 + 0.04 * (-20 * STEPS).exp()) * WOBBLE
@@ -180,3 +182,31 @@ def test_a_loss_of_inner_products_may_have_any_temperature() -> None:
     )
     unknown = diagnose_temperature(rising, RESTING_LOSS, optimal=0.05, optimal_as_given=math.inf)
     assert unknown.text.endswith("is 0.05 if the loss brings them to length 1")
+
+
+def drifting(lasts: float, courses: int = 200, steps: int = 1000) -> Tensor:
+    """Draw courses of deviation 1 that stay where they are, with noise that lasts for so many steps."""
+    fresh = torch.randn(steps, courses, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    kept = math.exp(-1 / lasts)
+    values = [fresh[0]]
+    for each in fresh[1:]:
+        values.append(kept * values[-1] + math.sqrt(1 - kept**2) * each)
+    return torch.stack(values, 1)
+
+
+@pytest.mark.parametrize("lasts", [1.0, 20.0, 50.0])
+@pytest.mark.parametrize("deviation", [0.02, 0.03])
+def test_noise_that_lasts_for_many_steps_is_no_trend(lasts, deviation) -> None:
+    verdicts = [diagnose_temperature(0.07 * (deviation * each).exp()).verdict for each in drifting(lasts)]
+    assert sum(verdict in ("still falling", "rising") for verdict in verdicts) < 10
+    falling = [
+        diagnose_temperature(0.07 * (deviation * each - 2 * deviation * 20 * STEPS_OF_1000).exp()).verdict
+        for each in drifting(lasts, 20)
+    ]
+    assert falling.count("still falling") > 15
+
+
+@pytest.mark.parametrize("rate", [1.0, 2.0, 4.0, 5.0])
+def test_a_fall_that_levels_off_is_still_one(rate) -> None:
+    tau = 0.02 * (3 * (-rate * STEPS_OF_1000).exp()).exp()
+    assert diagnose_temperature(tau).verdict == "still falling"

@@ -255,7 +255,7 @@ class _Course:
 
     def _rising(self) -> str | None:
         is_best = self._beside_best() == "close"
-        risen = math.log(self.end / self.start) > RISEN and (self.guesses or not is_best)
+        risen = math.log(self.end / self.start) > max(RISEN, self.threshold) and (self.guesses or not is_best)
         if self.change <= self.threshold and not risen:
             return None
         lately = f", by {100 * math.expm1(self.change):.0f} % in the last quarter"
