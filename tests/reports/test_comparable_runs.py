@@ -143,6 +143,38 @@ def test_other_repetitions_of_the_same_setting_are_added(outputs, monkeypatch) -
     assert runs.latent(EXPERIMENT).shape == (3, 128, 5)
 
 
+def test_another_seed_of_the_data_alone_is_another_repetition(outputs) -> None:
+    for name, seed in (("0" * 12, 5), ("1" * 12, 6)):
+        _copy(outputs, name, data={"seed": seed})
+    runs, warned = _read(outputs)
+    assert warned == []
+    assert runs.note == "size=smoke: mean ± sd over 6 repetitions, 512 training pairs"
+    assert runs.curve(EXPERIMENT, "id/mle/x")["count"].tolist() == [6, 6, 6]
+    assert runs.trajectory(EXPERIMENT, "id/mle/x", d=7)["count"].unique().tolist() == [6]
+
+
+def test_repetitions_are_counted_at_each_output_dimension(outputs, monkeypatch) -> None:
+    monkeypatch.chdir(outputs.parent)
+    _train(monkeypatch, "seed=1", "encoder.output_dim=[4,7]", "replicates=1")
+    runs, warned = _read(outputs)
+    assert warned == []
+    assert runs.curve(EXPERIMENT, "id/mle/x")["count"].tolist() == [2, 3, 3]
+    assert "mean ± sd over 2–3 repetitions" in runs.note
+    assert [runs.repetitions(EXPERIMENT, d=d) for d in (1, 4, 7)] == [2, 3, 3]
+    assert runs.repetitions(EXPERIMENT) == 3
+
+
+def test_a_trajectory_at_one_output_dimension_has_no_run_of_others(outputs, monkeypatch) -> None:
+    monkeypatch.chdir(outputs.parent)
+    before = _read(outputs)[0].trajectory(EXPERIMENT, "id/mle/x", d=7)
+    _train(monkeypatch, "encoder.output_dim=9")  # its file names no output dimension
+    _train(monkeypatch, "encoder.output_dim=[7,8]")  # d = 7 is a training of the first run
+    runs, warned = _read(outputs)
+    assert warned == []
+    assert runs.output_dims(EXPERIMENT) == [1, 4, 7, 8, 9]
+    assert runs.trajectory(EXPERIMENT, "id/mle/x", d=7).equals(before)
+
+
 def test_an_unfinished_run_counts_with_the_repetitions_that_are_done(outputs, monkeypatch, finished) -> None:
     shutil.rmtree(_own(outputs))
     parts = []

@@ -61,3 +61,12 @@ def test_estimates_without_a_number_and_bounds_near_their_end_are_saturated(runs
     assert shown["NWJ"]["saturated"].tolist() == [False, False, True]  # by I: ν = 1, 0.3, 0.03
     assert shown["InfoNCE, best τ"]["saturated"].tolist() == [False, False, True]
     assert not shown["Gaussian copula"]["saturated"].any()
+
+
+def test_a_noise_with_fewer_repetitions_than_others_is_not_taken_for_refused(runs) -> None:
+    table = runs.tables["information_estimates"]
+    fewer = table[(table["data.noise"] != 1.0) | (table["replicate"] == 0)]
+    runs = FinishedRuns("laptop", {"information_estimates": fewer})
+    (copula,) = (each for each in information_estimates.ESTIMATES if each.label == "Gaussian copula")
+    assert not information_estimates.summary(runs, copula)["saturated"].any()
+    assert "no number" not in information_estimates.claims(runs)[2].measured

@@ -19,6 +19,8 @@ from intrinsic_clip.sweeps.described import described_runs
 FREE = {"name", "size", "seed", "data.seed", "replicates", "data.replicates", "encoder.output_dim"}
 PROBES, HOW_OFTEN, DATA = "probes.", "every_n_epochs", "data."
 OUTPUT_DIM = "encoder.output_dim"
+# Columns in which repetitions of one training differ: another seed of the data alone draws other data.
+REPETITION = ("seed", "data.seed", "replicate")
 MOST_NAMED = 3
 
 
@@ -153,7 +155,7 @@ def _each_training_once(table: pd.DataFrame, contents: Mapping[str, Mapping[str,
     settings = {run: digest(_without_repetition(content)) for run, content in contents.items()}
     largest_first = table.groupby("run")["run"].transform("count").sort_values(ascending=False, kind="stable")
     ordered = table.loc[largest_first.index].assign(setting=table["run"].map(settings))
-    columns = [column for column in ("seed", OUTPUT_DIM, "replicate", "metric") if column in table]
+    columns = [column for column in (*REPETITION, OUTPUT_DIM, "metric") if column in table]
     return ordered.drop_duplicates(["setting", *columns]).sort_index()
 
 

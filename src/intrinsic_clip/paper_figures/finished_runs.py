@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from intrinsic_clip.paper_figures.comparable_runs import OUTPUT_DIM, comparable
+from intrinsic_clip.paper_figures.comparable_runs import OUTPUT_DIM, REPETITION, comparable
 from intrinsic_clip.runs.chunk_folders import whole_run
 from intrinsic_clip.runs.run import Run
 from intrinsic_clip.runs.stored_embeddings import StoredEmbeddings
@@ -71,8 +71,7 @@ class FinishedRuns:
         Steps at which some of the trainings have no row are left out: runs of other sizes keep other steps.
         """
         parts = []
-        settings = {key: value for key, value in where.items() if key != "d"}
-        for run, replicates in self._runs(experiment, metric, settings):
+        for run, replicates in self._runs(experiment, metric, where):
             table = run.history()
             table = table[(table["metric"] == metric) & table["replicate"].fillna(0).isin(replicates)]
             if "d" in where and table["output_dim"].notna().any():
@@ -128,9 +127,9 @@ class FinishedRuns:
         counts = self.tables[experiment][f"data.n_{split}"].dropna().unique()
         return f" (of {int(counts[0]):,})" if len(counts) == 1 else ""
 
-    def repetitions(self, experiment: str) -> int:
-        """Return the number of repetitions of each setting."""
-        return max(_repetitions(self.tables[experiment]))
+    def repetitions(self, experiment: str, **where: Any) -> int:
+        """Return the number of repetitions of each setting, of runs with these; where it differs, the largest."""
+        return max(_repetitions(self._table(experiment, where)))
 
     @property
     def trained(self) -> str:
@@ -185,11 +184,15 @@ class FinishedRuns:
         return f"commit {', '.join(commits)}, torch {', '.join(torch)}"
 
     def _rows(self, experiment: str, metric: str, where: Mapping[str, Any]) -> pd.DataFrame:
+        table = self._table(experiment, where)
+        return table[table["metric"] == metric]
+
+    def _table(self, experiment: str, where: Mapping[str, Any]) -> pd.DataFrame:
+        """Return the rows of the runs with these settings."""
         table = self.tables[experiment]
-        rows = table[table["metric"] == metric]
         for key, value in where.items():
-            rows = rows[rows[D if key == "d" else key] == value]
-        return rows
+            table = table[table[D if key == "d" else key] == value]
+        return table
 
     def _runs(self, experiment: str, metric: str, where: Mapping[str, Any]) -> Iterator[tuple[Run, set[int]]]:
         """Yield the runs of an experiment with these settings that have a metric, and which replicates count."""
@@ -227,10 +230,10 @@ def read_runs(folder: Path, experiments: Sequence[str]) -> dict[str, FinishedRun
 
 
 def _repetitions(table: pd.DataFrame) -> list[int]:
-    """Return the number of repetitions of each setting."""
-    by = table["setting"] if "setting" in table else table["run"]
-    trainings = table.assign(by=by).drop_duplicates(["by", *({"seed"} & set(table)), "replicate"])
-    return [int(n) for n in trainings.groupby("by").size()]
+    """Return the number of repetitions of each setting at each output dimension."""
+    setting = ["setting" if "setting" in table else "run", *({D} & set(table))]
+    trainings = table.drop_duplicates([*setting, *(column for column in REPETITION if column in table)])
+    return [int(n) for n in trainings.groupby(setting, dropna=False).size()]
 
 
 def _unfinished(table: pd.DataFrame) -> list[int]:

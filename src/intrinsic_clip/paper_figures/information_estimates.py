@@ -77,7 +77,8 @@ def summary(runs: FinishedRuns, shown: Shown) -> pd.DataFrame:
         values = runs.values(NAME, shown.metric, **{NOISE: noise})
         row = {"truth": truth(runs, noise), "count": len(values), "mean": values.mean(), "std": values.std()}
         is_near_end = shown.end is not None and values.mean() > math.log(shown.end * _held_out(runs)) - 1
-        rows.append(row | {"saturated": len(values) < runs.repetitions(NAME) or is_near_end})
+        is_refused = len(values) < runs.repetitions(NAME, **{NOISE: noise})
+        rows.append(row | {"saturated": is_refused or is_near_end})
     return pd.DataFrame(rows).sort_values("truth")
 
 
@@ -152,9 +153,9 @@ def _legend(end: float) -> list[Artist]:
 
 def claims(runs: FinishedRuns) -> list[Claim]:
     """List estimate minus truth at each ν; the means of the lower bounds are not to exceed the truth."""
-    repetitions = runs.repetitions(NAME)
     lines = []
     for noise in runs.settings(NAME, NOISE):
+        repetitions = runs.repetitions(NAME, **{NOISE: noise})
         true_information = truth(runs, noise)
         parts, holds = [], True
         for shown in ESTIMATES:
