@@ -2,10 +2,13 @@
 
 import importlib
 import json
+import math
 import re
 import shutil
 import statistics
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import matplotlib
 import numpy as np
@@ -152,12 +155,18 @@ def test_all_that_has_been_run_is_drawn_and_nothing_trained(
     assert re.findall(r"^## (\w+)$", page, re.MULTILINE) == list(FIGURES)
 
 
-def test_every_panel_is_labelled_and_shows_something(finished) -> None:
+def _all_figures(finished: Path) -> Iterator[tuple[str, ModuleType, FinishedRuns]]:
+    """Yield every figure's name, module and runs."""
     modules = {name: importlib.import_module(f"intrinsic_clip.paper_figures.{name}") for name in FIGURES}
     experiments = {e for m in modules.values() for e in (*m.EXPERIMENTS, *getattr(m, "OPTIONAL", ()))}
     runs = read_runs(finished, sorted(experiments))["smoke"]
     for name, module in modules.items():
-        figure = module.draw(runs.select(module.EXPERIMENTS, getattr(module, "OPTIONAL", ())))
+        yield name, module, runs.select(module.EXPERIMENTS, getattr(module, "OPTIONAL", ()))
+
+
+def test_every_panel_is_labelled_and_shows_something(finished) -> None:
+    for name, module, runs in _all_figures(finished):
+        figure = module.draw(runs)
         panels = [ax for ax in figure.axes if ax.get_visible()]
         for letter, ax in zip("abcdefghijklmnopqrstuvwxyz", panels, strict=False):
             assert ax.get_title(loc="left").startswith(f"({letter})"), name
@@ -219,6 +228,23 @@ def test_lines_drawn_after_the_axis_was_scaled_are_in_view() -> None:
     bottom, top = ax.get_ylim()
     assert bottom == 0
     assert top > 12
+
+
+def _first_training(table: pd.DataFrame) -> pd.DataFrame:
+    rows = table[table["run"] == table["run"].iloc[0]]
+    smallest = rows["encoder.output_dim"].min()
+    return rows[(rows["encoder.output_dim"] == smallest) & (rows["replicate"] == 0)]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "cut", [_first_training, lambda table: table.assign(value=math.nan)], ids=["one training", "no numbers"]
+)
+def test_figures_of_a_sweep_that_has_just_begun_or_given_no_number_are_drawn(finished, cut) -> None:
+    for _, module, runs in _all_figures(finished):
+        part = FinishedRuns("smoke", {name: cut(table) for name, table in runs.tables.items()})
+        assert isinstance(module.claims(part), list)
+        assert module.draw(part).get_supxlabel().startswith("size=smoke: ")
 
 
 def test_drawing_leaves_matplotlib_as_it_was(finished, command_line) -> None:
@@ -290,6 +316,14 @@ def test_claims_say_when_the_paper_is_contradicted() -> None:
         for value in (5.0, 8.0)
     }
     assert verdicts == {5.0: [True, True], 8.0: [False, False]}
+
+
+def test_no_output_dimension_of_at_least_k_gives_no_verdict() -> None:
+    rows = [{"metric": "id/mle/x", "encoder.output_dim": d, "replicate": 0, "value": 1.0} for d in (1, 4)]
+    runs = FinishedRuns("smoke", {"any": pd.DataFrame(rows)})
+    (claim,) = sweeps.dimension_claims(runs, "any", 5)
+    assert (claim.says, claim.measured) == ("d ≥ 5: ID(f) = ID(g) = k* = 5", "no such d has been trained")
+    assert claim.agrees is None
 
 
 @pytest.mark.parametrize(

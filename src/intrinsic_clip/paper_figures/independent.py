@@ -19,7 +19,8 @@ def draw(runs: FinishedRuns) -> Figure:
     style.dimension(middle, runs, *EXPERIMENTS)
     dims = runs.output_dims(*EXPERIMENTS)
     middle.plot(dims, dims, color=style.TRUTH, ls="--", lw=1, label="d")
-    middle.set_ylim(0, 1.2 * runs.curve(*EXPERIMENTS, "id/mle/x")["mean"].max())
+    estimates = runs.curve(*EXPERIMENTS, "id/mle/x")["mean"]
+    middle.set_ylim(0, 1.2 * (dims[-1] if estimates.empty else estimates.max()))
     style.band(right, runs.curve(*EXPERIMENTS, "temperature"), color=style.X, marker="o")
     style.y_axis(right, "temperature")
     for ax in (left, middle, right):

@@ -95,6 +95,8 @@ def draw_two(runs: FinishedRuns, names: Mapping[str, str], k: int) -> Figure:
 def dimension_claims(runs: FinishedRuns, experiment: str, k: int) -> list[Claim]:
     """Check that ID(f) = ID(g) = k* for d ≥ k*: at the smallest such d, a middle one and the largest."""
     dims = [d for d in runs.output_dims(experiment) if d >= k]
+    if not dims:
+        return [Claim(f"d ≥ {k}: ID(f) = ID(g) = k* = {k}", "no such d has been trained")]
     chosen = list(dict.fromkeys((dims[0], runs.nearest_dim(experiment, 19), dims[-1])))
     claims = []
     for d in chosen:

@@ -138,7 +138,8 @@ def _draw_panel(ax: Axes, columns: list[Points], title: str) -> None:
     if "id/mle/x" in metrics or title == RANK:
         ax.axhline(K, color=style.TRUTH, ls="--", lw=1)
     style.logarithmic(ax.xaxis)
-    ax.set_xlim(finals.min() / 2, finals.max() * 2)
+    if finals.notna().any():  # a training that has diverged has no final τ
+        ax.set_xlim(finals.min() / 2, finals.max() * 2)
     if any(points.shift != 1 for points in columns):
         ax.set_xticks(finals.unique(), [f"{tau:g}" for tau in finals.unique()])
         ax.set_xticks([], minor=True)
