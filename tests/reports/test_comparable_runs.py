@@ -43,7 +43,7 @@ def _train(patch: pytest.MonkeyPatch, *overrides: str) -> None:
     program.main()
 
 
-def _copy(outputs: Path, name: str, **settings: dict[str, object] | int) -> None:
+def _copy(outputs: Path, name: str, **settings: dict[str, object] | int | None) -> None:
     """Copy the run to another folder as if it had been trained with other settings."""
     run = _own(outputs)
     shutil.copytree(run, run.with_name(name))
@@ -78,6 +78,20 @@ def test_a_run_with_another_setting_is_left_out_and_named(outputs) -> None:
         f"{changed}; others are as experiment={EXPERIMENT} size=smoke says"
         for changed in ("data.noise=0.5", "trainer.max_epochs=3")
     ]
+
+
+def test_runs_without_a_size_are_left_out_and_named(outputs, command_line, capsys) -> None:
+    own = _own(outputs)
+    for place in range(5):
+        _copy(outputs, str(place) * 12, size=None)
+    shutil.rmtree(own)
+    assert command_line("figures", EXPERIMENT) == 0
+    first, second, *_ = capsys.readouterr().out.splitlines()
+    assert first == (
+        f"  {', '.join(f'outputs/{EXPERIMENT}/{str(place) * 12}' for place in range(3))} and 2 other runs left out of "
+        "figures: trained without size=; figures show runs trained with size=paper, laptop or smoke"
+    )
+    assert second.startswith(f"  missing  {EXPERIMENT} ")
 
 
 def test_where_no_run_is_the_experiments_own_the_note_says_what_differs(outputs) -> None:

@@ -18,7 +18,8 @@ of claims, RESULTS.md. Each figure shows the largest size at which most of its e
 size. Nothing is trained: if runs of a figure are missing, the command that makes them is printed.
 
 Runs trained with other settings than their experiment's file has are left out and named; where there are no others, the
-foot of the figure says what differs. Unfinished runs count with the repetitions that are done.
+foot of the figure says what differs. Runs trained without size= are left out and named, too. Unfinished runs count with
+the repetitions that are done.
 
   output_dir=outputs    where the runs are
   to=outputs/figures    where the figures go

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from intrinsic_clip.paper_figures.comparable_runs import OUTPUT_DIM, REPETITION, comparable
+from intrinsic_clip.paper_figures.comparable_runs import MOST_NAMED, OUTPUT_DIM, REPETITION, comparable
 from intrinsic_clip.runs.chunk_folders import whole_run
 from intrinsic_clip.runs.run import Run
 from intrinsic_clip.runs.stored_embeddings import StoredEmbeddings
@@ -210,10 +210,14 @@ def read_runs(folder: Path, experiments: Sequence[str]) -> dict[str, FinishedRun
     """Return the runs of the experiments by size, the largest first.
 
     Repetitions that an unfinished run has finished count. Warns of unfinished runs, as `collect` does, and of runs
-    that are left out because their settings differ from those of others.
+    that are left out because they have no size, or because their settings differ from those of others.
     """
     collected = {experiment: collect(folder / experiment, unfinished=True) for experiment in experiments}
-    tables = {experiment: table for experiment, table in collected.items() if "size" in table}
+    tables = {
+        name: table if "size" in table else table.assign(size=None) for name, table in collected.items()
+    }
+    for sentence in (sentence for table in tables.values() for sentence in _without_size(table)):
+        warnings.warn(sentence, stacklevel=2)
     by_size = {}
     for size in SIZES:
         parts = {experiment: table[table["size"] == size] for experiment, table in tables.items()}
@@ -227,6 +231,18 @@ def read_runs(folder: Path, experiments: Sequence[str]) -> dict[str, FinishedRun
             {name: runs.partial for name, runs in chosen.items() if runs.partial},
         )
     return by_size
+
+
+def _without_size(table: pd.DataFrame) -> list[str]:
+    """Return a sentence that names the runs of no size, if there are any."""
+    runs = list(table["run"][table["size"].isna()].unique())
+    if not runs:
+        return []
+    more = f" and {len(runs) - MOST_NAMED} other runs" if len(runs) > MOST_NAMED else ""
+    return [
+        f"{', '.join(runs[:MOST_NAMED])}{more} left out of figures: trained without size=; "
+        f"figures show runs trained with size={', '.join(SIZES[:-1])} or {SIZES[-1]}"
+    ]
 
 
 def _repetitions(table: pd.DataFrame) -> list[int]:
