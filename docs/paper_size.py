@@ -31,6 +31,7 @@ VERSIONS = ["commit", "torch"]
 ROWS = ["data.n_train", "data.n_append", "data.n_test"]
 OF_RUN = [*ROWS, *VERSIONS]
 NOTHING = pd.DataFrame(columns=[*KEYS, *OF_RUN])
+SEEDS = {"seed": 0, "data.seed": 0}  # of all trainings in the tables
 REPETITIONS = 50  # in the paper
 
 
@@ -73,6 +74,8 @@ def recorded(table: pd.DataFrame, experiment: str, size: str = "paper") -> Recor
 def finished(runs: Path, experiment: str, size: str = "paper") -> pd.DataFrame:
     """Return the trainings of an experiment that are finished below a folder: a row each, a column per metric.
 
+    Those of other seeds than SEEDS are left out, and a line names them.
+
     Raises:
         ConfigError: their settings are not those of the experiment's file.
     """
@@ -81,10 +84,26 @@ def finished(runs: Path, experiment: str, size: str = "paper") -> pd.DataFrame:
         raise ConfigError(f"{runs}: {experiment} was trained with {chosen.departures[experiment]}")
     if experiment not in chosen:
         return NOTHING
-    rows = chosen.tables[experiment]
+    rows = _of_the_seeds(chosen.tables[experiment])
+    if rows.empty:
+        return NOTHING
     versions = {run: Run.load(run).results["versions"] for run in rows["run"].unique()}
     rows = rows.assign(**{key: [str(versions[run][key])[:8] for run in rows["run"]] for key in VERSIONS})
     return rows.pivot(index=[*KEYS, *OF_RUN], columns="metric", values="value").reset_index()
+
+
+def _of_the_seeds(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of SEEDS; print the runs of others, which a table could not tell apart."""
+    own = (rows[list(SEEDS)] == pd.Series(SEEDS)).all(axis=1)
+    others = rows[~own].drop_duplicates("run")
+    if len(others):
+        named = [
+            f"{row['run']} ({', '.join(f'{key}={row[key]}' for key in SEEDS)})"
+            for _, row in others.iterrows()
+        ]
+        seeds = " and ".join(f"{key}={seed}" for key, seed in SEEDS.items())
+        print(f"{', '.join(named)} left out: the tables hold trainings of {seeds} alone", file=sys.stderr)
+    return rows[own]
 
 
 def read(path: Path) -> pd.DataFrame:

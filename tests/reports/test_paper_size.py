@@ -52,5 +52,25 @@ def test_trainings_with_other_settings_are_refused(tmp_path, monkeypatch) -> Non
         paper_size.finished(tmp_path, EXPERIMENT, SIZE)
 
 
+@pytest.mark.slow
+def test_trainings_of_other_seeds_are_left_out_and_named(tmp_path, monkeypatch, capsys) -> None:
+    train(tmp_path, monkeypatch, "seed=1", "replicates=1")
+    (other,) = (tmp_path / EXPERIMENT).iterdir()
+    capsys.readouterr()
+    assert paper_size.finished(tmp_path, EXPERIMENT, SIZE).empty
+    assert capsys.readouterr().err == (
+        f"{other} (seed=1, data.seed=1) left out: the tables hold trainings of seed=0 and data.seed=0 alone\n"
+    )
+    train(tmp_path, monkeypatch, "data.seed=2", "replicates=1")
+    train(tmp_path, monkeypatch, "replicates=[0,1]")
+    capsys.readouterr()
+    table = paper_size.finished(tmp_path, EXPERIMENT, SIZE)
+    assert table["replicate"].tolist() == [0, 0, 0, 1, 1, 1]
+    said = capsys.readouterr().err
+    assert "(seed=1, data.seed=1)" in said
+    assert "(seed=0, data.seed=2)" in said
+    assert said.count("\n") == 1
+
+
 def test_a_folder_without_such_runs_adds_nothing(tmp_path) -> None:
     assert paper_size.finished(tmp_path, EXPERIMENT).empty
