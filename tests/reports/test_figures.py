@@ -218,6 +218,23 @@ def test_lines_and_bands_are_the_numbers_of_the_runs(finished) -> None:
     assert [line.get_ydata()[0] for line in dimension.lines if line.get_label() == "k* = 5"] == [5]
 
 
+def test_the_legend_of_the_dimensions_lies_beside_the_curves(monkeypatch) -> None:
+    monkeypatch.setattr(sweeps, "shared_dimension", lambda runs, experiment: pd.Series([4.4]))
+    metrics = ("matching/top_1/x_to_y", "id/mle/x", "id/mle/y", "in_sample/id/mle/x", "in_sample/id/mle/y")
+    rows = [
+        {"metric": metric, "encoder.output_dim": d, "replicate": 0, "value": min(d, 5), "run": "a"}
+        for metric in metrics
+        for d in (1, 4, 7)
+    ]
+    table = pd.DataFrame(rows).assign(**{"data.n_train": 512, "data.n_test": 128})
+    with style.in_style():
+        figure = synthetic_linear.draw(FinishedRuns("smoke", {"synthetic_linear": table}))
+        figure.draw_without_rendering()
+    panel = figure.axes[1]
+    assert panel.get_legend().get_window_extent().x0 >= panel.get_window_extent().x1
+    assert panel.get_legend().get_window_extent().x1 <= figure.bbox.x1
+
+
 def test_lines_drawn_after_the_axis_was_scaled_are_in_view() -> None:
     _, (ax,) = style.panels(1)
     style.band(ax, pd.DataFrame({"at": [1, 2], "mean": [3.0, 4.0], "std": [0.1, 0.1]}))

@@ -15,6 +15,7 @@ from intrinsic_clip.runs.vocabulary import describe
 def draw_synthetic(runs: FinishedRuns, experiment: str, k: int) -> Figure:
     """Draw top-1 matching in and out of sample, and ID, over d, with the ID of the shared part of X."""
     figure, (left, right) = style.panels(2, ["matching (top 1)", "intrinsic dimension (MLE)"])
+    figure.set_size_inches(8.0, 2.9)
     style.matching(left, runs, experiment, "matching/top_1/x_to_y")
     style.dimension(right, runs, experiment, in_sample=True)
     style.true_dim(right, k)
@@ -23,7 +24,7 @@ def draw_synthetic(runs: FinishedRuns, experiment: str, k: int) -> Figure:
     for ax in (left, right):
         style.x_axis_of_dims(ax)
     left.legend()
-    right.legend(loc="lower right", ncols=2, columnspacing=0.6, handlelength=1.6)
+    right.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))  # beside the panel: within it lie curves
     style.foot(figure, runs)
     return figure
 
