@@ -112,3 +112,104 @@ def test_a_setting_that_names_no_file_is_itself(tmp_path) -> None:
         "language": "en",
         "prompt": "a {}",
     }
+
+
+def _addresses(compose, *overrides: str, names: list[str]) -> set[str]:
+    """Return the addresses of a run whose last setting takes each of the names."""
+    return {fingerprint(resolve(compose(*overrides[:-1], f"{overrides[-1]}={name}"))) for name in names}
+
+
+EMBEDDINGS = ["data=embeddings", "data.x=two.npz", "data.y=two.npz"]
+LABELS = "+data.labels.a=two.npz"
+NAMING = [
+    [*EMBEDDINGS, "data.x_key"],
+    [*EMBEDDINGS, "data.columns"],
+    [*EMBEDDINGS, "data.drop"],
+    [*EMBEDDINGS, LABELS, "+data.label_keys.a"],
+    [*EMBEDDINGS, LABELS, "+data.label_keys.x"],  # the label set has the name of a path
+    ["data=citeseq", "data.labels.coarse"],
+    ["data=citeseq", "data.layer"],
+    ["data=verses", "data.x"],
+    ["data=digits", "data.y"],
+    ["data=emoji", "data.language"],
+    ["data=yfcc", "data.image"],
+    ["data=imagenetv2", "data.folder=photos", "data.prompt"],
+    ["data=openclipart", "data.images=true", "encoder=open_clip", "encoder.model"],
+    [*EMBEDDINGS, "+data.mine_key"],
+]
+
+
+@pytest.mark.parametrize("held", [[], ["a.txt"]], ids=["empty", "same"])
+@pytest.mark.parametrize("overrides", NAMING, ids=lambda overrides: overrides[-1])
+def test_a_name_is_itself_whatever_in_the_working_directory_is_called_so(
+    tmp_path, monkeypatch, compose, overrides, held
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if held and overrides[-1] == "encoder.model":
+        pytest.skip("a folder with files is a model")
+    before = _addresses(compose, *overrides, names=["image", "noise"])
+    for name in ("image", "noise"):
+        (tmp_path / name).mkdir()
+        for file in held:
+            (tmp_path / name / file).write_text("alike")
+    assert _addresses(compose, *overrides, names=["image", "noise"]) == before
+    assert len(before) == 2
+
+
+READ = [
+    *([*EMBEDDINGS, setting] for setting in ("data.x", "data.y", "+data.labels.a")),
+    *(["data=citeseq", f"data.{setting}"] for setting in ("rna", "protein", "cells")),
+    ["data=flickr30k", "data.captions"],
+    ["data=coco", "data.annotations"],
+    ["data=yfcc", "data.table"],
+    *(
+        [f"data={name}", "data.folder"]
+        for name in (
+            "captions_folder",
+            "cities",
+            "emoji",
+            "halves",
+            "icons",
+            "published",
+            "tuxpaint",
+            "verses",
+        )
+    ),
+    ["data=openclipart", "data.images=true", "encoder=open_clip", "encoder.pretrained"],
+    ["data=openclipart", "data.images=true", "features=cached", "features.model"],
+]
+
+
+@pytest.mark.parametrize("overrides", READ, ids=" ".join)
+def test_a_file_that_is_read_counts_by_its_contents_wherever_it_lies(tmp_path, compose, overrides) -> None:
+    for name, text in {"one": "alike", "another": "alike", "third": "unlike"}.items():
+        (tmp_path / name).write_text(text)
+    one, another, third = (f"{tmp_path}/{name}" for name in ("one", "another", "third"))
+    assert len(_addresses(compose, *overrides, names=[one, another])) == 1
+    assert len(_addresses(compose, *overrides, names=[one, third])) == 2
+
+
+def test_of_a_class_of_ones_own_files_count_and_keys_do_not(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("image", "noise"):
+        (tmp_path / name).write_text("alike")
+    node = {
+        "_target_": "mine.Spectra",
+        "file": "image",
+        "x_key": "image",
+        "drop": ["image"],
+        "parts": ["image"],
+    }
+    hashed = addresses.with_contents(node, "data")
+    assert {key for key in node if hashed[key] == node[key]} == {"_target_", "x_key", "drop"}
+    other = addresses.with_contents({**node, "file": "noise"}, "data")
+    assert other == hashed != addresses.with_contents({**node, "x_key": "noise"}, "data")
+
+
+def test_a_model_of_the_package_within_a_node_of_ones_own_is_its_files(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a").write_text("weights")
+    inner = {"_target_": "intrinsic_clip.encoders.open_clip.OpenClip", "pretrained": "a", "features": "a"}
+    hashed = addresses.with_contents({"_target_": "mine.Two", "left": inner}, "encoder")["left"]
+    assert hashed["features"] == "a"
+    assert set(hashed["pretrained"]) == {"contents"}

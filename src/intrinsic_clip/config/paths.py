@@ -36,6 +36,11 @@ def is_text(key: str) -> bool:
     return _is_among(key, PATHS | TEXTS)
 
 
+def is_path(key: str) -> bool:
+    """Return whether a setting, by its dotted name, may hold a path."""
+    return _is_among(key, PATHS)
+
+
 def with_home(cfg: DictConfig) -> DictConfig:
     """Return the config with the home folder in place of a leading `~` in every path.
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from intrinsic_clip.runs.contents import contents_digest, digest, matching_paths
+from intrinsic_clip.config.paths import is_path
+from intrinsic_clip.runs.contents import digest, named_contents
 
 # Settings that may differ between two starts of the same run: where it writes, what it shows, how it is computed.
 NOT_CONTENT = {
@@ -19,6 +20,19 @@ PLAIN_INFONCE = {"label_smoothing": 0.0}
 BLOCKS = {"chunk", "local_block"}  # of the logits: how much is computed at a time and where
 READING = ("data", "features", "encoder")  # nodes whose settings may name files
 PACKAGE = "intrinsic_clip."
+# Settings that name no file, although they are called as one of another class that does.
+NO_FILES = {"CiteSeq": {"labels"}, "Digits": {"x", "y"}, "Verses": {"x", "y"}, "Yfcc": {"captions"}}
+COLUMNS = {
+    "columns",
+    "drop",
+}  # of a user's class: names of columns, as are settings that end with _key or _keys
+
+
+class Owner(NamedTuple):
+    """The class that a setting is an argument of, by its stable name, and the node that configures it."""
+
+    name: str
+    node: str
 
 
 def run_folder(config: Mapping[str, Any]) -> Path:
@@ -92,23 +106,47 @@ def target_name(target: str) -> str:
     return target.rpartition(".")[2] if target.startswith(PACKAGE) else target
 
 
-def with_contents(value: Any, setting: str, excluded: Path | None = None) -> Any:
+def with_contents(value: Any, setting: str, excluded: Path | None = None, owner: Owner | None = None) -> Any:
     """Return settings in which files, folders and patterns of files are replaced by a digest of their contents.
+
+    Names of arrays, columns and models stay, whatever in the working directory is called so.
 
     Args:
         value: a node, or a value in one.
         setting: its dotted name, for the message of an error.
         excluded: a folder that is not part of any contents, such as the one that runs write to.
+        owner: the class that takes it; None: that of the node.
 
     Raises:
         ConfigError: a file cannot be read.
     """
     if isinstance(value, Mapping):
+        if "_target_" in value:
+            owner = Owner(target_name(str(value["_target_"])), setting)
         return {
-            key: part if str(key).startswith("_") else with_contents(part, f"{setting}.{key}", excluded)
+            key: part
+            if str(key).startswith("_")
+            else with_contents(part, f"{setting}.{key}", excluded, owner)
             for key, part in value.items()
         }
     if isinstance(value, list):
-        return [with_contents(part, setting, excluded) for part in value]
-    paths = matching_paths(value) if isinstance(value, str) else []
-    return {"contents": contents_digest(setting, paths, excluded)} if paths else value
+        return [with_contents(part, setting, excluded, owner) for part in value]
+    if not isinstance(value, str) or not may_name_files(setting, owner):
+        return value
+    contents = named_contents(setting, value, excluded)
+    return value if contents is None else {"contents": contents}
+
+
+def may_name_files(setting: str, owner: Owner | None) -> bool:
+    """Return whether a setting, by its dotted name, may name files.
+
+    Those of the package's own classes are known. Of a user's class only those are no files that are called as columns
+    and keys are here: what it reads must count, even where nothing says so.
+    """
+    if owner is None:
+        return True
+    group, key = setting.partition(".")[0], setting.removeprefix(f"{owner.node}.")
+    argument = key.partition(".")[0]
+    if "." in owner.name:
+        return argument not in COLUMNS and not argument.endswith(("_key", "_keys"))
+    return is_path(f"{group}.{key}") and argument not in NO_FILES.get(owner.name, ())

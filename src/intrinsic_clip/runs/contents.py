@@ -86,8 +86,24 @@ def contents_digest(setting: str, paths: Iterable[Path], excluded: Path | None =
 
 def weights_digest(weights: str | None) -> str | None:
     """Return a key for weights: the digest of a file or a folder, or the unchanged name of a model."""
-    paths = [] if weights is None else matching_paths(weights)
-    return contents_digest("encoder", paths) if paths else weights
+    return weights if weights is None else named_contents("encoder", weights) or weights
+
+
+def named_contents(setting: str, value: str, excluded: Path | None = None) -> str | None:
+    """Return a digest of what a value names on disk; None where that is nothing, or a folder without any file.
+
+    All empty folders are alike, so that one which has the name of an array by chance would stand for every such name.
+
+    Args:
+        setting, excluded: as of `contents_digest`.
+        value: a path, a pattern, or any other text.
+
+    Raises:
+        ConfigError: a file cannot be read.
+    """
+    paths = matching_paths(value)
+    holds_files = any(True for path in paths for _ in _files(path, excluded))
+    return contents_digest(setting, paths, excluded) if holds_files else None
 
 
 def matching_paths(value: str) -> list[Path]:
