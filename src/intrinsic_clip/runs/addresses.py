@@ -1,4 +1,7 @@
-"""Address a run by its content: a hash of everything that can change its numbers, and of nothing else."""
+"""Address a run by its content: a hash of the settings and files that can change its numbers, and of nothing else.
+
+Code is not hashed: a class stands for what it does by its name.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path

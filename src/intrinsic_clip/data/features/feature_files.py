@@ -11,6 +11,7 @@ import torch
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor
 
+from intrinsic_clip.data.features.feature_checks import checked
 from intrinsic_clip.data.features.feature_transforms import standardised, with_noise
 from intrinsic_clip.data.formats.array_key import Key
 from intrinsic_clip.data.formats.arrays import read_array
@@ -39,6 +40,8 @@ class Features:
 
 class FeaturePairs(PairedData):
     """A source of paired feature vectors x `(n, d_x)` and y `(n, d_y)`, float32; subclasses implement `read_rows`.
+
+    `read` checks that these are finite matrices with as many rows as each other and the label sets.
 
     Args:
         n_train, n_append, n_test: rows to train on, for the population norm, and held out; None: all remaining rows.
@@ -70,8 +73,8 @@ class FeaturePairs(PairedData):
         self._requested = requested_sizes(n_train, n_append, n_test)
 
     def _read(self) -> None:
-        """Read the rows and split them by content."""
-        self._features = self.read_rows()
+        """Read the rows, check them and split them by content."""
+        self._features = checked(self.read_rows, type(self).__name__)
         contents = self._features.contents or row_digests(self._features.x)
         self.rows = split_by_content(contents, self._requested, self.split_seed)
         self.sizes = {split: len(rows) for split, rows in self.rows.items()}
