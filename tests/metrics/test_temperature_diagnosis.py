@@ -49,6 +49,12 @@ def test_trainings_are_told_apart(case) -> None:
         (0.07 + 0 * STEPS, FALLING_LOSS, "fixed"),
         (0.07 + 0.0001 * STEPS, FALLING_LOSS, "stalled"),
         (RESTING, FALLING_LOSS, "stalled"),
+        ((-0.1 * STEPS).exp(), FALLING_LOSS, "still falling"),  # slow and steady is no rest
+        ((-0.1 * STEPS).exp() * WOBBLE, FALLING_LOSS, "still falling"),
+        ((0.04 * STEPS).exp(), FALLING_LOSS, "rising"),
+        ((-0.1 * STEPS[:150]).exp(), 4 - 4 * STEPS[:150], "too short"),
+        ((-0.1 * STEPS).exp(), RESTING_LOSS, "settled"),
+        (1 - 0.09 * (1 - (-6 * STEPS).exp()), FALLING_LOSS, "stalled"),  # it comes to rest
         (RESTING, RESTING_LOSS, "settled"),
         (RESTING, None, "settled"),
         (0.07 * (0.5 * STEPS).exp(), RESTING_LOSS, "rising"),
@@ -86,6 +92,17 @@ def test_a_scale_that_is_taken_for_a_temperature_is_told_as_such() -> None:
     assert "if it is log(1 / τ), τ = exp(−2.66) = 0.07" in logarithm
     assert "not positive; if it is log τ, give its exponential" in diagnose_temperature(STEPS - 3).text
     assert diagnose_temperature(5 - STEPS, trusted=True).verdict == "still falling"
+
+
+def test_a_slow_course_says_by_how_much_it_moves() -> None:
+    text = diagnose_temperature((-0.1 * STEPS).exp(), FALLING_LOSS).text
+    assert text.startswith(
+        "still falling: τ fell from 1 to 0.907 (1/τ = 1.1), by 2 % in the last quarter; train longer"
+    )
+    text = diagnose_temperature((0.04 * STEPS).exp(), FALLING_LOSS).text
+    assert text.startswith(
+        "rising: τ rose from 1 to 1.04 (1/τ = 0.962), by 1 % in the last quarter: pairs are"
+    )
 
 
 def test_a_short_course_says_how_many_steps_are_missing() -> None:

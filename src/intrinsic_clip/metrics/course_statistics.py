@@ -18,9 +18,14 @@ def edge(values: Tensor, centre: float) -> Tensor:
     return values[first : first + width].mean()
 
 
-def change(values: Tensor) -> float:
-    """Return the change over the last quarter, from means over twentieths at its ends."""
-    return float(edge(values, 0.975) - edge(values, 0.775)) * 0.25 / 0.2
+def change(values: Tensor, until: float = 1.0) -> float:
+    """Return the change over the quarter that ends there, from means over twentieths at its ends."""
+    return float(edge(values, until - 0.025) - edge(values, until - 0.225)) * 0.25 / 0.2
+
+
+def fall(values: Tensor) -> float:
+    """Return by how much values fell in all, from means over twentieths at both ends."""
+    return float(edge(values, 0.025) - edge(values, 0.975))
 
 
 def noise(values: Tensor) -> float:

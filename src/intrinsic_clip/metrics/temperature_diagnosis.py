@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from intrinsic_clip.metrics.course_statistics import blocks, change, edge, noise
+from intrinsic_clip.metrics.course_statistics import blocks, change, edge, fall, noise
 from intrinsic_clip.metrics.temperatures import HIGHEST, doubted_temperature
 
 Verdict = Literal[
@@ -32,6 +32,7 @@ RISEN = 0.05  # of log τ, from start to end
 AT_CLAMP, EXACTLY = 0.005, 1e-5  # of log τ
 GUESSING = 0.97  # of log n, the loss of guessing among n
 SWINGS = 0.5  # range of log τ in the last quarter
+KEEPS = 0.5  # of the change in the quarter before: a τ that changes by as much is not at rest
 STILL = 0.05  # share of the loss's whole fall that falls in the last quarter
 CLOSE = 1.25  # ratio of τ to the optimum
 
@@ -163,7 +164,7 @@ class _Course:
         self.log = taus.log()
         self.start, self.end = (math.exp(float(edge(self.log, end))) for end in (0.025, 0.975))
         self.first = float(taus[0])
-        self.change = change(self.log)
+        self.change, self.spread = change(self.log), float(self.log.max() - self.log.min())
         self.threshold = max(MOVES, 3 * noise(self.log))
         self.is_finite = bool(self.log.isfinite().all()) and (loss is None or bool(loss.isfinite().all()))
 
@@ -217,10 +218,9 @@ class _Course:
                     f"τ is at {clamp:.3g} (1/τ = {1 / clamp:.3g}) in {100 * max(near, exactly):.0f} % of the last "
                     "steps, and the loss would take it further; that is common on large data, and no fault"
                 )
-        if bool((late == late[0]).all()) and float(self.log.max() - self.log.min()) > MOVES:
+        if bool((late == late[0]).all()) and self.spread > MOVES:
             return (
-                f"τ moved and then stayed at exactly {self.end:.3g} (1/τ = {1 / self.end:.3g}): a clamp, or a "
-                "learning rate of 0"
+                f"τ moved and then stayed at exactly {self._at(self.end)}: a clamp, or a learning rate of 0"
             )
         return None
 
@@ -241,7 +241,7 @@ class _Course:
         )
 
     def _falling(self) -> str | None:
-        if self.change >= -self.threshold:
+        if self.change >= -self.threshold and not (self.change < 0 and self._moves_on()):
             return None
         percent = 100 * -math.expm1(self.change)
         advice = "train longer, or give τ a larger learning rate"
@@ -256,9 +256,10 @@ class _Course:
     def _rising(self) -> str | None:
         is_best = self._beside_best() == "close"
         risen = math.log(self.end / self.start) > max(RISEN, self.threshold) and (self.guesses or not is_best)
-        if self.change <= self.threshold and not risen:
+        moves = self.change > self.threshold or (self.change > 0 and self._moves_on())
+        if not (moves or risen):
             return None
-        lately = f", by {100 * math.expm1(self.change):.0f} % in the last quarter"
+        lately = f", by {100 * math.expm1(self.change):.0f} % in the last quarter" if moves else ""
         cause = "pairs are uninformative or noisy, the model overfits, weight decay pulls at the scale, or τ began low"
         if self.guesses:
             cause = "the loss is that of guessing, so the pairs are uninformative or shuffled"
@@ -266,21 +267,28 @@ class _Course:
             cause = "weight decay pulls at the scale, its learning rate is too large, or only training pairs are noisy"
         if self.end < self.first:
             return f"τ rose{lately}, after a fall, to {self._at(self.end)}: {cause}"
-        return f"τ {self._went()}{lately if self.change > self.threshold else ''}: {cause}"
+        return f"τ {self._went()}{lately}: {cause}"
+
+    def _moves_on(self) -> bool:
+        """Return whether τ keeps its pace while the loss falls, so that it is not at rest, however slow it is."""
+        if len(self.taus) < FOR_STALLED or self.spread < MOVES or not self._loss_falls():
+            return False
+        before = change(self.log, until=0.75)
+        counts = abs(self.change) > max(3 * noise(self.log), self.spread / 10, MOVES / 5)
+        return counts and self.change * before >= KEEPS * before * before
+
+    def _loss_falls(self) -> bool:
+        loss = self.loss
+        return loss is not None and -change(loss) > max(3 * noise(loss), STILL * fall(loss))
 
     def _stalled(self) -> str | None:
-        if self.loss is None:
-            return None
-        late, whole = -change(self.loss), float(edge(self.loss, 0.025) - edge(self.loss, 0.975))
-        by_chance = 3 * noise(self.loss)
-        hardly = float(self.log.max() - self.log.min()) < MOVES and whole > max(by_chance, 0.02)
-        if not hardly and late <= max(by_chance, STILL * whole):
+        loss, hardly = self.loss, self.spread < MOVES
+        hardly = hardly and loss is not None and fall(loss) > max(3 * noise(loss), 0.02)
+        if not hardly and not self._loss_falls():
             return None
         moved = f"has hardly moved from {self.start:.3g}" if hardly else f"{self._went()} and rests"
-        return (
-            f"τ {moved} while the loss falls: its learning rate is too small, weight decay holds it, or it is "
-            "not given to the optimizer"
-        )
+        causes = "its learning rate is too small, weight decay holds it, or it is not given to the optimizer"
+        return f"τ {moved} while the loss falls: {causes}"
 
     def _beside_best(self) -> str:
         """Return where τ is beside the best for held-out rows: above, below or close; "" where it is not known."""
