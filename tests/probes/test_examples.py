@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from matplotlib.text import Text
 from PIL import Image
 from pytorch_lightning import Trainer
 from torch import nn
@@ -117,7 +118,7 @@ def test_the_captions_of_the_largest_cosines(tmp_path, monkeypatch, similarity, 
         assert retrieval.captions == [shown.captions[i] for i in best]
         assert retrieval.scores == pytest.approx(values.tolist(), abs=1e-6)
         assert retrieval.right == [bool(i == row) for i in best]
-        assert retrieval.rank == 1 + int((cosines[row] > cosines[row, row]).sum())
+        assert retrieval.rank == retrieval.own_rank == 1 + int((cosines[row] > cosines[row, row]).sum())
         assert retrieval.candidates == len(kept)
         assert torch.equal(retrieval.image, shown.images[row])
 
@@ -131,7 +132,30 @@ def test_another_caption_of_the_same_picture_is_right(tmp_path, monkeypatch) -> 
         partners = {f"caption {number}", f"caption {number ^ 1}"}
         assert retrieval.right == [caption in partners for caption in retrieval.captions]
         assert sum(retrieval.right) == 2
-        assert retrieval.captions[retrieval.rank - 1] == retrieval.true_caption
+        assert retrieval.captions[retrieval.own_rank - 1] == retrieval.true_caption
+        assert retrieval.rank == 1 + retrieval.right.index(True)
+
+
+@pytest.mark.parametrize("max_samples", [10_000, 11])
+def test_a_right_caption_counts_wherever_it_is(tmp_path, monkeypatch, max_samples) -> None:
+    data = Duplicates()
+    options = {"images": 12, "max_samples": max_samples}
+    retrieved, longer = (
+        _retrieved(tmp_path, monkeypatch, data, _module(data), captions=c, **options) for c in (2, 12)
+    )
+    assert any(one.rank < one.own_rank for one in retrieved)
+    for one, whole in zip(retrieved, longer, strict=True):
+        assert (
+            (one.rank, one.own_rank)
+            == (whole.rank, whole.own_rank)
+            == (1 + whole.right.index(True), one.own_rank)
+        )
+        assert any(one.right) == (one.rank <= 2)
+    hits = sum(any(one.right) for one in retrieved)
+    texts = [text.get_text() for text in sheet.draw_contact_sheet(retrieved).findobj(Text)]
+    assert f"{hits} of {len(retrieved)} images have a right one" in texts
+    better = next(one for one in retrieved if one.rank < one.own_rank)
+    assert f"true caption, at rank {better.own_rank}, another right one at rank {better.rank}:" in texts
 
 
 def test_token_ids_become_captions_again() -> None:
@@ -230,7 +254,7 @@ ODD = ["W" * 500, "$x_1$ {} \\ 100 % $", "two\nlines\tand\x00more", "日本" * 2
 
 def _odd(true_caption: str) -> sheet.Retrieved:
     scores, right = [0.5, 0.4, 0.3, 0.0, -0.1], [True] + [False] * 4
-    return sheet.Retrieved(torch.rand(3, 20, 90), ODD, scores, right, true_caption, 4, 9)
+    return sheet.Retrieved(torch.rand(3, 20, 90), ODD, scores, right, true_caption, 1, 4, 9)
 
 
 @pytest.mark.slow
@@ -263,7 +287,7 @@ def test_the_sheet_shows_captions_marks_and_cosines() -> None:
     assert captions[1:3] == ["$x_1$ {} \\ 100 % $", "two lines and more"]
     assert captions[4] == ""
     label, *true_caption = shown[15:]
-    assert label == "true caption, at rank 4:"
+    assert label == "true caption, at rank 4, another right one at rank 1:"
     assert len(true_caption) == 2
     assert " ".join(true_caption).startswith("one two three four one two")
     assert true_caption[1].endswith("…")
@@ -275,7 +299,7 @@ def test_the_sheet_shows_captions_marks_and_cosines() -> None:
     assert image.get_images()[0].get_array().shape == (20, 90, 3)
     title, _, _, count = (text.get_text() for text in figure.texts)
     assert title == "Held-out images, each with the 5 captions most like it of 9 (and their cosine)"
-    assert count == "3 of 3 true captions are among them"
+    assert count == "3 of 3 images have a right one"
     boxes = [text.get_window_extent() for text in figure.texts]
     assert all(a.x1 < b.x0 for a, b in itertools.pairwise(boxes))
 

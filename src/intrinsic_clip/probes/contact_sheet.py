@@ -35,7 +35,8 @@ class Retrieved:
         scores: the similarity of each with the image.
         right: for each, whether it belongs to the image.
         true_caption: the image's own caption.
-        rank: place of the true caption among all candidates, from 1.
+        rank: place of the best caption that is right among all candidates, from 1.
+        own_rank: that of the image's own caption.
         candidates: how many captions were ranked.
     """
 
@@ -45,6 +46,7 @@ class Retrieved:
     right: Sequence[bool]
     true_caption: str
     rank: int
+    own_rank: int
     candidates: int
 
 
@@ -91,7 +93,7 @@ def _draw_title(figure: "Figure", retrieved: Sequence[Retrieved], listed: int, y
     figure.text(0.01, y, title, color=BLACK, weight="bold", size=12, **PLAIN)
     for x, right, word in ((0.55, True, "right"), (0.61, False, "wrong")):
         figure.text(x, y, f"{mark(right)} {word}", color=_colour(right), size=12, **PLAIN)
-    count = f"{hits} of {len(retrieved)} true captions are among them"
+    count = f"{hits} of {len(retrieved)} images have a right one"
     figure.text(0.99, y, count, color=BLACK, size=12, ha="right", **PLAIN)
 
 
@@ -111,9 +113,15 @@ def _draw_captions(axes: "Axes", retrieval: Retrieved, lines: int) -> None:
         (text,) = _wrapped(caption, 1) or [""]
         _write(axes, 0.122, line, text, color=colour if right else BLACK, weight=weight)
         line += 1
-    _write(axes, 0.122, line + 0.2, f"true caption, at rank {retrieval.rank:,}:", color=GREY)
+    _write(axes, 0.122, line + 0.2, _place_of(retrieval), color=GREY)
     for place, text in enumerate(_wrapped(retrieval.true_caption, 2), start=1):
         _write(axes, 0.122, line + 0.2 + place, text, color=BLACK)
+
+
+def _place_of(retrieval: Retrieved) -> str:
+    """Return the heading of the image's own caption: its place, and that of a better one which is right too."""
+    other = "" if retrieval.rank == retrieval.own_rank else f", another right one at rank {retrieval.rank:,}"
+    return f"true caption, at rank {retrieval.own_rank:,}{other}:"
 
 
 def _write(axes: "Axes", x: float, line: float, text: str, **style: Any) -> None:

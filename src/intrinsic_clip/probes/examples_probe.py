@@ -8,7 +8,7 @@ from pydantic import NonNegativeInt, PositiveInt
 from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
-from intrinsic_clip.data.paired import PairedData
+from intrinsic_clip.data.paired import PairedData, Pairs
 from intrinsic_clip.errors import joined_lines
 from intrinsic_clip.loggers.media import log_picture, log_table, service_of
 from intrinsic_clip.probes.base import AnyProbe
@@ -26,7 +26,8 @@ class ExamplesProbe(AnyProbe):
     It gives a picture and no numbers, so it is no `Probe`. It draws in `trainer.test` of a ContrastiveModule on data
     that have pictures and captions, to the trainer's default_root_dir; with other data it does nothing. Captions are
     ranked by their cosine with the image, in the first replicate. A caption counts as right if it is the image's own,
-    or equal to it, or belongs to the same picture. A failure is a warning, and the run continues.
+    or equal to it, or belongs to the same picture, and any right one is a hit, as in recall. A failure is a warning,
+    and the run continues.
 
     Args:
         images: how many to show, drawn with `seed`.
@@ -93,24 +94,42 @@ class ExamplesProbe(AnyProbe):
         best = order[:, : self.captions]
         best_examples = data.examples(rows[best.flatten()])
         assert best_examples is not None
-        width = best.shape[1]
-        retrieved = []
+        width, retrieved = best.shape[1], []
         for i, row in enumerate(drawn.tolist()):
+            partners = _partners(data.pairs("test"), rows, row)
             images = best_examples.images[i * width : (i + 1) * width]
             captions = best_examples.captions[i * width : (i + 1) * width]
-            same_picture = (images == own.images[i]).flatten(1).all(1).tolist()
+            # features of equal captions differ by their noise
+            same_caption = torch.tensor([caption == own.captions[i] for caption in captions])
+            partners[best[i]] |= same_caption | (images == own.images[i]).flatten(1).all(1)
+            right = partners[order[i]]
             retrieved.append(
                 Retrieved(
                     own.images[i],
                     captions,
                     cosines[i, best[i]].tolist(),
-                    [same or c == own.captions[i] for same, c in zip(same_picture, captions, strict=True)],
+                    right[:width].tolist(),
                     own.captions[i],
+                    int(right.nonzero()[0]) + 1,
                     int((order[i] == row).nonzero()) + 1,
                     len(rows),
                 )
             )
         return retrieved
+
+
+def _partners(test: Pairs, rows: Tensor, row: int) -> Tensor:
+    """Return which candidates belong to an image, `(n,)`: those whose picture or caption is the same as its own.
+
+    Args:
+        test: all test rows.
+        rows: the candidates among them.
+        row: the image's place among the candidates.
+    """
+    own = int(rows[row])
+    sides = (side.flatten(1) for side in (test.x, test.y))
+    same = torch.stack([(side == side[own]).all(1).cpu() for side in sides])
+    return same.any(0)[rows]
 
 
 def _cosines(images: Tensor, captions: Tensor) -> Tensor:
