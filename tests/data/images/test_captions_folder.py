@@ -45,6 +45,24 @@ def test_image_caption_and_label_belong_together(tmp_path: Path) -> None:
         assert label[row] == i % 3
 
 
+def test_captions_that_are_left_out_are_counted(tmp_path: Path, capsys) -> None:
+    make(tmp_path)
+    assert sum(load(tmp_path).sizes.values()) == 40
+    assert "captions" not in capsys.readouterr().err
+    with (tmp_path / "captions.csv").open("a") as file:
+        file.writelines(f"images/{i}.jpg,another {i} {j},a,b\n" for i in range(0, 40, 2) for j in range(4))
+        file.write("images/0.jpg,  ,a,b\n")  # empty, so it would not be used anyway
+    load(tmp_path)
+    assert capsys.readouterr().err == (
+        f"data.folder={tmp_path}: 40 of 120 captions are used, at most 1 per image; "
+        "data.captions_per_image=5 takes all\n"
+    )
+    load(tmp_path, captions_per_image=4, n_test=20)
+    assert "100 of 120 captions are used, at most 4 per image" in capsys.readouterr().err
+    load(tmp_path, captions_per_image=5, n_test=20)
+    assert "captions are used" not in capsys.readouterr().err
+
+
 def test_several_captions_of_an_image_stay_in_one_split(tmp_path: Path) -> None:
     make(tmp_path)
     with (tmp_path / "captions.csv").open("a") as file:

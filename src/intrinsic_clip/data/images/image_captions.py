@@ -6,7 +6,8 @@ A subclass lists files with their captions and labels (`ImageCaption`); reading,
 import hashlib
 import os
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from intrinsic_clip.data.formats.class_labels import class_codes
+from intrinsic_clip.data.formats.decisions import print_decisions
 from intrinsic_clip.data.formats.pixels import BadImage, Fit, read_pixels
 from intrinsic_clip.data.paired import PairedData, Pairs, Split
 from intrinsic_clip.data.skipped_samples import Share, SkippedSamples
@@ -141,10 +143,12 @@ class CaptionedImages(PairedData):
         return pixels.float().div_(255) if self.pixels == "float" else pixels
 
     def _with_captions(self, skipped: SkippedSamples) -> Iterator[ImageCaption]:
-        """List the pairs without empty captions and without surplus captions of an image."""
+        """List the pairs without empty and surplus captions of an image, and say how many of the latter there are."""
         counts: dict[Path, int] = {}
+        surplus: Counter[Path] = Counter()
         for pair in self.list_pairs():
             if counts.get(pair.image, 0) >= self.captions_per_image:
+                surplus[pair.image] += bool(pair.caption.strip())
                 continue
             skipped.seen += 1
             caption = " ".join(pair.caption.split())
@@ -153,6 +157,18 @@ class CaptionedImages(PairedData):
                 continue
             counts[pair.image] = counts.get(pair.image, 0) + 1
             yield ImageCaption(pair.image, caption, pair.labels)
+        self._report_surplus(counts, surplus)
+
+    def _report_surplus(self, counts: Mapping[Path, int], surplus: Counter[Path]) -> None:
+        """Say how many captions are left out, if any are, and which setting takes them."""
+        if not surplus.total():
+            return
+        used, most = sum(counts.values()), max(counts[image] + left for image, left in surplus.items())
+        note = (
+            f"{used:,} of {used + surplus.total():,} captions are used, at most {self.captions_per_image} per image; "
+            f"data.captions_per_image={most} takes all"
+        )
+        print_decisions(f"data.folder={self.folder}", [note])
 
     def _check_memory(self, files: Sequence[Path], pairs: Sequence[ImageCaption]) -> None:
         """Check that the images fit into `limit_gb`, as they are read and, besides, as they are trained on."""
