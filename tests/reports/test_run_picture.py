@@ -109,6 +109,14 @@ def test_a_picture_is_written_without_pyplot_and_without_a_choice_of_backend(tmp
     assert (tmp_path / "run.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_the_mean_of_a_single_epoch_is_a_point() -> None:
+    table = history()
+    several, one = (run_figure(t, FINAL).axes[0].lines[1] for t in (table, table[table["epoch"] == 0]))
+    assert one.get_label() == several.get_label() == "mean of an epoch"
+    assert (one.get_marker(), several.get_marker()) == ("o", "None")
+    assert list(one.get_xdata()) == [1]
+
+
 @pytest.mark.slow
 def test_a_folder_that_is_not_there_is_named(tmp_path) -> None:
     with pytest.raises(OSError, match=r"nowhere/run\.png"):
@@ -116,7 +124,8 @@ def test_a_folder_that_is_not_there_is_named(tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("low", "high"), [(1.00166, 1.00171), (1.001659, 1.001688), (0.5, 0.5000003), (1e-3, 2.0)]
+    ("low", "high"),
+    [(1.00166, 1.00171), (1.001659, 1.001688), (0.5, 0.5000003), (1e-3, 2.0), (4, 45), (1.2, 90), (3, 25)],
 )
 def test_ticks_of_a_logarithmic_axis_differ(low, high) -> None:
     figure = Figure(figsize=(6, 4))

@@ -81,8 +81,14 @@ def logarithmic(axis: XAxis | YAxis) -> None:
         return f"{value:.{digits}g}"
 
     def between(value: float, position: int | None) -> str:
-        low, high = axis.get_view_interval()
-        return in_full(value, position) if high < 10 * low else ""  # no power of ten may be in view
+        low, high = sorted(axis.get_view_interval())
+        if low <= 0:
+            return ""
+        first = math.ceil(math.log10(low))
+        if high < 10 * low:  # no power of ten may be in view
+            return in_full(value, position)
+        alone = high < 10 ** (first + 1)  # the one power in view gives no scale
+        return in_full(value, position) if alone and f"{value:e}"[0] in "25" else ""
 
     axis.set_major_formatter(FuncFormatter(in_full))
     axis.set_minor_formatter(FuncFormatter(between))

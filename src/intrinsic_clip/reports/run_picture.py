@@ -114,7 +114,8 @@ def _draw_loss(ax: Axes, curves: Curves) -> None:
     else:
         ax.plot(loss["at"], loss["value"], color=BLUE, alpha=0.2, lw=0.6, label="each step")
         epochs = loss.groupby("epoch").agg(at=("at", "max"), value=("value", "mean"))
-        ax.plot(epochs["at"], epochs["value"], color=BLUE, lw=1.5, label="mean of an epoch")
+        point = "o" if len(epochs) == 1 else None  # a line of one point shows nothing
+        ax.plot(epochs["at"], epochs["value"], color=BLUE, lw=1.5, marker=point, label="mean of an epoch")
     ax.legend(frameon=False)
 
 
