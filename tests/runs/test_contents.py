@@ -46,6 +46,26 @@ def test_the_kind_of_a_file_counts_since_it_decides_how_it_is_read(tmp_path) -> 
     assert csv == renamed != tsv
 
 
+def test_the_order_of_files_counts_since_shards_are_read_in_it(tmp_path) -> None:
+    folder = _folder(tmp_path / "s", **{"a.tar": "1", "b.tar": "2", "c.tar": "3"})
+    listed, backwards, matched = (
+        contents_digest("data.shards", matching_paths(f"{folder}/{names}.tar"))
+        for names in ("{a,b,c}", "{c,b,a}", "*")
+    )
+    assert backwards != listed == matched
+    (folder / "a.tar").rename(folder / "d.tar")
+    assert contents_digest("data.shards", matching_paths(f"{folder}/*.tar")) != listed
+    renamed = contents_digest("data.shards", matching_paths(f"{folder}/{{d,b,c}}.tar"))
+    assert renamed == listed
+
+
+def test_files_and_folders_keep_the_digest_that_finished_runs_are_found_by(tmp_path) -> None:
+    folder = _folder(tmp_path / "set", b="1", a="2", **{"x.CSV": "3"})
+    _folder(folder / "a.d", c="4")
+    assert contents_digest("data.folder", [folder]) == "c9b786ec22d9"
+    assert contents_digest("data.x", [folder / "x.CSV"]) == "d9adadb74dcc"
+
+
 def test_a_large_file_rewritten_under_its_name_with_its_size_and_time_is_noticed(
     tmp_path, monkeypatch
 ) -> None:

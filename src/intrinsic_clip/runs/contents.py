@@ -69,19 +69,19 @@ def source_digest(setting: str, value: str) -> str:
 def contents_digest(setting: str, paths: Iterable[Path], excluded: Path | None = None) -> str:
     """Return a digest of the contents of files, and of all files below folders.
 
-    Relative names count, locations do not.
+    Names in a folder count, and the order of the paths, in which they are read; locations do not.
 
     Args:
         setting: what names the paths, for the message of an error.
-        paths: files and folders.
+        paths: files and folders, in the order in which they are read.
         excluded: a folder to leave out, such as the one that runs write to.
 
     Raises:
         ConfigError: a file cannot be read.
     """
-    named = [(name, file) for path in paths for name, file in _files(path, excluded)]
-    digests = _digests(setting, [file for _, file in named])
-    return digest(sorted([name, digests[file]] for name, file in named))
+    named = [sorted(_files(path, excluded)) for path in paths]
+    digests = _digests(setting, [file for files in named for _, file in files])
+    return digest([[name, digests[file]] for files in named for name, file in files])
 
 
 def weights_digest(weights: str | None) -> str | None:
