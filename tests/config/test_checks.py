@@ -83,6 +83,8 @@ WRONG = {
     "trainer.precision=bf16-true": "trainer.precision=bf16-true: must be 32-true, bf16-mixed or 16-mixed",
     "objective.temperature.scale=0": "objective.temperature.scale=0: input should be greater than 0",
     "encoder._target_=intrinsic_clip.encoders.mpl": "there is no intrinsic_clip.encoders.mpl to import",
+    "logger.metrics=null": "logger.metrics: must stay, since a run draws its picture from metrics.csv",
+    "~logger.metrics": "logger.metrics: must stay",
     "data.seed=${nowhere}": "Interpolation key 'nowhere' not found",
     "+logger.wandb={_target_: intrinsic_clip.loggers.WandbLogger, mode: onlin}": "'offline', 'online' or 'disabled'",
 }

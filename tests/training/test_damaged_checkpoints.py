@@ -94,15 +94,27 @@ def test_one_of_another_run_a_newer_version_or_version_0(path) -> None:
     with pytest.raises(ConfigError, match="which format"):
         read_checkpoint(path)
     torch.save(CONTENT, path)  # as before there were versions
+    (path.parent / "metrics.csv").touch()
     assert read_checkpoint(path)["global_step"] == 24
     check_resumable(path.parent)
 
 
 def test_metrics_that_are_not_those_of_the_checkpoint_are_named(path) -> None:
     torch.save({**CONTENT, "callbacks": {"ResumePoint": {"metrics_size": 9}}}, path)
+    (path.parent / "metrics.csv").touch()
     with pytest.raises(
         ConfigError, match=r"metrics.csv: damaged \(9 bytes shorter than at the last checkpoint\)"
     ):
+        check_resumable(path.parent)
+
+
+@pytest.mark.parametrize(("size", "exists"), [(9, False), (0, False), (None, False), (None, True)])
+def test_a_checkpoint_without_its_metrics_is_named(path, size, exists) -> None:
+    torch.save({**CONTENT, "callbacks": {"ResumePoint": {"metrics_size": size}}}, path)
+    if exists:
+        (path.parent / "metrics.csv").touch()  # begun in the middle, by a later start
+    expected = r"last.ckpt: metrics.csv, which belongs to it, is missing; delete it to start again"
+    with pytest.raises(ConfigError, match=expected):
         check_resumable(path.parent)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from intrinsic_clip.config.nodes import check_node, is_pretrained, short_name, target_nodes
+from intrinsic_clip.config.nodes import check_node, is_pretrained, short_name, target_nodes, target_of
 from intrinsic_clip.config.objective import (
     check_objective,
     check_output_dims,
@@ -54,6 +54,7 @@ def check(config: Mapping[str, Any]) -> None:
     _check_pretrained(config)
     for path, node in target_nodes("", with_parts_apart(_narrowest(config))):
         check_node(path, node)
+    _check_metrics_file(config["logger"])
     check_objective(config["objective"])
     check_output_dims(config["objective"], config["encoder"].get("output_dim"))
     _check_output_dims(config)
@@ -179,6 +180,17 @@ def _check_targets(config: Mapping[str, Any]) -> None:
     for path, node in required.items():
         if not isinstance(node.get("_target_"), str):
             raise ConfigError(f"{path}._target_: is missing; {path} must name the class that it configures")
+
+
+def _check_metrics_file(loggers: Mapping[str, Any]) -> None:
+    """Require the logger of metrics.csv, from which a run draws its picture and with which it resumes."""
+    nodes = [node for node in loggers.values() if isinstance(node, Mapping)]
+    classes = [getattr(target_of("logger", node), "__mro__", ()) for node in nodes]
+    if not any(cls.__name__ == "MetricsFile" for bases in classes for cls in bases):
+        raise ConfigError(
+            "logger.metrics: must stay, since a run draws its picture from metrics.csv and resumes with it; "
+            "logger=csv writes nothing else"
+        )
 
 
 def _check_pretrained(config: Mapping[str, Any]) -> None:

@@ -50,13 +50,15 @@ def check_resumable(folder: Path) -> None:
 
     Raises:
         Damaged: one of them is not what was written.
-        ConfigError: a newer version of this package wrote the checkpoint.
+        ConfigError: the metrics are missing, or a newer version of this package wrote the checkpoint.
         OSError: one of them cannot be read.
     """
     path = folder / CHECKPOINT
     if not path.exists():
         return
     state = read_checkpoint(path, mapped=True)["callbacks"].get(ResumePoint.__qualname__, {})
+    if state.get("metrics_size", 0) is None or not (folder / METRICS).exists():
+        raise ConfigError(f"{path}: {METRICS}, which belongs to it, is missing; {REMEDY}")
     check_beginning(folder / METRICS, state.get("metrics_size") or 0, state.get("metrics_sha256"))
 
 
