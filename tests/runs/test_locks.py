@@ -91,4 +91,7 @@ def test_who_waited_for_another_process_finds_the_run_done(tmp_path, compose, mo
         train.results, "read_completed", lambda folder: next(answers, whole) and read_completed(folder)
     )
     assert train.train(compose())["metrics"] == whole["metrics"]
-    assert "Training" not in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "Training" not in said
+    assert said.startswith("Done already: nothing to train.\n\n")
+    assert "results.json" in said

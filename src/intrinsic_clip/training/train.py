@@ -39,6 +39,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     spec = RunSpec.of(cfg)
     completed = _done_already(spec.folder)
     if completed is not None:
+        clear_left_behind(spec.folder)
         return completed
     config.check(spec.settings)
     check_writable(spec.folder)
@@ -51,7 +52,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         built = {folder: build(part) for part, folder in unfinished[:1]}
         with held(spec.folder):
             (spec.folder / results.FAILED).unlink(missing_ok=True)
-            return results.read_completed(spec.folder) or _train_parts(spec, parts, built)
+            return _done_already(spec.folder) or _train_parts(spec, parts, built)
 
 
 def _done_already(folder: Path) -> dict[str, Any] | None:
@@ -59,7 +60,6 @@ def _done_already(folder: Path) -> dict[str, Any] | None:
     completed = results.read_completed(folder)
     if completed is None:
         return None
-    clear_left_behind(folder)
     notes = results.damaged_files(folder, completed)
     print("\n".join(["Done already: nothing to train.", *notes, "", report(completed, folder)]))
     return completed
