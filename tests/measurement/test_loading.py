@@ -169,6 +169,20 @@ def test_the_address_does_not_depend_on_where_our_code_lives() -> None:
     assert _folder(data={"_target_": "other_package.OpenClipArt", "images": False}) != theirs
 
 
+def test_settings_of_another_models_class_are_all_part_of_the_address(tmp_path) -> None:
+    data = {"_target_": "intrinsic_clip.data.OpenClipArt"}
+    for ours, target in ((True, "intrinsic_clip.encoders.open_clip.OpenClip"), (False, "mine.Model")):
+        first, second = (
+            _folder(data=data, encoder={"_target_": target, "model": "m", "batch_size": n}) for n in (1, 2)
+        )
+        assert (first == second) == ours
+    Path("weights").write_text("1")
+    named = {"_target_": "mine.Model", "weights": "weights"}
+    first = _folder(data=data, encoder=named)
+    Path("weights").write_text("2")
+    assert _folder(data=data, encoder=named) != first
+
+
 def test_the_address_is_that_of_contents_not_of_names(pair) -> None:
     first = _folder(x="x.npy")
     Path("x.npy").rename("renamed.npy")

@@ -40,6 +40,27 @@ def test_moving_a_class_keeps_the_address(compose) -> None:
     assert fingerprint(moved) != fingerprint(settings)
 
 
+@pytest.mark.parametrize(
+    ("node", "key"),
+    [
+        ("objective", "chunk"),
+        ("objective", "local_block"),
+        ("features", "batch_size"),
+        ("features", "device"),
+        ("data", "features_folder"),
+    ],
+)
+def test_storage_and_blocks_are_no_content_of_our_classes_alone(node, key) -> None:
+    def address(target: str | None, value: object) -> str:
+        settings = {"output_dir": "outputs", "trainer": {}, "objective": {}}
+        target_node = {} if target is None else {"_target_": target}
+        return fingerprint({**settings, node: {**target_node, key: value}})
+
+    for ours in ("intrinsic_clip.mine.Own", None):  # version 0 named no objective
+        assert address(ours, 1) == address(ours, 2)
+    assert address("mine.Own", 1) != address("mine.Own", 2)
+
+
 @pytest.mark.slow
 def test_names_of_choices_are_unique_in_the_package() -> None:
     names = {target_name(target) for target in _targets()}

@@ -11,7 +11,7 @@ from intrinsic_clip.errors import ConfigError, NonFiniteRows, Unfinished
 from intrinsic_clip.measurement import group_files, paired_ids
 from intrinsic_clip.measurement.row_counts import GROUPS, check_same_rows
 from intrinsic_clip.runs import stored_embeddings
-from intrinsic_clip.runs.addresses import with_contents, without_places, without_storage
+from intrinsic_clip.runs.addresses import is_ours, with_contents, without_places, without_storage
 from intrinsic_clip.runs.contents import digest, file_digest, source_digest, weights_digest
 from intrinsic_clip.runs.run import Run
 
@@ -127,7 +127,9 @@ def folder_of(settings: Mapping[str, Any], verb: str = "measure") -> Path:
     if settings["data"] is not None:
         data = without_storage(settings["data"])
         content["data"] = with_contents(data, "data", Path(settings["output_dir"]))
-    if settings["encoder"] is not None:
+    if settings["encoder"] is not None and not is_ours(settings["encoder"]):
+        content["encoder"] = with_contents(settings["encoder"], "encoder", Path(settings["output_dir"]))
+    elif settings["encoder"] is not None:
         local = {key: weights_digest(settings["encoder"].get(key)) for key in ("model", "pretrained")}
         ignored = {"batch_size": None, "device": None, "trainable": None, "output_dim": None}
         content["encoder"] = {**settings["encoder"], **ignored, **local}

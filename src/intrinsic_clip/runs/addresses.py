@@ -17,6 +17,7 @@ NOT_CONTENT = {
 }  # fmt: skip
 CAME_LATER = {"shuffle": False}  # earlier runs, which lack the setting, keep their address
 HARDWARE = {"accelerator", "devices", "num_nodes", "strategy"}
+# Of this package's own classes: such a key of another class may mean anything.
 STORAGE = {"folder", "batch_size", "device"}  # of cached features
 DATA_STORAGE = {"features_folder", "features_device"}  # of cached features of a source's texts
 PLAIN_INFONCE = {"label_smoothing": 0.0}
@@ -66,7 +67,7 @@ def content_of(config: Mapping[str, Any]) -> dict[str, Any]:
     }
     content["trainer"] = {key: value for key, value in config["trainer"].items() if key not in HARDWARE}
     if content.get("features"):
-        content["features"] = {key: v for key, v in content["features"].items() if key not in STORAGE}
+        content["features"] = _without(STORAGE, content["features"])
     if content.get("data"):
         content["data"] = without_storage(content["data"])
     content["loss"] = objective_content(content.pop("objective"))
@@ -78,7 +79,7 @@ def objective_content(objective: Mapping[str, Any]) -> dict[str, Any]:
 
     Those knew InfoNCE alone, without a class or options, and called the objective the loss.
     """
-    content = {key: value for key, value in objective.items() if key not in BLOCKS}
+    content = _without(BLOCKS, objective)
     if target_name(str(content.get("_target_"))) != "InfoNCE":
         return content
     return {
@@ -88,7 +89,17 @@ def objective_content(objective: Mapping[str, Any]) -> dict[str, Any]:
 
 def without_storage(data: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of a source without those that say where its features are computed and kept."""
-    return {key: value for key, value in data.items() if key not in DATA_STORAGE}
+    return _without(DATA_STORAGE, data)
+
+
+def _without(keys: set[str], node: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a node without some settings, if it is of a class of this package."""
+    return {key: value for key, value in node.items() if not (is_ours(node) and key in keys)}
+
+
+def is_ours(node: Mapping[str, Any]) -> bool:
+    """Return whether a node is of a class of this package, or of a time that named none."""
+    return str(node.get("_target_", PACKAGE)).startswith(PACKAGE)
 
 
 def without_places(value: Any) -> Any:
