@@ -200,3 +200,26 @@ def test_the_commit_is_the_checkouts_or_else_what_the_environment_says(monkeypat
     assert versions.versions()["commit"] == "a" * 40
     monkeypatch.setenv("INTRINSIC_CLIP_COMMIT", "")
     assert versions.versions()["commit"] is None
+
+
+def test_code_that_made_results_and_is_another_now_is_named(monkeypatch) -> None:
+    monkeypatch.setattr(versions, "_commit", lambda: "b" * 40)
+    monkeypatch.setattr(versions, "_has_present_source", lambda commit: commit == "c" * 40)
+    for same in ("b" * 40, "c" * 40):
+        assert versions.other_code({"commit": same}) is None
+    said = versions.other_code({"commit": "a" * 40})
+    assert said == "made with the code of commit aaaaaaa, now it is bbbbbbb"
+    changed = versions.other_code({"commit": "b" * 40 + "+"})
+    assert changed == "made with the code of commit bbbbbbb+, now it is bbbbbbb (+: with uncommitted changes)"
+    monkeypatch.setattr(versions, "_commit", lambda: None)
+    for same in ({}, {"intrinsic-clip": intrinsic_clip.__version__, "commit": "a" * 40}):
+        assert versions.other_code(same) is None
+    said = versions.other_code({"intrinsic-clip": "0.0.1", "commit": None})
+    assert said == f"made with the code of version 0.0.1, now it is {versions._version('intrinsic-clip')}"
+
+
+def test_the_files_of_a_commit_are_compared_with_those_of_now() -> None:
+    in_checkout = versions.versions()["commit"]
+    if in_checkout is not None and not in_checkout.endswith("+"):
+        assert versions._has_present_source(in_checkout)
+    assert not versions._has_present_source("a" * 40)

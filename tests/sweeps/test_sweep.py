@@ -170,6 +170,24 @@ def test_of_many_runs_only_the_failed_have_a_line(tmp_path, compose) -> None:
     assert table.splitlines()[2:] == ["50 runs: 49 done, 1 failed"]
 
 
+def test_skipped_runs_of_other_code_are_counted(tmp_path, monkeypatch) -> None:
+    from intrinsic_clip.runs import versions
+    from intrinsic_clip.sweeps.sweep_run import SweepRun
+    from intrinsic_clip.sweeps.table import report
+
+    monkeypatch.setattr(versions, "_commit", lambda: "b" * 40)
+    for seed, commit in enumerate("aab"):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        made = {"versions": {"commit": commit * 40}, "metrics": {"temperature": {"mean": None}}}
+        results.write_results(folder, {"status": "completed", **made})
+    runs = [SweepRun([f"seed={seed}"], tmp_path / str(seed)) for seed in range(3)]
+    assert report(runs)[0].splitlines()[-2:] == [
+        "  skipped, made with the code of commit aaaaaaa, now it is bbbbbbb: 2 runs",
+        "3 runs: 3 skipped",
+    ]
+
+
 def test_a_run_of_several_output_dimensions_has_the_numbers_of_the_last(tmp_path) -> None:
     from intrinsic_clip.sweeps.sweep_run import SweepRun
     from intrinsic_clip.sweeps.table import report

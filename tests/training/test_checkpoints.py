@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from helpers.tiny_runs import TINY, struck, without_time
-from intrinsic_clip.runs import results
+from intrinsic_clip.runs import results, versions
 from intrinsic_clip.training.train import train
 
 pytestmark = pytest.mark.slow
@@ -64,6 +64,18 @@ def test_a_finished_run_says_so_without_loading_pytorch(tmp_path, compose, capsy
     assert said.startswith("Done already")
     assert said.endswith("False\n")
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.glob("outputs/**/*")}
+
+
+def test_a_finished_run_says_that_the_code_is_another_now(compose, monkeypatch, capsys) -> None:
+    train(compose())
+    monkeypatch.setattr(versions, "_commit", lambda: None)
+    monkeypatch.setattr(versions, "_version", lambda package: "another")
+    capsys.readouterr()
+    train(compose())
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "Done already: nothing to train."
+    assert said[1].startswith("made with the code of version ")
+    assert said[1].endswith("so delete the folder to train the run anew")
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path, command_line, capsys) -> None:

@@ -1,9 +1,11 @@
 """Format the first line of a sweep and the table at its end."""
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from intrinsic_clip.runs.versions import other_code
 from intrinsic_clip.runs.vocabulary import MAIN_NUMBERS, main_numbers
 from intrinsic_clip.sweeps.names import Names
 from intrinsic_clip.sweeps.sweep_run import STATUSES, Outcome, SweepRun
@@ -17,7 +19,7 @@ def announce(runs: Sequence[SweepRun]) -> str:
     finished = sum(run.finished_before for run in runs)
     begun = sum(run.begun_before and not run.finished_before for run in runs)
     new = len(runs) - finished - begun
-    return f"{_count(runs)}: {finished} finished, {begun} to resume, {new} to begin"
+    return f"{_count(len(runs))}: {finished} finished, {begun} to resume, {new} to begin"
 
 
 def report(runs: Sequence[SweepRun], interrupted: bool = False) -> tuple[str, bool]:
@@ -35,11 +37,24 @@ def report(runs: Sequence[SweepRun], interrupted: bool = False) -> tuple[str, bo
     table = _aligned([heading, *lines]) if lines else []
     if lines and any(outcome.results and _has_several_dims(outcome.results) for outcome in outcomes):
         table.append("  of a run with several output dimensions, the numbers at the last")
-    return "\n".join([*table, f"{_count(runs)}: {summary}"]), counts["failed"] > 0
+    table += _of_other_code(outcomes)
+    return "\n".join([*table, f"{_count(len(runs))}: {summary}"]), counts["failed"] > 0
 
 
-def _count(runs: Sequence[SweepRun]) -> str:
-    return f"{len(runs)} run" + "s" * (len(runs) != 1)
+def _of_other_code(outcomes: Iterable[Outcome]) -> list[str]:
+    """Return a line for each other state of the code that skipped runs were made with."""
+    skipped = [outcome.results or {} for outcome in outcomes if outcome.status == "skipped"]
+    made = Counter(json.dumps(results.get("versions") or {}, sort_keys=True) for results in skipped)
+    codes: Counter[str] = Counter()
+    for recorded, count in made.items():
+        code = other_code(json.loads(recorded))
+        if code is not None:
+            codes[code] += count
+    return [f"  skipped, {code}: {_count(count)}" for code, count in codes.items()]
+
+
+def _count(runs: int) -> str:
+    return f"{runs} run" + "s" * (runs != 1)
 
 
 def _line(run: SweepRun, outcome: Outcome, names: Names) -> tuple[str, str, str, str]:

@@ -11,7 +11,7 @@ from intrinsic_clip import config
 from intrinsic_clip.config.paths import check_writable
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.reports.run_printout import PICTURE, objective_line, report
-from intrinsic_clip.runs import atomic, results
+from intrinsic_clip.runs import atomic, results, versions
 from intrinsic_clip.runs.chunk_folders import PLAN, chunk_folders
 from intrinsic_clip.runs.locks import clear_left_behind, held
 from intrinsic_clip.runs.spec import RunSpec
@@ -61,6 +61,9 @@ def _done_already(folder: Path) -> dict[str, Any] | None:
     if completed is None:
         return None
     notes = results.damaged_files(folder, completed)
+    made = versions.other_code(completed.get("versions") or {})
+    if made is not None:
+        notes.append(f"{made}; an address does not cover code, so delete the folder to train the run anew")
     print("\n".join(["Done already: nothing to train.", *notes, "", report(completed, folder)]))
     return completed
 
