@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from intrinsic_clip.data.formats import number_tables
+from intrinsic_clip.data.formats.compared_ids import difference
 from intrinsic_clip.data.formats.number_tables import read_number_table
 from intrinsic_clip.data.formats.row_ids import row_ids
-from intrinsic_clip.measurement.compared_ids import difference
 
 
 @pytest.fixture

@@ -76,6 +76,19 @@ def test_ids_of_other_values_are_noted(command_line, capsys) -> None:
     assert "differ" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("side", ["x", "y"])
+@pytest.mark.parametrize("setting", ["labels", "groups"])
+def test_classes_and_groups_in_another_order_are_refused(command_line, capsys, side, setting) -> None:
+    np.save("plain.npy", X if side == "y" else Y)
+    table("named.csv", Y if side == "y" else X, NAMES, np.arange(600))
+    turned = np.r_[np.arange(200)[::-1], np.arange(200, 600)]
+    pd.DataFrame({"id": NAMES, "kind": np.arange(600) % 5}).iloc[turned].to_csv("kinds.csv", index=False)
+    other = "x" if side == "y" else "y"
+    given = [f"{side}=named.csv", f"{other}=plain.npy", f"{setting}=kinds.csv", f"{setting}_key=kind"]
+    assert command_line("measure", *given, *QUICK) == 2
+    assert REFUSED.replace("of x and y", f"of {side} and {setting}") in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_groups_join_ids_in_any_order(command_line, files) -> None:
     if files[0].endswith(".npz"):

@@ -26,8 +26,8 @@ def test_a_run_is_built_and_its_files_are_read_once(compose, files, monkeypatch)
     from intrinsic_clip.data.features import feature_files
 
     calls: Counter[str] = Counter()
-    read, built = feature_files.read_array, training_room.build
-    monkeypatch.setattr(feature_files, "read_array", lambda *a: (calls.update(["read"]), read(*a))[1])
+    read, built = feature_files.read_named, training_room.build
+    monkeypatch.setattr(feature_files, "read_named", lambda *a: (calls.update(["read"]), read(*a))[1])
     monkeypatch.setattr(training_room, "build", lambda *a: (calls.update(["build"]), built(*a))[1])
     train(compose(*files))
     assert calls == {"read": 2, "build": 1}  # x and y

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from intrinsic_clip.errors import ConfigError, NonFiniteRows, Unfinished
-from intrinsic_clip.measurement import group_files, paired_ids
+from intrinsic_clip.measurement import group_files
+from intrinsic_clip.measurement.paired_files import compared_files
 from intrinsic_clip.measurement.row_counts import GROUPS, check_same_rows
 from intrinsic_clip.runs import stored_embeddings
 from intrinsic_clip.runs.addresses import is_ours, with_contents, without_places, without_storage
@@ -18,6 +19,7 @@ from intrinsic_clip.runs.run import Run
 if TYPE_CHECKING:  # PyTorch takes seconds to import, and a finished measurement does without
     from torch import Tensor
 
+    from intrinsic_clip.data.formats.paired_ids import Ids
     from intrinsic_clip.dimension.row_source import RowSource
     from intrinsic_clip.measurement.groups import Grouping
 
@@ -198,7 +200,9 @@ def open_files(settings: Mapping[str, Any]) -> OpenedFiles | None:
         files.sources[name] = unpacked(opened[0], str(settings[name]))
         files.notes += [f"{name}: {note}" for note in opened[1]]
     choice.check_matched()
-    files.notes += paired_ids.compared(files.sources, settings)
+    files.notes += compared_files(
+        settings, {side: getattr(s, "ids", None) for side, s in files.sources.items()}
+    )
     check_blocks(settings.get("memory_gb"), files.sources)
     check_same_rows({name: source.shape for name, source in files.sources.items()}, GROUPS)
     return files
@@ -206,8 +210,7 @@ def open_files(settings: Mapping[str, Any]) -> OpenedFiles | None:
 
 def _from_files(settings: Mapping[str, Any]) -> LoadedEmbeddings:
     from intrinsic_clip.data.formats.array_key import Key
-    from intrinsic_clip.data.formats.arrays import as_rows, is_collection, open_array, read_array
-    from intrinsic_clip.data.formats.batched_rows import whole
+    from intrinsic_clip.data.formats.arrays import read_named
     from intrinsic_clip.data.formats.column_choice import ColumnChoice
     from intrinsic_clip.measurement.memory_limit import check_memory
 
@@ -215,25 +218,19 @@ def _from_files(settings: Mapping[str, Any]) -> LoadedEmbeddings:
     choice = ColumnChoice.of(settings["columns"], settings["drop"])
     group_files.leave_out_ids(choice, settings)
     embeddings = LoadedEmbeddings({})
-    named: dict[str, RowSource] = {}
+    ids: dict[str, Ids] = {}
     for name in FILES:
         if settings[name] is None:
             continue
         try:
             key = Key(settings[f"{name}_key"], option=f"{name}_key")
-            path = Path(settings[name])
-            opened = open_array(path, key, choice) if is_collection(path) else None
-            if opened is None:
-                rows, notes = read_array(path, key, choice)
-            else:
-                named[name], notes = opened
-                rows = as_rows(whole(named[name]))
+            rows, notes, ids[name] = read_named(Path(settings[name]), key, choice)
         except ConfigError as error:
             raise ConfigError(f"{name}={settings[name]}: {error}") from error
         embeddings.sides[name], embeddings.as_read[name] = rows, len(rows)
         embeddings.notes += [f"{name}: {note}" for note in notes]
     choice.check_matched()
-    embeddings.notes += paired_ids.compared(named, settings)
+    embeddings.notes += compared_files(settings, ids)
     return embeddings
 
 

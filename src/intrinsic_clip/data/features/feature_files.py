@@ -14,10 +14,11 @@ from torch import Tensor
 from intrinsic_clip.data.features.feature_checks import checked
 from intrinsic_clip.data.features.feature_transforms import standardised, with_noise
 from intrinsic_clip.data.formats.array_key import Key
-from intrinsic_clip.data.formats.arrays import read_array
+from intrinsic_clip.data.formats.arrays import read_named
 from intrinsic_clip.data.formats.class_labels import read_labels
 from intrinsic_clip.data.formats.column_choice import ColumnChoice, Entries
 from intrinsic_clip.data.formats.decisions import print_decisions
+from intrinsic_clip.data.formats.paired_ids import Ids, compared
 from intrinsic_clip.data.paired import PairedData, Pairs, Split
 from intrinsic_clip.data.splits import check_batch, requested_sizes, row_digests, split_by_content
 from intrinsic_clip.errors import ConfigError
@@ -159,15 +160,20 @@ def read_files(
     label_keys: Mapping[str, str] = MappingProxyType({}),
     choice: ColumnChoice | None = None,
 ) -> Features:
-    """Read both modalities and their label sets from files, and check that all have the same number of rows.
+    """Read both modalities and their label sets from files, and check that all have the same rows.
 
     Args:
         x, y: file and key of each, see `EmbeddingFiles`.
         labels, label_keys: file and key of each label set.
         choice: columns of tables to read; None: those that are dimensions.
     """
+    dropping = None if choice is None else "data.drop"
     choice = choice or ColumnChoice()
-    rows = {"x": _read_matrix("x", *x, choice), "y": _read_matrix("y", *y, choice)}
+    sides = {"x": _read_matrix("x", *x, choice), "y": _read_matrix("y", *y, choice)}
+    rows, ids = (
+        {side: read[0] for side, read in sides.items()},
+        {f"data.{s}": read[1] for s, read in sides.items()},
+    )
     choice.check_matched()
     label_sets = _read_label_sets(labels, label_keys, len(rows["x"]))
     columns = rows | {f"labels.{name}": classes for name, classes in label_sets.items()}
@@ -175,19 +181,26 @@ def read_files(
     if len(set(counts.values())) > 1:
         lengths = ", ".join(f"{name} has {count:,} rows" for name, count in counts.items())
         raise ConfigError(f"data: {lengths}; row i of each must belong together")
+    files = {"data.x": Path(x[0]), "data.y": Path(y[0])}
+    notes = compared(files, ids, choice.drop, dropping)
+    for name, file in labels.items():
+        for side, path in files.items():
+            notes += compared({side: path, f"data.labels.{name}": Path(file)}, {}, choice.drop, dropping)
+    print_decisions("data", notes)
     return Features(rows["x"], rows["y"], label_sets)
 
 
-def _read_matrix(side: str, file: str, key: str | None, choice: ColumnChoice) -> Tensor:
+def _read_matrix(side: str, file: str, key: str | None, choice: ColumnChoice) -> tuple[Tensor, Ids]:
+    """Return the rows of a side, and what names them where they are read together."""
     try:
-        rows, notes = read_array(Path(file), Key(key, option=f"data.{side}_key"), choice)
+        rows, notes, ids = read_named(Path(file), Key(key, option=f"data.{side}_key"), choice)
     except ConfigError as error:
         raise ConfigError(f"data.{side}={file}: {error}") from error
     print_decisions(f"data.{side}={file}", notes)
     broken = int((~rows.isfinite().all(1)).sum())
     if broken:
         raise ConfigError(f"data.{side}={file}: {broken:,} of {len(rows):,} rows hold NaN or infinity")
-    return rows
+    return rows, ids
 
 
 def _read_label_sets(files: Mapping[str, str], keys: Mapping[str, str], rows: int) -> dict[str, Tensor]:

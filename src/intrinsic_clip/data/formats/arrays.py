@@ -7,7 +7,7 @@ Content that could run code is never loaded.
 
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -152,9 +152,7 @@ def read_array(path: Path, key: Key = ONLY, choice: ColumnChoice | None = None) 
     """
     suffix = path.suffix.lower()
     if is_collection(path) and suffix not in READERS and suffix not in TABLES:
-        opened = open_array(path, key, choice)
-        assert opened is not None  # collections are always opened
-        return as_rows(whole(opened[0])), opened[1]
+        return read_named(path, key, choice)[:2]
     if suffix not in READERS and suffix not in TABLES:
         listed = ", ".join([*READERS, *TABLES, *INDEXES, ".tar"])
         raise ConfigError(f"{path.suffix or 'no'} extension, which is not read; {listed} are")
@@ -173,6 +171,23 @@ def read_array(path: Path, key: Key = ONLY, choice: ColumnChoice | None = None) 
         raise ConfigError(f"more than fits into memory ({error})") from error
     except OSError as error:
         raise ConfigError((error.strerror or first_line(error)).lower()) from error
+
+
+def read_named(
+    path: Path, key: Key = ONLY, choice: ColumnChoice | None = None
+) -> tuple[Tensor, list[str], Sequence[str | int] | None]:
+    """Return what `read_array` does, and the ids of the rows where they are read together: of samples and of vectors.
+
+    Args:
+        path, key, choice: as for `read_array`.
+
+    Raises:
+        ConfigError: as `read_array` does.
+    """
+    opened = open_array(path, key, choice) if is_collection(path) else None
+    if opened is None:
+        return *read_array(path, key, choice), None
+    return as_rows(whole(opened[0])), opened[1], getattr(opened[0], "ids", None)
 
 
 def _refuse_pointer(path: Path) -> None:

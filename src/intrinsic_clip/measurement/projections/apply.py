@@ -88,7 +88,7 @@ def _opened(
     from intrinsic_clip.data.formats.arrays import open_array, read_array
     from intrinsic_clip.data.formats.column_choice import ColumnChoice
     from intrinsic_clip.dimension.row_source import TensorRows
-    from intrinsic_clip.measurement.paired_ids import compared
+    from intrinsic_clip.measurement.paired_files import compared_files
     from intrinsic_clip.measurement.row_counts import check_same_rows
 
     choice = ColumnChoice.of(settings["columns"], settings["drop"])
@@ -114,7 +114,8 @@ def _opened(
             )
     choice.check_matched()
     check_same_rows({side: source.shape for side, source in sources.items()})
-    return sources, [*notes, *compared(sources, settings)]
+    ids = {side: getattr(source, "ids", None) for side, source in sources.items()}
+    return sources, [*notes, *compared_files(settings, ids)]
 
 
 def _usable(sources: Mapping[str, "RowSource"], nan: str, notes: list[str]) -> "Tensor":

@@ -107,10 +107,11 @@ def named_as_given(own_y: bool) -> Iterator[None]:
         message = re.sub(r"^x has ", "against has ", str(error).replace("x_key", "against_key"))
         if own_y:
             message = message.replace("y_key", "against_y_key").replace(", y has ", ", against_y has ")
-        message = re.sub(
-            " of x and y differ ", f" of against and {'against_y' if own_y else 'y'} differ ", message
-        )
-        for side, setting in {"x": "against", "y": "against_y" if own_y else "y"}.items():
+        y = "against_y" if own_y else "y"
+        message = re.sub(" of x and y differ ", f" of against and {y} differ ", message)
+        message = re.sub(" of x and (labels|groups) differ ", r" of against and \1 differ ", message)
+        message = re.sub(" of y and (labels|groups) differ ", rf" of {y} and \1 differ ", message)
+        for side, setting in {"x": "against", "y": y}.items():
             if message.startswith(f"{side}="):
                 message = f"{setting}={message.removeprefix(f'{side}=')}"
                 break
@@ -153,7 +154,7 @@ def _compared_ids(settings: Mapping[str, Any]) -> tuple["np.ndarray | None", str
 
 
 def _check_same(column: str, sides: tuple[str, str], first: "np.ndarray", second: "np.ndarray") -> None:
-    from intrinsic_clip.measurement.compared_ids import REORDERED, difference
+    from intrinsic_clip.data.formats.compared_ids import REORDERED, difference
 
     found = difference(first, second)
     if found is None:

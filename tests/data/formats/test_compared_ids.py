@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from intrinsic_clip.data.formats.compared_ids import difference
 from intrinsic_clip.data.formats.row_ids import row_ids
-from intrinsic_clip.measurement.compared_ids import difference
 
 LARGE = 2**60 + 1 + np.arange(380)
 SWAPPED = LARGE.reshape(-1, 2)[:, ::-1].reshape(-1)

@@ -1,0 +1,82 @@
+"""Compare what names the rows of two files, which must be in one order where both name them alike."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from intrinsic_clip.data.formats.compared_ids import REORDERED, difference
+from intrinsic_clip.data.formats.row_ids import id_names, row_ids
+from intrinsic_clip.errors import ConfigError
+
+Ids = Sequence[str | int] | None  # what names rows, where they are read together with it
+
+
+def compared(
+    files: Mapping[str, Path | None],
+    ids: Mapping[str, Ids],
+    drop: Sequence[str | int] = (),
+    dropping: str | None = "drop",
+) -> list[str]:
+    """Require one order of the ids that two files both have, and return a note for each that have other values.
+
+    Images and texts may have ids of their own under one name, so that other values alone are no fault. Files of
+    different numbers of rows are told of elsewhere.
+
+    Args:
+        files: the two files whose rows i belong together, by the settings that name them; None: not compared.
+        ids: of those whose rows were read together with what names them, which are compared by that.
+        drop: columns that are not compared, by name, place or pattern.
+        dropping: the setting that says so; None: there is none.
+
+    Raises:
+        ConfigError: the rows are named differently, or have the same ids in another order.
+    """
+    names = (first, second) = tuple(files)
+    _check_keys(names, (ids.get(first), ids.get(second)))
+    paths = [path for path in files.values() if path is not None and path.is_file()]
+    if len(paths) < 2 or os.path.samefile(*paths):
+        return []
+    notes = []
+    for column in _common(paths, drop):  # one at a time: texts of millions of rows fill memory
+        one, other = (_column(path, drop, column) for path in paths)
+        if one is None or other is None or len(one) != len(other):
+            continue
+        found = difference(one, other)
+        if found is None:
+            continue
+        told = found.told(column, names)
+        if found.reordered:
+            way_out = f" ({dropping}={column} does not compare them)" if dropping else ""
+            raise ConfigError(f"{told}; {REORDERED}{way_out}")
+        notes.append(f"{told}; row i of each are taken to belong together all the same")
+    return notes
+
+
+def _common(paths: Sequence[Path], drop: Sequence[str | int]) -> list[str]:
+    """Return the names under which both files name their rows."""
+    try:
+        first = set(id_names(paths[0], drop))
+        return sorted(first & set(id_names(paths[1], drop))) if first else []
+    except ConfigError:  # a file of classes may be no table of numbers
+        return []
+
+
+def _column(path: Path, drop: Sequence[str | int], column: str) -> np.ndarray | None:
+    try:
+        return row_ids(path, drop, {column}).get(column)
+    except ConfigError:  # likewise
+        return None
+
+
+def _check_keys(names: tuple[str, ...], ids: tuple[Ids, Ids]) -> None:
+    """Require the same ids in the same order, where rows are read together with what names them."""
+    first, second = ids
+    if first is None or second is None or len(first) != len(second) or first == second:
+        return  # another number of rows is told of elsewhere
+    row = next(place for place, (one, other) in enumerate(zip(first, second, strict=True)) if one != other)
+    raise ConfigError(
+        f"{names[0]} and {names[1]} name their rows differently: row {row + 1} is {first[row]!r} in {names[0]} and "
+        f"{second[row]!r} in {names[1]}; row i of each must belong together"
+    )

@@ -1,0 +1,115 @@
+"""Files that a training pairs must have the ids that they share in one order, as those of `measure` must."""
+
+import io
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from helpers.reading import read
+from helpers.tiny_runs import files_below
+from intrinsic_clip.data.features.feature_files import EmbeddingFiles
+from intrinsic_clip.errors import ConfigError
+
+X = np.random.default_rng(0).normal(size=(120, 5)).astype(np.float32)
+TURNED = np.r_[np.arange(40)[::-1], np.arange(40, 120)]
+SIZES = {"n_append": 10, "n_test": 20, "batch_size": 32}
+REORDERED = (
+    "differ in 40 of 120 rows, first in row 0: 'item 0' and 'item 39'; the same ids in another order; sort both alike "
+    "(data.drop=id does not compare them)"
+)
+
+
+def table(path: str, order: np.ndarray, ids: str = "item {}") -> str:
+    """Write rows of numbers and classes in an order, with what names them."""
+    if path.endswith(".npz"):
+        np.savez(path, id=np.array([ids.format(i) for i in range(120)])[order], emb=X[order])
+        return path
+    frame = pd.DataFrame(X, columns=[f"d{i}" for i in range(5)])
+    frame.insert(0, "id", [ids.format(i) for i in range(120)])
+    frame.insert(1, "celltype", np.where(X[:, 0] > 0, "A", "B"))
+    frame = frame.iloc[order].reset_index(drop=True)
+    if path.endswith(".csv"):
+        frame.to_csv(path, index=False)
+    else:
+        getattr(frame, f"to_{path.rpartition('.')[2]}")(path)
+    return path
+
+
+def shard(path: str, order: np.ndarray) -> str:
+    """Write a tar with a vector for each sample."""
+    with tarfile.open(path, "w") as tar:
+        for row in order:
+            file = io.BytesIO()
+            np.save(file, X[row])
+            member = tarfile.TarInfo(f"{row:06d}.npy")
+            member.size = file.tell()
+            file.seek(0)
+            tar.addfile(member, file)
+    return path
+
+
+def load(**options) -> EmbeddingFiles:
+    return read(EmbeddingFiles(**{**SIZES, **options}))
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "feather", "npz"])
+def test_the_same_ids_in_another_order_are_refused(suffix: str) -> None:
+    x, y = table(f"x.{suffix}", np.arange(120)), table(f"y.{suffix}", TURNED)
+    with pytest.raises(ConfigError) as caught:
+        load(x=x, y=y)
+    assert str(caught.value) == f"'id' of data.x and data.y {REORDERED}"
+    load(x=x, y=table(f"z.{suffix}", np.arange(120)))
+
+
+def test_samples_in_another_order_are_refused() -> None:
+    x, y = shard("x.tar", np.arange(120)), shard("y.tar", TURNED)
+    with pytest.raises(
+        ConfigError, match=r"row 1 is '000000' in data\.x and '000039' in data\.y; row i of each must"
+    ):
+        load(x=x, y=y)
+    load(x=x, y=shard("z.tar", np.arange(120)))
+
+
+@pytest.mark.parametrize("side", ["x", "y"])
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_classes_in_another_order_are_refused(side: str, suffix: str) -> None:
+    np.save("plain.npy", X)
+    files = {"x": "plain.npy", "y": "plain.npy", side: table("named.csv", np.arange(120))}
+    labels = {"labels": {"c": table(f"cells.{suffix}", TURNED)}, "label_keys": {"c": "celltype"}}
+    with pytest.raises(ConfigError) as caught:
+        load(**files, **labels)
+    assert str(caught.value) == f"'id' of data.{side} and data.labels.c {REORDERED}"
+    load(**files, **labels, drop=["id"])
+    table(f"cells.{suffix}", np.arange(120))
+    load(**files, **labels)
+
+
+def test_classes_in_files_that_are_no_tables_are_not_compared() -> None:
+    x = table("x.csv", np.arange(120))
+    Path("names.txt").write_text("".join(f"{'a cat, sat' if row[0] > 0 else 'a dog'}\n" for row in X))
+    np.save("classes.npy", np.arange(120) % 3)
+    data = load(x=x, y=x, labels={"names": "names.txt", "numbers": "classes.npy"})
+    assert set(data.pairs("test").labels) == {"names", "numbers"}
+
+
+def test_other_ids_are_noted(capsys) -> None:
+    load(x=table("x.csv", np.arange(120)), y=table("y.csv", np.arange(120), "text {}"))
+    assert "data: 'id' of data.x and data.y differ in 120 of 120 rows, first" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("verb", ["train", "measure", "shared"])
+def test_every_verb_refuses_in_one_line(command_line, capsys, tmp_path, verb: str) -> None:
+    files = [
+        f"data.x={table('x.csv', np.arange(120))}",
+        f"data.y={table('y.csv', TURNED)}",
+        "data=embeddings",
+    ]
+    before = files_below(tmp_path)
+    assert command_line(verb, *files, "data.n_append=10", "data.n_test=40", "data.batch_size=32") == 2
+    error = capsys.readouterr().err
+    assert f"'id' of data.x and data.y {REORDERED}" in error
+    assert files_below(tmp_path) == before
