@@ -153,3 +153,40 @@ def test_bad_input_writes_nothing(command_line, tmp_path: Path, capsys) -> None:
     assert command_line("train", "data=embeddings", "data.x=x.npy") == 2
     assert "data.y" in capsys.readouterr().err
     assert files_below(tmp_path) == before
+
+
+@pytest.mark.parametrize("shift", [1e8, -1e12])
+def test_standardising_keeps_the_digits_of_float64(shift: float) -> None:
+    x = np.random.default_rng(2).integers(-99, 99, (300, 6)) / 64
+    np.save("x.npy", x)
+    np.save("shifted.npy", x + shift)
+    plain, shifted = load(standardise=True).pairs, load(x="shifted.npy", standardise=True)
+    rows = shifted.rows["train"]
+    expected = (x - x[rows].mean(0)) / np.sqrt((x[rows] - x[rows].mean(0)).var(0).mean())
+    torch.testing.assert_close(
+        shifted.pairs("train").x, torch.from_numpy(expected)[rows].float(), rtol=1e-3, atol=1e-3
+    )
+    assert plain("train").x.dtype == shifted.pairs("train").x.dtype == torch.float32
+
+
+@pytest.mark.parametrize("scale", [1e300, 1e-300, 1e30, 1e-30])
+def test_numbers_of_any_size_are_standardised(scale: float) -> None:
+    x = X.astype(np.float64) * scale
+    np.save("big.npy", x if abs(np.log10(scale)) > 40 else x.astype(np.float32))
+    big = load(x="big.npy", standardise=True)
+    rows = big.rows["train"]
+    expected = (X - X[rows].mean(0)) / np.sqrt((X[rows] - X[rows].mean(0)).var(0).mean())
+    torch.testing.assert_close(big.pairs("train").x, torch.from_numpy(expected)[rows], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("side", ["x", "y"])
+def test_numbers_beyond_single_precision_are_refused(side: str) -> None:
+    rows = np.load(f"{side}.npy").astype(np.float64)
+    rows[:30] *= 1e300
+    np.save("big.npy", rows)
+    with pytest.raises(ConfigError) as caught:
+        load(**{side: "big.npy"})
+    assert str(caught.value) == (
+        f"data.{side}: 30 of 300 rows hold numbers beyond ±3.4e38, the largest in single precision; "
+        "data.standardise=true scales them"
+    )

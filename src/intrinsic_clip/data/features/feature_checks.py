@@ -38,11 +38,11 @@ def checked(read_rows: "Callable[[], Features]", source: str) -> "Features":
         _check_classes(f"data: {source}: labels.{name}", classes)
     _check_lengths(source, features)
     for side, rows in sides.items():
-        broken = int((~rows.float().isfinite().all(1)).sum())
+        broken = int((~rows.isfinite().all(1)).sum())
         if broken:
             raise ConfigError(
-                f"data: {source}: {broken:,} of {len(rows):,} rows of {side} hold NaN, infinity or a number that "
-                "float32 cannot; leave them out of x and y, or mend them"
+                f"data: {source}: {broken:,} of {len(rows):,} rows of {side} hold NaN or infinity; leave them out of x "
+                "and y, or mend them"
             )
     return features
 

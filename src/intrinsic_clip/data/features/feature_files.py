@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -75,12 +75,31 @@ class FeaturePairs(PairedData):
 
     def _read(self) -> None:
         """Read the rows, check them and split them by content."""
-        self._features = checked(self.read_rows, type(self).__name__)
-        contents = self._features.contents or row_digests(self._features.x)
+        features = checked(self.read_rows, type(self).__name__)
+        contents = features.contents or row_digests(features.x)
         self.rows = split_by_content(contents, self._requested, self.split_seed)
         self.sizes = {split: len(rows) for split, rows in self.rows.items()}
         check_batch(self.batch_size, self.sizes["train"])
-        self.d_x, self.d_y = self._features.x.shape[1], self._features.y.shape[1]
+        y = with_noise(_at_least_single(features.y), self.noise_y, self.split_seed)
+        self._features = replace(features, x=self._as_trained("x", features.x), y=self._as_trained("y", y))
+        self.d_x, self.d_y = features.x.shape[1], features.y.shape[1]
+
+    def _as_trained(self, side: str, rows: Tensor) -> Tensor:
+        """Return rows in single precision, standardised if that is set.
+
+        Raises:
+            ConfigError: some are too large for it.
+        """
+        rows = _at_least_single(rows)
+        trained = standardised(rows, self.rows["train"]) if self.standardise else rows.float()
+        large = int((~trained.isfinite().all(1)).sum())
+        if large:
+            remedy = "even when standardised" if self.standardise else "data.standardise=true scales them"
+            raise ConfigError(
+                f"data.{side}: {large:,} of {len(rows):,} rows hold numbers beyond ±3.4e38, the largest in single "
+                f"precision; {remedy}"
+            )
+        return trained
 
     @abstractmethod
     def read_rows(self) -> Features:
@@ -91,20 +110,20 @@ class FeaturePairs(PairedData):
         """
 
     def load(self, device: torch.device) -> dict[Split, Pairs]:
-        """Return the splits on the device, after adding noise and standardising if these are set."""
-        x = self._features.x.float()
-        y = with_noise(self._features.y.float(), self.noise_y, self.split_seed)
-        if self.standardise:
-            x, y = (standardised(columns, self.rows["train"]) for columns in (x, y))
+        """Return the splits on the device, with noise and standardised if these are set."""
         return {
             split: Pairs(
-                x[rows].to(device),
-                y[rows].to(device),
+                self._features.x[rows].to(device),
+                self._features.y[rows].to(device),
                 labels={name: values[rows].to(device) for name, values in self._features.labels.items()},
                 row_axis=0,
             )
             for split, rows in self.rows.items()
         }
+
+
+def _at_least_single(rows: Tensor) -> Tensor:
+    return rows if rows.dtype == torch.float64 else rows.float()
 
 
 class EmbeddingFiles(FeaturePairs):
