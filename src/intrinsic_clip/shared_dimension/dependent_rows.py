@@ -9,7 +9,8 @@ import math
 import torch
 from torch import Tensor
 
-IDENTIFIES = 0.9  # of the distinct rows: as many values has a column that tells rows apart by itself
+from intrinsic_clip.data.repeated_rows import identified
+
 ALIKE = (
     0.8  # of the squared distance of random rows: with less between successive ones, they follow one another
 )
@@ -55,9 +56,7 @@ def _codes(rows: Tensor) -> Tensor | None:
     distinct, codes = rows.unique(dim=0, return_inverse=True)
     if len(distinct) == len(rows):
         return None
-    measured = (distinct != distinct.round()).any(0)
-    counts = [len(column.unique()) for column in distinct[:, measured].T]
-    return codes if max(counts, default=0) >= IDENTIFIES * len(distinct) else None
+    return codes if identified(distinct) else None
 
 
 def relatives(doubts: dict[str, str]) -> tuple[list[str], str | None]:

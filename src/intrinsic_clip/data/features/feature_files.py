@@ -20,7 +20,8 @@ from intrinsic_clip.data.formats.column_choice import ColumnChoice, Entries
 from intrinsic_clip.data.formats.decisions import print_decisions
 from intrinsic_clip.data.formats.paired_ids import Ids, compared
 from intrinsic_clip.data.paired import PairedData, Pairs, Split
-from intrinsic_clip.data.splits import check_batch, requested_sizes, row_digests, split_by_content
+from intrinsic_clip.data.repeated_rows import contents_of_pairs
+from intrinsic_clip.data.splits import check_batch, requested_sizes, split_by_content
 from intrinsic_clip.errors import ConfigError
 
 
@@ -29,8 +30,8 @@ class Features:
     """Paired feature vectors as a source reads them: x `(n, d_x)`, y `(n, d_y)`, label sets `(n,)` int64 by name.
 
     Attributes:
-        contents: digests that tell which rows are equal (see `row_digests`); None: those of x. A source that computes x
-            gives digests of its input instead, since rounding differs between machines.
+        contents: digests that tell which rows are equal (see `row_digests`); None: those of x and y. A source that
+            computes x gives digests of its input instead, since rounding differs between machines.
     """
 
     x: Tensor
@@ -46,7 +47,7 @@ class FeaturePairs(PairedData):
 
     Args:
         n_train, n_append, n_test: rows to train on, for the population norm, and held out; None: all remaining rows.
-            Rows with equal x are in the same split.
+            Rows with equal x are in the same split, and those with equal y, see `contents_of_pairs`.
         batch_size: pairs per step.
         split_seed: determines the split and the noise.
         noise_y: σ of Gaussian noise on y, for texts that repeat, in the units of y as it is read.
@@ -76,7 +77,10 @@ class FeaturePairs(PairedData):
     def _read(self) -> None:
         """Read the rows, check them and split them by content."""
         features = checked(self.read_rows, type(self).__name__)
-        contents = features.contents or row_digests(features.x)
+        contents = features.contents
+        if contents is None:
+            contents, notes = contents_of_pairs(features.x, features.y, exact=self.standardise)
+            print_decisions("data", notes)
         self.rows = split_by_content(contents, self._requested, self.split_seed)
         self.sizes = {split: len(rows) for split, rows in self.rows.items()}
         check_batch(self.batch_size, self.sizes["train"])

@@ -1,10 +1,12 @@
 """Read the feature files of the paper's published experiment by the names that its code gives them."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from intrinsic_clip.data.features.feature_files import FeaturePairs, Features, read_files
 from intrinsic_clip.data.images.image_captions import require_file, require_folder
+from intrinsic_clip.data.splits import row_digests
 from intrinsic_clip.errors import ConfigError
 
 CELLS = ("rna_pca.csv", "adt_pca.csv")
@@ -35,7 +37,8 @@ class PublishedFeatures(FeaturePairs):
     def read_rows(self) -> Features:
         """Find the folder's files and read them."""
         x, y, labels = _files(self.folder, self.joint)
-        return read_files((str(x), None), (str(y), None), {name: str(path) for name, path in labels.items()})
+        read = read_files((str(x), None), (str(y), None), {name: str(path) for name, path in labels.items()})
+        return replace(read, contents=row_digests(read.x))  # rows of y are texts of classes
 
 
 def _files(folder: Path, joint: bool | None) -> tuple[Path, Path, dict[str, Path]]:
