@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from intrinsic_clip.data.formats.array_key import Key
 from intrinsic_clip.data.formats.class_labels import read_labels
@@ -65,3 +68,37 @@ def test_categories_of_a_parquet() -> None:
     pytest.importorskip("pyarrow")
     pd.DataFrame({"label": pd.Categorical(["cat", "dog", "dog", "cat"])}).to_parquet("x.parquet")
     assert read_labels(Path("x.parquet"), Key()).tolist() == CAT_DOG
+
+
+MISSING = {
+    "numbers": np.array([1, np.nan, 2, np.nan]),
+    "names": np.array(["cat", "", "dog", "nan"]),
+    "bytes": np.array([b"cat", b"", b"dog", b" "]),
+    "a column": np.array([[1.0], [np.nan], [2.0], [np.nan]], np.float32),
+}
+
+
+@pytest.mark.parametrize("case", MISSING)
+@pytest.mark.parametrize("suffix", ["npy", "npz", "safetensors"])
+def test_arrays_that_lack_a_class(case: str, suffix: str) -> None:
+    classes = MISSING[case]
+    if suffix == "npy":
+        np.save("x.npy", classes)
+    elif suffix == "npz":
+        np.savez("x.npz", classes)
+    elif classes.dtype.kind != "f":
+        return
+    else:
+        save_file({"x": torch.from_numpy(classes)}, "x.safetensors")
+    with pytest.raises(ConfigError, match=r"^lacks a class in 2 of 4 rows$"):
+        read_labels(Path(f"x.{suffix}"), Key())
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.float32, torch.bfloat16, torch.float16, torch.uint8])
+@pytest.mark.parametrize("shape", [(4,), (4, 1)])
+def test_classes_in_a_safetensors(dtype: torch.dtype, shape: tuple[int, ...]) -> None:
+    save_file({"x": torch.tensor(CAT_DOG, dtype=dtype).reshape(shape)}, "x.safetensors")
+    assert read_labels(Path("x.safetensors"), Key()).tolist() == CAT_DOG
+    save_file({"x": torch.zeros(4, 3)}, "wide.safetensors")
+    with pytest.raises(ConfigError, match=r"holds shape \(4, 3\); must be \(rows,\): one class per row"):
+        read_labels(Path("wide.safetensors"), Key())

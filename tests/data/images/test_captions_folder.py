@@ -174,3 +174,14 @@ def test_counts_of_several_processes_add_up() -> None:
     one.skip("last", "empty caption")
     with pytest.raises(ConfigError, match=r"8 of 14 samples cannot be used"):
         one.check()
+
+
+@pytest.mark.parametrize("missing", ["", " ", "NA"])
+def test_rows_without_a_class_are_refused(tmp_path: Path, missing: str) -> None:
+    table = make(tmp_path) / "captions.csv"
+    lines = table.read_text().splitlines()
+    lines[3:5] = [f"{line.rpartition(',')[0]},{missing}" for line in lines[3:5]]
+    table.write_text("\n".join(lines))
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path)
+    assert str(caught.value) == f"{table}: column 'label_fine' lacks a class in 2 of 40 rows"

@@ -145,6 +145,8 @@ def test_yfcc(tmp_path: Path, suffix: str) -> None:
     assert torch.equal(row_of(data, "red bridge, no. 4"), pixels(tmp_path / "images" / "104.jpg"))
     assert set(data.pairs("train").labels["class"].tolist()) == {0, 1, 2}
     check_read_once(data, tmp_path / "images", file)
+    with pytest.raises(ConfigError, match=r"column 'description' lacks a class in \d+ of \d+ rows"):
+        read(Yfcc(table=str(file), **{**options, "labels": ["description"]}, **SIZES))
     with pytest.raises(ConfigError, match=r"data.table=absent.tsv: no such file"):
         read(Yfcc(table="absent.tsv", **options, **SIZES))
     with pytest.raises(ConfigError, match=r"no column 'id'; its columns are photoid, title"):

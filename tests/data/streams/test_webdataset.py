@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import json
 import tarfile
 from collections import Counter
 from itertools import chain
@@ -87,6 +88,20 @@ def test_labels_are_keys_of_the_json(shards: str) -> None:
         ConfigError, match=r"data.labels=kinds: no key of the samples' json, which has caption, kind$"
     ):
         load(shards, labels=["kind", "kinds"])
+
+
+@pytest.mark.parametrize("kind", [None, "", "absent"])
+def test_held_out_samples_without_a_class_are_refused(tmp_path: Path, kind: str | None) -> None:
+    samples = {f"{i:03d}": sample(i) for i in range(40)}
+    metadata = {"caption": "a cat"} if kind == "absent" else {"caption": "a cat", "kind": kind}
+    for i in range(0, 40, 2):
+        samples[f"{i:03d}"]["json"] = json.dumps(metadata).encode()
+    shard = write_members(tmp_path / "a.tar", samples)
+    with pytest.raises(
+        ConfigError, match=r"^data.labels=kind: 6 of 12 held-out samples lack it in their json; each"
+    ):
+        load(str(shard), labels=["kind"])
+    load(str(shard))
 
 
 def test_members_that_are_no_data_change_nothing(tmp_path: Path, capsys) -> None:

@@ -282,7 +282,15 @@ def _numpy_reason(error: Exception) -> str:
     return f"damaged or cut short ({error or type(error).__name__})"
 
 
-def _read_safetensors(path: Path, key: Key) -> tuple[Tensor, list[str]]:
+def read_safetensors(path: Path, key: Key) -> tuple[Tensor, list[str]]:
+    """Return a tensor of a file as it is stored, and no notes.
+
+    Args:
+        path, key: as for `read_array`.
+
+    Raises:
+        ConfigError: it is damaged, or holds several tensors, or none of that name.
+    """
     with _opened_safetensors(path) as file:
         return file.get_tensor(key.choose(list(file.keys()), "tensors")), []
 
@@ -300,4 +308,4 @@ def _opened_safetensors(path: Path) -> Iterator[Any]:
 
 
 Reader = Callable[[Path, Key], tuple[np.ndarray | Tensor, list[str]]]
-READERS: dict[str, Reader] = {".npy": _read_npy, ".npz": _read_npz, ".safetensors": _read_safetensors}
+READERS: dict[str, Reader] = {".npy": _read_npy, ".npz": _read_npz, ".safetensors": read_safetensors}

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.data.formats.array_key import Key
-from intrinsic_clip.data.formats.arrays import read_array
+from intrinsic_clip.data.formats.arrays import read_array, read_safetensors
 from intrinsic_clip.data.formats.column_roles import CLASS_NAMES, INDEX_NAMES, TEXT_NAMES
 from intrinsic_clip.data.formats.number_tables import check_widths
 from intrinsic_clip.data.formats.packed_tables import PACKED, read_packed
@@ -25,6 +25,33 @@ NO_DELIMITER = "\0"  # no text holds it: each line is one field
 def class_codes(names: Sequence[object] | np.ndarray) -> Tensor:
     """Return a number per class name, `(n,)` int64: equal for equal names, in the order of the sorted names."""
     return torch.from_numpy(np.unique(np.asarray(names), return_inverse=True)[1].astype(np.int64).reshape(-1))
+
+
+def is_missing(value: object) -> bool:
+    """Return whether a value is no class: empty, NaN, or what tables write for a missing value.
+
+    Example:
+        >>> from intrinsic_clip.data.formats.class_labels import is_missing
+        >>> [is_missing(value) for value in ("", "NA", None, float("nan"), "cat", 0)]
+        [True, True, True, True, False, False]
+    """
+    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+    return text.strip() in MISSING if isinstance(text, str) else text is None or text != text
+
+
+def require_classes(values: Sequence[object], subject: str = "") -> None:
+    """Check that each row has a class.
+
+    Args:
+        values: a class per row.
+        subject: of the message, where it is not the file.
+
+    Raises:
+        ConfigError: some rows have none; it says how many.
+    """
+    missing = sum(map(is_missing, values))
+    if missing:
+        raise ConfigError(f"{subject}lacks a class in {missing:,} of {len(values):,} rows")
 
 
 def read_labels(path: Path, key: Key, rows: int | None = None) -> Tensor:
@@ -58,11 +85,10 @@ def read_label_values(path: Path, key: Key, rows: int | None = None) -> Sequence
         return _column(path, key, rows)
     if path.suffix.lower() in (".npy", ".npz"):
         return _array(path, key)
-    array, _ = read_array(path, key)
-    if array.shape[1] != 1:
-        raise ConfigError(f"holds {array.shape[1]} columns; must hold one, of classes")
-    values: list[object] = array[:, 0].tolist()
-    return values
+    if path.suffix.lower() == ".safetensors":
+        tensor, _ = read_safetensors(path, key)
+        return _classes(tensor.double().numpy() if tensor.is_floating_point() else tensor.numpy())
+    return _classes(read_array(path, key)[0].numpy())
 
 
 def _column(path: Path, key: Key, rows: int | None) -> list[str]:
@@ -83,9 +109,7 @@ def _column(path: Path, key: Key, rows: int | None) -> list[str]:
     offered = [name for name in names if name and not name.startswith("Unnamed: ")]  # pandas' own row numbers
     chosen = key.choose(names if key.value in names else offered, "columns")
     column = columns[names.index(chosen)]
-    missing = sum(isinstance(value, str) and value in MISSING for value in column)
-    if missing:
-        raise ConfigError(f"column {chosen!r} lacks a class in {missing:,} of {len(column):,} rows")
+    require_classes(column, f"column {chosen!r} ")
     return [str(value) for value in column]
 
 
@@ -132,8 +156,15 @@ def _array(path: Path, key: Key) -> np.ndarray:
         raise
     except Exception as error:  # zipfile and NumPy raise many types on damaged files
         raise ConfigError(f"damaged, or holds Python objects ({str(error).splitlines()[0]})") from error
+    return _classes(array)
+
+
+def _classes(array: np.ndarray) -> np.ndarray:
+    """Return the classes in an array `(n,)` or `(n, 1)`, one per row."""
     if array.ndim not in (1, 2) or (array.ndim == 2 and array.shape[1] != 1):
         raise ConfigError(f"holds shape {array.shape}; must be (rows,): one class per row")
     if array.dtype.kind not in "iubfUS":
         raise ConfigError(f"holds {array.dtype}; must hold classes, numbers or names")
-    return array.reshape(-1)
+    classes = array.reshape(-1)
+    require_classes(classes.tolist())
+    return classes

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from intrinsic_clip.data.formats.class_labels import require_classes
 from intrinsic_clip.data.formats.tables import read_table, require_columns
 from intrinsic_clip.data.images.image_captions import (
     CaptionedImages,
@@ -24,8 +25,10 @@ class CaptionsFolder(CaptionedImages):
         require_folder(self.folder, f"images and {CAPTIONS} with columns image, caption")
         path = require_file(self.folder, CAPTIONS)
         table = read_table(path)
-        require_columns(path, table, "image", "caption")
         sets = {str(c): str(c).removeprefix("label_") for c in table.columns if str(c).startswith("label")}
+        require_columns(path, table, "image", "caption", *sets)
+        for column in sets:
+            require_classes(table[column].tolist(), f"{path}: column {column!r} ")
         for row in table.to_dict("records"):
             labels = {name: row[column] for column, name in sets.items()}
             yield ImageCaption(self.folder / row["image"], row["caption"], labels)

@@ -98,6 +98,7 @@ class CaptionedImages(PairedData):
                 skipped.skip(_name_in(self.folder, pair.image), reasons[pair.image])
         skipped.check()
         skipped.report()
+        self._label_sets()
         places = {file: place for place, file in enumerate(files)}
         self._places = torch.tensor([places[pair.image] for pair in self._captioned], dtype=torch.int64)
         digests = [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in self._decoded]
@@ -119,8 +120,7 @@ class CaptionedImages(PairedData):
 
         tokens = tokenize([pair.caption for pair in self._captioned])
         labels = {
-            name: class_codes([pair.labels.get(name, "") for pair in self._captioned])
-            for name in sorted({name for pair in self._captioned for name in pair.labels})
+            name: class_codes([pair.labels[name] for pair in self._captioned]) for name in self._label_sets()
         }
         return {
             split: Pairs(
@@ -137,6 +137,21 @@ class CaptionedImages(PairedData):
         self.read()
         chosen = self.rows[split] if rows is None else self.rows[split][rows]
         return [self._captioned[row].caption for row in chosen.tolist()]
+
+    def _label_sets(self) -> list[str]:
+        """Return the names of the label sets.
+
+        Raises:
+            ConfigError: a pair lacks a class of one of them.
+        """
+        counts = Counter(name for pair in self._captioned for name in pair.labels)
+        for name, count in counts.items():
+            if count < len(self._captioned):
+                lacking, pairs = len(self._captioned) - count, len(self._captioned)
+                raise ConfigError(
+                    f"data.folder={self.folder}: {lacking:,} of {pairs:,} pairs lack a class of the label set {name!r}"
+                )
+        return sorted(counts)
 
     def _pixels_of(self, rows: Tensor) -> Tensor:
         pixels = torch.from_numpy(self._decoded[self._places[rows].numpy()])

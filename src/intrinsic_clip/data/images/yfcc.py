@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_plus
 
+from intrinsic_clip.data.formats.class_labels import require_classes
 from intrinsic_clip.data.formats.tables import read_table, require_columns, require_setting_file
 from intrinsic_clip.data.images.image_captions import CaptionedImages, ImageCaption, require_folder
 
@@ -42,6 +43,8 @@ class Yfcc(CaptionedImages):
         require_setting_file("table", self.table)
         table = read_table(self.table)
         require_columns(self.table, table, self.image, *self.captions, *self.labels)
+        for column in self.labels:
+            require_classes(table[column].tolist(), f"{self.table}: column {column!r} ")
         for row in table.to_dict("records"):
             texts = [unquote_plus(row[name]) if self.url_encoded else row[name] for name in self.captions]
             file = self.folder / row[self.image]

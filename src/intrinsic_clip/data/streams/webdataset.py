@@ -11,7 +11,7 @@ from pydantic import NonNegativeInt, PositiveInt
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
-from intrinsic_clip.data.formats.class_labels import class_codes
+from intrinsic_clip.data.formats.class_labels import class_codes, is_missing
 from intrinsic_clip.data.formats.shards import Sample, decode, expand, read_members
 from intrinsic_clip.data.paired import PairedData, Pairs, Split
 from intrinsic_clip.data.skipped_samples import JUDGED_FROM, Share, SkippedSamples
@@ -72,11 +72,21 @@ class WebDatasetShards(PairedData):
         """Find the shards and hold out the first pairs."""
         self.shards = expand(self.pattern)
         self._held_out = self._hold_out(self.sizes["append"] + self.sizes["test"])
+        self._check_labels()
+
+    def _check_labels(self) -> None:
+        """Require a class of every label set in each held-out sample."""
         keys = {key for sample in self._held_out.values() for key in sample.metadata}
         for name in self.labels:
             if name not in keys:
                 raise ConfigError(
                     f"data.labels={name}: no key of the samples' json, which has {', '.join(sorted(keys)) or 'none'}"
+                )
+            missing = sum(is_missing(sample.metadata.get(name)) for sample in self._held_out.values())
+            if missing:
+                raise ConfigError(
+                    f"data.labels={name}: {missing:,} of {len(self._held_out):,} held-out samples lack it in their "
+                    "json; each must have a class"
                 )
 
     def _hold_out(self, wanted: int) -> dict[bytes, Sample]:
@@ -113,10 +123,7 @@ class WebDatasetShards(PairedData):
     def load(self, device: torch.device) -> dict[Split, Pairs]:
         """Return the held-out splits, append and test, on the device."""
         samples = list(self._held_out.values())
-        sets = {
-            name: class_codes([str(sample.metadata.get(name, "")) for sample in samples])
-            for name in self.labels
-        }
+        sets = {name: class_codes([str(sample.metadata[name]) for sample in samples]) for name in self.labels}
         x, y = as_tensors(samples)
         cut = self.sizes["append"]
         rows: dict[Split, slice] = {"append": slice(0, cut), "test": slice(cut, None)}
