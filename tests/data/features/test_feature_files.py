@@ -190,3 +190,21 @@ def test_numbers_beyond_single_precision_are_refused(side: str) -> None:
         f"data.{side}: 30 of 300 rows hold numbers beyond ±3.4e38, the largest in single precision; "
         "data.standardise=true scales them"
     )
+
+
+def test_messages_name_the_settings_of_a_training(capsys) -> None:
+    numbers = X.astype(object)
+    numbers[5, 2] = "oops"
+    pd.DataFrame(numbers).to_csv("oops.csv")
+    with pytest.raises(ConfigError, match=r"'2' holds other things .*; data\.drop=2 leaves it out$"):
+        load(x="oops.csv")
+    rising = pd.DataFrame(X).add_prefix("d").assign(d9=np.arange(300) + 0.5)
+    for suffix in ("csv", "parquet"):
+        getattr(rising, f"to_{suffix}")(f"rising.{suffix}", index=False)
+        load(x=f"rising.{suffix}", drop=["d0"])
+        told = capsys.readouterr().err
+        assert "1 of 7 columns are left out, as data.drop=… says" in told
+        load(x=f"rising.{suffix}", columns=["d1", "d2"])
+        assert "2 of 7 columns are read, as data.columns=… says" in capsys.readouterr().err
+    with pytest.raises(ConfigError, match=r"no column is left after data\.drop=…"):
+        load(x="rising.csv", drop=["d*"])

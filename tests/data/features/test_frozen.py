@@ -57,7 +57,7 @@ def test_the_constructor_opens_nothing_and_the_model_is_loaded_once(tiny, source
         absent = OpenClipFeatures(source, "absent", folder=str(tmp_path / "other"))
     assert opened == []
     assert (data.d_x, data.d_y) == (None, None)
-    with pytest.raises(ConfigError, match=r"encoder.model=absent: open_clip has no such model"):
+    with pytest.raises(ConfigError, match=r"^features.model=absent: open_clip has no such model"):
         absent.read()
     assert not (tmp_path / "other").exists()
     check_read_once(data, tiny, tmp_path / "kept")
@@ -127,7 +127,7 @@ def test_bad_input_is_one_line_and_nothing_written(command_line, capsys, tmp_pat
     for overrides, message in {
         ("features=cached",): "takes images (n, 3, h, w) and token ids",
         ("data=openclipart", "features=cached", "features.model=ViT-B-33"): "did you mean ViT-B-32?",
-        ("data=openclipart", "features=cached"): "encoder.pretrained=: not given",
+        ("data=openclipart", "features=cached"): "features.pretrained=: not given",
         (
             "data=openclipart",
             "features=cached",

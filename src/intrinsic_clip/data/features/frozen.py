@@ -1,8 +1,10 @@
 """Replace images and captions by the features of frozen pretrained towers, as the paper does."""
 
 import hashlib
+import re
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from intrinsic_clip.encoders.open_clip import OpenClip
 from intrinsic_clip.encoders.packaged import PackagedTowers, packaged_weights
 from intrinsic_clip.encoders.preprocessing import check_images_and_tokens
 from intrinsic_clip.encoders.projections import FeatureLayer
+from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.runs.contents import digest, weights_digest
 
 SPLITS: tuple[Split, ...] = ("train", "append", "test")
@@ -66,7 +69,8 @@ class FrozenFeatures(PairedData):
         """Read the source, and compute the features that are not on disk yet."""
         pairs = [self.source.pairs(split) for split in SPLITS]
         self.sizes = self.source.sizes
-        check_images_and_tokens(pairs[0].x, pairs[0].y)
+        with _named_as_given():
+            check_images_and_tokens(pairs[0].x, pairs[0].y)
         images, texts = torch.cat([part.x for part in pairs]), self.texts()
 
         def prepare() -> Compute:
@@ -150,7 +154,14 @@ class OpenClipFeatures(FrozenFeatures):
 
     def towers(self, batch_size: int, device: str | None) -> Embed:
         """Load the model."""
-        return OpenClip(self.model, self.pretrained, batch_size, device, self.layer).load().features
+        with _named_as_given():
+            model = OpenClip(self.model, self.pretrained, batch_size, device, self.layer).load()
+
+        def embed(images: Tensor, texts: Tensor) -> tuple[Tensor, Tensor]:
+            with _named_as_given():
+                return model.features(images, texts)
+
+        return embed
 
 
 class PackagedFeatures(FrozenFeatures):
@@ -179,6 +190,16 @@ class PackagedFeatures(FrozenFeatures):
     def towers(self, batch_size: int, device: str | None) -> Embed:
         """Load both packages' towers."""
         return PackagedTowers(batch_size, device).load().features
+
+
+@contextmanager
+def _named_as_given() -> Iterator[None]:
+    """Have errors of the encoder call its settings as they are given here, in the group `features`."""
+    try:
+        yield
+    except ConfigError as error:
+        message = re.sub(r"\bencoder(?=: |\.(model|pretrained|features)\b)", "features", str(error))
+        raise ConfigError(message) from error
 
 
 def _fingerprint(rows: Texts) -> list[Any]:

@@ -100,9 +100,11 @@ def required_content(
     try:
         chosen = _content(schema, key, choice, read)
     except Irregular as reason:
-        raise ConfigError(f"{reason}, more than are held; columns=… names those to read") from reason
+        raise ConfigError(
+            f"{reason}, more than are held; {choice.prefix}columns=… names those to read"
+        ) from reason
     if chosen is None:
-        raise _without_content(schema, key)
+        raise _without_content(schema, key, choice.prefix)
     return chosen
 
 
@@ -115,7 +117,7 @@ def _content(
     return _chosen_numbers(schema, choice, read)
 
 
-def _without_content(schema: "pa.Schema", key: Key) -> ConfigError:
+def _without_content(schema: "pa.Schema", key: Key, prefix: str) -> ConfigError:
     """Return the error of a table without a column to read, which names its columns and what would read some."""
     import pyarrow as pa
 
@@ -127,7 +129,7 @@ def _without_content(schema: "pa.Schema", key: Key) -> ConfigError:
     lists = [field.name for field in schema if kind_of(field.type) is not None]
     hint = f"; {key.option}={lists[0]} reads lists of whole numbers" if lists else ""
     if any(pa.types.is_floating(field.type) for field in schema):
-        hint += "; columns=… reads columns of numbers that it names"
+        hint += f"; {prefix}columns=… reads columns of numbers that it names"
     return ConfigError(
         f"its columns, {columns}, are neither lists of floats nor numbers alone, with fractions{hint}"
     )
@@ -159,7 +161,7 @@ def _chosen_numbers(
         raise ConfigError("holds no rows")
     if any(holds_lists(columns[place]) for place in places):
         return None
-    kept, notes = number_columns(columns, names, places, True, chosen)
+    kept, notes = number_columns(columns, names, places, True, chosen, choice.prefix)
     if not all(pa.types.is_integer(kinds[place]) or pa.types.is_floating(kinds[place]) for place in kept):
         return None
     dtype = np.result_type(*(columns[place].dtype for place in kept))

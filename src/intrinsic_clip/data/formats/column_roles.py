@@ -87,7 +87,7 @@ SHOWN = 40  # characters of a name in a message
 
 
 def dimensions(
-    table: Columns, names: Sequence[str], places: Sequence[int], headed: bool = True
+    table: Columns, names: Sequence[str], places: Sequence[int], headed: bool = True, prefix: str = ""
 ) -> tuple[list[int], list[str]]:
     """Return the places of the columns that are dimensions, and a note on each of the others.
 
@@ -96,12 +96,13 @@ def dimensions(
         names: their headings, empty where there is none.
         places: of the columns to look at.
         headed: whether the table has headings, so that an empty one means something: pandas and R write an index so.
+        prefix: of the settings that choose columns, for messages.
 
     Raises:
         ConfigError: a column is neither numbers nor anything that can be left out.
     """
     if len(places) < 2:
-        require_numbers(table, names, places)
+        require_numbers(table, names, places, prefix)
         return list(places), []
     columns = _Columns.of(table, names, places)
     kept, notes = [], []
@@ -111,10 +112,12 @@ def dimensions(
             kept.append(p)
         else:
             notes.append(f"{'the first column' if p == 0 else shown(names, p)} {reason} and is left out")
-    require_numbers(table, names, kept)
+    require_numbers(table, names, kept, prefix)
     if not kept:
-        raise ConfigError(f"no column of dimensions is left: {'; '.join(notes)}; columns=… chooses some")
-    notes += _remarks(table, names, kept)
+        raise ConfigError(
+            f"no column of dimensions is left: {'; '.join(notes)}; {prefix}columns=… chooses some"
+        )
+    notes += _remarks(table, names, kept, prefix)
     return kept, notes
 
 
@@ -134,8 +137,8 @@ def shown_by_head(head: "pd.Series", name: str) -> bool:
     return fractions and not _is_named(name, INDEX_NAMES)
 
 
-def require_numbers(table: Columns, names: Sequence[str], places: Sequence[int]) -> None:
-    """Raise ConfigError that names the first of these columns that does not hold numbers."""
+def require_numbers(table: Columns, names: Sequence[str], places: Sequence[int], prefix: str = "") -> None:
+    """Raise ConfigError that names the first of these columns that does not hold numbers; see `dimensions`."""
     for p in places:
         column = table[p]
         if column.dtype.kind in "fiub":
@@ -156,7 +159,7 @@ def require_numbers(table: Columns, names: Sequence[str], places: Sequence[int])
             )
         left_out = names[p] if 0 < len(names[p]) <= SHOWN else p
         raise ConfigError(
-            f"column {name} holds other things than numbers ({detail}); drop={left_out} leaves it out"
+            f"column {name} holds other things than numbers ({detail}); {prefix}drop={left_out} leaves it out"
         )
 
 
@@ -291,17 +294,21 @@ def _reason_of_class(values: np.ndarray, name: str, place: int, columns: _Column
     return f"holds {distinct:,} different whole numbers, as classes do," if few else None
 
 
-def _remarks(table: Columns, names: Sequence[str], kept: Sequence[int]) -> list[str]:
+def _remarks(table: Columns, names: Sequence[str], kept: Sequence[int], prefix: str) -> list[str]:
     """Return notes on dimensions that may be none: those that rise from row to row, and whole numbers among others."""
     if len(kept) < 2 or len(table[kept[0]]) < SURE:
         return []
     columns = {p: table[p].iloc[:HEAD].to_numpy(float, na_value=np.nan) for p in kept}
     rising = [p for p, values in columns.items() if bool((np.diff(values) > 0).all())]
-    notes = [f"{shown(names, p)} rises from row to row; drop={names[p] or p} if it is a time" for p in rising]
+    notes = [
+        f"{shown(names, p)} rises from row to row; {prefix}drop={names[p] or p} if it is a time"
+        for p in rising
+    ]
     whole = [p for p in kept if _is_whole(table[p]) and len(np.unique(columns[p])) > 1]
     if len(whole) <= max(2, len(kept) // 10) and len(whole) < len(kept):
         notes += [
-            f"{shown(names, p)} holds whole numbers; drop={names[p] or p} if these are classes" for p in whole
+            f"{shown(names, p)} holds whole numbers; {prefix}drop={names[p] or p} if these are classes"
+            for p in whole
         ]
     return notes
 

@@ -46,13 +46,15 @@ def read_table_array(path: Path, key: Key, choice: ColumnChoice) -> tuple[np.nda
         raise ConfigError("holds no rows")
     places, chosen = choice.places(names)
     if not places:
-        raise ConfigError("no column is left after drop=…" if table.shape[1] else "holds no columns")
+        raise ConfigError(
+            f"no column is left after {choice.prefix}drop=…" if table.shape[1] else "holds no columns"
+        )
     columns = [table.iloc[:, place] for place in range(table.shape[1])]
     lists = [place for place in places if holds_lists(columns[place])]
     if key.value is not None or (lists and not (chosen and set(places) - set(lists))):
         array, more = _list_column(table, names, lists, key)
         return array, [*notes, *more]
-    kept, more = number_columns(columns, names, places, named, chosen)
+    kept, more = number_columns(columns, names, places, named, chosen, choice.prefix)
     part = table if len(kept) == len(names) else table.iloc[:, kept]
     array = part.to_numpy()
     if array.dtype == object:
@@ -61,7 +63,12 @@ def read_table_array(path: Path, key: Key, choice: ColumnChoice) -> tuple[np.nda
 
 
 def number_columns(
-    table: Columns, names: Sequence[str], places: Sequence[int], named: bool, chosen: bool
+    table: Columns,
+    names: Sequence[str],
+    places: Sequence[int],
+    named: bool,
+    chosen: bool,
+    prefix: str = "",
 ) -> tuple[list[int], list[str]]:
     """Return the places of the columns of numbers to read, and notes on the others.
 
@@ -71,16 +78,19 @@ def number_columns(
         places: of those to look at.
         named: the table has headings.
         chosen: the places are those that `columns=…` names.
+        prefix: of the settings that choose columns, for messages.
 
     Raises:
         ConfigError: a column is neither numbers nor anything that can be left out.
     """
     if chosen:
-        require_numbers(table, names, places)
-        return list(places), [f"{len(places)} of {len(names)} columns are read, as columns=… says"]
-    kept, notes = dimensions(table, names, places, named)
+        require_numbers(table, names, places, prefix)
+        return list(places), [f"{len(places)} of {len(names)} columns are read, as {prefix}columns=… says"]
+    kept, notes = dimensions(table, names, places, named, prefix)
     if len(places) < len(names):
-        notes.insert(0, f"{len(names) - len(places)} of {len(names)} columns are left out, as drop=… says")
+        notes.insert(
+            0, f"{len(names) - len(places)} of {len(names)} columns are left out, as {prefix}drop=… says"
+        )
     return kept, notes
 
 
