@@ -72,3 +72,9 @@ def test_objective_and_temperature_are_as_they_were_chosen(tmp_path) -> None:
     free = report(results(config=config, metrics=metrics), tmp_path)
     assert "Temperature" not in free
     assert "objective  VICReg, NoNormalisation\n" in free
+
+
+def test_the_wandb_files_of_a_run_in_chunks_are_those_of_its_chunks(tmp_path) -> None:
+    for chunk in ("0-1", "2-3"):
+        (tmp_path / "chunks" / chunk / "wandb").mkdir(parents=True)
+    assert cells(report(results(), tmp_path))[-1] == ["W&B files", f"{tmp_path}/chunks/*/wandb"]

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from intrinsic_clip.config.nodes import short_name
+from intrinsic_clip.runs.chunk_folders import CHUNKS
 from intrinsic_clip.runs.replicates import Replicates
 from intrinsic_clip.runs.results import EXAMPLES, METRICS, RESULTS
 from intrinsic_clip.runs.vocabulary import DIRECTIONS, FURTHER_DIRECTIONS, MODALITIES, SIDES, Metric, describe
@@ -16,6 +17,7 @@ FILES = (
     ("examples", EXAMPLES),
     ("metrics", METRICS),
     ("W&B files", "wandb"),
+    ("W&B files", f"{CHUNKS}/*/wandb"),
 )
 
 
@@ -36,7 +38,7 @@ def report(results: Mapping[str, Any], folder: Path) -> str:
         )
         for row in rows
     ]
-    paths = [f"  {label:<10} {folder / name}" for label, name in FILES if (folder / name).exists()]
+    paths = [f"  {label:<10} {folder / name}" for label, name in FILES if any(folder.glob(name))]
     notes = [f"note: {note}" for note in results.get("notes", [])]
     table = [line.rstrip() for line in table]
     about = [*_trained_with(results["config"]), *_speed(results)]
