@@ -93,5 +93,5 @@ def test_who_waited_for_another_process_finds_the_run_done(tmp_path, compose, mo
     assert train.train(compose())["metrics"] == whole["metrics"]
     said = capsys.readouterr().out
     assert "Training" not in said
-    assert said.startswith("Done already: nothing to train.\n\n")
+    assert said.startswith("Done already: nothing to train.\n")
     assert "results.json" in said
