@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from intrinsic_clip.data.formats import number_tables
@@ -23,13 +24,17 @@ def table() -> pd.DataFrame:
     return frame
 
 
-@pytest.mark.parametrize("suffix", [".parquet", ".feather", ".csv", ".tsv"])
+@pytest.mark.parametrize("suffix", [".parquet", ".feather", ".arrow", ".ipc", ".csv", ".tsv"])
 def test_columns_of_ids_are_read_and_dropped_ones_are_not(table, suffix) -> None:
     path = Path(f"rows{suffix}")
     if suffix in (".csv", ".tsv"):
         table.drop(columns="embedding").to_csv(path, index=False, sep="\t" if suffix == ".tsv" else ",")
+    elif suffix == ".ipc":
+        whole = pa.Table.from_pandas(table)
+        with pa.ipc.new_stream(path, whole.schema) as stream:
+            stream.write_table(whole)
     else:
-        getattr(table, f"to_{suffix[1:]}")(path)
+        (table.to_parquet if suffix == ".parquet" else table.to_feather)(path)
     ids = row_ids(path)
     assert list(ids) == ["image_id", "caption"]
     assert ids["image_id"].tolist() == table["image_id"].tolist()

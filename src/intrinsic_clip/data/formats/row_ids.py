@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from intrinsic_clip.data.formats.arrow_files import is_arrow, is_stream
 from intrinsic_clip.data.formats.column_choice import ColumnChoice
 from intrinsic_clip.data.formats.column_roles import ID_ENDINGS, INDEX_NAMES, TEXT_NAMES
 from intrinsic_clip.data.formats.npz_members import read_npz_member
 from intrinsic_clip.data.formats.number_tables import read_columns, recognised
+from intrinsic_clip.data.formats.packed_tables import PACKED
 from intrinsic_clip.data.formats.table_arrays import TEXTS
 from intrinsic_clip.errors import ConfigError
 
@@ -43,7 +45,7 @@ def id_names(path: Path, drop: Sequence[str | int] = ()) -> list[str]:
         except zipfile.BadZipFile:
             return []
         return [name.lower() for name in names if is_id(name)]
-    if suffix in (".parquet", ".feather"):
+    if suffix in PACKED:
         names = _schema(path).names
     elif suffix in TEXTS:
         names = recognised(path)[1].header or []
@@ -84,7 +86,7 @@ def _ids(
     suffix = path.suffix.lower()
     if suffix == ".npz":
         return _members(path)
-    if suffix in (".parquet", ".feather"):
+    if suffix in PACKED:
         return _packed(path, drop, only)
     return _text(path, drop, only, as_texts) if suffix in TEXTS else {}
 
@@ -113,19 +115,27 @@ def _wanted(names: Sequence[str], drop: Sequence[str | int], only: Container[str
 
 
 def _schema(path: Path) -> Any:
-    """Return the schema of a Parquet or Feather file."""
-    import pyarrow.feather as feather
+    """Return the schema of a Parquet or Arrow file."""
     import pyarrow.parquet as pq
 
-    if path.suffix.lower() == ".parquet":
-        return pq.read_schema(path)
-    return feather.read_table(path, memory_map=True).schema
+    return pq.read_schema(path) if path.suffix.lower() == ".parquet" else _read_arrow(path).schema
+
+
+def _read_arrow(path: Path, columns: list[str] | None = None) -> Any:
+    """Return an Arrow file's table, mapped into memory: Feather, or an IPC file or stream."""
+    import pyarrow as pa
+    import pyarrow.feather as feather
+
+    if not (is_arrow(path) and is_stream(path)):
+        return feather.read_table(path, columns=columns, memory_map=True)
+    with pa.memory_map(str(path)) as file:
+        table = pa.ipc.open_stream(file).read_all()
+    return table if columns is None else table.select(columns)
 
 
 def _packed(path: Path, drop: Sequence[str | int], only: Container[str] | None) -> dict[str, np.ndarray]:
     """Read the columns of ids alone, without the embeddings beside them."""
     import pyarrow as pa
-    import pyarrow.feather as feather
     import pyarrow.parquet as pq
 
     schema = _schema(path)
@@ -133,7 +143,7 @@ def _packed(path: Path, drop: Sequence[str | int], only: Container[str] | None) 
     names = [name for name in names if not pa.types.is_nested(schema.field(name).type)]
     if not names:
         return {}
-    read = pq.read_table if path.suffix.lower() == ".parquet" else feather.read_table
+    read = pq.read_table if path.suffix.lower() == ".parquet" else _read_arrow
     table = read(path, columns=names)
     # where some are missing pandas has whole numbers as floats, which cannot tell many ids of 64 bits apart
     columns = {name: table[name].to_pandas(integer_object_nulls=True) for name in names}
