@@ -93,9 +93,8 @@ def test_labels_are_keys_of_the_json(shards: str) -> None:
 @pytest.mark.parametrize("kind", [None, "", "absent"])
 def test_held_out_samples_without_a_class_are_refused(tmp_path: Path, kind: str | None) -> None:
     samples = {f"{i:03d}": sample(i) for i in range(40)}
-    metadata = {"caption": "a cat"} if kind == "absent" else {"caption": "a cat", "kind": kind}
-    for i in range(0, 40, 2):
-        samples[f"{i:03d}"]["json"] = json.dumps(metadata).encode()
+    metadata = {"caption": "a cat"} | ({} if kind == "absent" else {"kind": kind})
+    samples |= {f"{i:03d}": sample(i) | {"json": json.dumps(metadata).encode()} for i in range(0, 40, 2)}
     shard = write_members(tmp_path / "a.tar", samples)
     with pytest.raises(
         ConfigError, match=r"^data.labels=kind: 6 of 12 held-out samples lack it in their json; each"
