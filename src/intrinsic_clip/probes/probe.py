@@ -280,7 +280,10 @@ class Probe(Scheduled):
             return self.failed(self.names(sides), error), {}
 
     def _not_given(self, sides: Sequence[Side], given: Iterable[str]) -> dict[str, Measured]:
-        """Return NaN under each name that `names` promises and `measure` has not given, and warn once."""
+        """Return NaN under each name that `names` promises and `measure` has not given, and warn once.
+
+        A probe whose names depend on the data as well, such as RecoveryProbe, gives none here.
+        """
         given = list(given)
         missing = [name for name in self.names(sides) if name not in given]
         if missing:

@@ -1,6 +1,6 @@
 """Predict known properties from representations: the true latent, and class labels."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -43,6 +43,10 @@ class RecoveryProbe(Probe):
     def names(self, sides: Sequence[Side]) -> list[str]:
         """Return the names of both regressions for each side."""
         return [f"recovery/{name}/{side}" for side in sides for name in self.measures]
+
+    def _not_given(self, sides: Sequence[Side], given: Iterable[str]) -> dict[str, Measured]:
+        """Return nothing: an unknown latent has no numbers, which `measure` says, and one of blocks has others."""
+        return {}
 
     def measure(self, embeddings: Embeddings) -> dict[str, Tensor]:
         """Return R²: 1 where the whole latent is recovered, 0 where it cannot be predicted."""
