@@ -136,3 +136,7 @@ def test_lists_of_a_config_and_other_sequences_are_taken() -> None:
         }
     )
     assert instantiate(partial).source is not None
+
+
+def test_density_ratios_need_not_be_clipped() -> None:
+    assert "information/smile" in probes.InformationEstimatesProbe(embed, clip=float("inf")).estimators

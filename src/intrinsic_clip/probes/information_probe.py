@@ -7,6 +7,7 @@ from annotated_types import Gt
 from pydantic import PositiveInt
 from torch import Tensor
 
+from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.measurement.embeddings import Embeddings, Measured, Side
 from intrinsic_clip.metrics import (
     InformationEstimate,
@@ -33,13 +34,13 @@ class InformationEstimatesProbe(Probe):
 
     Args:
         args, kwargs: `source` first, and the other arguments of `Probe`; rows are normalised.
-        clip: largest log density ratio in SMILE's partition function.
+        clip: largest log density ratio in SMILE's partition function; infinity: none.
         k: neighbours of KSG.
         directions: shared directions for the copula and for KSG. None: as many as `canonical_rank` finds, but
             no more than the intrinsic dimension.
     """
 
-    @checked()
+    @checked(besides=["clip"])  # which may be infinite
     def __init__(
         self,
         *args: Any,
@@ -49,6 +50,8 @@ class InformationEstimatesProbe(Probe):
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
+        if not clip > 0:
+            raise ConfigError(f"InformationEstimatesProbe.clip={clip}: must be above 0")
         self.estimators: dict[str, Estimator] = {
             "information/held_out": held_out_infonce_bound,
             "information/nwj": nwj_bound,
