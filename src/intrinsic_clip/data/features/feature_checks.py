@@ -36,7 +36,7 @@ def checked(read_rows: "Callable[[], Features]", source: str) -> "Features":
         _check_matrix(f"data: {source}: {side}", rows)
     for name, classes in features.labels.items():
         _check_classes(f"data: {source}: labels.{name}", classes)
-    _check_lengths(source, features)
+    check_lengths(f"data: {source}", features)
     for side, rows in sides.items():
         broken = int((~rows.isfinite().all(1)).sum())
         if broken:
@@ -72,15 +72,15 @@ def _check_classes(name: str, classes: Tensor) -> None:
         )
 
 
-def _check_lengths(source: str, features: "Features") -> None:
-    """Check that x, y, label sets and digests have as many rows."""
+def check_lengths(subject: str, features: "Features") -> None:
+    """Check that x, y, label sets and digests have as many rows; the subject begins the message."""
     counts = {"x": len(features.x), "y": len(features.y)}
     counts |= {f"labels.{name}": len(classes) for name, classes in features.labels.items()}
     if features.contents is not None:
         counts["contents"] = len(features.contents)
     if len(set(counts.values())) > 1:
         lengths = ", ".join(f"{name} has {count:,} rows" for name, count in counts.items())
-        raise ConfigError(f"data: {source}: {lengths}; row i of each must belong together")
+        raise ConfigError(f"{subject}: {lengths}; row i of each must belong together")
 
 
 def _reason(error: OSError) -> str:

@@ -11,7 +11,7 @@ import torch
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor
 
-from intrinsic_clip.data.features.feature_checks import checked
+from intrinsic_clip.data.features.feature_checks import check_lengths, checked
 from intrinsic_clip.data.features.feature_transforms import standardised, with_noise
 from intrinsic_clip.data.formats.array_key import Key
 from intrinsic_clip.data.formats.arrays import read_named
@@ -192,25 +192,18 @@ def read_files(
     """
     dropping = None if choice is None else "data.drop"
     choice = choice or ColumnChoice()
-    sides = {"x": _read_matrix("x", *x, choice), "y": _read_matrix("y", *y, choice)}
-    rows, ids = (
-        {side: read[0] for side, read in sides.items()},
-        {f"data.{s}": read[1] for s, read in sides.items()},
-    )
+    x_rows, x_ids = _read_matrix("x", *x, choice)
+    y_rows, y_ids = _read_matrix("y", *y, choice)
     choice.check_matched()
-    label_sets = _read_label_sets(labels, label_keys, len(rows["x"]))
-    columns = rows | {f"labels.{name}": classes for name, classes in label_sets.items()}
-    counts = {name: len(column) for name, column in columns.items()}
-    if len(set(counts.values())) > 1:
-        lengths = ", ".join(f"{name} has {count:,} rows" for name, count in counts.items())
-        raise ConfigError(f"data: {lengths}; row i of each must belong together")
+    features = Features(x_rows, y_rows, _read_label_sets(labels, label_keys, len(x_rows)))
+    check_lengths("data", features)
     files = {"data.x": Path(x[0]), "data.y": Path(y[0])}
-    notes = compared(files, ids, choice.drop, dropping)
+    notes = compared(files, {"data.x": x_ids, "data.y": y_ids}, choice.drop, dropping)
     for name, file in labels.items():
         for side, path in files.items():
             notes += compared({side: path, f"data.labels.{name}": Path(file)}, {}, choice.drop, dropping)
     print_decisions("data", notes)
-    return Features(rows["x"], rows["y"], label_sets)
+    return features
 
 
 def _read_matrix(side: str, file: str, key: str | None, choice: ColumnChoice) -> tuple[Tensor, Ids]:
