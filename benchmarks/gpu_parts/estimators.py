@@ -39,10 +39,8 @@ def run(settings: Settings, record: Record, ends: float) -> None:
     for d in DIMS[: settings.size(3, 1)]:
         points = _points(settings.size(20_000, 300), settings.size(d, 8), settings.device)
         for name, estimate in _estimators(points).items():
-            if time.monotonic() > ends - 4:
-                record.add(f"{name}, {d} columns", reason="too little time was left")
-                continue
-            record.attempt(f"{name}, {d} columns", _timed, settings, estimate, d if name == "mle" else None)
+            published_of = d if name == "mle" else None
+            record.attempt_in_time(ends - 4, f"{name}, {d} columns", _timed, settings, estimate, published_of)
 
 
 def _points(n: int, d: int, device: str) -> Tensor:

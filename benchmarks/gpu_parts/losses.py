@@ -1,6 +1,5 @@
 """Time the loss of a large batch in chunks, with its memory, beside logits that are all in memory."""
 
-import time
 from typing import Any
 
 import torch
@@ -28,12 +27,10 @@ def run(settings: Settings, record: Record, ends: float) -> None:
             for precision in ("highest", "high"):
                 name = f"{n:,} × {WIDTH}, {way}{', TF32' if precision == 'high' else ''}"
                 small = None if chunk is None else settings.size(chunk, chunk // 128)
-                if time.monotonic() > ends - 4:
-                    record.add(name, reason="too little time was left")
-                elif small is None and not _fits(settings, n):
+                if small is None and not _fits(settings, n):
                     record.leave_out(name, "six copies of the logits do not fit into memory")
                 else:
-                    record.attempt(name, _timed, settings, n, small, precision)
+                    record.attempt_in_time(ends - 4, name, _timed, settings, n, small, precision)
                 if settings.device == "cuda":
                     torch.cuda.empty_cache()
 

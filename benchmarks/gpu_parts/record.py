@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,18 @@ class Record:
     def leave_out(self, name: str, why: str) -> None:
         """Keep why something is not measured here, by choice: the part is whole without it."""
         self.add(name, left_out=why)
+
+    def attempt_in_time(self, ends: float, name: str, measure: Any, *arguments: Any) -> None:
+        """Attempt a measurement, or keep that it would begin too late.
+
+        Args:
+            ends: the latest that it may begin, by `time.monotonic`.
+            name, measure, arguments: as for `attempt`.
+        """
+        if time.monotonic() > ends:
+            self.add(name, reason="too little time was left")
+        else:
+            self.attempt(name, measure, *arguments)
 
     def attempt(self, name: str, measure: Any, *arguments: Any) -> Any:
         """Return what a measurement gives, and keep it if it is a dict; or keep why it failed, and return None."""

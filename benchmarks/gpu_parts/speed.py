@@ -2,7 +2,6 @@
 
 import gc
 import statistics
-import time
 from typing import Any
 
 import torch
@@ -18,7 +17,7 @@ from training_speed import plain_loop
 DIMS = [1, 4, 7, 10, 13, 16, 19, 22, 25, 28, 31, 34, 37, 40, 44]
 PRECISIONS = {"highest": "float32", "high": "TF32"}
 PAPER_STEPS = 800 * 39
-TF32_SECONDS = 10.0  # of two short trainings, in which the processor asks for each kernel
+TF32_SECONDS = 15.0  # of two short trainings, in which the processor asks for each kernel
 
 
 def run(settings: Settings, record: Record, ends: float) -> None:
@@ -33,21 +32,19 @@ def run(settings: Settings, record: Record, ends: float) -> None:
     for precision, name in PRECISIONS.items():
         for way in ways(settings):
             title = "{} × {} replicates, {}, {}".format(*replicates, way, name)
-            _if_time(ends, way, title, record, _many, settings, many, way, precision, plain, rates)
+            latest = ends - _least(way)
+            record.attempt_in_time(latest, title, _many, settings, many, way, precision, plain, rates)
     for way in ways(settings):
-        _if_time(ends, way, f"one replicate, {way}", record, _one, settings, one, way, plain)
+        latest = ends - _least(way)
+        record.attempt_in_time(latest, f"one replicate, {way}", _one, settings, one, way, plain)
     del many, one
     title = "intrinsic dimension after training"
-    _if_time(ends - TF32_SECONDS, "plain", title, record, _effect_of_tf32, settings)
+    record.attempt_in_time(ends - TF32_SECONDS, title, _effect_of_tf32, settings)
 
 
-def _if_time(ends: float, way: str, title: str, record: Record, measure: Any, *arguments: Any) -> None:
-    """Measure, if the time that is left is enough for it."""
-    needed = TO_COMPILE if "compiled" in way else 5.0
-    if time.monotonic() > ends - needed:
-        record.add(title, reason="too little time was left")
-    else:
-        record.attempt(title, measure, *arguments)
+def _least(way: str) -> float:
+    """Return the seconds that a way to take steps must have before it is timed."""
+    return TO_COMPILE if "compiled" in way else 5.0
 
 
 def _rates(settings: Settings) -> dict[str, float]:

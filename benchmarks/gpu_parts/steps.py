@@ -16,7 +16,7 @@ from intrinsic_clip.data import Batches, PairedData
 from intrinsic_clip.data.paired import Split
 from intrinsic_clip.runs.spec import RunSpec
 from intrinsic_clip.training.build import build
-from intrinsic_clip.training.kernel_step import KernelName
+from intrinsic_clip.training.kernel_step import KernelName, LossesAndTau
 from intrinsic_clip.training.module import ContrastiveModule
 
 # Ways to take a step, by the settings that choose them.
@@ -80,7 +80,10 @@ class Steps:
         """Take the next step, and return its losses; that it cannot be taken as chosen is an error."""
         with warnings.catch_warnings():
             warnings.filterwarnings("error", PLAIN_INSTEAD)
-            losses, _ = self.module.differentiation(self.optimizer)(*self.next_rows())
+            return self._take(self.module.differentiation(self.optimizer))
+
+    def _take(self, differentiate: Callable[..., LossesAndTau]) -> Tensor:
+        losses, _ = differentiate(*self.next_rows())
         self.optimizer.step()
         self.taken += 1
         return losses
@@ -97,13 +100,7 @@ class Steps:
     def seconds(self, device: str, calls: int) -> float:
         """Return the seconds of a step, the least of three rows of calls."""
         self.take()  # compiles and captures
-        differentiate = self.module.differentiation(self.optimizer)
-
-        def step() -> None:
-            differentiate(*self.next_rows())
-            self.optimizer.step()
-            self.taken += 1
-
+        step = partial(self._take, self.module.differentiation(self.optimizer))
         return per_call(step, device, calls) / 1e3
 
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from gpu_parts.steps import PLAIN_INSTEAD
 from helpers.tiny_runs import TINY, without_time
 from intrinsic_clip import encoders
 from intrinsic_clip.loss import (
@@ -24,7 +25,6 @@ from intrinsic_clip.training.module import ContrastiveModule
 from intrinsic_clip.training.regularisation import InputNoise
 
 pytestmark = pytest.mark.own_training
-PLAIN_INSTEAD = ".*(cannot be a CUDA graph|torch.compile failed|does not serve)"
 SHORT = [*TINY, "trainer.max_epochs=2", "compile=false"]
 
 
