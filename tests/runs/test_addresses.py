@@ -41,6 +41,35 @@ def test_moving_a_class_keeps_the_address(compose) -> None:
 
 
 @pytest.mark.parametrize(
+    ("whole", "float_"),
+    [
+        ("data.noise=1", "data.noise=1.0"),
+        ("objective.label_smoothing=0", "objective.label_smoothing=0.0"),
+        ("objective.temperature.scale=2", "objective.temperature.scale=2.0"),
+        ("optimizer.lr=1", "optimizer.lr=1e0"),
+        ("+optimizer.betas=[0,0]", "+optimizer.betas=[0.0,0]"),
+        ("schedule=one_cycle schedule.max_lr=1", "schedule=one_cycle schedule.max_lr=1.0"),
+    ],
+)
+def test_a_whole_number_and_the_same_float_are_one_run(compose, whole, float_) -> None:
+    one, other = (
+        fingerprint(resolve(compose("data=synthetic_linear", *text.split()))) for text in (whole, float_)
+    )
+    assert one == other
+
+
+def test_numbers_of_a_class_that_says_not_what_it_takes_or_takes_both_stay(compose) -> None:
+    """scikit-learn reads 1 as a number of features and 1.0 as all of them."""
+
+    def address(target: str, value: float) -> str:
+        settings = {"output_dir": "outputs", "trainer": {}, "objective": {}}
+        return fingerprint({**settings, "encoder": {"_target_": target, "n_components": value}})
+
+    for target in ("sklearn.decomposition.PCA", "nowhere.Model"):
+        assert address(target, 1) != address(target, 1.0)
+
+
+@pytest.mark.parametrize(
     ("node", "key"),
     [
         ("objective", "chunk"),

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from intrinsic_clip.config.nodes import with_floats
 from intrinsic_clip.config.paths import is_path
 from intrinsic_clip.runs.contents import digest, named_contents
 
@@ -47,10 +48,12 @@ def run_folder(config: Mapping[str, Any]) -> Path:
 def fingerprint(config: Mapping[str, Any]) -> str:
     """Return twelve hexadecimal digits that stand for a resolved config and the contents of the files it names.
 
+    A whole number counts as a float where a class takes floats: `noise=0` and `noise=0.0` are one run.
+
     Raises:
         ConfigError: such a file cannot be read.
     """
-    content = content_of(config)
+    content = content_of(with_floats(config))
     excluded = Path(config["output_dir"])
     for node in READING:
         if content.get(node):
