@@ -141,6 +141,15 @@ def test_a_wrong_number_of_losses_is_refused() -> None:
         diagnose_temperature(STEPS + 1, [1.0, 2.0, 3.0])
 
 
+@pytest.mark.parametrize("limit", [0.01, 0.07])
+def test_a_temperature_that_is_not_learned_is_at_no_clamp(limit: float) -> None:
+    fixed = diagnose_temperature([limit] * 200, learned=False)
+    assert (fixed.verdict, fixed.text[:9]) == ("fixed", "fixed: τ ")
+    scheduled = diagnose_temperature((limit ** (2 * STEPS).clamp(max=1)), FALLING_LOSS, learned=False)
+    assert scheduled.verdict == "fixed"
+    assert scheduled.text.endswith("set by a schedule and not learned")
+
+
 @pytest.mark.parametrize("clamps", [0.01, None, "0.01", [None]])
 def test_clamps_that_are_no_numbers_are_refused(clamps: Any) -> None:
     with pytest.raises(ValueError, match=r"clamps must be numbers, such as \(0\.01,\), got"):

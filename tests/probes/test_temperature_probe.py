@@ -103,6 +103,14 @@ def test_the_end_of_training_is_told_in_one_line_beside_the_best_temperature(cap
     )  # order differs
 
 
+def test_a_scale_that_is_frozen_at_the_usual_clamp_is_fixed() -> None:
+    module, probe = SmallClip(), TemperatureProbe()
+    module.logit_scale.requires_grad_(False).fill_(math.log(100))
+    fit(module, probe, epochs=8)
+    (note,) = probe.notes
+    assert note.startswith("temperature fixed: τ = 0.01 in all steps")
+
+
 def test_too_few_steps_give_no_verdict_and_that_is_said(capsys) -> None:
     probe = TemperatureProbe()
     fit(SmallClip(), probe, epochs=1)

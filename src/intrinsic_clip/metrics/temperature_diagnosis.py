@@ -24,8 +24,7 @@ Verdict = Literal[
 ]
 CLIP_CLAMP = 0.01  # CLIP and open_clip let the scale 1/τ reach 100
 FEWEST = 20  # values
-# Values for a verdict on a trend: in healthy trainings with Adam at 1e-3 to 3e-3, τ rests, or rises by up to 3 %, for
-# the first 50 to 150 steps before it falls, and was called stalled by then.
+# Values for a verdict on a trend: with Adam at 1e-3 to 3e-3, a healthy τ rests or rises by up to 3 % for 50 to 150 steps.
 FOR_A_TREND, FOR_STALLED = 100, 200
 MOVES = 0.03  # change of log τ over the last quarter of training that counts
 RISEN = 0.05  # of log τ, from start to end
@@ -75,6 +74,7 @@ def diagnose_temperature(
     trusted: bool = False,
     annealed: bool = False,
     optimal_as_given: float | None = None,
+    learned: bool = True,
 ) -> TemperatureDiagnosis:
     """Return what the course of a temperature means, in one line.
 
@@ -88,6 +88,7 @@ def diagnose_temperature(
         annealed: whether the learning rate ended near 0, where any τ comes to rest.
         optimal_as_given: where `optimal` is of rows brought to length 1 and the loss may not do that, the best τ of the
             rows as they are: both are named then, and τ is judged by neither.
+        learned: whether training changes τ. One that is set, once or by a schedule, gets no verdict on its course.
 
     Raises:
         ValueError: losses are not as many as temperatures, or clamps are no numbers.
@@ -113,7 +114,7 @@ a larger learning rate
         text = f"too short: {len(taus)} steps give no verdict, {FOR_A_TREND} are needed"
         return TemperatureDiagnosis("too short", text, last, last, math.nan, optimal)
     course = _Course(taus, loss, limits, optimal, batch_size, optimal_as_given)
-    verdict, text = course.verdict()
+    verdict, text = course.verdict(learned)
     if annealed and verdict == "settled":
         text += " as the learning rate ends near 0; a longer schedule may move it on"
     if annealed and verdict == "still falling":
@@ -130,7 +131,7 @@ a larger learning rate
 
 def _numbers(clamps: Sequence[float]) -> tuple[float, ...]:
     try:
-        return tuple(float(clamp) for clamp in clamps)
+        return tuple(map(float, clamps))
     except (TypeError, ValueError):
         raise ValueError(f"clamps must be numbers, such as (0.01,), got {clamps!r}") from None
 
@@ -168,8 +169,13 @@ class _Course:
         self.threshold = max(MOVES, 3 * noise(self.log))
         self.is_finite = bool(self.log.isfinite().all()) and (loss is None or bool(loss.isfinite().all()))
 
-    def verdict(self) -> tuple[Verdict, str]:
+    def verdict(self, learned: bool) -> tuple[Verdict, str]:
         """Return the verdict and its line."""
+        if not learned:
+            return (
+                "fixed",
+                f"fixed: {self._fixed() or f'τ {self._went()}, set by a schedule and not learned'}",
+            )
         for check in (
             self._diverging,
             self._at_clamp,
@@ -220,7 +226,7 @@ class _Course:
                 )
         if bool((late == late[0]).all()) and self.spread > MOVES:
             return (
-                f"τ moved and then stayed at exactly {self._at(self.end)}: a clamp, or a learning rate of 0"
+                f"τ moved and then stayed at exactly {self._at(self.end)}: a clamp, or a zero learning rate"
             )
         return None
 

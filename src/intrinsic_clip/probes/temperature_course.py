@@ -56,6 +56,7 @@ class TemperatureCourse:
         trusted: bool = False,
         annealed: bool = False,
         as_given: Tensor | None = None,
+        learned: bool = True,
     ) -> str | None:
         """Return what the course of a temperature means; None where there was no step.
 
@@ -73,7 +74,9 @@ class TemperatureCourse:
             unscaled = None if as_given is None else float(as_given)
             loss = None if losses is None else losses[:, r if losses.shape[1] > 1 else 0]
             diagnoses.append(
-                diagnose_temperature(taus[:, r], loss, usual, best, batch_size, trusted, annealed, unscaled)
+                diagnose_temperature(
+                    taus[:, r], loss, usual, best, batch_size, trusted, annealed, unscaled, learned
+                )
             )
         verdict, count = Counter(each.verdict for each in diagnoses).most_common(1)[0]
         text = next(each.text for each in diagnoses if each.verdict == verdict)

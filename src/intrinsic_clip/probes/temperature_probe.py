@@ -11,7 +11,6 @@ from torch import Tensor
 
 from intrinsic_clip.loggers.replicated import log_steps
 from intrinsic_clip.loggers.steps import counts_batches, step_to_log
-from intrinsic_clip.metrics.temperature_diagnosis import CLIP_CLAMP
 from intrinsic_clip.metrics.temperature_parameters import TemperatureParameter, find_logit_biases
 from intrinsic_clip.metrics.temperatures import doubted_temperature
 from intrinsic_clip.probes.base import AnyProbe
@@ -20,7 +19,15 @@ from intrinsic_clip.probes.embeddings import called_temperature, is_contrastive
 from intrinsic_clip.probes.one_name import refuse_shared_names, warn_of_others
 from intrinsic_clip.probes.optimal_temperature_probe import batch_of_training, optimal_beside
 from intrinsic_clip.probes.temperature_course import TemperatureCourse
-from intrinsic_clip.probes.temperature_steps import advice, annealed, can_be_joined, loss_of, of_steps
+from intrinsic_clip.probes.temperature_steps import (
+    advice,
+    annealed,
+    can_be_joined,
+    is_learned,
+    limits,
+    loss_of,
+    of_steps,
+)
 from intrinsic_clip.probes.temperature_uses import temperatures_in_use
 from intrinsic_clip.typed_values import checked
 
@@ -243,12 +250,13 @@ class TemperatureProbe(AnyProbe):
         self._is_diagnosed = True
         try:
             optimal, as_given = optimal_beside(trainer) if len(self._course.taus) == 1 else (None, None)
-            clamps, batch = self._clamps(pl_module), batch_of_training(trainer)
+            clamps, batch = limits(pl_module, self._parameters or ()), batch_of_training(trainer)
             shown = self.tau is None and bool(self._parameters)
             trusted = shown or is_contrastive(pl_module)
+            learned = is_learned(pl_module, None if self.tau else self._parameters)
             for name in list(self._course.taus):
                 text = self._course.diagnose(
-                    name, clamps, optimal, batch, trusted, annealed(trainer), as_given
+                    name, clamps, optimal, batch, trusted, annealed(trainer), as_given, learned
                 )
                 if text is not None:
                     self._say(trainer, pl_module, f"{self.prefix}{name} {text}")
@@ -259,12 +267,6 @@ class TemperatureProbe(AnyProbe):
         self.note(line)
         if trainer.is_global_zero and not is_contrastive(module):  # whose results and report have the notes
             print(line, flush=True)
-
-    def _clamps(self, module: LightningModule) -> list[float]:
-        """Return limits that τ may have reached: CLIP's, those in the loss, and the minimum of a LearnedTemperature."""
-        minimum = getattr(getattr(module, "temperature", None), "minimum", 0.0)
-        edges = [edge for each in self._parameters or [] for edge in (each.lowest, each.highest)]
-        return [CLIP_CLAMP, *edges, *([minimum] if isinstance(minimum, float) else [])]
 
     def state_dict(self) -> dict[str, Any]:
         """Return the last epoch's summary and the values that wait.

@@ -1,12 +1,14 @@
 """Read what a TemperatureProbe needs from the output of a step, from optimizers and from a found parameter."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pytorch_lightning import LightningModule, Trainer
-from torch import Tensor
+from torch import Tensor, nn
 
+from intrinsic_clip.metrics.temperature_diagnosis import CLIP_CLAMP
 from intrinsic_clip.metrics.temperature_parameters import SHOWN, TemperatureParameter
+from intrinsic_clip.probes.embeddings import is_contrastive
 
 
 def annealed(trainer: Trainer) -> bool:
@@ -29,6 +31,27 @@ def of_steps(outputs: Any) -> dict[str, Tensor] | None:
     if not taus and set(outputs) != {"losses"}:
         return None
     return {"loss": losses.detach(), **{name: tau.detach() for name, tau in taus.items()}}
+
+
+def limits(module: LightningModule, parameters: Sequence[TemperatureParameter]) -> list[float]:
+    """Return limits that τ may have reached: CLIP's, those in the loss, and the minimum of a LearnedTemperature."""
+    minimum = getattr(getattr(module, "temperature", None), "minimum", 0.0)
+    edges = [edge for each in parameters for edge in (each.lowest, each.highest)]
+    return [CLIP_CLAMP, *edges, *([minimum] if isinstance(minimum, float) else [])]
+
+
+def is_learned(module: LightningModule, parameters: Sequence[TemperatureParameter] | None) -> bool:
+    """Return whether training may change the temperatures of a module: unless it is known that nothing does.
+
+    Args:
+        parameters: those that the temperatures were found in, if any.
+    """
+    if parameters:
+        return any(each.learned for each in parameters)
+    temperature = module.temperature if is_contrastive(module) else None
+    return not isinstance(temperature, nn.Module) or any(
+        each.requires_grad for each in temperature.parameters()
+    )
 
 
 def advice(parameter: TemperatureParameter) -> str | None:
