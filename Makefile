@@ -47,7 +47,7 @@ benchmark: .venv/installed
 	$(BIN)/python benchmarks/busy_machine.py
 	$(BIN)/python benchmarks/pixels_speed.py
 
-# On a machine with a GPU, in eight minutes: its tests, figures 3 and 4 at full size, speed, a million rows; into outputs/gpu.
+# On a machine with a GPU, within eight minutes: its tests, as much of figures 3 and 4 as fits, speed, a million rows; into outputs/gpu.
 # Where PyTorch is installed already, and nothing can be: make gpu GPU_PYTHON=python3
 gpu: $(if $(GPU_PYTHON),,.venv/installed)
 	PYTHONPATH=$(CURDIR)/src$${PYTHONPATH:+:$$PYTHONPATH} $(or $(GPU_PYTHON),$(BIN)/python) benchmarks/gpu.py $(GPU_ARGUMENTS)

@@ -23,7 +23,7 @@ COLUMNS: dict[str, tuple[tuple[str, ...], int]] = {  # metrics, pooled, and deci
     "effective rank": (objectives.PANELS["effective rank"], 1),
     "top-1": (objectives.PANELS["top-1 recall"], 3),
     "R²": (objectives.PANELS["recovery of the latent"], 2),
-    "centroid gap": (objectives.PANELS["gap of the centroids"], 3),
+    "modality gap": (objectives.PANELS["gap of the centroids"], 3),
     "distribution gap": (objectives.PANELS["gap of the distributions"], 3),
     "uniformity": (objectives.PANELS["uniformity"], 2),
 }
@@ -80,7 +80,7 @@ def temperature_table(runs: FinishedRuns) -> str:
                 ]
                 lines.append([source_words(source), label, ", ".join(words), *numbers])
     headings = ["data", "τ", "fixed τ, bias", "final τ", "MLE of f", "Jacobian rank, f, g"]
-    return markdown([*headings, "consensus rank", "top-1", "centroid gap"], lines)
+    return markdown([*headings, "consensus rank", "top-1", "modality gap"], lines)
 
 
 def cell(rows: pd.DataFrame, metrics: Sequence[str], decimals: int) -> str:

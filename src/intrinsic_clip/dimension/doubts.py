@@ -14,6 +14,7 @@ from intrinsic_clip.dimension.estimate import RESOLUTION, DimensionEstimate
 from intrinsic_clip.dimension.neighbours import Neighbours
 
 REACH = 0.75  # of a neighbourhood, as a share of the cloud's radius; see `too_few_rows`
+ASKED_REACH = 0.65  # of the rows to ask for: a value that is too low passes its own rule too soon
 LEAP = 1000.0  # from one neighbour's distance to the next: its probability in m dimensions is 1000^-m
 GROUPED = (
     4.0  # growth at one place, as a multiple of that at most places; 1 but for chance, edges and curvature
@@ -98,7 +99,7 @@ def doubted_estimate(estimate: DimensionEstimate) -> str | None:
 
 def _enough(value: float, k: int) -> str:
     """Return how many rows a dimension needs, in words."""
-    enough = k * 0.65 ** -min(value, 1000)
+    enough = k * ASKED_REACH ** -min(value, 1000)
     return (
         f"at least {float(f'{enough:.1g}'):,.0f} rows" if enough < MOST_ROWS else "more rows than anyone has"
     )

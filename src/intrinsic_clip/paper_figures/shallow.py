@@ -30,8 +30,7 @@ def claims(runs: FinishedRuns) -> list[Claim]:
             bool(weak[matching].mean() < strong[matching].mean()),
         ),
         Claim(
-            f"d = {d}: ID does not adapt to k* = {K}",
+            f"d = {d}: ID does not adapt to k* = {K}; neighbours in what is shared see 2.5, so this cannot tell",
             f"{mean_sd(weak[ids])} against {mean_sd(strong[ids])}",
-            bool(abs(weak[ids].mean() - K) > 1),
         ),
     ]

@@ -144,7 +144,7 @@ DECLARATIONS = (  # in the order in which pages and tables show them
     Declaration("information/infonce_bound", "InfoNCE bound of I(X; Y)", Scale("nats", better="higher"),
         "log N − L over the N held-out rows, a lower bound of the mutual information; at most log N."),
     Declaration("information/held_out", "InfoNCE bound of I(X; Y) at the best τ", Scale("nats", better="higher"),
-        "InfoNCE bound of half the held-out rows at the τ that suits the other half; at most log N/2.",
+        "InfoNCE bound of half the held-out rows at the τ that suits the other half; at most log(N/2).",
         short="InfoNCE, best τ"),
     Declaration("information/nwj", "NWJ bound of I(X; Y)", Scale("nats", better="higher"),
         "Bound of Nguyen, Wainwright and Jordan with s / τ + c, fitted on half the held-out rows, taken on the other.",
