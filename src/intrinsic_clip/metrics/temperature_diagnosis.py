@@ -24,7 +24,7 @@ Verdict = Literal[
 ]
 CLIP_CLAMP = 0.01  # CLIP and open_clip let the scale 1/τ reach 100
 FEWEST = 20  # values
-# Values for a verdict on a trend: with Adam at 1e-3 to 3e-3, a healthy τ rests or rises by up to 3 % for 50 to 150 steps.
+# Values for a verdict on a trend: with Adam at 1e-3 to 3e-3, a healthy τ rests, or rises by 3 %, for 50 to 150 steps.
 FOR_A_TREND, FOR_STALLED = 100, 200
 MOVES = 0.03  # change of log τ over the last quarter of training that counts
 RISEN = 0.05  # of log τ, from start to end
