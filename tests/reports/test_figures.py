@@ -152,6 +152,8 @@ def test_all_that_has_been_run_is_drawn_and_nothing_trained(
         with Image.open(f"drawn/{name}.png") as image:
             assert image.width > 400
     page = Path("drawn/RESULTS.md").read_text()
+    assert not re.search(r"\| (agrees|\*\*does not agree\*\*) \|$", page, re.MULTILINE)
+    assert page.count("So few steps test no claim.") == len(FIGURES)
     assert re.findall(r"^## (\w+)$", page, re.MULTILINE) == list(FIGURES)
 
 
