@@ -11,6 +11,7 @@ import pytest
 
 from helpers.fake_wandb import UPLOADS, closed_port, history, records, serving
 from helpers.tiny_runs import TINY
+from intrinsic_clip.config.resolve import resolve
 from intrinsic_clip.loggers.metrics_file import MetricsFile
 from intrinsic_clip.runs.results import read_metrics
 from intrinsic_clip.training.train import train
@@ -70,6 +71,24 @@ def test_wandb_files_hold_the_run_under_its_hash(tmp_path, compose) -> None:
     written = str(records(files[0]))
     for name in ("id/mle/x", "temperature", "similarity/histogram_positive", "matching/top_1/x_to_y"):
         assert name in written
+
+
+def test_the_last_step_is_in_wandb_however_short_the_training(tmp_path, compose) -> None:
+    train(compose("logger=both", "logger.wandb.every_n_steps=1000"))
+    (written,) = tmp_path.glob("outputs/custom/*/wandb/offline-run-*/run-*.wandb")
+    folder = next(tmp_path.glob("outputs/custom/*"))
+    last = read_metrics(folder).query("metric == 'temperature'").value.iloc[-1]
+    assert history(records(written), "temperature") == [last]
+
+
+def test_wandbs_own_variables_set_mode_project_and_entity(compose, monkeypatch) -> None:
+    monkeypatch.delenv("WANDB_MODE")
+    usual = resolve(compose("logger=both"))["logger"]["wandb"]
+    assert (usual["mode"], usual["project"], usual["entity"]) == ("offline", "intrinsic-clip", None)
+    for name, value in {"MODE": "disabled", "PROJECT": "mine", "ENTITY": "us"}.items():
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    chosen = resolve(compose("logger=both", "logger.wandb.project=given"))["logger"]["wandb"]
+    assert (chosen["mode"], chosen["project"], chosen["entity"]) == ("disabled", "given", "us")
 
 
 ONLINE = ["logger=both", "logger.wandb.mode=online", "logger.wandb.every_n_steps=1", "logger.wandb.timeout=3"]

@@ -41,20 +41,20 @@ def log_steps(
 
     A MetricsFile takes every n-th step with n the number of replicates, so that its size does not grow with them, but
     about a hundred steps of a training at least; another logger takes every n-th with n its attribute `every_n_steps`,
-    where it has one.
+    where it has one, and the last step of the training.
 
     Args:
         metrics: by name, `(steps, *R)` each.
         steps: counted from 1.
         first: what loggers call step 1.
     """
-    replicates, epoch = replicates_of(module), epoch_to_log(trainer, module)
+    replicates, epoch, last = replicates_of(module), epoch_to_log(trainer, module), total_steps(trainer)
     for logger in trainer.loggers:
         if isinstance(logger, MetricsFile):
             every = _thinned(trainer, logger.at_once or len(replicates))
         else:
             every = _every_n_steps(logger)
-        due = [index for index, step in enumerate(steps) if step % every == 0]
+        due = [index for index, step in enumerate(steps) if step % every == 0 or step == last]
         if not due:
             continue
         if isinstance(logger, MetricsFile):
