@@ -96,7 +96,7 @@ def diagnose_temperature(
     Example:
         >>> from intrinsic_clip.metrics import diagnose_temperature
         >>> print(diagnose_temperature([0.07 - 0.0004 * step for step in range(100)]).text)
-        still falling: τ fell from 0.07 to 0.0312 (1/τ = 32.1), by 25 % in the last quarter; train longer, or give τ \
+        still falling: τ fell from 0.07 to 0.0304 (1/τ = 32.9), by 25 % in the last quarter; train longer, or give τ \
 a larger learning rate
     """
     taus = torch.as_tensor(tau, dtype=torch.float64).flatten()
@@ -164,7 +164,7 @@ class _Course:
         self.guesses = loss is not None and float(edge(loss, 0.975)) > GUESSING * guessing
         self.log = taus.log()
         self.start, self.end = (math.exp(float(edge(self.log, end))) for end in (0.025, 0.975))
-        self.first = float(taus[0])
+        self.first, self.last = float(taus[0]), float(taus[-1])
         self.change, self.spread = change(self.log), float(self.log.max() - self.log.min())
         self.threshold = max(MOVES, 3 * noise(self.log))
         self.is_finite = bool(self.log.isfinite().all()) and (loss is None or bool(loss.isfinite().all()))
@@ -211,7 +211,7 @@ class _Course:
             and self.end > 1.5 * self.start
             and self.change > self.threshold
         ):
-            return f"τ rose from {self.start:.3g} to {self.end:.3g}, where cosines count for nothing"
+            return f"τ rose from {self.start:.3g} to {self.last:.3g}, where cosines count for nothing"
         return None
 
     def _at_clamp(self) -> str | None:
@@ -226,7 +226,7 @@ class _Course:
                 )
         if bool((late == late[0]).all()) and self.spread > MOVES:
             return (
-                f"τ moved and then stayed at exactly {self._at(self.end)}: a clamp, or a zero learning rate"
+                f"τ moved and then stayed at exactly {self._at(self.last)}: a clamp, or a zero learning rate"
             )
         return None
 
@@ -253,10 +253,10 @@ class _Course:
         advice = "train longer, or give τ a larger learning rate"
         if self._beside_best() == "below":
             advice = "the model overfits: stop earlier, or give it more pairs"
-        if self.end < self.first:
+        if self.last < self.first:
             return f"τ {self._went()}, by {percent:.0f} % in the last quarter; {advice}"
         return (
-            f"τ fell by {percent:.0f} % in the last quarter, after a rise, to {self._at(self.end)}; {advice}"
+            f"τ fell by {percent:.0f} % in the last quarter, after a rise, to {self._at(self.last)}; {advice}"
         )
 
     def _rising(self) -> str | None:
@@ -271,8 +271,8 @@ class _Course:
             cause = "the loss is that of guessing, so the pairs are uninformative or shuffled"
         elif self._beside_best() == "above":
             cause = "weight decay pulls at the scale, its learning rate is too large, or only training pairs are noisy"
-        if self.end < self.first:
-            return f"τ rose{lately}, after a fall, to {self._at(self.end)}: {cause}"
+        if self.last < self.first:
+            return f"τ rose{lately}, after a fall, to {self._at(self.last)}: {cause}"
         return f"τ {self._went()}{lately}: {cause}"
 
     def _moves_on(self) -> bool:
@@ -303,10 +303,10 @@ class _Course:
         return _place(self.end, self.optimal)
 
     def _went(self) -> str:
-        if abs(math.log(self.end / self.first)) < MOVES:
-            return f"stayed at {self._at(self.end)}"
-        verb = "fell" if self.end < self.first else "rose"
-        return f"{verb} from {self.first:.3g} to {self._at(self.end)}"
+        if abs(math.log(self.last / self.first)) < MOVES:
+            return f"stayed at {self._at(self.last)}"
+        verb = "fell" if self.last < self.first else "rose"
+        return f"{verb} from {self.first:.3g} to {self._at(self.last)}"
 
     @staticmethod
     def _at(tau: float) -> str:
