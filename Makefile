@@ -50,7 +50,7 @@ benchmark: .venv/installed
 # On a machine with a GPU, within eight minutes: its tests, as much of figures 3 and 4 as fits, speed, a million rows; into outputs/gpu.
 # Where PyTorch is installed already, and nothing can be: make gpu GPU_PYTHON=python3
 gpu: $(if $(GPU_PYTHON),,.venv/installed)
-	PYTHONPATH=$(CURDIR)/src$${PYTHONPATH:+:$$PYTHONPATH} $(or $(GPU_PYTHON),$(BIN)/python) benchmarks/gpu.py $(GPU_ARGUMENTS)
+	PYTHONPATH="$(CURDIR)/src$${PYTHONPATH:+:$$PYTHONPATH}" $(or $(GPU_PYTHON),$(BIN)/python) benchmarks/gpu.py $(GPU_ARGUMENTS)
 
 # The wheel and the source distribution, in dist/.
 package: .venv/installed
