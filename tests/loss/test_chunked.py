@@ -146,6 +146,41 @@ def test_first_derivatives_in_chunks_pass_through_checkpoints(name: str, reentra
     assert torch.equal(results[0], results[1])
 
 
+@pytest.mark.parametrize("name", IN_CHUNKS | BY_ROWS)
+def test_gradients_within_autocast_are_as_near_as_those_of_all_logits(name: str) -> None:
+    function, errors = (IN_CHUNKS | BY_ROWS)[name], []
+    x, y, _ = (each.mul(3) for each in _inputs(64, 6, tau=1.0, dtype=torch.float64))
+    exact = _gradient_within_autocast(function, x, y, None, enabled=False)
+    for chunk in (None, 16):
+        found = _gradient_within_autocast(function, x.float(), y.float(), chunk)
+        errors.append(float((found - exact).norm() / exact.norm()))
+    assert errors[1] <= 1.5 * errors[0] <= 0.02
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in IN_CHUNKS if name != "cloob_loss"]
+)  # which has other products
+def test_gradients_in_chunks_keep_float32_within_autocast(name: str) -> None:
+    x, y, _ = _inputs(64, 6, tau=1.0)
+    plain = _gradient_within_autocast(IN_CHUNKS[name], x, y, 16, enabled=False)
+    assert torch.equal(_gradient_within_autocast(IN_CHUNKS[name], x, y, 16), plain)
+
+
+def _gradient_within_autocast(
+    function: Callable[[Tensor, Tensor, int | None], Tensor],
+    x: Tensor,
+    y: Tensor,
+    chunk: int | None,
+    enabled: bool = True,
+) -> Tensor:
+    """Return the gradient of the mean loss in x, of a backward pass that runs within autocast too."""
+    x = x.clone().requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+        function(x, y, chunk).mean().backward()
+    assert x.grad is not None
+    return x.grad
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="units of ru_maxrss")
 def test_a_large_batch_takes_less_memory_than_its_logits() -> None:

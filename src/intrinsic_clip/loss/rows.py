@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.loss.precision import without_autocast
 
 RowTerms = Callable[[Tensor, Tensor, int], Tensor]
 
@@ -40,7 +41,8 @@ def first_derivatives_only(backward: Callable[..., Any]) -> Callable[..., Any]:
     """Refuse second derivatives in the backward of a function that has none.
 
     PyTorch's `once_differentiable` refuses them only where the gradient that comes in has one itself, which that of a
-    loss, which is 1, has not; it then leaves the second derivatives through the function out without a word.
+    loss, which is 1, has not; it then leaves the second derivatives through the function out without a word. The
+    derivatives are computed without autocast, as the function is: `backward()` may be called where it is on.
     """
 
     @wraps(backward)
@@ -49,7 +51,9 @@ def first_derivatives_only(backward: Callable[..., Any]) -> Callable[..., Any]:
             raise ConfigError(
                 "create_graph=True asks for second derivatives, which a loss in chunks of rows has not: set chunk=None"
             )
-        return backward(ctx, *gradients)
+        device = next(each.device for each in gradients if each is not None)
+        with without_autocast(device):  # half-precision logits would not be those of the forward pass
+            return backward(ctx, *gradients)
 
     return checked
 
