@@ -4,12 +4,14 @@ import itertools
 import warnings
 from functools import partial
 
+import pytest
 import torch
 from torch import Tensor, nn
 
 from intrinsic_clip import encoders
 from intrinsic_clip.encoders import blockwise_triton
 from intrinsic_clip.encoders.replication import ReplicatedFeedForward, replicate
+from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.loss import CosineSimilarity, LearnedTemperature, PopulationSimilarity
 from intrinsic_clip.training.module import ContrastiveModule
 
@@ -97,6 +99,8 @@ def main() -> None:
     assert norm is not None
     assert not norm.requires_grad
     assert outputs.requires_grad
+    with pytest.raises(ConfigError, match="the Triton kernel of encoders has not: set kernel=none"):
+        torch.autograd.grad(outputs.square().sum(), encoder.layers[0].weight, create_graph=True)
     assert blockwise_triton.encode(encoder, draw(9, 5))[1] is None
     assert "no chain" in str(blockwise_triton.why_not(nn.Linear(5, 4), draw(9, 5)))
     steps_are_those_of_pytorch()

@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
+from intrinsic_clip.derivatives import first_derivatives_only
 from intrinsic_clip.encoders.chain import chain_of, has_hooks, laid_out, replicate_offsets
 
 try:
@@ -97,7 +97,7 @@ class _Encode(torch.autograd.Function):
         return outputs.view(*shape, *outputs.shape[-2:]), norm
 
     @staticmethod
-    @once_differentiable
+    @first_derivatives_only("the Triton kernel of encoders", "set kernel=none")
     def backward(ctx: Any, cotangents: Tensor, norm_cotangents: Tensor) -> tuple[Tensor | None, ...]:
         network = ctx.network
         cotangents = cotangents.reshape(network.replicates, *cotangents.shape[-2:]).contiguous()

@@ -4,8 +4,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
+from intrinsic_clip.derivatives import first_derivatives_only
 from intrinsic_clip.kernels import library
 
 LARGEST_BATCH = 2048  # each thread holds two matrices of n × n logits
@@ -46,7 +46,7 @@ class _InfoNCE(torch.autograd.Function):
         return losses
 
     @staticmethod
-    @once_differentiable
+    @first_derivatives_only("the C++ kernel of InfoNCE", "set kernel=none")
     def backward(ctx: Any, cotangents: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x, y, tau = ctx.gradients
         return x * cotangents[..., None, None], y * cotangents[..., None, None], tau * cotangents

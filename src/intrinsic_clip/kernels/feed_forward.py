@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
+from intrinsic_clip.derivatives import first_derivatives_only
 from intrinsic_clip.encoders.chain import Chain, Parameters, has_hooks
 from intrinsic_clip.kernels import library
 from intrinsic_clip.kernels.places import addresses, empty_gradients, network, placed
@@ -67,7 +67,7 @@ class _Encode(torch.autograd.Function):
         return outputs
 
     @staticmethod
-    @once_differentiable
+    @first_derivatives_only("the C++ kernel of encoders", "set kernel=none")
     def backward(ctx: Any, cotangents: Tensor) -> tuple[Tensor | None, ...]:
         rows, *parameters = ctx.saved_tensors
         cotangents = cotangents.contiguous()

@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from intrinsic_clip.loss.rows import first_derivatives_only
+from intrinsic_clip.derivatives import first_derivatives_only
+from intrinsic_clip.loss.rows import IN_CHUNKS
 
 
 @torch.compiler.disable
@@ -69,7 +70,7 @@ class _CrossEntropies(torch.autograd.Function):
         return (row_top - positives) + row_log, column_entropies
 
     @staticmethod
-    @first_derivatives_only
+    @first_derivatives_only(*IN_CHUNKS)
     def backward(ctx: Any, grad_rows: Tensor, grad_columns: Tensor | None) -> tuple[Tensor | None, ...]:
         x, y, row_top, row_log, column_top, column_log = ctx.saved_tensors
         grad_x, grad_y = torch.empty_like(x), torch.zeros_like(y)

@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from intrinsic_clip.loss.rows import first_derivatives_only
+from intrinsic_clip.derivatives import first_derivatives_only
+from intrinsic_clip.loss.rows import IN_CHUNKS
 
 
 @torch.compiler.disable
@@ -35,7 +36,7 @@ class _SigmoidLoss(torch.autograd.Function):
         return by_row.sum(-1)
 
     @staticmethod
-    @first_derivatives_only
+    @first_derivatives_only(*IN_CHUNKS)
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, y, bias = ctx.saved_tensors
         grad_x, grad_y, grad_bias = torch.empty_like(x), torch.zeros_like(y), torch.zeros_like(grad)

@@ -1,16 +1,14 @@
 """Parts of objectives with n × n numbers, of which a few rows are in memory at a time."""
 
 from collections.abc import Callable
-from functools import wraps
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from intrinsic_clip.errors import ConfigError
-from intrinsic_clip.loss.precision import without_autocast
 
+IN_CHUNKS = "a loss in chunks of rows", "set chunk=None"  # has no second derivatives, and what would be right
 RowTerms = Callable[[Tensor, Tensor, int], Tensor]
 
 
@@ -35,27 +33,6 @@ def by_rows(terms: RowTerms, x: Tensor, y: Tensor, chunk: int | None, dim: int =
         else:
             parts.append(terms(rows, y, first))
     return torch.cat(parts, dim)
-
-
-def first_derivatives_only(backward: Callable[..., Any]) -> Callable[..., Any]:
-    """Refuse second derivatives in the backward of a function that has none.
-
-    PyTorch's `once_differentiable` refuses them only where the gradient that comes in has one itself, which that of a
-    loss, which is 1, has not; it then leaves the second derivatives through the function out without a word. The
-    derivatives are computed without autocast, as the function is: `backward()` may be called where it is on.
-    """
-
-    @wraps(backward)
-    def checked(ctx: Any, *gradients: Tensor | None) -> Any:
-        if torch.is_grad_enabled():  # the engine's mode within a backward is create_graph
-            raise ConfigError(
-                "create_graph=True asks for second derivatives, which a loss in chunks of rows has not: set chunk=None"
-            )
-        device = next(each.device for each in gradients if each is not None)
-        with without_autocast(device):  # half-precision logits would not be those of the forward pass
-            return backward(ctx, *gradients)
-
-    return checked
 
 
 def partners(similarities: Tensor, first: int) -> Tensor:

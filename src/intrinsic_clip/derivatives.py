@@ -1,0 +1,41 @@
+"""Derivatives of functions that are differentiated by hand: of the first order alone, and in full precision."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.loss.precision import without_autocast
+
+Backward = Callable[..., Any]
+
+
+def first_derivatives_only(subject: str, instead: str) -> Callable[[Backward], Backward]:
+    """Refuse second derivatives in the backward of a function that has none.
+
+    PyTorch's `once_differentiable` refuses them only where the gradient that comes in has one itself, which that of a
+    loss, which is 1, has not; it then leaves the second derivatives through the function out without a word. The
+    derivatives are computed without autocast, as the function is: `backward()` may be called where it is on.
+
+    Args:
+        subject: what has no second derivatives.
+        instead: what would be right.
+    """
+
+    def decorated(backward: Backward) -> Backward:
+        @wraps(backward)
+        def checked(ctx: Any, *gradients: Tensor | None) -> Any:
+            if torch.is_grad_enabled():  # the engine's mode within a backward is create_graph
+                raise ConfigError(
+                    f"create_graph=True asks for second derivatives, which {subject} has not: {instead}"
+                )
+            device = next(each.device for each in gradients if each is not None)
+            with without_autocast(device):  # half-precision products would not be those of the forward pass
+                return backward(ctx, *gradients)
+
+        return checked
+
+    return decorated
