@@ -7,6 +7,7 @@ from torch import Tensor
 
 from intrinsic_clip.derivatives import first_derivatives_only
 from intrinsic_clip.kernels import library
+from intrinsic_clip.kernels.places import taus
 
 LARGEST_BATCH = 2048  # each thread holds two matrices of n × n logits
 
@@ -24,8 +25,11 @@ def why_not(n: int, chunk: int | None) -> str | None:
 
 
 def info_nce(x: Tensor, y: Tensor, tau: Tensor) -> Tensor:
-    """Return the symmetric InfoNCE of paired float32 representations `(*R, n, d)`, `(*R,)`, as `loss.info_nce` does."""
-    losses: Tensor = _InfoNCE.apply(x, y, tau.expand(x.shape[:-2]))
+    """Return the symmetric InfoNCE of paired float32 representations `(*R, n, d)`, `(*R,)`, as `loss.info_nce` does.
+
+    The temperature, `(*R,)` or a scalar, may be of any type of numbers.
+    """
+    losses: Tensor = _InfoNCE.apply(x, y, taus(tau, x.shape[:-2]))
     return losses
 
 
@@ -34,7 +38,7 @@ class _InfoNCE(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, y: Tensor, tau: Tensor) -> Tensor:
-        x, y, tau = x.contiguous(), y.contiguous(), tau.contiguous()
+        x, y = x.contiguous(), y.contiguous()
         losses, gradients = torch.empty_like(tau), [torch.empty_like(tensor) for tensor in (x, y, tau)]
         library.load().info_nce(
             tau.numel(),

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.encoders.chain import Parameters, laid_out, replicate_offsets
+from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.kernels import library
 
 
@@ -47,6 +48,21 @@ def placed(rows: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, library.Rows]:
     rows, strides = laid_out(rows, shape)
     offsets = _offsets(shape, strides[: len(shape)])
     return rows, library.Rows(rows.data_ptr(), offsets, strides[-2], rows.shape[-2])
+
+
+def taus(tau: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Return a temperature of any type of numbers as the kernel takes it, `(*R,)` in float32, differentiably.
+
+    Args:
+        tau: a scalar or `(*R,)`.
+        shape: R.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    if tau.ndim and tau.shape != shape:
+        raise ConfigError(f"τ of shape {tuple(tau.shape)}: must be (*R,), here {shape}, or a number")
+    return tau.to("cpu", torch.float32).expand(shape).contiguous()
 
 
 def empty_gradients(parameters: Parameters, wanted: Sequence[bool]) -> list[Tensor | None]:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from intrinsic_clip.encoders.chain import Chain, chain_of
 from intrinsic_clip.kernels import feed_forward, library
-from intrinsic_clip.kernels.places import addresses, empty_gradients, network, placed
+from intrinsic_clip.kernels.places import addresses, empty_gradients, network, placed, taus
 from intrinsic_clip.loss.temperature import LearnedTemperature
 
 Both = tuple[Tensor, Tensor]
@@ -74,7 +74,7 @@ class WholeStep:
             population: the rows over whose outputs the mean norms are taken, likewise; None: there are no such norms.
         """
         kernel, tau = library.load(), self.tau()
-        taus = tau.detach().expand(self.shape).contiguous()
+        in_float32 = taus(tau.detach(), self.shape)
         # Copies, where rows have to be copied, live until the end.
         rows = [placed(each, self.shape) for each in (*batch, *(population or ()))]
         inputs = *self.networks, *(place for _, place in rows), *[library.Rows()] * (4 - len(rows))
@@ -83,7 +83,7 @@ class WholeStep:
             self.memory = torch.empty(needed)
         losses, slopes = torch.empty(self.shape), torch.empty(self.shape)
         outputs = losses.data_ptr(), slopes.data_ptr(), *self.places, self.memory.data_ptr()
-        kernel.step(*inputs, taus.data_ptr(), self.norm, *outputs, library.threads())
+        kernel.step(*inputs, in_float32.data_ptr(), self.norm, *outputs, library.threads())
         for parameter, gradient in self.gradients:
             parameter.grad = gradient  # zero_grad() may have taken it away
         self.tau.differentiate(tau, slopes)
@@ -116,7 +116,7 @@ class _Tau:
             return
         if self.by_hand is None:
             self.temperature.zero_grad()
-            tau.expand(self.shape).backward(slopes)
+            taus(tau, self.shape).backward(slopes)
             return
         s = self.by_hand.s
         if s.grad is None:
