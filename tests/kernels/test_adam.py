@@ -1,6 +1,8 @@
 """Adam in C++ is PyTorch's Adam to rounding, from the same state, and leaves to PyTorch what it does not serve."""
 
 import copy
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -132,6 +134,73 @@ def test_states_and_gradients_that_are_replaced_are_noticed() -> None:
         other.grad = torch.ones(2)
         optimizer.step()
     torch.testing.assert_close(other.detach(), torch.full((2,), -1.0))
+
+
+def _replace_states(optimizer: Optimizer, name: str) -> None:
+    """Put another tensor in the place of one in each state, and keep the old ones, whose numbers stay readable."""
+    for state in list(optimizer.state.values()):
+        state.setdefault("kept", []).append(state[name])
+        state[name] = torch.full_like(state[name], 0.25)
+
+
+def _move_states(optimizer: Optimizer, name: str) -> None:
+    for state in list(optimizer.state.values()):
+        state.setdefault("kept", []).append(state[name].data)
+        state[name].data = torch.full_like(state[name], 0.25)
+
+
+def _move_parameters(optimizer: Optimizer) -> None:
+    for parameter in optimizer.param_groups[0]["params"]:
+        optimizer.state[parameter].setdefault("kept", []).append(parameter.data)
+        parameter.data = parameter.data * 0.5
+
+
+def _exchange_a_parameter(optimizer: Optimizer) -> None:
+    optimizer.param_groups[0]["params"][1] = nn.Parameter(torch.ones(6))
+
+
+def _widen_steps(optimizer: Optimizer) -> None:
+    for state in list(optimizer.state.values()):
+        state["step"] = state["step"].double()
+
+
+CHANGES: dict[str, Callable[[Optimizer], object]] = {
+    **{f"{name} replaced": partial(_replace_states, name=name) for name in ("exp_avg", "exp_avg_sq", "step")},
+    **{f"{name} moved": partial(_move_states, name=name) for name in ("exp_avg", "exp_avg_sq", "step")},
+    "step in float64": _widen_steps,
+    "parameters moved": _move_parameters,
+    "a parameter exchanged": _exchange_a_parameter,
+    "a parameter left out": lambda optimizer: optimizer.param_groups[0]["params"].pop(2),
+    "a state taken away": lambda optimizer: optimizer.state.pop(optimizer.param_groups[0]["params"][0]),
+}
+
+
+@needs_compiler
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_is_changed_between_steps_is_noticed_as_by_pytorch(change: str) -> None:
+    ours, plain = by_kernel(Adam(_parameters(), lr=1e-2)), Adam(_parameters(), lr=1e-2)
+    for number in range(8):
+        for optimizer in (ours, plain):
+            if number == 4:
+                CHANGES[change](optimizer)
+            for parameter in optimizer.param_groups[0]["params"]:  # whose gradients stay where they are
+                parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+                parameter.grad.copy_(parameter.detach() - number)
+            optimizer.step()
+    torch.testing.assert_close(_values(ours), _values(plain), rtol=1e-5, atol=1e-6)
+
+
+@needs_compiler
+def test_gradients_whose_numbers_move_are_noticed() -> None:
+    values = []
+    for optimizer in (by_kernel(Adam(_parameters(), lr=1e-2)), Adam(_parameters(), lr=1e-2)):
+        _step(optimizer, 0)
+        for number in range(1, 6):
+            for parameter in optimizer.param_groups[0]["params"]:
+                parameter.grad.data = torch.full_like(parameter, float(number) - 3)
+            optimizer.step()
+        values.append(_values(optimizer))
+    torch.testing.assert_close(*values, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(

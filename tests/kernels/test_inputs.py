@@ -102,3 +102,20 @@ def test_info_nce_of_a_float64_temperature_is_that_of_float32() -> None:
     ]
     assert gradients[0].dtype == torch.float64
     torch.testing.assert_close(*gradients, rtol=1e-5, atol=0)
+
+
+def test_parameters_whose_numbers_move_within_an_epoch_are_read_where_they_are() -> None:
+    module = _module(CosineSimilarity(), LearnedTemperature())
+    kept = [each.data for each in module.parameters()]
+    differentiated = module.differentiation(module)
+    differentiated(*_rows())
+    for parameter in module.parameters():
+        parameter.data = parameter.data * 1.5
+    losses, _ = differentiated(*_rows())
+    results = [losses.detach(), *(each.grad.clone() for each in module.parameters() if each.grad is not None)]
+    module.zero_grad()
+    losses, _ = module._losses(*_rows())
+    losses.sum().backward()
+    plain = [losses.detach(), *(each.grad for each in module.parameters() if each.grad is not None)]
+    torch.testing.assert_close(results, plain, rtol=2e-4, atol=1e-5)
+    assert len(kept) == len(plain) - 1  # the old numbers are still there to be read by mistake

@@ -1,6 +1,7 @@
 """Take steps of PyTorch's Adam by the C++ kernel: a step of many small parameters takes Python longer than its sums."""
 
 import ctypes
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,8 @@ from intrinsic_clip.kernels import library
 
 OTHER_OPTIONS = ("amsgrad", "maximize", "capturable", "differentiable", "decoupled_weight_decay")
 STATE = ("exp_avg", "exp_avg_sq", "step")
+NOTHING: Mapping[str, Any] = {}
+PER_PARAMETER = 2 + len(STATE)  # tensors: it, its gradient and its state
 
 
 def by_kernel(optimizer: Optimizer) -> Optimizer:
@@ -37,7 +40,8 @@ class KernelAdam(Adam):
         loss = None if closure is None else closure()
         groups = self.param_groups
         if len(self._plans) != len(groups) or not all(
-            plan and plan.holds(self.state) for plan in self._plans
+            plan and plan.holds(group["params"], self.state)
+            for plan, group in zip(self._plans, groups, strict=True)
         ):
             self._plans = [_Plan.of(group["params"], self.state) for group in groups]
         served = all(self._plans) and all(map(_has_plain_options, groups)) and not _is_scaled(self)
@@ -57,38 +61,55 @@ class _Plan:
 
     Attributes:
         moved: the parameters that have gradients, as the kernel takes them.
-        held: all parameters with their addresses, gradients and states.
+        tensors: all parameters with their gradients and states, held so that no other tensor takes their place.
+        read: those of them whose numbers the kernel reads.
+        addresses: where these numbers begin.
     """
 
     moved: ctypes.Array
-    held: list[tuple[Tensor, int, Tensor | None, Mapping[str, Tensor] | None]]
+    tensors: list[Any]
+    read: list[Tensor]
+    addresses: list[int]
 
     @classmethod
     def of(cls, parameters: Sequence[Tensor], states: Mapping[Tensor, Any]) -> "_Plan | None":
         """Return the plan; None: the kernel does not serve."""
+        tensors = _tensors(parameters, states)
+        read: list[Tensor] = []
         moved = []
-        held = [(each, each.data_ptr(), each.grad, states.get(each)) for each in parameters]
-        for parameter, _, gradient, state in held:
-            if gradient is None:
+        for first, parameter in zip(range(0, len(tensors), PER_PARAMETER), parameters, strict=True):
+            if parameter.grad is None:
                 continue
-            tensors = [parameter, gradient, *((state or {}).get(name) for name in STATE)]
-            sizes = *[parameter.numel()] * 4, 1
-            if not all(map(_is_plain, tensors, sizes)):
+            own, size = tensors[first : first + PER_PARAMETER], parameter.numel()
+            if not all(map(_is_plain, own, (size, size, size, size, 1))):
                 return None
-            places = (tensor.data_ptr() for tensor in tensors if tensor is not None)
-            moved.append(library.Moved(*places, parameter.numel()))
-        return cls((library.Moved * len(moved))(*moved), held)
+            moved.append(library.Moved(*map(Tensor.data_ptr, own), size))
+            read += own
+        return cls((library.Moved * len(moved))(*moved), tensors, read, list(map(Tensor.data_ptr, read)))
 
-    def holds(self, states: Mapping[Tensor, Any]) -> bool:
-        """Return whether everything is where it was."""
-        return all(
-            parameter.data_ptr() == address and parameter.grad is gradient and states.get(parameter) is state
-            for parameter, address, gradient, state in self.held
-        )
+    def holds(self, parameters: Sequence[Tensor], states: Mapping[Tensor, Any]) -> bool:
+        """Return whether everything is where it was: the tensors, any of which may be replaced, and their numbers."""
+        now = _tensors(parameters, states)
+        same = len(now) == len(self.tensors) and all(map(operator.is_, now, self.tensors))
+        return same and list(map(Tensor.data_ptr, self.read)) == self.addresses
 
 
-def _is_plain(tensor: Tensor | None, size: int) -> bool:
-    if tensor is None or not tensor.is_cpu or tensor.dtype is not torch.float32 or tensor.numel() != size:
+def _tensors(parameters: Sequence[Tensor], states: Mapping[Tensor, Any]) -> list[Any]:
+    """Return each parameter with its gradient and what its state holds, None where there is none."""
+    tensors: list[Any] = []
+    for parameter in parameters:
+        find = (states.get(parameter) or NOTHING).get  # in each step, so in few calls
+        tensors += parameter, parameter.grad, find(STATE[0]), find(STATE[1]), find(STATE[2])
+    return tensors
+
+
+def _is_plain(tensor: Any, size: int) -> bool:
+    if (
+        not isinstance(tensor, Tensor)
+        or not tensor.is_cpu
+        or tensor.dtype is not torch.float32
+        or tensor.numel() != size
+    ):
         return False
     return tensor.layout is torch.strided and tensor.is_contiguous()
 

@@ -65,6 +65,12 @@ class WholeStep:
         self.places = [addresses(each) for each in gradients]
         both = zip((*f.parameters, *g.parameters), itertools.chain(*gradients), strict=True)
         self.gradients = [(parameter, each) for parameter, each in both if parameter is not None]
+        self.parameters = [parameter for parameter, _ in self.gradients]
+        self.began = list(map(Tensor.data_ptr, self.parameters))
+
+    def is_in_place(self) -> bool:
+        """Return whether the parameters' numbers lie where they did: some optimizers replace their `data`."""
+        return list(map(Tensor.data_ptr, self.parameters)) == self.began
 
     def __call__(self, batch: Both, population: Both | None = None) -> Both:
         """Return the losses and τ, `(*R,)` each, with the gradients in the parameters.

@@ -42,7 +42,8 @@ class KernelStep:
     def whole(self) -> WholeRows | None:
         """Return what takes rows and returns losses and τ, `(*R,)` each, with the gradients in the parameters.
 
-        It serves as long as nothing but numbers change in the module, and returns None for rows that it does not serve.
+        It serves as long as nothing but numbers change in the module, and returns None for rows that it does not serve,
+        and once the numbers of parameters lie elsewhere.
         Where the module's steps take autograd, there is none.
         """
         module, norm = self.module, _norm(self.module)
@@ -53,7 +54,7 @@ class KernelStep:
 
         def differentiated(x: Tensor, y: Tensor, *append: Tensor) -> LossesAndTau | None:
             population = (append[0], append[1]) if module.takes_population else None
-            if _why_not_rows(plain, (x, y, *(population or ()))):
+            if not step.is_in_place() or _why_not_rows(plain, (x, y, *(population or ()))):
                 return None
             return step((x, y), population)
 
