@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from intrinsic_clip import encoders
+from intrinsic_clip.encoders.chain import chain_of
 from intrinsic_clip.encoders.replication import replicate
 from intrinsic_clip.errors import ConfigError
-from intrinsic_clip.kernels import contrast, library
+from intrinsic_clip.kernels import contrast, feed_forward, library
 from intrinsic_clip.loss import info_nce
 from intrinsic_clip.loss.similarity import CosineSimilarity, PopulationSimilarity
 from intrinsic_clip.loss.temperature import FixedTemperature, LearnedTemperature
@@ -119,3 +120,66 @@ def test_parameters_whose_numbers_move_within_an_epoch_are_read_where_they_are()
     plain = [losses.detach(), *(each.grad for each in module.parameters() if each.grad is not None)]
     torch.testing.assert_close(results, plain, rtol=2e-4, atol=1e-5)
     assert len(kept) == len(plain) - 1  # the old numbers are still there to be read by mistake
+
+
+X, Y = torch.randn(2, 8, 4, generator=torch.Generator().manual_seed(0))
+REFUSED = {
+    "float64": (X.double(), Y.double(), "float64 on cpu: the C\\+\\+ kernel takes float32"),
+    "mixed": (X, Y.bfloat16(), "bfloat16 on cpu"),
+    "other device": (X.to("meta"), Y, "on meta"),
+    "fewer rows": (X, Y[:4], "must be .* alike"),
+    "narrower": (X, Y[:, :3], "must be .* alike"),
+    "empty": (X[:0], Y[:0], "at least one row"),
+    "no columns": (X[:, :0], Y[:, :0], "at least one column"),
+    "one axis": (X[0], Y[0], "takes .*n, d"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_info_nce_refuses_what_it_cannot_read(case: str) -> None:
+    x, y, message = REFUSED[case]
+    with pytest.raises(ConfigError, match=message):
+        contrast.info_nce(x, y, torch.tensor(0.5))
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (torch.ones(6, 5).double(), "float64 on cpu"),
+        (torch.ones(6, 4), "and 5 columns"),
+        (torch.ones(0, 5), "at least one row"),
+        (torch.ones(6, 5, requires_grad=True), "parameters alone"),
+    ],
+    ids=["float64", "narrower", "empty", "differentiated"],
+)
+def test_encoders_refuse_what_they_cannot_read(rows: Tensor, message: str) -> None:
+    chain = chain_of(replicate(lambda d: encoders.mlp(5, d), 5, [0], (4,), ()))
+    assert chain is not None
+    with pytest.raises(ConfigError, match=message):
+        feed_forward.encode(chain, rows)
+
+
+@pytest.mark.parametrize("way", SIMILARITIES)
+def test_steps_refuse_rows_of_another_width_and_empty_batches(way: str) -> None:
+    module = _module(SIMILARITIES[way], LearnedTemperature())
+    differentiated = module.differentiation(module)
+    for rows in (_rows(11), _rows(y_width=10), _rows(n=0)):
+        with pytest.raises(ConfigError, match=r"the C\+\+ kernel takes"):
+            differentiated(*rows)
+    with pytest.raises(ConfigError, match="must be"):
+        differentiated(_rows()[0], _rows(n=19)[1], *_rows()[2:])
+
+
+class _Doubled(nn.Module):
+    """A normalisation whose results are in float64."""
+
+    needs_population = False
+
+    def forward(self, outputs: Tensor, population: Tensor | None = None) -> Tensor:
+        return nn.functional.normalize(outputs.double(), dim=-1)
+
+
+def test_representations_in_float64_are_left_to_pytorch() -> None:
+    module = _module(_Doubled(), LearnedTemperature())
+    found, plain = (_differentiated(module, kernel) for kernel in (True, False))
+    torch.testing.assert_close(found, plain, rtol=1e-4, atol=1e-5)

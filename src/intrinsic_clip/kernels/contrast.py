@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.derivatives import first_derivatives_only
+from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.kernels import library
-from intrinsic_clip.kernels.places import taus
+from intrinsic_clip.kernels.places import check_rows, taus
 
 LARGEST_BATCH = 2048  # each thread holds two matrices of n × n logits
 
@@ -28,7 +29,16 @@ def info_nce(x: Tensor, y: Tensor, tau: Tensor) -> Tensor:
     """Return the symmetric InfoNCE of paired float32 representations `(*R, n, d)`, `(*R,)`, as `loss.info_nce` does.
 
     The temperature, `(*R,)` or a scalar, may be of any type of numbers.
+
+    Raises:
+        ConfigError: the kernel cannot read the representations, or their shapes or that of the temperature do not fit.
     """
+    for rows in (x, y):
+        check_rows(rows)
+    if x.shape != y.shape:
+        raise ConfigError(
+            f"x of shape {tuple(x.shape)} and y of shape {tuple(y.shape)}: both must be (*R, n, d) alike"
+        )
     losses: Tensor = _InfoNCE.apply(x, y, taus(tau, x.shape[:-2]))
     return losses
 

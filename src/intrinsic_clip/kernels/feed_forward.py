@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from intrinsic_clip.derivatives import first_derivatives_only
 from intrinsic_clip.encoders.chain import Chain, Parameters, has_hooks
+from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.kernels import library
-from intrinsic_clip.kernels.places import addresses, empty_gradients, network, placed
+from intrinsic_clip.kernels.places import addresses, empty_gradients, is_served, network, placed
 
 UNSERVED = "the training is not on a CPU in float32"
 
@@ -18,14 +19,14 @@ def why_not(encoder: nn.Module, chain: Chain | None) -> str | None:
     """Return why the kernel does not compute an encoder; None: it does."""
     if chain is None:
         return "the encoder is not a chain of linear maps with nothing but ReLU between them"
-    if not all(tensor is None or _is_served(tensor) for tensor in chain.parameters):
+    if not all(tensor is None or is_served(tensor) for tensor in chain.parameters):
         return UNSERVED
     return "the encoder has hooks" if has_hooks(encoder) else None
 
 
 def why_not_rows(rows: Sequence[Tensor]) -> str | None:
     """Return why the kernel does not encode rows; None: it does."""
-    if not all(map(_is_served, rows)):
+    if not all(map(is_served, rows)):
         return UNSERVED
     if torch.is_autocast_enabled("cpu"):
         return "the training is in mixed precision"
@@ -38,12 +39,14 @@ def why_not_rows(rows: Sequence[Tensor]) -> str | None:
     )
 
 
-def _is_served(tensor: Tensor) -> bool:
-    return tensor.is_cpu and tensor.dtype is torch.float32
-
-
 def encode(chain: Chain, rows: Tensor) -> Tensor:
-    """Return the outputs of an encoder, `(*R, n, d)`, for rows `(*R, n, d_in)`, whose leading axes may be missing."""
+    """Return the outputs of an encoder, `(*R, n, d)`, for rows `(*R, n, d_in)`, whose leading axes may be missing.
+
+    Raises:
+        ConfigError: the kernel cannot read the rows, or has no gradient for them.
+    """
+    if rows.requires_grad:
+        raise ConfigError("rows that require a gradient: the C++ kernel has those of the parameters alone")
     outputs: Tensor = _Encode.apply(chain.shape, chain.relus, rows, *chain.parameters)
     return outputs
 
@@ -58,7 +61,7 @@ class _Encode(torch.autograd.Function):
         kernel = library.load()
         parameters = _contiguous(parameters)
         encoder = network(relus, parameters)
-        rows, places = placed(rows, shape)
+        rows, places = placed(rows, shape, encoder.widths[0])
         outputs = torch.empty(*shape, rows.shape[-2], encoder.widths[len(relus)])
         memory = torch.empty(kernel.encode_memory(encoder, places))
         kernel.encode(encoder, places, outputs.data_ptr(), memory.data_ptr(), library.threads())
@@ -70,11 +73,12 @@ class _Encode(torch.autograd.Function):
     @first_derivatives_only("the C++ kernel of encoders", "set kernel=none")
     def backward(ctx: Any, cotangents: Tensor) -> tuple[Tensor | None, ...]:
         rows, *parameters = ctx.saved_tensors
+        encoder = network(ctx.relus, parameters)
         cotangents = cotangents.contiguous()
         gradients = empty_gradients(parameters, ctx.needs_input_grad[3:])
         library.load().encode_backward(
-            network(ctx.relus, parameters),
-            placed(rows, ctx.shape)[1],
+            encoder,
+            placed(rows, ctx.shape, encoder.widths[0])[1],
             cotangents.data_ptr(),
             addresses(gradients),
             ctx.memory.data_ptr(),

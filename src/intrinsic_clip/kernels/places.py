@@ -38,13 +38,38 @@ def addresses(tensors: Parameters) -> ctypes.Array:
     )
 
 
-def placed(rows: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, library.Rows]:
+def is_served(tensor: Tensor) -> bool:
+    """Return whether the kernel can read a tensor's numbers."""
+    return tensor.is_cpu and tensor.dtype is torch.float32
+
+
+def check_rows(rows: Tensor, width: int | None = None) -> None:
+    """Check that the kernel can read rows: what it is told of them it believes.
+
+    Raises:
+        ConfigError: they are not float32 on the CPU, have another width, or there is none.
+    """
+    if not is_served(rows):
+        raise ConfigError(f"rows of {rows.dtype} on {rows.device}: the C++ kernel takes float32 on the CPU")
+    if rows.ndim < 2 or 0 in rows.shape or width not in (None, rows.shape[-1]):
+        needed = "at least one column" if width is None else f"{width} columns"
+        raise ConfigError(
+            f"rows of shape {tuple(rows.shape)}: the C++ kernel takes (*R, n, d) with at least one row and {needed}"
+        )
+
+
+def placed(rows: Tensor, shape: tuple[int, ...], width: int) -> tuple[Tensor, library.Rows]:
     """Return rows, copied only if a row's numbers are apart, and where those of each replicate are.
 
     Args:
         rows: `(*R, n, d_in)`, whose leading axes may be missing.
         shape: R.
+        width: d_in of the encoder.
+
+    Raises:
+        ConfigError: the kernel cannot read them.
     """
+    check_rows(rows, width)
     rows, strides = laid_out(rows, shape)
     offsets = _offsets(shape, strides[: len(shape)])
     return rows, library.Rows(rows.data_ptr(), offsets, strides[-2], rows.shape[-2])

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from intrinsic_clip.encoders.chain import Chain, chain_of
+from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.kernels import feed_forward, library
 from intrinsic_clip.kernels.places import addresses, empty_gradients, network, placed, taus
 from intrinsic_clip.loss.temperature import LearnedTemperature
@@ -61,6 +62,7 @@ class WholeStep:
         self.shape, self.norm, self.memory = f.shape, norm, torch.empty(0)
         self.tau = _Tau(temperature, f.shape)
         self.networks = [network(chain.relus, chain.parameters) for chain in (f, g)]
+        self.widths = [each.widths[0] for each in self.networks]
         gradients = [empty_gradients(chain.parameters, _wanted(chain)) for chain in (f, g)]
         self.places = [addresses(each) for each in gradients]
         both = zip((*f.parameters, *g.parameters), itertools.chain(*gradients), strict=True)
@@ -82,7 +84,12 @@ class WholeStep:
         kernel, tau = library.load(), self.tau()
         in_float32 = taus(tau.detach(), self.shape)
         # Copies, where rows have to be copied, live until the end.
-        rows = [placed(each, self.shape) for each in (*batch, *(population or ()))]
+        given = zip((*batch, *(population or ())), self.widths * 2, strict=False)
+        rows = [placed(each, self.shape, width) for each, width in given]
+        if batch[0].shape[-2] != batch[1].shape[-2]:
+            raise ConfigError(
+                f"{batch[0].shape[-2]} rows of x and {batch[1].shape[-2]} of y: they must be pairs"
+            )
         inputs = *self.networks, *(place for _, place in rows), *[library.Rows()] * (4 - len(rows))
         needed = kernel.step_memory(*inputs)
         if len(self.memory) < needed:

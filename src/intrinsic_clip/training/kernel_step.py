@@ -9,6 +9,7 @@ from torch.optim import Optimizer
 
 from intrinsic_clip.encoders.chain import Chain, chain_of, has_hooks
 from intrinsic_clip.kernels import contrast, feed_forward, library, whole_step
+from intrinsic_clip.kernels.places import is_served
 from intrinsic_clip.kernels.whole_step import Norm
 from intrinsic_clip.loss.info_nce import InfoNCE
 from intrinsic_clip.loss.similarity import CosineSimilarity, PopulationSimilarity
@@ -88,7 +89,7 @@ class KernelStep:
         x, y = (feed_forward.encode(chain, each) for chain, each in zip(chains, rows, strict=True) if chain)
         if not module.takes_raw:
             x, y = module._alone("x", x), module._alone("y", y)
-        if _plain(module) is not None and tau is not None:
+        if _plain(module) is not None and tau is not None and all(map(is_served, (x, y))):
             return contrast.info_nce(x, y, tau), tau
         return module.objective(x, y, tau), tau
 
