@@ -4,9 +4,15 @@ Each process holds n pairs of the N = n · processes, in rank order. The gradien
 those of one process with the whole batch.
 """
 
-import torch.distributed.nn
-from torch import Tensor, distributed
+import math
+from typing import Any
 
+import torch
+from torch import Tensor, distributed
+from torch.autograd import Function
+
+from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.loss.arguments import check_rows
 from intrinsic_clip.loss.info_nce import cross_entropy, info_nce
 
 
@@ -32,14 +38,64 @@ def shared_info_nce(
 
 
 def gather(rows: Tensor) -> Tensor:
-    """Gather the rows of all processes in rank order, `(*R, n, d) → (*R, N, d)`, gradients included."""
-    gathered = torch.distributed.nn.all_gather(rows.contiguous())
-    for part in gathered:
-        if (
-            part.requires_grad
-        ):  # PyTorch sends gradients as they lie in memory, and takes them for contiguous ones
-            part.register_hook(torch.Tensor.contiguous)
-    return torch.cat(gathered, dim=-2)
+    """Gather the rows of all processes in rank order, `(*R, n, d) → (*R, N, d)`, gradients included.
+
+    Raises:
+        ConfigError: processes hold different numbers of rows, other sizes or types, or none, as all of them then say.
+    """
+    _check_shares(rows)  # first: an error on one process alone would leave the others waiting
+    check_rows("the rows of this process", rows)
+    gathered: Tensor = _Gather.apply(rows)
+    return gathered
+
+
+def _check_shares(rows: Tensor) -> None:
+    """Refuse shares that differ, on every process: a backend that gathers them ends its process, or waits for ever."""
+    *lead, n, d = 1, 1, *rows.shape
+    sizes = torch.tensor([math.prod(lead), n, d, rows.element_size()], device=rows.device)
+    shares = [torch.empty_like(sizes) for _ in range(distributed.get_world_size())]
+    distributed.all_gather(shares, sizes)
+    replicates, numbers, widths, bytes_each = zip(*torch.stack(shares).tolist(), strict=True)
+    if len(set(numbers)) > 1:
+        raise ConfigError(
+            f"processes hold {', '.join(map(str, numbers))} rows of a batch: all must hold as many; leave out the last "
+            "batch where it is not full (drop_last=True)"
+        )
+    for name, of_each in (("replicates", replicates), ("columns", widths), ("bytes per number", bytes_each)):
+        if len(set(of_each)) > 1:
+            raise ConfigError(f"processes hold rows of {', '.join(map(str, of_each))} {name}: must be alike")
+
+
+class _Gather(Function):
+    """Rows of all processes; its gradient is that of this process's rows, summed over processes."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        rows = rows.contiguous()
+        parts = [torch.empty_like(rows) for _ in range(distributed.get_world_size())]
+        distributed.all_gather(parts, rows)
+        return torch.cat(parts, dim=-2)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        own: Tensor = _SumOfOwn.apply(gradient)
+        return own
+
+
+class _SumOfOwn(Function):
+    """This process's part of all rows, summed over processes: the transpose of `_Gather`."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        total = rows.clone(memory_format=torch.contiguous_format)
+        distributed.all_reduce(total)
+        n = total.shape[-2] // distributed.get_world_size()
+        return total.narrow(-2, distributed.get_rank() * n, n).clone()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        rows: Tensor = _Gather.apply(gradient)
+        return rows
 
 
 def _mean_over_processes(value: Tensor) -> Tensor:
