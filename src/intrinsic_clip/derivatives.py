@@ -11,6 +11,8 @@ from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.loss.precision import without_autocast
 
 Backward = Callable[..., Any]
+# In PyTorch's messages where a function, or a checkpoint, does not go together with torch.func or forward mode.
+OF_TRANSFORMS = "setup_context", "jvp function", "saved tensor hooks"
 
 
 def first_derivatives_only(subject: str, instead: str) -> Callable[[Backward], Backward]:
@@ -39,3 +41,21 @@ def first_derivatives_only(subject: str, instead: str) -> Callable[[Backward], B
         return checked
 
     return decorated
+
+
+def outside_transforms(function: Callable[..., Any], subject: str, instead: str, *arguments: Any) -> Any:
+    """Call what goes together with neither torch.func nor forward-mode derivatives, and say so where it is tried.
+
+    Args:
+        function: called with the arguments.
+        subject: what it computes.
+        instead: what would be right.
+    """
+    try:
+        return function(*arguments)
+    except RuntimeError as error:
+        if not any(part in str(error) for part in OF_TRANSFORMS):
+            raise
+        raise ConfigError(
+            f"{subject} goes together with neither torch.func nor forward-mode derivatives: {instead}"
+        ) from error

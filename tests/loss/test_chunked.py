@@ -8,12 +8,14 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.nn.functional import normalize
 from torch.utils.checkpoint import checkpoint
 
 from intrinsic_clip import loss
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.loss.info_nce import cross_entropy, info_nce
+from intrinsic_clip.loss.rows import by_rows
 
 CHUNKS = (1, 7, 16, 40, 50)
 PEAK = "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
@@ -179,6 +181,46 @@ def _gradient_within_autocast(
         function(x, y, chunk).mean().backward()
     assert x.grad is not None
     return x.grad
+
+
+def _in_forward_mode(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    with forward_ad.dual_level():
+        return function(forward_ad.make_dual(x, torch.ones_like(x)))
+
+
+TRANSFORMS: dict[str, Callable[[Callable[[Tensor], Tensor], Tensor], object]] = {
+    "torch.func.grad": lambda function, x: torch.func.grad(function)(x),
+    "torch.func.vjp": lambda function, x: torch.func.vjp(function, x),
+    "torch.func.jvp": lambda function, x: torch.func.jvp(function, (x,), (x,)),
+    "torch.func.vmap": lambda function, x: torch.func.vmap(function)(x[None]),
+    "forward mode": _in_forward_mode,
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "transform"),
+    [
+        *((name, transform) for name in IN_CHUNKS for transform in TRANSFORMS),
+        *((name, transform) for name in BY_ROWS for transform in ("torch.func.grad", "torch.func.vjp")),
+    ],
+)
+def test_chunks_say_that_they_do_not_go_together_with_transforms(name: str, transform: str) -> None:
+    x, y, _ = _inputs(12, 4, tau=1.0)
+    function = (IN_CHUNKS | BY_ROWS)[name]
+    TRANSFORMS[transform](lambda rows: function(rows, y, None), x)
+    with pytest.raises(
+        ConfigError, match=r"neither torch\.func nor forward-mode derivatives: set chunk=None"
+    ):
+        TRANSFORMS[transform](lambda rows: function(rows, y, 5), x)
+
+
+def test_errors_of_another_kind_stay_what_they_are() -> None:
+    def failing(*_: object) -> Tensor:
+        raise RuntimeError("out of memory")
+
+    rows = torch.ones(4, 2, requires_grad=True)
+    with pytest.raises(RuntimeError, match=r"^out of memory$"):
+        by_rows(failing, rows, rows, 2)
 
 
 @pytest.mark.slow

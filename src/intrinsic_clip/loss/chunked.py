@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from intrinsic_clip.derivatives import first_derivatives_only
+from intrinsic_clip.derivatives import first_derivatives_only, outside_transforms
 from intrinsic_clip.loss.rows import IN_CHUNKS
 
 
@@ -27,7 +27,7 @@ def both_ways(x: Tensor, y: Tensor, chunk: int, decoupled: bool = False) -> tupl
         chunk: rows of S per chunk.
         decoupled: leave the positive out of the sum.
     """
-    return _CrossEntropies.apply(x, y, 0, chunk, True, decoupled)
+    return outside_transforms(_CrossEntropies.apply, *IN_CHUNKS, x, y, 0, chunk, True, decoupled)
 
 
 @torch.compiler.disable
@@ -40,7 +40,7 @@ def one_way(x: Tensor, y: Tensor, first: int, chunk: int, decoupled: bool = Fals
         chunk: rows of S per chunk.
         decoupled: leave the positive out of the sum.
     """
-    return _CrossEntropies.apply(x, y, first, chunk, False, decoupled)[0]
+    return outside_transforms(_CrossEntropies.apply, *IN_CHUNKS, x, y, first, chunk, False, decoupled)[0]
 
 
 class _CrossEntropies(torch.autograd.Function):

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from intrinsic_clip.derivatives import first_derivatives_only
+from intrinsic_clip.derivatives import first_derivatives_only, outside_transforms
 from intrinsic_clip.loss.rows import IN_CHUNKS
 
 
@@ -19,7 +19,7 @@ def total(x: Tensor, y: Tensor, bias: Tensor, chunk: int) -> Tensor:
         bias: b, `(*R,)`.
         chunk: rows of S per chunk.
     """
-    return _SigmoidLoss.apply(x, y, bias, chunk)
+    return outside_transforms(_SigmoidLoss.apply, *IN_CHUNKS, x, y, bias, chunk)
 
 
 class _SigmoidLoss(torch.autograd.Function):

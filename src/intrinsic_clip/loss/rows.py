@@ -6,9 +6,13 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from intrinsic_clip.derivatives import outside_transforms
 from intrinsic_clip.errors import ConfigError
 
-IN_CHUNKS = "a loss in chunks of rows", "set chunk=None"  # has no second derivatives, and what would be right
+IN_CHUNKS = (
+    "a loss in chunks of rows",
+    "set chunk=None",
+)  # for messages: what lacks something, and what would be right
 RowTerms = Callable[[Tensor, Tensor, int], Tensor]
 
 
@@ -29,10 +33,16 @@ def by_rows(terms: RowTerms, x: Tensor, y: Tensor, chunk: int | None, dim: int =
     for first in range(0, x.shape[-2], chunk):
         rows = x[..., first : first + chunk, :]
         if torch.is_grad_enabled():
-            parts.append(checkpoint(terms, rows, y, first, use_reentrant=False, preserve_rng_state=False))
+            parts.append(outside_transforms(_computed_again, *IN_CHUNKS, terms, rows, y, first))
         else:
             parts.append(terms(rows, y, first))
     return torch.cat(parts, dim)
+
+
+def _computed_again(terms: RowTerms, rows: Tensor, y: Tensor, first: int) -> Tensor:
+    """Return what a function has for some rows, which it computes again for the gradient."""
+    part: Tensor = checkpoint(terms, rows, y, first, use_reentrant=False, preserve_rng_state=False)
+    return part
 
 
 def partners(similarities: Tensor, first: int) -> Tensor:
