@@ -9,10 +9,8 @@ from torch.utils.checkpoint import checkpoint
 from intrinsic_clip.derivatives import outside_transforms
 from intrinsic_clip.errors import ConfigError
 
-IN_CHUNKS = (
-    "a loss in chunks of rows",
-    "set chunk=None",
-)  # for messages: what lacks something, and what would be right
+# For messages: what lacks something, and what would be right.
+IN_CHUNKS = "a loss in chunks of rows", "set chunk=None"
 RowTerms = Callable[[Tensor, Tensor, int], Tensor]
 
 
