@@ -64,6 +64,12 @@ def refused(x: torch.Tensor, rank: int) -> list[str]:
         ic.Measure().compute(gather=True)
     except ValueError as error:
         messages.append(str(error))
+    metric = IntrinsicDimension()
+    metric.update(x[:, : 3 - rank])
+    try:
+        metric.compute()
+    except ValueError as error:
+        messages.append(str(error))
     return messages
 
 

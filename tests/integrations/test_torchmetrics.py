@@ -101,6 +101,67 @@ def test_states_can_be_kept_in_a_checkpoint() -> None:
     assert torch.equal(restored.compute(), metric.compute())
 
 
+OTHER_WIDTHS = {
+    "IntrinsicDimension": (lambda: IntrinsicDimension(), "first x of 3 columns, now x of 2 columns"),
+    "of y": (lambda: Uniformity(side="y"), "first y of 3 columns, now y of 2 columns"),
+    "of pairs": (
+        lambda: Alignment(),
+        "first x of 3 columns, y of 3 columns, now x of 2 columns, y of 2 columns",
+    ),
+    "several": (lambda: EmbeddingNumbers("id"), "first x of 3 columns, y of 3 columns, now x of 2 columns"),
+}
+
+
+@pytest.mark.parametrize("kind", OTHER_WIDTHS)
+@pytest.mark.parametrize("forward", [False, True])
+@pytest.mark.parametrize("before", ["update", "few rows kept", "pickle", "checkpoint"])
+def test_rows_of_another_width_are_refused_and_those_before_stay(kind, forward, before) -> None:
+    make, message = OTHER_WIDTHS[kind]
+    metric = fed(make())
+    if before == "few rows kept":
+        metric.max_rows = 30
+    if before == "pickle":
+        metric = pickle.loads(pickle.dumps(metric))
+    if before == "checkpoint":
+        metric.persistent(True)
+        states = metric.state_dict()
+        metric = make()
+        metric.load_state_dict({name: state for name, state in states.items() if name != "widths"})
+    with pytest.raises(ValueError, match=f"batches differ: {message}"):
+        (metric if forward else metric.update)(X[0][:, :2], Y[0][:, :2])
+    metric.update(X[0], Y[0])
+    fresh = fed(make())
+    fresh.max_rows = metric.max_rows
+    fresh.update(X[0], Y[0])
+    assert str(metric.compute()) == str(fresh.compute())
+    metric.reset()
+    metric.update(X[0][:, :2], Y[0][:, :2])  # the first since then
+
+
+def test_a_collection_refuses_another_width_of_one_side() -> None:
+    collection = MetricCollection({"id": IntrinsicDimension(), "alignment": ModalityGap()})
+    collection.update(X[0], Y[0])
+    with pytest.raises(
+        ValueError, match="batches differ: first x of 3 columns, y of 3 columns, now x of 3 colu"
+    ):
+        collection.update(X[1], Y[1][:, :2])
+
+
+def test_metrics_of_other_widths_are_not_merged() -> None:
+    metric, narrow, empty = fed(Spectrum()), fed(Spectrum(), X[..., :2]), Spectrum()
+    value = metric.compute()
+    for state in (narrow, narrow.metric_state):
+        with pytest.raises(ValueError, match="of one x of 2 columns, of another x of 3 columns"):
+            metric.merge_state(state)
+    metric.merge_state(empty)
+    empty.merge_state(metric)
+    empty.update(X[0])
+    metric._computed = None
+    assert metric.compute() == value
+    with pytest.raises(ValueError, match="first x of 3 columns, now x of 2"):
+        empty.update(X[0][:, :2])
+
+
 def test_a_collection_shares_states_and_calculates_all() -> None:
     collection = MetricCollection(
         {

@@ -38,3 +38,5 @@ def test_rows_that_do_not_fit_are_refused_in_all_processes(results) -> None:
     assert "got shape (3,)" in results[0]["refused"][1]
     assert results[0]["refused"][2] == results[1]["refused"][2]
     assert "no rows came: call update" in results[0]["refused"][2]
+    assert results[0]["refused"][3] == results[1]["refused"][3]
+    assert "of one x of 2 columns, of another x of 3 columns" in results[0]["refused"][3]

@@ -122,6 +122,11 @@ def kind_of(parts: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
     return {name: tuple(rows.shape[1:]) for name, rows in parts.items()}
 
 
+def described(kind: Mapping[str, tuple[int, ...]]) -> str:
+    """Return a kind of rows in words, for messages."""
+    return ", ".join(f"{name} of {widths[0]} columns" if widths else name for name, widths in kind.items())
+
+
 def measured(
     parts: Mapping[str, Tensor],
     total: int | None,

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from intrinsic_clip.dimension.arrays import Labels, Rows, as_matrix, whole_number
 from intrinsic_clip.integrations import processes
-from intrinsic_clip.integrations.measuring import kind_of, measured, warn_of_doubts
+from intrinsic_clip.integrations.measuring import described, kind_of, measured, warn_of_doubts
 from intrinsic_clip.integrations.numbers import Numbers
 from intrinsic_clip.integrations.wanted import chosen
 from intrinsic_clip.measurement.parts import as_parts
@@ -91,7 +91,7 @@ class Measure:
         parts = as_parts({"x": x, "y": y}, labels, as_matrix)
         if self._parts and kind_of(parts) != self._kind():
             raise ValueError(
-                f"batches differ: first {_described(self._kind())}, now {_described(kind_of(parts))}"
+                f"batches differ: first {described(self._kind())}, now {described(kind_of(parts))}"
             )
         n = len(parts["x"])
         order = torch.rand(n, generator=self._random(), dtype=torch.float64, device="cpu")
@@ -157,7 +157,3 @@ class Measure:
             rank = torch.distributed.get_rank() if processes.several() else 0
             self._generator = torch.Generator("cpu").manual_seed(self.seed * 100_003 + rank)
         return self._generator
-
-
-def _described(kind: Mapping[str, tuple[int, ...]]) -> str:
-    return ", ".join(f"{name} of {widths[0]} columns" if widths else name for name, widths in kind.items())

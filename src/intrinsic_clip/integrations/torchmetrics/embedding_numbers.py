@@ -1,6 +1,7 @@
 """Several numbers about embeddings as one metric, which keeps a bounded sample of the rows of all batches."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -10,7 +11,7 @@ from torchmetrics.utilities import rank_zero_warn
 
 from intrinsic_clip.dimension.arrays import Rows, as_matrix, whole_number
 from intrinsic_clip.integrations.doubts_once import DoubtsOnce
-from intrinsic_clip.integrations.measuring import measured, without_rows
+from intrinsic_clip.integrations.measuring import described, kind_of, measured, without_rows
 from intrinsic_clip.integrations.numbers import Numbers
 from intrinsic_clip.integrations.torchmetrics.arguments import refuse_options
 from intrinsic_clip.integrations.torchmetrics.row_order import order_of
@@ -51,6 +52,7 @@ class EmbeddingNumbers(Metric):
     is_differentiable = False
     higher_is_better: bool | None = None
     order: list[Tensor]
+    widths: Tensor
     plot_lower_bound: float | None = None
     plot_upper_bound: float | None = None
 
@@ -75,6 +77,8 @@ class EmbeddingNumbers(Metric):
         self.reasons: dict[str, str] = {}
         self.notes: list[str] = []
         self._warn_once = DoubtsOnce()
+        # The first of the states, so that metrics of other rows are refused before any state is changed.
+        self.add_state("widths", torch.zeros(len(sides)), dist_reduce_fx=partial(_common_widths, sides))
         # Rows lie flat: a process without rows then synchronises an empty vector, as torchmetrics makes it.
         for side in sides:
             self.add_state(f"rows_{side}", [], dist_reduce_fx="cat")
@@ -86,25 +90,23 @@ class EmbeddingNumbers(Metric):
         """Take a batch of rows `(n, d)`, and their partners.
 
         Raises:
-            ValueError: not rows, or different numbers of them.
+            ValueError: not rows, different numbers of them, or other widths than in the batches before.
         """
-        if "y" in self.sides and y is None:
-            alone = self.sides == "xy" and any(name.endswith("/x") for name in self._names())
-            remedy = '; sides="x" measures x alone' if alone else ": update(x, y)"
-            raise ValueError(f"{type(self).__name__} needs y in every update{remedy}")
-        if self.sides == "y" and y is not None:
-            parts = {"y": as_matrix(y, "y")}
-        else:
-            parts = as_parts({"x": x, "y": y if self.sides == "xy" else None}, None, as_matrix)
-        rows = {side: part.to(self.device, self.dtype) for side, part in parts.items()}
+        rows = self._checked(x, y)
+        order = order_of(torch.cat([*rows.values()], 1), self.seed).to(self.dtype)
         for side, part in rows.items():
             getattr(self, f"rows_{side}").append(part.flatten().clone())
-        self.order.append(order_of(torch.cat([*rows.values()], 1), self.seed).to(self.dtype))
+        self.order.append(order)
+        if len(order):
+            self.widths = self.widths.new_tensor([part.shape[1] for part in rows.values()])
         self._shorten(2 * self.max_rows)
 
     @torch.jit.unused
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Return the number of this batch alone, and keep its rows."""
+        self._checked(
+            *args, **kwargs
+        )  # the rows before would be lost where `update` refuses within `forward`
         value = super().forward(*args, **kwargs)
         self._shorten(2 * self.max_rows)
         return value
@@ -116,6 +118,32 @@ class EmbeddingNumbers(Metric):
     def plot(self, val: Any = None, ax: Any = None) -> Any:
         """Draw one value or several, as `torchmetrics.Metric` does; return figure and axes."""
         return self._plot(val, ax)
+
+    def _checked(self, x: Rows, y: Rows | None = None) -> dict[str, Tensor]:
+        """Return the rows of a batch by side, as they are kept.
+
+        Raises:
+            ValueError: as of `update`.
+        """
+        if "y" in self.sides and y is None:
+            alone = self.sides == "xy" and any(name.endswith("/x") for name in self._names())
+            remedy = '; sides="x" measures x alone' if alone else ": update(x, y)"
+            raise ValueError(f"{type(self).__name__} needs y in every update{remedy}")
+        if self.sides == "y" and y is not None:
+            parts = {"y": as_matrix(y, "y")}
+        else:
+            parts = as_parts({"x": x, "y": y if self.sides == "xy" else None}, None, as_matrix)
+        first, now = self._kind(), kind_of(parts)
+        if first and first != now:
+            raise ValueError(f"batches differ: first {described(first)}, now {described(now)}")
+        return {side: part.to(self.device, self.dtype) for side, part in parts.items()}
+
+    def _kind(self) -> dict[str, tuple[int, ...]]:
+        """Return the widths of the rows that are kept, by side; an empty dict where there are none."""
+        # From the shapes, which need no copy from a GPU and are there after any checkpoint too.
+        n = sum(len(part) for part in self.order)
+        lengths = {side: sum(len(part) for part in getattr(self, f"rows_{side}")) for side in self.sides}
+        return {side: (length // n,) for side, length in lengths.items()} if n else {}
 
     def _names(self) -> list[str]:
         """Return the names that rows of both sides give."""
@@ -156,6 +184,23 @@ class EmbeddingNumbers(Metric):
             return rows, order
         first = order.argsort(stable=True)[:most].sort().values
         return {side: part[first] for side, part in rows.items()}, order[first]
+
+
+def _common_widths(sides: str, widths: Tensor) -> Tensor:
+    """Return the widths `(sides,)` that several metrics `(metrics, sides)` have in common; zeros are of no rows.
+
+    Raises:
+        ValueError: they differ.
+    """
+    kinds = widths[(widths != 0).any(1)].unique(dim=0)
+    if len(kinds) > 1:
+        one, other = (
+            described({side: (int(n),) for side, n in zip(sides, kind, strict=True)}) for kind in kinds[:2]
+        )
+        raise ValueError(
+            f"metrics of different rows cannot be put together: of one {one}, of another {other}"
+        )
+    return widths.amax(0)
 
 
 def _joined(parts: list[Tensor] | Tensor) -> Tensor:
