@@ -3,6 +3,7 @@
 import csv
 import math
 import warnings
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,8 @@ from intrinsic_clip.metrics.prefix import retrieval_by_prefix
 pytest.importorskip("sentence_transformers")
 
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.evaluation import SequentialEvaluator
-from sentence_transformers.models import StaticEmbedding
+from sentence_transformers.evaluation import InformationRetrievalEvaluator, SequentialEvaluator
+from sentence_transformers.models import Router, StaticEmbedding
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
@@ -169,6 +170,69 @@ def test_a_csv_file_grows_with_each_evaluation(model, tmp_path) -> None:
     assert not (tmp_path / "none").exists()
 
 
+def of_two_sides(model: SentenceTransformer, kind: str) -> SentenceTransformer:
+    """Return a model of the same words that embeds queries and documents in different ways."""
+    if kind.startswith("prompts"):
+        prompts = {"query": "word1 word2 word3 ", "passage" if "passage" in kind else "document": ""}
+        return SentenceTransformer(modules=[model[0]], device="cpu", prompts=prompts)
+    query, document = model[0], deepcopy(model[0])
+    document.embedding.weight.data = document.embedding.weight.data.flip(1)
+    if "mapped" in kind:
+        routes = {"one": [query], "other": [document]}
+        mappings = {("query", "text"): "one", ("document", "text"): "other"}
+        return SentenceTransformer(modules=[Router(routes, route_mappings=mappings)], device="cpu")
+    default = "query" if "default" in kind else None
+    router = Router.for_query_document([query], [document], default_route=default)
+    return SentenceTransformer(modules=[router], device="cpu")
+
+
+@pytest.mark.parametrize(
+    "kind", ["prompts", "prompts of passage", "router", "router with default", "router mapped"]
+)
+def test_the_sides_of_an_asymmetric_model_are_told_apart_as_by_the_librarys_evaluator(model, kind) -> None:
+    first, second = sentences()
+    model = of_two_sides(model, kind)
+    evaluator = DimensionEvaluator(first, second)
+    numbers = evaluator(model)
+    x = model.encode_query(first, convert_to_tensor=True)
+    assert numbers["id/mle/x"] == pytest.approx(ic.measure(x, only="id/mle")["id/mle/x"], rel=1e-5)
+    queries, documents = ({str(i): side for i, side in enumerate(sides)} for sides in (first, second))
+    of_library = InformationRetrievalEvaluator(
+        queries, documents, {key: {key} for key in queries}, accuracy_at_k=[1], show_progress_bar=False
+    )(model)
+    assert numbers["retrieval/top_1/x_to_y"] == of_library["cosine_accuracy@1"] < 1
+    assert evaluator.notes[-1] == "sentences1 are embedded by encode_query, sentences2 by encode_document"
+    as_one = DimensionEvaluator(first, second, query_and_document=False)
+    assert as_one(model)["retrieval/top_1/x_to_y"] > numbers["retrieval/top_1/x_to_y"]
+    assert as_one.notes[-1] == "sentences1 are embedded by encode, sentences2 by encode"
+
+
+@pytest.mark.parametrize("prompts", [None, {"query": "", "document": ""}, {"sts": "word1 "}])
+def test_a_symmetric_model_is_embedded_by_encode(model, prompts) -> None:
+    first, second = sentences()
+    default = "sts" if prompts and "sts" in prompts else None
+    model = SentenceTransformer(
+        modules=[model[0]], device="cpu", prompts=prompts, default_prompt_name=default
+    )
+    evaluator = DimensionEvaluator(first, second, only="id")
+    numbers = evaluator(model)
+    x = model.encode(first, convert_to_tensor=True)
+    assert numbers["id/mle/x"] == pytest.approx(ic.measure(x, only="id/mle")["id/mle/x"], rel=1e-5)
+    assert not [note for note in evaluator.notes if "embedded" in note]
+    told = DimensionEvaluator(first, second, only="id", query_and_document=True)
+    told(model)
+    assert told.notes[-1].endswith("by encode_query, sentences2 by encode_document")
+    assert told.get_config_dict() == {"query_and_document": True}
+
+
+def test_sentences_without_partners_are_embedded_by_encode(model) -> None:
+    model = of_two_sides(model, "prompts")
+    evaluator = DimensionEvaluator(sentences()[0], only="id")
+    x = model.encode(sentences()[0], convert_to_tensor=True)
+    assert evaluator(model)["id/mle/x"] == pytest.approx(ic.measure(x, only="id/mle")["id/mle/x"], rel=1e-5)
+    assert not [note for note in evaluator.notes if "embedded" in note]
+
+
 def test_it_stands_in_a_list_of_evaluators(model) -> None:
     first, second = sentences()
     both = SequentialEvaluator(
@@ -195,6 +259,8 @@ def test_wrong_arguments_get_one_line(model) -> None:
         ((first, second), {"only": "idd"}, "only: there is no number 'idd'.*sufficient_dimension too$"),
         ((first, second), {"only": "retrieval/prefixes"}, "there is no number 'retrieval/prefixes'"),
         ((first, second), {"only": []}, "only names no number"),
+        ((first,), {"query_and_document": True}, "query_and_document=True needs documents: sentences2"),
+        ((first, second), {"query_and_document": "query"}, "must be True, False or None, got 'query'"),
         ((first,), {"only": "retrieval/prefix"}, "retrieval/prefix needs partners: sentences2"),
         ((first,), {"only": ["id", "alignment"]}, "only: alignment compares x with y, and there is no y"),
     ):

@@ -4,7 +4,7 @@ import csv
 import logging
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.integrations import measure
 from intrinsic_clip.integrations.doubts_once import DoubtsOnce, told_later
 from intrinsic_clip.integrations.numbers import Numbers
+from intrinsic_clip.integrations.query_and_document import checked, ways_of
 from intrinsic_clip.integrations.wanted import chosen
 from intrinsic_clip.measurement.embeddings import Side
 from intrinsic_clip.metrics.prefix import retrieval_by_prefix
@@ -63,15 +64,17 @@ class DimensionEvaluator(SentenceEvaluator):
             "sufficient_dimension"; "retrieval" includes prefixes. None: `id` and `spectrum`, and with partners
             recall@1, the prefixes and what suffices. With `dims` those of pairs are returned too.
         max_points: rows, at most, that each number is measured on.
+        query_and_document: whether to embed sentences1 by `model.encode_query` and sentences2 by its `encode_document`;
+            None: where the model has prompts for them or a Router between them, as the library's own evaluators do.
         name: stands before the numbers' names and in that of the CSV file.
-        batch_size, show_progress_bar, truncate_dim: passed to `model.encode`.
+        batch_size, show_progress_bar, truncate_dim: passed to `model.encode` and its like.
         write_csv: whether to append the numbers to a CSV file in the output path.
 
     Attributes:
         primary_metric: `retrieval/top_1/x_to_y`, or the effective rank (RankMe) of x, or the first number, whichever of
             them is returned; larger counts as better.
         reasons: after a call, why numbers are NaN, by name.
-        notes: after a call, what is doubtful or NaN; a warning tells of each once.
+        notes: after a call, what is doubtful or NaN, which a warning tells once, and how the sides were told apart.
 
     Example:
         >>> evaluator = DimensionEvaluator(questions, answers, dims=[32, 64, 128])  # doctest: +SKIP
@@ -86,6 +89,7 @@ class DimensionEvaluator(SentenceEvaluator):
         dims: Sequence[int] | None = None,
         only: str | Sequence[str] | None = None,
         max_points: int = 10_000,
+        query_and_document: bool | None = None,
         name: str = "",
         batch_size: int = 32,
         show_progress_bar: bool = False,
@@ -101,6 +105,7 @@ class DimensionEvaluator(SentenceEvaluator):
             )
         if sentences2 is None and dims is not None:
             raise ConfigError("dims are for retrieval, which needs partners: sentences2")
+        self.query_and_document = checked(query_and_document, sentences2 is not None)
         self.dims = None if dims is None else _dims(dims)
         self.only = self._words(only)
         self.max_points, self.name = max_points, name
@@ -120,8 +125,9 @@ class DimensionEvaluator(SentenceEvaluator):
         self, model: SentenceTransformer, output_path: str | None = None, epoch: int = -1, steps: int = -1
     ) -> dict[str, float]:
         """Embed the sentences and return the numbers, with the evaluator's name before theirs."""
-        x = self._embed(model, self.sentences1)
-        y = None if self.sentences2 is None else self._embed(model, self.sentences2)
+        ways, told = ways_of(model, self.query_and_document, self.sentences2 is not None)
+        x = self._embed(getattr(model, ways[0]), self.sentences1)
+        y = None if self.sentences2 is None else self._embed(getattr(model, ways[1]), self.sentences2)
         numbers = Numbers()
         if self._measured():
             with told_later():
@@ -131,6 +137,9 @@ class DimensionEvaluator(SentenceEvaluator):
         self.reasons, self.notes = numbers.reasons, numbers.notes
         self.primary_metric = self.primary_metric or next(iter(numbers))
         self._warn_once(numbers.notes)
+        if told is not None:
+            self.notes = [*self.notes, told]
+            log.info(told)
         for name, number in numbers.items():
             log.info("%s: %.4g", name, number)
         if output_path is not None and self.write_csv:
@@ -141,7 +150,11 @@ class DimensionEvaluator(SentenceEvaluator):
 
     def get_config_dict(self) -> dict[str, Any]:
         """Return the settings that the model card shows."""
-        settings = {"truncate_dim": self.truncate_dim, "dims": self.dims}
+        settings = {
+            "truncate_dim": self.truncate_dim,
+            "dims": self.dims,
+            "query_and_document": self.query_and_document,
+        }
         return {key: value for key, value in settings.items() if value is not None}
 
     def _words(self, only: str | Sequence[str] | None) -> tuple[str, ...]:
@@ -176,8 +189,8 @@ class DimensionEvaluator(SentenceEvaluator):
         names += [name for name in (f"{TOP}/x_to_y", f"{TOP}/y_to_x", SUFFICIENT) if _asked(name, self.only)]
         return next((name for name in BEST if name in names), names[0] if names else "")
 
-    def _embed(self, model: SentenceTransformer, sentences: list[str]) -> Tensor:
-        rows = model.encode(
+    def _embed(self, encode: Callable[..., Tensor], sentences: list[str]) -> Tensor:
+        rows = encode(
             sentences,
             batch_size=self.batch_size,
             show_progress_bar=self.show_progress_bar,
