@@ -4,6 +4,7 @@ import pickle
 import warnings
 from copy import deepcopy
 from functools import partial
+from pathlib import Path
 
 import matplotlib
 import pytest
@@ -398,3 +399,41 @@ def test_lightning_logs_it(tmp_path) -> None:
     assert float(trainer.callback_metrics["id"]) == pytest.approx(expected("id/mle/x"), rel=1e-6)
     mean = sum(expected(f"matching/top_1/{way}") for way in ("x_to_y", "y_to_x")) / 2
     assert float(trainer.callback_metrics["match"]) == pytest.approx(mean, rel=1e-6)
+
+
+def test_pages_that_log_a_dict_reset_the_metric() -> None:
+    root = Path(__file__).parents[2]
+    pages = [*(root / "docs" / "how-to").glob("*.md")]
+    pages += (root / "src" / "intrinsic_clip" / "integrations").glob("**/*.py")
+    lines = [line for page in pages for line in page.read_text("utf-8").splitlines() if ".compute())" in line]
+    logged = [line for line in lines if "log_dict(" in line]
+    assert len(logged) == 2
+    assert all("log_dict(metric.compute()); metric.reset()" in line for line in logged)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_dict_that_is_logged_is_of_one_epoch(tmp_path) -> None:
+    from lightning.pytorch import LightningModule, Trainer
+    from torch.utils.data import DataLoader, TensorDataset
+
+    rows = []
+
+    class Model(LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.numbers = EmbeddingNumbers("id", sides="x")
+
+        def validation_step(self, batch, _) -> None:
+            self.numbers.update(batch[0])
+
+        def on_validation_epoch_end(self) -> None:
+            rows.append(sum(map(len, self.numbers.order)))
+            self.log_dict(self.numbers.compute())
+            self.numbers.reset()
+
+    trainer = Trainer(logger=False, enable_checkpointing=False, enable_progress_bar=False, accelerator="cpu",
+                      enable_model_summary=False, default_root_dir=tmp_path)  # fmt: skip
+    model, loader = Model(), DataLoader(TensorDataset(ALL_X), batch_size=40)
+    numbers = [trainer.validate(model, loader, verbose=False)[0]["id/mle/x"] for _ in range(2)]
+    assert rows == [160, 160]
+    assert numbers == pytest.approx([expected("id/mle/x")] * 2, rel=1e-6)

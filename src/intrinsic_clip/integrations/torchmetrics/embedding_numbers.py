@@ -24,7 +24,8 @@ NO_ROWS = "no rows came since the metric was made or reset: call update before c
 class EmbeddingNumbers(Metric):
     """Numbers as `intrinsic_clip.measure(x, y, only=…)` gives them: a dict of tensors from one calculation.
 
-    A dict suits `self.log_dict(metric.compute())`; for `self.log("id", metric)` take a metric of one number.
+    A dict suits `self.log_dict(metric.compute()); metric.reset()` at the end of an epoch; for `self.log("id", metric)`,
+    after which Lightning resets it, take a metric of one number.
 
     Args:
         only: as of `measure`.
