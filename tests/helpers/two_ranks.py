@@ -3,15 +3,18 @@
 import json
 import os
 import warnings
+from datetime import timedelta
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
 
 import intrinsic_clip as ic
+from intrinsic_clip.integrations import processes
 from intrinsic_clip.integrations.torchmetrics import EmbeddingNumbers, IntrinsicDimension, PairMatching
 
 ONLY = ["id", "retrieval", "alignment"]
+TIMEOUT = timedelta(seconds=60)  # of a process that waits for one which failed
 SPLIT, BATCH, FEW = 90, 30, 60  # rows of process 0, of a batch, and kept where there are more
 
 
@@ -73,13 +76,63 @@ def refused(x: torch.Tensor, rank: int) -> list[str]:
     return messages
 
 
+class Unsendable(Exception):
+    """Error that cannot be made again of its message."""
+
+    def __init__(self, first: int, second: int) -> None:
+        super().__init__(f"{first} and {second}")
+
+
+class Local:
+    """Result that cannot be sent."""
+
+    def __reduce__(self) -> tuple:
+        raise TypeError("stays where it is")
+
+
+def raising(error: Exception) -> None:
+    """Raise an error, of a function that takes arguments."""
+    raise error
+
+
+def errors_of_one_rank(x: torch.Tensor, y: torch.Tensor, rank: int) -> dict[str, list[str]]:
+    """Return type and message of what all processes raise where one alone fails."""
+    kept = ic.Measure(["information", "alignment"])
+    kept.update(x, y)
+    nan, only = float("nan"), "information"
+    first = {
+        "tau": lambda: kept.compute(tau=nan, gather=True),
+        "tau of one": lambda: kept.compute(tau=nan if rank else 0.1, gather=True),
+        "tau of a call": lambda: ic.measure(x, y, only=only, tau=-1.0 if rank else 0.1, gather=True),
+        "only": lambda: ic.measure(x, None if rank else y, only="alignment", gather=True),
+        "max_points": lambda: ic.measure(x, max_points=0 if rank == 0 else 10, gather=True),
+        "any type": lambda: processes.by_the_first(lambda: raising(KeyError("here"))),
+        "unsendable": lambda: processes.by_the_first(lambda: raising(Unsendable(1, 2))),
+        "unsendable result": lambda: processes.by_the_first(Local),
+        "reading": lambda: processes.checked_together(
+            lambda: raising(TypeError("no rows")) if rank else {}, len
+        ),
+    }
+    found = {}
+    for name, work in first.items():
+        try:
+            work()
+        except Exception as error:
+            found[name] = [type(error).__name__, str(error)]
+    found["after"] = [processes.by_the_first(lambda: "in step"), ""]
+    return found
+
+
 def measure_as_one_of_two(folder: Path) -> None:
     """Measure this process's part of the rows, and write the numbers."""
     rank = int(os.environ["RANK"])
     warnings.simplefilter("ignore")
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+    dist.init_process_group(
+        "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2, timeout=TIMEOUT
+    )
     x, y = rows()
     part = slice(SPLIT) if rank == 0 else slice(SPLIT, None)
     results = measured(x[part], y[part], gather=True, empty=rank == 1) | {"refused": refused(x, rank)}
+    results["errors"] = errors_of_one_rank(x, y, rank)
     (folder / f"{rank}.json").write_text(json.dumps(results))
     dist.destroy_process_group()

@@ -30,7 +30,8 @@ def test_two_processes_equal_one(results) -> None:
 
 
 def test_all_processes_get_the_same_numbers(results) -> None:
-    assert results[0] == results[1]
+    first, second = ({way: got[way] for way in got if way != "errors"} for got in results)
+    assert first == second
 
 
 def test_rows_that_do_not_fit_are_refused_in_all_processes(results) -> None:
@@ -40,3 +41,21 @@ def test_rows_that_do_not_fit_are_refused_in_all_processes(results) -> None:
     assert "no rows came: call update" in results[0]["refused"][2]
     assert results[0]["refused"][3] == results[1]["refused"][3]
     assert "of one x of 2 columns, of another x of 3 columns" in results[0]["refused"][3]
+
+
+def test_what_one_process_raises_all_raise(results) -> None:
+    """None waits for one that failed, and types stay."""
+    first, second = (result["errors"] for result in results)
+    assert first.pop("unsendable") == ["Unsendable", "1 and 2"]
+    assert second.pop("unsendable") == ["RuntimeError", "process 0 failed: Unsendable: 1 and 2"]
+    assert first == second
+    assert first["after"] == ["in step", ""]
+    types = {name: kind for name, (kind, _) in first.items() if name != "after"}
+    assert types == dict.fromkeys(
+        ["tau", "tau of one", "tau of a call", "only", "max_points"], "ValueError"
+    ) | {
+        "any type": "KeyError",
+        "unsendable result": "TypeError",
+        "reading": "TypeError",
+    }
+    assert first["tau of one"][1] == "tau must be a positive number, got nan"

@@ -81,40 +81,56 @@ def measure(
         id/mle/x                        2.769
         spectrum/participation_ratio/x  2.997
     """
-    selection = chosen(only, y is not None, tau is not None, k, estimators)
-    if max_points is not None:
-        whole_number("max_points", max_points, 1)
-    if budget is not None and not budget > 0:
-        raise ValueError(f"budget must be seconds above 0, got {budget}")
-    tau = None if tau is None else _temperature(tau)
-    if max_points is None and budget is None:
-        max_points = MAX_POINTS
+
+    def given() -> tuple[Selection, dict[str, Tensor]]:
+        selection = chosen(only, y is not None, tau is not None, k, estimators)
+        _check_bounds(max_points, budget, tau)
+        return selection, as_parts({"x": x, "y": y}, labels, as_matrix)
+
+    most = MAX_POINTS if max_points is None and budget is None else max_points
     if gather and processes.several():
-        parts = processes.checked_together(lambda: as_parts({"x": x, "y": y}, labels, as_matrix), kind_of)
-        parts, total = _sampled_together(parts, max_points, seed)
-        numbers = processes.by_the_first(lambda: measured(parts, total, selection, tau, budget, seed))
+        selection, parts = processes.checked_together(given, lambda own: kind_of(own[1]))
+        shares, total = _sampled_together(parts, most, seed)
+        device = parts["x"].device
+        numbers = processes.by_the_first(
+            lambda: measured(processes.concatenated(shares, device), total, selection, tau, budget, seed)
+        )
     else:
-        parts = as_parts({"x": x, "y": y}, labels, as_matrix)
+        selection, parts = given()
         total = len(parts["x"])
-        parts = _chosen_rows(parts, _sample(total, max_points, seed))
+        parts = _chosen_rows(parts, _sample(total, most, seed))
         numbers = measured(parts, total, selection, tau, budget, seed)
     warn_of_doubts(numbers, stacklevel=3)
     return numbers
 
 
-def _temperature(tau: Tensor | float) -> Tensor:
+def _check_bounds(max_points: int | None, budget: float | None, tau: Tensor | float | None) -> None:
+    """Check numbers that bound a measurement, and the temperature.
+
+    Raises:
+        ValueError: one of them cannot be meant.
+    """
+    if max_points is not None:
+        whole_number("max_points", max_points, 1)
+    if budget is not None and not budget > 0:
+        raise ValueError(f"budget must be seconds above 0, got {budget}")
+    if tau is not None:
+        temperature(tau)
+
+
+def temperature(tau: Tensor | float) -> Tensor:
     """Return a temperature as a float64 scalar.
 
     Raises:
         ValueError: it is not one number above 0.
     """
     try:
-        temperature = torch.as_tensor(tau, dtype=torch.float64).detach().reshape(())
+        number = torch.as_tensor(tau, dtype=torch.float64).detach().reshape(())
     except (TypeError, RuntimeError, ValueError) as error:
         raise ValueError(f"tau must be one number, got {tau!r}") from error
-    if not 0 < float(temperature) < math.inf:
-        raise ValueError(f"tau must be a positive number, got {float(temperature):g}")
-    return temperature
+    if not 0 < float(number) < math.inf:
+        raise ValueError(f"tau must be a positive number, got {float(number):g}")
+    return number
 
 
 def kind_of(parts: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
@@ -202,7 +218,7 @@ class _Notes:
 def _calculated(parts: Mapping[str, Tensor], selection: Selection, tau: Tensor | float | None) -> Numbers:
     x, y = parts["x"], parts.get("y")
     sets = {name.removeprefix(LABEL): rows for name, rows in parts.items() if name.startswith(LABEL)}
-    embeddings = Embeddings(x, y, tau=None if tau is None else _temperature(tau).to(x.device), labels=sets)
+    embeddings = Embeddings(x, y, tau=None if tau is None else temperature(tau).to(x.device), labels=sets)
     notes = _Notes()
     if sets and y is None:
         notes.warn_once("labels are for matching/label_…, which needs y, and there is no y")
@@ -298,8 +314,8 @@ def _chosen_rows(parts: Mapping[str, Tensor], rows: Tensor | None) -> dict[str, 
 
 def _sampled_together(
     parts: Mapping[str, Tensor], max_points: int | None, seed: int
-) -> tuple[dict[str, Tensor], int]:
-    """Return a sample of the rows of all processes, as if they were one table, and the number of all rows."""
+) -> tuple[list[dict[str, Tensor]], int]:
+    """Return a sample of the rows of all processes by process, as if of one table, and the number of all rows."""
     n = len(parts["x"])
     counts = processes.shared_by_all(n)
     total, first = sum(counts), sum(counts[: torch.distributed.get_rank()])
@@ -307,7 +323,7 @@ def _sampled_together(
     if rows is not None:
         rows = rows[(rows >= first) & (rows < first + n)] - first
     own = {name: tensor.cpu() for name, tensor in _chosen_rows(parts, rows).items()}
-    return processes.concatenated(processes.shared_by_all(own), parts["x"].device), total
+    return processes.shared_by_all(own), total
 
 
 def warn_of_doubts(numbers: Numbers, stacklevel: int) -> None:

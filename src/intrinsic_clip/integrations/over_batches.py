@@ -7,7 +7,7 @@ from torch import Tensor
 
 from intrinsic_clip.dimension.arrays import Labels, Rows, as_matrix, whole_number
 from intrinsic_clip.integrations import processes
-from intrinsic_clip.integrations.measuring import described, kind_of, measured, warn_of_doubts
+from intrinsic_clip.integrations.measuring import described, kind_of, measured, temperature, warn_of_doubts
 from intrinsic_clip.integrations.numbers import Numbers
 from intrinsic_clip.integrations.wanted import chosen
 from intrinsic_clip.measurement.parts import as_parts
@@ -113,17 +113,18 @@ class Measure:
             ValueError: no rows came, with `gather` to no process, or tau is no positive number.
         """
         if gather and processes.several():
-            own = processes.checked_together(self._own, kind_of)
+            own = processes.checked_together(lambda: self._own(tau), kind_of)
             shares = processes.shared_by_all((self.seen, {name: rows.cpu() for name, rows in own.items()}))
             total = sum(seen for seen, _ in shares)
             if not total:
                 raise ValueError(NO_ROWS)
-            rows = self._smallest(processes.concatenated([part for _, part in shares], torch.device("cpu")))
-            numbers = processes.by_the_first(lambda: self._measured(rows, total, tau))
+            parts = [part for _, part in shares]
+            numbers = processes.by_the_first(lambda: self._measured(self._together(parts), total, tau))
         else:
-            if not self._parts:
+            own = self._own(tau)
+            if not own:
                 raise ValueError(NO_ROWS)
-            numbers = self._measured(self._own(), self.seen, tau)
+            numbers = self._measured(own, self.seen, tau)
         warn_of_doubts(numbers, stacklevel=3)
         return numbers
 
@@ -132,8 +133,18 @@ class Measure:
         selection = chosen(self.only, "y" in parts, tau is not None, self.k, self.estimators)
         return measured(parts, total, selection, tau, self.budget, self.seed, "max_rows")
 
-    def _own(self) -> dict[str, Tensor]:
-        """Return the rows of this process; an empty dict where none came."""
+    def _together(self, parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+        """Return the rows of all processes that are measured."""
+        return self._smallest(processes.concatenated(parts, torch.device("cpu")))
+
+    def _own(self, tau: Tensor | float | None = None) -> dict[str, Tensor]:
+        """Return the rows of this process; an empty dict where none came.
+
+        Raises:
+            ValueError: tau is no positive number.
+        """
+        if tau is not None:
+            temperature(tau)  # before the other processes wait for this one
         return self._kept() if self._parts else {}
 
     def _kept(self) -> dict[str, Tensor]:

@@ -1,7 +1,9 @@
 """Bring the rows of several processes together, measure them once, and give all the same numbers."""
 
+import pickle
 from collections.abc import Callable
-from typing import Any, TypeVar
+from contextlib import suppress
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -31,19 +33,21 @@ def checked_together(read: Callable[[], Result], kind: Callable[[Result], Any]) 
 
     Raises:
         ValueError: a process's rows are none, or of another kind than the first process's that has some.
+        Exception: what `read` raises in a process.
     """
     rows: Result | None = None
-    share: tuple[str | None, Any]
+    share: tuple[tuple[bytes, str] | None, Any]
+    failure: Exception | None = None
     try:
         rows = read()
         share = None, kind(rows)
-    except ValueError as error:
-        share = str(error), None
+    except Exception as error:  # of any type: the others would wait for this process
+        failure, share = error, (_packed(error), None)
     shares = shared_by_all(share)
     first = next((rank for rank, (_, its_kind) in enumerate(shares) if its_kind), 0)
-    for rank, (message, its_kind) in enumerate(shares):
-        if message is not None:
-            raise ValueError(message)
+    for rank, (packed, its_kind) in enumerate(shares):
+        if packed is not None:
+            raise failure if failure is not None and rank == dist.get_rank() else _unpacked(packed, rank)
         if its_kind and its_kind != shares[first][1]:
             raise ValueError(
                 f"process {rank} has rows of another kind than process {first}: {its_kind}, {shares[first][1]}"
@@ -61,8 +65,41 @@ def concatenated(parts: list[dict[str, Tensor]], device: torch.device) -> dict[s
 
 
 def by_the_first(work: Callable[[], Result]) -> Result:
-    """Return in all processes what the first one calculates."""
-    box: list[Any] = [work() if dist.get_rank() == 0 else None]
+    """Return in all processes what the first one calculates, or raise in all of them what it raises.
+
+    Raises:
+        Exception: what `work` raises; a RuntimeError with its words where the type cannot be sent.
+    """
+    box: list[Any] = [None, None]
+    failure: Exception | None = None
+    if dist.get_rank() == 0:
+        try:
+            result = work()
+            box[0] = pickle.dumps(result)
+        except Exception as error:  # of any type: the others would wait for the first
+            failure, box[1] = error, _packed(error)
     dist.broadcast_object_list(box, src=0)
-    result: Result = box[0]
-    return result
+    if failure is not None:
+        raise failure
+    if box[1] is not None:
+        raise _unpacked(box[1], 0)
+    return result if dist.get_rank() == 0 else cast(Result, pickle.loads(box[0]))
+
+
+def _packed(error: Exception) -> tuple[bytes, str]:
+    """Return an error as bytes, empty where it cannot be sent, and in words."""
+    words = f"{type(error).__name__}: {error}"
+    try:
+        return pickle.dumps(error), words
+    except Exception:  # whatever a class's own __reduce__ raises
+        return b"", words
+
+
+def _unpacked(packed: tuple[bytes, str], rank: int) -> Exception:
+    """Return the error of another process, or one that has its words."""
+    sent, words = packed
+    with suppress(Exception):  # a type that only that process has, or whose arguments are not its message
+        error = pickle.loads(sent)
+        if isinstance(error, Exception):
+            return error
+    return RuntimeError(f"process {rank} failed: {words}")
