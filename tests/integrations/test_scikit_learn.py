@@ -27,7 +27,7 @@ from intrinsic_clip.measurement.pairs import pair_stages
 from intrinsic_clip.measurement.record import Record
 from intrinsic_clip.metrics import retrieval_by_dimension, smallest_sufficient
 from intrinsic_clip.metrics.alignment import directions
-from intrinsic_clip.metrics.projection import dimension_steps
+from intrinsic_clip.metrics.projection import Projection, dimension_steps
 
 RNG = np.random.default_rng(0)
 POINTS = RNG.random((300, 3)) @ RNG.random((3, 8))
@@ -253,6 +253,26 @@ def test_principal_directions_keep_the_variance_as_pca_does() -> None:
     )
     everything = Reduce(dims=6).fit(x)
     np.testing.assert_allclose(everything.inverse_transform(everything.transform(x)), x)
+
+
+@pytest.mark.parametrize("basis", ["canonical", "principal"])
+def test_rows_given_back_are_shorter_the_fewer_dimensions_are_kept(basis: str) -> None:
+    """As the documentation says: of length at most about 1, and not what `transform` reduces to the same rows."""
+    x, y = pairs(400)
+    y = y if basis == "canonical" else x[:, :10] + 0.3 * np.random.default_rng(1).normal(size=(400, 10))
+    lengths, again = [], []
+    for dims in (2, 5, 10):
+        reduce = Reduce(dims=dims, basis=basis).fit(x[:, :10], y)
+        reduced = reduce.transform(x[:, :10])
+        given_back = reduce.inverse_transform(reduced)
+        lengths.append(np.linalg.norm(given_back, axis=1).mean())
+        again.append(np.abs(reduce.transform(given_back) - reduced).max())
+    assert lengths == sorted(lengths)
+    assert lengths[0] < 0.9
+    assert lengths[-1] <= 1.01
+    assert again[0] > 0.05
+    for documented in (Reduce.inverse_transform.__doc__, Projection.reconstruct.__doc__):
+        assert "at most about 1" in " ".join(documented.split())
 
 
 @pytest.mark.parametrize("basis", ["canonical", "principal"])

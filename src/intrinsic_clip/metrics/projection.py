@@ -44,7 +44,10 @@ class Projection:
         return directions(rows) if self.unit_rows else rows.double()
 
     def reconstruct(self, reduced: Tensor) -> Tensor:
-        """Return the rows `(n, d)` that `reduced`, `(n, m)`, stands for; of length 1 if rows were scaled."""
+        """Return the rows `(n, d)` that `reduced`, `(n, m)`, stands for.
+
+        Of rows that were scaled they are of length at most about 1: the fewer columns, the shorter.
+        """
         return reduced.double() @ self.inverse + self.mean
 
 

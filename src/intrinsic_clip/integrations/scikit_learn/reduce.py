@@ -168,7 +168,11 @@ class Reduce(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         return _apply(self._y_projection, rows)
 
     def inverse_transform(self, X: Any) -> np.ndarray:
-        """Return the rows that reduced ones stand for, by least squares; of length about 1 if fitted with partners."""
+        """Return the rows that reduced ones stand for, by least squares.
+
+        With partners they are of length at most about 1: the fewer dimensions are kept, the shorter. `transform` scales
+        rows to length 1 first, so that `transform(inverse_transform(Z))` is then not Z.
+        """
         check_is_fitted(self)
         reduced = check_array(without_gradient(X), dtype=FLOATS)
         if reduced.shape[1] != self.dims_:
