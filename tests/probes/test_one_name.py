@@ -1,6 +1,7 @@
 """Two sources never become one number: probes, loaders, views and processes are told apart or refused."""
 
 import copy
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -275,6 +276,53 @@ def test_a_recomputed_forward_pass_is_not_measured_again() -> None:
     with pytest.warns(UserWarning, match="recomputed forward pass"):
         trainer(Noting(by_module("image.0")), epochs=1).fit(Checkpointed(), loader("train"))
     assert seen == [N_TRAIN]
+
+
+class MultiCrop(WithoutValidation):
+    """Call the encoder once for each resolution: for all large crops joined, and for all small ones."""
+
+    def __init__(self, part: str = "image") -> None:
+        super().__init__()
+        self.image = nn.Sequential(nn.Linear(12, 12)) if "." in part else nn.Linear(12, 12)
+
+    def training_step(self, batch, batch_idx):
+        return self.image(torch.cat(batch[:2])).mean() - self.image(torch.cat(batch[2:])).mean()
+
+
+def crops() -> DataLoader:
+    x = torch.randn(64, 12, generator=torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(1)
+    return DataLoader(
+        TensorDataset(*(x + 0.1 * torch.randn(64, 12, generator=generator) for _ in range(6))), batch_size=32
+    )
+
+
+@pytest.mark.parametrize("part", ["image", "image.0"])
+@pytest.mark.parametrize("views", [1, 2, 6])
+@pytest.mark.filterwarnings("ignore")
+def test_calls_of_several_lengths_are_no_views_and_advise_a_function_that_can_be_pasted(part, views) -> None:
+    module, probe = MultiCrop(part), MeanNormProbe(by_module(part, views=views))
+    with pytest.warns(UserWarning, match="called 2 times in a step.*64 and 128 rows") as caught:
+        trainer(probe, epochs=1).fit(module, crops())
+    (message,) = (text for text in (str(warning.message) for warning in caught) if "called 2 times" in text)
+    assert f"views={2 if views == 1 else 6}" not in message
+    advised = re.search(r"such as (lambda module, batch: \(.*batch\[0\]\), .*batch\[1\]\)\))", message)
+    alignment = AlignmentProbe(eval(advised[1]))
+    trainer(alignment, epochs=1).fit(module, crops())
+    assert float(alignment.latest["in_sample/alignment/cosine"]) > 0.9
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_two_calls_of_one_length_stay_views_beside_others() -> None:
+    class Mixed(MultiCrop):
+        def training_step(self, batch, batch_idx):
+            return sum(self.image(x).mean() for x in (*batch[:2], torch.cat(batch[2:])))
+
+    probe = AlignmentProbe(by_module("image", views=2))
+    with pytest.warns(UserWarning, match="called 3 times") as caught:
+        trainer(probe, epochs=1).fit(Mixed(), crops())
+    assert "views=3" not in "".join(str(warning.message) for warning in caught)
+    assert float(probe.latest["in_sample/alignment/cosine"]) > 0.9
 
 
 def test_joined_views_that_nobody_named_are_warned_of() -> None:

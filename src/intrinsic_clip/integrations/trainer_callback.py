@@ -21,6 +21,13 @@ class _Outputs(ModuleOutputs):
 
     door = "DimensionCallback"
 
+    def instead(self, name: str) -> str:
+        """Return another way to measure, since the callback takes no function."""
+        return (
+            "have the model return the outputs of two views, and name them in "
+            'Trainer(compute_metrics=DimensionMetrics("…", "…", model=model))'
+        )
+
 
 class DimensionCallback(TrainerCallback):
     """Measure what modules inside the model return at every evaluation, for outputs that predictions lack.

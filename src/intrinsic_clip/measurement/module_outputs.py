@@ -97,6 +97,8 @@ class ModuleOutputs:
                 f"the module {name!r} was not called in the step (one that torch.compile compiled before the probe "
                 "came runs no hooks)"
             )
+        lengths = [len(call) if isinstance(call, Tensor) and call.ndim else call for call in calls]
+        self._check_lengths(name, lengths)
         for output in calls[: self.views]:
             if not isinstance(output, Tensor):
                 raise ValueError(f"the module {name!r} returns {output}, not a tensor")
@@ -110,14 +112,40 @@ class ModuleOutputs:
                 f"the module {name!r} was called {len(calls)} times in the step, not views={self.views}"
             )
         if len(calls) > self.views and not self._warned:
-            self._warned = True
-            first = "the first call is" if self.views == 1 else f"the first {self.views} calls are"
-            self.tell(
-                f"the module {name!r} is called {len(calls)} times in a step, and {first} measured: calls for several "
-                f"views of a batch are told apart by {self.door}({name!r}, views={len(calls)}); other calls, as of a "
-                "recomputed forward pass or a metric, are left out"
-            )
+            self._warn_of_further_calls(name, lengths)
         return calls[: self.views]
+
+    def _check_lengths(self, name: str, lengths: list[Any]) -> None:
+        """Refuse calls for views of several sizes, as of several crops of an image, which are no pairs.
+
+        Raises:
+            ValueError: there should be several views, and calls gave different numbers of rows.
+        """
+        calls = [length for length in lengths if isinstance(length, int)]
+        if self.views > 1 and len(calls) > 1 and len({*calls[: self.views]}) > 1:
+            raise ValueError(
+                f"the module {name!r} is called {len(lengths)} times in a step, for {_listed(calls)} rows, which are "
+                f"no {self.views} views of a batch: {self.instead(name)}"
+            )
+
+    def _warn_of_further_calls(self, name: str, lengths: list[Any]) -> None:
+        """Warn that calls beyond the views are left out, and how they would be measured."""
+        self._warned = True
+        first = "the first call is" if self.views == 1 else f"the first {self.views} calls are"
+        advice = f"calls for several views of a batch are told apart by {self.door}({name!r}, views={len(lengths)}); "
+        if len({*lengths}) > 1:
+            rows = "several numbers of" if None in lengths else _listed(lengths)
+            advice = f"calls for {rows} rows are no views to tell apart: {self.instead(name)}; " * (
+                self.views == 1
+            )
+        self.tell(
+            f"the module {name!r} is called {len(lengths)} times in a step, and {first} measured: {advice}other "
+            "calls, as of a recomputed forward pass or a metric, are left out"
+        )
+
+    def instead(self, name: str) -> str:
+        """Return what measures two views where a module is called for views of several sizes."""
+        return "take the outputs of two views by another way"
 
     def _warn_of_split_rows(self, name: str, n: int, batch: Sequence[Tensor]) -> None:
         """Warn where one call gave a row for each of the batch, so that its parts may be other rows than views."""
@@ -152,10 +180,10 @@ class ModuleOutputs:
         if not self._listening:
             return
         calls = self._calls.setdefault(side, [])
-        if len(calls) >= self.views:
-            calls.append(None)  # counted, for the warning
-            return
         first = output[0] if isinstance(output, tuple | list) and len(output) else output
+        if len(calls) >= self.views:  # counted, for the warning
+            calls.append(len(first) if isinstance(first, Tensor) and first.ndim else None)
+            return
         # Cloned, since a layer behind may change it in place; an error here would end the training.
         calls.append(first.detach().clone() if isinstance(first, Tensor) else kind(output))
 
@@ -172,6 +200,11 @@ class _Hook:
 
     def __call__(self, module: nn.Module, args: Any, output: Any) -> None:
         self.source.keep(self.side, output)
+
+
+def _listed(lengths: list[int]) -> str:
+    """Return numbers of rows in words."""
+    return f"{', '.join(map(str, lengths[:-1]))} and {lengths[-1]}"
 
 
 def _children(module: nn.Module) -> list[str]:

@@ -139,6 +139,15 @@ class by_module(ModuleOutputs, Source):
         if not is_probing():
             super().keep(side, output)
 
+    def instead(self, name: str) -> str:
+        """Return a function that can be pasted."""
+        by_name = all(part.isidentifier() for part in name.split("."))
+        part = f"module.{name}" if by_name else f"module.get_submodule({name!r})"
+        return (
+            f"give the probe a function of two views, such as lambda module, batch: ({part}(batch[0]), "
+            f"{part}(batch[1]))"
+        )
+
     def tell(self, message: str) -> None:
         """Warn at the user's line."""
         warn_at_user_line(message)
