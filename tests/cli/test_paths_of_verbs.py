@@ -23,7 +23,7 @@ EMBEDDINGS = ["train", "data=embeddings", "data.y=y.npy"]
         ([*EMBEDDINGS, "data.x=", "output_dir=out é"], "data.x=: must name a file or folder"),
         (["train", "output_dir=", "name=a b"], "output_dir=: must name a file or folder"),
         (["measure", "x=~/epoch=9,{0}.npy"], "x={home}/epoch=9,{0}.npy: no such file"),
-        (["measure", "run=~/runs (old)"], "run={home}/runs (old)/"),
+        (["measure", "run=~/runs (old)"], "run={home}/runs (old): no such folder"),
         (["figures", "output_dir=~/out=1"], "output_dir={home}/out=1: no such folder"),
         (["report", "~/runs=1"], "no folder ~/runs=1"),
         (["report", "~"], "{home}: "),

@@ -79,7 +79,7 @@ WRONG = {
     "x=x.npy estimators=[]": "estimators: ",
     "x=x.npy --multirun k=10,20": "--multirun: measure measures one thing at a time",
     "x=x.npy output_dir=x.npy": "x.npy: not a folder that can be written to",
-    "run=nowhere": "run=nowhere/embeddings.safetensors: no such file or directory",
+    "run=nowhere": "run=nowhere: no such folder; give that of a finished training, such as outputs/",
     "data=openclipart data.images=true": "are not embeddings; encoder=open_clip embeds",
     "data=openclipart split=validation": "split: input should be 'all', 'train' or 'test'",
     "data=openclipart data.n_tset=5": "data.n_tset: unknown key, did you mean data.n_test?",

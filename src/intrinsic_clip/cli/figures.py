@@ -60,8 +60,8 @@ def _parse(
             names.append(key)
     if settings["size"] and settings["size"] not in sizes:
         raise ConfigError(f"size={settings['size']}: must be {', '.join(sizes)}")
-    if not Path(settings["output_dir"]).is_dir():
-        raise ConfigError(
-            f"output_dir={settings['output_dir']}: no such folder; give the one that runs were written to"
-        )
+    folder = Path(settings["output_dir"])
+    if not folder.is_dir():
+        what = "is a file" if folder.exists() else "no such folder"
+        raise ConfigError(f"output_dir={folder}: {what}; give the folder that runs were written to")
     return names, settings

@@ -11,10 +11,10 @@ from intrinsic_clip.errors import ConfigError, NonFiniteRows, Unfinished
 from intrinsic_clip.measurement import group_files
 from intrinsic_clip.measurement.paired_files import compared_files
 from intrinsic_clip.measurement.row_counts import GROUPS, check_same_rows
-from intrinsic_clip.runs import stored_embeddings
 from intrinsic_clip.runs.addresses import is_ours, with_contents, without_places, without_storage
-from intrinsic_clip.runs.contents import digest, file_digest, source_digest, weights_digest
+from intrinsic_clip.runs.contents import digest, source_digest, weights_digest
 from intrinsic_clip.runs.run import Run
+from intrinsic_clip.runs.run_folder import run_digest
 
 if TYPE_CHECKING:  # PyTorch takes seconds to import, and a finished measurement does without
     from torch import Tensor
@@ -125,7 +125,7 @@ def folder_of(settings: Mapping[str, Any], verb: str = "measure") -> Path:
             content[key] = [Path(settings[key]).suffix, source_digest(key, settings[key])]
     content |= group_files.contents(settings)
     if settings["run"] is not None:
-        content["run"] = file_digest("run", Path(settings["run"]) / stored_embeddings.EMBEDDINGS)
+        content["run"] = run_digest(settings["run"])
     if settings["data"] is not None:
         data = without_storage(settings["data"])
         content["data"] = with_contents(data, "data", Path(settings["output_dir"]))

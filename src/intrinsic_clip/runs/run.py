@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.errors import ConfigError, Unfinished
 from intrinsic_clip.runs import results
 from intrinsic_clip.runs.replicates import Replicates
 from intrinsic_clip.runs.stored_embeddings import EMBEDDINGS, StoredEmbeddings, read_embeddings
@@ -38,6 +38,8 @@ class Run:
             Unfinished: the run has failed, is unfinished, or its results are damaged; the message says which.
         """
         folder = Path(folder).expanduser()
+        if not folder.is_dir():
+            raise Unfinished("is a file, not a folder" if folder.exists() else "no such folder")
         return cls(folder, results.read(folder))
 
     @property

@@ -13,8 +13,8 @@ from intrinsic_clip.measurement.projections.fitting import (
     most_rows,
     provenance_of,
 )
-from intrinsic_clip.runs import stored_embeddings
-from intrinsic_clip.runs.contents import file_digest, source_digest
+from intrinsic_clip.runs.contents import source_digest
+from intrinsic_clip.runs.run_folder import run_digest
 
 if TYPE_CHECKING:
     from intrinsic_clip.metrics.projection_promise import Promise
@@ -69,7 +69,7 @@ def _choice(settings: Mapping[str, Any]) -> Choice:
 def _sources(settings: Mapping[str, Any], address: str) -> dict[str, dict[str, str]]:
     """Return the names of what was measured, and digests of its content."""
     if settings["run"] is not None:
-        content = file_digest("run", Path(settings["run"]) / stored_embeddings.EMBEDDINGS)
+        content = run_digest(settings["run"])
         return {"run": {"name": Path(settings["run"]).name, "sha256": content}}
     if settings["data"] is not None:  # the address has the content of its files
         encoder = settings["encoder"]

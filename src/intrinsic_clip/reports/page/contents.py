@@ -35,7 +35,8 @@ def contents(folder: Path) -> dict[str, Any]:
         ConfigError: there is no such folder, or no finished run in it.
     """
     if not folder.is_dir():
-        raise ConfigError(f"{folder}: no such folder")
+        what = "is a file; give a folder of runs" if folder.exists() else "no such folder"
+        raise ConfigError(f"{folder}: {what}")
     table, left_out = _collected(folder)
     runs, without = _shown(table)
     left_out += without
