@@ -114,7 +114,7 @@ def test_a_replicate_of_a_recipe_ends_as_alone(compose) -> None:
             "schedule: StepLR.__init__() missing 1 required",
         ),
         (["shuffle=perhaps"], "shuffle: input should be a valid boolean"),
-        (["recipe=slow"], "Available options in 'recipe': fast paper"),
+        (["recipe=slow"], "recipe=slow: no such choice; choose from fast, paper"),
     ],
 )
 def test_bad_settings_are_one_line(command_line, capsys, overrides, message) -> None:

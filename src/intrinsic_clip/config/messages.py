@@ -44,7 +44,7 @@ def one_line(error: BaseException, verb: str = "train", overrides: Sequence[str]
     if override:
         return f"{override[1]}: unknown key{key_advice(override[1], verb, overrides)}"
     choice = re.search(r"Could not find '([^']+)/([^'/]+)' Available options in '[^']+': (.*)", text)
-    return choice_advice(choice[1], choice[2], choice[3].split()) + choice[0] if choice else text
+    return choice_advice(choice[1], choice[2], choice[3].split()) if choice else text
 
 
 def several_values(key: str, value: str) -> str:

@@ -44,9 +44,13 @@ def key_advice(key: str, verb: str, overrides: Sequence[str]) -> str:
 
 
 def choice_advice(group: str, choice: str, options: Sequence[str]) -> str:
-    """Return the beginning of a message about a choice that does not exist: the most similar one, or nothing."""
+    """Return the message about a choice that does not exist: the most similar one, if any, and all there are."""
     close = get_close_matches(choice, options, n=1)
-    return f"{group}={choice}: no such choice, did you mean {close[0]}? " if close else ""
+    if close:
+        advice = f", did you mean {close[0]}? There are {', '.join(options)}"
+    else:
+        advice = f"; choose from {', '.join(options)}" if options else f"; {group} has none"
+    return f"{group}={choice}: no such choice{advice}"
 
 
 def _node_advice(parent: str, name: str, node: DictConfig, cfg: DictConfig) -> str:

@@ -133,7 +133,10 @@ def test_bad_input_is_one_line_and_nothing_written(command_line, capsys, tmp_pat
             "features=cached",
             "features.features=head",
         ): "input should be 'tower' or 'projected'",
-        ("data=openclipart", "features=cashed"): "Available options in 'features': cached packaged",
+        (
+            "data=openclipart",
+            "features=cashed",
+        ): "features=cashed: no such choice, did you mean cached? There are cached, packaged",
     }.items():
         assert command_line("train", *TINY, *overrides) == 2
         error = capsys.readouterr().err
