@@ -40,10 +40,10 @@ def panels(charts: Sequence[Chart], title: str, rows: int | None = None) -> Figu
     figure = Figure(
         figsize=(2 * WIDTH, rows * HEIGHT), layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.14)
     )
-    axes = figure.subplots(rows, 2, squeeze=False).flat
+    axes = list(figure.subplots(rows, 2, squeeze=False).flat)  # of an iterator, zip would take one too many
     for ax, chart in zip(axes, charts, strict=False):
         draw_chart(ax, chart)
-    for ax in list(axes)[len(charts) :]:
+    for ax in axes[len(charts) :]:
         ax.set_axis_off()
     lines = [fill(line, LONGEST, max_lines=2, placeholder=" …") for line in title.splitlines()]
     figure.suptitle("\n".join(lines), fontsize="medium", parse_math=False)  # names may hold $
