@@ -78,8 +78,9 @@ def test_curves_over_scales() -> None:
     matplotlib.use("agg")
     import matplotlib.pyplot as plt
 
+    assert str(gride_scales(POINTS[0])) == "scale curve at 1 … 32: 2.01 … 1.77, level at 1.85 (n = 200)"
     curve = gride_scales(POINTS[0], range_max=16)
-    assert str(curve) == "scale curve at 1 … 8: 2.01 … 1.89, level at 1.95 (n = 200)"
+    assert str(curve) == "scale curve at 1 … 8: 2.01 … 1.89, nowhere level (n = 200)"
     assert curve._repr_html_().count("<tr>") == 5
     both = gride_scales(POINTS, range_max=16)
     assert "(3 replicates, n = 200)" in str(both)

@@ -20,13 +20,15 @@ def curve(*rows: list[float]) -> ScaleCurve:
     ("values", "start", "stop"),
     [
         ([9.0, 5.0, 5.1, 4.9, 2.0], 1, 4),
-        ([5.0, 5.0, 9.0, 3.0, 3.0], 0, 2),  # of two equally long the one at the smaller scales
-        ([5.0, 5.0, 9.0, 3.0, 3.0, 3.0], 3, 6),
+        ([5.0, 5.0, 5.0, 3.0, 3.0, 3.0], 0, 3),  # of two equally long the one at the smaller scales
+        ([5.0, 5.0, 5.0, 9.0, 3.0, 3.0, 3.0, 3.0], 4, 8),
         ([9.0, 6.0, 4.0, 2.0], 0, 0),
-        ([math.nan, 5.0, 5.0, math.nan, 5.0], 1, 3),
+        ([10, 9.1, 8.28, 7.54, 6.86, 6.24], 0, 0),  # any two lie within 5 % of their mean
+        ([math.nan, 5.0, 5.0, 5.0, math.nan, 5.0], 1, 4),
+        ([math.nan, 5.0, 5.0, math.nan, 5.0, 5.0], 0, 0),
         ([math.nan] * 4, 0, 0),
         ([5.0], 0, 0),
-        ([1.0, 1.0], 0, 2),
+        ([1.0, 1.0], 0, 0),
     ],
 )
 def test_plateau(values: list[float], start: int, stop: int) -> None:
@@ -37,12 +39,12 @@ def test_plateau(values: list[float], start: int, stop: int) -> None:
 
 
 def test_plateau_of_each_replicate_and_tolerance() -> None:
-    both = curve([9.0, 5.0, 5.0, 1.0], [4.0, 4.3, 9.0, 9.0])
+    both = curve([9.0, 5.0, 5.0, 5.0, 1.0, 1.0], [4.0, 4.3, 4.1, 9.0, 9.0, 9.0])
     plateau = both.plateau()
     assert plateau.start.tolist() == [1, 0]
-    assert plateau.stop.tolist() == [3, 2]
+    assert plateau.stop.tolist() == [4, 3]
     torch.testing.assert_close(both.plateau_value, plateau.value)
-    assert both.plateau(0.01).start.tolist() == [1, 2]
+    assert both.plateau(0.01).start.tolist() == [1, 3]
 
 
 def test_sample_sizes_halve() -> None:

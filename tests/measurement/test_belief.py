@@ -71,6 +71,30 @@ def test_the_interval_covers_the_choice_of_the_scale() -> None:
     assert sum(each["low"] <= mean <= each["high"] for each in headlines) >= 17
 
 
+def shared(seed: int, noise: float) -> torch.Tensor:
+    """Return eight dimensions with noise in 64, whose curve against scale falls with each doubling."""
+    directions = gaussian(8, 64, seed=99)
+    return gaussian(1000, 8, seed=seed) @ directions + noise * gaussian(1000, 64, seed=1000 + seed)
+
+
+def test_a_curve_that_slopes_everywhere_has_no_level_part() -> None:
+    answer = believed(shared(0, 0.7))
+    headline = answer["headline"]
+    assert headline["estimator"] == "MLE"
+    assert headline["low"] < headline["value"] < headline["high"]
+    assert (
+        "MLE at the scale of 20 neighbours, since the curve of GRIDE against scale is nowhere level"
+        in (answer["text"])
+    )
+
+
+def test_the_interval_covers_the_choice_of_the_estimator() -> None:
+    headlines = [believed(shared(seed, 0.5))["headline"] for seed in range(20)]
+    assert {each["estimator"] for each in headlines} == {"GRIDE", "MLE"}
+    mean = sum(each["value"] for each in headlines) / len(headlines)
+    assert sum(each["low"] <= mean <= each["high"] for each in headlines) >= 17
+
+
 @pytest.mark.parametrize("factor", [1e30, 1e-30, 1e20])
 def test_the_interval_does_not_depend_on_the_unit(factor: float) -> None:
     rows = gaussian(600, 4).double()

@@ -10,6 +10,7 @@ import torch
 from matplotlib.axes import Axes
 from PIL import Image
 
+from helpers.manifolds import gaussian
 from helpers.shared_latent import shared_latent
 from intrinsic_clip.measurement import measure_embeddings
 from intrinsic_clip.reports.measurement_picture import draw
@@ -57,8 +58,15 @@ def test_panels_of_pairs_show_both_sides_and_the_advice(drawn) -> None:
         "canonical directions",
         f"{dims} of 64 are enough",
     ]
+
+
+def test_a_plateau_is_named_where_the_curve_is_level(drawn) -> None:
+    level, sloping = gaussian(600, 3).numpy(), shared_latent(600, 0.1, 0.1)[0]
+    measurement = _measurement(level, sloping)
+    draw(measurement)
     plateau = measurement["curves"]["scale/x"]["plateau"]["value"]
-    assert f"x, plateau {plateau:.3g}" in drawn["Intrinsic dimension against scale (GRIDE)"]
+    assert measurement["curves"]["scale/y"]["plateau"] is None
+    assert drawn["Intrinsic dimension against scale (GRIDE)"] == [f"x, plateau {plateau:.3g}", "y"]
 
 
 def test_x_alone_shows_the_variance_kept(drawn) -> None:

@@ -17,9 +17,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+LEAST_SCALES = (
+    3  # two are within 5 % of their mean on any curve that changes by less than a tenth per doubling
+)
+
+
 @dataclass(frozen=True)
 class Plateau:
-    """The range of scales over which a curve is level.
+    """The range of three or more scales over which a curve is level.
 
     Attributes:
         value: mean of the curve over the range, `(*R,)`; NaN where there is no plateau.
@@ -69,9 +74,11 @@ class ScaleCurve:
     reason: str | None = None
 
     def plateau(self, tolerance: float = 0.05) -> Plateau:
-        """Find the longest run of two or more consecutive scales that all lie within tolerance of their mean.
+        """Find the longest run of three or more consecutive scales that all lie within tolerance of their mean.
 
-        Among equally long runs the one at the smallest scales, that of the largest samples, is taken.
+        Two scales are no run: on a curve that slopes everywhere, by 9 % for each doubling of the scale, any two would
+        be one. (Nor are two whose difference is within twice its standard error: of a few hundred points nearly all
+        are.) Among equally long runs the one at the smallest scales, that of the largest samples, is taken.
 
         Args:
             tolerance: the largest deviation from the mean of the run, as a share of it.
@@ -80,7 +87,11 @@ class ScaleCurve:
         value = self.value.new_full(replicates, math.nan)
         start = torch.zeros(replicates, dtype=torch.int64, device=value.device)
         stop = start.clone()
-        runs = [(first, first + length) for length in range(s, 1, -1) for first in range(s - length + 1)]
+        runs = [
+            (first, first + length)
+            for length in range(s, LEAST_SCALES - 1, -1)
+            for first in range(s - length + 1)
+        ]
         for first, last in runs:
             run = self.value[..., first:last]
             mean = run.mean(-1)

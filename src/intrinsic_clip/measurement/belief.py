@@ -3,7 +3,7 @@
 import math
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -13,12 +13,11 @@ from intrinsic_clip.dimension import Neighbours, ScaleCurve, mle
 from intrinsic_clip.dimension.block_bootstrap import (
     LEVEL,
     RESAMPLES,
-    Interval,
-    block_bootstrap,
     block_means,
     percentiles,
 )
 from intrinsic_clip.dimension.doubts import REACH, reach
+from intrinsic_clip.dimension.scale import LEAST_SCALES
 from intrinsic_clip.measurement.record import Record, number
 from intrinsic_clip.runs.vocabulary import estimator_title
 
@@ -47,6 +46,27 @@ class Evidence:
     doubt: str | None
     k: int
     seed: int
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An estimate that can be believed.
+
+    Attributes:
+        estimator: its title.
+        at: the scale, in words.
+        value: None if there is none.
+        drawn: values of draws of regions, `(resamples,)`; empty where there are too few rows.
+        regions: how many were drawn from.
+        k: the farthest neighbour used.
+    """
+
+    estimator: str
+    at: str
+    value: float | None
+    drawn: Tensor
+    regions: int
+    k: int
 
 
 def believe(record: Record, side: str, evidence: Evidence) -> None:
@@ -90,67 +110,76 @@ def _estimates(record: Record, side: str) -> tuple[dict[str, float], dict[str, f
 
 
 def _headline(curve: Mapping[str, Any] | None, evidence: Evidence) -> dict[str, Any] | None:
-    """Return GRIDE where its curve is level, else MLE, with an interval over regions of rows."""
-    level = None if curve is None else curve["plateau"]
-    if level is not None and level["value"] is not None and level["to"] * 2 <= evidence.neighbours.k:
-        assert curve is not None
-        value, interval, k = _at_plateau(curve, evidence)
-        searched = _searched(evidence.neighbours)
-        estimator, where = (
-            "GRIDE",
-            f"the level part of its curve against scale, n1 = {level['from']} to {level['to']}",
-        )
-    else:
-        value, interval, k = _of_mle(evidence)
-        searched = _searched(evidence.near)
-        estimator, where = "MLE", f"the scale of {k} neighbours"
-    if value is None or not (interval.low > 0 and math.isfinite(interval.high)):
+    """Return GRIDE where its curve is level, else MLE, with an interval over regions of rows.
+
+    Each draw does what is done with the whole: it takes the level part of its own curve, and MLE where there is none.
+    Which of them that is can be the larger share of the uncertainty, where noise makes the curve slope.
+    """
+    places = evidence.positions(evidence.near)
+    by_mle = _by_mle(evidence, places)
+    chosen, searched = by_mle, _searched(evidence.near)
+    if curve is not None and len(curve["at"]) >= LEAST_SCALES:
+        if evidence.neighbours is not evidence.near:
+            places = evidence.positions(evidence.neighbours)
+        chosen = _by_gride(curve, evidence, places, by_mle)
+        if chosen.estimator == "GRIDE":
+            searched = _searched(evidence.neighbours)
+    interval = percentiles(chosen.drawn, chosen.regions)
+    if chosen.value is None or not (interval.low > 0 and math.isfinite(interval.high)):
         return None
+    reached = reach(chosen.value, searched, chosen.k)
     return {
-        "estimator": estimator,
-        "value": value,
+        "estimator": chosen.estimator,
+        "value": chosen.value,
         "low": interval.low,
         "high": interval.high,
         "level": LEVEL,
-        "lower_bound": reach(value, searched, k) > REACH,
-        "reach": reach(value, searched, k),
+        "lower_bound": reached > REACH,
+        "reach": reached,
         "rows": searched,
-        "at": where,
+        "at": chosen.at,
         "method": (
             f"{RESAMPLES:,} draws of {interval.regions} regions of nearby rows, since neighbourhoods overlap"
         ),
     }
 
 
-def _of_mle(evidence: Evidence) -> tuple[float | None, Interval, int]:
-    """Return the value of MLE, its interval, and the farthest neighbour used."""
+def _by_mle(evidence: Evidence, places: Tensor) -> Choice:
+    """Return the value of MLE, and those of draws of regions, as inverses of means like the value itself."""
     k = min(evidence.k, evidence.near.k)
     estimate = mle(evidence.near, k)
     assert estimate.pointwise is not None
-    inverse = block_bootstrap(1 / estimate.pointwise, evidence.positions(evidence.near), seed=evidence.seed)
-    low, high = (1 / end if end > 0 else math.nan for end in (inverse.high, inverse.low))
-    return number(estimate.value), Interval(low, high, inverse.regions), k
+    inverse, regions = block_means(1 / estimate.pointwise[:, None], places, seed=evidence.seed)
+    return Choice(
+        "MLE", f"the scale of {k} neighbours", number(estimate.value), 1 / inverse[:, 0], regions, k
+    )
 
 
-def _at_plateau(curve: Mapping[str, Any], evidence: Evidence) -> tuple[float | None, Interval, int]:
-    """Return the value of the plateau, its interval, and the farthest neighbour used.
+def _by_gride(curve: Mapping[str, Any], evidence: Evidence, places: Tensor, by_mle: Choice) -> Choice:
+    """Return the value of the plateau, or MLE where there is none, with draws that choose likewise.
 
     In m dimensions log(R_2n1 / R_n1) has the mean (1/n1 + … + 1/(2 n1 − 1)) / m, so that in each draw the value at a
-    scale changes as the inverse of that mean. Each draw looks for the level part of its own curve: where noise makes
-    the curve slope, which part that is is the larger share of the uncertainty.
+    scale changes as the inverse of that mean. Where both estimates are of the same rows their draws are of the same
+    regions; else they are independent, which leaves the share of each estimator as it is.
     """
-    level, distances = curve["plateau"], evidence.neighbours.distances
+    distances = evidence.neighbours.distances
     scales = [n1 for n1 in curve["at"] if 2 * n1 <= evidence.neighbours.k]
     logs = torch.stack([(distances[..., 2 * n1 - 1] / distances[..., n1 - 1]).log() for n1 in scales], -1)
-    drawn, regions = block_means(logs, evidence.positions(evidence.neighbours), seed=evidence.seed)
+    drawn, regions = block_means(logs, places, seed=evidence.seed)
     whole = logs[logs.isfinite().all(-1)].double().mean(0).cpu()
     known = [math.nan if value is None else value for value in curve["value"][: len(scales)]]
     values = torch.tensor(known, dtype=torch.float64) * whole / drawn
     curves = ScaleCurve(tuple(scales), values, torch.full_like(drawn, math.nan), None, curve["n"])
-    own = [place for place, n1 in enumerate(scales) if level["from"] <= n1 <= level["to"]]
-    chosen, as_whole = curves.plateau().value, curves.value[:, own].mean(-1)
-    chosen = chosen.where(chosen.isfinite(), as_whole)  # a curve that is nowhere level
-    return level["value"], percentiles(chosen, regions), 2 * scales[own[len(own) // 2]]
+    own = curves.plateau_value
+    alike = len(own) == len(by_mle.drawn)  # else rows are too few for draws of one of them
+    likewise = own.where(own.isfinite(), by_mle.drawn) if alike else own
+    level = curve["plateau"]
+    if level is None or level["to"] not in scales:
+        at = f"{by_mle.at}, since the curve of GRIDE against scale is nowhere level"
+        return replace(by_mle, at=at, drawn=likewise if alike else by_mle.drawn)
+    at = f"the level part of its curve against scale, n1 = {level['from']} to {level['to']}"
+    within = [n1 for n1 in scales if level["from"] <= n1 <= level["to"]]
+    return Choice("GRIDE", at, level["value"], likewise, regions, 2 * within[len(within) // 2])
 
 
 def _reasons(local: Mapping[str, float], linear: Mapping[str, float], record: Record, side: str) -> list[str]:

@@ -122,7 +122,7 @@ def _at(curve: Mapping[str, Any], place: int) -> str:
 
 def _plateau(plateau: Mapping[str, Any] | None) -> str:
     if plateau is None:
-        return "no plateau: no two neighbouring scales lie within 5 % of their mean"
+        return "no plateau: no three neighbouring scales lie within 5 % of their mean"
     return f"plateau (*) at {plateau['value']:.3g}"
 
 
