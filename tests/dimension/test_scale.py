@@ -73,9 +73,26 @@ def test_subsets_are_disjoint_and_averaged() -> None:
         rows = subsets.reshape(-1, 3)
         assert len(torch.unique(rows, dim=0)) == len(rows)
         assert torch.isin(rows[:, 0], points[:, 0]).all()
-        each = twonn(subsets).value
-        torch.testing.assert_close(value, each.mean())
-        torch.testing.assert_close(error, each.std() / len(each) ** 0.5)
+        each = twonn(subsets)
+        torch.testing.assert_close(value, each.value.mean())
+        spread, own = each.value.std() / len(subsets) ** 0.5, each.standard_error.norm() / len(subsets)
+        torch.testing.assert_close(error, torch.maximum(spread, own))
+
+
+def test_two_subsets_that_agree_by_chance_are_no_more_certain_than_each() -> None:
+    points = gaussian(600, 4)
+    halves = [sample_size_curve(points, k=10, sizes=[300], seed=seed).standard_error for seed in range(20)]
+    own = float(mle(points[:300], 10).standard_error) / 2**0.5
+    assert (
+        0.9 * own < min(map(float, halves)) < 1.1 * own
+    )  # the two values alone gave a tenth of that in one of ten
+
+
+@pytest.mark.slow
+def test_the_interval_from_two_subsets_holds_the_expectation() -> None:
+    halves = sample_size_curve(gaussian(200, 400, 4), k=10, sizes=[200])
+    inside = (halves.value - halves.value.mean()).abs() <= 1.96 * halves.standard_error[:, 0][:, None]
+    assert inside.double().mean() > 0.84  # 0.7 by the two values alone
 
 
 def test_replicates_equal_one_at_a_time_and_seeds_differ() -> None:
