@@ -12,6 +12,7 @@ MAPPED_RULE = "99 % of recall@1 along all canonical directions"  # where cosines
 ALIKE = 2.0  # standard errors of the paired difference, within which numbers of dimensions are not told apart
 ONE_SIDED = 1.645  # standard errors below the difference, at 95 % confidence
 NEIGHBOURS = 0.9  # share of the ten nearest that should be kept where there are no partners
+NO_ESTIMATE = "there is no estimate of the intrinsic dimension"
 CEILING = 0.98  # a recall above it leaves little to lose
 
 
@@ -147,8 +148,11 @@ def _from_variance(measurement: Mapping[str, Any]) -> dict[str, Any]:
     variance = (
         "" if dims is None else f"{dims:,} of {d:,} principal components hold 99 % of the variance of x; "
     )
+    intrinsic = _intrinsic(measurement)
+    if intrinsic != NO_ESTIMATE:
+        intrinsic += ", the fewest coordinates that a nonlinear map could keep"
     text = (
-        f"{variance}{_intrinsic(measurement)}, the fewest coordinates that a nonlinear map could keep. "
+        f"{variance}{intrinsic}. "
         f"{_neighbours_kept(measurement)}"
         "How few are enough for retrieval can be measured on pairs only (y=…)"
     )
@@ -194,4 +198,4 @@ def _intrinsic(measurement: Mapping[str, Any]) -> str:
                 f"{side} {plus_minus(row['value'], row['standard_error'])}" for side, row in rows.items()
             )
             return f"intrinsic dimension {dimensions}"
-    return "there is no estimate of the intrinsic dimension"
+    return NO_ESTIMATE

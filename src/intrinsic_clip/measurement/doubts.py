@@ -3,6 +3,7 @@
 Each function returns words that say what is wrong and what to do, or None.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -135,8 +136,11 @@ def _ruling_rows(far: Tensor) -> str | None:
         else f"{few:,} rows, row {int(largest.indices[0])} among them"
     )
     holds = "holds" if few == 1 else "hold"
+    far_out = (
+        "far from" if math.isinf(times) else f"up to {times:.2g} times as far out as"
+    )  # most rows may be equal
     return (
-        f"{which}, up to {times:.2g} times as far out as the median row, {holds} {_percent(share)} of the variance: "
+        f"{which}, {far_out} the median row, {holds} {_percent(share)} of the variance: "
         "the spectrum shows little else; leave out what was not embedded properly"
     )
 

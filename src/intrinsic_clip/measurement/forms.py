@@ -7,6 +7,7 @@ and all forms of x are compared beside them by the neighbours that they keep amo
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from intrinsic_clip.measurement.record import Record, number
@@ -16,6 +17,10 @@ from intrinsic_clip.reports.form_tables import within_error
 
 HELD_OUT = 3000  # rows, at most, that forms are compared on
 FEWEST = 40  # rows: with fewer, ten neighbours are most of the held-out half
+NEIGHBOURS_TIE = (
+    "x: forms of stored rows are not compared by the neighbours that they keep: of {rows}, any ten equal ones are the "
+    "nearest"
+)
 PARTS = ("value", "standard_error", "difference", "difference_error")
 
 
@@ -30,7 +35,8 @@ def measure_forms(
 ) -> None:
     """Record all forms as `record.forms`: `full`, `rows`, and `cheapest`, by the one-standard-error rule.
 
-    Forms of x alone are `record.forms["alone"]` where those of pairs were recorded before.
+    Forms of x alone are `record.forms["alone"]` where those of pairs were recorded before. They are not compared where
+    few rows are distinct, which is a note: neighbours that tie are no neighbours to keep.
 
     Args:
         record: receives the numbers.
@@ -42,6 +48,9 @@ def measure_forms(
     """
     width = x.shape[1] if y is None else min(x.shape[1], y.shape[1])
     if len(x) < FEWEST or width < 2:
+        return
+    if y is None and (distinct := len(torch.unique(x, dim=0))) < FEWEST:
+        record.notes.append(NEIGHBOURS_TIE.format(rows=f"{distinct:,} distinct row{'s' * (distinct != 1)}"))
         return
     comparison = compare_forms(
         x,

@@ -36,7 +36,7 @@ def panels(charts: Sequence[Chart], title: str, rows: int | None = None) -> Figu
         title: plain text.
         rows: of panels; None: as many as the charts fill.
     """
-    rows = ceil(len(charts) / 2) if rows is None else rows
+    rows = max(1, ceil(len(charts) / 2)) if rows is None else rows
     figure = Figure(
         figsize=(2 * WIDTH, rows * HEIGHT), layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.14)
     )
@@ -45,6 +45,8 @@ def panels(charts: Sequence[Chart], title: str, rows: int | None = None) -> Figu
         draw_chart(ax, chart)
     for ax in axes[len(charts) :]:
         ax.set_axis_off()
+    if not charts:
+        figure.text(0.5, 0.5, "There is no number to draw.", ha="center")
     lines = [fill(line, LONGEST, max_lines=2, placeholder=" …") for line in title.splitlines()]
     figure.suptitle("\n".join(lines), fontsize="medium", parse_math=False)  # names may hold $
     return figure

@@ -14,8 +14,12 @@ Point = dict[str, Any]
 
 
 def with_points(charts: Iterable[Chart]) -> list[Chart]:
-    """Return the charts that have a point to draw."""
-    return [chart for chart in charts if any(series["points"] for series in chart["series"])]
+    """Return the charts that have a number to draw; axes without one would be invented."""
+    return [
+        chart
+        for chart in charts
+        if any(point["y"] is not None for series in chart["series"] for point in series["points"])
+    ]
 
 
 def series(label: str, style: str, points: list[Point], **further: Any) -> Series:

@@ -72,6 +72,7 @@ def _with_plateaus(measurement: Mapping[str, Any], kind: str, places: str) -> li
         curve = measurement["curves"][f"{kind}/{side}"]
         at, level = curve[places] or [], curve["plateau"]
         label = side if level is None else f"{side}, plateau {level['value']:.3g}"
+        label += "" if any(value is not None for value in curve["value"]) else ", no estimate"
         drawn = points(at, curve["value"], curve["standard_error"])
         curves.append(series(label, side, drawn, dots=True))
         if level is not None:

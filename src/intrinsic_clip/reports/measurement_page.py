@@ -75,7 +75,8 @@ def _beliefs(measurement: Measurement) -> str:
 
 
 def _charts(measurement: Measurement) -> str:
-    return f"<h2>Charts</h2>\n{figures_of(charts(measurement))}"
+    drawn = charts(measurement)
+    return f"<h2>Charts</h2>\n{figures_of(drawn)}" if drawn else ""
 
 
 def _tables(measurement: Measurement) -> str:

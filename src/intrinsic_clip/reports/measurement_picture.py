@@ -10,17 +10,15 @@ from intrinsic_clip.reports.measurement_charts import charts
 from intrinsic_clip.reports.measurement_printout import headline
 from intrinsic_clip.reports.two_model_charts import two_model_charts
 
-ROWS = 2
-
 
 def draw(measurement: Mapping[str, Any]) -> bytes:
-    """Return a PNG of four panels; bands are ± one standard error."""
+    """Return a PNG of up to four panels; bands are ± one standard error."""
     return png(figure(measurement))
 
 
 def figure(measurement: Mapping[str, Any]) -> Figure:
     """Return the picture as a figure of Matplotlib."""
-    return panels(charts(measurement), headline(measurement), ROWS)
+    return panels(charts(measurement), headline(measurement))
 
 
 def draw_two_models(measurement: Mapping[str, Any]) -> bytes:

@@ -100,14 +100,15 @@ def _label(name: str) -> str:
 
 
 def _curves(measurement: Mapping[str, Any], kind: str, title: str) -> Table:
-    """Return a row for every scale, with a star where the curve is level."""
+    """Return a row for every scale, with a star where the curve is level; none where no side has a value."""
     curves = {side: measurement["curves"][f"{kind}/{side}"] for side in measurement["dims"]}
-    at = list(dict.fromkeys(place for curve in curves.values() for place in curve["at"]))
+    valued = [curve for curve in curves.values() if _has_values(curve)]
+    at = list(dict.fromkeys(place for curve in valued for place in curve["at"]))
     rows = []
     for place in at:
         cells = [_at(curve, place) for curve in curves.values()]
         rows.append((f"{place:,}", *cells))
-    remarks = tuple(f"{side}: {_plateau(curve['plateau'])}" for side, curve in curves.items())
+    remarks = tuple(f"{side}: {_plateau(curve)}" for side, curve in curves.items())
     return Table(title, ("n1" if kind == "scale" else "n", *curves), rows, remarks)
 
 
@@ -120,7 +121,14 @@ def _at(curve: Mapping[str, Any], place: int) -> str:
     return plus_minus(curve["value"][index], curve["standard_error"][index]) + (" *" if marked else "  ")
 
 
-def _plateau(plateau: Mapping[str, Any] | None) -> str:
+def _has_values(curve: Mapping[str, Any]) -> bool:
+    return any(value is not None for value in curve["value"])
+
+
+def _plateau(curve: Mapping[str, Any]) -> str:
+    plateau = curve["plateau"]
+    if not _has_values(curve):
+        return "no estimate at any of them; the reason is below the first table"
     if plateau is None:
         return "no plateau: no three neighbouring scales lie within 5 % of their mean"
     return f"plateau (*) at {plateau['value']:.3g}"
