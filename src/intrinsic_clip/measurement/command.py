@@ -118,6 +118,7 @@ def _beside_second(
     numbers: dict[str, Any], inputs: Inputs, second: Second, shown: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the numbers with those of a second model and of its comparison with the first."""
+    from intrinsic_clip.measurement.projections.fitting import most_rows
     from intrinsic_clip.measurement.two_models.beside import Options, beside, with_second
     from intrinsic_clip.measurement.two_models.model import Model
 
@@ -125,6 +126,7 @@ def _beside_second(
     options = Options(
         settings["seed"],
         settings["max_points"],
+        most_rows(settings["queries"], inputs.n),
         second.checked,
         second.ids,
         settings["against_y"] is not None,

@@ -174,3 +174,22 @@ def test_bad_input_is_one_line_exit_2_and_nothing_written(command_line, capsys, 
         assert error.count("\n") == 1
         assert reason in error, arguments
     assert files_below(tmp_path) == before
+
+
+@pytest.mark.parametrize("queries", ["auto", "200"])
+def test_recall_on_held_out_pairs_is_one_number_where_rows_are_left_out(
+    command_line, tmp_path, second, queries
+) -> None:
+    y = np.load("y.npy")
+    y[[3, 50]] = np.nan
+    np.save("y.npy", y)
+    command = ("measure", "x=x.npy", "y=y.npy", "against=new.npy", f"queries={queries}", "nan=drop", *FEW)
+    assert command_line(*command) == 0
+    measurement = measurement_below(tmp_path)
+    curve = measurement["curves"]["retrieval/canonical"]
+    (each,) = (
+        each
+        for each in measurement["against"]["compared"]["recalls"]
+        if (each["by"], each["k"]) == ("canonical", 1)
+    )
+    assert (each["n"], each["first"]) == (curve["n"], pytest.approx(curve["value"][-1]))

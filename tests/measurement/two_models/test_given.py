@@ -205,3 +205,29 @@ def test_what_is_wrong_with_the_second_is_said_of_it(rows) -> None:
     new[5] = np.inf
     with pytest.raises(ConfigError, match="against: 1 of 300 rows of x hold NaN or infinity"):
         ic.measure_embeddings(rows["x"], against=new, queries=100, **OPTIONS)
+
+
+@pytest.mark.parametrize("queries", ["auto", 100])
+@pytest.mark.parametrize("of", ["alone", "wider", "repeated", "grouped"])
+def test_recall_on_held_out_pairs_is_that_of_each_model_alone(rows, of, queries) -> None:
+    """One half is held out, whichever number asks: tables, charts, advice and verdict name one recall."""
+    given, groups = {side: each[:240] for side, each in rows.items()}, None
+    if of == "wider":
+        given["y"] = given["y"][:, :40]
+        del given["against_y"]
+    if of == "repeated":
+        given |= {side: given[side][np.arange(240) // 4] for side in ("x", "against")}
+    if of == "grouped":
+        groups = np.arange(240) // 3
+        queries = "auto"  # groups are measured with every row asked
+    options = {**OPTIONS, "max_points": 150}
+    both = ic.measure_embeddings(**given, groups=groups, queries=queries, **options)
+    curves = [each["curves"]["retrieval/canonical"] for each in (both, both.against)]
+    found = {
+        each["k"]: [each["first"], each["second"]]
+        for each in both.against["compared"]["recalls"]
+        if each["by"] == "canonical"
+    }
+    assert found[1] == pytest.approx([each["value"][-1] for each in curves])
+    if curves[0]["recall_10"]:
+        assert found[10] == pytest.approx([each["recall_10"]["value"][-1] for each in curves])

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from intrinsic_clip.errors import ConfigError
-from intrinsic_clip.measurement.two_models.compared import Compared, Stage, first_of_each
+from intrinsic_clip.measurement.two_models.compared import Compared, Rows, Stage, first_of_each
 from intrinsic_clip.measurement.two_models.model import Model
 from intrinsic_clip.measurement.two_models.moved import Block
 from intrinsic_clip.measurement.two_models.verdict import judged_by, verdict
@@ -27,6 +27,7 @@ class Options(NamedTuple):
 
     Attributes:
         seed, max_points: as of the measurement.
+        most: pairs, at most, that the measurement draws to fit directions and to try them.
         checked: a sentence on how the rows were found to be the same.
         ids: what names the rows of x, if anything does.
         own_y: the second model has a y of its own.
@@ -35,6 +36,7 @@ class Options(NamedTuple):
 
     seed: int
     max_points: int
+    most: int
     checked: str
     ids: np.ndarray | None = None
     own_y: bool = False
@@ -57,7 +59,8 @@ def beside(first: Model, second: Model, numbers: Mapping[str, Any], options: Opt
     Raises:
         ConfigError: hardly any row is finite in both models.
     """
-    both, chosen = _rows_of_both(first, second, options)
+    both, order = _rows_of_both(first, second, options)
+    chosen = order[: options.max_points].sort().values
     each_x = both[first_of_each(torch.unique(first.rows_of_x(both), return_inverse=True)[1])]
     compared = Compared(
         first.rows(chosen),
@@ -67,6 +70,7 @@ def beside(first: Model, second: Model, numbers: Mapping[str, Any], options: Opt
         options.ids,
         first.grouping_of(chosen),
         options.seed,
+        drawn=partial(_drawn, first, second, order[: options.most]),
     )
     compared.notes.append(options.checked)
     if len(chosen) < len(both):
@@ -102,19 +106,25 @@ def _run(compared: Compared, watch: Watch) -> dict[str, float]:
 
 
 def _rows_of_both(first: Model, second: Model, options: Options) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the numbers of the rows that are usable in both models, and of those to compare, both ascending.
+    """Return the numbers of the rows that are usable in both models, ascending and in the order of the measurement.
 
-    The latter are the first of the order in which the measurement draws its sample.
+    Whatever is drawn is the beginning of the latter, so that the rows compared and the pairs held out are those of
+    the numbers beside them.
     """
     usable = torch.zeros(2, first.total, dtype=torch.bool)
     for place, model in enumerate((first, second)):
         usable[place, model.usable_numbers()] = True
     both = usable.all(0)
-    order = torch.randperm(first.total, generator=torch.Generator().manual_seed(options.seed))
-    chosen = order[both[order]][: options.max_points]
-    if len(chosen) < FEWEST_OF_BOTH:
-        raise ConfigError(f"against: only {len(chosen):,} rows are finite in both models")
-    return both.nonzero().squeeze(-1), chosen.sort().values
+    order = first.drawn(options.seed)
+    order = order[both[order]]
+    if len(order) < FEWEST_OF_BOTH:
+        raise ConfigError(f"against: only {len(order):,} rows are finite in both models")
+    return both.nonzero().squeeze(-1), order
+
+
+def _drawn(first: Model, second: Model, numbers: torch.Tensor) -> Rows:
+    """Return the rows of both models that have these numbers."""
+    return Rows(first.rows(numbers), second.rows(numbers), first.grouping_of(numbers))
 
 
 def _blocks(first: Model, second: Model, numbers: torch.Tensor) -> Iterator[Block]:

@@ -2,10 +2,10 @@
 
 import math
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -35,6 +35,14 @@ SHARES = (
 Stage = tuple[str, Callable[[], object]]
 
 
+class Rows(NamedTuple):
+    """Rows of two models, by side, with their groups and classes."""
+
+    first: dict[str, Tensor]
+    second: dict[str, Tensor]
+    grouping: Grouping
+
+
 @dataclass
 class Compared:
     """Numbers about two embeddings of the same rows, filled in by one stage after the other.
@@ -50,6 +58,8 @@ class Compared:
         ids: what names the rows of the source, if anything does.
         grouping: groups and classes of the rows compared.
         seed: of permutations and held-out pairs.
+        drawn: gives the pairs of which some are held out, in the order in which a measurement draws them; None: those
+            compared.
         metrics: a number by name; None where it does not exist.
         reasons: why a number does not exist, by its name.
         recalls: recall of both models and their difference.
@@ -66,6 +76,7 @@ class Compared:
     ids: Any = None
     grouping: Grouping = UNGROUPED
     seed: int = 0
+    drawn: Callable[[], Rows] | None = None
     metrics: dict[str, float | None] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
     recalls: list[dict[str, Any]] = field(default_factory=list)
@@ -74,9 +85,8 @@ class Compared:
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        things = {side: _joint_things(self.first[side], self.second[side]) for side in self.first}
-        self.things = things
-        self.kept = first_of_each(things["x"])
+        self.things = _things_of(self.first, self.second)
+        self.kept = first_of_each(self.things["x"])
         self.one, self.other = (directions(rows["x"][self.kept]) for rows in (self.first, self.second))
 
     def stages(self) -> list[Stage]:
@@ -157,13 +167,16 @@ class Compared:
 
     def measure_recall(self) -> None:
         """Record recall of both models by cosine and along canonical directions, and their differences."""
-        grouping = self.grouping
-        pairing = Pairing(self.things["x"], self.things["y"], grouping.groups, grouping.classes)
-        for each in compare_recalls(Recalls(self.first, self.second, pairing, self.seed)):
+        pairs = _recalls_of(Rows(self.first, self.second, self.grouping), self.things, self.seed)
+        drawn = pairs if self.drawn is None else self._drawn_pairs(self.drawn())
+        for each in compare_recalls(pairs, drawn):
             self.recalls.append(each)
             kind = "retrieval" if each["by"] == "cosine" else "canonical"
             self.metrics[f"{kind}_difference/top_{each['k']}"] = each["difference"]
             self.metrics[f"{kind}_difference_standard_error/top_{each['k']}"] = each["standard_error"]
+
+    def _drawn_pairs(self, rows: Rows) -> Recalls:
+        return _recalls_of(rows, _things_of(rows.first, rows.second), self.seed)
 
     def _missing(self, name: str, reason: str) -> None:
         self.metrics[name], self.reasons[name] = None, reason
@@ -174,6 +187,15 @@ def _agreeing_by_chance(n: int) -> list[float]:
     others = n - 1
     ways = [math.comb(K, agreed) * math.comb(others - K, K - agreed) for agreed in range(K + 1)]
     return [each / math.comb(others, K) for each in ways]
+
+
+def _recalls_of(rows: Rows, things: Mapping[str, Tensor], seed: int) -> Recalls:
+    pairing = Pairing(things["x"], things["y"], rows.grouping.groups, rows.grouping.classes)
+    return Recalls(rows.first, rows.second, pairing, seed)
+
+
+def _things_of(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {side: _joint_things(first[side], second[side]) for side in first}
 
 
 def _joint_things(first: Tensor, second: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import numpy as np
 from intrinsic_clip.dimension.arrays import Rows, as_points
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.measurement.embedding_measurement import EmbeddingMeasurement
+from intrinsic_clip.measurement.projections.fitting import most_rows
 from intrinsic_clip.measurement.two_models.beside import Options, Watch
 from intrinsic_clip.measurement.two_models.second import check_same_counts, named_as_given
 
@@ -59,7 +60,9 @@ def measured_beside(
     ids = _names(rows["x"], rows["against"])
     checked = UNNAMED if ids is None else "rows are the same by the index of x and against"
     settings = first.settings
-    return first.beside(second, Options(settings["seed"], settings["max_points"], checked, ids, own_y, watch))
+    most = most_rows(settings["queries"], first.n)
+    options = Options(settings["seed"], settings["max_points"], most, checked, ids, own_y, watch)
+    return first.beside(second, options)
 
 
 def _names(*tables: Any) -> np.ndarray | None:

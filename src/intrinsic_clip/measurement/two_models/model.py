@@ -49,6 +49,12 @@ class Model:
         """Return the numbers of the rows that can be compared, ascending."""
         return self.usable.nonzero().squeeze(-1) if self.numbers is None else self.numbers[self.usable]
 
+    def drawn(self, seed: int) -> Tensor:
+        """Return the numbers of the rows that can be compared, in the order in which a measurement draws them."""
+        order = torch.randperm(len(self.usable), generator=torch.Generator().manual_seed(seed))
+        order = order[self.usable[order]]
+        return order if self.numbers is None else self.numbers[order]
+
     def rows(self, numbers: Tensor) -> dict[str, Tensor]:
         """Return the rows of x, and of y if there is one, that have these numbers, on the CPU."""
         return {side: rows.cpu() for side, rows in taken(self.sources, self._places(numbers)).items()}

@@ -34,11 +34,16 @@ class Recalls:
     seed: int
 
 
-def compare_recalls(pairs: Recalls) -> Iterator[dict[str, Any]]:
+def compare_recalls(pairs: Recalls, drawn: Recalls | None = None) -> Iterator[dict[str, Any]]:
     """Yield the recalls of both models and their difference, by cosine where both have widths that permit it.
 
     Recall along canonical directions takes a linear map of each side, fitted on one half of the pairs and tried on the
     other, so that it needs no common space of x and y.
+
+    Args:
+        pairs: compared all with all by cosine.
+        drawn: pairs in the order in which the measurement of a model draws them, so that the half that is held out is
+            the one that its own recalls are of; None: those of `pairs`.
     """
     pairing, n = pairs.pairing, len(pairs.pairing.x)
     if all(rows["x"].shape[1] == rows["y"].shape[1] for rows in (pairs.first, pairs.second)):
@@ -48,10 +53,11 @@ def compare_recalls(pairs: Recalls) -> Iterator[dict[str, Any]]:
             for rows in (pairs.first, pairs.second)
         ]
         yield from _differences("cosine", ranks, both, n, pairing.classes)
-    if n >= 4:
-        fitted, measured, both = halves(pairs.first["x"], HELD_OUT, pairs.seed, pairing)
-        ranks = [_canonical_ranks(rows, fitted, measured, both) for rows in (pairs.first, pairs.second)]
-        yield from _differences("canonical", ranks, both, len(measured), pairing.classes)
+    drawn = drawn or pairs
+    if len(drawn.pairing.x) >= 4:
+        fitted, measured, both = halves(drawn.first["x"], HELD_OUT, drawn.seed, drawn.pairing)
+        ranks = [_canonical_ranks(rows, fitted, measured, both) for rows in (drawn.first, drawn.second)]
+        yield from _differences("canonical", ranks, both, len(measured), drawn.pairing.classes)
 
 
 def _canonical_ranks(
