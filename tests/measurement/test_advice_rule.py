@@ -8,7 +8,8 @@ import torch
 from intrinsic_clip.measurement.advice import advise, stored
 from intrinsic_clip.measurement.forms import cheapest, measure_forms
 from intrinsic_clip.measurement.record import Record
-from intrinsic_clip.reports.form_tables import form_name, form_tables
+from intrinsic_clip.metrics.pairing import Pairing
+from intrinsic_clip.reports.form_tables import NUMBERS, form_name, form_tables
 from intrinsic_clip.reports.number_format import aligned
 
 
@@ -115,13 +116,53 @@ def test_pairs_of_unequal_widths_have_canonical_forms_and_those_of_x_beside() ->
     assert forms["cheapest"]["dims"] <= 4
     titles = [table.title for table in form_tables(forms)]
     assert titles == [
-        "recall@1 along canonical directions at equal bytes per stored row, 200 held-out pairs",
-        "recall@10 along canonical directions at equal bytes per stored row, 200 held-out pairs",
+        "recall@1 along canonical directions at equal bytes per stored row, 200 held-out pairs; chance 0.005",
+        "recall@10 along canonical directions at equal bytes per stored row, 200 held-out pairs; chance 0.05",
         "share of the ten nearest neighbours kept at equal bytes per stored row, 200 held-out rows of x",
     ]
     (said,) = stored(forms, 4)
     assert said.startswith("the cheapest form within one standard error is")
     assert "canonical dimensions in int8" in said
+
+
+def unrelated(seed: int, width: int = 8) -> torch.Tensor:
+    return torch.randn(240, width, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("of", ["classes", "one large class", "pairs", "unequal pairs", "prompts"])
+def test_forms_of_rows_that_only_guess_are_not_marked(of) -> None:
+    """Where the full rows do no better than guessing any form is within their error, which says nothing."""
+    x, labels, y, pairing, number = unrelated(0), None, None, None, "recall_1"
+    if of == "classes":
+        labels, number = torch.arange(240) % 40, "class_accuracy"
+    elif of == "one large class":
+        labels, number = (torch.arange(240) % 10 == 0).long(), "class_accuracy"
+    elif of == "prompts":
+        labels = torch.arange(240) % 6
+        y, number = unrelated(1)[:6][labels], "class_accuracy"
+        pairing = Pairing.of_rows(x, y, classes=True)
+    else:
+        y = unrelated(1, 8 if of == "pairs" else 10)
+    record = Record(240, {})
+    measure_forms(record, x, y, [4], 0, pairing, labels)
+    assert record.forms["cheapest"] is None
+    table = next(t for t in form_tables(record.forms) if NUMBERS[number] in t.title)
+    assert f"; chance {record.forms['chance'][number]:.2g}" in table.title
+    assert not any("*" in cell for row in table.rows for cell in row)
+    assert "is no better than guessing" in table.remarks[0]
+
+
+def test_forms_of_rows_that_know_their_classes_are_marked_beside_the_largest_class() -> None:
+    labels = torch.arange(240) % 4 // 2  # one half each
+    x = unrelated(0) + 6 * torch.eye(8)[labels]
+    record = Record(240, {})
+    measure_forms(record, x, None, [4], 0, labels=labels)
+    (table,) = (table for table in form_tables(record.forms) if "class accuracy" in table.title)
+    held = torch.randperm(240, generator=torch.Generator().manual_seed(0))[120:]
+    share = float(labels[held].bincount().max() / 120)
+    assert table.title.endswith(f"120 held-out rows of x; chance {share:.2g}, the share of the largest class")
+    assert any("*" in cell for row in table.rows for cell in row)
+    assert "* within one standard error of" in table.remarks[0]
 
 
 @pytest.mark.parametrize("row", FORMS["rows"])

@@ -1,5 +1,7 @@
 """Forms of stored rows, each number against loops in NumPy or scikit-learn on the held-out rows."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -201,3 +203,16 @@ def test_prompts_of_classes_are_held_out_row_by_row() -> None:
     accuracy = comparison.full.numbers["class_accuracy"]
     assert accuracy.value == pytest.approx(np.mean(scores.argmax(1) == labels.numpy()[held]))
     assert accuracy.standard_error == pytest.approx(np.sqrt(accuracy.value * (1 - accuracy.value) / 149))
+
+
+def test_recall_by_guessing_is_that_of_rows_drawn_at_random() -> None:
+    """Every query has a right answer among k random ones as often as `chance` says, captions and images alike."""
+    images = torch.arange(240) // 3
+    x, y = gaussian(240, WIDTH, seed=1).double()[images], gaussian(240, WIDTH, seed=2).double()
+    pairing = Pairing.of_rows(x, y)
+    chance = compare_forms(x, y, pairing=pairing, ks=(1, 10)).chance
+    held = pairing.halves(0)[1]
+    distinct = len(images[held].unique())
+    for k in (1, 10):
+        to_y = 1 - math.comb(len(held) - 3, k) / math.comb(len(held), k)
+        assert chance[f"recall_{k}"] == pytest.approx((to_y + k / distinct) / 2)

@@ -13,7 +13,7 @@ from torch import Tensor
 from intrinsic_clip.measurement.record import Record, number
 from intrinsic_clip.metrics.form_comparison import FormNumbers, compare_forms
 from intrinsic_clip.metrics.pairing import Pairing
-from intrinsic_clip.reports.form_tables import within_error
+from intrinsic_clip.reports.form_tables import is_by_chance, within_error
 
 HELD_OUT = 3000  # rows, at most, that forms are compared on
 FEWEST = 40  # rows: with fewer, ten neighbours are most of the held-out half
@@ -34,6 +34,8 @@ def measure_forms(
     labels: Tensor | None = None,
 ) -> None:
     """Record all forms as `record.forms`: `full`, `rows`, and `cheapest`, by the one-standard-error rule.
+
+    None is the cheapest where the full rows do no better than guessing: any form does that.
 
     Forms of x alone are `record.forms["alone"]` where those of pairs were recorded before. They are not compared where
     few rows are distinct, which is a note: neighbours that tie are no neighbours to keep.
@@ -63,15 +65,20 @@ def measure_forms(
     )
     rows = [_as_dict(form) for form in comparison.forms]
     deciding = next(iter(comparison.full.numbers)) if y is not None else None
+    full = _as_dict(comparison.full)
+    fewest = None
+    if deciding is not None and not is_by_chance(full[deciding], comparison.chance[deciding]):
+        fewest = cheapest(rows, comparison.full.bytes, deciding)
     forms = {
         "side": "x" if y is None else "pairs",
         "along": "canonical" if y is not None and y.shape[1] != x.shape[1] else None,
         "n": comparison.n,
         "fitted": comparison.fitted,
-        "full": _as_dict(comparison.full),
+        "full": full,
+        "chance": comparison.chance,
         "rows": rows,
         "decided_by": deciding,
-        "cheapest": None if deciding is None else cheapest(rows, comparison.full.bytes, deciding),
+        "cheapest": fewest,
     }
     record.forms |= {"alone": forms} if record.forms else forms
 

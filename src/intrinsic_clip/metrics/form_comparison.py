@@ -72,12 +72,15 @@ class FormComparison:
         forms: of the others.
         n: held-out rows; of x and y the larger number of distinct ones.
         fitted: rows, or pairs, that forms were fitted on.
+        chance: numbers by guessing, by name: of recall, with k answers drawn at random; of class accuracy, the share of
+            the largest class, the most that one gets who looks at labels alone.
     """
 
     full: FormNumbers
     forms: tuple[FormNumbers, ...]
     n: int
     fitted: int
+    chance: dict[str, float]
 
 
 @torch.no_grad()
@@ -128,7 +131,7 @@ def compare_forms(
         FormNumbers(form.name, form.dims, form.bytes, trial.compared(trial.credits(form), first))
         for form in kinds
     )
-    return FormComparison(full, forms, queries, len(fitted))
+    return FormComparison(full, forms, queries, len(fitted), trial.chance())
 
 
 Credits = dict[str, Found]  # per query; where x alone is asked, both directions hold the same
@@ -205,6 +208,18 @@ class _Trial:
         """Nearest neighbours of the full directions of x, which forms should keep."""
         return nearest_others(self.whole[0], self.whole[0], min(OVERLAP, len(self.whole[0]) - 1))
 
+    def chance(self) -> dict[str, float]:
+        """Return what guessing gives, by number; neighbours that are kept are compared with none."""
+        n, both = len(self.whole[0]), self.both
+        shares = {}
+        if len(self.whole) > 1:
+            shares = {f"recall_{k}": _found_by_guessing(both, n, k) for k in self.ks}
+        if self.classes:  # a prompt is a class, and a distinct row of x asks once
+            shares["class_accuracy"] = 1 / n if both is None else _largest_share(both.of_y, len(both.x))
+        elif self.labels is not None:
+            shares["class_accuracy"] = _largest_share(self.labels, n)
+        return shares
+
     def compared(self, credits: Credits, full: Credits) -> dict[str, Compared]:
         """Return means over queries, with their differences from those of the full rows."""
         numbers = {}
@@ -218,6 +233,24 @@ class _Trial:
             value, difference = mean_error(found, of), mean_error(found.minus(full[name]), of)
             numbers[name] = Compared(*(float(each) for each in (*value, *difference)))
         return numbers
+
+
+def _found_by_guessing(both: Counterparts | None, n: int, k: int) -> float:
+    """Return the share of queries with a right answer among k drawn at random, mean of both directions."""
+    if both is None:
+        return min(k, n) / n
+    shares = []
+    for of, own, others in ((both.of_x, both.x, len(both.y)), (both.of_y, both.y, len(both.x))):
+        wrong = others - torch.bincount(of, minlength=len(own)).double()
+        drawn = torch.arange(min(k, others))
+        missed = ((wrong[:, None] - drawn).clamp(min=0) / (others - drawn)).prod(1)
+        shares.append(float(1 - missed.mean()))
+    return sum(shares) / 2
+
+
+def _largest_share(classes: Tensor, n: int) -> float:
+    """Return the share of n rows that the most frequent class has."""
+    return int(torch.unique(classes, return_counts=True)[1].max()) / n
 
 
 def nearest_others(queries: Tensor, stored: Tensor, k: int) -> Tensor:

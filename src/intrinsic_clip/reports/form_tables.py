@@ -23,9 +23,14 @@ NUMBERS = {
     "class_accuracy": "class accuracy",
     "overlap_10": "share of the ten nearest neighbours kept",
 }
+GUESSED = {"class_accuracy": ", the share of the largest class"}  # by number, where it is not plain
 REMARK = (
-    "float32 unless said; int8: 8 bits per coordinate; 1 bit: signs; product: a byte for each part of a row. * within "
-    "one standard error of {full} with all {bytes:,} bytes, by the paired difference over held-out rows"
+    "float32 unless said; int8: 8 bits per coordinate; 1 bit: signs; product: a byte for each part of a row. "
+)
+MARKED = "* within one standard error of {full} with all {bytes:,} bytes, by the paired difference over held-out rows"
+UNMARKED = (
+    "No form is marked as good enough: {full} with all {bytes:,} bytes is no better than guessing, which is "
+    "what any form keeps"
 )
 CANONICAL = (
     "x and y differ in width, so that canonical directions are all that they have in common: a matrix for each side "
@@ -68,34 +73,48 @@ def within_error(compared: Mapping[str, float | None]) -> bool:
     return difference is not None and error is not None and difference >= -error
 
 
+def is_by_chance(full: Mapping[str, float | None], chance: float | None) -> bool:
+    """Return whether a number of the full rows may be that of guessing, within three standard errors.
+
+    Args:
+        full: the number, with its error.
+        chance: the number by guessing; None: guessing gives nothing.
+    """
+    value, error = full["value"], full["standard_error"]
+    return chance is not None and value is not None and value - 3 * (error or 0.0) <= chance
+
+
 def _table(forms: Mapping[str, Any], number: str, rows: list[dict[str, Any]], present: list[str]) -> Table:
     full = forms["full"]
     cells = {(row["bytes"], BESIDE.get(row["form"], row["form"])): row for row in rows}
     sizes = list(dict.fromkeys([full["bytes"], *(row["bytes"] for row in rows)]))
+    chance = (forms.get("chance") or {}).get(number)  # files of before have none
+    guessed = is_by_chance(full[number], chance)
     lines = [
         (
             f"{size:,}",
             f"{size // 4:,}" if size % 4 == 0 else "",
-            *(_cell(cells.get((size, name)), number) for name in present),
+            *(_cell(cells.get((size, name)), number, guessed) for name in present),
         )
         for size in sizes
     ]
-    remark = REMARK.format(
+    remark = REMARK + (UNMARKED if guessed else MARKED).format(
         full=plus_minus(full[number]["value"], full[number]["standard_error"]), bytes=full["bytes"]
     )
     unit = "rows of x" if forms["side"] == "x" or number == "class_accuracy" else "pairs"
     canonical = forms.get("along") == "canonical"
     along = " along canonical directions" if canonical else ""
     title = f"{NUMBERS[number]}{along} at equal bytes per stored row, {forms['n']:,} held-out {unit}"
+    title += "" if chance is None else f"; chance {chance:.2g}{GUESSED.get(number, '')}"
     remarks = (remark, CANONICAL.format(dims=full["dims"])) if canonical else (remark,)
     return Table(title, ("bytes", "floats", *(COLUMNS[name] for name in present)), lines, remarks)
 
 
-def _cell(row: Mapping[str, Any] | None, number: str) -> str:
+def _cell(row: Mapping[str, Any] | None, number: str, guessed: bool) -> str:
     if row is None:
         return ""
     compared = row[number]
     if compared["value"] is None:
         return "–"
-    mark = "*" if within_error(compared) else " "
+    mark = "*" if not guessed and within_error(compared) else " "
     return plus_minus(compared["value"], compared["standard_error"]) + mark
