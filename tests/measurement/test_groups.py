@@ -10,7 +10,9 @@ import torch
 import intrinsic_clip as ic
 from helpers.shared_latent import measurement_below
 from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.measurement.group_files import arranged
 from intrinsic_clip.measurement.groups import arrange
+from intrinsic_clip.measurement.loading import LoadedEmbeddings
 
 IMAGES, CAPTIONS = 120, 5
 
@@ -204,3 +206,47 @@ def test_notes_are_about_the_rows_of_the_files(queries) -> None:
     assert f"x: 1 of {IMAGES} points are exact duplicates of others" in told
     assert f"y: 2 of {len(captions)} points are exact duplicates of others" in told
     assert "repeat others" in notes(images[of], captions)  # files that hold the copies themselves
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ("labels=id.npy labels_key=a", "labels=id.npy: labels_key=a: .npy holds one array, so leave it out"),
+        ("groups=id.npy groups_key=a", "groups=id.npy: groups_key=a: .npy holds one array, so leave it out"),
+        (
+            "groups=[id.npy,id.npy] groups_key=a",
+            "groups=id.npy: groups_key=a: .npy holds one array, so leave it out",
+        ),
+        (
+            "x=x.csv labels=name labels_key=a",
+            "labels_key=a: labels=name names a column, so leave it out",
+        ),
+        (
+            "x=x.csv groups=name groups_key=a",
+            "groups_key=a: groups=name names a column, so leave it out",
+        ),
+    ],
+)
+def test_a_key_that_would_choose_nothing_is_refused(command_line, capsys, settings, message) -> None:
+    ids = np.arange(60) // 2
+    np.save("id.npy", ids)
+    for name in ("x", "y"):
+        np.save(f"{name}.npy", np.random.default_rng(0).normal(size=(60, 4)))
+    rows = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 4)), columns=list("abcd"))
+    rows.assign(name=[f"s{each}" for each in ids]).to_csv("x.csv", index=False)
+    given = settings.split()
+    files = [f"{side}={side}.npy" for side in "xy" if not given[0].startswith(f"{side}=")]
+    assert command_line("measure", *files, *given, *FAST) == 2
+    assert capsys.readouterr().err == f"intrinsic-clip: {message}\n"
+
+
+def test_a_key_is_for_the_file_that_holds_several_arrays() -> None:
+    ids = np.arange(6) // 2
+    np.save("x_ids.npy", ids)
+    np.savez("y_ids.npz", scene=ids, photo=np.arange(6))
+    embeddings = LoadedEmbeddings({side: torch.zeros(6, 2) for side in "xy"})
+    settings = {"x": "x.npy", "y": "y.npy", "groups": ["x_ids.npy", "y_ids.npz"], "groups_key": "scene"}
+    arranged(embeddings, settings | {"labels": None})
+    assert embeddings.grouping is not None
+    assert embeddings.grouping.groups is not None
+    assert embeddings.grouping.groups.unique(return_inverse=True)[1].tolist() == [0, 0, 1, 1, 2, 2]

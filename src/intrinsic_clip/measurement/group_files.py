@@ -68,13 +68,21 @@ def _groups(settings: Mapping[str, Any], counts: Mapping[str, int]) -> "Mapping[
         return None
     if len(names) == 2:
         return {
-            side: _from_file(settings, "groups", name, counts.get(side))
+            side: _from_file(_with_key_for(name, names, settings), "groups", name, counts.get(side))
             for side, name in zip(SIDES, names, strict=True)
         }
     if Path(names[0]).is_file() or not _tables(settings):
         return _from_file(settings, "groups", names[0], max(counts.values()))
     columns = _from_columns(settings, "groups", names[0], counts)
     return columns if len(columns) > 1 else next(iter(columns.values()))
+
+
+def _with_key_for(name: str, names: list[str], settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the settings without the key for an .npy beside a file of several arrays, which the key is for."""
+    unnamed = [Path(each).suffix.lower() == ".npy" for each in names]
+    if Path(name).suffix.lower() != ".npy" or all(unnamed):
+        return settings
+    return {**settings, "groups_key": None}
 
 
 def _labels(settings: Mapping[str, Any], counts: Mapping[str, int]) -> "Ids | None":
@@ -103,8 +111,11 @@ def _from_columns(
     """Return a column of those tables among x and y that have it.
 
     Raises:
-        ConfigError: none has it, or it cannot be read.
+        ConfigError: none has it, it cannot be read, or a key is given, which only a file can need.
     """
+    option = f"{setting}_key"
+    if settings.get(option) is not None:
+        raise ConfigError(f"{option}={settings[option]}: {setting}={name} names a column, so leave it out")
     from intrinsic_clip.data.formats.array_key import Key
     from intrinsic_clip.data.formats.class_labels import read_label_values
 

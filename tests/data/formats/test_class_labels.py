@@ -102,3 +102,12 @@ def test_classes_in_a_safetensors(dtype: torch.dtype, shape: tuple[int, ...]) ->
     save_file({"x": torch.zeros(4, 3)}, "wide.safetensors")
     with pytest.raises(ConfigError, match=r"holds shape \(4, 3\); must be \(rows,\): one class per row"):
         read_labels(Path("wide.safetensors"), Key())
+
+
+@pytest.mark.parametrize("name", ["classes.npy", "CLASSES.NPY"])
+def test_a_key_of_a_file_that_holds_one_array_is_refused(name: str) -> None:
+    with open(name, "wb") as file:
+        np.save(file, np.array(["cat", "dog"]))
+    assert read_labels(Path(name), Key(None, "labels_key")).tolist() == [0, 1]
+    with pytest.raises(ConfigError, match=r"labels_key=coarse: \.(npy|NPY) holds one array, so leave it out"):
+        read_labels(Path(name), Key("coarse", "labels_key"))

@@ -31,3 +31,12 @@ class Key:
         if self.value not in names:
             raise ConfigError(f"holds no {self.value!r} ({self.option}); {offer}")
         return self.value
+
+    def refuse(self, suffix: str) -> None:
+        """Refuse a name for a file that holds one array without a name.
+
+        Raises:
+            ConfigError: a name is given.
+        """
+        if self.value is not None:
+            raise ConfigError(f"{self.option}={self.value}: {suffix} holds one array, so leave it out")

@@ -156,8 +156,8 @@ def read_array(path: Path, key: Key = ONLY, choice: ColumnChoice | None = None) 
     if suffix not in READERS and suffix not in TABLES:
         listed = ", ".join([*READERS, *TABLES, *INDEXES, ".tar"])
         raise ConfigError(f"{path.suffix or 'no'} extension, which is not read; {listed} are")
-    if key.value is not None and suffix == ".npy":
-        raise ConfigError(f"{key.option}={key.value}: {path.suffix} holds one array, so leave it out")
+    if suffix == ".npy":
+        key.refuse(path.suffix)
     array: np.ndarray | Tensor
     try:
         require_regular(path)

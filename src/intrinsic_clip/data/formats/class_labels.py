@@ -83,6 +83,8 @@ def read_label_values(path: Path, key: Key, rows: int | None = None) -> Sequence
         raise ConfigError((error.strerror or "cannot be read").lower()) from error
     if path.suffix.lower() in TABLES:
         return _column(path, key, rows)
+    if path.suffix.lower() == ".npy":
+        key.refuse(path.suffix)
     if path.suffix.lower() in (".npy", ".npz"):
         return _array(path, key)
     if path.suffix.lower() == ".safetensors":
