@@ -150,7 +150,9 @@ def _numbers(inputs: Inputs, shown: Mapping[str, Any]) -> dict[str, Any]:
     files = inputs.files
     if files is not None:
         chosen["device"] = chosen["device"] or "cpu"
-        numbers = measure_sources(files.sources, Settings(**chosen, nan=settings["nan"]), **shown)
+        numbers = measure_sources(
+            files.sources, Settings(**chosen, nan=settings["nan"], columns=files.columns), **shown
+        )
         notes = files.notes
     else:
         embeddings = inputs.embeddings

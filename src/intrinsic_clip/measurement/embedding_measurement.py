@@ -75,7 +75,7 @@ class EmbeddingMeasurement(Mapping[str, Any]):
     ) -> None:
         self._numbers, self._sides = dict(numbers), dict(sides)
         self._grouping = settings.get("grouping")
-        left_out = ("nan", "grouping")  # rows are finite; tensors are no settings to print
+        left_out = ("nan", "grouping", "columns")  # rows are finite; tensors are no settings to print
         self.settings = {name: value for name, value in settings.items() if name not in left_out}
 
     def __getitem__(self, key: str) -> Any:

@@ -6,7 +6,7 @@ others.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any, Literal
 
@@ -36,7 +36,7 @@ from intrinsic_clip.measurement.pairs import (
 )
 from intrinsic_clip.measurement.record import Record
 from intrinsic_clip.measurement.sampled_pairs import SampledPairs
-from intrinsic_clip.measurement.unusable_rows import DROP, rows_left, unusable
+from intrinsic_clip.measurement.unusable_rows import for_neighbours, remedy, rows_left, unusable
 from intrinsic_clip.metrics import Counterparts, PartnerRanks
 from intrinsic_clip.metrics.counterparts import counterparts_of
 from intrinsic_clip.metrics.matching_queries import PartnerCounts, drawn_queries
@@ -64,6 +64,7 @@ class Settings:
         nan: what to do with rows that hold NaN or infinity: refuse, or drop.
         device: where to compute.
         grouping: groups and classes of the rows.
+        columns: what `drop=` calls the columns of each side that is a table.
     """
 
     estimators: Sequence[str]
@@ -74,6 +75,7 @@ class Settings:
     nan: Literal["refuse", "drop"] = "refuse"
     device: str = "cpu"
     grouping: Grouping = UNGROUPED
+    columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 class LargeMeasurement:
@@ -172,10 +174,12 @@ class LargeMeasurement:
         usable = torch.stack([facts.finite for facts in self.facts.values()]).all(0)
         if bool(usable.all()):
             return usable
-        listed = unusable({side: facts.finite for side, facts in self.facts.items()}, self.sources)
-        if self.settings.nan == "refuse":
-            counts = {side: int((~facts.finite).sum()) for side, facts in self.facts.items()}
-            raise NonFiniteRows(f"{listed}; {DROP}", counts)
+        finite = {side: facts.finite for side, facts in self.facts.items()}
+        listed, needed = unusable(finite, self.sources), for_neighbours(self.settings.k)
+        if self.settings.nan == "refuse" or int(usable.sum()) < needed.rows:
+            advised = remedy(finite, self.sources, needed, self.settings.columns)
+            counts = {side: int((~rows).sum()) for side, rows in finite.items()}
+            raise NonFiniteRows(f"{listed}; {advised}", counts)
         self.record.notes.append(f"{listed}; {rows_left(usable, self.sources)}")
         for side in self.sources:
             self.facts[side] = self._survey(side, usable)

@@ -68,6 +68,7 @@ class LoadedEmbeddings:
         nonfinite: rows of each side that held NaN or infinity and were left out.
         grouping: groups and classes of the rows; None where there are none.
         as_read: rows of each file, before groups make pairs of them.
+        columns: what `drop=` calls the columns of each side that is a table.
     """
 
     sides: dict[str, "Tensor"]
@@ -77,6 +78,7 @@ class LoadedEmbeddings:
     nonfinite: dict[str, int] = field(default_factory=dict)
     grouping: "Grouping | None" = None
     as_read: dict[str, int] = field(default_factory=dict)
+    columns: dict[str, list[str]] = field(default_factory=dict)
 
     def keep(self, rows: "Tensor") -> None:
         """Keep some of the rows.
@@ -99,10 +101,12 @@ class OpenedFiles:
     Attributes:
         sources: x and perhaps y.
         notes: choices made while opening, a sentence each.
+        columns: what `drop=` calls the columns of each side that is a table.
     """
 
     sources: dict[str, "RowSource"]
     notes: list[str] = field(default_factory=list)
+    columns: dict[str, list[str]] = field(default_factory=dict)
 
 
 def as_other_files(stored: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
@@ -160,7 +164,7 @@ def load(cfg: DictConfig, settings: Mapping[str, Any]) -> LoadedEmbeddings:
         group_files.arranged(embeddings, settings)
     check_same_rows({name: (len(rows), rows.shape[1]) for name, rows in embeddings.sides.items()}, GROUPS)
     embeddings.total = len(embeddings.sides["x"])
-    _drop_or_refuse(embeddings, settings["nan"])
+    _drop_or_refuse(embeddings, settings["nan"], settings["k"])
     _check_size(embeddings, settings["k"])
     return embeddings
 
@@ -199,6 +203,7 @@ def open_files(settings: Mapping[str, Any]) -> OpenedFiles | None:
             return None
         files.sources[name] = unpacked(opened[0], str(settings[name]))
         files.notes += [f"{name}: {note}" for note in opened[1]]
+        files.columns[name], choice.read = choice.read, []
     choice.check_matched()
     files.notes += compared_files(
         settings, {side: getattr(s, "ids", None) for side, s in files.sources.items()}
@@ -229,6 +234,7 @@ def _from_files(settings: Mapping[str, Any]) -> LoadedEmbeddings:
             raise ConfigError(f"{name}={settings[name]}: {error}") from error
         embeddings.sides[name], embeddings.as_read[name] = rows, len(rows)
         embeddings.notes += [f"{name}: {note}" for note in notes]
+        embeddings.columns[name], choice.read = choice.read, []
     choice.check_matched()
     embeddings.notes += compared_files(settings, ids)
     return embeddings
@@ -301,21 +307,22 @@ def _from_run(folder: Path) -> LoadedEmbeddings:
     return embeddings
 
 
-def _drop_or_refuse(embeddings: LoadedEmbeddings, nan: str) -> None:
-    """Refuse rows that hold NaN or infinity, or drop them together with their partners."""
+def _drop_or_refuse(embeddings: LoadedEmbeddings, nan: str, k: int) -> None:
+    """Refuse rows that hold NaN or infinity, or drop them together with their partners if enough are left."""
     import torch
 
     from intrinsic_clip.dimension.row_source import TensorRows
-    from intrinsic_clip.measurement.unusable_rows import DROP, rows_left, unusable
+    from intrinsic_clip.measurement.unusable_rows import for_neighbours, remedy, rows_left, unusable
 
     finite = {name: rows.isfinite().all(1) for name, rows in embeddings.sides.items()}
     usable = torch.stack(list(finite.values())).all(0)
     if bool(usable.all()):
         return
-    listed = unusable(finite, {name: TensorRows(rows) for name, rows in embeddings.sides.items()})
+    sources = {name: TensorRows(rows) for name, rows in embeddings.sides.items()}
+    listed, needed = unusable(finite, sources), for_neighbours(k)
     counts = {name: int((~rows).sum()) for name, rows in finite.items()}
-    if nan == "refuse":
-        raise NonFiniteRows(f"{listed}; {DROP}", counts)
+    if nan == "refuse" or int(usable.sum()) < needed.rows:
+        raise NonFiniteRows(f"{listed}; {remedy(finite, sources, needed, embeddings.columns)}", counts)
     embeddings.keep(usable)
     embeddings.nonfinite = counts
     embeddings.notes.append(f"{listed}; {rows_left(usable, finite)}")

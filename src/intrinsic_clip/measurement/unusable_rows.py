@@ -1,7 +1,9 @@
-"""Say which rows cannot be measured: those that are missing, and those that hold NaN or infinity."""
+"""Say which rows cannot be measured: those that are missing, and those that hold NaN or infinity; and what to do."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from intrinsic_clip.dimension.row_source import RowSource
@@ -9,6 +11,19 @@ from intrinsic_clip.dimension.row_source import RowSource
 DROP = "nan=drop leaves them out (with their partners)"
 BLOCK = 8192
 NAMED = 10
+NEARLY_ALL = 0.9  # share of the rows from which on it is a column that cannot be measured, and not the rows
+
+
+class Needed(NamedTuple):
+    """Rows that a verb needs, with a clause that says so, such as `k=20 needs at least 21`."""
+
+    rows: int
+    clause: str
+
+
+def for_neighbours(k: int) -> Needed:
+    """Return the rows that estimators with k neighbours need."""
+    return Needed(k + 1, f"k={k} needs at least {k + 1}")
 
 
 def unusable(finite: Mapping[str, Tensor], sources: Mapping[str, RowSource]) -> str:
@@ -34,6 +49,42 @@ def unusable(finite: Mapping[str, Tensor], sources: Mapping[str, RowSource]) -> 
         odd += [f"{count - blank:,} of {n:,} rows of {side}"] if count > blank else []
     listed = [f"{', '.join(missing)} are missing (null, or NaN throughout)"] if missing else []
     return ", ".join(listed + ([f"{', '.join(odd)} hold NaN or infinity"] if odd else []))
+
+
+def remedy(
+    finite: Mapping[str, Tensor],
+    sources: Mapping[str, RowSource],
+    needed: Needed,
+    columns: Mapping[str, Sequence[str]],
+) -> str:
+    """Return what to do about rows that hold NaN or infinity.
+
+    Args:
+        finite, sources: as for `unusable`.
+        needed: rows without which nothing can be measured, so that leaving rows out is no remedy.
+        columns: what `drop=` calls the columns of those sides that are tables.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.dimension.row_source import TensorRows
+        >>> from intrinsic_clip.measurement.unusable_rows import Needed, remedy
+        >>> rows = torch.zeros(50, 3).index_fill(1, torch.tensor([1]), torch.nan)
+        >>> sides, finite = {"x": TensorRows(rows)}, {"x": rows.isfinite().all(1)}
+        >>> advised = remedy(finite, sides, Needed(21, "k=20 needs at least 21"), {"x": ["a", "b", "c"]})
+        >>> for part in advised.split("; "):
+        ...     print(part)
+        column b of x holds NaN or infinity in 50 of 50 rows, drop=b leaves it out
+        nan=drop leaves 0 rows, but k=20 needs at least 21
+    """
+    parts = [
+        part
+        for side, usable in finite.items()
+        if not bool(usable.all())
+        for part in _about_columns(side, sources[side], columns.get(side))
+    ]
+    left = int(torch.stack([usable.cpu() for usable in finite.values()]).all(0).sum())
+    dropped = DROP if left >= needed.rows else f"nan=drop leaves {left:,} rows, but {needed.clause}"
+    return "; ".join([*parts, dropped])
 
 
 def rows_left(usable: Tensor, sides: Collection[str]) -> str:
@@ -63,3 +114,31 @@ def _blank(source: RowSource) -> int:
     if source.shape[1] < 2:
         return 0
     return sum(int(block.isnan().all(1).sum()) for _, block in source.blocks(BLOCK))
+
+
+def _about_columns(side: str, source: RowSource, names: Sequence[str] | None) -> list[str]:
+    """Return which columns hold no number in nearly all rows, and how to leave them out; empty where there are none.
+
+    Rows that are missing altogether do not count, and where no column is left it is the rows that are unusable.
+    """
+    odd, rows, blank = torch.zeros(source.shape[1], dtype=torch.int64), 0, 0
+    for _, block in source.blocks(BLOCK):
+        missing = ~block.isfinite().cpu()
+        odd += missing.sum(0)
+        blank += int(missing.all(1).sum())
+        rows += len(block)
+    bad = (odd - blank >= max(1.0, NEARLY_ALL * (rows - blank))).nonzero().flatten().tolist()
+    if not bad or len(bad) == source.shape[1]:
+        return []
+    called = [names[place] for place in bad] if names else [f"{place:,}" for place in bad]
+    shown = ", ".join(called[:NAMED]) + (f" and {len(bad) - NAMED:,} more" if len(bad) > NAMED else "")
+    fewest = int(odd[bad].min())
+    verb, them = ("column {} of {}{} holds", "it") if len(bad) == 1 else ("columns {} of {}{} hold", "them")
+    counted = "" if names else " (counted from 0)"
+    said = f"{verb.format(shown, side, counted)} NaN or infinity in {fewest:,} of {rows:,} rows"
+    if names:
+        listed = ",".join(called[:NAMED])
+        return [f"{said}, drop={listed if len(bad) == 1 else f'[{listed}]'} leaves {them} out"]
+    places = ", ".join(map(str, bad[:NAMED]))
+    cut = places if len(bad) == 1 else f"[{places}]"
+    return [f"{said}, numpy.delete(rows, {cut}, axis=1) leaves {them} out"]

@@ -65,7 +65,7 @@ def test_rows_that_are_not_finite_fail_unless_they_are_permitted(command_line, c
     Path("rules.yaml").write_text("id/mle/x: {min: 3}")
     assert command_line(*COMMAND, "--check", "rules.yaml") == 1
     shown = capsys.readouterr().out
-    assert "the other rows cannot be measured: 0 rows are too few" in shown
+    assert "the other rows cannot be measured: 600 of 600 rows of x are missing" in shown
     assert failed(shown) == ["nonfinite_rows/x", "id/mle/x"]
 
 

@@ -164,6 +164,7 @@ def _chosen_numbers(
     kept, notes = number_columns(columns, names, places, True, chosen, choice.prefix)
     if not all(pa.types.is_integer(kinds[place]) or pa.types.is_floating(kinds[place]) for place in kept):
         return None
+    choice.note_read(names, kept)
     dtype = np.result_type(*(columns[place].dtype for place in kept))
     if dtype.kind != "f":
         return None

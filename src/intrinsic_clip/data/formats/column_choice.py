@@ -18,6 +18,7 @@ class ColumnChoice:
         drop: to leave out.
         prefix: what the settings' names begin with, for messages: `data.`.
         matched: entries that a table had; offered: the names of the tables so far.
+        read: what `drop` calls each column that the last table gave; empty where it has no columns of numbers.
     """
 
     columns: Sequence[str | int] = ()
@@ -25,6 +26,7 @@ class ColumnChoice:
     prefix: str = ""
     matched: set[str] = field(default_factory=set)
     offered: list[str] = field(default_factory=list)
+    read: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, columns: Entries, drop: Entries, prefix: str = "") -> "ColumnChoice":
@@ -37,6 +39,10 @@ class ColumnChoice:
         chosen = self._matching(self.columns, names)
         dropped = set(self._matching(self.drop, names))
         return [p for p in chosen or range(len(names)) if p not in dropped], bool(chosen)
+
+    def note_read(self, names: Sequence[str], places: Sequence[int]) -> None:
+        """Keep what the columns that are read are called: their names, or their places where there is no heading."""
+        self.read = [names[place] or str(place) for place in places]
 
     def _matching(self, entries: Sequence[str | int], names: Sequence[str]) -> list[int]:
         places: dict[int, None] = {}

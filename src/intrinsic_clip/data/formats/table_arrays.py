@@ -55,6 +55,7 @@ def read_table_array(path: Path, key: Key, choice: ColumnChoice) -> tuple[np.nda
         array, more = _list_column(table, names, lists, key)
         return array, [*notes, *more]
     kept, more = number_columns(columns, names, places, named, chosen, choice.prefix)
+    choice.note_read(names, kept)
     part = table if len(kept) == len(names) else table.iloc[:, kept]
     array = part.to_numpy()
     if array.dtype == object:

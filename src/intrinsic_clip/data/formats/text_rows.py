@@ -96,13 +96,15 @@ def text_rows(path: Path, key: Key, choice: ColumnChoice) -> tuple[MappedRows, l
     if not places:
         return None
     try:
-        return _converted(path, _Table(file, dialect, names, places), chosen, choice.prefix)
+        return _converted(path, _Table(file, dialect, names, places), chosen, choice)
     except Irregular as reason:
         print_decisions(str(path), [f"is read whole, since {reason}"])
         return None
 
 
-def _converted(path: Path, table: "_Table", chosen: bool, prefix: str) -> tuple[MappedRows, list[str]]:
+def _converted(
+    path: Path, table: "_Table", chosen: bool, choice: ColumnChoice
+) -> tuple[MappedRows, list[str]]:
     """Convert a table, and decide which of its columns are read.
 
     Raises:
@@ -118,8 +120,9 @@ def _converted(path: Path, table: "_Table", chosen: bool, prefix: str) -> tuple[
         if any(holds_lists(columns[place]) for place in table.places):
             raise Irregular("a column holds lists")
         kept, more = number_columns(
-            columns, table.names, table.places, dialect.header is not None, chosen, prefix
+            columns, table.names, table.places, dialect.header is not None, chosen, choice.prefix
         )
+        choice.note_read(table.names, kept)
         table.require_numbers(kept)
         numbers.flush()
         array = np.memmap(numbers, NUMBER, "c", shape=(table.rows, dialect.width))

@@ -134,10 +134,10 @@ def _usable(sources: Mapping[str, "RowSource"], nan: str, notes: list[str]) -> "
     if bool(usable.all()):
         return usable
     listed = unusable(finite, sources)
-    if nan == "refuse":
-        raise ConfigError(f"{listed}; {DROP}")
     if not bool(usable.any()):
         raise ConfigError(f"{listed}, so no row is left")
+    if nan == "refuse":
+        raise ConfigError(f"{listed}; {DROP}")
     notes.append(f"{listed}; {rows_left(usable, sources)}")
     return usable
 
