@@ -112,7 +112,9 @@ def test_ctrl_c_says_whether_the_same_command_continues(
         (["y=y.npy"], "y: needs x=…, which is missing"),
         (["x=x.npy", "y=y.npy", "data=openclipart"], "x and data: give one of them, not 2"),
         (["x=x.npy", "y=few.npy"], "x has 300 rows, y has 50 rows; row i of each must belong together"),
-        (["x=few.npy", "y=few.npy"], "50 rows are too few"),
+        (["x=few.npy", "y=few.npy"], "50 pairs are too few; shared needs at least 100"),
+        (["x=odd.npy", "y=few.npy"], "; nan=drop leaves 40 rows, but shared needs at least 100"),
+        (["x=odd.npy", "y=few.npy", "nan=drop"], "; nan=drop leaves 40 rows, but shared needs at least 100"),
         (["x=x.npy", "y=ones.npy"], "y: every column is constant"),
         (["x=x.npy", "y=y.npy", "budget=0"], "budget: input should be greater than 0"),
         (["x=x.npy", "y=y.npy", "step=7"], "step: unknown key, did you mean steps?"),
@@ -123,6 +125,7 @@ def test_bad_input_is_one_line_and_writes_nothing(
     command_line, capsys, tmp_path, views, arguments, message
 ) -> None:
     np.save("few.npy", np.random.default_rng(0).normal(size=(50, 3)))
+    np.save("odd.npy", np.where(np.arange(50)[:, None] < 10, np.nan, np.load("few.npy")))
     np.save("ones.npy", np.ones((300, 3)))
     before = files_below(tmp_path)
     assert command_line("shared", *arguments, *FAST) == 2

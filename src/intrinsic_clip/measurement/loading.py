@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # PyTorch takes seconds to import, and a finished measurement
     from intrinsic_clip.data.formats.paired_ids import Ids
     from intrinsic_clip.dimension.row_source import RowSource
     from intrinsic_clip.measurement.groups import Grouping
+    from intrinsic_clip.measurement.unusable_rows import Needed
 
 NOT_CONTENT = {
     "output_dir",
@@ -149,12 +150,14 @@ def with_images(cfg: DictConfig) -> DictConfig:
     return cfg
 
 
-def load(cfg: DictConfig, settings: Mapping[str, Any]) -> LoadedEmbeddings:
-    """Load the embeddings that the settings name, and check them.
+def load(cfg: DictConfig, settings: Mapping[str, Any], needed: "Needed | None" = None) -> LoadedEmbeddings:
+    """Load the embeddings that the settings name, and check them; `needed`: the rows, None: those that k asks for.
 
     Raises:
         ConfigError: they cannot be read or measured; the message names the setting.
     """
+    from intrinsic_clip.measurement.unusable_rows import for_neighbours
+
     if settings["run"] is not None:
         embeddings = _from_run(Path(settings["run"]))
     elif settings["data"] is not None:
@@ -163,9 +166,10 @@ def load(cfg: DictConfig, settings: Mapping[str, Any]) -> LoadedEmbeddings:
         embeddings = _from_files(settings)
         group_files.arranged(embeddings, settings)
     check_same_rows({name: (len(rows), rows.shape[1]) for name, rows in embeddings.sides.items()}, GROUPS)
+    needed = needed or for_neighbours(settings["k"])
     embeddings.total = len(embeddings.sides["x"])
-    _drop_or_refuse(embeddings, settings["nan"], settings["k"])
-    _check_size(embeddings, settings["k"])
+    _drop_or_refuse(embeddings, settings["nan"], needed)
+    needed.check(len(embeddings.sides["x"]))
     return embeddings
 
 
@@ -307,32 +311,25 @@ def _from_run(folder: Path) -> LoadedEmbeddings:
     return embeddings
 
 
-def _drop_or_refuse(embeddings: LoadedEmbeddings, nan: str, k: int) -> None:
+def _drop_or_refuse(embeddings: LoadedEmbeddings, nan: str, needed: "Needed") -> None:
     """Refuse rows that hold NaN or infinity, or drop them together with their partners if enough are left."""
     import torch
 
     from intrinsic_clip.dimension.row_source import TensorRows
-    from intrinsic_clip.measurement.unusable_rows import for_neighbours, remedy, rows_left, unusable
+    from intrinsic_clip.measurement.unusable_rows import remedy, rows_left, unusable
 
     finite = {name: rows.isfinite().all(1) for name, rows in embeddings.sides.items()}
     usable = torch.stack(list(finite.values())).all(0)
     if bool(usable.all()):
         return
     sources = {name: TensorRows(rows) for name, rows in embeddings.sides.items()}
-    listed, needed = unusable(finite, sources), for_neighbours(k)
+    listed = unusable(finite, sources)
     counts = {name: int((~rows).sum()) for name, rows in finite.items()}
     if nan == "refuse" or int(usable.sum()) < needed.rows:
         raise NonFiniteRows(f"{listed}; {remedy(finite, sources, needed, embeddings.columns)}", counts)
     embeddings.keep(usable)
     embeddings.nonfinite = counts
     embeddings.notes.append(f"{listed}; {rows_left(usable, finite)}")
-
-
-def _check_size(embeddings: LoadedEmbeddings, k: int) -> None:
-    """Require more rows than the estimators take neighbours."""
-    n = len(embeddings.sides["x"])
-    if n < k + 1:
-        raise ConfigError(f"{n:,} rows are too few for k={k} neighbours; there must be at least {k + 1}")
 
 
 def subsample(embeddings: LoadedEmbeddings, rows: int | None, seed: int) -> None:

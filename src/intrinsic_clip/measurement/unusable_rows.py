@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.dimension.row_source import RowSource
+from intrinsic_clip.errors import ConfigError
 
 DROP = "nan=drop leaves them out (with their partners)"
 BLOCK = 8192
@@ -15,15 +16,38 @@ NEARLY_ALL = 0.9  # share of the rows from which on it is a column that cannot b
 
 
 class Needed(NamedTuple):
-    """Rows that a verb needs, with a clause that says so, such as `k=20 needs at least 21`."""
+    """Rows that a verb needs.
+
+    Attributes:
+        rows: their number.
+        clause: says so, such as `k=20 needs at least 21`.
+        few: says it of fewer rows, whose number it formats.
+    """
 
     rows: int
     clause: str
+    few: str = "{:,} rows are too few"
+
+    def check(self, n: int) -> None:
+        """Check that there are enough rows.
+
+        Raises:
+            ConfigError: they are too few.
+        """
+        if n < self.rows:
+            raise ConfigError(self.few.format(n))
 
 
 def for_neighbours(k: int) -> Needed:
     """Return the rows that estimators with k neighbours need."""
-    return Needed(k + 1, f"k={k} needs at least {k + 1}")
+    few = f"{{:,}} rows are too few for k={k} neighbours; there must be at least {k + 1}"
+    return Needed(k + 1, f"k={k} needs at least {k + 1}", few)
+
+
+def for_pairs(verb: str, least: int) -> Needed:
+    """Return the pairs that a verb without neighbours needs."""
+    clause = f"{verb} needs at least {least}"
+    return Needed(least, clause, f"{{:,}} pairs are too few; {clause}")
 
 
 def unusable(finite: Mapping[str, Tensor], sources: Mapping[str, RowSource]) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from intrinsic_clip.shared_dimension.inputs import Estimated
 
 KEPT = "*.training.json"
-LEAST_PAIRS = 100
+SETTLED_K = 99  # what addresses have held in place of a number of neighbours, of which there are none
 OF_TRAINING = (
     "output_dim",
     "trainings",
@@ -72,7 +72,7 @@ def _interrupted_in_words(folder: Path) -> Iterator[None]:
 
 def _content(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings that the address depends on."""
-    content = {**settings, "k": LEAST_PAIRS - 1}
+    content = {**settings, "k": SETTLED_K}
     if settings["encoder"] is None or not settings["read_encoder"]:
         del content["read_encoder"]
     if settings["run"] is not None or "read_encoder" in content:
@@ -90,7 +90,7 @@ def _load_and_estimate(cfg: DictConfig, settings: Mapping[str, Any], folder: Pat
         torch.set_num_threads(settings["threads"])
     with TrainingProgress(settings["progress"]) as progress:
         try:
-            found = estimated_from(cfg, {**settings, "k": LEAST_PAIRS - 1}, folder, progress.report)
+            found = estimated_from(cfg, settings, folder, progress.report)
         except ValueError as error:
             raise ConfigError(str(error)) from error
         others = _alternatives(found, settings, progress)

@@ -10,10 +10,14 @@ from torch import Tensor
 
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.measurement import loading
+from intrinsic_clip.measurement.unusable_rows import for_pairs
 from intrinsic_clip.shared_dimension.estimate import shared
 from intrinsic_clip.shared_dimension.given_encoders import shared_of_encoders
+from intrinsic_clip.shared_dimension.pairs import FEWEST
 from intrinsic_clip.shared_dimension.result import SharedDimension
 from intrinsic_clip.shared_dimension.stages import Report
+
+NEEDED = for_pairs("shared", FEWEST)
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ def estimated_from(cfg: DictConfig, settings: Mapping[str, Any], folder: Path, r
         return _of_run(cfg, settings, report)
     if settings["encoder"] is not None and settings["read_encoder"]:
         return _of_model(cfg, settings, report)
-    pairs = loading.load(cfg, settings)
+    pairs = loading.load(cfg, settings, NEEDED)
     loading.subsample(pairs, settings["subsample"], settings["seed"])
     x, y = pairs.sides["x"], pairs.sides["y"]
     shares = shared(
@@ -74,7 +78,7 @@ def _of_run(cfg: DictConfig, settings: Mapping[str, Any], report: Report) -> Est
     pair = load_pair(Path(settings["run"]))
     x, y, notes = pair.x, pair.y, pair.notes
     if settings["x"] is not None:
-        pairs = loading.load(cfg, {**settings, "run": None})
+        pairs = loading.load(cfg, {**settings, "run": None}, NEEDED)
         given = pairs.sides["x"], pairs.sides["y"]
         if any(one.shape[1:] != own.shape[1:] for one, own in zip(given, (x, y), strict=True)):
             shapes = [tuple(side.shape[1:]) for side in (*given, x, y)]
