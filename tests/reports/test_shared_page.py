@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,8 @@ from helpers.shared_estimate import ESTIMATED
 from intrinsic_clip.reports.chart_panels import panels
 from intrinsic_clip.reports.shared_charts import shared_charts
 from intrinsic_clip.reports.shared_page import page
+from intrinsic_clip.reports.shared_printout import printout
+from intrinsic_clip.shared_dimension.wording import verdict_line
 
 
 def test_charts_have_spectra_of_both_sides_and_the_gap() -> None:
@@ -57,3 +60,51 @@ def test_the_picture_has_the_lines_of_the_charts() -> None:
     assert right.get_yscale() == "log"
     assert right.lines[-1].get_label() == "least gap 1.2"
     assert right.lines[-1].get_ydata() == pytest.approx([1.2, 1.2])
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ({}, "2 (gap 2.8; the next 1.1; shuffled pairs 1.1)"),
+        (
+            {"interval": [2, 3], "agreement": 0.57},
+            "2, 2 to 3 in 95 % of draws (gap 2.8; the next 1.1; shuffled pairs 1.1)",
+        ),
+        ({"interval": [2, 3], "agreement": 0.95}, "2 (gap 2.8; the next 1.1; shuffled pairs 1.1)"),
+        (
+            {
+                "interval": [2, 4],
+                "agreement": 0.4,
+                "text": "2, all that y has (ID 2.1); its spectrum alone says 4 (gap 1.3)",
+            },
+            "2, 2 to 4 in 95 % of draws, all that y has (ID 2.1); its spectrum alone says 4 (gap 1.3)",
+        ),
+        (
+            {
+                "dimension": None,
+                "effective": 11,
+                "interval": [8, 14],
+                "agreement": 0.2,
+                "text": "no clear gap: the spectrum decays; 90 % of its weight in 11 (ratio 1.10 at 1)",
+            },
+            "no clear gap: the spectrum decays; 90 % of its weight in 11, 8 to 14 in 95 % of draws (ratio 1.10 at 1)",
+        ),
+        (
+            {"dimension": None, "doubt": "d", "interval": [1, 3], "agreement": 0.2, "text": "no number 2"},
+            "no number 2",
+        ),
+        ({"dimension": 0, "interval": [0, 0], "text": "nothing is shared"}, "nothing is shared"),
+    ],
+)
+def test_every_headline_has_the_interval_where_draws_disagree(found, expected) -> None:
+    """If fewer draws agree than the interval covers, it holds other numbers, and the number alone is not the result."""
+    estimated = {**ESTIMATED, "gap": 2.8, "advice": "a", **found}
+    assert verdict_line(estimated) == expected
+    assert f"shared dimensions: {expected}" in page(estimated)
+    assert f"shared dimensions: {expected}\n" in printout(estimated, Path())
+
+
+def test_other_methods_have_values_that_are_no_dimensions() -> None:
+    others = [{"name": "d", "title": "distance correlation", "value": 0.4, "note": "p = 0.01"}]
+    html = page({**ESTIMATED, "alternatives": others, "advice": "a"})
+    assert re.search(r"Other methods.*?<th[^>]*>value</th>", html, re.DOTALL)

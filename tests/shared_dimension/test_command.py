@@ -140,7 +140,7 @@ ESTIMATED = {
     "dims": {"x": 40, "y": 30},
     "n": 8000,
     "interval": [3, 4],
-    "agreement": 0.9,
+    "agreement": 0.96,
     "sides": {"x": 3, "y": None},
     "effective": 11,
     "matching": {"top_1": 0.18, "chance": 0.000625, "pairs": 1600, "p_value": 0.0005, "information": 4.0, "tau": 0.02},

@@ -56,10 +56,10 @@ def test_the_verdict_says_what_bounds_it() -> None:
 
 def test_an_estimate_shows_itself_in_a_notebook() -> None:
     estimate = shared(*tanh_world(2, n=300), steps=20, replicates=2)
-    assert repr(estimate) == f"shared dimensions: {estimate.text}"
+    assert repr(estimate) == f"shared dimensions: {estimate}"
     page = estimate._repr_html_()
     assert page.count("<polyline") == 2
-    assert estimate.text in html.unescape(page)
+    assert str(estimate) in html.unescape(page)
     ax = estimate.plot()
     assert [line.get_label() for line in ax.lines][:4] == ["x", "x, shuffled pairs", "y", "y, shuffled pairs"]
     assert ax.lines[0].get_ydata().tolist() == estimate.spectrum["x"][: len(ax.lines[0].get_ydata())]

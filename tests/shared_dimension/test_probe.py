@@ -73,8 +73,8 @@ def test_it_is_the_estimate_of_all_rows_beside_the_first_repetitions(capsys) -> 
             assert all(same(value, number) for value in probe.latest[name][:, index]), name
             assert probe.latest[name][:, 2].isnan().all()
         if own.dimension is None:
-            assert own.text in probe.reasons["shared/dimension"]
-    assert f"Shared dimension of the data: {own.text}\n  x: " in capsys.readouterr().out
+            assert str(own) in probe.reasons["shared/dimension"]
+    assert f"Shared dimension of the data: {own}\n  x: " in capsys.readouterr().out
     first = after_test(SharedDimensionProbe(**QUICK, rows=110), Rows(x, y), Replicates())
     assert first.latest["shared/gap"].shape == ()
     other = after_test(SharedDimensionProbe(**QUICK), Rows(x, y), Replicates((7,)))

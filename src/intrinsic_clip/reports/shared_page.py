@@ -19,6 +19,7 @@ from intrinsic_clip.reports.page.elements import (
 from intrinsic_clip.reports.shared_charts import shared_charts
 from intrinsic_clip.reports.shared_printout import advice, controls, headline, others
 from intrinsic_clip.runs.tidy_table import flatten
+from intrinsic_clip.shared_dimension.wording import verdict_line
 
 
 def page(estimated: Mapping[str, Any]) -> str:
@@ -31,7 +32,7 @@ def page(estimated: Mapping[str, Any]) -> str:
     sections = [_summary(estimated), f"<h2>Charts</h2>\n{figures_of(charts)}"]
     tables = [
         Table("Controls", ("", ""), list(controls(estimated).items())),
-        Table("Other methods", ("", "dimensions"), list(others(estimated).items())),
+        Table("Other methods", ("", "value"), list(others(estimated).items())),
     ]
     sections += [words_of(table) for table in tables if table.rows]
     sections.append(table_of(_spectrum(estimated)))
@@ -45,7 +46,7 @@ def page(estimated: Mapping[str, Any]) -> str:
 def _summary(estimated: Mapping[str, Any]) -> str:
     return (
         f"<h1>How many dimensions do they share?</h1>\n<p>{escape(headline(estimated))}</p>\n"
-        f'<p class="advice">shared dimensions: {escape(estimated["text"])}</p>\n'
+        f'<p class="advice">shared dimensions: {escape(verdict_line(estimated))}</p>\n'
         f"<p>advice: {escape(advice(estimated))}</p>"
     )
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from intrinsic_clip.reports.measurement_printout import closing, origin
+from intrinsic_clip.shared_dimension.wording import verdict_line
 
 RESULTS, PICTURE, PAGE = "shared.json", "shared.png", "shared.html"
 FILES = (("results", RESULTS), ("picture", PICTURE), ("page", PAGE))
@@ -13,7 +14,7 @@ NO_ADVICE = f"none, since an earlier version made this estimate; delete {RESULTS
 
 def printout(estimated: Mapping[str, Any], folder: Path) -> str:
     """Return the verdict with its controls, notes and files as text."""
-    parts = [headline(estimated), f"shared dimensions: {estimated['text']}"]
+    parts = [headline(estimated), f"shared dimensions: {verdict_line(estimated)}"]
     parts.append("\n".join(_aligned(controls(estimated))))
     if estimated["alternatives"]:
         parts.append("\n".join(["other methods:", *_aligned(others(estimated))]))

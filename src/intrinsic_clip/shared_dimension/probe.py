@@ -95,11 +95,11 @@ class SharedDimensionProbe(AnyProbe):
             self._note(NUMBERS, self.warn_of_failure(error))
             return {}
         said = "".join(f"\n  {note}" for note in estimate.notes)
-        print(f"\nShared dimension of the data: {estimate.text}{said}", flush=True)
+        print(f"\nShared dimension of the data: {estimate}{said}", flush=True)
         numbers = numbers_of(estimate)
         missing = [name for name, number in numbers.items() if math.isnan(number)]
         one_sided = "no clear gap in this side's spectrum alone"  # where both together show one
-        self._note(missing, estimate.text if estimate.dimension is None else one_sided)
+        self._note(missing, str(estimate) if estimate.dimension is None else one_sided)
         return numbers
 
     def _note(self, names: Iterable[str], reason: str) -> None:

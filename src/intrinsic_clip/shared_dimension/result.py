@@ -8,6 +8,7 @@ from torch import Tensor
 from intrinsic_clip.dimension.display import html_table, line_of, new_axes
 from intrinsic_clip.shared_dimension.matching import HeldOut
 from intrinsic_clip.shared_dimension.verdict import advice
+from intrinsic_clip.shared_dimension.wording import verdict_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -78,11 +79,11 @@ class SharedDimension:
         return replace(self, dimension=None, sides=dict.fromkeys(self.sides), doubt=doubt, text=text)
 
     def __str__(self) -> str:
-        return self.text
+        return verdict_line(vars(self))
 
     def __repr__(self) -> str:
         """Return the verdict in one line."""
-        return f"shared dimensions: {self.text}"
+        return f"shared dimensions: {self}"
 
     def _repr_html_(self) -> str:
         """Return a small table for a notebook, with the spectrum of each view as a line."""

@@ -7,11 +7,11 @@ from typing import Any
 from intrinsic_clip.measurement.progress import duration
 from intrinsic_clip.shared_dimension.gaps import WEIGHT, Gap
 from intrinsic_clip.shared_dimension.matching import HeldOut
+from intrinsic_clip.shared_dimension.wording import COVERAGE
 
 SIGNIFICANT = 0.005  # largest p-value of held-out matching that counts as sharing
 FLAT = "is as flat as that of shuffled pairs; something is shared, how many dimensions cannot be told"
 COUNTED = 15  # shared dimensions, from which on estimates were too low: 16 to 19 of 20 to 40
-COVERAGE = 0.95  # of the interval
 
 
 @dataclass(frozen=True)

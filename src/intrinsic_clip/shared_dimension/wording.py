@@ -1,0 +1,23 @@
+"""Say the verdict on the shared dimension in one line, with its interval where the draws do not agree."""
+
+from collections.abc import Mapping
+from typing import Any
+
+COVERAGE = 0.95  # of the interval: if fewer draws agree, it cannot but hold other numbers too
+
+
+def verdict_line(estimated: Mapping[str, Any]) -> str:
+    """Return the verdict, such as `3, 3 to 4 in 95 % of draws (gap 2.0; the next 1.1; shuffled pairs 1.0)`.
+
+    Args:
+        estimated: the numbers of an estimate by name.
+    """
+    text = str(estimated["text"])
+    low, high = estimated["interval"]
+    agreed = estimated["agreement"] >= COVERAGE or low == high
+    if agreed or estimated["dimension"] == 0 or estimated.get("doubt") is not None:
+        return text
+    dimension = estimated["dimension"]
+    number = f"weight in {estimated['effective']}" if dimension is None else str(dimension)
+    before, found, after = text.partition(number)
+    return f"{before}{found}, {low} to {high} in {100 * COVERAGE:.0f} % of draws{after}" if found else text
