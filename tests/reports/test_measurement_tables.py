@@ -6,7 +6,7 @@ import torch
 
 from helpers.shared_latent import shared_latent
 from intrinsic_clip.measurement import measure_embeddings
-from intrinsic_clip.reports.measurement_tables import Table, aligned, plus_minus, tables
+from intrinsic_clip.reports.measurement_tables import Table, aligned, estimated, plus_minus, tables
 
 
 @pytest.mark.parametrize(
@@ -15,9 +15,12 @@ from intrinsic_clip.reports.measurement_tables import Table, aligned, plus_minus
         (12.3456, 0.0561, "12.346 ± 0.056"),
         (844.04, 1.24, "844.0 ± 1.2"),
         (0.00101, 0.00086, "0.00101 ± 0.00086"),
-        (1234.5, 250.0, "1234 ± 250"),
+        (1234.5, 250.0, "1235 ± 250"),
         (5.0, 0.0, "5"),
         (5.25, None, "5.25"),
+        (1 / 128, None, "0.007813"),  # halves away from zero, as the page's script rounds
+        (0.0125, 0.02, "0.013 ± 0.020"),
+        (float("nan"), None, "nan"),
         (None, None, "–"),
     ],
 )
@@ -57,3 +60,19 @@ def test_a_missing_value_is_a_dash_and_its_reason_a_remark() -> None:
     estimates = tables(measure_embeddings(rows, rows, estimators=["mle", "twonn"]))[0]
     assert ("MLE", "–", "–", "50", "2") in estimates.rows
     assert "MLE, TwoNN: needs at least 3 distinct points for k = 2, got 1" in estimates.remarks
+
+
+def test_a_count_has_no_digits_behind_the_point() -> None:
+    """Three components hold 99 % of the variance in every draw but few: `3.000000 ± 0.000007` said no more than 3."""
+    generator = torch.Generator().manual_seed(0)
+    z = torch.randn(400, 3, generator=generator)
+    x = z @ torch.randn(3, 16, generator=generator)
+    measurement = measure_embeddings(x, against=x + 1e-4 * z @ torch.ones(3, 16), estimators=["mle"])
+    for table in tables(measurement):
+        for row in table.rows:
+            if row[0].startswith("components for"):
+                assert {cell.partition(" ")[0] for cell in row[1:3] if cell} <= {"1", "2", "3", "400"}, row
+    rows = {"name": "spectrum/components_99pct", "value": 12.0, "standard_error": 1.24}
+    assert estimated(rows) == "12 ± 1.2"
+    assert estimated(rows | {"standard_error": 7e-6}) == "12"
+    assert estimated(rows | {"name": "id/mle"}) == "12.0 ± 1.2"

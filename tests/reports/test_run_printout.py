@@ -28,7 +28,7 @@ def test_a_lone_run_has_a_row_per_quantity_in_the_order_of_the_vocabulary(tmp_pa
     (tmp_path / "results.json").touch()
     assert cells(report(results(), tmp_path)) == [
         ["f(X)", "g(Y)", "truth"],
-        ["Intrinsic dimension, MLE", "5.125 ± 0.5", "–", "k* = 5"],
+        ["Intrinsic dimension, MLE", "5.13 ± 0.50", "–", "k* = 5"],
         ["Intrinsic dimension, TwoNN", "5.25", "–", "k* = 5"],
         ["Intrinsic dimension, DANCo (scikit-dimension)", "–", "5", "k* = 5"],
         ["x → y", "y → x"],
@@ -52,7 +52,7 @@ def test_several_output_dimensions_have_a_row_each(tmp_path) -> None:
     text = report(results(config=config, metrics=metrics, shared_dim=None, timings={}), tmp_path)
     assert cells(text) == [
         ["d (k* = unknown)", "ID, MLE f(X)", "ID, MLE g(Y)", "Top 1 x → y", "τ"],
-        ["2", "2 ± 0.1", "–", "0.25 ± 0", "0.5"],
+        ["2", "2.00 ± 0.10", "–", "0.25", "0.5"],
         ["6", "5", "–", "–", "0.05"],
     ]
 
@@ -78,3 +78,15 @@ def test_the_wandb_files_of_a_run_in_chunks_are_those_of_its_chunks(tmp_path) ->
     for chunk in ("0-1", "2-3"):
         (tmp_path / "chunks" / chunk / "wandb").mkdir(parents=True)
     assert cells(report(results(), tmp_path))[-1] == ["W&B files", f"{tmp_path}/chunks/*/wandb"]
+
+
+def test_values_stand_to_the_second_digit_of_their_deviation(tmp_path) -> None:
+    metrics = {
+        "id/mle/x": number(4.7349, 0.1234),
+        "matching/top_1/x_to_y": number(1 / 128, 0.0),
+        "temperature": number(0.0123456, 0.00021),
+    }
+    text = report(results(metrics=metrics), tmp_path)
+    for shown in ("4.73 ± 0.12", "0.007813 ", "0.01235 ± 0.00021"):
+        assert shown in text
+    assert "± 0 " not in text

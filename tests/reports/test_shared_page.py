@@ -108,3 +108,10 @@ def test_other_methods_have_values_that_are_no_dimensions() -> None:
     others = [{"name": "d", "title": "distance correlation", "value": 0.4, "note": "p = 0.01"}]
     html = page({**ESTIMATED, "alternatives": others, "advice": "a"})
     assert re.search(r"Other methods.*?<th[^>]*>value</th>", html, re.DOTALL)
+
+
+def test_shares_are_in_one_form() -> None:
+    matching = {**ESTIMATED["matching"], "top_1": 1.0, "chance": 0.000625}
+    assert "top 1 100 %, chance 0.06 % " in printout(
+        {**ESTIMATED, "matching": matching, "advice": "a"}, Path()
+    )

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from intrinsic_clip.reports.measurement_tables import SPECTRUM, Table, plus_minus
+from intrinsic_clip.reports.measurement_tables import SPECTRUM, Table, estimated, plus_minus
 from intrinsic_clip.runs.vocabulary import estimator_title
 
 MOVED = 1e-10  # squared distance below which a rounding error and no movement is seen
@@ -41,7 +41,7 @@ def _dimensions(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator
             continue
         yield (
             label,
-            *(plus_minus(each["value"], each["standard_error"]) for each in (row, other)),
+            *(estimated(each) for each in (row, other)),
             _less(row, other),
         )
 

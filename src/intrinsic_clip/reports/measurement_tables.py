@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from intrinsic_clip.reports.form_tables import form_tables
-from intrinsic_clip.reports.number_format import Table, aligned, plus_minus
+from intrinsic_clip.reports.number_format import Table, aligned, counted, plus_minus
 from intrinsic_clip.runs.vocabulary import estimator_title
 
 __all__ = ["Table", "aligned", "own_tables", "plus_minus", "tables"]
@@ -50,7 +50,7 @@ def _estimates(measurement: Mapping[str, Any]) -> Table:
     in_part = any("asked" in estimate for estimate in measurement["estimates"])
     for name, by_side in by_name.items():
         first = next(iter(by_side.values()))
-        cells = [plus_minus(by_side[side]["value"], by_side[side]["standard_error"]) for side in sides]
+        cells = [estimated(by_side[side]) for side in sides]
         k = "" if first["k"] is None else str(first["k"])
         cells += [f"{first['n']:,}", k]
         if in_part:
@@ -63,6 +63,12 @@ def _estimates(measurement: Mapping[str, Any]) -> Table:
         header += ("asked", *(f"± {side} of asking" for side in sides))
         remarks += (ASKING,)
     return Table("dimension ± standard error", header, rows, remarks)
+
+
+def estimated(estimate: Mapping[str, Any]) -> str:
+    """Return an estimate with its standard error; a number of components is a count."""
+    form = counted if "components_" in estimate["name"] else plus_minus
+    return form(estimate["value"], estimate["standard_error"])
 
 
 def _query_error(estimate: Mapping[str, Any]) -> str:

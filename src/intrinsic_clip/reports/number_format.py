@@ -3,6 +3,9 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Context, Decimal
+
+SURE = 0.05  # error below which a count is sure: its digits would say nothing that the count does not
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ def plus_minus(value: float | None, error: float | None) -> str:
     if value is None:
         return "–"
     if not error or error < 5e-7:
-        return f"{value:.4g}"
+        return four_digits(value)
     return f"{to_digits_of(value, error)} ± {to_digits_of(error, error)}"
 
 
@@ -33,8 +36,55 @@ def to_digits_of(value: float, error: float) -> str:
         ('0.3301', '0.3300', '0.5')
     """
     if not error or error < 5e-7:
+        return four_digits(value)
+    decimals = min(max(1 - math.floor(math.log10(error)), 0), 6) if math.isfinite(error) else 6
+    return _fixed(value, decimals)
+
+
+def counted(value: float | None, error: float | None) -> str:
+    """Format a count with its error, which is left out where the count is sure.
+
+    Example:
+        >>> from intrinsic_clip.reports.number_format import counted
+        >>> counted(3.0, 0.000007), counted(3.0, 0.31), counted(45.0, 3.21), counted(None, None)
+        ('3', '3 ± 0.31', '45 ± 3.2', '–')
+    """
+    if value is None or not float(value).is_integer():
+        return plus_minus(value, error)
+    return f"{value:.0f}" if not error or error < SURE else f"{value:.0f} ± {error:.2g}"
+
+
+def four_digits(value: float) -> str:
+    """Format a value with four digits, halves away from zero as the page's script rounds them.
+
+    Example:
+        >>> from intrinsic_clip.reports.number_format import four_digits
+        >>> four_digits(1 / 128), four_digits(5.25), four_digits(1e-7)
+        ('0.007813', '5.25', '1e-07')
+    """
+    if not math.isfinite(value):
         return f"{value:.4g}"
-    return f"{value:.{min(max(1 - math.floor(math.log10(error)), 0), 6)}f}"
+    return f"{float(Context(prec=4, rounding=ROUND_HALF_UP).create_decimal(value)):.4g}"
+
+
+def percent(share: float, decimals: int = 0) -> str:
+    """Format a share in percent, without zeros behind the point: `28 %`.
+
+    Example:
+        >>> from intrinsic_clip.reports.number_format import percent
+        >>> percent(1.0, 2), percent(0.28125, 2), percent(0.99)
+        ('100 %', '28.13 %', '99 %')
+    """
+    text = _fixed(100 * share, decimals)
+    return f"{text.rstrip('0').rstrip('.') if '.' in text else text} %"
+
+
+def _fixed(value: float, decimals: int) -> str:
+    """Format a value with so many decimals, halves away from zero."""
+    if not math.isfinite(value):
+        return f"{value:.{decimals}f}"
+    rounded = Decimal(value).quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP, Context(prec=400))
+    return f"{rounded:f}"
 
 
 def signed(value: float | None, error: float | None) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from intrinsic_clip.config.nodes import short_name
+from intrinsic_clip.reports.number_format import plus_minus
 from intrinsic_clip.runs.chunk_folders import CHUNKS
 from intrinsic_clip.runs.replicates import Replicates
 from intrinsic_clip.runs.results import EXAMPLES, METRICS, RESULTS
@@ -142,4 +143,4 @@ def _show(results: Mapping[str, Any], metric: str, place: int | None = None) -> 
     mean, std = (summary[key] if place is None else summary[key][place] for key in ("mean", "std"))
     if mean is None:
         return "–"
-    return f"{mean:.4g}" + ("" if std is None else f" ± {std:.2g}")
+    return plus_minus(mean, std)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from intrinsic_clip.reports.measurement_printout import closing, origin
+from intrinsic_clip.reports.number_format import percent
 from intrinsic_clip.shared_dimension.wording import verdict_line
 
 RESULTS, PICTURE, PAGE = "shared.json", "shared.png", "shared.html"
@@ -37,7 +38,7 @@ def controls(estimated: Mapping[str, Any]) -> dict[str, str]:
         "from y alone": _side(estimated["sides"], "y"),
         "effective number": f"{estimated['effective']} hold 90 % of the spectrum",
         "held-out matching": (
-            f"top 1 {matching['top_1']:.2%}, chance {matching['chance']:.2%} "
+            f"top 1 {percent(matching['top_1'], 2)}, chance {percent(matching['chance'], 2)} "
             f"({matching['pairs']:,} pairs, p = {matching['p_value']:.2g})"
         ),
         "mutual information": _information(matching),

@@ -23,6 +23,7 @@ from intrinsic_clip.metrics import (
     smallest_sufficient,
 )
 from intrinsic_clip.metrics.canonical_rank import CanonicalRank
+from intrinsic_clip.reports.number_format import percent
 from intrinsic_clip.shared_dimension.views import WIDEST, prepared
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ def _trained(f: Tensor, g: Tensor, seed: int) -> list[Answer]:
             answers.append(
                 _answer(f"{name}_{side}", f"{title} of a trained {words}", value, estimated.reason)
             )
-    title = f"fewest directions that keep {KEPT:.0%} of top-1 matching"
+    title = f"fewest directions that keep {percent(KEPT)} of top-1 matching"
     return [*answers, Answer("sufficient", title, *_sufficient(f, g, seed))]
 
 

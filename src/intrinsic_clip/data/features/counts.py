@@ -38,7 +38,7 @@ def require_counts(source: str, counts: Tensor, elsewhere: str = "") -> list[str
         number, positive = number + int(fractions.sum()), positive + int((rows > 0).sum())
     if number:
         raise ConfigError(
-            f"{source} holds fractions ({number / positive:.0%} of the values other than 0, for instance "
+            f"{source} holds fractions ({100 * number / positive:.0f} % of the values other than 0, for instance "
             f"{example:.4g}), so these are no counts but normalised, logged or corrected; {hint}"
         )
     counts.round_()
