@@ -16,6 +16,8 @@ from intrinsic_clip.errors import ConfigError
 Own = TypeVar("Own")
 Arguments = ParamSpec("Arguments")
 Constructor = Callable[Concatenate[Own, Arguments], None]
+IN_PYTHON = ("is_instance_of", "callable_type", "needs_python_object")  # of objects, which no config can hold
+LISTS = ("list_type", "tuple_type")
 
 
 def check_type(path: str, value: Any, annotation: Any) -> None:
@@ -102,12 +104,13 @@ def _plain(value: Any) -> Any:
 
 
 def reason_of(errors: list[ErrorDetails]) -> str:
-    """Return what would be right; for a union, each member's reason once."""
-    reasons = dict.fromkeys(
-        _lowered(details["msg"].removeprefix("Value error, "))
-        for details in errors
-        if details["type"] not in ("is_instance_of", "callable_type")
-    )
+    """Return what would be right; for a union, each member's reason once; of a lone value, the list of it."""
+    told = [details for details in errors if details["type"] not in IN_PYTHON]
+    reasons = dict.fromkeys(_lowered(details["msg"].removeprefix("Value error, ")) for details in told)
+    value = errors[0]["input"]
+    is_scalar = isinstance(value, str | int | float) and not isinstance(value, bool)
+    if told and is_scalar and all(details["type"] in LISTS for details in told):
+        return f"{' or '.join(reasons)}, [{value}] is a list"
     return " or ".join(reasons) or str(errors[0]["msg"])
 
 

@@ -170,6 +170,10 @@ def _check_device(device: str | None) -> None:
     import torch
 
     try:
+        torch.device(device)
+    except RuntimeError as error:  # it lists all kinds that PyTorch has ever had
+        raise ConfigError(f"device={device}: must be cuda, cuda:0, …, or null for the CPU") from error
+    try:
         torch.zeros(1, device=device, dtype=torch.float64)
     except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
         raise ConfigError(f"device={device}: {first_line(error)}") from error
