@@ -12,6 +12,22 @@ def test_options_and_overrides_are_separated() -> None:
     assert parse(["--config-dir", "my conf", "a=1"]) == (["--config-dir", "my conf"], ["a=1"])
 
 
+def test_options_of_the_verb_are_suggested_before_those_of_hydra() -> None:
+    own = ("--dry-run", "--check", "--junit")
+    for typed, meant in {
+        "--dryrun": "--dry-run",
+        "--dry_run": "--dry-run",
+        "--dry": "--dry-run",
+        "--chek=rules.yaml": "--check",
+        "--junti": "--junit",
+        "--multirum": "--multirun",
+    }.items():
+        with pytest.raises(ConfigError, match=f"no such option, did you mean {meant}\\?$"):
+            parse([typed], own)
+    with pytest.raises(ConfigError, match=r"^--dry-run=true: takes no value; --dry-run alone$"):
+        parse(["--dry-run=true"], own)
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 import hydra
@@ -18,7 +18,11 @@ from intrinsic_clip.errors import ConfigError
 
 
 def run_composed(
-    verb: str, arguments: Sequence[str], task: Callable[[DictConfig], None], sweeps: bool = False
+    verb: str,
+    arguments: Sequence[str],
+    task: Callable[[DictConfig], None],
+    sweeps: bool = False,
+    own: Collection[str] = (),
 ) -> None:
     """Compose the config of a verb from the arguments, as `hydra.main` does, and run a task with it.
 
@@ -27,11 +31,12 @@ def run_composed(
         arguments: options of Hydra and overrides, as the user typed them.
         task: gets the config.
         sweeps: whether the verb takes several values of a setting.
+        own: options of the verb itself, which have been translated, for suggestions.
 
     Raises:
         ConfigError: Hydra cannot read the arguments, or an override sets a group to null.
     """
-    options, overrides = parse(arguments)
+    options, overrides = parse(arguments, own)
     for override in overrides:
         group, _, choice = override.partition("=")
         if choice == "null" and is_group(group):  # Hydra's own message does not help

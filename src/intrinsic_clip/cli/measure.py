@@ -18,7 +18,7 @@ def main(arguments: list[str]) -> None:
     """Measure as the arguments say."""
     if {"-m", "--multirun"} & set(arguments):
         raise ConfigError("--multirun: measure measures one thing at a time; give a command for each")
-    run_composed("measure", _with_files(arguments), _task)
+    run_composed("measure", _with_files(arguments), _task, own=FILES)
 
 
 def _with_files(arguments: Sequence[str]) -> list[str]:

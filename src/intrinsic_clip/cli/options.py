@@ -2,7 +2,7 @@
 
 import argparse
 import difflib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NoReturn
 
 from hydra._internal.utils import get_args_parser
@@ -12,8 +12,12 @@ from intrinsic_clip.errors import ConfigError
 RERUN = "experimental_rerun"  # reads a pickle, which may run any code
 
 
-def parse(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+def parse(arguments: Sequence[str], own: Collection[str] = ()) -> tuple[list[str], list[str]]:
     """Return Hydra's options, wherever they stand, and the overrides.
+
+    Args:
+        arguments: as the user typed them, without the verb's own options.
+        own: these options, for suggestions.
 
     Raises:
         ConfigError: an option that does not exist, or whose value is missing or wrong.
@@ -24,8 +28,10 @@ def parse(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     names = [name for action in optional for name in action.option_strings]
     for argument in arguments:
         name = argument.partition("=")[0]
+        if name in own:
+            raise ConfigError(f"{argument}: takes no value; {name} alone")
         if name.startswith("--") and not any(known.startswith(name) for known in names):
-            close = difflib.get_close_matches(name, names, n=1)
+            close = difflib.get_close_matches(name.replace("_", "-"), [*own, *names], n=1)
             hint = f", did you mean {close[0]}?" if close else "; settings are given as key=value"
             raise ConfigError(f"{name}: no such option{hint}")
     try:
