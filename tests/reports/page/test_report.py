@@ -206,10 +206,11 @@ def test_unfinished_runs_are_left_out_and_named(command_line, capsys, copied) ->
     assert command_line("report", str(copied.parent)) == 0
     shown = capsys.readouterr()
     left_out, *notes = shown.err.splitlines()
-    assert left_out == f"{other} is left out: unfinished"
-    assert all(note.startswith("temperature ") for note in notes)
+    reason = f"{other} is left out: unfinished"
+    assert left_out == f"intrinsic-clip: note: {reason}"
+    assert all(note.startswith("intrinsic-clip: note: temperature ") for note in notes)
     assert re.fullmatch(rf"{re.escape(str(copied.parent / 'report.html'))} \(\d+\.\d MB\)\n", shown.out)
-    assert embedded(copied.parent / "report.html")["left_out"] == [left_out]
+    assert embedded(copied.parent / "report.html")["left_out"] == [reason]
 
 
 def test_wrong_input_is_one_line_exit_2_and_nothing_written(command_line, capsys, tmp_path) -> None:

@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from intrinsic_clip.config.messages import PROGRAM
 from intrinsic_clip.runs import atomic
 
 PAGE = "report.html"
@@ -34,7 +35,7 @@ def report(folder: Path, output: Path | None = None) -> Path:
     check_report(path)
     data = contents(folder)
     for reason in [*data["left_out"], *data["notes"]]:
-        print(reason, file=sys.stderr)
+        print(f"{PROGRAM}: note: {reason}", file=sys.stderr)
     page = document(
         f"{data['name']} – {TITLE}",
         asset("report.html"),
