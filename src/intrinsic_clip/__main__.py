@@ -1,6 +1,6 @@
 """`python -m intrinsic_clip …` does what the console script `intrinsic-clip …` does."""
 
-from intrinsic_clip.cli.program import main
+from intrinsic_clip.cli.start import main
 
 if __name__ == "__main__":
     main()

@@ -201,3 +201,23 @@ def test_a_probe_of_the_program_warns_in_one_line(command_line) -> None:
     own = [warning for warning in caught if "ClassificationProbe" in str(warning.message)]
     shown = program._format_warning(own[0].message, own[0].category, own[0].filename, own[0].lineno)
     assert shown == "intrinsic-clip: warning: ClassificationProbe logs nothing: these data have no labels\n"
+
+
+@pytest.mark.parametrize("module", ["intrinsic_clip.config", "hydra", "intrinsic_clip.training.ranks"])
+def test_ctrl_c_while_the_program_is_imported_is_one_line(module: str) -> None:
+    """Half a second of imports has no verb yet that could say what was left behind."""
+    interrupting = f"""
+import sys
+from importlib.abc import MetaPathFinder
+
+class Interrupting(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == {module!r}:
+            raise KeyboardInterrupt
+
+from intrinsic_clip.cli.start import main
+sys.meta_path.insert(0, Interrupting())
+main()
+"""
+    ended = subprocess.run([sys.executable, "-c", interrupting], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (130, "\nInterrupted; nothing was written.\n")

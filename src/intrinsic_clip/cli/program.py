@@ -13,13 +13,13 @@ from pathlib import Path
 from intrinsic_clip import __version__
 from intrinsic_clip.cli.help import help_of, overview
 from intrinsic_clip.cli.one_line import fail, in_one_line
+from intrinsic_clip.cli.start import INTERRUPTED
 from intrinsic_clip.cli.streams import make_tolerant
 from intrinsic_clip.cli.verbs import FORMER_NAMES, VERBS
 from intrinsic_clip.config.messages import PROGRAM
 from intrinsic_clip.errors import ConfigError, Interrupted
 from intrinsic_clip.training.ranks import drop_unreadable_ranks, only_own_ranks
 
-INTERRUPTED = 130  # the exit code that shells report after Ctrl-C
 TERMINATED = 143  # likewise after SIGTERM
 TIDY = {"apply", "measure"}  # verbs that end so; Lightning, which trains, has its own way
 _usual_format = warnings.formatwarning
