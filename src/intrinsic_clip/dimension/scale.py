@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-LEAST_SCALES = (
-    3  # two are within 5 % of their mean on any curve that changes by less than a tenth per doubling
-)
+# Two scales are within 5 % of their mean on any curve that changes by less than a tenth per doubling.
+LEAST_SCALES = 3
 
 
 @dataclass(frozen=True)

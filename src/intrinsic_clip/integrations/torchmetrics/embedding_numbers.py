@@ -105,9 +105,8 @@ class EmbeddingNumbers(Metric):
     @torch.jit.unused
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Return the number of this batch alone, and keep its rows."""
-        self._checked(
-            *args, **kwargs
-        )  # the rows before would be lost where `update` refuses within `forward`
+        # Before torchmetrics sets the rows aside, which would be lost where `update` refuses some.
+        self._checked(*args, **kwargs)
         value = super().forward(*args, **kwargs)
         self._shorten(2 * self.max_rows)
         return value
