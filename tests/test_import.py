@@ -161,3 +161,31 @@ def test_importing_changes_no_global_state_and_probes_do_not_import_matplotlib()
     assert outcome["changes"] == {}
     drawing = ("intrinsic_clip.reports", "intrinsic_clip.paper_figures")
     assert [name for name in outcome["importing matplotlib"] if not name.startswith(drawing)] == []
+
+
+FIRST = """
+import importlib, json, sys, warnings
+
+import hydra, matplotlib, open_clip, pandas, pytorch_lightning, scipy, sklearn, torch, torchmetrics
+
+warnings.simplefilter("ignore")
+failed = {}
+for name in json.loads(sys.argv[1]):
+    for imported in [each for each in sys.modules if each.partition(".")[0] == "intrinsic_clip"]:
+        del sys.modules[imported]
+    try:
+        importlib.import_module(name)
+    except ImportError as error:
+        failed[name] = str(error)
+print(json.dumps(failed))
+"""
+
+
+@pytest.mark.long
+def test_every_module_can_be_the_first_that_is_imported() -> None:
+    found = pkgutil.walk_packages(intrinsic_clip.__path__, "intrinsic_clip.")
+    names = json.dumps([module.name for module in found if not module.name.endswith("__main__")])
+    done = subprocess.run(
+        [sys.executable, "-c", FIRST, names], capture_output=True, text=True, check=True, timeout=600
+    )
+    assert json.loads(done.stdout.splitlines()[-1]) == {}

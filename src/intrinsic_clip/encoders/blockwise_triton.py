@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from intrinsic_clip.derivatives import first_derivatives_only
 from intrinsic_clip.encoders.chain import chain_of, has_hooks, laid_out, replicate_offsets
+from intrinsic_clip.loss.first_derivatives import first_derivatives_only
 
 try:
     from intrinsic_clip.encoders import blockwise_triton_kernel as kernel

@@ -5,10 +5,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from intrinsic_clip.derivatives import first_derivatives_only
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.kernels import library
 from intrinsic_clip.kernels.places import check_rows, taus
+from intrinsic_clip.loss.first_derivatives import first_derivatives_only
 
 LARGEST_BATCH = 2048  # each thread holds two matrices of n × n logits
 

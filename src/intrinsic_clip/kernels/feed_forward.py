@@ -6,11 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from intrinsic_clip.derivatives import first_derivatives_only
 from intrinsic_clip.encoders.chain import Chain, Parameters, has_hooks
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.kernels import library
 from intrinsic_clip.kernels.places import addresses, empty_gradients, is_served, network, placed
+from intrinsic_clip.loss.first_derivatives import first_derivatives_only
 
 UNSERVED = "the training is not on a CPU in float32"
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from intrinsic_clip.derivatives import first_derivatives_only, outside_transforms
+from intrinsic_clip.loss.first_derivatives import first_derivatives_only, outside_transforms
 from intrinsic_clip.loss.rows import IN_CHUNKS
 
 

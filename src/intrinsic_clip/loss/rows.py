@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from intrinsic_clip.derivatives import outside_transforms
 from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.loss.first_derivatives import outside_transforms
 
 # For messages: what lacks something, and what would be right.
 IN_CHUNKS = "a loss in chunks of rows", "set chunk=None"
