@@ -35,19 +35,6 @@ def check_type(path: str, value: Any, annotation: Any) -> None:
         return  # a type that pydantic does not know: the class itself must check it
 
 
-def as_typed(value: Any, annotation: Any) -> Any:
-    """Return numbers, or lists of them, as an annotation reads them: 1 as 1.0 where it asks for a float.
-
-    A value that the annotation does not take, or that it would change, is returned as it is.
-    """
-    try:
-        adapter = TypeAdapter(annotation, config=_adapter_config(annotation))
-        typed = adapter.dump_python(adapter.validate_json(as_json(value), strict=True), mode="json")
-    except (ValidationError, PydanticSchemaGenerationError, PydanticUndefinedAnnotation):
-        return value
-    return typed if typed == value else value
-
-
 def checked(
     path: str | None = None, besides: Collection[str] = ()
 ) -> Callable[[Constructor[Own, Arguments]], Constructor[Own, Arguments]]:

@@ -3,29 +3,33 @@
 import inspect
 import pkgutil
 from collections import Counter
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pytest
 from omegaconf import OmegaConf
+from pydantic import TypeAdapter, ValidationError
+from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation
 
 import intrinsic_clip
-from intrinsic_clip.config import conf_folder, resolve
+from intrinsic_clip.config import conf_folder, nodes, resolve
 from intrinsic_clip.runs import addresses
-from intrinsic_clip.runs.addresses import fingerprint, target_name
+from intrinsic_clip.runs.addresses import FLOATS, fingerprint, target_name
 from intrinsic_clip.training.train import train
+from intrinsic_clip.typed_values import _adapter_config
 
 
-def _targets() -> list[str]:
-    """Return the `_target_`s of this package in conf/."""
+def _targets(prefix: str = "intrinsic_clip.") -> list[str]:
+    """Return the `_target_`s in conf/ that begin so."""
     nodes = [OmegaConf.to_container(OmegaConf.load(path)) for path in conf_folder().rglob("*.yaml")]
     targets = []
     while nodes:
         node = nodes.pop()
         nodes += [part for part in node.values() if isinstance(part, dict)]
         targets.append(node.get("_target_", ""))
-    return sorted({target for target in targets if target.startswith("intrinsic_clip.")})
+    return sorted({target for target in targets if target.startswith(prefix)})
 
 
 def test_moving_a_class_keeps_the_address(compose) -> None:
@@ -58,15 +62,41 @@ def test_a_whole_number_and_the_same_float_are_one_run(compose, whole, float_) -
     assert one == other
 
 
-def test_numbers_of_a_class_that_says_not_what_it_takes_or_takes_both_stay(compose) -> None:
-    """scikit-learn reads 1 as a number of features and 1.0 as all of them."""
+def test_numbers_of_other_classes_stay_as_they_are() -> None:
+    """scikit-learn reads 1 as a number of components and 1.0 as all of them."""
 
-    def address(target: str, value: float) -> str:
+    def address(target: str, key: str, value: float) -> str:
         settings = {"output_dir": "outputs", "trainer": {}, "objective": {}}
-        return fingerprint({**settings, "encoder": {"_target_": target, "n_components": value}})
+        return fingerprint({**settings, "encoder": {"_target_": target, key: value}})
 
-    for target in ("sklearn.decomposition.PCA", "nowhere.Model"):
-        assert address(target, 1) != address(target, 1.0)
+    for target, key in (("sklearn.decomposition.PCA", "n_components"), ("mine.Model", "noise")):
+        assert address(target, key, 1) != address(target, key, 1.0)
+    options = {"output_dir": "outputs", "trainer": {}, "objective": {}}
+    one, other = (
+        {**options, "encoder": {"_target_": "mine.Model", "options": {"noise": n}}} for n in (1, 1.0)
+    )
+    assert fingerprint(one) != fingerprint(other)
+
+
+def test_floats_are_all_settings_that_take_floats_and_no_others() -> None:
+    def kinds(annotation: object) -> set[type]:
+        """Return the types that 1 and [1, 1] are read as."""
+        found = set()
+        for text in ("1", "[1, 1]"):
+            with suppress(ValidationError, PydanticSchemaGenerationError, PydanticUndefinedAnnotation):
+                value = TypeAdapter(annotation, config=_adapter_config(annotation)).validate_json(
+                    text, strict=True
+                )
+                found.add(type(value[0] if isinstance(value, list | tuple) else value))
+        return found
+
+    floats, others = set(), set()
+    for target in {*_targets("intrinsic_clip."), *_targets("torch.optim.")}:
+        for name, annotation in nodes._parameters(nodes._locate("", target)).items():
+            if read := kinds(annotation):
+                (floats if float in read else others).add(name)
+    assert floats - others == FLOATS - others
+    assert not (FLOATS & others) - {"tau", "epsilon"}
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnno
 
 from intrinsic_clip.config.reasons import suggestion
 from intrinsic_clip.errors import ConfigError, joined_lines
-from intrinsic_clip.typed_values import as_typed, check_type
+from intrinsic_clip.typed_values import check_type
 
 
 def check_node(path: str, node: Mapping[str, Any]) -> None:
@@ -48,26 +48,6 @@ def target_nodes(path: str, node: Mapping[str, Any]) -> Iterator[tuple[str, Mapp
 def takes(node: Mapping[str, Any], parameter: str) -> bool:
     """Return whether a node's `_target_` has a parameter that the node leaves open."""
     return parameter not in node and parameter in _parameters(_locate("", str(node["_target_"])))
-
-
-def with_floats(value: Any) -> Any:
-    """Return settings in which whole numbers are floats wherever a target takes floats: 1 and 1.0 are one setting.
-
-    A target that cannot be imported, or does not say what it takes, keeps its numbers as they are.
-    """
-    if isinstance(value, list):
-        return [with_floats(part) for part in value]
-    if not isinstance(value, Mapping):
-        return value
-    settings = {key: with_floats(part) for key, part in value.items()}
-    whole = [key for key, part in settings.items() if _holds_whole_numbers(part)]
-    if whole and settings.get("_target_"):
-        try:
-            parameters = _parameters(target_of("", settings))
-        except ConfigError:
-            return settings
-        settings |= {key: as_typed(settings[key], parameters[key]) for key in whole if key in parameters}
-    return settings
 
 
 def short_name(node: Mapping[str, Any]) -> str:
@@ -126,10 +106,6 @@ def _parameters(target: Callable[..., Any]) -> dict[str, Any]:
         if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature):
             break
     return annotations
-
-
-def _holds_whole_numbers(value: Any) -> bool:
-    return any(map(_holds_whole_numbers, value)) if isinstance(value, list) else type(value) is int
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from intrinsic_clip.config.nodes import with_floats
 from intrinsic_clip.config.paths import is_path
 from intrinsic_clip.runs.contents import digest, named_contents
 
@@ -23,6 +22,16 @@ STORAGE = {"folder", "batch_size", "device"}  # of cached features
 DATA_STORAGE = {"features_folder", "features_device"}  # of cached features of a source's texts
 PLAIN_INFONCE = {"label_smoothing": 0.0}
 BLOCKS = {"chunk", "local_block"}  # of the logits: how much is computed at a time and where
+# Settings that are floats in every class of this package and of PyTorch's optimizers that conf/ names: there 1 and 1.0
+# are one setting. By name, since a class says what it takes only once it is imported, with PyTorch.
+FLOATS = {
+    "alignment", "alphas", "base_momentum", "beta", "betas", "bias", "clip", "colour", "covariance", "crop_scale",
+    "decorrelation", "div_factor", "end", "eps", "epsilon", "eta_min", "exponent", "factor", "final_div_factor",
+    "frequency", "initial", "invariance", "inverse_temperature", "limit_gb", "lr", "margin", "max_bad", "max_lr",
+    "max_momentum", "maximum", "minimum", "mu", "noise", "noise_y", "pct_start", "redundancy", "regularisation", "rho",
+    "scale", "sharpness", "start", "tau", "timeout", "turn", "uniformity", "variance", "weight_decay",
+}  # fmt: skip
+OPTIMIZERS = "torch.optim."
 READING = ("data", "features", "encoder")  # nodes whose settings may name files
 PACKAGE = "intrinsic_clip."
 # Settings that name no file, although they are called as one of another class that does.
@@ -48,7 +57,7 @@ def run_folder(config: Mapping[str, Any]) -> Path:
 def fingerprint(config: Mapping[str, Any]) -> str:
     """Return twelve hexadecimal digits that stand for a resolved config and the contents of the files it names.
 
-    A whole number counts as a float where a class takes floats: `noise=0` and `noise=0.0` are one run.
+    A whole number counts as a float where a setting is one: `noise=0` and `noise=0.0` are one run.
 
     Raises:
         ConfigError: such a file cannot be read.
@@ -93,6 +102,24 @@ def objective_content(objective: Mapping[str, Any]) -> dict[str, Any]:
 def without_storage(data: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of a source without those that say where its features are computed and kept."""
     return _without(DATA_STORAGE, data)
+
+
+def with_floats(value: Any) -> Any:
+    """Return settings in which whole numbers are floats wherever FLOATS says so of a class."""
+    if isinstance(value, list):
+        return [with_floats(part) for part in value]
+    if not isinstance(value, Mapping):
+        return value
+    known = str(value.get("_target_")).startswith((PACKAGE, OPTIMIZERS))
+    return {
+        key: _as_float(part) if known and key in FLOATS else with_floats(part) for key, part in value.items()
+    }
+
+
+def _as_float(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_as_float(part) for part in value]
+    return float(value) if type(value) is int else value
 
 
 def _without(keys: set[str], node: Mapping[str, Any]) -> dict[str, Any]:
