@@ -1,6 +1,7 @@
 """MetricsFile can be cut back, and W&B never stops a training."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ from helpers.fake_wandb import UPLOADS, closed_port, history, records, serving
 from helpers.tiny_runs import TINY
 from intrinsic_clip.config.resolve import resolve
 from intrinsic_clip.loggers.metrics_file import MetricsFile
+from intrinsic_clip.loggers.wandb_logger import WandbLogger
 from intrinsic_clip.runs.results import read_metrics
 from intrinsic_clip.training.train import train
 
@@ -79,6 +81,17 @@ def test_the_last_step_is_in_wandb_however_short_the_training(tmp_path, compose)
     folder = next(tmp_path.glob("outputs/custom/*"))
     last = read_metrics(folder).query("metric == 'temperature'").value.iloc[-1]
     assert history(records(written), "temperature") == [last]
+
+
+@pytest.mark.parametrize(("former", "mode"), [("dryrun", "offline"), ("run", "online")])
+def test_former_names_of_modes_are_known(tmp_path, former, mode) -> None:
+    assert WandbLogger(str(tmp_path), mode=former)._wandb_init["mode"] == mode
+
+
+def test_a_run_leaves_the_environment_to_the_next(compose, monkeypatch) -> None:
+    monkeypatch.delenv("WANDB_MODE")
+    train(compose("logger=both", "trainer.max_epochs=1"))
+    assert "WANDB_MODE" not in os.environ
 
 
 def test_wandbs_own_variables_set_mode_project_and_entity(compose, monkeypatch) -> None:

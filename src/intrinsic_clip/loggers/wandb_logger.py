@@ -14,6 +14,8 @@ from pytorch_lightning.utilities import rank_zero_only
 from intrinsic_clip.errors import joined_lines
 from intrinsic_clip.loggers.wandb_service import require_answer
 
+FORMER: dict[str, Literal["offline", "online"]] = {"dryrun": "offline", "run": "online"}
+
 
 class WandbLogger(lightning_loggers.WandbLogger):
     """Lightning's W&B logger with this project's defaults; its failures never stop a training.
@@ -26,7 +28,8 @@ class WandbLogger(lightning_loggers.WandbLogger):
         folder: the run folder `…/<name>/<hash>`. W&B's files go to `wandb/` in it. The hash is W&B's run id, so a
             resumed run keeps its id.
         group: runs whose mean and spread W&B's charts show. None: `<name>`.
-        mode: `offline` (needs no account and no network), `online` or `disabled`.
+        mode: `offline` (needs no account and no network), `online` or `disabled`; W&B's former names for the first two
+            are `dryrun` and `run`.
         every_n_steps: log the numbers of every n-th step: each costs W&B about a fifth of a small step, and its charts
             show 1,500 points at most. metrics.csv has them all.
         timeout: seconds to wait for the service to answer when an online run begins, for it to accept the run, and
@@ -39,7 +42,7 @@ class WandbLogger(lightning_loggers.WandbLogger):
         self,
         folder: str,
         group: str | None = None,
-        mode: Literal["offline", "online", "disabled"] = "offline",
+        mode: Literal["offline", "online", "disabled", "dryrun", "run"] = "offline",
         every_n_steps: PositiveInt = 10,
         timeout: PositiveFloat = 60.0,
         project: str = "intrinsic-clip",
@@ -51,6 +54,8 @@ class WandbLogger(lightning_loggers.WandbLogger):
     ) -> None:
         import wandb
 
+        mode = FORMER.get(mode, mode)
+        # The mode is set below: Lightning's `offline` would set WANDB_MODE, also for the runs that follow.
         super().__init__(
             name=name,
             project=project,
@@ -58,7 +63,6 @@ class WandbLogger(lightning_loggers.WandbLogger):
             version=Path(folder).name,
             group=group or Path(folder).parent.name,
             job_type=job_type,
-            offline=mode == "offline",
             entity=entity,
             tags=list(dict.fromkeys([*(tags or ()), *(kind[:64] for kind in kinds)])),
             settings=wandb.Settings(silent=True, console="off", **_timeouts(mode, timeout)),
