@@ -12,7 +12,7 @@ from intrinsic_clip.loss.precision import without_autocast
 
 Backward = Callable[..., Any]
 # In PyTorch's messages where a function, or a checkpoint, does not go together with torch.func or forward mode.
-OF_TRANSFORMS = "setup_context", "jvp function", "saved tensor hooks"
+OF_TRANSFORMS = "setup_context", "jvp function", "saved tensor hooks", "vmap support"
 
 
 def first_derivatives_only(subject: str, instead: str) -> Callable[[Backward], Backward]:
