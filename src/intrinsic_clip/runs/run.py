@@ -1,5 +1,6 @@
 """Read a finished run: settings, final numbers, numbers over training, embeddings."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,8 +39,8 @@ class Run:
             Unfinished: the run has failed, is unfinished, or its results are damaged; the message says which.
         """
         folder = Path(folder).expanduser()
-        if not folder.is_dir():
-            raise Unfinished("is a file, not a folder" if folder.exists() else "no such folder")
+        if not os.path.isdir(folder):  # which takes names that are too long, too
+            raise Unfinished("is a file, not a folder" if os.path.exists(folder) else "no such folder")
         return cls(folder, results.read(folder))
 
     @property

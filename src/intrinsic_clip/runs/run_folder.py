@@ -30,17 +30,18 @@ def _refuse(folder: str) -> None:
     Raises:
         ConfigError: there is no finished run in it.
     """
-    if not os.path.isdir(folder):
-        kind = "is a file, not a folder" if os.path.exists(folder) else "no such folder"
-        raise ConfigError(f"run={folder}: {kind}; {WANTED}")
-    inside = sorted(path.parent for path in Path(folder).glob(f"*/{RESULTS}"))
-    if inside and not (Path(folder) / RESULTS).exists():
-        raise ConfigError(
-            f"run={folder}: a folder of {len(inside)} runs; give one of them, such as {inside[0]}"
-        )
     try:
         Run.load(folder)
     except Unfinished as error:
-        empty = not (Path(folder) / CONFIG).exists() and str(error) == "unfinished"
-        reason = "holds no run" if empty else f"not a finished run ({error})"
-        raise ConfigError(f"run={folder}: {reason}; {WANTED}") from error
+        raise ConfigError(f"run={folder}: {_reason(folder, str(error))}") from error
+
+
+def _reason(folder: str, of_run: str) -> str:
+    """Return why a folder holds no finished run, given what reading it as one said, and what would be right."""
+    if not os.path.isdir(folder):
+        return f"{of_run}; {WANTED}"
+    inside = sorted(path.parent for path in Path(folder).glob(f"*/{RESULTS}"))
+    if inside and not (Path(folder) / RESULTS).exists():
+        return f"a folder of {len(inside)} runs; give one of them, such as {inside[0]}"
+    empty = not (Path(folder) / CONFIG).exists() and of_run == "unfinished"
+    return f"{'holds no run' if empty else f'not a finished run ({of_run})'}; {WANTED}"
