@@ -112,8 +112,14 @@ class Measure:
         Raises:
             ValueError: no rows came, with `gather` to no process, or tau is no positive number.
         """
+
+        def given() -> dict[str, Tensor]:
+            if tau is not None:
+                temperature(tau)
+            return self._own()
+
         if gather and processes.several():
-            own = processes.checked_together(lambda: self._own(tau), kind_of)
+            own = processes.checked_together(given, kind_of)  # before one process waits for another
             shares = processes.shared_by_all((self.seen, {name: rows.cpu() for name, rows in own.items()}))
             total = sum(seen for seen, _ in shares)
             if not total:
@@ -121,7 +127,7 @@ class Measure:
             parts = [part for _, part in shares]
             numbers = processes.by_the_first(lambda: self._measured(self._together(parts), total, tau))
         else:
-            own = self._own(tau)
+            own = given()
             if not own:
                 raise ValueError(NO_ROWS)
             numbers = self._measured(own, self.seen, tau)
@@ -137,14 +143,8 @@ class Measure:
         """Return the rows of all processes that are measured."""
         return self._smallest(processes.concatenated(parts, torch.device("cpu")))
 
-    def _own(self, tau: Tensor | float | None = None) -> dict[str, Tensor]:
-        """Return the rows of this process; an empty dict where none came.
-
-        Raises:
-            ValueError: tau is no positive number.
-        """
-        if tau is not None:
-            temperature(tau)  # before the other processes wait for this one
+    def _own(self) -> dict[str, Tensor]:
+        """Return the rows of this process; an empty dict where none came."""
         return self._kept() if self._parts else {}
 
     def _kept(self) -> dict[str, Tensor]:
