@@ -9,8 +9,7 @@ def main() -> None:
     """Import the program, which takes most of a second, and run it."""
     try:
         from intrinsic_clip.cli.program import main as run
-
-        run()
     except KeyboardInterrupt:
         print("\nInterrupted; nothing was written.", file=sys.stderr)
         sys.exit(INTERRUPTED)
+    run()  # which says itself what it has written when it is interrupted
