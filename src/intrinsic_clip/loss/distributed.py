@@ -83,7 +83,7 @@ class _Gather(Function):
 
 
 class _SumOfOwn(Function):
-    """This process's part of all rows, summed over processes: the transpose of `_Gather`."""
+    """Rows of this process among those of all, summed over processes: the transpose of `_Gather`."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:
