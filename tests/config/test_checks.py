@@ -86,7 +86,7 @@ WRONG = {
     "logger.metrics=null": "logger.metrics: must stay, since a run draws its picture from metrics.csv",
     "~logger.metrics": "logger.metrics: must stay",
     "data.seed=${nowhere}": "Interpolation key 'nowhere' not found",
-    "+logger.wandb={_target_: intrinsic_clip.loggers.WandbLogger, mode: onlin}": "'offline', 'online' or 'disabled'",
+    "+logger.wandb={_target_: intrinsic_clip.loggers.WandbLogger, mode: onlin}": "'offline', 'online', 'disabled'",
 }
 
 
