@@ -25,7 +25,17 @@ from helpers.tiny_runs import files_below, tiny_open_clip
 from intrinsic_clip.cli import program
 from intrinsic_clip.config.folders import conf_folder
 from intrinsic_clip.data import SyntheticNonlinear
-from intrinsic_clip.paper_figures import FIGURES, published_code, style, sweeps, synthetic_linear
+from intrinsic_clip.paper_figures import (
+    FIGURES,
+    independent,
+    published_code,
+    shallow,
+    style,
+    sweeps,
+    synthetic_linear,
+    temperatures,
+)
+from intrinsic_clip.paper_figures.claims import judged, near
 from intrinsic_clip.paper_figures.finished_runs import FinishedRuns, read_runs
 from intrinsic_clip.runs import tidy_table
 from intrinsic_clip.runs.sealed import read_sealed, write_sealed
@@ -477,6 +487,58 @@ def test_published_numbers_agree_with_themselves(monkeypatch) -> None:
     claims = published_code.claims(FinishedRuns("paper", tables))
     assert len(claims) == 6
     assert all(claim.agrees for claim in claims)
+
+
+@pytest.mark.parametrize(("lost", "said"), [(1, "1 training of "), (2, "2 trainings of ")])
+def test_trainings_that_diverged_are_left_out_and_counted(
+    tmp_path, finished, command_line, capsys, lost, said
+) -> None:
+    shutil.copytree(finished / "dynamics", tmp_path / "outputs" / "dynamics")
+    (run,) = (tmp_path / "outputs" / "dynamics").iterdir()
+    results = read_sealed(run / "results.json")
+    for summary in results["metrics"].values():
+        summary["values"] = [None] * lost + summary["values"][lost:]
+    write_sealed(run / "results.json", results)
+    assert command_line("figures", "dynamics") == 0
+    printed = capsys.readouterr().out
+    assert f"{said}outputs/dynamics/{run.name} left out of figures: the loss is not finite" in printed
+    assert ("drawn" in printed) is (lost == 1)
+    assert ("missing  dynamics" in printed) is (lost == 2)
+    with pytest.warns(UserWarning, match="left out of figures"):
+        runs = read_runs(tmp_path / "outputs", ["dynamics"])["smoke"]
+    if lost == 1:
+        assert runs.note == "size=smoke: 1 repetition, 1 training diverged, 512 training pairs"
+        assert len(runs.values("dynamics", "temperature")) == 1
+        assert len(list(runs.all_embeddings("dynamics", 19))) == 1
+
+
+def test_a_claim_without_numbers_has_no_verdict() -> None:
+    none, some = pd.Series([], dtype=float), pd.Series([4.9, 5.2])
+    assert [near(some, 5), near(some, 7), near(none, 5)] == [True, False, None]
+    assert judged(True, some, none) is None
+    table = pd.DataFrame(
+        {"run": ["a"], "metric": ["loss"], "value": [1.0], "encoder.output_dim": [19], "data.n_test": [100]}
+    )
+    runs = FinishedRuns("paper", dict.fromkeys(("shallow", *shallow.EXPERIMENTS), table))
+    assert [claim.agrees for claim in shallow.claims(runs)] == [None, None]
+    assert [claim.agrees for claim in sweeps.dimension_claims(runs, "shallow", 5)] == [None]
+    alone = FinishedRuns("paper", {"synthetic_independent": table})
+    assert [claim.agrees for claim in independent.claims(alone)] == [None] * 3
+    assert [claim.agrees for claim in temperatures.claims(alone)] == [None]
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "alike"),
+    [
+        ([0.1, 0.2], [0.3], None),  # one repetition has no standard error
+        ([0.1], [0.1, 0.2, 0.3], None),
+        ([1.0, 1.0], [1.0, 1.0], True),  # nor has a metric at its limit any spread
+        ([1.0, 1.0], [0.9, 0.9], False),
+        ([0.1, 0.3], [0.2, 0.4], True),
+    ],
+)
+def test_means_are_compared_by_their_standard_errors(ours, theirs, alike) -> None:
+    assert published_code.within_three_errors(pd.Series(ours), pd.Series(theirs)) is alike
 
 
 def test_every_size_is_kept_apart(finished) -> None:

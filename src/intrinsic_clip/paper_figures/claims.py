@@ -33,6 +33,14 @@ def mean_sd(values: "pd.Series[float]", digits: int = 2) -> str:
     return mean if len(values) == 1 else f"{mean} ± {values.std():.{digits}f}"
 
 
-def near(values: "pd.Series[float]", truth: float, tolerance: float = 1.0) -> bool:
-    """Return whether the mean lies within the tolerance of the truth; of a dimension, by default one."""
-    return bool(len(values)) and abs(float(values.mean()) - truth) <= tolerance
+def judged(holds: bool | None, *values: "pd.Series[float]") -> bool | None:
+    """Return whether a claim holds, and None where any of the values that it rests on could not be measured."""
+    return bool(holds) if all(map(len, values)) else None
+
+
+def near(values: "pd.Series[float]", truth: float, tolerance: float = 1.0) -> bool | None:
+    """Return whether the mean lies within the tolerance of the truth; of a dimension, by default one.
+
+    None if there are no values.
+    """
+    return judged(abs(float(values.mean()) - truth) <= tolerance, values)

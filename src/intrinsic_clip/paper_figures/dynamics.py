@@ -3,7 +3,7 @@
 from matplotlib.figure import Figure
 
 from intrinsic_clip.paper_figures import style
-from intrinsic_clip.paper_figures.claims import Claim, mean_sd, near
+from intrinsic_clip.paper_figures.claims import Claim, judged, mean_sd, near
 from intrinsic_clip.paper_figures.finished_runs import FinishedRuns, all_similarities
 
 EXPERIMENTS = ("dynamics",)
@@ -42,7 +42,7 @@ def claims(runs: FinishedRuns) -> list[Claim]:
             f"ID(f) {mean_sd(f)}, ID(g) {mean_sd(runs.values('dynamics', 'id/mle/y'))}",
             near(f, K),
         ),
-        Claim("τ falls towards 0 (from 1)", mean_sd(tau, 4), bool(tau.mean() < 0.05)),
+        Claim("τ falls towards 0 (from 1)", mean_sd(tau, 4), judged(tau.mean() < 0.05, tau)),
         Claim(
             "the similarity of positive pairs is almost constant, and that of random pairs is not",
             f"coefficient of variation {positive.std() / positive.mean():.2f}; positive {positive.mean():.2f} ± "

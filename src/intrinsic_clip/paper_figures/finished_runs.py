@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,7 @@ from intrinsic_clip.runs.tidy_table import collect
 
 SIZES = ("paper", "laptop", "smoke")  # the largest first
 D, N = OUTPUT_DIM, "data.n_train"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,14 @@ class FinishedRuns:
         tables: results by experiment, as `runs.collect` returns them.
         departures: settings that differ from the file of an experiment, as `trainer.max_epochs=3`, by experiment.
         partial: of experiments that sweep over settings of which some have no run yet, how many have one, of how many.
+        diverged: number of trainings that are left out since they have diverged, by experiment.
     """
 
     size: str
     tables: Mapping[str, pd.DataFrame]
     departures: Mapping[str, str] = field(default_factory=dict)
     partial: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    diverged: Mapping[str, int] = field(default_factory=dict)
 
     def __contains__(self, experiment: str) -> bool:
         return experiment in self.tables
@@ -45,9 +48,13 @@ class FinishedRuns:
         present = [experiment for experiment in (*required, *optional) if experiment in self]
         if not present or not set(required) <= set(present):
             return None
-        departures = {name: text for name, text in self.departures.items() if name in present}
-        partial = {name: counts for name, counts in self.partial.items() if name in present}
-        return FinishedRuns(self.size, {name: self.tables[name] for name in present}, departures, partial)
+        return FinishedRuns(
+            self.size,
+            {name: self.tables[name] for name in present},
+            _of(present, self.departures),
+            _of(present, self.partial),
+            _of(present, self.diverged),
+        )
 
     @property
     def reservations(self) -> int:
@@ -147,6 +154,7 @@ class FinishedRuns:
         spread = "mean ± sd over " if counts[-1] > 1 else ""
         repetitions = (
             f"{spread}{count} repetition{'s' * (counts[-1] > 1)}{self._unfinished()}{self.settings_made}"
+            f"{self._diverged()}"
         )
         rows = {int(n) for table in tables for n in table[N].dropna().unique()}
         pairs = "–".join(f"{n:,}" for n in dict.fromkeys((min(rows), max(rows)))) if rows else "all"
@@ -164,6 +172,11 @@ class FinishedRuns:
         if len(self.tables) == 1:
             return "".join(f" so far, of {total}" for total in totals.values())
         return "".join(f", {name} so far, of {total}" for name, total in totals.items())
+
+    def _diverged(self) -> str:
+        """Return `, 2 trainings diverged` of those that are left out; "" if none are."""
+        count = sum(self.diverged.values())
+        return f", {count} training{'s' * (count > 1)} diverged" if count else ""
 
     @property
     def settings_made(self) -> str:
@@ -206,11 +219,17 @@ def all_similarities(embeddings: StoredEmbeddings) -> tuple[NDArray[Any], NDArra
     return np.diag(logits), logits[~np.eye(len(logits), dtype=bool)]
 
 
+def _of(experiments: Sequence[str], facts: Mapping[str, T]) -> dict[str, T]:
+    """Return the facts on some experiments."""
+    return {name: facts[name] for name in experiments if name in facts}
+
+
 def read_runs(folder: Path, experiments: Sequence[str]) -> dict[str, FinishedRuns]:
     """Return the runs of the experiments by size, the largest first.
 
     Repetitions that an unfinished run has finished count. Warns of unfinished runs, as `collect` does, and of runs
-    that are left out because they have no size, or because their settings differ from those of others.
+    that are left out because they have no size, because their settings differ from those of others, or because they
+    have diverged.
     """
     collected = {experiment: collect(folder / experiment, unfinished=True) for experiment in experiments}
     tables = {
@@ -222,15 +241,48 @@ def read_runs(folder: Path, experiments: Sequence[str]) -> dict[str, FinishedRun
     for size in SIZES:
         parts = {experiment: table[table["size"] == size] for experiment, table in tables.items()}
         chosen = {name: comparable(name, size, part) for name, part in parts.items() if len(part)}
-        for sentence in (sentence for runs in chosen.values() for sentence in runs.left_out):
+        diverged = {
+            name: trainings for name, runs in chosen.items() if len(trainings := _diverged(runs.table))
+        }
+        sentences = [sentence for runs in chosen.values() for sentence in runs.left_out]
+        for sentence in (*sentences, *(_left_out(trainings) for trainings in diverged.values())):
             warnings.warn(sentence, stacklevel=2)
+        finite = {name: _without(runs.table, diverged.get(name)) for name, runs in chosen.items()}
+        chosen = {name: runs for name, runs in chosen.items() if len(finite[name])}
         by_size[size] = FinishedRuns(
             size,
-            {name: runs.table for name, runs in chosen.items()},
+            {name: finite[name] for name in chosen},
             {name: runs.departure for name, runs in chosen.items() if runs.departure},
             {name: runs.partial for name, runs in chosen.items() if runs.partial},
+            {name: len(trainings) for name, trainings in diverged.items() if name in chosen},
         )
     return by_size
+
+
+def _diverged(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a row for each training whose last loss is not finite, with the columns that tell trainings apart."""
+    lost = table[(table["metric"] == "loss") & ~np.isfinite(table["value"].astype(float))]
+    return lost[_training_columns(table)]
+
+
+def _without(table: pd.DataFrame, trainings: pd.DataFrame | None) -> pd.DataFrame:
+    """Return the rows of all but some trainings."""
+    if trainings is None:
+        return table
+    columns = _training_columns(table)
+    return table[~pd.MultiIndex.from_frame(table[columns]).isin(pd.MultiIndex.from_frame(trainings))]
+
+
+def _training_columns(table: pd.DataFrame) -> list[str]:
+    return ["run", "replicate", *({D} & set(table))]
+
+
+def _left_out(diverged: pd.DataFrame) -> str:
+    """Return a sentence that says how many trainings have diverged, and names their runs."""
+    runs = list(diverged["run"].unique())
+    more = f" and {len(runs) - MOST_NAMED} other runs" if len(runs) > MOST_NAMED else ""
+    trainings = "1 training" if len(diverged) == 1 else f"{len(diverged)} trainings"
+    return f"{trainings} of {', '.join(runs[:MOST_NAMED])}{more} left out of figures: the loss is not finite"
 
 
 def _without_size(table: pd.DataFrame) -> list[str]:

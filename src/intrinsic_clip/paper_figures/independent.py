@@ -3,7 +3,7 @@
 from matplotlib.figure import Figure
 
 from intrinsic_clip.paper_figures import style
-from intrinsic_clip.paper_figures.claims import Claim, mean_sd
+from intrinsic_clip.paper_figures.claims import Claim, judged, mean_sd
 from intrinsic_clip.paper_figures.finished_runs import FinishedRuns
 
 EXPERIMENTS = ("synthetic_independent",)
@@ -41,8 +41,8 @@ def claims(runs: FinishedRuns) -> list[Claim]:
         Claim(
             f"d = {d}: held-out pairs are matched by chance alone",
             mean_sd(matching, 4),
-            bool(matching.mean() < BY_CHANCE / rows),
+            judged(matching.mean() < BY_CHANCE / rows, matching),
         ),
-        Claim(f"d = {d}: τ does not go to 0", mean_sd(tau, 3), bool(tau.mean() > 0.05)),
+        Claim(f"d = {d}: τ does not go to 0", mean_sd(tau, 3), judged(tau.mean() > 0.05, tau)),
         Claim(f"d = {d}: there is no k* for ID to adapt to", f"ID(f) {mean_sd(ids)}"),
     ]

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from intrinsic_clip.data import SyntheticLinear
 from intrinsic_clip.paper_figures import style
-from intrinsic_clip.paper_figures.claims import Claim, mean_sd
+from intrinsic_clip.paper_figures.claims import Claim, judged, mean_sd
 from intrinsic_clip.paper_figures.finished_runs import FinishedRuns
 
 EXPERIMENTS = ("information",)
@@ -66,7 +66,7 @@ def claims(runs: FinishedRuns) -> list[Claim]:
             Claim(
                 f"ν = {noise:g}: the bound is below I = {true_information:.2f} nats",
                 measured,
-                bool(bound.mean() <= true_information),
+                judged(bound.mean() <= true_information, bound),
             )
         )
     return lines

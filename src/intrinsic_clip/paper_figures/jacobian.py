@@ -3,7 +3,7 @@
 from matplotlib.figure import Figure
 
 from intrinsic_clip.paper_figures import style
-from intrinsic_clip.paper_figures.claims import Claim, mean_sd
+from intrinsic_clip.paper_figures.claims import Claim, judged, mean_sd
 from intrinsic_clip.paper_figures.finished_runs import D, FinishedRuns, N
 
 EXPERIMENTS = ("synthetic_linear", "synthetic_nonlinear")
@@ -61,4 +61,4 @@ def _claim(runs: FinishedRuns, says: str, experiment: str, **where: float) -> Cl
     if len(overlap):
         parts.append(f"share of the leading directions in the latent {mean_sd(overlap)}")
     ranks = [runs.values(experiment, f"jacobian/rank/{side}", **where) for side in "xy"]
-    return Claim(says, "; ".join(parts), bool(all((r == K).all() for r in ranks)) if len(ranks[0]) else None)
+    return Claim(says, "; ".join(parts), judged(all((r == K).all() for r in ranks), *ranks))

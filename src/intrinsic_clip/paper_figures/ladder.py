@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from intrinsic_clip.paper_figures import style
-from intrinsic_clip.paper_figures.claims import Claim, mean_sd
+from intrinsic_clip.paper_figures.claims import Claim, judged, mean_sd
 from intrinsic_clip.paper_figures.finished_runs import FinishedRuns, N
 
 EXPERIMENTS = ("ladder",)
@@ -88,10 +88,8 @@ def claims(runs: FinishedRuns) -> list[Claim]:
     runs = with_ladder_among_icons(runs)
     lines = []
     for (label, source), where in rungs_of(runs).items():
-        agrees = None
         numbers = runs.values("ladder", source.number, **where)
-        if source.bound is not None and len(numbers):
-            agrees = bool((numbers <= source.bound).all())
+        agrees = None if source.bound is None else judged((numbers <= source.bound).all(), numbers)
         lines.append(Claim(f"{label}: {source.known}", _measured(runs, "ladder", where), agrees))
     for n in runs.settings("ladder_icons", N) if "ladder_icons" in runs else []:
         says = f"icons, n = {n:,.0f}: do ID and the shared dimension come down with n?"

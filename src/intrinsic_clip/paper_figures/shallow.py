@@ -3,7 +3,7 @@
 from matplotlib.figure import Figure
 
 from intrinsic_clip.paper_figures import sweeps
-from intrinsic_clip.paper_figures.claims import Claim, mean_sd
+from intrinsic_clip.paper_figures.claims import Claim, judged, mean_sd
 from intrinsic_clip.paper_figures.finished_runs import FinishedRuns
 
 EXPERIMENTS = ("shallow", "synthetic_nonlinear")
@@ -27,7 +27,7 @@ def claims(runs: FinishedRuns) -> list[Claim]:
         Claim(
             f"d = {d}: pairs are matched worse than by the main encoder",
             f"{mean_sd(weak[matching])} against {mean_sd(strong[matching])}",
-            bool(weak[matching].mean() < strong[matching].mean()),
+            judged(weak[matching].mean() < strong[matching].mean(), weak[matching], strong[matching]),
         ),
         Claim(
             f"d = {d}: ID does not adapt to k* = {K}; neighbours in what is shared see 2.5, so this cannot tell",

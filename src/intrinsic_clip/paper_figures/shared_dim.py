@@ -3,7 +3,7 @@
 from matplotlib.figure import Figure
 
 from intrinsic_clip.paper_figures import style
-from intrinsic_clip.paper_figures.claims import Claim, mean_sd, near
+from intrinsic_clip.paper_figures.claims import Claim, judged, mean_sd, near
 from intrinsic_clip.paper_figures.finished_runs import D, FinishedRuns
 
 EXPERIMENTS = ("shared_dim",)
@@ -40,5 +40,9 @@ def claims(runs: FinishedRuns) -> list[Claim]:
         f, g = (runs.values("shared_dim", f"id/mle/{side}", **{K: k}) for side in "xy")
         rank = runs.values("shared_dim", "jacobian/rank/x", **{K: k})
         measured = f"f {mean_sd(f)}, g {mean_sd(g)}; Jacobian rank {mean_sd(rank)}"
-        lines.append(Claim(f"k* = {k:g}, d = {d}: ID(f) = ID(g) = k*", measured, near(f, k) and near(g, k)))
+        lines.append(
+            Claim(
+                f"k* = {k:g}, d = {d}: ID(f) = ID(g) = k*", measured, judged(near(f, k) and near(g, k), f, g)
+            )
+        )
     return lines

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from intrinsic_clip.paper_figures import style
-from intrinsic_clip.paper_figures.claims import Claim, mean_sd, near
+from intrinsic_clip.paper_figures.claims import Claim, judged, mean_sd, near
 from intrinsic_clip.paper_figures.finished_runs import FinishedRuns
 from intrinsic_clip.runs.vocabulary import describe
 
@@ -104,7 +104,9 @@ def dimension_claims(runs: FinishedRuns, experiment: str, k: int) -> list[Claim]
         f, g = (runs.values(experiment, f"id/mle/{side}", d=d) for side in "xy")
         also = ", ".join(mean_sd(runs.values(experiment, f"id/twonn/{side}", d=d)) for side in "xy")
         measured = f"f {mean_sd(f)}, g {mean_sd(g)} (TwoNN {also})"
-        claims.append(Claim(f"d = {d}: ID(f) = ID(g) = k* = {k}", measured, near(f, k) and near(g, k)))
+        claims.append(
+            Claim(f"d = {d}: ID(f) = ID(g) = k* = {k}", measured, judged(near(f, k) and near(g, k), f, g))
+        )
     return claims
 
 

@@ -3,7 +3,7 @@
 from matplotlib.figure import Figure
 
 from intrinsic_clip.paper_figures import style
-from intrinsic_clip.paper_figures.claims import Claim, mean_sd
+from intrinsic_clip.paper_figures.claims import Claim, judged, mean_sd
 from intrinsic_clip.paper_figures.finished_runs import FinishedRuns
 
 EXPERIMENTS = ()
@@ -40,8 +40,8 @@ def claims(runs: FinishedRuns) -> list[Claim]:
     for experiment, d in runs.at_dim(OPTIONAL, 19):
         tau = runs.values(experiment, "temperature", d=d)
         if experiment == "synthetic_independent":
-            says, agrees = "τ stays large", bool(tau.mean() > 0.05)
+            says, agrees = "τ stays large", judged(tau.mean() > 0.05, tau)
         else:
-            says, agrees = "τ falls towards 0", bool(tau.mean() < 0.05)
+            says, agrees = "τ falls towards 0", judged(tau.mean() < 0.05, tau)
         lines.append(Claim(f"{experiment}, d = {d}: {says}", mean_sd(tau, 4), agrees))
     return lines
