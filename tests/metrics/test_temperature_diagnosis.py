@@ -65,6 +65,8 @@ def test_trainings_are_told_apart(case) -> None:
         (0.07 * (-STEPS).exp(), 2 + 3 * STEPS, "diverging"),
         (0.07 * (-STEPS).exp(), RESTING_LOSS * math.nan, "diverging"),
         (STEPS[:10] + 1, None, "too short"),
+        (STEPS[:10] + 1, RESTING_LOSS[:10] * math.nan, "diverging"),  # few steps are enough for that
+        ((STEPS[:10] + 1).where(STEPS[:10] == 0, math.nan), None, "diverging"),
         (0.07 * (0.5 * STEPS[:50]).exp(), None, "too short"),
         (0.07 * (2 * STEPS[:50]).exp(), FALLING_LOSS[:50] - 20 * STEPS[:50], "too short"),
         (0.07 * (-2 * STEPS[:99]).exp(), None, "too short"),

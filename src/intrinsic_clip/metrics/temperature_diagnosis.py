@@ -111,8 +111,8 @@ a larger learning rate
     if doubt is not None:
         return TemperatureDiagnosis("implausible", f"implausible: {doubt}", last, last, math.nan, optimal)
     if len(taus) < FEWEST:
-        text = f"too short: {len(taus)} steps give no verdict, {FOR_A_TREND} are needed"
-        return TemperatureDiagnosis("too short", text, last, last, math.nan, optimal)
+        verdict, text = _of_few(taus, loss)
+        return TemperatureDiagnosis(verdict, f"{verdict}: {text}", last, last, math.nan, optimal)
     course = _Course(taus, loss, limits, optimal, batch_size, optimal_as_given)
     verdict, text = course.verdict(learned)
     if annealed and verdict == "settled":
@@ -127,6 +127,21 @@ a larger learning rate
         course.change,
         optimal,
     )
+
+
+def _of_few(taus: Tensor, loss: Tensor | None) -> tuple[Verdict, str]:
+    """Return the verdict on a course that is too short for all but one, and why."""
+    if lost := _lost(taus.log(), loss):
+        return "diverging", lost
+    return "too short", f"{len(taus)} steps give no verdict, {FOR_A_TREND} are needed"
+
+
+def _lost(log: Tensor, loss: Tensor | None) -> str | None:
+    """Return that log τ or the loss is not finite, and what to do; None if both are."""
+    lost = None if loss is None or bool(loss.isfinite().all()) else "the loss is no longer finite"
+    if not bool(log.isfinite().all()):
+        lost = "τ is no longer a positive, finite number"
+    return lost and f"{lost}; lower the learning rate, warm up, clamp τ, or learn its logarithm"
 
 
 def _numbers(clamps: Sequence[float]) -> tuple[float, ...]:
@@ -167,7 +182,6 @@ class _Course:
         self.first, self.last = float(taus[0]), float(taus[-1])
         self.change, self.spread = change(self.log), float(self.log.max() - self.log.min())
         self.threshold = max(MOVES, 3 * noise(self.log))
-        self.is_finite = bool(self.log.isfinite().all()) and (loss is None or bool(loss.isfinite().all()))
 
     def verdict(self, learned: bool) -> tuple[Verdict, str]:
         """Return the verdict and its line."""
@@ -191,11 +205,8 @@ class _Course:
         return "settled", f"settled: τ {self._went()} and rests"
 
     def _diverging(self) -> str | None:
-        if not self.is_finite:
-            lost = "the loss is no longer finite"
-            if not bool(self.log.isfinite().all()):
-                lost = "τ is no longer a positive, finite number"
-            return f"{lost}; lower the learning rate, warm up, clamp τ, or learn its logarithm"
+        if lost := _lost(self.log, self.loss):
+            return lost
         late = self.log[-(len(self.log) // 4) :]
         turns = float(late.diff().abs().sum()) > 4 * abs(float(late[-1] - late[0]))
         smooth = blocks(late)
