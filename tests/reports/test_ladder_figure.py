@@ -1,5 +1,6 @@
 """The figure of the ladder, from made-up results."""
 
+import dataclasses
 import math
 
 import pandas as pd
@@ -58,6 +59,24 @@ def made_up(icons: bool = True) -> FinishedRuns:
 def test_each_data_set_has_a_rung_in_the_order_of_what_is_known() -> None:
     labels = [label for label, _ in ladder.rungs_of(made_up())]
     assert labels == ["colours", "cities", "digits", "digits (2)", "openclipart"]
+
+
+def test_seeds_of_one_setting_are_repetitions_on_one_rung() -> None:
+    """`read_runs` gives runs that differ by their seed alone the same `setting`."""
+    table = made_up().tables["ladder"]
+    alike = {"d1": "digits", "d2": "digits"}
+    runs = FinishedRuns("laptop", {"ladder": table.assign(setting=table["run"].replace(alike))})
+    rungs = {label: where for (label, _), where in ladder.rungs_of(runs).items()}
+    assert list(rungs) == ["colours", "cities", "digits", "openclipart"]
+    assert len(runs.values("ladder", "temperature", **rungs["digits"])) == 4
+    assert sorted(runs.values("ladder", "shared/dimension", **rungs["digits"])) == [0, 4]
+
+
+def test_what_is_known_of_the_runs_stays_with_the_icons() -> None:
+    runs = dataclasses.replace(
+        made_up(), departures={"ladder": "trainer.max_epochs=3"}, partial={"ladder": (5, 7)}
+    )
+    assert ladder.with_ladder_among_icons(runs).note == runs.note
 
 
 @pytest.mark.parametrize(("icons", "panels"), [(False, 2), (True, 4)])

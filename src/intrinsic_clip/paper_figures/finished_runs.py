@@ -219,6 +219,11 @@ def all_similarities(embeddings: StoredEmbeddings) -> tuple[NDArray[Any], NDArra
     return np.diag(logits), logits[~np.eye(len(logits), dtype=bool)]
 
 
+def setting_columns(table: pd.DataFrame) -> list[str]:
+    """Return the columns that are equal for repetitions of one training, and differ between trainings."""
+    return ["setting" if "setting" in table else "run", *({D} & set(table))]
+
+
 def _of(experiments: Sequence[str], facts: Mapping[str, T]) -> dict[str, T]:
     """Return the facts on some experiments."""
     return {name: facts[name] for name in experiments if name in facts}
@@ -299,7 +304,7 @@ def _without_size(table: pd.DataFrame) -> list[str]:
 
 def _repetitions(table: pd.DataFrame) -> list[int]:
     """Return the number of repetitions of each setting at each output dimension."""
-    setting = ["setting" if "setting" in table else "run", *({D} & set(table))]
+    setting = setting_columns(table)
     trainings = table.drop_duplicates([*setting, *(column for column in REPETITION if column in table)])
     return [int(n) for n in trainings.groupby(setting, dropna=False).size()]
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from intrinsic_clip.paper_figures import style
 from intrinsic_clip.paper_figures.claims import Claim, judged, mean_sd
-from intrinsic_clip.paper_figures.finished_runs import FinishedRuns, N
+from intrinsic_clip.paper_figures.finished_runs import FinishedRuns, N, setting_columns
 
 EXPERIMENTS = ("ladder",)
 OPTIONAL = ("ladder_icons",)
@@ -104,20 +104,22 @@ def with_ladder_among_icons(runs: FinishedRuns) -> FinishedRuns:
     ladder, icons = runs.tables["ladder"], runs.tables["ladder_icons"]
     own = ladder[ladder["data._target_"].str.endswith(".IconFeatures") & ladder[N].notna()]
     others = own[~own[N].isin(icons[N])]
-    return FinishedRuns(runs.size, {**runs.tables, "ladder_icons": pd.concat([icons, others])})
+    return replace(runs, tables={**runs.tables, "ladder_icons": pd.concat([icons, others])})
 
 
 def rungs_of(runs: FinishedRuns) -> dict[tuple[str, Source], dict[str, Any]]:
-    """Return the data sets that have been run, by label, each with the settings that select its run.
+    """Return the data sets that have been run, by label, each with the columns that select its repetitions.
 
     A data set that was run with several settings has a rung for each, `digits (2)`.
     """
-    table = runs.tables["ladder"][["run", "data._target_"]].drop_duplicates().sort_values("run")
+    table = runs.tables["ladder"].sort_values("run")
+    columns = setting_columns(table)
+    trained = table.drop_duplicates([*columns, "data._target_"])
     rungs: dict[tuple[str, Source], dict[str, Any]] = {}
     for kind, source in SOURCES.items():
-        own = [run for run, target in table.itertuples(index=False) if target.rpartition(".")[2] == kind]
-        for place, run in enumerate(own, 1):
-            rungs[source.name if place == 1 else f"{source.name} ({place})", source] = {"run": run}
+        own = trained[trained["data._target_"].str.rpartition(".")[2] == kind]
+        for place, where in enumerate(own[columns].to_dict("records"), 1):
+            rungs[source.name if place == 1 else f"{source.name} ({place})", source] = where
     return rungs
 
 

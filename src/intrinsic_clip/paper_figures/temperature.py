@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 
 from intrinsic_clip.paper_figures import style
 from intrinsic_clip.paper_figures.claims import Claim, mean_sd
-from intrinsic_clip.paper_figures.finished_runs import FinishedRuns
+from intrinsic_clip.paper_figures.finished_runs import FinishedRuns, setting_columns
 
 EXPERIMENTS = ("temperature",)
 OPTIONAL = ("temperature_fixed", "temperature_sigmoid")
@@ -154,8 +154,8 @@ def _draw_panel(ax: Axes, columns: list[Points], title: str) -> None:
 
 
 def _draw_points(ax: Axes, points: Points, metric: str, is_open: bool) -> None:
-    """Draw a marker for each run: means over replicates, ± sd; at `none` where no replicate has a rank."""
-    for _, run in points.rows.groupby("run"):
+    """Draw a marker for each setting: means over repetitions, ± sd; at `none` where no repetition has a rank."""
+    for _, run in points.rows.groupby(setting_columns(points.rows), dropna=False):
         tau = run[run["metric"] == "temperature"]["value"].mean() * points.shift
         values = run[run["metric"] == metric]["value"].dropna()
         if values.empty and not metric.startswith("jacobian/"):
@@ -213,7 +213,7 @@ def claims(runs: FinishedRuns) -> list[Claim]:
     lines = []
     for source in runs.settings("temperature", SOURCE):
         for label, rows in series(runs, source).items():
-            for _, run in rows.groupby("run"):
+            for _, run in rows.groupby(setting_columns(rows), dropna=False):
                 lines.append(Claim(f"{style.source_words(source)}, {label}{_setting(run)}", _numbers(run)))
     return lines
 
