@@ -3,6 +3,7 @@
 import inspect
 import json
 import math
+import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache, wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar, get_type_hints
@@ -56,8 +57,7 @@ def checked(
 
         @wraps(constructor)
         def checked_constructor(self: Own, *args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
-            given = signature.bind(self, *args, **kwargs).arguments
-            for name, value in given.items():
+            for name, value in _bound(signature, self, *args, **kwargs).items():
                 if name in annotations() and name not in unchecked:
                     _check_argument(f"{path or type(self).__name__}.{name}", value, annotations()[name])
             constructor(self, *args, **kwargs)
@@ -65,6 +65,14 @@ def checked(
         return checked_constructor
 
     return decorate
+
+
+def _bound(signature: inspect.Signature, *args: Any, **kwargs: Any) -> Mapping[str, Any]:
+    """Return arguments by name; none where they do not fit: Python's message at the call names the class as well."""
+    try:
+        return signature.bind(*args, **kwargs).arguments
+    except TypeError:
+        return {}
 
 
 def _check_argument(path: str, value: Any, annotation: Any) -> None:
@@ -80,7 +88,9 @@ def _check_argument(path: str, value: Any, annotation: Any) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """Return numbers of NumPy, and lists and dicts of any kind such as OmegaConf's, as Python's own."""
+    """Return numbers of NumPy, and lists and dicts of any kind such as OmegaConf's, as Python's own; paths as text."""
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
     if hasattr(value, "item") and getattr(value, "ndim", 1) == 0:
         return value.item()
     if isinstance(value, Mapping):

@@ -1,13 +1,19 @@
 """The synthetic sources against properties that follow from their definitions."""
 
 import math
+import re
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from intrinsic_clip import data
 from intrinsic_clip.data import Batches, Pairs
+from intrinsic_clip.data.features.cities import Cities
+from intrinsic_clip.data.images.emoji import Emoji
+from intrinsic_clip.errors import ConfigError
 
 SOURCES = [
     data.SyntheticLinear,
@@ -126,3 +132,32 @@ def test_impossible_sizes_are_refused() -> None:
         data.SyntheticLinear(shared_dim=21)
     with pytest.raises(ValueError, match="share nothing"):
         data.SyntheticIndependent(shared_dim=2)
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "said"),
+    [
+        (
+            data.SyntheticLinear,
+            {"noise": -1.0},
+            "data.noise=-1.0: input should be greater than or equal to 0",
+        ),
+        (data.SyntheticIndependent, {"n_train": -5}, "data.n_train=-5: input should be greater than 0"),
+        (data.SyntheticNonlinear, {"batch_size": 0}, "data.batch_size=0: input should be greater than 0"),
+        (data.SyntheticMixed, {"mixing": "tan"}, 'data.mixing="tan": input should be'),
+        (data.SyntheticThree, {"noise": math.nan}, "data.noise=nan: must be a finite number"),
+        (Emoji, {"folder": Path("."), "batch_size": -1}, "data.batch_size=-1: input should be greater"),
+        (Cities, {"folder": Path("."), "noise_y": -0.1}, "data.noise_y=-0.1: input should be greater"),
+    ],
+)
+def test_arguments_are_checked_in_python_as_on_the_command_line(source, options, said) -> None:
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        source(**options)
+
+
+def test_an_unknown_argument_is_named_with_its_class() -> None:
+    with pytest.raises(
+        TypeError, match=r"SyntheticData\.__init__\(\) got an unexpected keyword argument 'nois'"
+    ):
+        data.SyntheticIndependent(nois=1)
+    assert data.SyntheticLinear(noise=np.float32(0.5), replicates=range(2)).noise == 0.5

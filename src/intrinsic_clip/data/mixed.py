@@ -12,6 +12,7 @@ from torch import Tensor
 from intrinsic_clip.data.paired import Pairs
 from intrinsic_clip.data.synthetic import SyntheticData
 from intrinsic_clip.runs.replicates import stream_seed
+from intrinsic_clip.typed_values import checked
 
 Mixing = Literal["linear", "rotated", "tanh", "relu", "sine", "polynomial", "deep"]
 CURVES: dict[str, Callable[[Tensor], Tensor]] = {
@@ -41,6 +42,7 @@ class SyntheticMixed(SyntheticData):
         ValueError: k* exceeds d_x or d_y, or rotated latents are more than the columns.
     """
 
+    @checked("data")
     def __init__(
         self,
         mixing: Mixing = "tanh",

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from intrinsic_clip.data.paired import PairedData, Pairs, Split
 from intrinsic_clip.runs.replicates import stream_seed
+from intrinsic_clip.typed_values import checked
 
 
 class SyntheticData(PairedData):
@@ -36,6 +37,7 @@ class SyntheticData(PairedData):
     d_y: int
     shared_dim: int
 
+    @checked("data")
     def __init__(
         self,
         n_train: PositiveInt = 10_000,
@@ -88,6 +90,7 @@ class SyntheticLinear(SyntheticData):
         noise: ν; with ν > 0 the mutual information is known, see `mutual_information`.
     """
 
+    @checked("data")
     def __init__(self, noise: NonNegativeFloat = 0.0, **sizes: Any) -> None:
         super().__init__(**sizes)
         self.noise = noise
@@ -126,6 +129,7 @@ class SyntheticGaussianNonlinear(SyntheticData):
         turn: radians by which the plane of two coordinates turns per unit of radius in it.
     """
 
+    @checked("data")
     def __init__(self, turn: float = 1.0, **sizes: Any) -> None:
         super().__init__(**sizes)
         self.turn = turn
@@ -164,6 +168,7 @@ class SyntheticIndependent(SyntheticData):
         ValueError: a shared dimension other than 0.
     """
 
+    @checked("data")
     def __init__(self, **sizes: Any) -> None:
         if sizes.setdefault("shared_dim", 0):
             raise ValueError("data.shared_dim must be 0: independent modalities share nothing")

@@ -7,6 +7,7 @@ from torch import Tensor
 from intrinsic_clip.data.mixed import Mixing, draw_view
 from intrinsic_clip.data.paired import PairedData, Pairs, Split
 from intrinsic_clip.runs.replicates import stream_seed
+from intrinsic_clip.typed_values import checked
 
 MODALITIES = ("x", "y", "z")
 
@@ -38,6 +39,7 @@ class SyntheticThree(PairedData):
     d_x: int
     d_y: int
 
+    @checked("data")
     def __init__(
         self,
         n_train: PositiveInt = 10_000,

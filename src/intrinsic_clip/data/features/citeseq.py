@@ -18,6 +18,7 @@ from intrinsic_clip.data.features.feature_files import FeaturePairs, Features
 from intrinsic_clip.data.formats.decisions import print_decisions
 from intrinsic_clip.data.splits import row_digests
 from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.typed_values import checked
 
 COUNTS_PER_CELL = 1e4
 LARGEST_SCALED = 10.0
@@ -44,6 +45,7 @@ class CiteSeq(FeaturePairs):
             described, and for values that are no counts.
     """
 
+    @checked("data")
     def __init__(
         self,
         rna: str,

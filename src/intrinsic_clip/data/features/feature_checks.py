@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from intrinsic_clip.data.features.feature_files import Features
 
 
-def checked(read_rows: "Callable[[], Features]", source: str) -> "Features":
+def read_checked(read_rows: "Callable[[], Features]", source: str) -> "Features":
     """Read the rows of a source and check that they can be trained on.
 
     Args:

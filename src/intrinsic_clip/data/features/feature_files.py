@@ -11,7 +11,7 @@ import torch
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor
 
-from intrinsic_clip.data.features.feature_checks import check_lengths, checked
+from intrinsic_clip.data.features.feature_checks import check_lengths, read_checked
 from intrinsic_clip.data.features.feature_transforms import standardised, with_noise
 from intrinsic_clip.data.formats.array_key import Key
 from intrinsic_clip.data.formats.arrays import read_named
@@ -23,6 +23,7 @@ from intrinsic_clip.data.paired import PairedData, Pairs, Split
 from intrinsic_clip.data.repeated_rows import contents_of_pairs
 from intrinsic_clip.data.splits import check_batch, requested_sizes, split_by_content
 from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.typed_values import checked
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class FeaturePairs(PairedData):
     d_x: int | None
     d_y: int | None
 
+    @checked("data")
     def __init__(
         self,
         n_train: PositiveInt | None = None,
@@ -76,7 +78,7 @@ class FeaturePairs(PairedData):
 
     def _read(self) -> None:
         """Read the rows, check them and split them by content."""
-        features = checked(self.read_rows, type(self).__name__)
+        features = read_checked(self.read_rows, type(self).__name__)
         contents = features.contents
         if contents is None:
             contents, notes = contents_of_pairs(features.x, features.y, exact=self.standardise)
@@ -150,6 +152,7 @@ class EmbeddingFiles(FeaturePairs):
             length, or holds NaN.
     """
 
+    @checked("data")
     def __init__(
         self,
         x: str,

@@ -22,6 +22,7 @@ from intrinsic_clip.encoders.preprocessing import check_images_and_tokens
 from intrinsic_clip.encoders.projections import FeatureLayer
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.runs.contents import digest, weights_digest
+from intrinsic_clip.typed_values import checked
 
 SPLITS: tuple[Split, ...] = ("train", "append", "test")
 PREPROCESSING = 1  # raise it whenever the input of the same model changes
@@ -51,6 +52,7 @@ class FrozenFeatures(PairedData):
 
     model: str
 
+    @checked("data", besides=("source", "device"))
     def __init__(
         self,
         source: PairedData,
@@ -133,6 +135,7 @@ class OpenClipFeatures(FrozenFeatures):
         options: see `FrozenFeatures`.
     """
 
+    @checked("data", besides=("source",))
     def __init__(
         self,
         source: PairedData,
@@ -176,6 +179,7 @@ class PackagedFeatures(FrozenFeatures):
 
     model = "EfficientNet-Lite0 and all-MiniLM-L6-v2"
 
+    @checked("data", besides=("source",))
     def __init__(self, source: PairedData, **options: Any) -> None:
         super().__init__(source, **options)
 

@@ -8,6 +8,7 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveIn
 from intrinsic_clip.data.features.frozen import PackagedFeatures
 from intrinsic_clip.data.images.icons import LICENCES, Icons
 from intrinsic_clip.data.skipped_samples import Share
+from intrinsic_clip.typed_values import checked
 
 
 class IconFeatures(PackagedFeatures):
@@ -25,6 +26,7 @@ class IconFeatures(PackagedFeatures):
         features_device: where the towers compute; None: a GPU if there is one.
     """
 
+    @checked("data", besides=("features_device",))
     def __init__(
         self,
         folder: str,

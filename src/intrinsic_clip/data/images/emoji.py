@@ -9,6 +9,7 @@ from pydantic import NonNegativeInt
 from intrinsic_clip.data.formats.tables import read_json
 from intrinsic_clip.data.images.image_captions import CaptionedImages, ImageCaption, require_folder
 from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.typed_values import checked
 
 IMAGES, NAMES = "emoji-datasource-google", "emojibase-data"
 INSTALL = f"npm install {IMAGES} {NAMES}"
@@ -27,6 +28,7 @@ class Emoji(CaptionedImages):
 
     fit = "pad"
 
+    @checked("data")
     def __init__(self, language: str = "en", tags: NonNegativeInt = 3, **options: Any) -> None:
         self.language, self.tags = language, tags
         super().__init__(**options)

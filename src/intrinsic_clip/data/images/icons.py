@@ -21,6 +21,7 @@ from intrinsic_clip.data.images.image_captions import CaptionedImages, ImageCapt
 from intrinsic_clip.data.skipped_samples import SkippedSamples
 from intrinsic_clip.data.splits import check_batch, linked_digests, split_by_content
 from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.typed_values import checked
 
 INSTALL = "npm install @iconify/json"
 LICENCES = ("Apache-2.0", "BSD-3-Clause", "CC0-1.0", "ISC", "MIT", "Unlicense")
@@ -55,6 +56,7 @@ class Icons(CaptionedImages):
 
     fit = "pad"
 
+    @checked("data")
     def __init__(
         self,
         collections: list[str] | None = None,

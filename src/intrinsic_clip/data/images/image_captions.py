@@ -27,6 +27,7 @@ from intrinsic_clip.data.skipped_samples import Share, SkippedSamples
 from intrinsic_clip.data.splits import check_batch, requested_sizes, split_by_content
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.runs.regular_files import require_regular
+from intrinsic_clip.typed_values import checked
 
 GIB = 2**30
 
@@ -64,6 +65,7 @@ class CaptionedImages(PairedData):
 
     fit: Fit = "crop"
 
+    @checked("data")
     def __init__(
         self,
         folder: str,

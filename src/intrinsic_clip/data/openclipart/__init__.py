@@ -17,6 +17,7 @@ from intrinsic_clip.data.features.feature_transforms import standardised
 from intrinsic_clip.data.formats.pixels import read_pixels
 from intrinsic_clip.data.paired import Examples, PairedData, Pairs, Split
 from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.typed_values import checked
 
 FOLDER = Path(__file__).resolve().parent
 IMAGE_SHAPE, TOKENS_SHAPE = (3, 64, 64), (77,)
@@ -42,6 +43,7 @@ class OpenClipArt(PairedData):
         ConfigError: from `read`: more rows than there are.
     """
 
+    @checked("data")
     def __init__(
         self,
         n_train: PositiveInt = 2048,

@@ -19,6 +19,7 @@ from intrinsic_clip.data.streams.epochs import CountedEpochs, Epochs
 from intrinsic_clip.data.streams.shard_stream import ShardStream, as_tensors, digest, shuffled
 from intrinsic_clip.encoders.preprocessing import in_unit_range
 from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.typed_values import checked
 
 
 class WebDatasetShards(PairedData):
@@ -42,6 +43,7 @@ class WebDatasetShards(PairedData):
             that has a label.
     """
 
+    @checked("data")
     def __init__(
         self,
         shards: str,
