@@ -1,6 +1,7 @@
 """Some points that ask for their neighbours among all, against every point that does."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -123,6 +124,28 @@ def test_replicates_and_positions() -> None:
         assert torch.allclose(both.value[r], alone.value)
         assert torch.allclose(both.query_error[r], alone.query_error)
     assert torch.allclose(local_pca(points, k=20, queries=50).value, local_pca(points, k=20).value, atol=0.3)
+
+
+@pytest.mark.parametrize("estimator", [tle, local_pca], ids=lambda function: function.__name__)
+@pytest.mark.parametrize("missing", [False, True], ids=["all finite", "a row of infinity"])
+def test_columns_that_are_zero_in_all_rows_asked_count_in_their_neighbours(estimator, missing) -> None:
+    """Most columns of sparse rows are zero in all of a hundred rows, and not in the neighbours of each."""
+    draws = torch.rand(1500, 300, generator=torch.Generator().manual_seed(0))
+    points = gaussian(1500, 300).float() * (draws < 0.005)
+    points[:, :3] += gaussian(1500, 3, seed=1)
+    if missing:
+        points[7] = math.inf
+    some = nearest_neighbours(points, 20, queries=60)
+    estimate, full = estimator(some, k=20), estimator(nearest_neighbours(points, 20), k=20)
+    assert torch.allclose(estimate.pointwise, full.pointwise[some.queries])
+    alone = asking_alone(some)
+    assert torch.allclose(estimator(alone, k=20).pointwise, estimate.pointwise)
+
+
+def asking_alone(some: Neighbours) -> Neighbours:
+    """Return the same neighbours with the positions of those points alone that were asked or are neighbours."""
+    rows, place = torch.unique(torch.cat([some.queries[:, None], some.indices], 1), return_inverse=True)
+    return replace(some, points=some.points[rows], queries=place[:, 0], indices=place[:, 1:])
 
 
 def test_too_few_points_and_one_column() -> None:

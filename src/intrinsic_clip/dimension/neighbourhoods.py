@@ -1,5 +1,6 @@
 """Positions of each point's neighbours, for the estimators that use more than distances."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -89,21 +90,31 @@ def neighbourhoods(neighbours: Neighbours, k: int, extra: int, block_bytes: int)
 def _of_asked(
     neighbours: Neighbours, queries: Tensor, k: int, extra: int, block_bytes: int
 ) -> Iterator[Neighbourhoods]:
-    """Yield the neighbourhoods of the points that were asked; only rows of theirs are converted, few at a time."""
+    """Yield the neighbourhoods of the points that were asked; few rows are converted at a time."""
     for index in (neighbours.valid.any(-1) & (neighbours.dims > 1)).nonzero().tolist():
         replicate = tuple(index)
         points = neighbours.points.detach()[replicate]
         asked = neighbours.valid[replicate].nonzero().squeeze(-1)
-        varying = torch.zeros(points.shape[1], dtype=torch.bool, device=points.device)
-        reference, exponents = points[queries[replicate][asked[0]]], []
-        for part in asked.split(BLOCK):
-            rows = points[queries[replicate][part]]
-            varying |= (rows != reference).any(0)
-            exponents.append(exponent_of(rows.double()))
-        unit = 2.0 ** -max(exponents)
+        varying, exponent = _columns(points)
+        unit = 2.0**-exponent
         size = max(1, block_bytes // (8 * (3 * k * int(varying.sum()) + extra)))
         for part in asked.split(size):
             offsets = points[neighbours.indices[replicate][part, :k]][..., varying].double() * unit
             offsets.sub_((points[queries[replicate][part]][:, varying].double() * unit)[:, None])
             radius = torch.linalg.vector_norm(offsets, dim=-1).amax(-1)
             yield Neighbourhoods((*replicate, part), offsets.div_(radius[:, None, None]))
+
+
+def _columns(points: Tensor) -> tuple[Tensor, int]:
+    """Return which columns of the finite rows vary, and the exponent of a unit in which these rows can be squared.
+
+    Rows that were not asked count too: a column can be constant among those asked, as one that is mostly zero often is,
+    and not among their neighbours.
+    """
+    low, high = torch.full((2, points.shape[1]), math.inf, dtype=points.dtype, device=points.device)
+    high.neg_()
+    for block in points.split(BLOCK):
+        rows = block[block.isfinite().all(1)]
+        if len(rows):
+            low, high = torch.minimum(low, rows.amin(0)), torch.maximum(high, rows.amax(0))
+    return high > low, exponent_of(torch.maximum(low.abs(), high.abs()).double())
