@@ -148,6 +148,17 @@ def asking_alone(some: Neighbours) -> Neighbours:
     return replace(some, points=some.points[rows], queries=place[:, 0], indices=place[:, 1:])
 
 
+@pytest.mark.parametrize("criterion", ["Fan", "maxgap", "Kaiser", "broken_stick"])
+def test_criteria_that_count_columns_can_ask_some_of_the_points(criterion) -> None:
+    points = torch.stack([gaussian(500, 5), gaussian(500, 5, seed=1)])
+    some = nearest_neighbours(points, 30, queries=80)
+    estimate = local_pca(some, 30, criterion)
+    full = local_pca(points, 30, criterion).pointwise
+    assert torch.equal(estimate.pointwise, full.gather(1, some.queries))
+    with pytest.warns(UserWarning, match="the points lie in 5 of 16 dimensions"):
+        local_pca(points @ torch.eye(5, 16).to(points), 30, criterion, queries=80)
+
+
 def test_too_few_points_and_one_column() -> None:
     with pytest.warns(UserWarning, match="needs at least 21 distinct points for k = 20, got 10"):
         few = mle(torch.cat([gaussian(10, 3)] * 20), queries=50)

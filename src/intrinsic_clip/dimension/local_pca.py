@@ -18,6 +18,7 @@ from intrinsic_clip.dimension.neighbours import Neighbours, as_neighbours
 from intrinsic_clip.dimension.pointwise import combined
 from intrinsic_clip.dimension.queries import Queries
 from intrinsic_clip.dimension.registry import estimator
+from intrinsic_clip.dimension.scaling import exponent_of
 
 Criterion = Literal["FO", "Fan", "maxgap", "ratio", "participation_ratio", "Kaiser", "broken_stick"]
 
@@ -157,10 +158,10 @@ def _eigenvalues(products: Tensor, terms: int) -> Tensor:
 
 def _warn_of_empty_directions(neighbours: Neighbours, criterion: str) -> None:
     """Warn where a rotation would change the count: empty columns do not count, empty directions between them do."""
-    if not bool(neighbours.valid.any()) or not bool((neighbours.dims > 1).any()):
+    if not bool((neighbours.valid.any(-1) & (neighbours.dims > 1)).any()):
         return
     columns = neighbours.points.shape[-1]
-    first = next(distinct_points(neighbours)).points
+    first = _first_points(neighbours)
     rank = int(torch.linalg.matrix_rank(_products(first), hermitian=True, rtol=EMPTY))
     if rank < min(columns, len(first) - 1):
         warnings.warn(
@@ -168,6 +169,17 @@ def _warn_of_empty_directions(neighbours: Neighbours, criterion: str) -> None:
             "there are beside these, so that a rotation changes it; FO, ratio and participation_ratio depend on none",
             stacklevel=3,
         )
+
+
+def _first_points(neighbours: Neighbours) -> Tensor:
+    """Return the points of the first replicate that has any; of one that was asked in part, those asked and near."""
+    if neighbours.queries is None:
+        return next(distinct_points(neighbours)).points
+    replicate = tuple((neighbours.valid.any(-1) & (neighbours.dims > 1)).nonzero()[0].tolist())
+    valid = neighbours.valid[replicate]
+    asked, near = neighbours.queries[replicate][valid], neighbours.indices[replicate][valid]
+    points = neighbours.points.detach()[replicate][torch.cat([asked, near.flatten()]).unique()].double()
+    return points * 2.0 ** -exponent_of(points)
 
 
 @contextmanager
