@@ -38,3 +38,19 @@ def test_values_without_a_number_are_left_out() -> None:
     interval = block_bootstrap(values, places)
     assert (interval.low, interval.high, interval.regions) == (1, 1, 6)
     assert np.isnan(block_bootstrap(values[:60], places[:60]).low)
+
+
+@pytest.mark.parametrize("far", ["rows", "one column", "single precision", "tiny", "huge"])
+def test_the_interval_does_not_depend_on_where_the_rows_lie(far) -> None:
+    """Of rows far from the origin all seemed equally near to all, so that regions were no places."""
+    places = gaussian(2000, 5)
+    waves = torch.sin(2 * places[:, 0])
+    moved = {
+        "rows": places + 1e5,
+        "one column": torch.cat([places, places.new_full((2000, 1), 1e9)], 1),
+        "single precision": (places + 1e4).float(),
+        "tiny": places * 1e-300,
+        "huge": places * 1e300,
+    }[far]
+    near, there = block_bootstrap(waves, places), block_bootstrap(waves, moved)
+    assert there.high - there.low == pytest.approx(near.high - near.low, rel=0.02)

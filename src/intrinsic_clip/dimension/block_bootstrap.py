@@ -14,6 +14,7 @@ from torch import Tensor
 REGIONS = 60
 LEAST = 8  # points of a region, on average
 RESAMPLES = 1000
+BLOCK = 4096  # rows
 LEVEL = 0.95
 
 
@@ -88,16 +89,27 @@ def block_means(
     regions = min(REGIONS, len(values) // LEAST)
     if regions < 2:
         return values.new_empty(0, values.shape[1]), regions
-    # The largest becomes 1, since squares of large and small numbers leave the range of float32.
-    positions = (positions / positions.abs().max().clamp_min(torch.finfo(positions.dtype).tiny)).float().cpu()
     generator = torch.Generator().manual_seed(seed)
-    pivots = positions[torch.randperm(len(values), generator=generator)[:regions]]
-    offsets = pivots.square().sum(1) / 2
-    nearest = [offsets.sub(block @ pivots.T).numpy().argmin(1) for block in positions.split(4096)]
-    region = torch.cat([torch.from_numpy(part) for part in nearest])
+    pivots = torch.randperm(len(values), generator=generator)[:regions]
+    region = _nearest(positions, pivots.to(positions.device))
     counts = torch.bincount(region, minlength=regions).double()
     sums = torch.zeros(regions, values.shape[1], dtype=torch.float64).index_add_(0, region, values)
     drawn = torch.randint(regions, (resamples, regions), generator=generator)
     means = sums[drawn].sum(1) / counts[drawn].sum(1).clamp_min(1)[:, None]
     # Regions differ in size, and their own spread is that of regions − 1 free ones.
     return values.mean(0) + (means - values.mean(0)) * math.sqrt(regions / (regions - 1)), regions
+
+
+def _nearest(positions: Tensor, pivots: Tensor) -> Tensor:
+    """Return which of some rows each row is nearest to, `(n,)`.
+
+    Rows are centred and scaled in float64: products of rows far from the origin would leave no digits of the distances
+    between them, and squares of large and small numbers leave the range of numbers.
+    """
+    largest = max(float(positions.abs().max()), torch.finfo(torch.float64).tiny)
+    centre = sum((block.double() / largest).sum(0) for block in positions.split(BLOCK)) / len(positions)
+    ends = positions[pivots].double() / largest - centre
+    offsets = ends.square().sum(1) / 2
+    blocks = (block.double() / largest - centre for block in positions.split(BLOCK))
+    nearest = [offsets.sub(block @ ends.T).cpu().numpy().argmin(1) for block in blocks]
+    return torch.cat([torch.from_numpy(part) for part in nearest])
