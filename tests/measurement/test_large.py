@@ -166,6 +166,21 @@ def test_repeated_rows_are_one_thing_and_any_partner_is_right(half) -> None:
     assert classes["metrics"]["retrieval/candidates"] == 400
 
 
+def test_few_distinct_rows_are_measured_as_far_as_they_allow(half) -> None:
+    """Of 1,200 rows that show 40 things, as the prompts of classes do, every estimator has what it needs."""
+    x = torch.from_numpy(half[0])[torch.arange(1200) % 40]
+    names = ("mle", "correlation_integral", "spanning_tree", "corrected_participation_ratio", "KNN")
+    found = measure_sources({"x": TensorRows(x)}, settings(estimators=names, k=20))
+    full = measure_embeddings(x, estimators=names, k=20, max_points=400, queries="all")
+    for name in names:
+        assert found["metrics"][f"id/{name}/x"] == pytest.approx(full["metrics"][f"id/{name}/x"])
+    few = next(note for note in found["notes"] if "too few for" in note)
+    assert few.startswith("x: 40 rows are too few for MLE")
+    assert "correlation integral" in few
+    assert not any("needs at least" in note for note in found["notes"])
+    assert sum("exact duplicates" in note for note in found["notes"]) == 1
+
+
 def test_as_many_are_asked_as_are_needed(half, monkeypatch) -> None:
     monkeypatch.setattr(large, "PILOT", 100)
     monkeypatch.setattr(queries, "PRECISION", 0.02)

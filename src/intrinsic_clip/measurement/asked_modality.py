@@ -1,18 +1,20 @@
 """Measure one modality by asking some of its rows for their neighbours among all, which are read block by block."""
 
+import warnings
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from intrinsic_clip.dimension import Neighbours, nearest_neighbours, registry
+from intrinsic_clip.dimension import Neighbours, registry
 from intrinsic_clip.dimension.doubts import doubted_distances, tied, too_few_rows
 from intrinsic_clip.dimension.queries import Asked
 from intrinsic_clip.dimension.row_survey import RowSurvey
 from intrinsic_clip.dimension.spectrum_of_moments import linear_dimensions
 from intrinsic_clip.measurement.belief import Evidence
 from intrinsic_clip.measurement.record import Record, numbers
-from intrinsic_clip.measurement.sampled_curves import record_scales
+from intrinsic_clip.measurement.sample_neighbours import as_many_neighbours
+from intrinsic_clip.measurement.sampled_curves import DUPLICATES, record_scales
 from intrinsic_clip.metrics.counterparts import COPIES, COPY
 from intrinsic_clip.runs.vocabulary import estimator_title
 
@@ -54,7 +56,9 @@ class AskedModality:
     @cached_property
     def neighbours_in_sample(self) -> Neighbours:
         """Nearest neighbours in the sample, for estimators that can ask no queries."""
-        return nearest_neighbours(self.sample, min(max(registry.WIDE, self.k), len(self.sample) - 1))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", DUPLICATES)  # `decisions` tells of those among all rows
+            return as_many_neighbours(self.sample, max(registry.WIDE, self.k))
 
     @cached_property
     def neighbours(self) -> Neighbours:
@@ -143,7 +147,8 @@ class AskedModality:
             kind, _, name = row["name"].partition("/")
             near = row["k"] is not None and row["k"] <= self.k
             if kind == "id" and row["side"] == self.side and row["value"] is not None and near:
-                n = self.asked.searched if registry.takes_queries(name) else len(self.sample)
+                among_all = registry.takes_queries(name)
+                n = self.asked.searched if among_all else int(self.neighbours_in_sample.valid.sum())
                 estimates[estimator_title(name)] = (row["value"], n, row["k"])
         distances = doubted_distances(self.sample, self.neighbours)
         if distances is not None and distances == tied(

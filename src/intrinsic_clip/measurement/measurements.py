@@ -14,7 +14,6 @@ from intrinsic_clip.dimension import (
     Neighbours,
     components,
     effective_rank,
-    nearest_neighbours,
     participation_ratio,
     registry,
     spectrum,
@@ -31,6 +30,7 @@ from intrinsic_clip.measurement.groups import UNGROUPED, Grouping, Ids, about_fi
 from intrinsic_clip.measurement.large import LargeMeasurement, Settings
 from intrinsic_clip.measurement.pairs import compare_alone, pair_stages
 from intrinsic_clip.measurement.record import Record, numbers
+from intrinsic_clip.measurement.sample_neighbours import as_many_neighbours
 from intrinsic_clip.measurement.sampled_curves import DUPLICATES, record_scales
 from intrinsic_clip.runs.vocabulary import estimator_title
 
@@ -270,7 +270,9 @@ class Modality:
     @cached_property
     def neighbours(self) -> Neighbours:
         """Nearest neighbours among all rows."""
-        return self.neighbours_in_sample if self.sample is self.rows else self._search(self.rows, self.k)
+        if self.sample is self.rows:
+            return self.neighbours_in_sample
+        return as_many_neighbours(self.rows, self.k, self.report)
 
     @cached_property
     def neighbours_in_sample(self) -> Neighbours:
@@ -278,19 +280,7 @@ class Modality:
         with warnings.catch_warnings():
             if "neighbours" in vars(self):  # the search among all rows has told of them
                 warnings.filterwarnings("ignore", DUPLICATES)
-            return self._search(self.sample, max(registry.WIDE, self.k))
-
-    def _search(self, rows: Tensor, k: int) -> Neighbours:
-        """Search the k nearest neighbours, or as many as there are where duplicates leave fewer."""
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            neighbours = nearest_neighbours(rows, min(k, len(rows) - 1), report=self.report)
-        if neighbours.reason is not None:
-            distinct = len(torch.unique(rows, dim=0))
-            return nearest_neighbours(rows, max(2, min(k, distinct - 1)))  # warns of the duplicates too
-        for warning in caught:
-            warnings.warn(warning.message, stacklevel=2)
-        return neighbours
+            return as_many_neighbours(self.sample, max(registry.WIDE, self.k), self.report)
 
     def estimate(self, name: str) -> None:
         """Record the intrinsic dimension by one estimator."""
