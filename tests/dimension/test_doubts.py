@@ -124,6 +124,7 @@ def test_neighbours_along_a_curve_come_close_by_chance(n: int) -> None:
             "rounded to bfloat16",
             id="bfloat16 in a cone",
         ),
+        pytest.param((embedded(2000, 2, 40) + 3e5).float(), "rounded to float32", id="float32 far away"),
         pytest.param((20 * embedded(2000, 2, 3)).round(), "whole numbers", id="int8"),
     ],
 )
@@ -137,6 +138,12 @@ def test_rounding_as_large_as_distances(points: Tensor, kind: str) -> None:
 @pytest.mark.parametrize("rounding", [lambda x: (x * 100).round() / 100, lambda x: x.bfloat16().float()])
 def test_rounding_that_does_not_matter(rounding) -> None:
     points = rounding(embedded(1000, 5))
+    assert rounded(points, nearest_neighbours(points, 20)) is None
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_a_large_constant_column_moves_no_row(dtype: torch.dtype) -> None:
+    points = torch.cat([embedded(1000, 5), torch.full((1000, 1), 2.0**30)], 1).to(dtype)
     assert rounded(points, nearest_neighbours(points, 20)) is None
 
 

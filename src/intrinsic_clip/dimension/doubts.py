@@ -195,8 +195,8 @@ def rounded(points: Tensor, neighbours: Neighbours) -> str | None:
     """
     valid = _valid(neighbours)
     sample = points[:: max(1, len(points) // 1000)].double()
-    found = _rounding(sample)
-    if found is None or not len(valid):
+    found = _rounding(sample) if len(valid) else None
+    if found is None:
         return None
     kind, moved = found
     nearest = float(valid[:, 0].median())
@@ -219,10 +219,11 @@ def _rounding(sample: Tensor) -> tuple[str, float] | None:
             columns = int((sample != sample[0]).any(0).sum())
             kind = WHOLE if decimals == 0 else f"rounded to {decimals} decimal{'s' * (decimals > 1)}"
             return kind, math.sqrt(columns / 6) * 10.0**-decimals
-    for dtype in (torch.bfloat16, torch.float16):
+    for dtype in (torch.bfloat16, torch.float16, torch.float32):
         if torch.equal(sample.to(dtype).double(), sample):
-            spacing = torch.finfo(dtype).eps * 2.0 ** sample.abs().clamp_min(1e-30).log2().floor()
-            moved = (spacing.square().where(sample != 0, 0.0).sum(1) / 6).mean().sqrt()
+            varying = sample[:, (sample != sample[0]).any(0)]  # what is constant does not move
+            spacing = torch.finfo(dtype).eps * 2.0 ** varying.abs().clamp_min(1e-30).log2().floor()
+            moved = (spacing.square().where(varying != 0, 0.0).sum(1) / 6).mean().sqrt()
             return f"rounded to {str(dtype).removeprefix('torch.')}", float(moved)
     return None
 
