@@ -97,6 +97,20 @@ def test_a_search_for_some_finds_what_a_search_for_all_does(dtype, threads) -> N
     assert (some.n, some.asked, int(some.searched)) == (1500, 400, 1478)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "largest"),
+    [(torch.float32, 1.8e38), (torch.float32, 3.3e38), (torch.bfloat16, 3.3e38), (torch.float64, 5e307)],
+)
+@pytest.mark.parametrize("to_one_side", [False, True])
+def test_a_search_for_some_reaches_to_the_largest_numbers(dtype, largest: float, to_one_side: bool) -> None:
+    points = gaussian(1200, 6)
+    if to_one_side:  # differences from the mean are larger than the largest number
+        points[:, 0] = torch.where(torch.arange(1200) < 200, 1.0, -1.0) * points.abs().max()
+    points = (points * (largest / points.abs().max())).to(dtype)
+    full, some = nearest_neighbours(points, 8), nearest_neighbours(points, 8, queries=200)
+    assert torch.allclose(some.distances, full.distances[some.queries], rtol=1e-12, atol=0)
+
+
 def test_asking_all_is_the_full_search() -> None:
     points = gaussian(300, 4)
     for estimator in (*ESTIMATORS, method_of_moments, local_pca):

@@ -23,6 +23,7 @@ GPU_BLOCK = 2**15
 TILE = 2048  # queries
 AT_ONCE = 2**22  # bytes of differences
 SAFE_EXPONENT = 300  # of numbers whose squares are far from the limits of double precision
+SAFE_IN_SINGLE = 126  # of numbers whose differences, and whose unit, single precision can hold
 MANY_BOUNDS = 32  # hits of a query in a block by bounds, from which on products pay
 TRIED = 256  # queries on which a reduction is tried
 MANY = 4  # times k hits of a query in a block, from which on more digits pay
@@ -108,6 +109,7 @@ class Nearest:
         device = queries.device
         q, d = queries.shape
         self.numbers, self.k, self.scale = numbers.to(device), k, 2.0**survey.exponent
+        self.far = survey.exponent > SAFE_IN_SINGLE
         self.left_out = ~(survey.distinct if allowed is None else allowed).to(device)
         self.queries = queries.double() / self.scale
         # In their own unit, where squares neither overflow nor vanish; a power of two changes no digit.
@@ -140,6 +142,8 @@ class Nearest:
         self.memory = WorkerMemory()
 
     def _centred(self, rows: Tensor, dtype: torch.dtype) -> Tensor:
+        if self.far:
+            return (rows.double() / self.scale - self.centre / self.scale).to(dtype)
         rows = rows if rows.dtype == torch.float64 else rows.to(dtype)
         return ((rows - self.centre.to(rows.dtype)) / self.scale).to(dtype)
 

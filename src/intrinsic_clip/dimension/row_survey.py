@@ -106,9 +106,10 @@ def survey(
 def _frame(block: Tensor) -> tuple[Tensor, int]:
     """Return about where the rows lie, and an exponent of their size, from the first of them."""
     rows = _finite(block).cpu()
-    return (rows.mean(0) if len(rows) else rows.new_zeros(block.shape[1])), exponent_of(rows) if len(
-        rows
-    ) else 0
+    if not len(rows):
+        return rows.new_zeros(block.shape[1]), 0
+    exponent = exponent_of(rows)
+    return (rows * 2.0**-exponent).mean(0) * 2.0**exponent, exponent  # sums of large numbers overflow
 
 
 def _precision_of_sums(block: Tensor) -> torch.dtype:
@@ -158,7 +159,7 @@ class _Surveyor:
 
     def __call__(self, numbered: tuple[int, Tensor]) -> tuple[int, _Facts]:
         start, block = numbered[0], numbered[1].to(self.device)
-        rows = (block.double() - self.shift).mul_(self.unit)
+        rows = (block.double() * self.unit).sub_(self.shift * self.unit)
         lengths = torch.linalg.vector_norm(rows, dim=1)
         finite = lengths.isfinite()
         if not bool(finite.all()):  # or squares that are too large
