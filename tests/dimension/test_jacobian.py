@@ -363,9 +363,12 @@ def test_wrong_arguments() -> None:
         ({"latent": torch.ones(4, 5)}, "between 1 and 4 directions, got 5"),
         ({"latent": torch.eye(4), "directions": 3}, "directions must be at least the 4 of the latent, got 3"),
         ({"latent": torch.ones(4, 2)}, "linearly independent"),
+        ({"latent": torch.full((4, 1), math.nan)}, "must be finite"),
     ]:
         with pytest.raises(ValueError, match=message):
             jacobian_spectrum(encoder, x, **options)
+    with pytest.raises(ValueError, match="x must be a tensor, as the encoder takes it, got the ndarray"):
+        jacobian_spectrum(encoder, x.numpy())
     with pytest.raises(ValueError, match="float32 or float64"):
         jacobian_spectrum(encoder.half(), x.half())
     with pytest.raises(ValueError, match="the encoder must map"):

@@ -151,6 +151,7 @@ def test_blocks_and_sharing_do_not_change_the_result() -> None:
         ({"alpha": 0.0}, "between 0 and 1"),
         ({"share": 1.0}, "between 0 and 1"),
         ({"gap": 0.5}, "gap must be"),
+        ({"gap": float("nan")}, "gap must be"),
     ],
 )
 def test_wrong_arguments(options: dict, message: str) -> None:

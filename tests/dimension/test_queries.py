@@ -27,6 +27,8 @@ from intrinsic_clip.dimension import (
 from intrinsic_clip.dimension.query_search import Nearest, ask
 from intrinsic_clip.dimension.row_source import TensorRows
 from intrinsic_clip.dimension.row_survey import survey
+from intrinsic_clip.measurement import measure_embeddings
+from intrinsic_clip.metrics import partner_ranks
 
 ESTIMATORS = (mle, mean_mle, twonn, gride, tle, mada)
 
@@ -198,6 +200,21 @@ def test_as_many_are_asked_as_the_precision_takes(monkeypatch) -> None:
 def test_wrong_numbers_of_queries_are_named(wrong) -> None:
     with pytest.raises(ValueError, match=r'queries must be a number from 2, "auto", "all" or None'):
         mle(gaussian(100, 3), queries=wrong)
+
+
+def test_numbers_of_numpy_are_numbers_of_queries() -> None:
+    points = gaussian(300, 3)
+    estimate = mle(points, queries=np.int64(50))
+    assert estimate.asked == 50
+    assert torch.equal(estimate.value, mle(points, queries=50).value)
+    assert len(partner_ranks(points, points, queries=np.int64(50)).x_to_y.greater) == 50
+    pairs = measure_embeddings(points, estimators=["mle"], queries=np.int64(50))
+    assert next(row for row in pairs["estimates"] if row["name"] == "id/mle")["asked"] == 50
+
+
+@pytest.mark.parametrize("asked", [10, "auto"])
+def test_no_replicates_have_no_estimates(asked) -> None:
+    assert mle(torch.zeros(0, 60, 3), queries=asked).value.shape == (0,)
 
 
 def test_what_needs_every_point_says_so() -> None:

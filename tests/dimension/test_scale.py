@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -146,3 +147,10 @@ def test_a_subset_without_estimate_is_left_out() -> None:
 def test_wrong_arguments(options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         sample_size_curve(gaussian(50, 2), **options)
+
+
+def test_sizes_are_whole_numbers_of_any_kind() -> None:
+    points = gaussian(200, 2)
+    assert sample_size_curve(points, sizes=np.array([50, 100])).at == (100, 50)
+    with pytest.raises(ValueError, match="a size must be a whole number"):
+        sample_size_curve(points, sizes=[100.5])

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.dimension import display_curves
-from intrinsic_clip.dimension.arrays import whole_number
+from intrinsic_clip.dimension.arrays import kind, whole_number
 from intrinsic_clip.dimension.derivatives import Encoder, Jacobians
 from intrinsic_clip.dimension.display import in_replicates
 from intrinsic_clip.dimension.latent import orthonormal
@@ -145,6 +145,8 @@ def jacobian_spectrum(
         >>> int(jacobian_spectrum(encoder, torch.randn(10, 20)).rank)
         3
     """
+    if not isinstance(x, Tensor):
+        raise ValueError(f"x must be a tensor, as the encoder takes it, got the {kind(x)}")
     if x.dtype not in (torch.float32, torch.float64):
         raise ValueError(f"x must be float32 or float64, since fewer digits show no rank, got {x.dtype}")
     if input_dims < 1 or x.ndim <= input_dims or 0 in x.shape[-input_dims - 1 :]:

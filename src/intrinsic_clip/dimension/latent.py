@@ -59,7 +59,11 @@ def orthonormal(directions: Tensor, replicates: Sequence[int], d_in: int) -> Ten
         directions = directions.expand(*replicates, *shape[-2:])
     if not 1 <= shape[-1] <= d_in:
         raise ValueError(f"latent must hold between 1 and {d_in} directions, got {shape[-1]}")
-    basis, values, _ = torch.linalg.svd(directions.double().reshape(-1, *shape[-2:]), full_matrices=False)
-    if not bool((values[:, -1] > d_in * torch.finfo(torch.float64).eps * values[:, 0]).all()):
+    directions = directions.double().reshape(-1, *shape[-2:])
+    finite = directions.isfinite()  # of others there is no decomposition
+    basis, values, _ = torch.linalg.svd(directions.where(finite, 0.0), full_matrices=False)
+    if not finite.all() or not bool(
+        (values[:, -1] > d_in * torch.finfo(torch.float64).eps * values[:, 0]).all()
+    ):
         raise ValueError(f"the {shape[-1]} latent directions must be finite and linearly independent")
     return basis

@@ -96,7 +96,7 @@ def local_pca(
         k = whole_number("k", k, 2)
     if not (0 < alpha < 1 and 0 < share < 1 and 0 < signal < 1):
         raise ValueError(f"alpha, share and signal must lie between 0 and 1, got {alpha}, {share}, {signal}")
-    if gap < 1:
+    if not gap >= 1:
         raise ValueError(f"gap must be at least 1, got {gap}")
     count: dict[str, Callable[[Tensor], Tensor]] = {
         "FO": partial(criteria.fukunaga_olsen, alpha=alpha),

@@ -114,7 +114,7 @@ def nearest_neighbours(
     points = as_points(points)
     k = whole_number("k", k, 1)
     *replicates, n, d = points.shape
-    if not every_one(queries, n):
+    if not every_one(queries, n) and 0 not in replicates:
         return _of_some(points, k, queries, seed, report)
     flat = points.reshape(math.prod(replicates), n, d)
     distances = torch.full((len(flat), n, k), math.nan, dtype=torch.float64, device=points.device)

@@ -7,6 +7,7 @@ always sought among all points; those within a sample would be farther away, and
 
 import math
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Literal, TypeAlias
 
 import torch
@@ -36,9 +37,9 @@ def every_one(queries: Queries, n: int) -> bool:
         return True
     if queries == "auto":
         return n <= FROM_ROWS
-    if not isinstance(queries, int) or isinstance(queries, bool) or queries < 2:
+    if not isinstance(queries, Integral) or isinstance(queries, bool) or int(queries) < 2:
         raise ValueError(f'queries must be a number from 2, "auto", "all" or None, got {queries!r}')
-    return queries >= n
+    return int(queries) >= n
 
 
 class Asked:
@@ -127,7 +128,8 @@ def ask_enough(parts: Sequence[Asked], queries: Queries) -> int:
         for part in parts:
             part.up_to(PILOT)
         queries = max(enough(part.distances, part.searched) for part in parts)
-    assert isinstance(queries, int)  # all points are asked elsewhere
+    assert isinstance(queries, Integral)  # all points are asked elsewhere
+    queries = int(queries)
     for part in parts:
         part.up_to(queries)
     return queries

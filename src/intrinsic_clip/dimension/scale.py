@@ -180,8 +180,10 @@ def sample_size_curve(
     n = points.shape[-2]
     if sizes is None:
         sizes = [n, *(n >> j for j in range(1, n.bit_length()) if n >> j >= min_size)]
-    elif not sizes or not all(1 <= size <= n for size in sizes):
-        raise ValueError(f"sizes must lie between 1 and {n}, the number of rows, got {list(sizes)}")
+    else:
+        if not len(sizes) or not all(1 <= size <= n for size in sizes):
+            raise ValueError(f"sizes must lie between 1 and {n}, the number of rows, got {list(sizes)}")
+        sizes = [whole_number("a size", size, 1) for size in sizes]
     max_subsets = whole_number("max_subsets", max_subsets, 1)
     at = tuple(sorted(set(sizes), reverse=True))
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed)).to(points.device)

@@ -8,6 +8,7 @@ others.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from numbers import Integral
 from typing import Any, Literal
 
 import torch
@@ -165,7 +166,7 @@ class LargeMeasurement:
             self.modalities[side] = AskedModality(
                 self.record, side, asked, order, settings.k, settings.max_points, settings.seed
             )
-        self.q = settings.queries if isinstance(settings.queries, int) else self._by_pilot()
+        self.q = int(settings.queries) if isinstance(settings.queries, Integral) else self._by_pilot()
         if self.same_width:
             self._prepare_retrieval(order, usable)
 

@@ -9,6 +9,7 @@ Distinct rows are then the queries and the candidates, and any right answer coun
 """
 
 import math
+from numbers import Integral
 from typing import Literal, NamedTuple
 
 import torch
@@ -112,10 +113,10 @@ def partner_ranks(
     x, y = as_pairs(x, y)
     if queries == "all":
         queries = None
-    if queries is not None and (not isinstance(queries, int) or queries < 1):
+    if queries is not None and (not isinstance(queries, Integral) or int(queries) < 1):
         raise ValueError(f'queries must be a number from 1, "all" or None, got {queries!r}')
     if queries is not None and queries < x.shape[-2]:
-        return _ranks_of_some(x, y, counterparts, queries, seed)
+        return _ranks_of_some(x, y, counterparts, int(queries), seed)
     if counterparts is not None:
         return _ranks_among_distinct(x, y, counterparts.to(x.device))
     *replicates, n, d = x.shape
