@@ -10,6 +10,7 @@ import torch
 from helpers.shared_worlds import tanh_world
 from intrinsic_clip.shared_dimension.estimate import shared
 from intrinsic_clip.shared_dimension.own_dimension import OwnDimension, bounded, own_dimension
+from intrinsic_clip.shared_dimension.result import SharedDimension
 
 
 def lifted(dimension: int, heavy: bool = False) -> torch.Tensor:
@@ -23,7 +24,7 @@ def lifted(dimension: int, heavy: bool = False) -> torch.Tensor:
 
 @pytest.mark.parametrize("dimension", [1, 2, 3])
 def test_a_low_dimension_bounds(dimension) -> None:
-    estimate, most, doubt = own_dimension(lifted(dimension), 0)
+    estimate, most, doubt, _ = own_dimension(lifted(dimension), 0)
     assert doubt is None
     assert most == dimension
     assert estimate == pytest.approx(dimension, rel=0.15)
@@ -37,9 +38,9 @@ def test_a_higher_dimension_never_cuts_what_is_shared(dimension, heavy) -> None:
 
 
 def test_few_distinct_rows_have_no_dimension() -> None:
-    estimate, most, _ = own_dimension(torch.eye(10)[torch.arange(500) % 10], 0)
+    estimate, most, _, columns = own_dimension(torch.eye(10)[torch.arange(500) % 10], 0)
     assert math.isnan(estimate)
-    assert most is None
+    assert (most, columns) == (None, 10)
 
 
 def test_the_verdict_says_what_bounds_it() -> None:
@@ -52,6 +53,57 @@ def test_the_verdict_says_what_bounds_it() -> None:
     assert (lowered.dimension, lowered.sides, lowered.interval) == (3, {"x": None, "y": 3}, (2, 3))
     assert lowered.text == "3, all that y has (ID 2.9); its spectrum alone says 4 (gap 1.3)"
     assert bounded(replace(estimate, dimension=2), own).text == "4 (gap 1.3)"
+
+
+def without_gap(**changes: object) -> SharedDimension:
+    """Return an estimate whose spectrum has no gap, and says 17."""
+    text = "no clear gap: the spectrum decays; 90 % of its weight in 17 (ratio 1.0 at 1)"
+    found = replace(shared(*tanh_world(2, n=300), steps=20, replicates=2), dimension=None, doubt=None)
+    found = replace(found, sides={"x": None, "y": None}, effective=17, interval=(3, 19), text=text)
+    return replace(found, draws=(3, 16, 17, 18, 19), agreement=0.2, **changes)
+
+
+def test_a_spectrum_without_a_gap_claims_no_more_than_a_view_has() -> None:
+    own = {"x": OwnDimension(4.4, None, columns=4), "y": OwnDimension(9.0, None, columns=12)}
+    lowered = bounded(without_gap(), own)
+    assert (lowered.dimension, lowered.number, lowered.interval) == (None, 4, (3, 4))
+    assert lowered.agreement == 0.8
+    assert str(lowered).startswith(
+        "at most 4, all that x has (4 columns); the spectrum alone says no clear gap: "
+    )
+    assert "weight in 17 (" in str(lowered)
+    assert lowered.advice.startswith(
+        "d = 5 holds the 4 dimensions of a view; how many are shared cannot be told"
+    )
+    few = bounded(without_gap(), {"x": OwnDimension(9.0, None, columns=18)})
+    assert (few.number, few.interval, few.bound) == (17, (3, 18), None)
+    trusted = bounded(without_gap(), {"x": OwnDimension(2.1, 2, columns=40)})
+    assert (trusted.number, str(trusted)[:36]) == (2, "at most 2, all that x has (ID 2.1); ")
+
+
+def test_a_gap_behind_more_directions_than_columns_is_lowered() -> None:
+    found = replace(without_gap(), dimension=6, interval=(6, 6), draws=(6, 6), text="6 (gap 1.3)")
+    lowered = bounded(found, {"x": OwnDimension(5.0, None, columns=5), "y": OwnDimension(9.0, None)})
+    assert (lowered.dimension, lowered.interval) == (5, (5, 5))
+    assert lowered.text == "5, all that x has (5 columns); its spectrum alone says 6 (gap 1.3)"
+
+
+@pytest.mark.parametrize("doubt", [None, "more pairs are needed"])
+def test_a_view_of_one_column_shares_one_dimension_where_any_is_shared(doubt) -> None:
+    lowered = bounded(without_gap(doubt=doubt), {"x": OwnDimension(1.0, 1, columns=1)})
+    assert (lowered.dimension, lowered.interval, lowered.agreement, lowered.doubt) == (1, (1, 1), 1.0, None)
+    assert lowered.text.startswith("1, all that x has (1 column); the spectrum alone says no clear gap")
+    nothing = replace(without_gap(), dimension=0, interval=(0, 0))
+    assert bounded(nothing, {"x": OwnDimension(1.0, 1, columns=1)}).dimension == 0
+
+
+def test_a_column_of_two_values_shares_no_seventeen_dimensions() -> None:
+    generator = torch.Generator().manual_seed(1)
+    x = (torch.rand(1000, 1, generator=generator) < 0.5).double()
+    noise = torch.randn(1000, 3, generator=generator)
+    found = shared(x, torch.cat([x + 0.3 * noise[:, :1], noise[:, 1:]], 1), steps=60, replicates=2)
+    assert found.dimension == 1
+    assert not any("lower bound" in note for note in found.notes)
 
 
 def test_an_estimate_shows_itself_in_a_notebook() -> None:

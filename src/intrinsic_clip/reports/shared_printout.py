@@ -36,7 +36,7 @@ def controls(estimated: Mapping[str, Any]) -> dict[str, str]:
         **_number_of_draws(estimated),
         "from x alone": _side(estimated["sides"], "x"),
         "from y alone": _side(estimated["sides"], "y"),
-        "effective number": f"{estimated['effective']} hold 90 % of the spectrum",
+        "effective number": _effective(estimated),
         "held-out matching": (
             f"top 1 {percent(matching['top_1'], 2)}, chance {percent(matching['chance'], 2)} "
             f"({matching['pairs']:,} pairs, p = {matching['p_value']:.2g})"
@@ -45,6 +45,12 @@ def controls(estimated: Mapping[str, Any]) -> dict[str, str]:
         "least gap": f"{estimated['threshold']:.2f} ({_shuffled(estimated['null_gap'])})",
         "seconds": f"{sum(estimated['seconds'].values()):.0f}",
     }
+
+
+def _effective(estimated: Mapping[str, Any]) -> str:
+    """Return how many values hold most of the spectrum, or that a view has no more dimensions than are said."""
+    bound = estimated.get("bound")
+    return f"{estimated['effective']} hold 90 % of the spectrum" if bound is None else f"at most {bound}"
 
 
 def _number_of_draws(estimated: Mapping[str, Any]) -> dict[str, str]:

@@ -24,7 +24,8 @@ class SharedDimension:
         interval: of the dimension, or of the effective number where there is no gap; 95 % of bootstrap draws.
         agreement: share of the bootstrap draws that name the same dimension.
         text: the verdict in one sentence.
-        effective: how many values hold 90 % of what the spectrum exceeds its flat end by, the larger of both views.
+        effective: how many values hold 90 % of what the spectrum exceeds its flat end by, the larger of both views;
+            where there is no gap, no more than either view has.
         gap: ratio at the gap, geometric mean of both views; the largest ratio where there is none.
         later_gap: the largest ratio behind it.
         null_gap: the largest ratio on shuffled pairs; None where nothing was trained on them.
@@ -40,6 +41,7 @@ class SharedDimension:
         doubt: what is needed before a number can be trusted, where neither dimension nor effective number can.
         representations: normalised outputs for held-out pairs of x and of y, `(S, n, d)` each.
         draws: the bootstrap's dimensions, sorted.
+        bound: dimensions of the smaller view, where there is no gap and the spectrum alone says more.
     """
 
     dimension: int | None
@@ -63,6 +65,7 @@ class SharedDimension:
     notes: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     draws: tuple[int, ...] = field(default=(), repr=False)
+    bound: int | None = None
 
     @property
     def number(self) -> int:

@@ -108,6 +108,8 @@ def advice(estimated: Mapping[str, Any]) -> str:
         rests += " and one training alone: `shared` on the data themselves trains several"
     if estimated.get("doubt") is not None:
         return f"{estimated['doubt']} to tell which d would do{rests}"
+    if dimension is None and (bound := estimated.get("bound")) is not None:
+        return f"d = {bound + 1} holds the {bound} dimensions of a view; how many are shared cannot be told{rests}"
     if dimension is None:
         low, high = estimated["interval"]
         held = f"{estimated['effective']} ({low} to {high})"

@@ -15,7 +15,8 @@ def verdict_line(estimated: Mapping[str, Any]) -> str:
     text = str(estimated["text"])
     low, high = estimated["interval"]
     agreed = estimated["agreement"] >= COVERAGE or low == high
-    if agreed or estimated["dimension"] == 0 or estimated.get("doubt") is not None:
+    untold = estimated.get("doubt") is not None or estimated.get("bound") is not None
+    if agreed or untold or estimated["dimension"] == 0:
         return text
     dimension = estimated["dimension"]
     number = f"weight in {estimated['effective']}" if dimension is None else str(dimension)
