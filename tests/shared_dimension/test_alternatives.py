@@ -8,6 +8,7 @@ import torch
 
 from helpers.manifolds import gaussian
 from intrinsic_clip.shared_dimension import alternatives as module
+from intrinsic_clip.shared_dimension import command
 from intrinsic_clip.shared_dimension.alternatives import alternatives
 from intrinsic_clip.shared_dimension.matching import held_out
 
@@ -102,3 +103,51 @@ def test_matching_by_chance_needs_no_number_of_directions() -> None:
     fewest, reason = module._sufficient(f, torch.cat([f[..., :3], g[..., 3:]], -1), 0)
     assert fewest in (2, 3)  # two of the three that are shared match more than all six do
     assert reason is None
+
+
+def walks(n: int, columns: int, seed: int) -> torch.Tensor:
+    """Return a stationary series whose successive rows correlate by 0.97."""
+    rows = gaussian(n, columns, seed=seed)
+    for row in range(1, n):
+        rows[row] = 0.97 * rows[row - 1] + (1 - 0.97**2) ** 0.5 * rows[row]
+    return rows
+
+
+INDEPENDENT = ("cca", "kernel_cca", "imbalance_x_to_y", "imbalance_y_to_x", "id_correlation_p")
+
+
+def test_images_beside_several_captions_are_asked_about_once() -> None:
+    """Shuffled pairs that forget which captions are of one image make independent views correlate."""
+    images, captions = gaussian(300, 6), gaussian(300, 6, seed=1)
+    several = captions.repeat_interleave(5, 0) + 0.3 * gaussian(1500, 6, seed=2)
+    for seed in range(3):
+        said = answers(images.repeat_interleave(5, 0), several)
+        assert said["cca"]["value"] == 0
+        assert said["kernel_cca"]["value"] <= 1
+        assert said["id_correlation_p"]["value"] is None or said["id_correlation_p"]["value"] > 0.05
+        several = several.roll(5 * (seed + 1), 0)
+
+
+@pytest.mark.parametrize("images", [40, 300])
+def test_groups_on_both_sides_leave_no_answer(images: int) -> None:
+    x, y = (
+        gaussian(images, 6, seed=seed).repeat_interleave(5, 0) + 0.05 * gaussian(5 * images, 6, seed=seed + 2)
+        for seed in (0, 1)
+    )
+    said = answers(x, y)
+    for name in INDEPENDENT:
+        assert said[name]["value"] is None
+    assert said["cca"]["note"] == "x: rows come in groups of 5; y: rows come in groups of 5"
+    one_side = answers(x, gaussian(5 * images, 6, seed=9))
+    assert (one_side["cca"]["value"], one_side["cca"]["note"]) == (0, None)
+
+
+def test_rows_in_the_order_of_time_leave_a_doubt() -> None:
+    said = answers(walks(1000, 5, 0), walks(1000, 5, 1))
+    assert said["cca"]["value"] > 0
+    for name in ("cca", "kernel_cca", "imbalance_x_to_y"):
+        assert said[name]["note"].startswith("successive rows are alike: too much is found")
+    content = {"dimension": 0}
+    assert command._contradicted(content, list(said.values())) == []
+    trusted = [{**said["cca"], "note": None}]
+    assert "CCA finds" in command._contradicted(content, trusted)[0]

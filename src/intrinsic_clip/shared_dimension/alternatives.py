@@ -24,6 +24,8 @@ from intrinsic_clip.metrics import (
 )
 from intrinsic_clip.metrics.canonical_rank import CanonicalRank
 from intrinsic_clip.reports.number_format import percent
+from intrinsic_clip.shared_dimension.dependent_rows import grouped_rows, order_note
+from intrinsic_clip.shared_dimension.pairs import SIDES, independent
 from intrinsic_clip.shared_dimension.views import WIDEST, prepared
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ ROWS = 5000  # pairs, at most, that neighbours are searched among and kernels ta
 FEW = 1000  # pairs, at most, that are shuffled a hundred times and searched anew
 NEIGHBOURS = 20  # of the MLE
 KEPT = 0.99  # share of the full matching that counts as enough
+IN_ORDER = "successive rows are alike: too much is found if they follow one another in time"
 # What shuffled pairs may seem to share for an answer to count, in dimensions and as a correlation.
 MOST_DIMENSIONS, MOST_CORRELATION = 0.5, 0.1
 ESTIMATORS: Mapping[str, tuple[str, Callable[[Tensor | Neighbours], DimensionEstimate]]] = {
@@ -61,12 +64,16 @@ class Answer:
 def alternatives(x: Tensor, y: Tensor, estimate: "SharedDimension", seed: int = 0) -> list[dict[str, Any]]:
     """Return each other method's answer: `name`, `title`, `value`, and `note`, a short reason for a doubt or no value.
 
+    They are asked about the pairs that the estimate is of: one of each image beside several captions.
+
     Args:
         x, y: the views, `(n, width)`.
         estimate: of the same views, which holds the trained representations of held-out pairs.
         seed: of permutations, halves, and the draws of pairs.
     """
-    left, right = (prepared(side, 1, WIDEST, seed).rows for side in (x, y))
+    kept, few_different = independent(x, y, seed)
+    left, right = (prepared(side[kept], 1, WIDEST, seed).rows for side in (x, y))
+    in_order = IN_ORDER if order_note(left, right) is not None else None
     order = torch.randperm(len(left), generator=torch.Generator().manual_seed(seed))
     some, few = ((left[order[:most]], right[order[:most]]) for most in (ROWS, FEW))
     of_some, of_few = (_of(len(part[0]), len(left)) for part in (some, few))
@@ -78,14 +85,40 @@ def alternatives(x: Tensor, y: Tensor, estimate: "SharedDimension", seed: int = 
             f"functions that kernel CCA finds shared, permutation test{of_some}",
             kernel_canonical_rank(*some, seed=seed),
         )
+        neighbours = joint_neighbours(*some, NEIGHBOURS)
         answers = [
             linear,
             kernel,
-            *_by_dimension(some, few, of_some, of_few, seed),
+            *_by_dimension(neighbours, some[1], few, of_some, of_few, seed),
             *_imbalances(some, of_some),
-            *_trained(*estimate.representations, seed),
         ]
+        in_groups = _in_groups(neighbours, few_different)
+        answers = [_of_dependent(answer, in_groups, in_order) for answer in answers]
+        answers += _trained(*estimate.representations, seed)
     return [asdict(answer) for answer in answers]
+
+
+def _in_groups(neighbours: JointNeighbours, few: Mapping[str, str]) -> str | None:
+    """Return the words for rows that come in groups on both sides; None where one side's at least are independent.
+
+    Args:
+        neighbours: of either view.
+        few: by side, how many rows are different ones, where they are too few to take one of each.
+    """
+    found = {side: few.get(side) or grouped_rows(getattr(neighbours, side)) for side in SIDES}
+    if any(doubt is None for doubt in found.values()):
+        return None
+    return "; ".join(f"{side}: {doubt}" for side, doubt in found.items())
+
+
+def _of_dependent(answer: Answer, in_groups: str | None, in_order: str | None) -> Answer:
+    """Return an answer without its value where rows come in groups on both sides, doubted where they are in order.
+
+    Shuffled pairs forget which rows belong together, and a row's neighbours are of its group in both views.
+    """
+    if answer.value is None:
+        return answer
+    return replace(answer, value=None, note=in_groups) if in_groups else replace(answer, note=in_order)
 
 
 def _of(taken: int, n: int) -> str:
@@ -104,14 +137,17 @@ def _answer(name: str, title: str, value: float, reason: str | None) -> Answer:
 
 
 def _by_dimension(
-    some: tuple[Tensor, Tensor], few: tuple[Tensor, Tensor], of_some: str, of_few: str, seed: int
+    neighbours: JointNeighbours,
+    y: Tensor,
+    few: tuple[Tensor, Tensor],
+    of_some: str,
+    of_few: str,
+    seed: int,
 ) -> list[Answer]:
     """Return what the intrinsic dimensions of the views, and of both side by side, say is shared."""
-    x, y = some
-    neighbours = joint_neighbours(x, y, NEIGHBOURS)
     doubt = _doubt(neighbours)
     order = torch.randperm(len(y), generator=torch.Generator().manual_seed(seed))
-    shuffled = joint_neighbours(x, y[order], NEIGHBOURS)
+    shuffled = joint_neighbours(neighbours.x.points, y[order], NEIGHBOURS)
     answers = []
     for name, (title, estimator) in ESTIMATORS.items():
         value, null = (float(joint_dimension(views, estimator).shared) for views in (neighbours, shuffled))

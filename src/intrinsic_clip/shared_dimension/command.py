@@ -121,7 +121,8 @@ def _alternatives(
 
 def _contradicted(content: Mapping[str, Any], others: list[dict[str, Any]]) -> list[str]:
     """Return a note where the encoders find nothing, and canonical correlations something."""
-    found = next((each["value"] for each in others if each["name"] == "cca"), None)
+    trusted = (each["value"] for each in others if each["name"] == "cca" and each["note"] is None)
+    found = next(trusted, None)
     if content["dimension"] != 0 or not found:
         return []
     return [

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.data.repeated_rows import identified
+from intrinsic_clip.dimension import Neighbours
+from intrinsic_clip.dimension.doubts import grouped, in_short, near_duplicates
 
 ALIKE = (
     0.8  # of the squared distance of random rows: with less between successive ones, they follow one another
@@ -57,6 +59,12 @@ def _codes(rows: Tensor) -> Tensor | None:
     if len(distinct) == len(rows):
         return None
     return codes if identified(distinct) else None
+
+
+def grouped_rows(neighbours: Neighbours) -> str | None:
+    """Return the beginning of the doubt about rows that come in groups; None where they seem to be independent."""
+    doubt = near_duplicates(neighbours) or grouped(neighbours)
+    return None if doubt is None else in_short(doubt)
 
 
 def relatives(doubts: dict[str, str]) -> tuple[list[str], str | None]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.dimension import mle, nearest_neighbours, twonn
-from intrinsic_clip.dimension.doubts import grouped, in_short, near_duplicates
+from intrinsic_clip.shared_dimension.dependent_rows import grouped_rows
 from intrinsic_clip.shared_dimension.result import SharedDimension
 
 ROWS = 5_000  # distinct rows, at most, that the dimension is estimated on
@@ -62,9 +62,9 @@ def own_dimension(rows: Tensor, seed: int) -> OwnDimension:
         warnings.simplefilter("ignore")  # about duplicates and the like; the value is only an upper bound
         neighbours = nearest_neighbours(distinct[chosen], K)
         dimension = max(float(mle(neighbours, k=K).value), float(twonn(neighbours).value))
-    doubt = near_duplicates(neighbours) or grouped(neighbours)
+    doubt = grouped_rows(neighbours)
     if doubt is not None:  # the value is that of a group
-        return OwnDimension(dimension, None, in_short(doubt), columns)
+        return OwnDimension(dimension, None, doubt, columns)
     if not dimension <= TRUSTED:
         return OwnDimension(dimension, None, columns=columns)
     return OwnDimension(dimension, max(1, int(MARGIN * dimension + 0.5)), columns=columns)

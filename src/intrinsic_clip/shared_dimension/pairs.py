@@ -69,6 +69,20 @@ def prepare(x: Tensor, y: Tensor, output_dim: int, widest: int, seed: int) -> Pr
     return PreparedPairs(views[0].rows, views[1].rows, order[count:], order[:count], own, notes, doubt)
 
 
+def independent(x: Tensor, y: Tensor, seed: int) -> tuple[Tensor, dict[str, str]]:
+    """Return the row numbers of the pairs that an estimate is of, and the sides whose different rows are too few.
+
+    Args:
+        x, y, seed: as `prepare` takes them.
+
+    Raises:
+        ValueError: too few distinct pairs are left.
+    """
+    distinct, _ = repeats(x, y)
+    kept, _, few = one_of_each(x[distinct], y[distinct], FEWEST, seed)
+    return distinct[kept], few
+
+
 def check(x: Tensor, y: Tensor) -> None:
     """Check two views.
 
