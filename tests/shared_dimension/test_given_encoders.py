@@ -56,6 +56,33 @@ def test_one_training_is_marked_and_lacks_shuffled_pairs() -> None:
     assert any("nothing was trained on shuffled pairs" in note for note in shares.notes)
 
 
+@pytest.mark.parametrize("seed", [4, 6])
+def test_an_image_beside_several_captions_is_one_pair(seed: int) -> None:
+    """Encoders that know nothing of the pairs match captions of one image alike, all well or all badly."""
+    generator = torch.Generator().manual_seed(seed)
+    images, captions = (torch.randn(300, 8, generator=generator).repeat_interleave(5, 0) for _ in range(2))
+    captions = captions + 0.2 * torch.randn(1500, 8, generator=generator)
+    weights = [torch.randn(8, 4, generator=generator) for _ in range(2)]
+    f, g = (lambda r, w=w: torch.tanh(r @ w) for w in weights)
+    shares = shared_of_encoders(f, g, images, captions)
+    assert (shares.dimension, shares.n) == (0, 300)
+    assert any("1,500 rows are 300 different ones, as images beside" in note for note in shares.notes)
+
+
+def test_pictures_beside_several_captions_in_tokens_are_one_pair() -> None:
+    generator = torch.Generator().manual_seed(0)
+    pictures = torch.randint(0, 256, (120, 3, 4, 4), generator=generator, dtype=torch.uint8)
+    tokens = torch.randint(0, 900, (360, 7), generator=generator)
+    tokens[:2] = tokens[2]  # a caption twice, of one picture
+    weight = torch.randn(48, 5, generator=generator)
+    shares = shared_of_encoders(
+        lambda r: r.flatten(1) @ weight, lambda r: r[:, :5].float(), pictures.repeat_interleave(3, 0), tokens
+    )
+    assert shares.n == 120
+    assert any(note.startswith("x: 358 rows are 120 different ones") for note in shares.notes)
+    assert not any(note.startswith("y: ") and "different" in note for note in shares.notes)
+
+
 def test_last_values_of_one_training_are_no_gap() -> None:
     """A random projection has a hard edge: its smallest singular values fall steeply."""
     x = rows(200, 20)

@@ -12,6 +12,7 @@ from torch import Tensor
 from intrinsic_clip.data.repeated_rows import identified
 from intrinsic_clip.dimension import Neighbours
 from intrinsic_clip.dimension.doubts import grouped, in_short, near_duplicates
+from intrinsic_clip.metrics.counterparts import distinct_rows
 
 ALIKE = (
     0.8  # of the squared distance of random rows: with less between successive ones, they follow one another
@@ -25,7 +26,7 @@ def one_of_each(x: Tensor, y: Tensor, fewest: int, seed: int) -> tuple[Tensor, l
     column of theirs, but of whole numbers, tells the rows apart.
 
     Args:
-        x, y: `(n, p_x)` and `(n, p_y)`, pairs that are distinct.
+        x, y: `(n, p_x)` and `(n, p_y)`, or images `(n, …)`, pairs that are distinct.
         fewest: pairs that have to be left; otherwise all are kept.
         seed: of the choice.
 
@@ -55,6 +56,9 @@ def one_of_each(x: Tensor, y: Tensor, fewest: int, seed: int) -> tuple[Tensor, l
 
 def _codes(rows: Tensor) -> Tensor | None:
     """Return which distinct row each row is, `(n,)`; None where all are distinct, or may agree by chance."""
+    if rows.ndim > 2:  # images, which do not agree by chance
+        first, codes = distinct_rows(rows, 0).unique(return_inverse=True)
+        return codes if len(first) < len(rows) else None
     distinct, codes = rows.unique(dim=0, return_inverse=True)
     if len(distinct) == len(rows):
         return None

@@ -10,9 +10,10 @@ from torch.nn.functional import normalize
 
 from intrinsic_clip.dimension.derivatives import Encoder
 from intrinsic_clip.encoders.preprocessing import in_unit_range
+from intrinsic_clip.shared_dimension.dependent_rows import one_of_each, relatives
 from intrinsic_clip.shared_dimension.gaps import FEW
 from intrinsic_clip.shared_dimension.matching import COMPARED
-from intrinsic_clip.shared_dimension.pairs import SIDES, repeats
+from intrinsic_clip.shared_dimension.pairs import FEWEST, SIDES, repeats
 from intrinsic_clip.shared_dimension.pulled_back import OTHERS, VECTORS, directions, metrics
 from intrinsic_clip.shared_dimension.reading import Evidence, read
 from intrinsic_clip.shared_dimension.result import SharedDimension
@@ -107,7 +108,7 @@ def shared_of_encoders(
 
 
 def _drawn(x: Tensor, y: Tensor, seed: int) -> tuple[Tensor, Tensor, list[str]]:
-    """Return distinct pairs in random order, no more than are compared, and what was left out.
+    """Return distinct pairs in random order, one of each row, no more than are compared, and what was left out.
 
     Raises:
         ValueError: there are too few, or some are not finite.
@@ -117,7 +118,9 @@ def _drawn(x: Tensor, y: Tensor, seed: int) -> tuple[Tensor, Tensor, list[str]]:
     for name, side in zip(SIDES, (x, y), strict=True):
         if side.is_floating_point() and not bool(side.isfinite().all()):
             raise ValueError(f"{name}: some rows hold NaN or infinity")
-    kept, notes = repeats(x.flatten(1), y.flatten(1))
+    distinct, notes = repeats(x.flatten(1), y.flatten(1))
+    once, copies, few = one_of_each(x[distinct], y[distinct], FEWEST, seed)
+    kept, notes = distinct[once], [*notes, *copies, *relatives(few)[0]]
     order = kept[torch.randperm(len(kept), generator=torch.Generator().manual_seed(seed))][:COMPARED]
     if len(order) < len(kept):
         notes.append(f"{len(order):,} of {len(kept):,} pairs, drawn at random, are looked at")
