@@ -216,3 +216,70 @@ def test_recall_by_guessing_is_that_of_rows_drawn_at_random() -> None:
     for k in (1, 10):
         to_y = 1 - math.comb(len(held) - 3, k) / math.comb(len(held), k)
         assert chance[f"recall_{k}"] == pytest.approx((to_y + k / distinct) / 2)
+
+
+def votes_of_others(rows: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Return for each row whether most of its twenty nearest others have its class, the share of it in a tie."""
+    cosines = unit(rows) @ unit(rows).T
+    np.fill_diagonal(cosines, -np.inf)
+    right = []
+    for row, nearest in enumerate(np.argsort(-cosines, 1)[:, :20]):
+        votes = np.bincount(classes[nearest], minlength=classes.max() + 1)
+        best = votes == votes.max()
+        right.append(best[classes[row]] / best.sum())
+    return np.array(right)
+
+
+def test_copies_of_an_image_do_not_tell_its_class() -> None:
+    """Classes that images know nothing of are guessed, also where each image is there five times."""
+    order = torch.randperm(1500, generator=torch.Generator().manual_seed(0))
+    image = (torch.arange(1500) // 5)[order]
+    x = gaussian(300, WIDTH, seed=1).double()[image]
+    y = x + gaussian(1500, WIDTH, seed=2).double()
+    labels = torch.randint(0, 30, (300,), generator=torch.Generator().manual_seed(1))[image]
+    pairing = Pairing.of_rows(x, y)
+    comparison = compare_forms(x, y, pairing=pairing, labels=labels)
+    held = pairing.halves(0)[1].numpy()
+    first = held[np.sort(np.unique(image.numpy()[held], return_index=True)[1])]
+    right = votes_of_others(x.numpy()[first], labels.numpy()[first])
+    accuracy = comparison.full.numbers["class_accuracy"]
+    assert (comparison.n, comparison.n_x) == (len(held), len(first))
+    assert accuracy.value == pytest.approx(right.mean())
+    assert accuracy.value < 0.08
+    assert accuracy.standard_error == pytest.approx(right.std(ddof=1) / np.sqrt(len(first)))
+    share = np.bincount(labels.numpy()[first]).max() / len(first)
+    assert comparison.chance["class_accuracy"] == pytest.approx(share)
+
+
+def test_copies_of_a_row_are_no_neighbours_to_keep() -> None:
+    order = torch.randperm(1500, generator=torch.Generator().manual_seed(0))
+    thing = (torch.arange(1500) // 5)[order]
+    x = gaussian(300, WIDTH, seed=1).double()[thing]
+    comparison = compare_forms(x)
+    held = Pairing.of_rows(x, x).halves(0)[1].numpy()
+    assert not set(thing.numpy()[held]) & set(np.delete(thing.numpy(), held))
+    rows = unit(x.numpy()[held[np.sort(np.unique(thing.numpy()[held], return_index=True)[1])]])
+    assert comparison.n == comparison.n_x == len(rows)
+    full, cut = (
+        NearestNeighbors(n_neighbors=11, metric="cosine").fit(each).kneighbors(each)[1][:, 1:]
+        for each in (rows, unit(rows[:, :8]))
+    )
+    expected = np.mean([len(set(one) & set(other)) / 10 for one, other in zip(full, cut, strict=True)])
+    assert by_name(comparison, "prefix", 8)["overlap_10"].value == pytest.approx(expected)
+
+
+def test_class_accuracy_has_the_error_of_groups() -> None:
+    groups = torch.arange(600) // 6
+    x = (gaussian(100, WIDTH, seed=1)[groups] + 0.5 * gaussian(600, WIDTH, seed=2)).double()
+    y = x + 0.5 * gaussian(600, WIDTH, seed=3).double()
+    labels = (gaussian(100, 1, seed=4)[:, 0] > 0).long()[groups]
+    pairing = Pairing.of_rows(x, y, groups)
+    accuracy = compare_forms(x, y, pairing=pairing, labels=labels).full.numbers["class_accuracy"]
+    held = pairing.halves(0)[1].numpy()
+    right = votes_of_others(x.numpy()[held], labels.numpy()[held])
+    parts = np.bincount(groups.numpy()[held], right - right.mean())[np.unique(groups.numpy()[held])]
+    count = len(parts)
+    assert accuracy.value == pytest.approx(right.mean())
+    assert accuracy.standard_error == pytest.approx(
+        np.sqrt((parts**2).sum() * count / (count - 1)) / len(held)
+    )

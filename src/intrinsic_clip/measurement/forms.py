@@ -73,6 +73,7 @@ def measure_forms(
         "side": "x" if y is None else "pairs",
         "along": "canonical" if y is not None and y.shape[1] != x.shape[1] else None,
         "n": comparison.n,
+        "n_x": comparison.n_x,
         "fitted": comparison.fitted,
         "full": full,
         "chance": comparison.chance,

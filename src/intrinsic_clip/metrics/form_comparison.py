@@ -71,6 +71,7 @@ class FormComparison:
         full: of directions in single precision, all coordinates; of x and y of unequal widths, all canonical ones.
         forms: of the others.
         n: held-out rows; of x and y the larger number of distinct ones.
+        n_x: distinct ones of x, each of which counts once in class accuracy and among neighbours.
         fitted: rows, or pairs, that forms were fitted on.
         chance: numbers by guessing, by name: of recall, with k answers drawn at random; of class accuracy, the share of
             the largest class, the most that one gets who looks at labels alone.
@@ -79,6 +80,7 @@ class FormComparison:
     full: FormNumbers
     forms: tuple[FormNumbers, ...]
     n: int
+    n_x: int
     fitted: int
     chance: dict[str, float]
 
@@ -112,6 +114,8 @@ def compare_forms(
     """
     if y is not None and x.shape[:-1] != y.shape[:-1]:
         raise ValueError(f"x and y must have as many rows, got shapes {tuple(x.shape)} and {tuple(y.shape)}")
+    if y is None and pairing is None:
+        pairing = Pairing.of_rows(x, x)  # copies of a row are no neighbours to keep
     fitted, measured, both = halves(x, max_rows, seed, pairing)
     sides = (x,) if y is None else (x, y)
     whole = tuple(directions(side[measured]) for side in sides)
@@ -131,7 +135,8 @@ def compare_forms(
         FormNumbers(form.name, form.dims, form.bytes, trial.compared(trial.credits(form), first))
         for form in kinds
     )
-    return FormComparison(full, forms, queries, len(fitted), trial.chance())
+    n_x = len(measured) if both is None else len(both.x)
+    return FormComparison(full, forms, queries, n_x, len(fitted), trial.chance())
 
 
 Credits = dict[str, Found]  # per query; where x alone is asked, both directions hold the same
@@ -189,24 +194,35 @@ class _Trial:
         return Found(*(torch.stack([expected_shares(way, k) for k in self.ks], -1) for way in ways))
 
     def _among_x(self, queries: Tensor, stored: Tensor) -> Credits:
-        """Return the neighbours of x that are kept and the classes that neighbours vote for, whichever are wanted."""
-        count = min(max(VOTERS, OVERLAP), len(stored) - 1)
-        nearest = nearest_others(queries, stored, count)
+        """Return the neighbours of x that are kept and the classes that neighbours vote for, whichever are wanted.
+
+        Each distinct row counts once: a copy of a row, as an image has beside several captions, would tell its class.
+        """
+        is_whole, once = stored is self.whole[0], self._once
+        count = min(max(VOTERS, OVERLAP), len(once) - 1)
+        nearest = nearest_others(queries[once], stored[once], count)
         credits: Credits = {}
         if self.labels is not None:
-            right = vote_shares(nearest[:, :VOTERS], self.labels)[:, None]
+            right = vote_shares(nearest[:, :VOTERS], self.labels[once.to(self.labels.device)])[:, None]
             credits["class_accuracy"] = Found(right, right)
         if len(self.whole) == 1:
             kept = nearest[:, :OVERLAP]
-            reference = kept if stored is self.whole[0] else self._neighbours
+            reference = kept if is_whole else self._neighbours
             share = (kept[:, :, None] == reference[:, None, :]).any(-1).double().mean(1, keepdim=True)
             credits[f"overlap_{OVERLAP}"] = Found(share, share)
         return credits
 
     @cached_property
+    def _once(self) -> Tensor:
+        """Places of the distinct rows of x."""
+        x = self.whole[0]
+        return torch.arange(len(x), device=x.device) if self.both is None else self.both.x.to(x.device)
+
+    @cached_property
     def _neighbours(self) -> Tensor:
         """Nearest neighbours of the full directions of x, which forms should keep."""
-        return nearest_others(self.whole[0], self.whole[0], min(OVERLAP, len(self.whole[0]) - 1))
+        x = self.whole[0][self._once]
+        return nearest_others(x, x, min(OVERLAP, len(x) - 1))
 
     def chance(self) -> dict[str, float]:
         """Return what guessing gives, by number; neighbours that are kept are compared with none."""
@@ -217,19 +233,16 @@ class _Trial:
         if self.classes:  # a prompt is a class, and a distinct row of x asks once
             shares["class_accuracy"] = 1 / n if both is None else _largest_share(both.of_y, len(both.x))
         elif self.labels is not None:
-            shares["class_accuracy"] = _largest_share(self.labels, n)
+            labels = self.labels[self._once.to(self.labels.device)]
+            shares["class_accuracy"] = _largest_share(labels, len(labels))
         return shares
 
     def compared(self, credits: Credits, full: Credits) -> dict[str, Compared]:
         """Return means over queries, with their differences from those of the full rows."""
         numbers = {}
-        rows = torch.arange(len(self.whole[0]))
+        of_x = Clusters(self.clusters.x, self.clusters.x)
         for name, found in credits.items():
-            alone = name.startswith(("class", "overlap"))
-            of = self.clusters
-            if alone:
-                own = rows[: len(found.x_to_y)]
-                of = Clusters(own, own)
+            of = of_x if name.startswith(("class", "overlap")) else self.clusters
             value, difference = mean_error(found, of), mean_error(found.minus(full[name]), of)
             numbers[name] = Compared(*(float(each) for each in (*value, *difference)))
         return numbers

@@ -101,10 +101,11 @@ def _table(forms: Mapping[str, Any], number: str, rows: list[dict[str, Any]], pr
     remark = REMARK + (UNMARKED if guessed else MARKED).format(
         full=plus_minus(full[number]["value"], full[number]["standard_error"]), bytes=full["bytes"]
     )
-    unit = "rows of x" if forms["side"] == "x" or number == "class_accuracy" else "pairs"
+    among_x = forms["side"] == "x" or number == "class_accuracy"
+    n, unit = (forms.get("n_x", forms["n"]), "rows of x") if among_x else (forms["n"], "pairs")
     canonical = forms.get("along") == "canonical"
     along = " along canonical directions" if canonical else ""
-    title = f"{NUMBERS[number]}{along} at equal bytes per stored row, {forms['n']:,} held-out {unit}"
+    title = f"{NUMBERS[number]}{along} at equal bytes per stored row, {n:,} held-out {unit}"
     title += "" if chance is None else f"; chance {chance:.2g}{GUESSED.get(number, '')}"
     remarks = (remark, CANONICAL.format(dims=full["dims"])) if canonical else (remark,)
     return Table(title, ("bytes", "floats", *(COLUMNS[name] for name in present)), lines, remarks)
