@@ -33,6 +33,21 @@ def test_correlations_are_those_of_the_canonical_directions() -> None:
     torch.testing.assert_close(canonical_rank(x, y, permutations=2).correlations, expected.double())
 
 
+@pytest.mark.parametrize("permutations", [19, 39])
+def test_independent_views_exceed_the_threshold_in_one_of_twenty(permutations: int) -> None:
+    """A threshold that the data exceed with the chance that they are the largest, or second largest, of all draws."""
+    x, y = (torch.randn(400, 60, 3, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
+    ranks = [canonical_rank(x[i], y[i], permutations=permutations, seed=7 * i).rank for i in range(400)]
+    share = sum(float(rank) > 0 for rank in ranks) / 400
+    assert share == pytest.approx(0.05, abs=0.03)
+
+
+def test_no_permutation_is_refused() -> None:
+    for rank in (canonical_rank, kernel_canonical_rank):
+        with pytest.raises(ValueError, match="permutations must be at least 1, got 0"):
+            rank(gaussian(30, 2), gaussian(30, 2, seed=1), permutations=0)
+
+
 def test_replicates_equal_one_at_a_time() -> None:
     x, y = (torch.stack(sides) for sides in zip(views(1), views(3), strict=True))
     for rank in (canonical_rank, kernel_canonical_rank):

@@ -21,7 +21,7 @@ from intrinsic_clip.metrics.pairing import Pairing
 from intrinsic_clip.metrics.procrustes import best_turn
 
 K = 10  # neighbours
-PERMUTATIONS = 19  # whose largest correlations have their 95 % quantile below the largest
+PERMUTATIONS = 19  # the fewest whose largest correlation is exceeded by chance in one of twenty
 MOVED = 10  # rows that are named
 SHARES = (
     0.0,
