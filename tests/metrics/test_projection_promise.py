@@ -66,3 +66,17 @@ def test_variance_is_that_of_held_out_rows(both) -> None:
     assert promised.promise.value == pytest.approx(float(kept), abs=1e-6)
     assert promised_principal(both[0], 64).promise.value == pytest.approx(1)
     assert 0 < promised.promise.standard_error < 0.02
+
+
+def test_copies_of_fitted_rows_are_not_held_out() -> None:
+    """The variance that is promised is that of rows that the map has not seen, also where rows repeat."""
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randn(120, 64, generator=generator)
+    x = rows.repeat_interleave(5, 0)[torch.randperm(600, generator=generator)]
+    promised = promised_principal(x, 30)
+    promise, kept = promised.promise, promised.sides["x"]
+    assert promise.n == len(promised.held_out) == len(x[promised.held_out].unique(dim=0))
+    assert 50 <= promise.n <= 70
+    new = torch.randn(4000, 64, generator=generator).double() - kept.mean
+    lost = (new - new @ kept.basis @ kept.inverse).square().sum() / new.square().sum()
+    assert promise.value == pytest.approx(1 - float(lost), abs=4 * promise.standard_error)

@@ -105,6 +105,8 @@ def promised_principal(
 ) -> PromisedProjection:
     """Fit the map to the leading principal components of one half, and measure the variance it keeps of the other.
 
+    Copies of a row are in one half, and one of them is held out.
+
     Args:
         x: `(n, d)`, at least four rows.
         dims: dimensions to keep.
@@ -115,7 +117,9 @@ def promised_principal(
     Raises:
         ConfigError: a dimension does not vary and cannot be whitened.
     """
-    fitted, measured, _ = halves(x, max_rows, seed, None)
+    fitted, measured, both = halves(x, max_rows, seed, Pairing.of_rows(x, x))
+    if both is not None:
+        measured = measured[both.x.to(measured.device)]
     plain = principal_projection(x[fitted], dims)
     kept = single_precision(whitened(plain, x[fitted]) if whiten else plain)
     centred = x[measured].double() - plain.mean
