@@ -4,6 +4,7 @@ import copy
 import math
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -359,6 +360,8 @@ def test_wrong_arguments() -> None:
         ({"directions": 0}, "directions must be at least 1"),
         ({"min_gap": 0.5}, "min_gap must be at least 1"),
         ({"input_dims": 2}, "2 input axes"),
+        ({"input_dims": 1.0}, "input_dims must be a whole number, got 1.0"),
+        ({"latent": ["a"]}, "latent"),
         ({"latent": torch.eye(5)}, r"latent must be \(4, k\)"),
         ({"latent": torch.ones(4, 5)}, "between 1 and 4 directions, got 5"),
         ({"latent": torch.eye(4), "directions": 3}, "directions must be at least the 4 of the latent, got 3"),
@@ -367,6 +370,8 @@ def test_wrong_arguments() -> None:
     ]:
         with pytest.raises(ValueError, match=message):
             jacobian_spectrum(encoder, x, **options)
+    as_array = jacobian_spectrum(encoder, x, latent=np.eye(4)[:, :2])
+    assert torch.equal(as_array.overlap, jacobian_spectrum(encoder, x, latent=torch.eye(4)[:, :2]).overlap)
     with pytest.raises(ValueError, match="x must be a tensor, as the encoder takes it, got the ndarray"):
         jacobian_spectrum(encoder, x.numpy())
     with pytest.raises(ValueError, match="float32 or float64"):

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.dimension import display_curves
-from intrinsic_clip.dimension.arrays import kind, whole_number
+from intrinsic_clip.dimension.arrays import as_points, kind, whole_number
 from intrinsic_clip.dimension.derivatives import Encoder, Jacobians
 from intrinsic_clip.dimension.display import in_replicates
 from intrinsic_clip.dimension.latent import orthonormal
@@ -149,7 +149,8 @@ def jacobian_spectrum(
         raise ValueError(f"x must be a tensor, as the encoder takes it, got the {kind(x)}")
     if x.dtype not in (torch.float32, torch.float64):
         raise ValueError(f"x must be float32 or float64, since fewer digits show no rank, got {x.dtype}")
-    if input_dims < 1 or x.ndim <= input_dims or 0 in x.shape[-input_dims - 1 :]:
+    input_dims = whole_number("input_dims", input_dims, 1)
+    if x.ndim <= input_dims or 0 in x.shape[-input_dims - 1 :]:
         raise ValueError(
             f"x must be (*R, n, *input) with {input_dims} input axes, got shape {tuple(x.shape)}"
         )
@@ -160,7 +161,9 @@ def jacobian_spectrum(
     n, *row = x.shape[-input_dims - 1 :]
     jacobians = Jacobians(encoder, x, input_dims, directions, seed, block_bytes)
     replicates, d, m = jacobians.replicates, jacobians.d, jacobians.m
-    basis = None if latent is None else orthonormal(latent.to(x.device), replicates, math.prod(row))
+    basis = None
+    if latent is not None:
+        basis = orthonormal(as_points(latent, "latent").to(x.device), replicates, math.prod(row))
     flat, k = math.prod(replicates), 0 if basis is None else basis.shape[-1]
     if directions is not None and directions < k:
         raise ValueError(f"directions must be at least the {k} of the latent, got {directions}")

@@ -31,7 +31,8 @@ def spanning_tree(points: Rows | Neighbours, power: float = 1.0, seed: int = 0) 
     a manifold nearly are, where that paper follows a graph of neighbours. The points are shuffled and cut into 1, 2, 4
     and 8 disjoint parts, and a is the least-squares slope of the mean log L against log n; there are fewer sizes where
     the smallest parts would have fewer than 5 points. In another order the same rows give other parts, and a value
-    that differs by about a standard error. The trees are exact, and take n² d steps.
+    that differs by about a standard error. The trees take n² d steps, and are exact but for rounding: among points that
+    lie 10⁷ times nearer to each other than the farthest ones, other edges may be chosen.
 
     The standard error is that of the slope, with the variance of each mean log L taken from the smallest parts, which
     it assumes to be the same for all sizes and independent; that of the value is value² / γ times as large. It
