@@ -1,6 +1,7 @@
 """Charts as panels of a picture."""
 
 import pytest
+from matplotlib.collections import LineCollection
 
 from intrinsic_clip.reports.chart_panels import panels
 from intrinsic_clip.reports.chart_series import points, series
@@ -23,3 +24,19 @@ def test_no_empty_frame_is_left_beside_the_charts(count: int) -> None:
         figure = panels(charts, "title", rows)
         framed = [ax.get_title() for ax in figure.axes if ax.axison]
         assert framed == [each["title"] for each in charts]
+
+
+def test_a_point_that_no_line_joins_to_another_is_marked_with_its_error() -> None:
+    lone = chart(0) | {
+        "series": [series("x", "x", points([1, 2, 4, 8], [3, None, 5, None], [1, None, None, 1]))]
+    }
+    (ax,) = (ax for ax in panels([lone], "title").axes if ax.axison)
+    (line,) = ax.lines
+    assert (line.get_marker(), list(line.get_markevery())) == ("o", [0, 2])
+    (bars,) = (each for each in ax.collections if isinstance(each, LineCollection))
+    assert [path.vertices.tolist() for path in bars.get_paths()] == [[[1, 2], [1, 4]]]
+
+
+def test_points_on_a_line_are_not_marked() -> None:
+    (ax,) = (ax for ax in panels([chart(0)], "title").axes if ax.axison)
+    assert ax.lines[0].get_marker() == "None"

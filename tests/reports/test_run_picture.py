@@ -93,6 +93,32 @@ def test_several_output_dimensions_are_the_horizontal_axis() -> None:
     assert figure.get_suptitle() == "demo, seed 3"
 
 
+def test_a_single_output_dimension_and_a_single_evaluation_are_points_with_their_spread() -> None:
+    metrics = {
+        name: {"mean": [values[-1]], "std": [0.01], "values": [[values[-1]] * 2]}
+        for name, values in STEPS.items()
+    }
+    config = CONFIG | {"replicates": 2, "encoder": {"output_dim": [6]}}
+    over_dims = run_figure(history(), FINAL | {"config": config, "metrics": metrics})
+    table = history(2)
+    over_training = run_figure(table[table["step"] == 3], FINAL | {"config": CONFIG | {"replicates": 2}})
+    for figure in (over_dims, over_training):
+        for ax in figure.axes[1:]:
+            curves = [line for line in ax.lines if not line.get_label().startswith("true")]
+            assert curves
+            assert all(line.get_marker() == "o" for line in curves)
+            bars = [path.vertices for each in ax.collections for path in each.get_paths()]
+            assert any(len(bar) == 2 and bar[0, 1] < bar[1, 1] for bar in bars)
+    assert over_dims.axes[0].lines[0].get_marker() == "o"
+
+
+def test_steps_and_dimensions_have_whole_numbers_at_the_axis() -> None:
+    table = history()
+    for count in (1, 2):
+        figure = run_figure(table[table["step"] < count], FINAL)
+        assert all(float(tick).is_integer() for tick in figure.axes[2].get_xticks())
+
+
 @pytest.mark.slow
 def test_a_picture_is_written_without_pyplot_and_without_a_choice_of_backend(tmp_path) -> None:
     history().to_csv(tmp_path / results.METRICS, index=False)

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.axis import XAxis, YAxis
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from intrinsic_clip.paper_figures.finished_runs import D, FinishedRuns, all_similarities
 from intrinsic_clip.runs.atomic import write_atomically
@@ -69,6 +71,28 @@ def band(ax: Axes, curve: pd.DataFrame, at: str = "at", **line: Any) -> None:
     spread = curve["std"].fillna(0.0)
     low, high = curve["mean"] - spread, curve["mean"] + spread
     ax.fill_between(curve[at], low, high, color=drawn.get_color(), alpha=0.18, lw=0)
+    mark_lone_points(ax, drawn, spread)
+
+
+def mark_lone_points(ax: Axes, line: Line2D, spread: ArrayLike) -> None:
+    """Mark the points that a line joins to no other, with a bar of ± spread: neither line nor band shows them.
+
+    Args:
+        ax: the panel of the line.
+        line: a curve that has been drawn; NaN where there is no number.
+        spread: half the height of the bar at each of its points; NaN or 0: no bar.
+    """
+    at, values = (np.asarray(data, dtype=float) for data in line.get_data())
+    joined = np.isfinite(values[1:]) & np.isfinite(values[:-1]) & (at[1:] != at[:-1])
+    lone = np.isfinite(values) & ~np.append(joined, False) & ~np.append(False, joined)
+    if not lone.any():
+        return
+    if line.get_marker() in (None, "None", "none", " ", ""):
+        line.set(marker="o", markevery=np.flatnonzero(lone).tolist())
+    half = np.asarray(spread, dtype=float)
+    barred = lone & (half > 0)  # broadcast: one spread may be that of all points
+    low, high = (values - half)[barred], (values + half)[barred]
+    ax.vlines(at[barred], low, high, color=line.get_color(), lw=line.get_linewidth())
 
 
 def logarithmic(axis: XAxis | YAxis) -> None:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from intrinsic_clip.paper_figures.style import logarithmic
+from intrinsic_clip.paper_figures.style import logarithmic, mark_lone_points
 from intrinsic_clip.reports.chart_series import COLOURS, Chart, Series
 from intrinsic_clip.reports.run_picture import BLUE, GREEN, GREY, ORANGE
 
@@ -85,7 +85,8 @@ def _draw_series(ax: Axes, each: Series) -> None:
     style: dict[str, Any] = {"color": colour, "lw": width, "label": each["label"], "ls": _dashes(each, width)}
     if each.get("dots"):
         style |= {"marker": "o", "ms": 3.5}
-    ax.plot(at, value, **style)
+    (line,) = ax.plot(at, value, **style)
+    mark_lone_points(ax, line, error)
     if each.get("area"):
         ax.fill_between(at, 0, value, color=colour, alpha=0.2, lw=0)
     if np.isfinite(error).any():

@@ -8,8 +8,9 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-from intrinsic_clip.paper_figures.style import logarithmic
+from intrinsic_clip.paper_figures.style import logarithmic, mark_lone_points
 from intrinsic_clip.runs.atomic import write_atomically
 from intrinsic_clip.runs.replicates import Replicates
 from intrinsic_clip.runs.vocabulary import (
@@ -61,6 +62,7 @@ def run_figure(metrics: pd.DataFrame, results: dict[str, Any]) -> Figure:
         ax.spines[["top", "right"]].set_visible(False)
     for ax in axes[1]:
         ax.set_xlabel("training step" if over_training else "output dimension d")
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     figure.suptitle(_title(results["config"], replicates))
     return figure
 
@@ -97,10 +99,11 @@ def _plot(ax: Axes, curves: Curves, name: str, **style: Any) -> None:
     if name not in curves:
         return
     curve = curves[name].sort_values("at")
-    ax.plot(curve["at"], curve["value"], **style)
+    (line,) = ax.plot(curve["at"], curve["value"], **style)
     if curve["spread"].notna().any():
         low, high = curve["value"] - curve["spread"], curve["value"] + curve["spread"]
         ax.fill_between(curve["at"], low, high, color=style["color"], alpha=0.15, lw=0)
+    mark_lone_points(ax, line, curve["spread"])
 
 
 def _draw_loss(ax: Axes, curves: Curves) -> None:
@@ -114,8 +117,8 @@ def _draw_loss(ax: Axes, curves: Curves) -> None:
     else:
         ax.plot(loss["at"], loss["value"], color=BLUE, alpha=0.2, lw=0.6, label="each step")
         epochs = loss.groupby("epoch").agg(at=("at", "max"), value=("value", "mean"))
-        point = "o" if len(epochs) == 1 else None  # a line of one point shows nothing
-        ax.plot(epochs["at"], epochs["value"], color=BLUE, lw=1.5, marker=point, label="mean of an epoch")
+        (line,) = ax.plot(epochs["at"], epochs["value"], color=BLUE, lw=1.5, label="mean of an epoch")
+        mark_lone_points(ax, line, 0.0)
     ax.legend(frameon=False)
 
 
