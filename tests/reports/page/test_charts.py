@@ -73,6 +73,12 @@ def test_ticks_that_differ_by_much_keep_their_few_digits(tmp_path) -> None:
     assert texts(drawn(spread(0, 1), tmp_path), "end")[:2] == ["0", "0.5"]
 
 
+def content_of(page: Path) -> tuple[dict[str, Any], str, str]:
+    """Return the data of a page, and the text before and behind them."""
+    before, data, after = re.split(r'(?<=id="data">)(.*?)(?=</script>)', page.read_text(), maxsplit=1)
+    return json.loads(data), before, after
+
+
 def truths(elements: str) -> list[list[tuple[float, float]]]:
     """Return the corners of each dashed line of a chart; of a short mark only its beginning."""
     paths = re.findall(r'<path d="M([^"]*)" class="truth"', elements)
@@ -94,12 +100,44 @@ def test_each_line_of_the_true_dimension_has_its_own_points(tmp_path) -> None:
 
 def test_a_sweep_draws_the_true_dimension_for_each_combination(sweep, tmp_path) -> None:
     """Check that of two noises over d, each with a k* of its own, no line goes from one k* to the other."""
-    path = report(sweep, tmp_path / "report.html")
-    before, data, after = re.split(r'(?<=id="data">)(.*?)(?=</script>)', path.read_text(), maxsplit=1)
-    content = json.loads(data)
+    content, before, after = content_of(report(sweep, tmp_path / "report.html"))
     for group in content["groups"]:
         group["shared_dim"] = 5 if group["settings"]["data.noise"] else 2
     found = elements(before + json.dumps(content).replace("<", "\\u003c") + after, tmp_path)
     lines = truths(found.partition('id="sweep-panels"')[2].partition("</figure>")[0])
     assert [len(line) for line in lines] == [2, 2]
     assert all(len({y for _, y in line}) == 1 for line in lines)
+
+
+def test_three_modalities_and_their_six_directions_are_told_apart(lone, tmp_path) -> None:
+    """Check that each line of a panel is drawn, in a colour and dashes of its own, where x and y are not all."""
+    content, before, after = content_of(report(lone, tmp_path / "report.html"))
+    ways = [f"{a} → {b}" for a, b in ("xy", "yx", "xz", "zx", "yz", "zy")]
+    for family, labels in (("id/mle", ["f(X)", "g(Y)", "h(Z)"]), ("matching/top_1", ways)):
+        (chosen,) = (each for each in content["families"] if each["id"] == family)
+        metric = chosen["lines"][0]["metric"]
+        chosen["lines"] = [{"metric": metric, "label": label} for label in labels]
+    group, training = content["groups"][0], content["trainings"][0]
+    content["groups"] = [group | {"settings": {"encoder.output_dim": d}} for d in (2, 4)]
+    content["trainings"] = [training | {"group": place} for place in (0, 1)]
+    content["differing"], content["axes"] = (
+        [{"key": "encoder.output_dim", "name": "d"}],
+        ["encoder.output_dim"],
+    )
+    content["metrics"] = {name: values * 2 for name, values in content["metrics"].items()}
+    content["similarities"], content["spectra"] = [None, None], [None, None]
+    content["trajectories"]["curves"] = {
+        name: curves * 2 for name, curves in content["trajectories"]["curves"].items()
+    }
+    found = elements(before + json.dumps(content).replace("<", "\\u003c") + after, tmp_path)
+    figures = found.partition('id="sweep-panels"')[2].split("</figure>")
+    for count in (3, 6):
+        panel = next(text for text in figures if len(re.findall('class="key"', text)) == count)
+        lines = re.findall(
+            r'class="line"[^>]*?(?:stroke-dasharray="([^"]*)")? style="stroke: ([^;"]*)', panel
+        )
+        assert len(set(lines)) == count, lines
+        assert len({colour for _, colour in lines}) == count
+    over_training = found.partition('id="training"')[2].partition("</figure>")[0].partition('role="img"')[2]
+    drawn_lines = re.findall(r'class="line"[^>]*', over_training.partition("</svg>")[0])
+    assert len(set(drawn_lines)) == 6, drawn_lines

@@ -7,7 +7,7 @@
 // curve, and is not read out.
 
 const MOST_IN_TOOLTIP = 12;
-const DASHES = [null, '6 4', '2 4'];
+const DASHES = [null, '6 4', '2 4', '10 3 2 3', '14 4', '6 3 2 3 2 3']; // three modalities have six directions
 
 function fill(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {

@@ -16,6 +16,10 @@ const FEW = {
 const VIRIDIS = ['#440154', '#46327e', '#365c8d', '#277f8e', '#1fa187', '#4ac16d', '#a0da39', '#fde725'];
 const SIDES = ['var(--x)', 'var(--y)'];
 
+// The lines of a chart of one setting: f(X) and g(Y) have their colours on all pages, further modalities need more.
+const lineColour = (family, j) => (family.lines.length > SIDES.length ? `var(--l${j})` : SIDES[j]);
+const lineDash = (j) => DASHES[j % DASHES.length];
+
 function viridis(share) {
   const at = Math.min(Math.max(share, 0), 1) * (VIRIDIS.length - 1);
   const [low, high] = [Math.floor(at), Math.ceil(at)];

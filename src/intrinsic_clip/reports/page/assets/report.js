@@ -53,6 +53,7 @@ function head() {
 function paint() {
   const isDark = dark.matches && !printing;
   palette('g', groups.length, isDark);
+  palette('l', Math.max(...families.map((family) => family.lines.length)), isDark);
   palette('s', Math.max(...[null, ...data.axes].map((key) => combinations(key).length)), isDark);
 }
 

@@ -65,8 +65,8 @@ function drawPanel({ host, family, log }, { key, log: logX }) {
   const series = combined.flatMap(({ label, groups: of }, i) =>
     family.lines.map((line, j) => ({
       label: [label, line.label].filter(Boolean).join(' · ') || family.short,
-      colour: combined.length > 1 ? `var(--s${i})` : SIDES[j],
-      dash: DASHES[combined.length > 1 ? j : j && 1],
+      colour: combined.length > 1 ? `var(--s${i})` : lineColour(family, j),
+      dash: lineDash(j),
       dots: true,
       apart: key === null,
       shift: key === null ? 8 * (j - (family.lines.length - 1) / 2) : 0,
@@ -77,8 +77,8 @@ function drawPanel({ host, family, log }, { key, log: logX }) {
     family.lines.length > 1
       ? family.lines.map((line, j) => ({
           label: line.label,
-          colour: combined.length > 1 ? 'var(--muted)' : SIDES[j],
-          dash: DASHES[j],
+          colour: combined.length > 1 ? 'var(--muted)' : lineColour(family, j),
+          dash: lineDash(j),
         }))
       : [];
   const box = html('div');

@@ -101,7 +101,7 @@ function lineSwitches(family, hidden, redraw) {
   if (family.lines.length < 2) return [];
   return family.lines.map(({ label }, j) =>
     tick(
-      html('span', { class: 'key' }, swatch({ colour: 'var(--ink)', dash: DASHES[j] }), label),
+      html('span', { class: 'key' }, swatch({ colour: 'var(--ink)', dash: lineDash(j) }), label),
       true,
       (shown) => {
         hidden[shown ? 'delete' : 'add'](label);
@@ -140,7 +140,7 @@ function curvesOf(group, line, j, { family, each, hidden }) {
   const { curves, grids } = data.trajectories;
   const of = members[group].filter((i) => on.has(i) && curves[line.metric]?.[i]);
   if (hidden.has(line.label) || !of.length) return [];
-  const style = { colour: groupColour(group), dash: DASHES[j] };
+  const style = { colour: groupColour(group), dash: lineDash(j) };
   const named = (...words) => words.filter(Boolean).join(' · ') || family.short;
   const setting = groups.length > 1 ? groups[group].label : '';
   if (!each) {
