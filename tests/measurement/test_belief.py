@@ -139,3 +139,23 @@ def test_a_mean_far_from_the_origin_says_nothing_of_the_directions(distance: flo
     assert "Effective rank, " in text
     assert "is of rows about the origin" in text
     assert "few directions hold most" not in text
+
+
+def test_linear_numbers_on_both_sides_of_the_others_are_not_called_fewer() -> None:
+    """Check a cloud of few large and several small variances, and one of which both linear numbers are small."""
+    values = {}
+    for name, scales in (("both", [1, 1, 1, 0.6, 0.1, 0.1, 0.1, 0.1]), ("fewer", [1, 0.2, 0.2, 0.2])):
+        rows = gaussian(1500, len(scales)) * torch.tensor(scales)
+        numbers = measure_embeddings(rows, estimators=["mle"])
+        estimates = {row["name"]: row["value"] for row in numbers["estimates"]}
+        text = numbers["believed"]["x"]["text"]
+        linear = [estimates[f"spectrum/{kind}"] for kind in ("participation_ratio", "effective_rank")]
+        values[name] = (estimates["id/mle"], linear, text)
+    mle, (participation, effective), text = values["both"]
+    assert participation < mle / 1.25 < mle < effective
+    assert (
+        "fewer by the participation ratio, since few directions hold most of the variance, but not by" in text
+    )
+    mle, linear, text = values["fewer"]
+    assert max(linear) < mle
+    assert ": fewer, since few directions hold most of the variance." in text

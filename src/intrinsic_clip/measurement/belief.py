@@ -218,7 +218,10 @@ def _of_linear(linear: Mapping[str, float], local: Mapping[str, float]) -> list[
         if len(centred) > 1:
             clause += ", and effective rank, which weighs small variances more, the higher one"
     elif min(centred.values()) < middle / AGREE:
-        clause += ": fewer, since few directions hold most of the variance"
+        fewer = "fewer" if max(centred.values()) <= middle else "fewer by the participation ratio"
+        clause += f": {fewer}, since few directions hold most of the variance"
+        if max(centred.values()) > middle:
+            clause += ", but not by effective rank, which weighs small variances more"
     else:
         clause += ", much the same: the rows lie near a flat subspace"
     if centred is linear:
