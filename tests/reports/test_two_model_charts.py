@@ -8,7 +8,7 @@ import torch
 
 from helpers.manifolds import gaussian
 from helpers.two_models import measured_against
-from intrinsic_clip.reports.against_tables import STILL
+from intrinsic_clip.reports.against_tables import STILL, against_tables
 from intrinsic_clip.reports.chart_panels import panels
 from intrinsic_clip.reports.measurement_page import page
 from intrinsic_clip.reports.measurement_picture import draw_two_models
@@ -70,6 +70,16 @@ def test_the_page_has_a_section_with_the_values_of_each_chart(measurement) -> No
     assert rows == [(str(kept), f"{100 * count / N:.4g}") for kept, count in enumerate(counts)]
     regions = re.findall(r'role=region aria-label="([^"]*)"', html)
     assert len(regions) == len(set(regions))
+
+
+def test_every_difference_of_the_table_has_its_sign() -> None:
+    first = first_model()
+    better = {"x": first["y"] + 0.1 * gaussian(N, WIDTH, seed=5), "y": first["y"]}
+    rows = {row[0]: row[3] for row in against_tables(measured_against(first, better))[0].rows if row[3]}
+    assert rows["recall@1 by cosine"].startswith("+0.")
+    assert any(row.startswith("recall@10") for row in rows)
+    assert all(row == "0" or row[0] in "+-" for row in rows.values()), rows
+    assert "+0" not in rows.values()
 
 
 def test_the_picture_draws_the_same_charts(measurement) -> None:

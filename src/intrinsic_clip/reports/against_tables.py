@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from intrinsic_clip.reports.measurement_tables import SPECTRUM, Table, estimated, plus_minus
+from intrinsic_clip.reports.number_format import signed
 from intrinsic_clip.runs.vocabulary import estimator_title
 
 MOVED = 1e-10  # squared distance below which a rounding error and no movement is seen
@@ -49,7 +50,11 @@ def _dimensions(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator
 def _less(row: Mapping[str, Any], other: Mapping[str, Any]) -> str:
     if row["value"] is None or other["value"] is None:
         return ""
-    return f"{other['value'] - row['value']:+.3g}"
+    return _gain(other["value"] - row["value"])
+
+
+def _gain(difference: float) -> str:
+    return f"{difference:+.3g}" if difference else "0"
 
 
 def _gaps(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
@@ -61,7 +66,7 @@ def _gaps(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[tuple
     for name, title in titles.items():
         values = [each["metrics"].get(name) for each in (first, second)]
         if any(value is not None for value in values):
-            gain = "" if None in values else f"{values[1] - values[0]:+.3g}"
+            gain = "" if None in values else _gain(values[1] - values[0])
             yield (title, *("–" if value is None else f"{value:.4g}" for value in values), gain)
 
 
@@ -71,7 +76,7 @@ def _recalls(compared: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
             f"recall@{each['k']} {BY[each['by']]}",
             f"{each['first']:.4g}",
             f"{each['second']:.4g}",
-            plus_minus(each["difference"], each["standard_error"]),
+            signed(each["difference"], each["standard_error"]),
         )
 
 
