@@ -1,9 +1,11 @@
 """Charts as panels of a picture."""
 
+import warnings
+
 import pytest
 from matplotlib.collections import LineCollection
 
-from intrinsic_clip.reports.chart_panels import panels
+from intrinsic_clip.reports.chart_panels import panels, png
 from intrinsic_clip.reports.chart_series import points, series
 
 
@@ -40,3 +42,13 @@ def test_a_point_that_no_line_joins_to_another_is_marked_with_its_error() -> Non
 def test_points_on_a_line_are_not_marked() -> None:
     (ax,) = (ax for ax in panels([chart(0)], "title").axes if ax.axison)
     assert ax.lines[0].get_marker() == "None"
+
+
+@pytest.mark.parametrize("place", ["title", "legend"])
+def test_a_name_in_letters_that_the_font_lacks_gives_no_warning(place: str) -> None:
+    named = chart(0) | {
+        "series": [series("東京.npy" if place == "legend" else "x", "x", points([1, 2], [3, 4]))]
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert png(panels([named], "x 3-d (東京.npy)" if place == "title" else "x")).startswith(b"\x89PNG")

@@ -1,6 +1,7 @@
 """Draw charts as panels of a picture, with Matplotlib: the same charts that chart.js draws on a page."""
 
 import io
+import warnings
 from collections.abc import Sequence
 from math import ceil
 from textwrap import fill
@@ -24,7 +25,10 @@ LONGEST = 135  # characters of a title's line
 def png(figure: Figure) -> bytes:
     """Return a figure as PNG."""
     content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=120)
+    with warnings.catch_warnings():
+        # A letter of a file's name that the font lacks is drawn as a box; the page and the printout have the name.
+        warnings.filterwarnings("ignore", "Glyph .* missing")
+        figure.savefig(content, format="png", dpi=120)
     return content.getvalue()
 
 
