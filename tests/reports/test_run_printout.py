@@ -57,6 +57,22 @@ def test_several_output_dimensions_have_a_row_each(tmp_path) -> None:
     ]
 
 
+def test_a_mean_says_how_many_replicates_it_is_of_where_others_have_no_number(tmp_path) -> None:
+    some = {"mean": 5.0, "std": None, "values": [5.0, None, None]}
+    config = {"replicates": 3, "encoder": {"output_dim": 6}}
+    text = report(
+        results(config=config, metrics={"id/mle/x": some, "temperature": some | {"values": [5.0] * 3}}),
+        tmp_path,
+    )
+    assert "5 (1 of 3 replicates)" in text
+    assert text.count("replicates") == 1
+    several = {"mean": [2.0, 5.0], "std": [0.1, 0.2], "values": [[2.0, 2.0, None], [5.0, 5.1, 4.9]]}
+    config = {"replicates": 3, "encoder": {"output_dim": [2, 6]}}
+    text = report(results(config=config, metrics={"id/mle/x": several}), tmp_path)
+    assert "2.00 ± 0.10 (2 of 3 replicates)" in text
+    assert text.count("replicates") == 1
+
+
 def test_objective_and_temperature_are_as_they_were_chosen(tmp_path) -> None:
     def of(name: str) -> dict[str, str]:
         return {"_target_": f"package.module.{name}"}

@@ -143,4 +143,11 @@ def _show(results: Mapping[str, Any], metric: str, place: int | None = None) -> 
     mean, std = (summary[key] if place is None else summary[key][place] for key in ("mean", "std"))
     if mean is None:
         return "–"
-    return plus_minus(mean, std)
+    return plus_minus(mean, std) + _of_replicates(summary.get("values"), place)
+
+
+def _of_replicates(values: Sequence[Any] | None, place: int | None) -> str:
+    """Return ` (1 of 2 replicates)` where a mean is not of all, since the others have no number; else nothing."""
+    own = values if values is None or place is None else values[place]
+    measured = sum(value is not None for value in own or ())
+    return f" ({measured} of {len(own)} replicates)" if own and measured < len(own) else ""

@@ -141,3 +141,16 @@ def test_three_modalities_and_their_six_directions_are_told_apart(lone, tmp_path
     over_training = found.partition('id="training"')[2].partition("</figure>")[0].partition('role="img"')[2]
     drawn_lines = re.findall(r'class="line"[^>]*', over_training.partition("</svg>")[0])
     assert len(set(drawn_lines)) == 6, drawn_lines
+
+
+def test_a_mean_over_fewer_repetitions_than_the_table_says_has_their_number(sweep, tmp_path) -> None:
+    content, before, after = content_of(report(sweep, tmp_path / "report.html"))
+    values = content["metrics"]["id/mle/x"]
+    first = [place for place, training in enumerate(content["trainings"]) if training["group"] == 0]
+    for place in first[1:]:
+        values[place] = None
+    found = elements(before + json.dumps(content).replace("<", "\\u003c") + after, tmp_path)
+    rows = found.partition("<tbody>")[2].partition("</tbody>")[0].split("</tr>")
+    assert f"<small> (n = {len(first) - 2})</small>" in rows[0]
+    assert rows[0].count("n = ") == 1
+    assert not any("n = " in row for row in rows[1:])

@@ -22,8 +22,14 @@ function numberColumn(family, line) {
     name: family.lines.length > 1 ? line.label : family.short,
     title: `${family.title} ${line.label}`.trim(),
     value: (group) => numbers(group).y,
-    text: (group) => plusMinus(numbers(group).y, numbers(group).sd),
+    text: (group) => withCount(numbers(group), groups[group].repetitions),
   };
+}
+
+// A mean and its deviation, with the number of repetitions that have a value where others have none.
+function withCount({ y, sd, n }, repetitions) {
+  const [value, spread] = plusMinus(y, sd);
+  return [value, n && n < repetitions ? `${spread} (n = ${n})` : spread];
 }
 
 function summary() {
@@ -60,8 +66,8 @@ function summary() {
   fillBody(groups.map((_, group) => group));
   const count = plural(families.flatMap((family) => family.lines).length, 'number');
   place('table-remark').textContent =
-    'Mean ± standard deviation over n repetitions, on held-out pairs; ID is the intrinsic dimension. ' +
-    `The CSV has all ${count} in full.`;
+    'Mean ± standard deviation over n repetitions, fewer where some have no number, on held-out pairs; ' +
+    `ID is the intrinsic dimension. The CSV has all ${count} in full.`;
   place('csv').addEventListener('click', () => download(`${data.name}.csv`, csv()));
 }
 
