@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import intrinsic_clip as ic
+from helpers.manifolds import gaussian
 from helpers.shared_latent import QUICK, shared_latent
 from intrinsic_clip.reports.measurement_charts import charts
 from intrinsic_clip.reports.measurement_page import page
@@ -150,3 +151,17 @@ def test_page_is_whole_in_itself(command_line, tmp_path) -> None:
     assert "&lt;b&gt;&amp;.npy" in html
     assert "<b>" not in html
     assert "dimensions keep retrieval within one standard error" in html
+
+
+def test_one_dimension_is_in_the_singular() -> None:
+    z = gaussian(300, 1)
+    alone = ic.measure_embeddings(z @ gaussian(1, 4, seed=1), estimators=["mle"])
+    assert charts(alone)[-1]["upright"] == [{"x": 1, "label": "1 holds 99 % of x"}]
+    assert "1 of 4 principal components holds 99 % of the variance" in alone["advice"]["text"]
+    curve = {"at": [1, 4], "value": [0.5, 0.5], "standard_error": [0.01, 0.01], "n": 150}
+    pairs = {
+        **alone,
+        "curves": {**alone["curves"], "retrieval/principal": curve},
+        "advice": {"dims": 1, "of": 4, "text": ""},
+    }
+    assert charts(pairs)[-1]["upright"] == [{"x": 1, "label": "1 of 4 is enough"}]

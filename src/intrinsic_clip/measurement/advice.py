@@ -136,7 +136,7 @@ def _along_canonical(measurement: Mapping[str, Any]) -> tuple[str, dict[str, Any
     enough = next(m for m, recall in zip(curve["at"], curve["value"], strict=True) if recall >= 0.99 * full)
     text = (
         f"along canonical directions, which take a linear map of each modality, recall@1 is {full:.3g}, "
-        f"and {enough:,} of {curve['at'][-1]:,} keep 99 % of it; "
+        f"and {enough:,} of {curve['at'][-1]:,} {'keeps' if enough == 1 else 'keep'} 99 % of it; "
     )
     return text, {"dims": enough, "basis": "canonical", "rule": MAPPED_RULE}
 
@@ -146,7 +146,9 @@ def _from_variance(measurement: Mapping[str, Any]) -> dict[str, Any]:
     d, needed = measurement["dims"]["x"], measurement["metrics"]["spectrum/components_99pct/x"]
     dims = None if needed is None else int(needed)
     variance = (
-        "" if dims is None else f"{dims:,} of {d:,} principal components hold 99 % of the variance of x; "
+        ""
+        if dims is None
+        else f"{dims:,} of {d:,} principal components {'holds' if dims == 1 else 'hold'} 99 % of the variance of x; "
     )
     intrinsic = _intrinsic(measurement)
     if intrinsic != NO_ESTIMATE:

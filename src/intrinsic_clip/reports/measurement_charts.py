@@ -37,7 +37,11 @@ def _variance(measurement: Mapping[str, Any]) -> Chart:
     """Describe the variance that the leading components hold together, where there are no pairs."""
     dims = measurement["advice"].get("dims")
     drawn = [series(side, side, variance_points(curve)) for side, curve in _spectra(measurement).items()]
-    mark = [] if dims is None else [{"x": dims, "label": f"{dims:,} hold 99 % of x"}]
+    mark = (
+        []
+        if dims is None
+        else [{"x": dims, "label": f"{dims:,} {'holds' if dims == 1 else 'hold'} 99 % of x"}]
+    )
     return variance_chart(drawn) | {"upright": mark}
 
 
@@ -94,5 +98,9 @@ def _kept(measurement: Mapping[str, Any]) -> Chart:
         drawn.append(series(f"{basis} directions", BASES[basis], recalls, dots=True))
     advice, n = measurement["advice"], curves[f"retrieval/{bases[0]}"]["n"]
     dims = advice.get("dims")
-    mark = [] if dims is None else [{"x": dims, "label": f"{dims:,} of {advice['of']:,} are enough"}]
+    mark = (
+        []
+        if dims is None
+        else [{"x": dims, "label": f"{dims:,} of {advice['of']:,} {'is' if dims == 1 else 'are'} enough"}]
+    )
     return recall_chart(drawn, n, "kept", "Retrieval by cosine with fewer dimensions") | {"upright": mark}
