@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from intrinsic_clip.encoders.replication import ReplicatedFeedForward, ReplicatedLinear
+from intrinsic_clip.encoders.replication import ReplicatedFeedForward, ReplicatedLinear, has_own_hooks
 
 Parameters = Sequence[Tensor | None]  # per layer weight and bias
 
@@ -47,11 +47,7 @@ def has_hooks(module: nn.Module) -> bool:
 
     A spectral norm of `torch.nn.utils` is such a hook, and so is one on every module.
     """
-    hooks = (
-        each._forward_hooks or each._forward_pre_hooks or each._backward_hooks or each._backward_pre_hooks
-        for each in module.modules()
-    )
-    return any(hooks) or nn.modules.module._has_any_global_hook()
+    return has_own_hooks(module) or nn.modules.module._has_any_global_hook()
 
 
 def laid_out(rows: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, tuple[int, ...]]:

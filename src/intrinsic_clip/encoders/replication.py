@@ -7,6 +7,7 @@ the paper up to twice as fast as rows × features. Any other module is mapped wi
 import copy
 import math
 from collections.abc import Callable, Sequence
+from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -37,7 +38,8 @@ def replicate(
         shape: R, whose size is the number of output dimensions times that of seeds.
 
     Raises:
-        ValueError: different output dimensions for an encoder that cannot be padded with zeros.
+        ValueError: different output dimensions for an encoder that cannot be padded with zeros, or copies of one whose
+            weights have hooks.
     """
     modules = []
     for d in output_dims:
@@ -48,10 +50,15 @@ def replicate(
     widest = modules[list(output_dims).index(max(output_dims)) * len(seeds)]
     wide = modules if len(set(output_dims)) == 1 else [_padded(module, widest) for module in modules]
     encoder: nn.Module
-    if _is_feed_forward(widest):
-        encoder = ReplicatedFeedForward(wide, shape)
+    chains = [module for module in wide if _is_feed_forward(module)]
+    if len(chains) == len(wide):
+        encoder = ReplicatedFeedForward(chains, shape)
     elif not shape:
         return widest
+    elif any(map(_has_gradient_hooks, widest.parameters())):
+        raise ValueError(
+            "the encoder's weights have hooks, which replicates would lose: leave replicates=null"
+        )
     else:
         encoder = ReplicatedEncoder(wide, shape, input_dim)
     if wide is not modules:
@@ -68,9 +75,11 @@ class ReplicatedLinear(nn.Module):
 
     def __init__(self, layers: Sequence[nn.Linear]) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.stack([layer.weight.detach() for layer in layers]))
-        biases = [layer.bias.detach()[:, None] for layer in layers if layer.bias is not None]
-        self.bias = nn.Parameter(torch.stack(biases)) if biases else None
+        weights = [layer.weight for layer in layers]
+        biases = [layer.bias for layer in layers if layer.bias is not None]
+        self.weight = _as_trained(torch.stack([weight.detach() for weight in weights]), weights)
+        stacked = [bias.detach()[:, None] for bias in biases]
+        self.bias = _as_trained(torch.stack(stacked), biases) if biases else None
 
     def forward(self, columns: Tensor) -> Tensor:
         """Return W h + b."""
@@ -87,10 +96,12 @@ class ReplicatedFeedForward(nn.Module):
         shape: R.
     """
 
-    def __init__(self, modules: Sequence[nn.Module], shape: tuple[int, ...]) -> None:
+    def __init__(self, modules: Sequence[nn.Sequential], shape: tuple[int, ...]) -> None:
         super().__init__()
         self.shape = shape
-        columns = zip(*(list(module.children()) for module in modules), strict=True)
+        columns = zip(
+            *modules, strict=True
+        )  # not children(), which leave out an activation that occurs again
         self.layers = nn.Sequential(
             *(
                 ReplicatedLinear(column) if isinstance(column[0], nn.Linear) else column[0]
@@ -122,34 +133,77 @@ class ReplicatedEncoder(nn.Module):
         self._input_axes = 2 if isinstance(input_dim, int) else 1 + len(input_dim)
         parameters, buffers = stack_module_state(list(modules))
         # Names of a module's own tensors hold no dots.
-        self._names = {name.replace(".", "/"): name for name in [*parameters, *buffers]}
+        self._names = {name: _key(first) for name, first in _first_names(modules[0]).items()}
         self.stacked = nn.ParameterDict()
         for name, parameter in parameters.items():  # one by one, since update() would sort them
-            self.stacked[name.replace(".", "/")] = parameter
+            self.stacked[_key(name)] = _as_trained(parameter.detach(), [parameter])
         for name, buffer in buffers.items():
-            self.register_buffer(name.replace(".", "/"), buffer)
+            self.register_buffer(_key(name), buffer)
         # In a list, so that its parameters are not registered.
         self._template = [copy.deepcopy(modules[0]).to("meta")]
 
     def forward(self, x: Tensor) -> Tensor:
         """Map rows `(*R, n, …)`, whose leading axes may be missing, to `(*R, n, d)`."""
         template = self._template[0].train(self.training)
-        state = {self._names[key]: tensor for key, tensor in [*self.stacked.items(), *self.named_buffers()]}
+        tensors = {**self.stacked, **dict(self.named_buffers())}
+        state = {name: tensors[key] for name, key in self._names.items()}
         row_axes = x.shape[x.ndim - self._input_axes :]
         shared = x.ndim == self._input_axes
         rows = x if shared else x.expand(*self.shape, *row_axes).reshape(-1, *row_axes)
         outputs = vmap(
-            lambda copy_state, copy_rows: functional_call(template, copy_state, (copy_rows,)),
+            lambda copied, its_rows: functional_call(template, copied, (its_rows,), tie_weights=False),
             in_dims=(0, None if shared else 0),
             randomness="different",
         )(state, rows)
         return outputs.reshape(*self.shape, *outputs.shape[1:])
 
 
-def _is_feed_forward(module: nn.Module) -> bool:
-    return isinstance(module, nn.Sequential) and all(
-        isinstance(layer, (nn.Linear, *ELEMENTWISE)) for layer in module.children()
+def _key(name: str) -> str:
+    return name.replace(".", "/")
+
+
+def _first_names(module: nn.Module) -> dict[str, str]:
+    """Return the names of all parameters and buffers, with the first name of each: a weight may occur twice."""
+    tensors = [
+        *module.named_parameters(remove_duplicate=False),
+        *module.named_buffers(remove_duplicate=False),
+    ]
+    first: dict[int, str] = {}
+    return {name: first.setdefault(id(tensor), name) for name, tensor in tensors}
+
+
+def has_own_hooks(module: nn.Module) -> bool:
+    """Return whether a module, or one within it, has hooks; a spectral norm of `torch.nn.utils` is one."""
+    return any(
+        each._forward_hooks or each._forward_pre_hooks or each._backward_hooks or each._backward_pre_hooks
+        for each in module.modules()
     )
+
+
+def _has_gradient_hooks(parameter: Tensor) -> bool:
+    return bool(parameter._backward_hooks or getattr(parameter, "_post_accumulate_grad_hooks", None))
+
+
+def _as_trained(values: Tensor, parameters: Sequence[Tensor]) -> nn.Parameter:
+    """Return values as a parameter that is trained if these are: a frozen layer stays frozen."""
+    return nn.Parameter(values, requires_grad=all(parameter.requires_grad for parameter in parameters))
+
+
+def _is_feed_forward(module: nn.Module) -> TypeGuard[nn.Sequential]:
+    """Return whether a module is linear and elementwise layers in a row, and nothing else.
+
+    A subclass may compute something else, as may a hook or a method put in place of `forward`; a parametrised layer is
+    a subclass. A weight that occurs twice would no longer be one, and one with hooks would lose them.
+    """
+    if type(module) is not nn.Sequential or has_own_hooks(module):
+        return False
+    layers = list(module)
+    if not all(type(layer) in (nn.Linear, *ELEMENTWISE) for layer in layers):
+        return False
+    if any("forward" in vars(each) for each in (module, *layers)):
+        return False
+    weights = [weight for layer in layers for weight in layer.parameters()]
+    return len(set(map(id, weights))) == len(weights) and not any(map(_has_gradient_hooks, weights))
 
 
 def _padded(module: nn.Module, widest: nn.Module) -> nn.Module:
