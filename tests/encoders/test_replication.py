@@ -97,3 +97,14 @@ def test_an_encoder_whose_outputs_mix_is_refused() -> None:
     replicate(build, 6, SEEDS, (4,), (3,))
     with pytest.raises(ValueError, match="sweep over them with --multirun"):
         replicate(build, 6, SEEDS, (2, 4), (2, 3))
+
+
+def test_widths_are_compared_without_dropout_and_leave_no_statistics() -> None:
+    def build(d: int) -> nn.Module:
+        return nn.Sequential(nn.Linear(6, 9), nn.BatchNorm1d(9), nn.Dropout(0.5), nn.Linear(9, d))
+
+    together = replicate(build, 6, SEEDS, (2, 4), (2, 3))
+    assert together.training
+    means = [tensor for name, tensor in together.named_buffers() if name.endswith("running_mean")]
+    assert len(means) == 1
+    assert not means[0].any()

@@ -232,9 +232,12 @@ def _check_padding(
     if not isinstance(input_dim, int):
         raise ValueError(refusal)
     probe = torch.randn(PROBE_ROWS, input_dim, generator=torch.Generator().manual_seed(0))
+    for module in (encoder, *modules):
+        module.eval()  # not at random, as dropout would be, and no statistics of these rows
     first_copies = encoder(probe).reshape(len(output_dims), -1, PROBE_ROWS, max(output_dims))[:, 0]
     repetitions = math.prod(encoder.shape) // len(output_dims)  # type: ignore[arg-type]
     for d, outputs, original in zip(output_dims, first_copies, modules[::repetitions], strict=True):
         expected = torch.nn.functional.pad(original(probe), (0, max(output_dims) - d))
         if not torch.allclose(outputs, expected, rtol=1e-4, atol=1e-5):
             raise ValueError(refusal)
+    encoder.train()
