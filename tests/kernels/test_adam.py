@@ -228,3 +228,36 @@ def test_without_a_compiler_and_in_float64_steps_are_pytorchs(monkeypatch) -> No
 def test_other_optimizers_stay_what_they_are() -> None:
     optimizer = AdamW(_parameters())
     assert by_kernel(optimizer) is optimizer
+
+
+def test_an_optimizer_with_hooks_keeps_them() -> None:
+    """Gradients are clipped by such a hook, since Lightning's own clipping is not offered."""
+    optimizer = Adam(_parameters())
+    optimizer.register_step_pre_hook(lambda *arguments: None)
+    assert by_kernel(optimizer) is optimizer
+    optimizer = Adam(_parameters())
+    optimizer.register_state_dict_post_hook(lambda *arguments: None)
+    assert by_kernel(optimizer) is optimizer
+
+
+def test_an_optimizer_that_has_taken_steps_or_has_its_own_stays() -> None:
+    begun, own = Adam(_parameters()), Adam(_parameters())
+    _step(begun, 0)
+    own.step = lambda closure=None: None
+    assert by_kernel(begun) is begun
+    assert by_kernel(own) is own
+
+
+@pytest.mark.parametrize("reason", [None, "there is no C++ compiler"])
+def test_later_hooks_are_called_once_in_each_step(monkeypatch, reason) -> None:
+    Adam(_parameters())  # from now on PyTorch's step calls hooks
+    optimizer = by_kernel(Adam(_parameters()))
+    if reason is not None:
+        monkeypatch.setattr(library, "_loaded", None)
+        monkeypatch.setattr(library, "_reason", reason)
+    calls: list[str] = []
+    optimizer.register_step_pre_hook(lambda *arguments: calls.append("before"))
+    optimizer.register_step_post_hook(lambda *arguments: calls.append("behind"))
+    for number in range(3):
+        _step(optimizer, number)
+    assert calls == ["before", "behind"] * 3

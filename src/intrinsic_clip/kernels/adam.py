@@ -14,14 +14,27 @@ from intrinsic_clip.kernels import library
 
 OTHER_OPTIONS = ("amsgrad", "maximize", "capturable", "differentiable", "decoupled_weight_decay")
 STATE = ("exp_avg", "exp_avg_sq", "step")
+HOOKS = (
+    "_optimizer_step_pre_hooks",
+    "_optimizer_step_post_hooks",
+    "_optimizer_state_dict_pre_hooks",
+    "_optimizer_state_dict_post_hooks",
+    "_optimizer_load_state_dict_pre_hooks",
+    "_optimizer_load_state_dict_post_hooks",
+)
 NOTHING: Mapping[str, Any] = {}
 PER_PARAMETER = 2 + len(STATE)  # tensors: it, its gradient and its state
 
 
 def by_kernel(optimizer: Optimizer) -> Optimizer:
-    """Return an optimizer whose steps the kernel takes: a `KernelAdam` in place of PyTorch's Adam on a CPU."""
+    """Return an optimizer whose steps the kernel takes: a `KernelAdam` in place of PyTorch's Adam on a CPU.
+
+    One with hooks, as of clipped gradients, a step of its own or a state stays, since a new one would lose them.
+    """
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     if type(optimizer) is not Adam or not all(parameter.is_cpu for parameter in parameters):
+        return optimizer
+    if optimizer.state or "step" in vars(optimizer) or any(getattr(optimizer, name, None) for name in HOOKS):
         return optimizer
     return KernelAdam([dict(group) for group in optimizer.param_groups], **optimizer.defaults)
 
@@ -46,13 +59,21 @@ class KernelAdam(Adam):
             self._plans = [_Plan.of(group["params"], self.state) for group in groups]
         served = all(self._plans) and all(map(_has_plain_options, groups)) and not _is_scaled(self)
         if not served or library.why_not() is not None:
-            super().step()
+            _pytorchs_step(self)
             return loss
         for group, plan in zip(groups, self._plans, strict=True):
             assert plan is not None
             settings = library.Adam(group["lr"], *group["betas"], group["eps"], group["weight_decay"])
             library.load().adam(settings, plan.moved, len(plan.moved), library.threads())
         return loss
+
+
+def _pytorchs_step(optimizer: Adam) -> None:
+    """Take PyTorch's step without its hooks, which are those of the step that calls it."""
+    step: Callable[..., Any] = Adam.step
+    if getattr(step, "hooked", False):
+        step = step.__wrapped__  # type: ignore[attr-defined]
+    step(optimizer)
 
 
 @dataclass(frozen=True)
