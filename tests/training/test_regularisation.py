@@ -12,6 +12,7 @@ from intrinsic_clip.runs.results import CHECKPOINT
 from intrinsic_clip.runs.spec import RunSpec
 from intrinsic_clip.training.build import build
 from intrinsic_clip.training.checkpoints import read_checkpoint
+from intrinsic_clip.training.module import ContrastiveModule
 from intrinsic_clip.training.regularisation import BestWeights, InputNoise, chosen
 from intrinsic_clip.training.train import train
 
@@ -90,6 +91,24 @@ def test_an_interrupted_training_keeps_the_same_weights(compose, tmp_path) -> No
     assert resumed.keys() == whole.keys()
     for name, value in whole.items():
         assert torch.equal(resumed[name], value), name
+
+
+@pytest.mark.parametrize("replicates", ["null", "2"])
+def test_dropout_gives_the_same_numbers_again_and_resumed(compose, tmp_path, monkeypatch, replicates) -> None:
+    settings = ["encoder._target_=helpers.own_encoders.with_dropout", f"replicates={replicates}"]
+    whole = train(compose("output_dir=whole", *settings))["metrics"]
+    losses, steps = ContrastiveModule._losses, iter(range(10_000))
+
+    def interrupted(*arguments):
+        if next(steps) == 20:
+            raise KeyboardInterrupt
+        return losses(*arguments)
+
+    monkeypatch.setattr(ContrastiveModule, "_losses", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(compose(*settings))
+    assert list(tmp_path.glob("outputs/custom/*/last.ckpt"))
+    assert train(compose(*settings))["metrics"] == whole
 
 
 @pytest.mark.parametrize(

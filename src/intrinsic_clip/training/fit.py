@@ -23,6 +23,7 @@ from intrinsic_clip.runs.spec import RunSpec
 from intrinsic_clip.training.build import Training
 from intrinsic_clip.training.checkpoints import AtomicCheckpointIO, ResumePoint
 from intrinsic_clip.training.progress import TrainingProgress
+from intrinsic_clip.training.regularisation import SeededDraws
 from intrinsic_clip.training.throughput import Throughput
 
 # Lightning logs under the name of whichever of its packages was imported last.
@@ -59,6 +60,7 @@ def make_trainer(spec: RunSpec, training: Training, folder: Path, at_once: int) 
     throughput = Throughput(training.data.batch_size, len(training.module.replicates))
     callbacks: list[Callback] = [
         throughput,
+        SeededDraws(settings["seed"]),
         *training.probes,
         ResumePoint(folder, settings["checkpoint_seconds"]),
     ]

@@ -1,10 +1,10 @@
-"""Regularise a training: noise on the inputs, and the weights with the lowest loss over held-out append rows."""
+"""Regularise a training: noise on the inputs, seeded dropout, and the weights with the lowest held-out loss."""
 
 import math
 from typing import Any
 
 import torch
-from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from intrinsic_clip.loggers.replicated import log_replicates
@@ -41,6 +41,27 @@ class InputNoise:
         if rows.is_cuda:
             noise = noise.pin_memory()  # so that the step does not wait until the device has taken it
         return rows + self.deviation * noise.to(rows, non_blocking=True)
+
+
+class SeededDraws(Callback):
+    """Let what an encoder draws in training, as for dropout, depend on seed, step and process alone.
+
+    Otherwise the same command would give other numbers each time, and a resumed training others than an uninterrupted
+    one. Replicates draw together, so that each draws something else alone than beside others.
+
+    Args:
+        seed: of the run.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Seed PyTorch's own generator, once per epoch of data in memory."""
+        place = trainer.global_step, 1 + trainer.global_rank
+        torch.manual_seed(generator(self.seed, *place).initial_seed())
 
 
 class BestWeights(AnyProbe):
