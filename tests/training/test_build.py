@@ -64,3 +64,19 @@ def test_building_gives_what_trains(compose) -> None:
     assert training.module.replicates.shape == (2,)
     assert training.data.d_x == 20
     assert {type(probe).__name__ for probe in training.probes} >= {"IntrinsicDimensionProbe", "MatchingProbe"}
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("PlainCallback", "is not a probe; derive it from intrinsic_clip.probes.AnyProbe"),
+        ("WithoutSuper", r"its __init__ must call super\(\).__init__\(\)"),
+    ],
+)
+def test_a_callback_that_cannot_hold_numbers_is_refused_before_it_trains(
+    tmp_path, compose, name, reason
+) -> None:
+    target = f"helpers.own_callbacks.{name}"
+    with pytest.raises(ConfigError, match=f"probes.mine._target_={target}: {reason}"):
+        train(compose(f"+probes.mine._target_={target}"))
+    assert not (tmp_path / "outputs").exists()

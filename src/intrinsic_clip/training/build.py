@@ -162,7 +162,21 @@ def _errors_of_classes(*more: type[Exception]) -> Iterator[None]:
 
 
 def _probes(cfg: DictConfig) -> list["AnyProbe"]:
-    return [instantiate(probe) for probe in cfg.probes.values() if isinstance(probe, DictConfig)]
+    """Return the probes.
+
+    Raises:
+        ConfigError: one cannot hold numbers for results.json, which would end a training behind its last epoch.
+    """
+    from intrinsic_clip.probes import AnyProbe
+
+    made = {key: instantiate(node) for key, node in cfg.probes.items() if isinstance(node, DictConfig)}
+    for key, probe in made.items():
+        setting = f"probes.{key}._target_={cfg.probes[key]._target_}"
+        if not isinstance(probe, AnyProbe):
+            raise ConfigError(f"{setting}: is not a probe; derive it from intrinsic_clip.probes.AnyProbe")
+        if not hasattr(probe, "latest"):
+            raise ConfigError(f"{setting}: its __init__ must call super().__init__()")
+    return list(made.values())
 
 
 def encoder_on_meta(
