@@ -1,15 +1,23 @@
 """A run is built once, and what can be checked without reading data is checked without it."""
 
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from pytorch_lightning import Callback
 
+from helpers.own_callbacks import StopsGradients
 from intrinsic_clip.data import PairedData
 from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.runs.results import CHECKPOINT
 from intrinsic_clip.runs.spec import RunSpec
 from intrinsic_clip.training import train as training_room
+from intrinsic_clip.training.backward import hear_backward
 from intrinsic_clip.training.build import build, check_buildable
+from intrinsic_clip.training.checkpoints import ResumePoint, read_checkpoint
+from intrinsic_clip.training.throughput import Throughput
 from intrinsic_clip.training.train import train
 
 
@@ -80,3 +88,23 @@ def test_a_callback_that_cannot_hold_numbers_is_refused_before_it_trains(
     with pytest.raises(ConfigError, match=f"probes.mine._target_={target}: {reason}"):
         train(compose(f"+probes.mine._target_={target}"))
     assert not (tmp_path / "outputs").exists()
+
+
+@pytest.mark.parametrize("kernel", ["cpp", "none"])
+def test_a_callback_behind_the_gradients_is_called(compose, kernel) -> None:
+    """It is called as in Lightning's own loop, whatever takes the steps; with zero gradients f stays as it began."""
+    settings = [f"kernel={kernel}", "optimizer.weight_decay=0", "trainer.max_epochs=2"]
+    spec = RunSpec.of(compose("+probes.mine._target_=helpers.own_callbacks.StopsGradients", *settings))
+    began = [parameter.detach().clone() for parameter in build(spec).module.f.parameters()]
+    train(spec.cfg)
+    weights = read_checkpoint(spec.folder / CHECKPOINT)["state_dict"]
+    ended = [value for name, value in weights.items() if name.startswith("f.")]
+    assert len(began) == len(ended)
+    assert all(map(torch.equal, began, ended))
+
+
+def test_the_packages_own_callbacks_leave_steps_to_the_kernel(compose) -> None:
+    probes = build(RunSpec.of(compose("probes=full"))).probes
+    assert probes
+    assert not hear_backward([*probes, Callback(), Throughput(64), ResumePoint(Path())])
+    assert hear_backward([*probes, StopsGradients()])

@@ -17,6 +17,7 @@ from intrinsic_clip.loss.info_nce import InfoNCE
 from intrinsic_clip.loss.precision import widened, without_autocast
 from intrinsic_clip.loss.temperature import ScheduledTemperature
 from intrinsic_clip.runs.replicates import Replicates
+from intrinsic_clip.training.backward import hear_backward
 from intrinsic_clip.training.compiled import compile_step
 from intrinsic_clip.training.graphed import GraphedStep
 from intrinsic_clip.training.kernel_step import (
@@ -83,7 +84,7 @@ class ContrastiveModule(LightningModule):
         self.noise = noise
         self.objective = InfoNCE(chunk=chunk, local_block=local_block) if objective is None else objective
         self.takes_raw = bool(getattr(self.objective, "takes_raw", False))
-        self._shares_batches = self._scales_gradients = False
+        self._shares_batches = self._calls_lightning = False
         self.f, self.g = f, g
         self.similarity, self.temperature = similarity, temperature
         self._optimizer, self._schedule = optimizer, schedule
@@ -120,7 +121,7 @@ class ContrastiveModule(LightningModule):
             self._shares_batches, self._step = True, self._losses
             if self._kernel == "cpp":
                 warn_unserved("several processes share a batch")
-        self._scales_gradients = self.trainer.precision == "16-mixed"
+        self._calls_lightning = self.trainer.precision == "16-mixed" or hear_backward(self.trainer.callbacks)  # type: ignore[attr-defined]
         if not self.similarity.needs_population:
             return
         data = getattr(self.trainer, "datamodule", None)
@@ -306,7 +307,7 @@ class ContrastiveModule(LightningModule):
 
         It returns the losses and τ, `(*R,)` each, and serves for steps between which nothing but numbers change.
         """
-        apart = self._shares_batches or self._scales_gradients
+        apart = self._shares_batches or self._calls_lightning
         ways = (self._graph, self._kernel_step and self._kernel_step.whole())
         wholes = [way for way in ways if way is not None and not apart]
 
@@ -328,7 +329,7 @@ class ContrastiveModule(LightningModule):
         Under autocast, gradients of float32 computations would be rounded to half precision.
         """
         with without_autocast(loss.device):
-            if self._shares_batches or self._scales_gradients:
+            if self._shares_batches or self._calls_lightning:
                 self.manual_backward(loss)
             else:
                 loss.backward()
