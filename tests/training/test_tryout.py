@@ -77,3 +77,28 @@ def test_replicates_in_chunks_need_the_memory_of_a_chunk(compose, monkeypatch) -
     with pytest.raises(ConfigError, match=r"more than the 0\.0 GiB of a small machine"):
         check_memory(RunSpec.of(compose("replicates=1000")), (20, 20))
     check_memory(RunSpec.of(compose("replicates=1000", "replicates_per_chunk=10")), (20, 20))
+
+
+COUPLED = {
+    "torch.optim.Adafactor": ["~optimizer.fused"],
+    "helpers.own_optimizers.clipped_adam": [],
+}
+
+
+@pytest.mark.parametrize("target", COUPLED)
+def test_an_optimizer_that_mixes_replicates_trains_them_alone(compose, target) -> None:
+    def settings(*more: str) -> RunSpec:
+        return RunSpec.of(compose(f"optimizer._target_={target}", *COUPLED[target], *more))
+
+    for alone in ([], ["replicates=1"], ["replicates=3", "replicates_per_chunk=1"]):
+        try_out(settings(*alone), here=True)
+    for together in (["replicates=2"], ["encoder.output_dim=[2,3]"]):
+        with pytest.raises(ConfigError, match="its step of one replicate depends on the others"):
+            try_out(settings(*together), here=True)
+
+
+@pytest.mark.parametrize("name", ["SGD", "AdamW", "NAdam", "RMSprop", "Adagrad", "Rprop", "ASGD", "Adadelta"])
+def test_optimizers_that_keep_replicates_apart_pass(compose, name) -> None:
+    settings = ["~optimizer.fused", f"optimizer._target_=torch.optim.{name}", "replicates=2"]
+    settings += ["~optimizer.weight_decay"] if name == "Rprop" else []
+    try_out(RunSpec.of(compose(*settings)), here=True)

@@ -36,7 +36,7 @@ def check_memory(spec: RunSpec, input_dims: "tuple[InputDim, InputDim] | None") 
 
 def _parts(spec: RunSpec, input_dims: "tuple[InputDim, InputDim] | None") -> dict[str, int]:
     """Return how many numbers each part of the training holds at least, by the settings that decide it."""
-    data, objective, at_once = spec.settings["data"], spec.settings["objective"], _trained_at_once(spec)
+    data, objective, at_once = spec.settings["data"], spec.settings["objective"], trained_at_once(spec)
     parts = {}
     rows = sum(data.get(key) or 0 for key in ("n_train", "n_append", "n_test"))
     if input_dims is not None:
@@ -52,7 +52,7 @@ def _parts(spec: RunSpec, input_dims: "tuple[InputDim, InputDim] | None") -> dic
     return parts
 
 
-def _trained_at_once(spec: RunSpec) -> int:
+def trained_at_once(spec: RunSpec) -> int:
     """Return the number of trainings that are in memory at a time."""
     per_chunk = spec.settings["replicates_per_chunk"]
     repetitions = len(spec.replicates.indices or (0,))

@@ -17,6 +17,7 @@ from intrinsic_clip import config
 from intrinsic_clip.errors import ConfigError, joined_lines
 from intrinsic_clip.loss.temperature import ScheduledTemperature
 from intrinsic_clip.runs.spec import RunSpec
+from intrinsic_clip.training.memory import trained_at_once
 from intrinsic_clip.training.schedule import schedule_of
 
 OWN = "intrinsic_clip."
@@ -33,7 +34,10 @@ def try_out(spec: RunSpec, here: bool) -> None:
         ConfigError: one of them refuses its settings.
     """
     settings = spec.settings
-    _try_optimizer(spec.cfg.optimizer, settings["trainer"].get("accelerator") in ("cpu", "auto"))
+    on_cpu = settings["trainer"].get("accelerator") in ("cpu", "auto")
+    _try_optimizer(spec.cfg.optimizer, on_cpu)
+    if on_cpu and trained_at_once(spec) > 1:
+        _try_replicates(spec.cfg.optimizer)
     _require_end(settings)
     if spec.cfg.get("schedule") is not None:
         _try_schedule(spec.cfg)
@@ -59,6 +63,34 @@ def _try_optimizer(node: DictConfig, takes_step: bool) -> None:
         raise
     except Exception as error:  # of as many kinds as there are optimizers
         raise ConfigError(f"optimizer: {_reason(error)}") from error
+
+
+def _try_replicates(node: DictConfig) -> None:
+    """Raise ConfigError where the optimizer's step of one replicate depends on another, as Adafactor's does."""
+
+    def first_of_two(other: float) -> torch.Tensor:
+        """Return the first replicate after two steps beside one of other weights, whose gradients grow."""
+        ones = torch.ones(3, 4)
+        parameter = torch.nn.Parameter(torch.stack([ones, other * ones]))
+        optimizer = instantiate(node)([parameter])
+        for power in (0, 1):
+            parameter.grad = torch.stack([ones, other**power * ones])
+            optimizer.step()
+        return parameter.detach()[0]
+
+    with torch.random.fork_rng(devices=[]):
+        moved = []
+        for other in (1.0, 1000.0):
+            torch.manual_seed(0)
+            try:
+                moved.append(first_of_two(other))
+            except Exception:  # it needs other parameters, which the training has
+                return
+    if not torch.allclose(moved[0], moved[1], rtol=1e-5, atol=1e-8, equal_nan=True):
+        raise ConfigError(
+            f"optimizer._target_={node.get('_target_')}: its step of one replicate depends on the others, so they "
+            "cannot be trained side by side; replicates_per_chunk=1 and one encoder.output_dim train each alone"
+        )
 
 
 def _require_end(settings: Mapping[str, Any]) -> None:
