@@ -4,8 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
+from helpers.dataset_folders import write_folder
 from helpers.projections import write_small_projection
 from helpers.shared_latent import QUICK, shared_latent
 from helpers.tiny_runs import files_below
@@ -28,11 +30,13 @@ def table(path: str, rows: np.ndarray, names: list[str], order: np.ndarray) -> N
         numbers = pd.DataFrame(rows, columns=[f"d{i}" for i in range(rows.shape[1])]).iloc[order]
         frame = pd.concat([frame[["id"]], numbers], axis=1)
         frame.to_csv(path, index=False)
+    elif path.endswith(".folder"):
+        write_folder(Path(path), pa.Table.from_pandas(frame, preserve_index=False))
     else:
         frame.reset_index(drop=True).to_parquet(path)
 
 
-@pytest.fixture(params=["parquet", "csv", "npz"])
+@pytest.fixture(params=["parquet", "csv", "npz", "folder"])
 def files(request) -> tuple[str, str]:
     """Write x and y with an id each, where the first 200 rows of y are turned round."""
     names = f"px.{request.param}", f"py.{request.param}"
@@ -91,6 +95,6 @@ def test_classes_and_groups_in_another_order_are_refused(command_line, capsys, s
 
 @pytest.mark.slow
 def test_groups_join_ids_in_any_order(command_line, files) -> None:
-    if files[0].endswith(".npz"):
+    if files[0].endswith((".npz", ".folder")):
         return
     assert command_line("measure", f"x={files[0]}", f"y={files[1]}", "groups=id", *QUICK) == 0

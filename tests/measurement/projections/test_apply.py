@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
+from helpers.dataset_folders import write_folder
 from helpers.projections import write_small_projection
 from helpers.shared_latent import shared_latent
 from helpers.tar_files import write_members
@@ -73,6 +75,8 @@ def table(suffix: str, ids: dict[str, list[str]]) -> None:
         frame.to_parquet("new.parquet", row_group_size=100)
     elif suffix == ".feather":
         frame.to_feather("new.feather")
+    elif suffix == ".folder":
+        write_folder(Path("new.folder"), pa.Table.from_pandas(frame, preserve_index=False))
     else:
         frame.to_csv(f"new{suffix}", index=False, sep="," if suffix == ".csv" else "\t")
 
@@ -82,7 +86,7 @@ IDS = {"image_id": list(range(2**53, 2**53 + 300)), "code_id": CODES}
 TABLES = (".npz", ".parquet", ".feather", ".csv", ".tsv")
 
 
-@pytest.mark.parametrize("suffix", TABLES)
+@pytest.mark.parametrize("suffix", [*TABLES, ".folder"])
 @pytest.mark.parametrize("written", TABLES)
 def test_what_names_a_row_goes_with_it(command_line, capsys, monkeypatch, suffix, written) -> None:
     monkeypatch.setattr(verb, "BLOCK", 7 * 64 * 8)

@@ -31,6 +31,17 @@ def dataset_rows(path: Path, key: Key, choice: ColumnChoice) -> tuple[ArrowRows,
     Raises:
         ConfigError: it holds several splits, is damaged, or no column can be chosen.
     """
+    files = data_files(path)
+    content, notes = required_content(schema_of(files[0]), key, choice, partial(all_batches, files))
+    return ArrowRows(files, content), notes
+
+
+def data_files(path: Path) -> list[Path]:
+    """Return the Arrow files that hold the rows of a data set on disk, in order.
+
+    Raises:
+        ConfigError: it holds several splits, is damaged, or is a choice among the rows of its files.
+    """
     if (path / SPLITS).is_file():
         splits = _names(path / SPLITS, _content(path / SPLITS).get("splits"))
         raise ConfigError(
@@ -50,8 +61,7 @@ def dataset_rows(path: Path, key: Key, choice: ColumnChoice) -> tuple[ArrowRows,
         raise ConfigError(
             f"lacks {len(missing)} of the {len(files)} files in its {STATE}, first {missing[0]}"
         )
-    content, notes = required_content(schema_of(files[0]), key, choice, partial(all_batches, files))
-    return ArrowRows(files, content), notes
+    return files
 
 
 def _content(path: Path) -> dict[str, Any]:

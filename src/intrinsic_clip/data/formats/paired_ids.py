@@ -35,7 +35,7 @@ def compared(
     """
     names = (first, second) = tuple(files)
     _check_keys(names, (ids.get(first), ids.get(second)))
-    paths = [path for path in files.values() if path is not None and path.is_file()]
+    paths = [path for path in files.values() if path is not None and path.exists()]
     if len(paths) < 2 or os.path.samefile(*paths):
         return []
     notes = []

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from intrinsic_clip.data.formats.arrow_files import is_arrow, is_stream
+from intrinsic_clip.data.formats.arrow_files import is_arrow, is_stream, schema_of
+from intrinsic_clip.data.formats.arrow_rows import all_batches
 from intrinsic_clip.data.formats.column_choice import ColumnChoice
 from intrinsic_clip.data.formats.column_roles import ID_ENDINGS, INDEX_NAMES, TEXT_NAMES
+from intrinsic_clip.data.formats.dataset_folders import data_files, is_dataset_folder
 from intrinsic_clip.data.formats.npz_members import read_npz_member
 from intrinsic_clip.data.formats.number_tables import read_columns, recognised
 from intrinsic_clip.data.formats.packed_tables import PACKED
@@ -45,7 +47,7 @@ def id_names(path: Path, drop: Sequence[str | int] = ()) -> list[str]:
         except zipfile.BadZipFile:
             return []
         return [name.lower() for name in names if is_id(name)]
-    if suffix in PACKED:
+    if _is_packed(path):
         names = _schema(path).names
     elif suffix in TEXTS:
         names = recognised(path)[1].header or []
@@ -58,7 +60,7 @@ def row_ids(
     """Return the columns or arrays that name the rows of a file, `(n,)` each, by their lower-case name.
 
     Args:
-        path: a file that `read_array` or `open_array` has read.
+        path: a file, or the folder of a data set, that `read_array` or `open_array` has read.
         drop: columns to leave out, by name, place or pattern.
         only: lower-case names to read; None: all.
 
@@ -86,7 +88,7 @@ def _ids(
     suffix = path.suffix.lower()
     if suffix == ".npz":
         return _members(path)
-    if suffix in PACKED:
+    if _is_packed(path):
         return _packed(path, drop, only)
     return _text(path, drop, only, as_texts) if suffix in TEXTS else {}
 
@@ -114,10 +116,17 @@ def _wanted(names: Sequence[str], drop: Sequence[str | int], only: Container[str
     return [p for p in _places(names, drop) if only is None or names[p].strip().lower() in only]
 
 
+def _is_packed(path: Path) -> bool:
+    """Return whether pyarrow reads the columns of a path: a Parquet or Arrow file, or the folder of a data set."""
+    return is_dataset_folder(path) if path.is_dir() else path.suffix.lower() in PACKED
+
+
 def _schema(path: Path) -> Any:
-    """Return the schema of a Parquet or Arrow file."""
+    """Return the schema of a Parquet or Arrow file, or of the folder of a data set."""
     import pyarrow.parquet as pq
 
+    if path.is_dir():
+        return schema_of(data_files(path)[0])
     return pq.read_schema(path) if path.suffix.lower() == ".parquet" else _read_arrow(path).schema
 
 
@@ -133,6 +142,15 @@ def _read_arrow(path: Path, columns: list[str] | None = None) -> Any:
     return table if columns is None else table.select(columns)
 
 
+def _read_folder(path: Path, columns: list[str]) -> Any:
+    """Return some columns of a data set's folder as one table."""
+    import pyarrow as pa
+
+    schema = _schema(path)
+    batches = (batch.select(columns) for batch in all_batches(data_files(path), columns))
+    return pa.Table.from_batches(batches, pa.schema([schema.field(name) for name in columns]))
+
+
 def _packed(path: Path, drop: Sequence[str | int], only: Container[str] | None) -> dict[str, np.ndarray]:
     """Read the columns of ids alone, without the embeddings beside them."""
     import pyarrow as pa
@@ -143,7 +161,8 @@ def _packed(path: Path, drop: Sequence[str | int], only: Container[str] | None) 
     names = [name for name in names if not pa.types.is_nested(schema.field(name).type)]
     if not names:
         return {}
-    read = pq.read_table if path.suffix.lower() == ".parquet" else _read_arrow
+    packed = pq.read_table if path.suffix.lower() == ".parquet" else _read_arrow
+    read = _read_folder if path.is_dir() else packed
     table = read(path, columns=names)
     # where some are missing pandas has whole numbers as floats, which cannot tell many ids of 64 bits apart
     columns = {name: table[name].to_pandas(integer_object_nulls=True) for name in names}

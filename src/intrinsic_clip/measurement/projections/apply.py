@@ -157,7 +157,7 @@ def _ids(
     if names is not None:
         found = {SAMPLES: np.array(names)}
     else:
-        found = ids_as_written(path, ColumnChoice.of(None, settings["drop"]).drop) if path.is_file() else {}
+        found = ids_as_written(path, ColumnChoice.of(None, settings["drop"]).drop)
     ids = {name: values[usable.numpy()] for name, values in found.items() if len(values) == len(usable)}
     if not ids:
         return {}
