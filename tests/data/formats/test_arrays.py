@@ -160,7 +160,19 @@ WRONG = {
     "bytes.csv": (lambda: Path("bytes.csv").write_bytes(bytes(range(256))), "not a table of comma-separated"),
     "empty.csv": (lambda: Path("empty.csv").touch(), "not a table of comma-separated"),
     "header.csv": (lambda: Path("header.csv").write_text("a,b\n"), "holds no rows"),
+    "appended.npy": (
+        lambda: Path("appended.npy").write_bytes(write("rows.npy").read_bytes() * 3),
+        "holds 1,696 bytes of numbers, but its header claims 480, as where several arrays",
+    ),
+    "appended.npz": (lambda: _npz_of_appended(write("rows.npy").read_bytes() * 2), "its header claims 480"),
+    "turned.npz": (lambda: _npz_of_appended(write("fortran.npy").read_bytes() + b" "), "holds 481 bytes"),
 }
+
+
+def _npz_of_appended(content: bytes) -> None:
+    for name in ("appended.npz", "turned.npz"):
+        with zipfile.ZipFile(name, "w") as archive:
+            archive.writestr("x.npy", content)
 
 
 def _cut(whole: str, name: str, size: int) -> None:

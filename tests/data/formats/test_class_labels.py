@@ -111,3 +111,11 @@ def test_a_key_of_a_file_that_holds_one_array_is_refused(name: str) -> None:
     assert read_labels(Path(name), Key(None, "labels_key")).tolist() == [0, 1]
     with pytest.raises(ConfigError, match=r"labels_key=coarse: \.(npy|NPY) holds one array, so leave it out"):
         read_labels(Path(name), Key("coarse", "labels_key"))
+
+
+def test_classes_that_were_saved_one_behind_another_are_refused() -> None:
+    with Path("classes.npy").open("wb") as file:
+        np.save(file, np.arange(5))
+        np.save(file, np.arange(5))
+    with pytest.raises(ConfigError, match=r"but its header claims 40, as where several arrays were saved"):
+        read_labels(Path("classes.npy"), Key())

@@ -21,14 +21,34 @@ def read_npz_member(archive: zipfile.ZipFile, name: str) -> np.ndarray:
     with archive.open(name) as member:
         shape, _, dtype = read_header(member)
         need = math.prod(shape) * dtype.itemsize
-    size = archive.getinfo(name).file_size
-    if need > size and not dtype.hasobject:
-        raise ValueError(f"claims {need:,} bytes, of which it holds {size:,}")
+        held = archive.getinfo(name).file_size - member.tell()
+    if not dtype.hasobject:
+        check_size(need, held)
     free = _free_memory()
     if free is not None and need > free:
         raise ConfigError(f"expands to {need:,} bytes, more than the {free:,} that are free")
     with archive.open(name) as member:
         return np.lib.format.read_array(member, allow_pickle=False)
+
+
+def check_size(need: int, held: int) -> None:
+    """Check that there are as many bytes behind a header as it claims.
+
+    Args:
+        need: bytes of the array that the header describes.
+        held: bytes that there are.
+
+    Raises:
+        ValueError: there are fewer, so that the file is damaged.
+        ConfigError: there are more, as where arrays were saved one behind another; only the first would be read.
+    """
+    if need > held:
+        raise ValueError(f"claims {need:,} bytes, of which it holds {held:,}")
+    if need < held:
+        raise ConfigError(
+            f"holds {held:,} bytes of numbers, but its header claims {need:,}, as where several arrays were saved one "
+            "behind another; numpy.concatenate makes one of them"
+        )
 
 
 def read_header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:

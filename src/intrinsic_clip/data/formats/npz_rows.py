@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.data.formats.batched_rows import BatchedRows
-from intrinsic_clip.data.formats.npz_members import read_header
+from intrinsic_clip.data.formats.npz_members import check_size, read_header
 from intrinsic_clip.data.formats.number_types import FLOATING
 from intrinsic_clip.errors import ConfigError
 
@@ -60,6 +60,7 @@ def npz_rows(path: Path, archive: zipfile.ZipFile, name: str) -> NpzRows | None:
 
     Raises:
         ValueError: its header is damaged, or claims more than it holds.
+        ConfigError: it holds more than its header claims.
     """
     with archive.open(name) as member:
         shape, fortran, dtype = read_header(member)
@@ -68,6 +69,5 @@ def npz_rows(path: Path, archive: zipfile.ZipFile, name: str) -> NpzRows | None:
         return None
     if dtype.name not in FLOATING:
         return None
-    if shape[0] * shape[1] * dtype.itemsize > held:
-        raise ValueError(f"claims {shape[0] * shape[1] * dtype.itemsize:,} bytes, of which it holds {held:,}")
+    check_size(shape[0] * shape[1] * dtype.itemsize, held)
     return NpzRows(path, name, (shape[0], shape[1]), dtype)
