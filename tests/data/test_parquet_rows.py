@@ -1,5 +1,6 @@
 """Lists in .parquet files that are read block by block."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -87,3 +88,35 @@ def test_what_is_no_table_of_fractions_is_left_to_other_readers(tmp_path) -> Non
     (tmp_path / "bad.parquet").write_bytes(b"nothing")
     with pytest.raises(ConfigError, match=r"damaged, or not a \.parquet file"):
         open_array(tmp_path / "bad.parquet")
+
+
+@pytest.mark.parametrize("kind", ["list", "fixed", "float16"])
+@pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
+def test_missing_vectors_may_come_first(tmp_path, kind, suffix) -> None:
+    rows = ROWS[:30].astype(np.float16 if kind == "float16" else np.float32)
+    lists = [None if place < 12 else row.tolist() for place, row in enumerate(rows)]
+    numbers = pa.float16() if kind == "float16" else pa.float32()
+    table = pa.table({"v": pa.array(lists, pa.list_(numbers, ROWS.shape[1] if kind == "fixed" else -1))})
+    path = tmp_path / f"x{suffix}"
+    if suffix == ".parquet":
+        pq.write_table(table, path, row_group_size=5)
+    else:
+        with pa.ipc.new_file(path, table.schema) as file:
+            file.write_table(table, max_chunksize=5)
+    opened = open_array(path)
+    assert opened is not None
+    source = opened[0]
+    assert source.shape == (30, ROWS.shape[1])
+    expected = np.where(np.arange(30)[:, None] < 12, np.nan, rows)
+    np.testing.assert_array_equal(whole(source).numpy(), expected)
+    np.testing.assert_array_equal(source.take(torch.tensor([20, 3])).numpy(), expected[[20, 3]])
+
+
+@pytest.mark.parametrize(
+    ("lists", "message"), [([None] * 5, "column 'emb' is empty"), ([[]] * 5, "holds shape (5, 0) where")]
+)
+def test_a_column_without_any_vector_is_refused(tmp_path, lists, message) -> None:
+    path = written(tmp_path / "x.parquet", pa.array(lists, pa.list_(pa.float32())))
+    assert open_array(path) is None
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        read_array(path)

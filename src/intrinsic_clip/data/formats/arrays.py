@@ -68,7 +68,8 @@ def open_array(
             return None
         require_regular(path)
         _refuse_pointer(path)
-        return OPENERS[suffix](path, key, choice)
+        opened = OPENERS[suffix](path, key, choice)
+        return None if opened is not None and 0 in opened[0].shape else opened
     except OSError as error:
         raise ConfigError((error.strerror or first_line(error)).lower()) from error
 

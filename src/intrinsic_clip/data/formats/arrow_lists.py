@@ -29,7 +29,7 @@ class ListColumn:
     Attributes:
         names: of the one column.
         part: rows to read at a time.
-        width: numbers in a list; 0 until a batch was read that has some.
+        width: numbers in a list; 0 until a batch was read that has some: batches before it have no columns.
     """
 
     def __init__(self, name: str, dtype: torch.dtype) -> None:
@@ -59,7 +59,7 @@ class ListColumn:
             )
         flat = present.flatten()
         numbers = flat.to_numpy(zero_copy_only=False) if flat.null_count else flat.to_numpy()
-        rows = np.asarray(numbers, dtype=numpy_name(self.dtype)).reshape(-1, width)
+        rows = np.asarray(numbers, dtype=numpy_name(self.dtype)).reshape(len(present), width)
         if lists.null_count:
             blank = np.full((len(lists), width), np.nan, rows.dtype)
             blank[~np.asarray(lists.is_null())] = rows

@@ -46,7 +46,8 @@ class BatchedRows(ABC):
         """Yield the rows of some groups in order, a few thousand at a time."""
 
     def _first_width(self) -> int:
-        return next(self._batches(range(len(self.starts) - 1)), torch.empty(0, 0)).shape[1]
+        widths = (rows.shape[1] for rows in self._batches(range(len(self.starts) - 1)))
+        return next((width for width in widths if width), 0)  # rows that are all missing do not show it
 
     def blocks(self, size: int) -> Iterator[tuple[int, Tensor]]:
         """Yield all rows in order."""
