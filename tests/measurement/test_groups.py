@@ -56,6 +56,21 @@ def test_ids_of_both_sides_are_joined() -> None:
     assert (same.rows, same.grouping.joined) == ({}, False)
 
 
+@pytest.mark.parametrize(
+    ("x", "y"),
+    [
+        (np.array([b"a", b"b", b"c"]), ["c", "b", "a"]),
+        (np.array([b"a", b"b", b"c"]), np.array(["c", "b", "a"])),
+        (np.array([1.0, 2.0, 3.0]), ["3", "2", "1"]),
+        (torch.tensor([1.0, 2.0, 3.0]), np.array([3, 2, 1])),
+    ],
+)
+def test_ids_are_joined_whatever_type_a_file_has_for_them(x, y) -> None:
+    joined = arrange({"x": 3, "y": 3}, {"x": x, "y": y}, None)
+    assert joined.rows["x"].tolist() == [0, 1, 2]
+    assert joined.rows["y"].tolist() == [2, 1, 0]
+
+
 def test_prompts_of_classes_are_partners_of_their_rows() -> None:
     arrangement = arrange({"x": 5, "y": 3}, None, torch.tensor([2, 0, 0, 2, 2]))
     assert arrangement.rows["y"].tolist() == [2, 0, 0, 2, 2]

@@ -141,7 +141,7 @@ def _joined(counts: Mapping[str, int], groups: Mapping[str, Ids]) -> Arrangement
     """Make a table of pairs in which every row of a group that both sides have occurs, as often as it takes."""
     for side in "xy":
         _check_length(groups[side], counts[side], f"{side} has", f"groups of {side}")
-    ids = [np.asarray([str(each) for each in _plain(groups[side])]) for side in "xy"]
+    ids = [np.asarray([_name(each) for each in _plain(groups[side])]) for side in "xy"]
     if len(ids[0]) == len(ids[1]) and bool((ids[0] == ids[1]).all()):
         return Arrangement({}, Grouping(_codes(groups["x"], "groups")))
     common, _, _ = np.intersect1d(ids[0], ids[1], return_indices=True)
@@ -214,6 +214,13 @@ def _plain(ids: Ids) -> list[object]:
     return ids.tolist() if isinstance(ids, np.ndarray | Tensor) else list(ids)
 
 
+def _name(value: object) -> str:
+    """Return an id as text: bytes decoded, and a whole number as one, whatever type its file has for it."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
 def _codes(ids: Ids, setting: str) -> Tensor:
     """Return a number for each id, equal for equal ids.
 
@@ -223,7 +230,7 @@ def _codes(ids: Ids, setting: str) -> Tensor:
     plain = _plain(ids)
     if any(value is None or value != value or value == "" for value in plain):
         raise ConfigError(f"{setting}: some rows have none; must have one each")
-    names, codes = np.unique(np.asarray([str(value) for value in plain]), return_inverse=True)
+    names, codes = np.unique(np.asarray([_name(value) for value in plain]), return_inverse=True)
     if len(names) < FEWEST:
         raise ConfigError(
             f"{setting}: all rows have the same, {str(names[0])!r}; must have at least {FEWEST}"
@@ -240,7 +247,7 @@ def _numbers(ids: Ids, count: int, setting: str, side: str) -> Tensor:
     wanted = f"must be the number of a row of {side}, 0 … {count - 1:,}"
     values = []
     for value in _plain(ids):
-        text = str(value)
+        text = _name(value)
         try:
             number = float(text)
         except ValueError:

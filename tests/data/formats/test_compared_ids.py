@@ -1,5 +1,6 @@
 """Ids of two files are the same, the same in another order, or others."""
 
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,36 @@ SAME = {
     "texts and objects": (np.array(["a", "b"]), np.array(["a", "b"], object)),
     "missing texts": (np.array(["a", None], object), np.array(["a", None], object)),
     "numbers and their texts": (np.arange(3), np.array(["0", "1", "2"], object)),
+    "numbers and texts with zeros before them": (np.arange(3), np.array(["000", "001", "002"])),
+    "texts and floating point": (np.array(["4", "5"], object), np.array([4.0, 5.0])),
 }
+
+
+@pytest.mark.parametrize("texts", [["007", "008", "009"], np.array(["7", "8", "9"], object)])
+@pytest.mark.parametrize("kind", [np.int32, np.float64])
+def test_numbers_and_texts_in_another_order(texts, kind) -> None:
+    found = difference(np.array(texts), np.array([8, 7, 9], kind))
+    assert found is not None
+    assert (found.differing, found.reordered) == (2, True)
+
+
+def test_fractions_are_not_cut() -> None:
+    assert difference(np.array([Decimal("1.5"), Decimal("2.0")]), np.array([1, 2])) is not None
+
+
+@pytest.mark.parametrize("written", ["npz", "parquet"])
+def test_bytes_are_compared_as_texts(written: str) -> None:
+    names = np.array([f"é {place}".encode() for place in range(6)])
+    if written == "npz":
+        np.savez("one.npz", x=np.ones((6, 2)), id=names)
+    else:
+        pd.DataFrame({"id": names.tolist(), "d0": np.arange(6.0)}).to_parquet("one.parquet")
+    texts = np.array([f"é {place}" for place in range(6)])
+    ids = row_ids(Path(f"one.{written}"))["id"]
+    assert difference(ids, texts) is None
+    found = difference(ids, texts[::-1])
+    assert found is not None
+    assert (found.values, found.reordered) == (("é 0", "é 5"), True)
 
 
 @pytest.mark.parametrize("case", SAME)

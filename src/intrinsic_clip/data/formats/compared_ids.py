@@ -37,7 +37,8 @@ def difference(first: np.ndarray, second: np.ndarray) -> Difference | None:
     """Return what two columns of ids of one length differ in; None where they are the same.
 
     Whole numbers are compared as such, since many ids of 64 bits are one number in floating point; numbers of which one
-    side is floating point as floating point; everything else as text.
+    side is floating point as floating point; whole numbers that one side writes as texts, such as 007, as numbers too;
+    everything else as text.
     """
     one, other = _alike(first, second)
     if one.dtype.kind == "O":  # one by one: an array of texts takes as much for each as for the longest
@@ -62,7 +63,23 @@ def _alike(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarra
             return first.astype(float), second.astype(float)
         except (TypeError, ValueError):
             pass
+    elif kinds & set("iuf") and kinds & set("OU"):  # 7 and "007", as one of two programs writes it
+        try:
+            return _numbers(first), _numbers(second)
+        except (TypeError, ValueError, OverflowError):
+            pass
     return first.astype(object), second.astype(object)
+
+
+def _numbers(ids: np.ndarray) -> np.ndarray:
+    """Return ids as whole numbers, or as floating point where they are that already.
+
+    Raises:
+        TypeError, ValueError, OverflowError: they are none, or too large.
+    """
+    if ids.dtype.kind == "O" and not all(isinstance(each, str | int) for each in ids):
+        raise TypeError("fractions would be cut")
+    return ids.astype(float if ids.dtype.kind == "f" else np.int64)
 
 
 def _same_values(one: np.ndarray, other: np.ndarray) -> bool:

@@ -57,7 +57,7 @@ def id_names(path: Path, drop: Sequence[str | int] = ()) -> list[str]:
 def row_ids(
     path: Path, drop: Sequence[str | int] = (), only: Container[str] | None = None
 ) -> dict[str, np.ndarray]:
-    """Return the columns or arrays that name the rows of a file, `(n,)` each, by their lower-case name.
+    """Return the columns or arrays that name the rows of a file, `(n,)` each, by their lower-case name; bytes as texts.
 
     Args:
         path: a file, or the folder of a data set, that `read_array` or `open_array` has read.
@@ -67,7 +67,7 @@ def row_ids(
     Returns:
         Nothing for files that hold one array, and for tables without such columns.
     """
-    ids = {name.strip().lower(): values for name, values in _ids(path, drop, only).items()}
+    ids = {name.strip().lower(): as_texts(values) for name, values in _ids(path, drop, only).items()}
     return {name: values for name, values in ids.items() if only is None or name in only}
 
 
@@ -80,6 +80,16 @@ def ids_as_written(path: Path, drop: Sequence[str | int] = ()) -> dict[str, np.n
         path, drop: as for `row_ids`.
     """
     return _ids(path, drop, None, as_texts=True)
+
+
+def as_texts(ids: np.ndarray) -> np.ndarray:
+    """Return ids with bytes, as HDF5 and binary columns have them, as the texts that these are in UTF-8."""
+    if ids.dtype.kind == "S" or (ids.dtype.kind == "O" and any(isinstance(each, bytes) for each in ids)):
+        texts = [
+            each.decode("utf-8", "replace") if isinstance(each, bytes) else each for each in ids.tolist()
+        ]
+        return np.array(texts, dtype=object)
+    return ids
 
 
 def _ids(
