@@ -1,5 +1,6 @@
 """`intrinsic-clip apply` reduces files of any format, row by row, or says in one line why it cannot."""
 
+import csv
 import io
 import os
 import signal
@@ -101,6 +102,20 @@ def test_what_names_a_row_goes_with_it(command_line, capsys, monkeypatch, suffix
     assert ids["code_id"].tolist() == [CODES[row] for row in kept]
     small = read_array(Path(f"small{written}"))[0].numpy()
     np.testing.assert_allclose(small, Reduce.load(CUT).x(X[kept]), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv"])
+def test_texts_of_any_characters_and_bytes_go_with_their_rows_into_a_text_table(command_line, suffix) -> None:
+    texts = ["a\rb", "c\r\nd", 'e,"f"', "g\th", " i", *(f"t{place}" for place in range(295))]
+    frame = pd.DataFrame({"caption": texts, "image_id": [f"{place} é".encode() for place in range(300)]})
+    frame.assign(embedding=list(X)).to_parquet("new.parquet")
+    assert command_line("apply", str(CUT), "x=new.parquet", f"output=small{suffix}") == 0
+    with Path(f"small{suffix}").open(newline="") as file:
+        rows = list(csv.reader(file, delimiter="," if suffix == ".csv" else "\t"))
+    assert [row[0] for row in rows[1:]] == texts
+    assert [row[1] for row in rows[1:]] == [f"{place} é" for place in range(300)]
+    small = read_array(Path(f"small{suffix}"))[0].numpy()
+    np.testing.assert_allclose(small, Reduce.load(CUT).x(X), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".safetensors"])

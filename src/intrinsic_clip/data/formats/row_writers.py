@@ -3,6 +3,7 @@
 What names the rows is written beside them where the format has room for it.
 """
 
+import csv
 import json
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from intrinsic_clip.data.formats.row_ids import as_texts
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.runs.atomic import writing
 
@@ -77,7 +79,7 @@ def _without_objects(values: np.ndarray) -> np.ndarray:
     """Return values as an array that is stored without pickles: objects as texts, missing ones as empty ones."""
     if values.dtype.kind != "O":
         return values
-    return np.array(["" if value is None or value != value else str(value) for value in values])
+    return np.array(["" if value is None or value != value else str(value) for value in as_texts(values)])
 
 
 @contextmanager
@@ -129,13 +131,17 @@ def _text(
     start = 0
 
     def write(table: "pd.DataFrame", header: bool) -> None:
-        file.write(table.to_csv(sep=delimiter, header=header, index=False, lineterminator="\n").encode())
+        # of line ends the module csv quotes only its own, and readers take \r for one, too
+        returns = any(table[key].astype(str).str.contains("\r", regex=False).any() for key in ids)
+        quoting = csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL
+        text = table.to_csv(sep=delimiter, header=header, index=False, lineterminator="\n", quoting=quoting)
+        file.write(text.encode())
 
     def add(rows: np.ndarray) -> None:
         nonlocal start
         table = pd.DataFrame(rows, columns=numbers)
         for place, (key, values) in enumerate(ids.items()):
-            table.insert(place, key, values[start : start + len(rows)])
+            table.insert(place, key, as_texts(values[start : start + len(rows)]))
         write(table, False)
         start += len(rows)
 
