@@ -7,6 +7,7 @@ import torch
 
 from helpers.manifolds import gaussian
 from intrinsic_clip.metrics import alignment, modality_gap, pair_similarities
+from intrinsic_clip.metrics.alignment import directions
 
 
 def test_alignment_by_hand() -> None:
@@ -29,6 +30,21 @@ def test_alignment_of_tiny_and_zero_vectors() -> None:
     assert alignment(1e-30 * x, x).item() == pytest.approx(1, abs=1e-6)
     x[:10] = 0.0
     assert alignment(x, x).item() == pytest.approx(0.75)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-200, 1e-160, 1e160, 1e200, 1e300])
+def test_directions_of_rows_whose_squares_overflow_or_vanish(scale) -> None:
+    rows = torch.randn(3, 20, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    scaled = rows.clone()
+    scaled[:, ::2] *= scale
+    torch.testing.assert_close(directions(scaled), directions(rows), rtol=1e-14, atol=1e-14)
+    assert alignment(scaled, rows).tolist() == pytest.approx([1.0] * 3)
+    broken = torch.tensor([[0.0, 0.0], [torch.nan, 1.0], [3.0, 4.0]], dtype=torch.float64)
+    found = directions(broken)
+    assert found[0].tolist() == [0, 0]
+    assert found[1].isnan().all()
+    assert found[2].tolist() == [0.6, 0.8]
+    assert directions(torch.empty(4, 0)).shape == (4, 0)
 
 
 def test_modality_gap_by_hand() -> None:

@@ -80,3 +80,11 @@ def test_groups_that_no_half_can_do_without_are_refused(monkeypatch) -> None:
     monkeypatch.setattr(sys.modules[Counterparts.__module__], "MOST_PAIRS", 1000)
     with pytest.raises(ConfigError, match="right pairs, more than fit into memory; labels="):
         Pairing.of_rows(x, y, of).counterparts()
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_rows_whose_squares_overflow_or_vanish_are_no_copies(scale) -> None:
+    x = torch.randn(60, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    y = x + 0.5 * torch.randn(60, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(Pairing.of_rows(x * scale, y).x, torch.arange(60))
+    assert Pairing.of_rows(x * scale, y).counterparts() is None

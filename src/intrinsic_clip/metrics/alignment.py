@@ -7,6 +7,8 @@ from torch import Tensor
 
 from intrinsic_clip.dimension.arrays import Rows, as_points, check_same_index
 
+SMALL, LARGE = 1e-145, 1e145  # lengths between which squares neither vanish nor overflow in float64
+
 
 def as_pairs(x: Rows, y: Rows) -> tuple[Tensor, Tensor]:
     """Return x and y as tensors `(*R, n, d)` on the device of x.
@@ -142,6 +144,11 @@ def directions(rows: Tensor) -> Tensor:
     """Scale rows `(*R, n, d)` to length 1, float64; a zero vector stays zero."""
     rows = rows.double()  # its squares do not vanish when a collapsing encoder's outputs are tiny
     norms = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
+    if rows.shape[-1] and not bool(((norms > SMALL) & (norms < LARGE)).all()):
+        largest = rows.abs().amax(-1, keepdim=True)
+        extreme = largest.isfinite() & (largest > 0) & ~((norms > SMALL) & (norms < LARGE))
+        rows = rows / largest.where(extreme, 1.0)
+        norms = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
     return rows / norms.where(norms != 0, 1.0)
 
 

@@ -11,6 +11,7 @@ from intrinsic_clip.errors import ConfigError
 
 COPY = 1e-5  # distance of copies, as a share of the rows' median distance from their centre
 COPIES = 0.2  # share of the rows that have copies
+LARGE = 1e150  # numbers whose squares overflow in float64 lie above
 ROWS = 4096  # at a time in double precision
 FEW = 16  # columns, in which all but a few of the rows that are not copies are already apart
 MOST_PAIRS = 50_000_000  # right answers: 16 bytes each, several times over
@@ -167,6 +168,9 @@ def with_copies(rows: Tensor, things: Tensor) -> Tensor:
 
     first = things.unique()
     points = rows if len(first) == len(rows) else rows[first]
+    largest = float(points.abs().max()) if points.numel() else 0.0
+    if LARGE < largest < float("inf"):  # squares of distances would overflow, and all rows be copies
+        points = points.double() / largest
     reach, along = _reach_and_place(points)
     along, order = along.sort()
     pairs = []

@@ -35,6 +35,18 @@ def test_held_out_rows_have_the_recall_that_was_promised(basis, whiten) -> None:
     assert repr(reduce) == f"Reduce(x 64, y 64 → 6 {basis} dimensions)"
 
 
+@pytest.mark.parametrize(("dtype", "scales"), [(np.float64, (1e-300, 1e300)), (np.float32, (1e-30, 1e30))])
+def test_rows_whose_squares_overflow_or_vanish_keep_their_direction(dtype, scales) -> None:
+    write_small_projection(CUT, X, Y, 6, "canonical")
+    reduce, rows = ic.Reduce.load(CUT), X.astype(dtype)
+    expected = reduce.module("x")(torch.from_numpy(rows)).numpy()
+    for scale in scales:
+        scaled = rows * dtype(scale)
+        module = reduce.module("x")
+        np.testing.assert_allclose(module(torch.from_numpy(scaled)).numpy(), expected, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(reduce.x(scaled), expected, rtol=1e-4, atol=1e-5)
+
+
 def test_rows_are_taken_as_people_hold_them() -> None:
     write_small_projection(CUT, X, Y, 6, "canonical")
     reduce = ic.Reduce.load(str(CUT))

@@ -47,6 +47,7 @@ class ReductionModule(nn.Module):
         precision = torch.float64 if rows.dtype == torch.float64 else torch.float32
         values = rows.to(precision)
         if self.unit_rows:
+            values = _within_range(values)
             lengths = torch.linalg.vector_norm(values, dim=-1, keepdim=True)
             values = values / torch.where(lengths == 0, torch.ones_like(lengths), lengths)
         reduced = (values - self.mean.to(precision)) @ self.basis.to(precision)
@@ -63,3 +64,16 @@ class ReductionModule(nn.Module):
     def set_extra_state(self, state: Tensor) -> None:
         """Take over what a state_dict holds besides the buffers."""
         self.unit_rows = bool(state)
+
+
+def _within_range(values: Tensor) -> Tensor:
+    """Scale rows whose squares would overflow or vanish so that their largest number is 1; leave others as they are."""
+    largest = values.abs().amax(-1, keepdim=True)
+    low, high = (
+        1e-16,
+        1e16,
+    )  # literals, for TorchScript: sums of a million squares stay in the range of float32
+    if values.dtype == torch.float64:
+        low, high = 1e-150, 1e150
+    extreme = ((largest > 0) & (largest < low)) | ((largest > high) & largest.isfinite())
+    return values / torch.where(extreme, largest, torch.ones_like(largest))
