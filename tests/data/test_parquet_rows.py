@@ -120,3 +120,16 @@ def test_a_column_without_any_vector_is_refused(tmp_path, lists, message) -> Non
     assert open_array(path) is None
     with pytest.raises(ConfigError, match=re.escape(message)):
         read_array(path)
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
+def test_lists_in_two_columns_of_one_name_are_refused(tmp_path, suffix) -> None:
+    lists = pa.array(ROWS[:5].tolist(), pa.list_(pa.float32()))
+    table, path = pa.Table.from_arrays([lists, lists], names=["v", "v"]), tmp_path / f"x{suffix}"
+    if suffix == ".parquet":
+        pq.write_table(table, path)
+    else:
+        with pa.ipc.new_file(path, table.schema) as file:
+            file.write_table(table)
+    with pytest.raises(ConfigError, match=r"^has 2 columns 'v'; must have one"):
+        open_array(path)

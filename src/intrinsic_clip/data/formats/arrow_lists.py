@@ -78,11 +78,14 @@ def chosen_column(schema: "pa.Schema", key: Key, choice: ColumnChoice) -> tuple[
         choice: the columns to read.
 
     Raises:
-        ConfigError: there are several and none was chosen.
+        ConfigError: there are several and none was chosen, or several of one name.
     """
     names = list(schema.names)
     places, chosen = choice.places(names)
     kinds = {names[place]: kind_of(schema.field(place).type) for place in places}
+    twice = next((name for name in kinds if kinds[name] in FLOATS and names.count(name) > 1), None)
+    if twice is not None:
+        raise ConfigError(f"has {names.count(twice)} columns {twice!r}; must have one")
     lists = {name: kind for name, kind in kinds.items() if kind in FLOATS or (kind and name == key.value)}
     if not lists or (key.value is None and chosen and len(lists) < len(places)):
         return None
