@@ -99,9 +99,8 @@ class ReplicatedFeedForward(nn.Module):
     def __init__(self, modules: Sequence[nn.Sequential], shape: tuple[int, ...]) -> None:
         super().__init__()
         self.shape = shape
-        columns = zip(
-            *modules, strict=True
-        )  # not children(), which leave out an activation that occurs again
+        # Not of children(), which leave out an activation that occurs again.
+        columns = zip(*modules, strict=True)
         self.layers = nn.Sequential(
             *(
                 ReplicatedLinear(column) if isinstance(column[0], nn.Linear) else column[0]

@@ -69,10 +69,8 @@ class ReductionModule(nn.Module):
 def _within_range(values: Tensor) -> Tensor:
     """Scale rows whose squares would overflow or vanish so that their largest number is 1; leave others as they are."""
     largest = values.abs().amax(-1, keepdim=True)
-    low, high = (
-        1e-16,
-        1e16,
-    )  # literals, for TorchScript: sums of a million squares stay in the range of float32
+    # Literals, for TorchScript: sums of a million such squares stay in the range of float32.
+    low, high = 1e-16, 1e16
     if values.dtype == torch.float64:
         low, high = 1e-150, 1e150
     extreme = ((largest > 0) & (largest < low)) | ((largest > high) & largest.isfinite())
