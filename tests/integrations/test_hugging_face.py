@@ -315,6 +315,49 @@ def test_a_module_that_is_called_twice_gives_both_views(tmp_path) -> None:
     close(run.evaluate(), ic.measure(model.encoder(first), model.encoder(second), only=["id", "alignment"]))
 
 
+class CallsTwice(Trainer):
+    """Trainer whose loss calls the model once for each side of a batch."""
+
+    dies = False
+
+    def compute_loss(self, model, inputs, return_outputs=False, **kwargs):
+        x = model(inputs["first"])
+        if self.dies:
+            raise KeyboardInterrupt
+        y = model(inputs["second"])
+        loss = nn.functional.cross_entropy(x @ y.T, torch.arange(len(x)))
+        return (loss, {"x": x}) if return_outputs else loss
+
+
+@pytest.mark.parametrize("views", [1, 2])
+@pytest.mark.parametrize("persistent", [False, True])
+def test_a_model_that_is_called_once_for_each_side_gives_both(views: int, persistent: bool, tmp_path) -> None:
+    generator = torch.Generator().manual_seed(0)
+    first = torch.randn(40, 6, generator=generator)
+    second = first + 0.1 * torch.randn(40, 6, generator=generator)
+    data = [{"first": x, "second": y} for x, y in zip(first, second, strict=True)]
+    model = nn.Sequential(nn.Linear(6, 4))
+    options = {"label_names": ["first"], "remove_unused_columns": False}
+    if persistent:
+        options |= {"dataloader_num_workers": 1, "dataloader_persistent_workers": True}
+    run = CallsTwice(model, arguments(tmp_path, **options), eval_dataset=data)
+    words = ["spectrum", "alignment"][:views]
+    DimensionCallback("0", views=views, only=words).attach(run)
+    run.dies = True
+    with pytest.raises(KeyboardInterrupt):
+        run.evaluate()
+    run.dies = False
+    model.eval()(second)  # outside of an evaluation
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        numbers = run.evaluate()
+    wanted = (model(first), model(second))[:views]
+    close(numbers, ic.measure(*wanted, only=words))
+    told = [str(each.message) for each in caught if "the module '0'" in str(each.message)]
+    assert len(told) == (views == 1)
+    assert all("called 2 times in a step" in message for message in told)
+
+
 def test_callbacks_tell_of_wrong_names_and_of_loggers_before_them(model, rows, tmp_path) -> None:
     with pytest.raises(ValueError, match="there is no module 'projection'; at the top are text_model"):
         trainer(model, rows, tmp_path, callbacks=[DimensionCallback("projection")])

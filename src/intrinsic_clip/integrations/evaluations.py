@@ -16,10 +16,17 @@ class Evaluations:
     def __init__(self) -> None:
         self._loader: Any = None
         self._passes = 0
+        self._latest: tuple[Any, int] = (None, 0)  # of `goes_on`
+
+    def goes_on(self) -> bool:
+        """Return whether the model is called in the same pass over a loader as at the call of this before."""
+        loader = GradientState().active_dataloader
+        before, self._latest = self._latest, (loader, _passes(loader))
+        return loader is not None and before[0] is loader and before[1] == self._latest[1]
 
     def begins(self, loader: Any) -> bool:
         """Return whether a batch of the loader belongs to another pass than the batch before."""
-        passes = sum(other is loader for other in GradientState().dataloader_references)
+        passes = _passes(loader)
         same = loader is self._loader and passes == self._passes
         self._loader, self._passes = loader, passes
         return not same
@@ -27,3 +34,9 @@ class Evaluations:
     def end(self) -> None:
         """Forget the loader after the last batch."""
         self._loader, self._passes = None, 0
+        self._latest = None, 0
+
+
+def _passes(loader: Any) -> int:
+    """Return how often accelerate lists a loader."""
+    return sum(other is loader for other in GradientState().dataloader_references)

@@ -39,7 +39,7 @@ class DimensionCallback(TrainerCallback):
     Args:
         x, y: names of modules, as in `model.named_modules()`, that return `(n, d)` or a tuple that starts with it.
         views: how many views of a batch a step gives them, as in a siamese model: the first is x, the second y,
-            in two calls or one behind the other in one.
+            in two calls, of the module or of the whole model, or one behind the other in one.
         options: for `intrinsic_clip.Measure`: which numbers (`only`), how many rows (`max_rows`), ….
 
     Attributes:
@@ -147,8 +147,11 @@ class DimensionCallback(TrainerCallback):
     def _before_forward(self, module: nn.Module, args: Any, kwargs: Any) -> None:
         """Keep what modules return from now on, if the model is being evaluated."""
         if not module.training:
-            self.source.listen()
-            self._batch = [value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)]
+            if not (self._evaluations.goes_on() and self._listening):
+                self.source.listen()
+                self._batch = []
+            # A step may call the model once for each view, as a `compute_loss` of one's own does.
+            self._batch += [value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)]
             self._listening = True
         elif self._listening:  # a forward pass outside of an evaluation came before
             self.source.detach()
