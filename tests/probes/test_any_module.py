@@ -20,7 +20,7 @@ from helpers.lightning_name import (
 )
 from helpers.ranks import in_ranks, succeeded
 from helpers.two_processes import measure_as_one_of_two
-from intrinsic_clip.dimension import mle, twonn
+from intrinsic_clip.dimension import effective_rank, mle, twonn
 from intrinsic_clip.metrics import alignment, modality_gap
 from intrinsic_clip.probes import (
     AlignmentProbe,
@@ -37,6 +37,7 @@ from intrinsic_clip.probes import (
     by_module,
     by_output,
 )
+from intrinsic_clip.probes.collection import RowCollector
 
 pytestmark = pytest.mark.filterwarnings(*IGNORED)
 
@@ -190,6 +191,62 @@ def test_a_sample_of_more_rows_is_the_same_each_time() -> None:
     fit(SmallClip(), *values)
     first, again, other = (float(probe.latest[f"{probe.prefix}alignment/cosine"]) for probe in values)
     assert first == again != other
+
+
+class OneBuffer:
+    """Loader that writes every batch to the same memory."""
+
+    def __init__(self) -> None:
+        self.buffers = [torch.empty(BATCH, 12), torch.empty(BATCH, 9), torch.empty(BATCH, dtype=torch.long)]
+
+    def __iter__(self):
+        for batch in loader("val"):
+            for kept, fresh in zip(self.buffers, batch, strict=True):
+                kept.copy_(fresh)
+            yield self.buffers
+
+    def __len__(self) -> int:
+        return N_VAL // BATCH
+
+
+class ReusesItsOutput(SmallClip):
+    """SmallClip whose validation writes its outputs to the same memory at each step."""
+
+    def validation_step(self, batch, batch_idx):
+        if batch_idx == 0:
+            self.output = torch.empty(BATCH, 12)
+        return {"loss": self.output.sum(), "images": self.output.copy_(batch[0])}
+
+
+@pytest.mark.parametrize(
+    "source", [lambda module, batch: batch[0], lambda module, batch: batch[0][:, :], by_output("images")]
+)
+def test_rows_whose_memory_is_written_again_are_measured_as_they_were(source) -> None:
+    probe = SpectrumProbe(source)
+    jacobian = JacobianProbe(lambda module, batch: (module.image, batch[0]), max_points=8)
+    trainer(probe, jacobian).validate(module := ReusesItsOutput(), OneBuffer(), verbose=False)
+    truth = effective_rank(rows(N_VAL, 1).tensors[0])
+    assert float(probe.latest["spectrum/effective_rank/x"]) == pytest.approx(float(truth), rel=1e-4)
+    again = JacobianProbe(lambda module, batch: (module.image, batch[0]), max_points=8)
+    trainer(again).validate(module, loader("val"), verbose=False)
+    assert torch.equal(jacobian.latest["jacobian/participation/x"], again.latest["jacobian/participation/x"])
+
+
+def test_a_slice_of_a_larger_tensor_keeps_no_more_than_its_rows() -> None:
+    kept = []
+
+    def first_token(module, batch):
+        return batch[0][:, None].repeat(1, 50, 1)[:, 0]
+
+    def collected(self, *arguments):
+        kept.extend(part["x"].untyped_storage().nbytes() for part in self._parts)
+        return original(self, *arguments)
+
+    original = RowCollector.collected
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RowCollector, "collected", collected)
+        trainer(SpectrumProbe(first_token)).validate(SmallClip(), loader("val"), verbose=False)
+    assert kept == [BATCH * 12 * 4] * (N_VAL // BATCH)
 
 
 def test_test_rows_have_names_of_their_own() -> None:

@@ -100,10 +100,15 @@ class RowCollector(Collector):
     def _take(
         self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any
     ) -> dict[str, Tensor] | str:
-        """Return the rows of a batch, or the error of the user's function: it must not cost the training."""
+        """Return a copy of a batch's rows, or the error of the user's function: it must not cost the training.
+
+        Loaders, modules and compiled graphs may write the next batch to the same memory, and a slice would keep all of
+        a larger tensor.
+        """
         try:
             with trainer.precision_plugin.forward_context():
-                return as_rows(self.source.take(module, outputs, batch))
+                rows = as_rows(self.source.take(module, outputs, batch))
+                return {name: values.clone() for name, values in rows.items()}
         except Exception as error:
             return f"{error}" if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
 

@@ -96,7 +96,8 @@ class FirstBatch(Collector):
         maps: dict[Side, Map] = {}
         for side, (encoder, rows) in sides.items():
             n = _points(self.max_points, rows.ndim - 1)
-            maps[side] = Map(encoder, rows[:n].detach(), None, rows.ndim - 1)
+            copy = rows[:n].detach().clone()  # a loader may write its next batch to the same memory
+            maps[side] = Map(encoder, copy, None, rows.ndim - 1)
         return Maps(module, maps)
 
 

@@ -72,8 +72,6 @@ class LatestRows(RowCollector):
             self._window.append(self._waiting(trainer, module, batch))
         else:
             rows = self._take(trainer, module, outputs, batch)
-            if not isinstance(rows, str):  # cloned, since a slice would keep all of a larger tensor
-                rows = {name: values.clone() for name, values in rows.items()}
             self._window.append(Kept(rows, 1 if isinstance(rows, str) else len(rows["x"])))
         self._drop_old(math.ceil(self.max_samples / trainer.world_size))
 
