@@ -7,6 +7,7 @@ import open_clip
 import pandas as pd
 import pytest
 import torch
+from torch import nn
 from torch.nn.functional import normalize
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -270,6 +271,37 @@ def test_probing_changes_nothing_in_training() -> None:
         fit(module, *probes)
         weights.append(module.image[0].weight)
     assert torch.equal(*weights)
+
+
+class WithHead(SmallClip):
+    """SmallClip with batch statistics and dropout below the part whose Jacobian is taken."""
+
+    validation_step = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = nn.Sequential(nn.Linear(12, 12), nn.BatchNorm1d(12), nn.Dropout(0.5))
+
+    def training_step(self, batch, batch_idx):
+        return self.step([self.backbone(batch[0]), *batch[1:]])
+
+
+@pytest.mark.parametrize("options", [{}, {"every_n_steps": 2}])
+def test_a_function_that_gives_maps_changes_nothing_in_training(options) -> None:
+    modes = []
+
+    def maps(module, batch):
+        modes.append((module.backbone.training, torch.is_grad_enabled()))
+        return module.image, module.backbone(batch[0])
+
+    weights = []
+    for probes in ([], [JacobianProbe(maps, max_points=8, **options)]):
+        module = WithHead()
+        fit(module, *probes, validation=False)
+        weights.append(module.state_dict())
+    assert modes
+    assert set(modes) == {(False, False)}
+    assert all(map(torch.equal, weights[0].values(), weights[1].values()))
 
 
 def test_labels_and_latents() -> None:

@@ -13,7 +13,7 @@ from intrinsic_clip.data.paired import Split
 from intrinsic_clip.dimension import jacobian_spectrum, latent_directions
 from intrinsic_clip.encoders.preprocessing import in_unit_range
 from intrinsic_clip.probes.collection import Collector, shared_collector
-from intrinsic_clip.probes.embeddings import Side, encoders_of, evaluating, probing, sample
+from intrinsic_clip.probes.embeddings import Side, encoders_of, evaluating, sample
 from intrinsic_clip.probes.loaders import Stage
 from intrinsic_clip.probes.probe import Measured, Probe
 from intrinsic_clip.probes.sources import Embed, by_function
@@ -66,13 +66,14 @@ class FirstBatch(Collector):
         if self._is_collected:
             self._kept, self._is_collected = None, False
 
+    @torch.no_grad()
     def add(
         self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, place: tuple[int, ...]
     ) -> None:
-        """Call the function, if this is the first batch."""
+        """Call the function in evaluation mode, if this is the first batch."""
         if self._kept is None and trainer.is_global_zero:
             try:
-                with probing():
+                with evaluating(module):
                     self._kept = self._of_batch(module, batch)
             except Exception as error:  # of the user's function: it must not cost the training
                 self._kept = f"{type(error).__name__}: {error}"
@@ -134,8 +135,8 @@ class JacobianProbe(Probe):
 
     Args:
         maps: for a module other than ContrastiveModule, a function `(module, batch)` → (encoder, rows), or a dict of
-            such pairs with the keys x and y. It is called with the first batch of a validation run that is due, or
-            with the latest training batch.
+            such pairs with the keys x and y. It is called in evaluation mode without gradient, with the first batch
+            of a validation run that is due, or with the latest training batch.
         max_points: rows at which the Jacobian is taken; a sixteenth of that where rows are no vectors, since their
             Jacobians are large.
         directions: random directions that the Jacobian is applied to, for large encoders; None: the whole Jacobian.
