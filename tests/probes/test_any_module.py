@@ -304,6 +304,46 @@ def test_a_function_that_gives_maps_changes_nothing_in_training(options) -> None
     assert all(map(torch.equal, weights[0].values(), weights[1].values()))
 
 
+class LowRank(nn.Linear):
+    """Linear layer with a low-rank update, which evaluation mode merges into the weight and training mode takes out."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs)
+        self.weight.requires_grad_(False)
+        self.update = nn.Parameter(0.1 * torch.randn(outputs, inputs))
+        self.is_merged = False
+
+    def train(self, mode: bool = True) -> "LowRank":
+        super().train(mode)
+        if self.is_merged == mode:
+            self.weight.data += -self.update if mode else self.update
+            self.is_merged = not mode
+        return self
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        return nn.functional.linear(
+            rows, self.weight if self.is_merged else self.weight + self.update, self.bias
+        )
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_layer_that_does_more_than_change_its_mode_is_given_back_its_mode_by_itself(frozen: bool) -> None:
+    class Adapted(SmallClip):
+        def __init__(self) -> None:
+            super().__init__()
+            self.image[0], self.text[0] = LowRank(12, 16), LowRank(9, 16)
+            self.text.train(not frozen)
+
+    updates = []
+    for probes in ([], [AlignmentProbe(both)]):
+        module = Adapted()
+        trainer(*probes).fit(module, loader("train"))
+        assert (module.image[0].is_merged, module.text[0].is_merged) == (False, frozen)
+        assert (module.image.training, module.text.training) == (True, not frozen)
+        updates.append(module.image[0].update)
+    torch.testing.assert_close(*updates)
+
+
 def test_labels_and_latents() -> None:
     def embed(module, batch):
         x, y = module.embed(batch)

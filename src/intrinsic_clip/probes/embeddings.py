@@ -159,4 +159,9 @@ def evaluating(module: nn.Module) -> Iterator[None]:
             yield
     finally:
         for part, mode in modes:
+            if (
+                type(part).train is not nn.Module.train
+            ):  # it may do more, as LoRA's, which splits what `eval` merged
+                part.train(mode)
+        for part, mode in modes:
             part.training = mode
