@@ -2,7 +2,9 @@
 
 import json
 import math
+import random
 
+import numpy as np
 import open_clip
 import pandas as pd
 import pytest
@@ -342,6 +344,53 @@ def test_a_layer_that_does_more_than_change_its_mode_is_given_back_its_mode_by_i
         assert (module.image.training, module.text.training) == (True, not frozen)
         updates.append(module.image[0].update)
     torch.testing.assert_close(*updates)
+
+
+class Sampling(AlignmentProbe):
+    """Probe that draws random numbers."""
+
+    def measure(self, embeddings):
+        torch.rand(3), np.random.rand(3), random.random()
+        return super().measure(embeddings)
+
+
+def with_noise(module, batch):
+    seen = batch[0] + 0.1 * torch.randn_like(batch[0]) + np.random.rand() + random.random()
+    return module.image(seen), module.image(batch[0])
+
+
+@pytest.mark.parametrize(
+    "probe",
+    [
+        lambda: AlignmentProbe(with_noise),
+        lambda: AlignmentProbe(with_noise, every_n_steps=2),
+        lambda: Sampling(by_module("image", "text")),
+        lambda: JacobianProbe(lambda module, batch: (module.image, torch.rand_like(batch[0]))),
+    ],
+)
+def test_random_numbers_of_a_measurement_are_not_those_of_the_training(probe) -> None:
+    weights, after = [], []
+    for probes in ([], [probe()]):
+        module = SmallClip()
+        torch.manual_seed(1)
+        np.random.seed(1)
+        random.seed(1)
+        fit(module, *probes)
+        weights.append(module.image[0].weight)
+        after.append((torch.rand(()), np.random.rand(), random.random()))
+    assert torch.equal(*weights)
+    assert after[0] == after[1]
+
+
+def test_batches_of_a_measurement_have_random_numbers_of_their_own() -> None:
+    drawn = []
+
+    def noise(module, batch):
+        drawn.append((float(torch.rand(())), float(np.random.rand()), random.random()))
+        return module.embed(batch)
+
+    trainer(AlignmentProbe(noise)).validate(SmallClip(), loader("val"), verbose=False)
+    assert [len(set(values)) for values in zip(*drawn, strict=True)] == [N_VAL // BATCH] * 3
 
 
 def test_labels_and_latents() -> None:

@@ -14,6 +14,7 @@ from intrinsic_clip.loggers.steps import counts_batches
 from intrinsic_clip.measurement.embeddings import Embeddings as Embeddings
 from intrinsic_clip.measurement.embeddings import Side as Side
 from intrinsic_clip.metrics.counterparts import distinct_rows
+from intrinsic_clip.probes.random_numbers import own_random_numbers
 
 _latest: WeakKeyDictionary[LightningModule, dict[tuple[Split, int, int], tuple[int, Embeddings]]] = (
     WeakKeyDictionary()
@@ -151,11 +152,15 @@ def probing() -> Iterator[None]:
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Put every part of a module in evaluation mode for a probe, and afterwards back in the mode that it was in."""
+    """Put every part of a module in evaluation mode for a probe, and afterwards back in the mode that it was in.
+
+    Random numbers that are drawn meanwhile are not those of the training.
+    """
     modes = [(part, part.training) for part in module.modules()]
     module.eval()
+    device = next((each.device for each in module.parameters()), torch.device("cpu"))
     try:
-        with probing():
+        with probing(), own_random_numbers(device):
             yield
     finally:
         for part, mode in modes:

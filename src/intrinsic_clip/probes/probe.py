@@ -20,6 +20,7 @@ from intrinsic_clip.probes.embeddings import Embeddings, Side, take_embeddings
 from intrinsic_clip.probes.final_numbers import FinalNumbers
 from intrinsic_clip.probes.loaders import Stage
 from intrinsic_clip.probes.one_name import are_twins, claim, warn_of_others
+from intrinsic_clip.probes.random_numbers import own_random_numbers
 from intrinsic_clip.probes.schedule import Scheduled, is_last_epoch
 from intrinsic_clip.probes.transfer import on_cpu
 from intrinsic_clip.probes.user_line import warn_at_user_line, warnings_at_user_line
@@ -269,7 +270,8 @@ class Probe(Scheduled):
                 return {}, {}
             sides = tuple(subject.sides())
             no_autocast = torch.autocast(module.device.type, enabled=False)
-            with torch.no_grad(), no_autocast, warnings_at_user_line(self.pass_on):
+            told = warnings_at_user_line(self.pass_on)
+            with torch.no_grad(), no_autocast, own_random_numbers(module.device), told:
                 numbers, samples = self.measure(subject), self.histograms(subject)
             if isinstance(subject, Embeddings) and subject.left_out is not None:
                 self.warn_once(subject.left_out)
