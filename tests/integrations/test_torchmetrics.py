@@ -163,6 +163,16 @@ def test_metrics_of_other_widths_are_not_merged() -> None:
         empty.update(X[0][:, :2])
 
 
+def test_another_temperature_is_another_number() -> None:
+    x = torch.randn(50, 6, generator=torch.Generator().manual_seed(0))
+    metric, other = InfoNCEBound(0.1), InfoNCEBound(1.0)
+    for each in (metric, other):
+        each.update(x, 0.5 * x)
+    before = float(metric.compute())
+    metric.tau = torch.tensor(1.0)
+    assert float(metric.compute()) == float(other.compute()) != before
+
+
 def test_a_collection_shares_states_and_calculates_all() -> None:
     collection = MetricCollection(
         {
@@ -318,6 +328,8 @@ def test_before_the_first_update_numbers_are_nan_with_a_reason(make) -> None:
         (lambda: Spectrum(name="x"), r'EmbeddingNumber\("id/mle/x"\) takes a name'),
         (lambda: PairMatching(top_k=5), r"PairMatching\(k=…\) says how many"),
         (lambda: PairMatching(direction="image"), "direction must be 'x_to_y' or 'y_to_x' or 'both', got 'image'"),
+        (lambda: PairMatching(share=5), "share must be above 0 and at most 1, a share of all rows, got 5"),
+        (lambda: PairMatching(share=0), "share must be above 0 and at most 1"),
         (lambda: InfoNCEBound(temperature=0.1), "tau=… is the temperature"),
         (lambda: Alignment(nonsense=1), "Unexpected keyword arguments: `nonsense`"),
     ],

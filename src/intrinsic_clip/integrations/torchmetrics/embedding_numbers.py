@@ -87,6 +87,12 @@ class EmbeddingNumbers(Metric):
         # Metrics with equal states share them in a MetricCollection; this keeps those of other sizes apart.
         self.add_state("limit", torch.tensor(float(max_rows)), dist_reduce_fx="max")
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; with another temperature the number is not the one that was computed."""
+        super().__setattr__(name, value)
+        if name == "tau":
+            self._computed = None
+
     def update(self, x: Rows, y: Rows | None = None) -> None:
         """Take a batch of rows `(n, d)`, and their partners.
 

@@ -1,6 +1,7 @@
 """One number about embeddings as a scalar metric: any by its name, and the usual ones by classes of their own."""
 
 import math
+from numbers import Real
 from typing import Any, Literal, TypeAlias
 
 from torch import Tensor
@@ -166,6 +167,8 @@ class PairMatching(EmbeddingNumber):
         check_choice("direction", direction, (*WAYS, "both"))
         if k is not None and share is not None:
             raise ValueError(f"either k or share says how many rows count, got k={k} and share={share:g}")
+        if share is not None and not (isinstance(share, Real) and 0 < share <= 1):
+            raise ValueError(f"share must be above 0 and at most 1, a share of all rows, got {share!r}")
         top = f"{1 if k is None else k}" if share is None else f"{100 * share:g}pct"
         super().__init__(
             f"{KINDS[similarity]}/top_{top}" + ("" if direction == "both" else f"/{direction}"), **options
