@@ -404,3 +404,19 @@ def test_unusable_partners_get_one_line() -> None:
         assert Reduce().fit(x, y[:, :1]).dims_ == 1
     with pytest.raises(ValueError, match="all rows are equal"):
         Reduce().fit(np.ones((10, 3)))
+
+
+def test_arrays_that_are_read_backwards_are_taken() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 4))
+    y = x @ rng.normal(size=(4, 3))
+    forwards = Reduce(dims=2).fit(x[::-1].copy(), y[::-1].copy())
+    backwards = Reduce(dims=2).fit(x[::-1], y[::-1])
+    for one, other in zip(forwards.transform(x, y), backwards.transform(x[::-1], y[::-1]), strict=True):
+        assert np.array_equal(one, other[::-1])
+    back = backwards.inverse_transform(forwards.transform(x)[:, ::-1])
+    assert np.array_equal(back, forwards.inverse_transform(forwards.transform(x)[:, ::-1].copy()))
+    dimensions = [
+        IntrinsicDimension("twonn").fit(rows).dimension_ for rows in (x[:, ::-1], x[:, ::-1].copy())
+    ]
+    assert dimensions[0] == dimensions[1]

@@ -14,7 +14,7 @@ from sklearn.utils.validation import validate_data
 
 from intrinsic_clip.dimension import DimensionEstimate, nearest_neighbours, registry
 from intrinsic_clip.errors import ConfigError
-from intrinsic_clip.integrations.scikit_learn.tensors import without_gradient
+from intrinsic_clip.integrations.scikit_learn.tensors import copied, without_gradient
 
 
 class IntrinsicDimension(BaseEstimator):
@@ -75,7 +75,7 @@ class IntrinsicDimension(BaseEstimator):
         self._check_arguments()
         rows = validate_data(self, without_gradient(X), dtype=[np.float64, np.float32], ensure_min_samples=2)
         chosen = self._chosen(len(rows))
-        estimate = self._estimate(torch.tensor(rows[chosen]))
+        estimate = self._estimate(copied(rows[chosen]))
         self.dimension_ = float(estimate.value)
         self.standard_error_ = float(estimate.standard_error)
         if estimate.doubt is not None:

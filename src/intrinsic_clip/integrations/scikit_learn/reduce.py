@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_array, check_consistent_length, check
 
 from intrinsic_clip.dimension.arrays import check_same_index, whole_number
 from intrinsic_clip.errors import ConfigError
-from intrinsic_clip.integrations.scikit_learn.tensors import without_gradient
+from intrinsic_clip.integrations.scikit_learn.tensors import copied, without_gradient
 from intrinsic_clip.metrics.projection import Basis, Projection, paired_projection, principal_projection
 
 FLOATS = [np.float64, np.float32]
@@ -93,7 +93,7 @@ class Reduce(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         """
         self._check_arguments()
         check_same_index({"X": X, "y": y})
-        rows = torch.tensor(validate_data(self, without_gradient(X), dtype=FLOATS, ensure_min_samples=2))
+        rows = copied(validate_data(self, without_gradient(X), dtype=FLOATS, ensure_min_samples=2))
         self._forget()
         dims = None if isinstance(self.dims, str) else int(self.dims)
         if dims is not None and not 1 <= dims <= rows.shape[1]:
@@ -177,7 +177,7 @@ class Reduce(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         reduced = check_array(without_gradient(X), dtype=FLOATS)
         if reduced.shape[1] != self.dims_:
             raise ConfigError(f"X has {reduced.shape[1]} columns, but reduced rows have {self.dims_}")
-        return self._projection.reconstruct(torch.tensor(reduced)).numpy().astype(reduced.dtype)
+        return self._projection.reconstruct(copied(reduced)).numpy().astype(reduced.dtype)
 
     @property
     def _n_features_out(self) -> int:
@@ -226,7 +226,7 @@ class Reduce(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             )
         if len(partners) < 4:
             raise ConfigError(f"pairs must be at least 4, got n_samples = {len(partners)}")
-        return torch.tensor(partners)
+        return copied(partners)
 
 
 FITTED = frozenset(
@@ -236,7 +236,7 @@ FITTED = frozenset(
 
 def _apply(projection: Projection, rows: np.ndarray) -> np.ndarray:
     """Return reduced rows in the precision of the rows."""
-    return projection(torch.tensor(rows)).numpy().astype(rows.dtype)
+    return projection(copied(rows)).numpy().astype(rows.dtype)
 
 
 def _warn_of_few(pairs: int, width: int) -> None:

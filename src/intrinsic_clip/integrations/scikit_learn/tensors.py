@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 
 NUMPYS = (torch.float32, torch.float64)
@@ -15,3 +16,8 @@ def without_gradient(values: Any) -> Any:
     if tensor.is_floating_point() and tensor.dtype not in NUMPYS:
         tensor = tensor.float()
     return tensor.numpy()
+
+
+def copied(array: np.ndarray) -> torch.Tensor:
+    """Return an array as a tensor with memory of its own; PyTorch reads no array backwards, such as `X[::-1]`."""
+    return torch.tensor(np.ascontiguousarray(array))
