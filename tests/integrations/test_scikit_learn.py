@@ -406,6 +406,19 @@ def test_unusable_partners_get_one_line() -> None:
         Reduce().fit(np.ones((10, 3)))
 
 
+def test_columns_of_partners_are_those_that_were_fitted() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 4))
+    y = pd.DataFrame(x @ rng.normal(size=(4, 3)), columns=["a", "b", "c"])
+    reduce = Reduce(dims=2).fit(x, y)
+    assert np.array_equal(reduce.transform_y(y), reduce.transform_y(y.to_numpy()))
+    with pytest.raises(ConfigError, match="it has them in another order"):
+        reduce.transform_y(y[["c", "b", "a"]])
+    with pytest.raises(ConfigError, match="it has others"):
+        reduce.transform(x, y.rename(columns={"a": "d"}))
+    reduce.fit(x, y.to_numpy()).transform_y(y[["c", "b", "a"]])  # whose names nobody knows
+
+
 def test_arrays_that_are_read_backwards_are_taken() -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(60, 4))

@@ -161,6 +161,10 @@ class Reduce(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         if not hasattr(self, "_y_projection"):
             raise ConfigError("Reduce was fitted without partners; fit(X, Y) gives it a map for Y")
+        names, fitted = _column_names(y), getattr(self, "_y_names", None)
+        if None not in (names, fitted) and names != fitted:
+            has = "them in another order" if sorted(names or ()) == sorted(fitted or ()) else "others"
+            raise ConfigError(f"Y must have the columns that Reduce was fitted to; it has {has}")
         rows = check_array(without_gradient(y), dtype=FLOATS, input_name="y")
         width = len(self.y_mean_)
         if rows.shape[1] != width:
@@ -224,14 +228,32 @@ class Reduce(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
                 "y has one column, so X is reduced to one dimension; labels, which are not used, must be (n_samples,)",
                 stacklevel=3,
             )
+        names = _column_names(y)
+        if names is not None:
+            self._y_names = names
         if len(partners) < 4:
             raise ConfigError(f"pairs must be at least 4, got n_samples = {len(partners)}")
         return copied(partners)
 
 
 FITTED = frozenset(
-    {"_y_projection", "y_components_", "y_mean_", "correlations_", "recall_", "full_recall_", "retrieval_"}
+    {
+        "_y_projection",
+        "_y_names",
+        "y_components_",
+        "y_mean_",
+        "correlations_",
+        "recall_",
+        "full_recall_",
+        "retrieval_",
+    }
 )
+
+
+def _column_names(table: Any) -> list[str] | None:
+    """Return the names of a table's columns if all are texts; otherwise None, as scikit-learn does."""
+    names = list(getattr(table, "columns", []))
+    return names if names and all(isinstance(name, str) for name in names) else None
 
 
 def _apply(projection: Projection, rows: np.ndarray) -> np.ndarray:
