@@ -164,9 +164,8 @@ def evaluating(module: nn.Module) -> Iterator[None]:
             yield
     finally:
         for part, mode in modes:
-            if (
-                type(part).train is not nn.Module.train
-            ):  # it may do more, as LoRA's, which splits what `eval` merged
+            # A train() of its own may do more, as LoRA's does, which splits what eval() merged.
+            if type(part).train is not nn.Module.train:
                 part.train(mode)
         for part, mode in modes:
             part.training = mode
