@@ -12,6 +12,7 @@ from torch import Tensor
 from intrinsic_clip.data.paired import Pairs
 from intrinsic_clip.data.synthetic import SyntheticData
 from intrinsic_clip.runs.replicates import stream_seed
+from intrinsic_clip.seeding import seeded
 from intrinsic_clip.typed_values import checked
 
 Mixing = Literal["linear", "rotated", "tanh", "relu", "sine", "polynomial", "deep"]
@@ -64,7 +65,7 @@ class SyntheticMixed(SyntheticData):
         """Draw latents, and apply both views' networks to them."""
         device = generator.device
         z = torch.randn(n, self.shared_dim, generator=generator, device=device)
-        world = torch.Generator().manual_seed(stream_seed(self.seed, 0, "world"))
+        world = seeded(stream_seed(self.seed, 0, "world"))
         views = []
         for private, width in zip(self.private, (self.d_x, self.d_y), strict=True):
             own = torch.randn(n, private, generator=generator, device=device)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from intrinsic_clip.data.paired import Split
 from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.seeding import seeded
 
 _ORDER: tuple[Split, ...] = ("test", "append", "train")
 
@@ -80,7 +81,7 @@ def split_by_content(
         if wanted is not None:
             del rows[wanted:]
     _check_enough(chosen, sizes, sum(map(len, groups.values())), len(groups))
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(seed)
     return {name: _shuffled(chosen[name], generator) for name in sizes}
 
 

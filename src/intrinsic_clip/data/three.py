@@ -7,6 +7,7 @@ from torch import Tensor
 from intrinsic_clip.data.mixed import Mixing, draw_view
 from intrinsic_clip.data.paired import PairedData, Pairs, Split
 from intrinsic_clip.runs.replicates import stream_seed
+from intrinsic_clip.seeding import seeded
 from intrinsic_clip.typed_values import checked
 
 MODALITIES = ("x", "y", "z")
@@ -113,7 +114,7 @@ class SyntheticThree(PairedData):
             block: torch.randn(n, size, generator=generator, device=device)
             for block, size in self.shared.items()
         }
-        world = torch.Generator().manual_seed(stream_seed(self.seed, 0, "world"))
+        world = seeded(stream_seed(self.seed, 0, "world"))
         views = {}
         for name, width in self.widths.items():
             own = torch.randn(n, self.private[name], generator=generator, device=device)

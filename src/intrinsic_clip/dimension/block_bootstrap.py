@@ -11,6 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from intrinsic_clip.seeding import seeded
+
 REGIONS = 60
 LEAST = 8  # points of a region, on average
 RESAMPLES = 1000
@@ -89,7 +91,7 @@ def block_means(
     regions = min(REGIONS, len(values) // LEAST)
     if regions < 2:
         return values.new_empty(0, values.shape[1]), regions
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(seed)
     pivots = torch.randperm(len(values), generator=generator)[:regions]
     region = _nearest(positions, pivots.to(positions.device))
     counts = torch.bincount(region, minlength=regions).double()

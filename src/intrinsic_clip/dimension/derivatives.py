@@ -10,6 +10,8 @@ from torch import Tensor
 from torch.func import jvp, vjp
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from intrinsic_clip.seeding import seeded
+
 Encoder = Callable[[Tensor], Tensor]
 
 
@@ -100,7 +102,7 @@ def _flat_output(encoder: Encoder, shape: torch.Size, rows: Tensor) -> Tensor:
 
 
 def _random_directions(m: int, row: list[int], seed: int, like: Tensor) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(seed)
     return torch.randn(m, math.prod(row), generator=generator, dtype=torch.float64).to(like)
 
 

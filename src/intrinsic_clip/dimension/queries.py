@@ -17,6 +17,7 @@ from intrinsic_clip.dimension.exact_search import Report
 from intrinsic_clip.dimension.query_search import Nearest, ask
 from intrinsic_clip.dimension.row_source import RowSource
 from intrinsic_clip.dimension.row_survey import RowSurvey, survey
+from intrinsic_clip.seeding import seeded
 
 Queries: TypeAlias = int | Literal["auto", "all"] | None
 FROM_ROWS = (
@@ -76,7 +77,7 @@ class Asked:
         self.searched = int(self.survey.distinct.sum())
         self.enough_rows = self.searched > k
         if numbers is None:
-            order = torch.randperm(source.shape[0], generator=torch.Generator().manual_seed(seed))
+            order = torch.randperm(source.shape[0], generator=seeded(seed))
             numbers = order[self.survey.distinct[order]]
         self.order, self.axes = numbers, axes
         self.numbers = numbers[:0]

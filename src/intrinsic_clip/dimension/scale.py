@@ -12,6 +12,7 @@ from intrinsic_clip.dimension import display_curves
 from intrinsic_clip.dimension.arrays import Rows, as_points, whole_number
 from intrinsic_clip.dimension.estimate import DimensionEstimate
 from intrinsic_clip.dimension.mle import mle
+from intrinsic_clip.seeding import seeded
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -186,7 +187,7 @@ def sample_size_curve(
         sizes = [whole_number("a size", size, 1) for size in sizes]
     max_subsets = whole_number("max_subsets", max_subsets, 1)
     at = tuple(sorted(set(sizes), reverse=True))
-    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed)).to(points.device)
+    order = torch.randperm(n, generator=seeded(seed)).to(points.device)
     values, errors, reasons = [], [], []
     for size in at:
         subsets = min(n // max(size, 1), max_subsets) or 1

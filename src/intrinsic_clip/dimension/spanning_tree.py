@@ -12,6 +12,7 @@ from intrinsic_clip.dimension.estimate import DimensionEstimate, conclude
 from intrinsic_clip.dimension.neighbourhoods import distinct_points
 from intrinsic_clip.dimension.neighbours import Neighbours, as_neighbours
 from intrinsic_clip.dimension.registry import estimator
+from intrinsic_clip.seeding import seeded
 
 SCALES = 4  # sizes of the parts: n, n/2, n/4, n/8
 FEWEST = 5  # points in a part
@@ -106,7 +107,7 @@ def _edges(rows: NDArray[np.float64]) -> NDArray[np.int64]:
 
 def _estimate(points: Tensor, power: float, seed: int) -> tuple[float, float]:
     """Return value and standard error for the distinct points `(n, d)` of one replicate."""
-    order = torch.randperm(len(points), generator=torch.Generator().manual_seed(seed)).to(points.device)
+    order = torch.randperm(len(points), generator=seeded(seed)).to(points.device)
     shuffled = points[order]
     sizes = [len(points) >> scale for scale in range(SCALES) if len(points) >> scale >= FEWEST]
     if len(sizes) < 2:

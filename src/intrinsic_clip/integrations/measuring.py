@@ -18,6 +18,7 @@ from intrinsic_clip.integrations.numbers import Numbers
 from intrinsic_clip.integrations.wanted import Selection, chosen, error_of
 from intrinsic_clip.measurement.embeddings import Embeddings, Measured, Side
 from intrinsic_clip.measurement.parts import LABEL, as_parts, without_odd_rows
+from intrinsic_clip.seeding import seeded
 
 MAX_POINTS = 5000
 NO_Y = "needs x and y, and there is no y"
@@ -299,11 +300,7 @@ def _sample(n: int, rows: int | None, seed: int) -> Tensor | None:
     """Return which of n rows to take, in their order; None: all."""
     if rows is None or n <= rows:
         return None
-    return (
-        torch.randperm(n, generator=torch.Generator("cpu").manual_seed(seed), device="cpu")[:rows]
-        .sort()
-        .values
-    )
+    return torch.randperm(n, generator=seeded(seed), device="cpu")[:rows].sort().values
 
 
 def _chosen_rows(parts: Mapping[str, Tensor], rows: Tensor | None) -> dict[str, Tensor]:

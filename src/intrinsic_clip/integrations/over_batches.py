@@ -11,6 +11,7 @@ from intrinsic_clip.integrations.measuring import described, kind_of, measured, 
 from intrinsic_clip.integrations.numbers import Numbers
 from intrinsic_clip.integrations.wanted import chosen
 from intrinsic_clip.measurement.parts import as_parts
+from intrinsic_clip.seeding import seeded
 
 ORDER = "order"
 NO_ROWS = "no rows came: call update(x) or update(x, y) before compute()"
@@ -166,5 +167,5 @@ class Measure:
     def _random(self) -> torch.Generator:
         if self._generator is None:
             rank = torch.distributed.get_rank() if processes.several() else 0
-            self._generator = torch.Generator("cpu").manual_seed(self.seed * 100_003 + rank)
+            self._generator = seeded(self.seed * 100_003 + rank)
         return self._generator

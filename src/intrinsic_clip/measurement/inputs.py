@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from intrinsic_clip.measurement import loading
+from intrinsic_clip.seeding import seeded
 
 if TYPE_CHECKING:  # PyTorch takes seconds to import, and a finished measurement does without
     from torch import Tensor
@@ -127,7 +128,7 @@ def draw(
     """
     import torch
 
-    order = torch.randperm(len(usable), generator=torch.Generator().manual_seed(seed))
+    order = torch.randperm(len(usable), generator=seeded(seed))
     order = order[usable[order]][:most]
     return taken(sources, order), order
 

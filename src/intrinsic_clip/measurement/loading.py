@@ -15,6 +15,7 @@ from intrinsic_clip.runs.addresses import is_ours, with_contents, without_places
 from intrinsic_clip.runs.contents import digest, source_digest, weights_digest
 from intrinsic_clip.runs.run import Run
 from intrinsic_clip.runs.run_folder import run_digest
+from intrinsic_clip.seeding import seeded
 
 if TYPE_CHECKING:  # PyTorch takes seconds to import, and a finished measurement does without
     from torch import Tensor
@@ -339,6 +340,6 @@ def subsample(embeddings: LoadedEmbeddings, rows: int | None, seed: int) -> None
     n = len(embeddings.sides["x"])
     if rows is None or rows >= n:
         return
-    chosen = torch.randperm(n, generator=torch.Generator().manual_seed(seed))[:rows].sort().values
+    chosen = torch.randperm(n, generator=seeded(seed))[:rows].sort().values
     embeddings.keep(chosen)
     embeddings.notes.append(f"subsample={rows}: {rows:,} of {n:,} rows are measured, drawn with seed={seed}")

@@ -33,6 +33,7 @@ from intrinsic_clip.measurement.record import Record, numbers
 from intrinsic_clip.measurement.sample_neighbours import as_many_neighbours
 from intrinsic_clip.measurement.sampled_curves import DUPLICATES, record_scales
 from intrinsic_clip.runs.vocabulary import estimator_title
+from intrinsic_clip.seeding import seeded
 
 SHARES = (0.9, 0.95, 0.99)  # of the variance
 Stage = tuple[str, Callable[[], object]]  # the label shown while the stage runs, and its work
@@ -153,7 +154,7 @@ def _of_all(
     """Return the numbers of rows each of which is asked for its neighbours."""
     k, seed, max_points, grouping = settings.k, settings.seed, settings.max_points, settings.grouping
     n = len(sides["x"])
-    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    order = torch.randperm(n, generator=seeded(seed))
     record = Record(n, {name: rows.shape[1] for name, rows in sides.items()}, notes=notes)
     stages: list[Stage] = []
     modalities: list[Modality] = []

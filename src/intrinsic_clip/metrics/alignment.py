@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.dimension.arrays import Rows, as_points, check_same_index
+from intrinsic_clip.seeding import seeded
 
 SMALL, LARGE = 1e-145, 1e145  # lengths between which squares neither vanish nor overflow in float64
 
@@ -133,7 +134,7 @@ def pair_similarities(x: Rows, y: Rows, seed: int = 0) -> PairSimilarities:
     if n < 2:
         raise ValueError("random pairs need at least 2 rows, got 1")
     # One cycle through all rows in random order: unlike any permutation, it gives no row its own partner.
-    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    order = torch.randperm(n, generator=seeded(seed))
     other = torch.empty_like(order)
     other[order] = order.roll(1)
     x, y = _at_least_float32(x), _at_least_float32(y)

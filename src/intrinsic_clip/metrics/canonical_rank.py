@@ -8,6 +8,7 @@ from torch import Tensor
 
 from intrinsic_clip.dimension.arrays import Rows
 from intrinsic_clip.metrics.alignment import as_same_rows
+from intrinsic_clip.seeding import seeded
 
 PERMUTATIONS = 99
 LEVEL = 0.05
@@ -123,7 +124,7 @@ def collected(
 
 def _tested(x: Tensor, y: Tensor, permutations: int, level: float, seed: int) -> tuple[Tensor, Tensor]:
     """Return the singular values of xᵀ y, and the quantile of the largest one of shuffled pairs."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(seed)
     largest = torch.stack(
         [
             torch.linalg.svdvals(x.T @ y[torch.randperm(len(y), generator=generator).to(y.device)]).max()

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from intrinsic_clip.dimension.arrays import Rows, check_same_index, real_tensor
 from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.seeding import seeded
 
 COPY = 1e-5  # distance of copies, as a share of the rows' median distance from their centre
 COPIES = 0.2  # share of the rows that have copies
@@ -259,11 +260,11 @@ def halves_of_things(x: Tensor, y: Tensor, seed: int) -> tuple[Tensor, Tensor]:
         Row numbers of each half. Where nearly all rows hang together, as those of two classes do, rows are drawn alone.
     """
     n = len(x)
-    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    order = torch.randperm(n, generator=seeded(seed))
     (x, first_x), (y, first_y) = _numbered(x), _numbered(y)
     size = len(first_x) + len(first_y)
     group = linked(x, y, len(first_x), len(first_y))[x]
-    drawn = torch.randperm(size, generator=torch.Generator().manual_seed(seed))[group[order]]
+    drawn = torch.randperm(size, generator=seeded(seed))[group[order]]
     by_group = order[drawn.argsort(stable=True)]
     sizes = group[by_group].unique_consecutive(return_counts=True)[1]
     cut = int(sizes.cumsum(0)[(sizes.cumsum(0) - n / 2).abs().argmin()])

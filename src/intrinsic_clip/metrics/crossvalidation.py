@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from intrinsic_clip.seeding import seeded
+
 Model = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
@@ -19,7 +21,7 @@ def split(n: int, folds: int, seed: int) -> list[Tensor]:
         raise ValueError(f"cross-validation needs at least 2 folds, got {folds}")
     if n < 2 * folds:
         raise ValueError(f"{folds} folds need at least {2 * folds} rows, got {n}")
-    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    order = torch.randperm(n, generator=seeded(seed))
     return list(order.tensor_split(folds))
 
 

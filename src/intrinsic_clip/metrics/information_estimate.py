@@ -8,6 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from intrinsic_clip.seeding import seeded
+
 FEWEST = 16  # pairs
 MARGIN = 1.0  # nats: so near to the most that n rows can show, an estimate says little
 
@@ -70,7 +72,7 @@ def cross_fitted(
     if n < FEWEST:
         raise ValueError(f"mutual information needs at least {FEWEST} pairs, got {n}")
     half = min(n // 2, most_rows or n)
-    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))[: 2 * half].to(x.device)
+    order = torch.randperm(n, generator=seeded(seed))[: 2 * half].to(x.device)
     flat = math.prod(replicates)
     values = torch.full((flat,), math.nan, dtype=torch.float64)
     saturated = torch.zeros(flat, dtype=torch.bool)

@@ -11,6 +11,7 @@ from torch import Tensor
 from intrinsic_clip.dimension import DimensionEstimate, Neighbours, nearest_neighbours, twonn
 from intrinsic_clip.dimension.arrays import Rows
 from intrinsic_clip.metrics.alignment import as_same_rows
+from intrinsic_clip.seeding import seeded
 
 PERMUTATIONS = 99
 Estimator = Callable[[Neighbours], DimensionEstimate]
@@ -171,7 +172,7 @@ def dimension_correlation(
     x, y = as_same_rows(x, y)
     dimension = joint_dimension(joint_neighbours(x, y, k), estimator)
     x, y = _scaled_alike(x, y)
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(seed)
     no_larger, total = torch.zeros_like(dimension.joint), torch.zeros_like(dimension.joint)
     for _ in range(permutations):
         order = torch.randperm(y.shape[-2], generator=generator).to(y.device)

@@ -8,6 +8,7 @@ from torch import Tensor
 from intrinsic_clip.dimension.arrays import Rows
 from intrinsic_clip.metrics.alignment import as_same_rows
 from intrinsic_clip.metrics.canonical_rank import LEVEL, PERMUTATIONS, CanonicalRank, collected
+from intrinsic_clip.seeding import seeded
 
 LANDMARKS = 200
 RIDGE = 0.03  # smaller ones let products and powers of shared latents count too
@@ -58,7 +59,7 @@ def kernel_canonical_rank(
         raise ValueError(f"ridge must be positive, got {ridge}")
     *replicates, n, _ = x.shape
     flat = math.prod(replicates)
-    chosen = torch.randperm(n, generator=torch.Generator().manual_seed(seed))[:landmarks].to(x.device)
+    chosen = torch.randperm(n, generator=seeded(seed))[:landmarks].to(x.device)
     pairs = zip(x.reshape(flat, n, x.shape[-1]), y.reshape(flat, n, y.shape[-1]), strict=True)
     bases = [(_shrunk(x_r, chosen, ridge), _shrunk(y_r, chosen, ridge)) for x_r, y_r in pairs]
     return collected(bases, replicates, permutations, level, seed, regularised=True)

@@ -18,6 +18,7 @@ from intrinsic_clip.dimension.row_workers import WorkerMemory
 from intrinsic_clip.metrics.alignment import directions
 from intrinsic_clip.metrics.counterparts import Counterparts
 from intrinsic_clip.metrics.matching import Ranks
+from intrinsic_clip.seeding import seeded
 
 MANY = 32  # comparisons of a query in a block, from which on a product in double precision is faster
 AT_ONCE = 2**22  # bytes of rows
@@ -36,7 +37,7 @@ def ranks_of_some(
         queries: rows asked of each.
         seed: of the draw.
     """
-    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))
+    order = torch.randperm(len(x), generator=seeded(seed))
     usable = torch.ones(len(x), dtype=torch.bool)
     ways = []
     sides: tuple[tuple[Side, Tensor, Tensor], ...] = (("x", x, y), ("y", y, x))

@@ -13,6 +13,7 @@ from intrinsic_clip.metrics.reduction import (
     recall_numbers,
     retrieval_of,
 )
+from intrinsic_clip.seeding import seeded
 
 
 @torch.no_grad()
@@ -46,7 +47,7 @@ def retrieval_by_prefix(
     width = x.shape[1]
     if not dims or min(dims) < 1 or max(dims) > width:
         raise ValueError(f"dims must lie between 1 and {width}, got {list(dims)}")
-    chosen = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:max_rows].sort().values
+    chosen = torch.randperm(len(x), generator=seeded(seed))[:max_rows].sort().values
     both = None if things is None else counterparts_of(*(side[chosen] for side in things))
     x, y = x[chosen.to(x.device)], y[chosen.to(y.device)]
     n = len(x) if both is None else max(len(both.x), len(both.y))

@@ -14,6 +14,7 @@ from intrinsic_clip.metrics.leading_directions import canonical_directions, prin
 from intrinsic_clip.metrics.pairing import Pairing
 from intrinsic_clip.metrics.reduction import RetrievalByDimension, retrieval_by_dimension
 from intrinsic_clip.metrics.sufficient_dimension import smallest_sufficient
+from intrinsic_clip.seeding import seeded
 
 SEARCHED = 40_000  # pairs, at most, that the search uses; directions are fitted on one half
 Basis = Literal["principal", "canonical"]
@@ -124,7 +125,7 @@ def paired_projection(
     width = min(x.shape[1], y.shape[1])
     retrieval = None
     if dims is None:
-        order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:SEARCHED].to(x.device)
+        order = torch.randperm(len(x), generator=seeded(seed))[:SEARCHED].to(x.device)
         retrieval = _searched(x[order], y[order], basis, k, ridge, max_rows, seed)
         dims = _sufficient(retrieval, share)
     _check_dims(dims, width)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.dimension.row_workers import by_workers
+from intrinsic_clip.seeding import seeded
 
 LEVELS = 255  # of 8 bits; 254 steps either way from the middle
 CENTROIDS = 256  # of each part: one byte
@@ -87,7 +88,7 @@ class ProductQuantiser:
         """
         if not 1 <= parts <= rows.shape[1]:
             raise ValueError(f"parts must lie between 1 and {rows.shape[1]}, got {parts}")
-        order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed)).to(rows.device)
+        order = torch.randperm(len(rows), generator=seeded(seed)).to(rows.device)
         pieces = rows[order[: PER_CENTROID * CENTROIDS]].tensor_split(parts, 1)
         workers = torch.get_num_threads() if rows.device.type == "cpu" else 1
         fitted = dict(
@@ -122,7 +123,7 @@ def _centroids(rows: Tensor, seed: int) -> Tensor:
     """Return the means of up to 256 clusters of rows `(n, w)`, in float64."""
     centre = rows.double().mean(0)
     rows = _about(centre, rows)
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(seed)
     count = min(CENTROIDS, len(rows))
     centroids = rows[:count].clone()  # rows are in random order
     previous = None

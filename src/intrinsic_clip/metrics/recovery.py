@@ -8,6 +8,7 @@ from torch import Tensor
 
 from intrinsic_clip.dimension.arrays import Rows, as_points, check_same_index
 from intrinsic_clip.metrics.crossvalidation import Model, predict, ridge, split
+from intrinsic_clip.seeding import seeded
 
 
 @torch.no_grad()
@@ -93,7 +94,7 @@ def kernel_recovery(
         raise ValueError(f"width must be positive, got {width}")
     n = x.shape[-2]
     if n > max_rows:
-        rows = torch.randperm(n, generator=torch.Generator().manual_seed(seed))[:max_rows].to(x.device)
+        rows = torch.randperm(n, generator=seeded(seed))[:max_rows].to(x.device)
         x, z = x[..., rows, :], z[..., rows, :]
     parts = split(x.shape[-2], folds, seed)
     return _recovery(x, z, parts, partial(_kernel_ridge, strength=strength, width=width))

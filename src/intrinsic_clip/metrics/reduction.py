@@ -16,6 +16,7 @@ from intrinsic_clip.metrics.leading_directions import canonical_directions, prin
 from intrinsic_clip.metrics.matching import Matching, expected_shares, partner_ranks
 from intrinsic_clip.metrics.paired_error import Clusters, Found, clusters, mean_error, shares, way_error
 from intrinsic_clip.metrics.pairing import Pairing
+from intrinsic_clip.seeding import seeded
 
 
 @dataclass(frozen=True)
@@ -226,7 +227,7 @@ def halves(
     """Draw the rows to fit on and, at most `max_rows`, those to measure on, with the latter's right answers."""
     pairing = Pairing(*things) if isinstance(things, tuple) else things
     if pairing is None or (pairing.groups is None and pairing.counterparts() is None):
-        order = torch.randperm(x.shape[-2], generator=torch.Generator().manual_seed(seed)).to(x.device)
+        order = torch.randperm(x.shape[-2], generator=seeded(seed)).to(x.device)
         return order[: len(order) // 2], order[len(order) // 2 :][: max(1, max_rows)], None
     fitted, measured = pairing.halves(seed)
     measured = measured[: max(1, max_rows)]

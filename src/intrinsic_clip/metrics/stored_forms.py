@@ -15,6 +15,7 @@ from torch import Tensor
 from intrinsic_clip.metrics.alignment import directions
 from intrinsic_clip.metrics.leading_directions import canonical_directions, principal_directions
 from intrinsic_clip.metrics.quantisation import ByteQuantiser, ProductQuantiser, signs
+from intrinsic_clip.seeding import seeded
 
 FLOAT_BYTES = 4  # of a coordinate in single precision
 HALVINGS = 6  # numbers of bytes to compare, from the full ones down to those of a bit per coordinate
@@ -137,7 +138,7 @@ def _encoded(cut: Map, encoders: Sequence[Callable[[Tensor], Tensor]], sides: Si
 
 def _unfitted(width: int, seed: int) -> dict[str, Cut]:
     """Return the ways to keep coordinates that need no fit: as they come, at random, and along random directions."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(seed)
     order = torch.randperm(width, generator=generator)
     normal = torch.randn(width, width, generator=generator, dtype=torch.float64)
     turn = torch.linalg.qr(normal).Q

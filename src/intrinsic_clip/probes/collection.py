@@ -16,6 +16,7 @@ from intrinsic_clip.probes.loaders import padding_rows
 from intrinsic_clip.probes.rows import as_rows
 from intrinsic_clip.probes.sources import Source
 from intrinsic_clip.probes.temperature_uses import Temperature, known_temperature
+from intrinsic_clip.seeding import seeded
 
 
 class Collector(ABC):
@@ -115,7 +116,7 @@ class RowCollector(Collector):
     def _ordered(self, trainer: Trainer, rows: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return rows with a random number each, and their place in the pass."""
         if self._generator is None:
-            self._generator = torch.Generator().manual_seed(self.seed * 100_003 + trainer.global_rank)
+            self._generator = seeded(self.seed * 100_003 + trainer.global_rank)
         n, device = len(rows["x"]), rows["x"].device
         order = torch.rand(n, generator=self._generator, dtype=torch.float64)
         index = torch.arange(self._rows, self._rows + n)

@@ -15,6 +15,7 @@ from intrinsic_clip.measurement.embeddings import Embeddings as Embeddings
 from intrinsic_clip.measurement.embeddings import Side as Side
 from intrinsic_clip.metrics.counterparts import distinct_rows
 from intrinsic_clip.probes.random_numbers import own_random_numbers
+from intrinsic_clip.seeding import seeded
 
 _latest: WeakKeyDictionary[LightningModule, dict[tuple[Split, int, int], tuple[int, Embeddings]]] = (
     WeakKeyDictionary()
@@ -110,7 +111,7 @@ def sampled_rows(n: int, max_samples: int, seed: int) -> Tensor:
     """Return which of n rows `sample` keeps, in their order."""
     if n <= max_samples:
         return torch.arange(n)
-    return torch.randperm(n, generator=torch.Generator().manual_seed(seed))[:max_samples].sort().values
+    return torch.randperm(n, generator=seeded(seed))[:max_samples].sort().values
 
 
 def called_temperature(module: LightningModule) -> Tensor | None:

@@ -16,6 +16,7 @@ from intrinsic_clip.probes.contact_sheet import Retrieved, contact_sheet, mark
 from intrinsic_clip.probes.embeddings import forget_embeddings, sampled_rows, take_embeddings
 from intrinsic_clip.runs.atomic import write_atomically
 from intrinsic_clip.runs.results import EXAMPLES
+from intrinsic_clip.seeding import seeded
 from intrinsic_clip.typed_values import checked
 
 
@@ -83,7 +84,7 @@ class ExamplesProbe(AnyProbe):
             ValueError: the embeddings are not finite.
         """
         rows = sampled_rows(len(data.pairs("test")), self.max_samples, self.seed)
-        drawn = torch.randperm(len(rows), generator=torch.Generator().manual_seed(self.seed))[: self.images]
+        drawn = torch.randperm(len(rows), generator=seeded(self.seed))[: self.images]
         own = data.examples(rows[drawn])
         if own is None:
             return []

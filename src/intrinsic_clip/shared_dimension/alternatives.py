@@ -24,6 +24,7 @@ from intrinsic_clip.metrics import (
 )
 from intrinsic_clip.metrics.canonical_rank import CanonicalRank
 from intrinsic_clip.reports.number_format import percent
+from intrinsic_clip.seeding import seeded
 from intrinsic_clip.shared_dimension.dependent_rows import grouped_rows, order_note
 from intrinsic_clip.shared_dimension.pairs import SIDES, independent
 from intrinsic_clip.shared_dimension.views import WIDEST, prepared
@@ -74,7 +75,7 @@ def alternatives(x: Tensor, y: Tensor, estimate: "SharedDimension", seed: int = 
     kept, few_different = independent(x, y, seed)
     left, right = (prepared(side[kept], 1, WIDEST, seed).rows for side in (x, y))
     in_order = IN_ORDER if order_note(left, right) is not None else None
-    order = torch.randperm(len(left), generator=torch.Generator().manual_seed(seed))
+    order = torch.randperm(len(left), generator=seeded(seed))
     some, few = ((left[order[:most]], right[order[:most]]) for most in (ROWS, FEW))
     of_some, of_few = (_of(len(part[0]), len(left)) for part in (some, few))
     with warnings.catch_warnings():
@@ -146,7 +147,7 @@ def _by_dimension(
 ) -> list[Answer]:
     """Return what the intrinsic dimensions of the views, and of both side by side, say is shared."""
     doubt = _doubt(neighbours)
-    order = torch.randperm(len(y), generator=torch.Generator().manual_seed(seed))
+    order = torch.randperm(len(y), generator=seeded(seed))
     shuffled = joint_neighbours(neighbours.x.points, y[order], NEIGHBOURS)
     answers = []
     for name, (title, estimator) in ESTIMATORS.items():

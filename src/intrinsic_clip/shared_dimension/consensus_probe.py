@@ -16,6 +16,7 @@ from intrinsic_clip.encoders.replication import ReplicatedFeedForward
 from intrinsic_clip.probes.embeddings import Side, encoders_of, sample
 from intrinsic_clip.probes.probe import Measured, Probe
 from intrinsic_clip.runs.replicates import Replicates
+from intrinsic_clip.seeding import seeded
 from intrinsic_clip.shared_dimension import gaps
 from intrinsic_clip.shared_dimension.consensus import metrics, ratios, spectra
 from intrinsic_clip.typed_values import checked
@@ -172,7 +173,7 @@ def _numbers(
 @torch.no_grad()
 def _with_random_weights(encoder: ReplicatedFeedForward, seed: int) -> ReplicatedFeedForward:
     """Return a copy whose weights are Gaussian with the root mean squares of the encoder's own, zeros staying zero."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(seed)
     copied = copy.deepcopy(encoder)
     for weight in copied.parameters():
         drawn = torch.randn(weight.shape, generator=generator).to(weight)

@@ -13,6 +13,7 @@ from intrinsic_clip.data.repeated_rows import identified
 from intrinsic_clip.dimension import Neighbours
 from intrinsic_clip.dimension.doubts import grouped, in_short, near_duplicates
 from intrinsic_clip.metrics.counterparts import distinct_rows
+from intrinsic_clip.seeding import seeded
 
 ALIKE = (
     0.8  # of the squared distance of random rows: with less between successive ones, they follow one another
@@ -35,7 +36,7 @@ def one_of_each(x: Tensor, y: Tensor, fewest: int, seed: int) -> tuple[Tensor, l
         be left, how many rows are different ones.
     """
     kept, notes, few = torch.arange(len(x)), list[str](), dict[str, str]()
-    ranks = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))
+    ranks = torch.randperm(len(x), generator=seeded(seed))
     for side, rows in (("x", x), ("y", y)):
         codes = _codes(rows[kept])
         if codes is None:

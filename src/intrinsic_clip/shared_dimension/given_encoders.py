@@ -10,6 +10,7 @@ from torch.nn.functional import normalize
 
 from intrinsic_clip.dimension.derivatives import Encoder
 from intrinsic_clip.encoders.preprocessing import in_unit_range
+from intrinsic_clip.seeding import seeded
 from intrinsic_clip.shared_dimension.dependent_rows import one_of_each, relatives
 from intrinsic_clip.shared_dimension.gaps import FEW
 from intrinsic_clip.shared_dimension.matching import COMPARED
@@ -121,7 +122,7 @@ def _drawn(x: Tensor, y: Tensor, seed: int) -> tuple[Tensor, Tensor, list[str]]:
     distinct, notes = repeats(x.flatten(1), y.flatten(1))
     once, copies, few = one_of_each(x[distinct], y[distinct], FEWEST, seed)
     kept, notes = distinct[once], [*notes, *copies, *relatives(few)[0]]
-    order = kept[torch.randperm(len(kept), generator=torch.Generator().manual_seed(seed))][:COMPARED]
+    order = kept[torch.randperm(len(kept), generator=seeded(seed))][:COMPARED]
     if len(order) < len(kept):
         notes.append(f"{len(order):,} of {len(kept):,} pairs, drawn at random, are looked at")
     return x[order], y[order], notes

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.metrics import infonce_bound, partner_ranks, top_matching
+from intrinsic_clip.seeding import seeded
 
 PERMUTATIONS = 1999
 COMPARED = 2000  # held-out pairs, at most, that are compared all with all
@@ -74,7 +75,7 @@ def _permutation_test(similarity: Tensor, seed: int) -> tuple[float, float]:
     if deviation == 0:
         return 1.0, 0.0
     observed = float(centred.diagonal().mean())
-    generator, rows = torch.Generator().manual_seed(seed), torch.arange(n)
+    generator, rows = seeded(seed), torch.arange(n)
     larger = sum(
         float(centred[rows, torch.randperm(n, generator=generator)].mean()) >= observed
         for _ in range(PERMUTATIONS)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.dimension import mle, nearest_neighbours, twonn
+from intrinsic_clip.seeding import seeded
 from intrinsic_clip.shared_dimension.dependent_rows import grouped_rows
 from intrinsic_clip.shared_dimension.result import SharedDimension
 
@@ -55,7 +56,7 @@ def own_dimension(rows: Tensor, seed: int) -> OwnDimension:
     """
     columns = rows.shape[1]
     distinct = rows.unique(dim=0)
-    chosen = torch.randperm(len(distinct), generator=torch.Generator().manual_seed(seed))[:ROWS]
+    chosen = torch.randperm(len(distinct), generator=seeded(seed))[:ROWS]
     if len(chosen) <= K:
         return OwnDimension(float("nan"), None, columns=columns)
     with warnings.catch_warnings():

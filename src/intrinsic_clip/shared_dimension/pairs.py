@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.metrics.counterparts import distinct_rows
+from intrinsic_clip.seeding import seeded
 from intrinsic_clip.shared_dimension.dependent_rows import one_of_each, order_note, relatives
 from intrinsic_clip.shared_dimension.own_dimension import OwnDimension, own_dimension
 from intrinsic_clip.shared_dimension.views import prepared
@@ -64,7 +65,7 @@ def prepare(x: Tensor, y: Tensor, output_dim: int, widest: int, seed: int) -> Pr
     in_order = order_note(inputs[0], inputs[1])
     notes += [*copies, *in_groups, *([in_order] if in_order is not None else [])]
     notes += [note for side, view in zip(SIDES, views, strict=True) for note in view.notes(side)]
-    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))
+    order = torch.randperm(len(x), generator=seeded(seed))
     count = max(2, round(HELD_OUT * len(order)))
     return PreparedPairs(views[0].rows, views[1].rows, order[count:], order[:count], own, notes, doubt)
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from intrinsic_clip.seeding import seeded
 from intrinsic_clip.shared_dimension import gaps, verdict
 from intrinsic_clip.shared_dimension.consensus import crossed, metrics, ratios, spectra
 from intrinsic_clip.shared_dimension.matching import held_out
@@ -168,7 +169,7 @@ def _bootstrap(
         soft: whether the effective number is estimated; if not, the place of the gap, or of the largest ratio.
         seed: of the draws.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(seed)
     choices, n = next(iter(values.values())).shape[:2]
     estimates = []
     for _ in range(DRAWS):

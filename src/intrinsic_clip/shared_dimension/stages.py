@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.dimension.row_workers import pytorch_threads_restored
+from intrinsic_clip.seeding import seeded
 from intrinsic_clip.shared_dimension.kept import KeptTrainings
 from intrinsic_clip.shared_dimension.pairs import PreparedPairs
 from intrinsic_clip.shared_dimension.training import FEWEST_STEPS, Recipe, Trained, train
@@ -57,7 +58,7 @@ class Stages:
             ValueError: a training diverged.
         """
         short = replace(recipe, steps=max(1, round(SHORT * recipe.steps)))
-        order = torch.randperm(len(pairs.training), generator=torch.Generator().manual_seed(seed + 1))
+        order = torch.randperm(len(pairs.training), generator=seeded(seed + 1))
         x, y, shuffled = pairs.x[pairs.training], pairs.y[pairs.training], pairs.y[pairs.training[order]]
         null = self._stage(SHUFFLED, x, shuffled, short, seed + 2)
         trained = self._stage(FIRST, x, y, short, seed)

@@ -14,6 +14,7 @@ from intrinsic_clip.encoders.replication import ReplicatedFeedForward, replicate
 from intrinsic_clip.kernels import whole_step
 from intrinsic_clip.kernels.adam import by_kernel
 from intrinsic_clip.loss import CosineSimilarity, LearnedTemperature, info_nce
+from intrinsic_clip.seeding import seeded
 from intrinsic_clip.training.build import STEPS_WORTH_A_KERNEL
 
 PART = 0.8  # of the training pairs, which a replicate learns from; it stops by the others
@@ -93,7 +94,7 @@ class Pair(nn.Module):
 
     def __init__(self, inputs: tuple[int, int], recipe: Recipe, seed: int) -> None:
         super().__init__()
-        seeds = torch.randint(2**31, (2, recipe.replicates), generator=torch.Generator().manual_seed(seed))
+        seeds = torch.randint(2**31, (2, recipe.replicates), generator=seeded(seed))
         self.f, self.g = (_encoders(p, recipe, row.tolist()) for p, row in zip(inputs, seeds, strict=True))
         start = math.log(FIRST_TAU) / TAU_SCALE
         self.temperature = LearnedTemperature(TAU_SCALE, initial=start, replicates=(recipe.replicates,))
@@ -153,7 +154,7 @@ def train(
     affordable = recipe.steps if seconds is None else _affordable(x, y, recipe, seed, seconds)
     steps, shortened = min(recipe.steps, affordable), affordable < recipe.steps
     pair = Pair((x.shape[1], y.shape[1]), recipe, seed)
-    batches = _Batches(x, y, recipe, torch.Generator().manual_seed(seed))
+    batches = _Batches(x, y, recipe, seeded(seed))
     optimizer: Optimizer = torch.optim.Adam(
         pair.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
     )
@@ -184,7 +185,7 @@ def _affordable(x: Tensor, y: Tensor, recipe: Recipe, seed: int, seconds: float)
     """
     begun = time.monotonic()
     pair = Pair((x.shape[1], y.shape[1]), recipe, seed)
-    batches = _Batches(x, y, recipe, torch.Generator().manual_seed(seed))
+    batches = _Batches(x, y, recipe, seeded(seed))
     differentiate = pair.differentiation(recipe.is_worth_a_kernel)
     differentiate(*batches.next())  # the first is slower
     first = time.monotonic()

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from intrinsic_clip.seeding import seeded
+
 WIDEST = 100  # inputs: the Jacobians' metrics hold its square in numbers for every point and replicate
 FITTED = 20_000  # rows, at most, that principal inputs are fitted on
 FAR = 20  # interquartile ranges from the median, where values are cut: 27 standard deviations of a normal column
@@ -103,7 +105,7 @@ def prepared(
     if values.shape[1] > widest:
         values, kept = _principal(values, widest, seed)
     decoys = max(0, narrowest - values.shape[1])
-    noise = torch.randn(len(values), decoys, generator=torch.Generator().manual_seed(seed))
+    noise = torch.randn(len(values), decoys, generator=seeded(seed))
     return View(torch.cat([values.float(), noise], 1), width, constant, kept, decoys, cut, dominated)
 
 
@@ -114,7 +116,7 @@ def _without_far_values(values: Tensor, seed: int) -> tuple[Tensor, int]:
     more than half holds one value, such as a rare word's, and one of many far values are left as they are.
     """
     few = max(1, len(values) // RARE)
-    chosen = torch.randperm(len(values), generator=torch.Generator().manual_seed(seed))[:RANKED]
+    chosen = torch.randperm(len(values), generator=seeded(seed))[:RANKED]
     rows = torch.zeros(len(values), dtype=torch.bool)
     cut = values
     for place, column in enumerate(values.unbind(1)):
@@ -146,7 +148,7 @@ def _principal(values: Tensor, widest: int, seed: int) -> tuple[Tensor, float]:
 
 def principal_directions(values: Tensor, widest: int, seed: int) -> tuple[Tensor, float]:
     """Return the leading principal directions of standardised rows, `(k, p)`, and the share of variance they hold."""
-    chosen = torch.randperm(len(values), generator=torch.Generator().manual_seed(seed))[:FITTED]
+    chosen = torch.randperm(len(values), generator=seeded(seed))[:FITTED]
     # The signs of singular vectors are arbitrary, which only permutes equally likely initial weights.
     _, strengths, directions = torch.linalg.svd(values[chosen], full_matrices=False)
     share = float(strengths[:widest].square().sum() / strengths.square().sum())

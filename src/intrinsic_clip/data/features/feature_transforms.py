@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor
 
+from intrinsic_clip.seeding import seeded
+
 SQUARED = 50  # numbers up to 2 to this power can be squared and summed in single precision
 
 
@@ -32,4 +34,4 @@ def with_noise(rows: Tensor, sigma: float, seed: int) -> Tensor:
     """Return rows plus Gaussian noise of standard deviation `sigma`, so that repeats differ (paper, ImageNetV2)."""
     if sigma == 0:
         return rows
-    return rows + sigma * torch.randn(rows.shape, generator=torch.Generator().manual_seed(seed))
+    return rows + sigma * torch.randn(rows.shape, generator=seeded(seed))

@@ -3,13 +3,15 @@
 import torch
 from torch import Tensor
 
+from intrinsic_clip.seeding import seeded
+
 ODD = (-49064778989728563, -4265267296055464877)  # of MurmurHash3's finaliser, as signed integers
 
 
 def order_of(rows: Tensor, seed: int) -> Tensor:
     """Return a number in [0, 1) for each row that looks random and depends on its content and the seed alone."""
     bits = rows.float().contiguous().view(torch.int32).long()
-    generator = torch.Generator("cpu").manual_seed(seed)
+    generator = seeded(seed)
     factors = (
         torch.randint(2**62, (bits.shape[1],), generator=generator, device="cpu").to(bits.device) * 2 + 1
     )

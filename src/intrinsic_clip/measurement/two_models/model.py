@@ -9,6 +9,7 @@ from torch import Tensor
 from intrinsic_clip.dimension.row_source import RowSource, finite_rows
 from intrinsic_clip.measurement.groups import UNGROUPED, Grouping
 from intrinsic_clip.measurement.inputs import Inputs, taken
+from intrinsic_clip.seeding import seeded
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Model:
 
     def drawn(self, seed: int) -> Tensor:
         """Return the numbers of the rows that can be compared, in the order in which a measurement draws them."""
-        order = torch.randperm(len(self.usable), generator=torch.Generator().manual_seed(seed))
+        order = torch.randperm(len(self.usable), generator=seeded(seed))
         order = order[self.usable[order]]
         return order if self.numbers is None else self.numbers[order]
 
