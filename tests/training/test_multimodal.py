@@ -136,8 +136,7 @@ def test_what_does_not_go_together_is_refused_in_one_line(compose, overrides: st
 def test_data_of_other_modalities_than_the_module(compose) -> None:
     training = build(RunSpec.of(compose(*THREE, COSINE)))
     module = training.module
-    module._trainer = type(
-        "Trainer", (), {"world_size": 1, "precision": "32-true", "datamodule": SyntheticLinear()}
-    )()
+    trainer = {"world_size": 1, "precision": "32-true", "callbacks": [], "datamodule": SyntheticLinear()}
+    module._trainer = type("Trainer", (), trainer)()
     with pytest.raises(Exception, match="the data have the modalities x, y, and the module x, y, z"):
         module.setup()

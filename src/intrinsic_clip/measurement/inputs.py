@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from intrinsic_clip.measurement import loading
-from intrinsic_clip.seeding import seeded
 
 if TYPE_CHECKING:  # PyTorch takes seconds to import, and a finished measurement does without
     from torch import Tensor
@@ -127,6 +126,8 @@ def draw(
         most: rows, at most.
     """
     import torch
+
+    from intrinsic_clip.seeding import seeded
 
     order = torch.randperm(len(usable), generator=seeded(seed))
     order = order[usable[order]][:most]

@@ -15,7 +15,6 @@ from intrinsic_clip.runs.addresses import is_ours, with_contents, without_places
 from intrinsic_clip.runs.contents import digest, source_digest, weights_digest
 from intrinsic_clip.runs.run import Run
 from intrinsic_clip.runs.run_folder import run_digest
-from intrinsic_clip.seeding import seeded
 
 if TYPE_CHECKING:  # PyTorch takes seconds to import, and a finished measurement does without
     from torch import Tensor
@@ -336,6 +335,8 @@ def _drop_or_refuse(embeddings: LoadedEmbeddings, nan: str, needed: "Needed") ->
 def subsample(embeddings: LoadedEmbeddings, rows: int | None, seed: int) -> None:
     """Keep that many rows, drawn at random and with their partners, in their order; None keeps all."""
     import torch
+
+    from intrinsic_clip.seeding import seeded
 
     n = len(embeddings.sides["x"])
     if rows is None or rows >= n:
