@@ -50,6 +50,12 @@ def test_untrained_encoders_are_the_model(tiny, trainable) -> None:
             torch.testing.assert_close(nn.functional.normalize(outputs, dim=1), unit, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("output_dim", [None, 5])
+def test_encoders_are_on_the_device_of_the_model(tiny, output_dim) -> None:
+    for encoder in OpenClip(tiny, device="meta", output_dim=output_dim).encoders(*ROWS):
+        assert {tensor.device.type for tensor in encoder.parameters()} == {"meta"}
+
+
 @pytest.mark.parametrize(
     ("features", "output_dim", "heads"),
     [

@@ -35,13 +35,15 @@ def fine_tuned(
         ConfigError: no output dimension for tower features, or a model whose projections cannot be separated.
     """
     heads: tuple[nn.Module, nn.Module]
+    device = next(model.parameters()).device
     if output_dim is not None:
-        width_x, width_y = _widths(model)
+        width_x, width_y = _widths(model, device)
         heads = nn.Linear(width_x, output_dim), nn.Linear(width_y, output_dim)
     elif features == "projected":
         heads = take_projections(model, name)
     else:
         raise ConfigError("encoder.output_dim: must be given for new heads on features=tower")
+    heads = heads[0].to(device), heads[1].to(device)  # drawn on the CPU, so that they are the same everywhere
     visual = model.visual
     preparation = visual.preprocess_cfg
     text = _TextPart(model)
@@ -113,10 +115,10 @@ class _TextPart(nn.Module):
 
 
 @torch.no_grad()
-def _widths(model: Any) -> tuple[int, int]:
+def _widths(model: Any, device: torch.device) -> tuple[int, int]:
     """Return the feature sizes of both towers."""
     size = model.visual.preprocess_cfg["size"]
     height, width = (size, size) if isinstance(size, int) else size
-    x = model.encode_image(torch.zeros(1, 3, height, width))
-    y = model.encode_text(torch.ones(1, model.context_length, dtype=torch.int64))
+    x = model.encode_image(torch.zeros(1, 3, height, width, device=device))
+    y = model.encode_text(torch.ones(1, model.context_length, dtype=torch.int64, device=device))
     return x.shape[1], y.shape[1]

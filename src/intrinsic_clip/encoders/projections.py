@@ -45,7 +45,7 @@ def _as_module(projection: Any) -> nn.Module | None:
     if not isinstance(projection, Tensor):
         return projection if isinstance(projection, nn.Linear) else None
     width, output_dim = projection.shape
-    layer = nn.Linear(width, output_dim, bias=False)
+    layer = nn.Linear(width, output_dim, bias=False, device=projection.device)
     with torch.no_grad():
         layer.weight.copy_(projection.T)
     return layer
