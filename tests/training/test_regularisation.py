@@ -48,6 +48,18 @@ def test_each_replicate_keeps_its_own_weights() -> None:
     assert float(chosen(torch.tensor(1.0), torch.tensor(0.0), torch.tensor(True))) == 1
 
 
+def test_a_loss_that_is_not_a_number_gives_way_to_any() -> None:
+    module, best = torch.nn.Linear(1, 1, bias=False), BestWeights(1)
+    weight = module.weight = torch.nn.Parameter(torch.zeros(3, 1))
+    nan, inf = float("nan"), float("inf")
+    for epoch, losses in enumerate([[nan, 2.0, nan], [5.0, nan, nan], [inf, 3.0, inf], [6.0, 1.0, nan]], 1):
+        weight.data.fill_(epoch)
+        best._compare(module, torch.tensor(losses), epoch)
+    assert best.latest["validation/loss"].tolist() == [5, 1, inf]
+    assert best.latest["validation/epoch"].tolist() == [2, 4, 3]
+    assert best._kept["weight"].flatten().tolist() == [2, 4, 3]
+
+
 @pytest.mark.slow
 def test_the_weights_are_those_of_the_epoch_with_the_lowest_loss(compose) -> None:
     overrides = [*HELD_OUT, *FEW, "trainer.max_epochs=12"]

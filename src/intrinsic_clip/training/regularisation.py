@@ -118,7 +118,7 @@ class BestWeights(AnyProbe):
             self._kept = weights
             return
         lowest, at = self.latest["validation/loss"].cpu(), self.latest["validation/epoch"].cpu()
-        better = loss < lowest
+        better = (loss < lowest) | (lowest.isnan() & ~loss.isnan())  # no number is lower than NaN
         self.latest = {
             "validation/loss": loss.where(better, lowest),
             "validation/epoch": at.masked_fill(better, epoch),
