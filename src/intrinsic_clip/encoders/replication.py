@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
+from intrinsic_clip.encoders.copies import refuse_old_norms, refuse_own_values, refuse_unmapped
+
 ELEMENTWISE = (nn.ReLU, nn.GELU, nn.SiLU, nn.Tanh, nn.ELU, nn.LeakyReLU, nn.Identity)
 PROBE_ROWS = 4
 
@@ -39,7 +41,7 @@ def replicate(
 
     Raises:
         ValueError: different output dimensions for an encoder that cannot be padded with zeros, or copies of one whose
-            weights have hooks.
+            weights have hooks, that keeps tensors of its own beside parameters and buffers, or that cannot be mapped.
     """
     modules = []
     for d in output_dims:
@@ -47,6 +49,10 @@ def replicate(
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
                 modules.append(build(d))
+    if shape:
+        refuse_old_norms(modules[0])
+        for start in range(0, len(modules), len(seeds)):
+            refuse_own_values(modules[start : start + len(seeds)])
     widest = modules[list(output_dims).index(max(output_dims)) * len(seeds)]
     wide = modules if len(set(output_dims)) == 1 else [_padded(module, widest) for module in modules]
     encoder: nn.Module
@@ -60,6 +66,7 @@ def replicate(
             "the encoder's weights have hooks, which replicates would lose: leave replicates=null"
         )
     else:
+        refuse_unmapped(ReplicatedEncoder([widest], (1,), input_dim), input_dim)
         encoder = ReplicatedEncoder(wide, shape, input_dim)
     if wide is not modules:
         _check_padding(encoder, modules, output_dims, input_dim)
