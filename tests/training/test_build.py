@@ -108,3 +108,20 @@ def test_the_packages_own_callbacks_leave_steps_to_the_kernel(compose) -> None:
     assert probes
     assert not hear_backward([*probes, Callback(), Throughput(64), ResumePoint(Path())])
     assert hear_backward([*probes, StopsGradients()])
+
+
+@pytest.mark.parametrize("replicates", ["null", "2"])
+def test_weight_decay_and_orthogonal_reflections_are_refused(compose, tmp_path, replicates) -> None:
+    """PyTorch rounds their signs towards zero, so that a decayed -0.9999 makes the layer's outputs zero."""
+    settings = [
+        "encoder._target_=helpers.own_encoders.orthogonal",
+        "trainer.max_epochs=1",
+        f"replicates={replicates}",
+    ]
+    for optimizer in ("weight_decay=1e-4", "_target_=torch.optim.AdamW"):
+        with pytest.raises(ConfigError, match=r"layer 0: weight decay turns .* optimizer\.weight_decay=0"):
+            train(compose(*settings, f"optimizer.{optimizer}"))
+    assert not list(tmp_path.glob("outputs/*"))
+    for right in (["optimizer.weight_decay=0"], ["+encoder.kind=matrix_exp"]):
+        metrics = train(compose(*settings, *right))["metrics"]
+        assert all(0 < value < 20 for value in metrics["id/mle/x"]["values"])

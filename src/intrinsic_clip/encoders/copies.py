@@ -1,13 +1,14 @@
-"""Refuse encoders whose copies side by side would not be what each is alone."""
+"""Refuse encoders whose copies side by side would not be what each is alone, and those that weight decay breaks."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 ALONE = "leave replicates=null, and sweep over seed with --multirun"
 OWN = frozenset(vars(nn.Module()))  # attributes of every module
@@ -69,6 +70,32 @@ def refuse_unmapped(encoder: nn.Module, input_dim: int | tuple[int, ...]) -> Non
             return  # it takes other rows, such as ids
         reason = str(error).strip().splitlines()[0]
         raise ValueError(f"the encoder cannot be trained as replicates: {ALONE} ({reason})") from error
+
+
+def refuse_decay(module: nn.Module, optimizer: Callable[[list[nn.Parameter]], Optimizer]) -> None:
+    """Check that weight decay leaves an encoder's orthogonal layers what they are.
+
+    PyTorch keeps signs as ±1 on the diagonal of the parameter of Householder reflections, and rounds them towards zero
+    at each use.
+
+    Args:
+        module: the encoder.
+        optimizer: called with parameters, returns the optimizer.
+
+    Raises:
+        ValueError: a layer would map everything to zero from the second step on.
+    """
+    for name, each in module.named_modules():
+        kind = getattr(getattr(each, "orthogonal_map", None), "name", "")
+        if type(each).__name__ != "_Orthogonal" or kind != "householder":
+            continue
+        groups = optimizer([nn.Parameter(torch.zeros(2, 2))]).param_groups
+        if any(group.get("weight_decay") for group in groups):
+            raise ValueError(
+                f"the encoder's layer {name.partition('.parametrizations')[0]}: weight decay turns an orthogonal map "
+                "of Householder reflections into zero, since PyTorch rounds its signs ±1 down; set "
+                "optimizer.weight_decay=0, or orthogonal_map='matrix_exp' in the encoder"
+            )
 
 
 def _differ(one: Any, other: Any) -> bool:

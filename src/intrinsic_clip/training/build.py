@@ -258,6 +258,7 @@ def _from_scratch(spec: RunSpec, data: "PairedData") -> tuple["nn.Module", "nn.M
 
 def _encoder(spec: RunSpec, stream: str, input_dim: InputDim, partner_dim: InputDim) -> "nn.Module":
     """Return one encoder for all replicates; it gets the other modality's input size if it takes one."""
+    from intrinsic_clip.encoders.copies import refuse_decay
     from intrinsic_clip.encoders.replication import replicate
 
     encoder, replicates = spec.cfg.encoder, spec.replicates
@@ -267,13 +268,16 @@ def _encoder(spec: RunSpec, stream: str, input_dim: InputDim, partner_dim: Input
     # Hydra takes longer than drawing the weights; a part of its own must be drawn anew for each copy, though.
     has_parts = any(OmegaConf.is_config(value) for key, value in encoder.items() if key != "output_dim")
     factories = {} if has_parts else {d: instantiate(encoder, output_dim=d) for d in set(output_dims)}
-    return replicate(
-        lambda d: (factories.get(d) or instantiate(encoder, output_dim=d))(input_dim=input_dim, **partner),
-        input_dim,
-        seeds,
-        output_dims,
-        replicates.shape,
-    )
+
+    def made(d: int) -> "nn.Module":
+        """Return a copy of one output dimension."""
+        module: nn.Module = (factories.get(d) or instantiate(encoder, output_dim=d))(
+            input_dim=input_dim, **partner
+        )
+        refuse_decay(module, lambda parameters: instantiate(spec.cfg.optimizer)(parameters))
+        return module
+
+    return replicate(made, input_dim, seeds, output_dims, replicates.shape)
 
 
 def _is_compiled(spec: RunSpec) -> bool:
