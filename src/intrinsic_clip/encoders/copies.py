@@ -100,9 +100,8 @@ def refuse_decay(module: nn.Module, optimizer: Callable[[list[nn.Parameter]], Op
 
 def _differ(one: Any, other: Any) -> bool:
     """Return whether two values hold different tensors or fractions; counters and names may differ."""
-    if isinstance(one, nn.Module) and isinstance(
-        other, nn.Module
-    ):  # in a list, where they are not registered
+    # Modules in a list are not registered.
+    if isinstance(one, nn.Module) and isinstance(other, nn.Module):
         return _differ(dict(one.state_dict()), dict(other.state_dict()))
     if isinstance(one, Tensor) and isinstance(other, Tensor):
         same = one.shape == other.shape and torch.allclose(one, other, rtol=0, atol=0, equal_nan=True)
