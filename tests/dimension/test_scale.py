@@ -142,11 +142,21 @@ def test_a_subset_without_estimate_is_left_out() -> None:
         ({"sizes": [51]}, "between 1 and 50"),
         ({"sizes": []}, "between 1 and 50"),
         ({"max_subsets": 0}, "max_subsets"),
+        ({"min_size": 51}, "min_size must be at most 50, the number of rows, got 51"),
+        ({"min_size": 0}, "min_size must be at least 1"),
+        ({"min_size": 10.5}, "min_size must be a whole number"),
     ],
 )
 def test_wrong_arguments(options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         sample_size_curve(gaussian(50, 2), **options)
+
+
+@pytest.mark.parametrize("n", [50, 100, 300])
+def test_the_smallest_size_is_100_or_all_rows(n: int) -> None:
+    at = sample_size_curve(gaussian(n, 2)).at
+    assert at == sample_size_curve(gaussian(n, 2), min_size=min(n, 100)).at
+    assert at[0] == n
 
 
 def test_sizes_are_whole_numbers_of_any_kind() -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 # Two scales are within 5 % of their mean on any curve that changes by less than a tenth per doubling.
 LEAST_SCALES = 3
+SMALLEST = 100  # rows of a sample
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ def sample_size_curve(
     estimator: Callable[..., DimensionEstimate] = mle,
     sizes: Sequence[int] | None = None,
     *,
-    min_size: int = 100,
+    min_size: int | None = None,
     max_subsets: int = 8,
     seed: int = 0,
     **options: Any,
@@ -155,7 +156,7 @@ def sample_size_curve(
             estimator in each subset.
         estimator: called with points and options.
         sizes: rows per subset; None: n, n/2, n/4, … down to min_size.
-        min_size: the smallest size if none are given.
+        min_size: the smallest size if none are given; None: 100, or n where there are fewer rows.
         max_subsets: the most subsets of one size.
         seed: seed of the shuffle, which is the same for every replicate.
         options: passed to the estimator.
@@ -164,7 +165,7 @@ def sample_size_curve(
         The curve `(*R, s)` at the sizes, the largest first; no radius.
 
     Raises:
-        ValueError: fewer than two axes, a size below 1 or above n, no size at all, or max_subsets below 1.
+        ValueError: fewer than two axes, a size or min_size below 1 or above n, no size at all, or max_subsets below 1.
 
     Example:
         >>> import torch
@@ -180,6 +181,9 @@ def sample_size_curve(
     points = as_points(points)
     n = points.shape[-2]
     if sizes is None:
+        min_size = min(n, SMALLEST) if min_size is None else whole_number("min_size", min_size, 1)
+        if min_size > n:
+            raise ValueError(f"min_size must be at most {n}, the number of rows, got {min_size}")
         sizes = [n, *(n >> j for j in range(1, n.bit_length()) if n >> j >= min_size)]
     else:
         if not len(sizes) or not all(1 <= size <= n for size in sizes):

@@ -24,7 +24,7 @@ def record_scales(
         seed: of the subsets of the sample.
     """
     record.add_curve(f"scale/{side}", gride_scales(neighbours))
-    smallest = max(100, 2 * k)
+    smallest = min(max(100, 2 * k), sample.shape[-2])
     with warnings.catch_warnings():  # the search among all rows has told of them
         warnings.filterwarnings("ignore", DUPLICATES.removesuffix("$"))
         sizes = sample_size_curve(sample, mle, k=k, min_size=smallest, seed=seed)
