@@ -97,7 +97,16 @@ def test_text_with_commas_is_refused_with_the_quoting_that_works(text) -> None:
 
 def test_two_files_for_one_setting_are_refused_and_other_settings_may_be_given_again() -> None:
     with pytest.raises(ConfigError, match=r"x=a\.npy and x=b\.npy: give one of the two; against=…"):
-        for_hydra(["x=a.npy", "y=c.npy", "x=b.npy"], Commas.TEXT)
+        for_hydra(["x=a.npy", "y=c.npy", "x=b.npy"], Commas.TEXT, "measure")
+    for verb in ("apply", "shared"):  # which have no second model
+        with pytest.raises(ConfigError, match=r"x=a\.npy and x=b\.npy: give one of the two$"):
+            for_hydra(["x=a.npy", "x=b.npy"], Commas.TEXT, verb)
+    with pytest.raises(ConfigError, match=r"labels=a\.npy and labels=b\.npy: give one of the two$"):
+        for_hydra(["labels=a.npy", "labels=b.npy"], Commas.TEXT)
+    with pytest.raises(
+        ConfigError, match=r"drop=a and drop=\[b,c\]: give one of the two; drop=\[a,b,c\] has both"
+    ):
+        for_hydra(["drop=a", "drop=[b,c]"], Commas.TEXT)
     with pytest.raises(ConfigError, match=r"check=a\.yaml and check=b\.yaml: give one of the two$"):
         for_hydra(["check=a.yaml", "check=b.yaml"], Commas.TEXT)
     for suffix in ("tar", "tar.gz"):  # as a shell expands braces that are not in quotes

@@ -56,7 +56,7 @@ def run_composed(
     multirun = "--multirun" in options or "hydra.mode=MULTIRUN" in overrides
     if sweeps:
         commas = Commas.SWEEP if multirun else Commas.REFUSED
-    translated = for_hydra(overrides, commas)
+    translated = for_hydra(overrides, commas, verb)
     check_choices(translated, multirun)
     if multirun:
         translated = for_each_run(translated)

@@ -18,7 +18,8 @@ from intrinsic_clip.errors import ConfigError
 ASSIGNMENT = re.compile(r"(\+{0,2})([^=~+][^=]*)=(.*)", re.DOTALL)
 OLD_GROUP = re.compile(r"^([+~]{0,2})loss([/.=@]|$)")
 QUOTES = ("'", '"')
-FILES = {"x", "y", "against", "against_y", "check"}  # settings that name an input of `measure` and its like
+FILES = {"x", "y", "against", "against_y", "check", "run", "projection"}  # inputs of `measure` and its like
+SEVERAL = {"columns", "drop", "groups", "labels"}  # settings that people give twice to mean both
 SHARD = re.compile(r"\.(tar|tar\.gz|tgz)$")
 CLOSING = {"(": ")", "[": "]", "{": "}"}
 
@@ -31,19 +32,20 @@ class Commas(Enum):
     REFUSED = "a run for each, if there were --multirun"
 
 
-def for_hydra(overrides: Sequence[str], commas: Commas) -> list[str]:
+def for_hydra(overrides: Sequence[str], commas: Commas, verb: str = "") -> list[str]:
     """Return overrides with text quoted where Hydra's grammar would refuse or change it, and maps that replace.
 
     Args:
         overrides: as the user typed them.
         commas: their meaning, unless the whole text with its commas is the path of a file or folder.
+        verb: of the command, for messages.
 
     Raises:
         ConfigError: several texts are given without --multirun, one setting by its earlier and its present name, or two
             files for one setting.
     """
     _check_one_name(overrides)
-    _check_one_file(overrides)
+    _check_given_once(overrides, verb)
     return [part for override in overrides for part in _translated(_with_todays_name(override), commas)]
 
 
@@ -96,16 +98,20 @@ def _check_one_name(overrides: Sequence[str]) -> None:
             )
 
 
-def _check_one_file(overrides: Sequence[str]) -> None:
-    """Refuse two files for one setting, of which the later would win and the earlier not be read."""
+def _check_given_once(overrides: Sequence[str], verb: str) -> None:
+    """Refuse two values for one setting of which the later would win and the earlier not be read."""
     given: dict[str, str] = {}
     for override in overrides:
-        key = override.partition("=")[0]
-        if key in FILES and given.setdefault(key, override) != override:
-            hint = "; against=… names a second model" if key == "x" else ""
-            if all(SHARD.search(each) for each in (given[key], override)):  # a shell expands braces
-                hint = f"; shards are given together, in quotes, as in '{key}=shards/{{000..031}}.tar'"
-            raise ConfigError(f"{given[key]} and {override}: give one of the two{hint}")
+        key, _, value = override.partition("=")
+        if key not in FILES | SEVERAL or given.setdefault(key, override) == override:
+            continue
+        first = given[key].partition("=")[2]
+        hint = "; against=… names a second model" if key == "x" and verb == "measure" else ""
+        if all(SHARD.search(each) for each in (first, value)):  # a shell expands braces
+            hint = f"; shards are given together, in quotes, as in '{key}=shards/{{000..031}}.tar'"
+        if key in ("columns", "drop"):
+            hint = f"; {key}=[{first.strip('[]')},{value.strip('[]')}] has both"
+        raise ConfigError(f"{given[key]} and {override}: give one of the two{hint}")
 
 
 def _with_todays_name(override: str) -> str:
