@@ -1,5 +1,7 @@
 """Label files: one class per row, with and without a heading."""
 
+import io
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -119,3 +121,13 @@ def test_classes_that_were_saved_one_behind_another_are_refused() -> None:
         np.save(file, np.arange(5))
     with pytest.raises(ConfigError, match=r"but its header claims 40, as where several arrays were saved"):
         read_labels(Path("classes.npy"), Key())
+
+
+@pytest.mark.parametrize("more", [8, -8])
+def test_an_array_of_an_npz_of_another_size_than_it_claims_is_refused(more: int) -> None:
+    np.save(member := io.BytesIO(), np.arange(20))
+    content = member.getvalue()
+    with zipfile.ZipFile("x.npz", "w") as archive:
+        archive.writestr("classes.npy", content[:more] if more < 0 else content + bytes(more))
+    with pytest.raises(ConfigError, match="header claims 160" if more > 0 else "claims 160 bytes, of which"):
+        read_labels(Path("x.npz"), Key(None, "label_key"))

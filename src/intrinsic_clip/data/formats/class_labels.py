@@ -1,5 +1,6 @@
 """Read label sets, one class per pair, from files or names."""
 
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from torch import Tensor
 from intrinsic_clip.data.formats.array_key import Key
 from intrinsic_clip.data.formats.arrays import read_array, read_safetensors
 from intrinsic_clip.data.formats.column_roles import CLASS_NAMES, INDEX_NAMES, TEXT_NAMES
-from intrinsic_clip.data.formats.npz_members import check_size
+from intrinsic_clip.data.formats.npz_members import check_size, read_npz_member
 from intrinsic_clip.data.formats.number_tables import check_widths
 from intrinsic_clip.data.formats.packed_tables import PACKED, read_packed
 from intrinsic_clip.data.formats.table_arrays import TABLES
@@ -154,7 +155,7 @@ def _array(path: Path, key: Key) -> np.ndarray:
         loaded = np.load(path, mmap_mode="r", allow_pickle=False)
         if isinstance(loaded, np.memmap):
             check_size(loaded.nbytes, path.stat().st_size - loaded.offset)
-        array = loaded if isinstance(loaded, np.ndarray) else loaded[key.choose(list(loaded), "arrays")]
+        array = loaded if isinstance(loaded, np.ndarray) else _member(path, key)
     except OSError as error:
         raise ConfigError((error.strerror or "damaged, or not a NumPy file").lower()) from error
     except ConfigError:
@@ -162,6 +163,13 @@ def _array(path: Path, key: Key) -> np.ndarray:
     except Exception as error:  # zipfile and NumPy raise many types on damaged files
         raise ConfigError(f"damaged, or holds Python objects ({str(error).splitlines()[0]})") from error
     return _classes(array)
+
+
+def _member(path: Path, key: Key) -> np.ndarray:
+    """Return an array of an .npz, whose size is compared with that of the archive."""
+    with zipfile.ZipFile(path) as archive:
+        names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+        return read_npz_member(archive, f"{key.choose(names, 'arrays')}.npy")
 
 
 def _classes(array: np.ndarray) -> np.ndarray:
