@@ -1,5 +1,6 @@
 """Ids of two files are the same, the same in another order, or others."""
 
+import unicodedata
 from decimal import Decimal
 from pathlib import Path
 
@@ -82,3 +83,24 @@ def test_ids_of_a_column_with_missing_ones_keep_all_digits(suffix: str) -> None:
     found = difference(one, other)
     assert found is not None
     assert found.reordered
+
+
+@pytest.mark.parametrize("other", ["{:<12}", "  {}", "{}\u00a0"])
+def test_spaces_around_texts_make_no_other_ids(other: str) -> None:
+    ids = np.array([f"item {place}" for place in range(20)], object)
+    padded = np.array([other.format(each) for each in ids], object)
+    assert difference(ids, padded) is None
+    found = difference(ids, padded[::-1])
+    assert found is not None
+    assert found.reordered
+
+
+def test_accents_of_two_characters_are_those_of_one() -> None:
+    ids = np.array(["caf\u00e9.jpg", "\u00fcber.jpg", "plain.jpg"])
+    apart = np.array([unicodedata.normalize("NFD", each) for each in ids])
+    assert (ids != apart).any()
+    assert difference(ids, apart) is None
+    found = difference(ids, apart[::-1])
+    assert found is not None
+    assert found.reordered
+    assert difference(ids, np.char.upper(ids)) is not None

@@ -1,5 +1,6 @@
 """Compare what names the rows of two files, so that row i of each can be told to be the same thing, or not."""
 
+import unicodedata
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -38,12 +39,13 @@ def difference(first: np.ndarray, second: np.ndarray) -> Difference | None:
 
     Whole numbers are compared as such, since many ids of 64 bits are one number in floating point; numbers of which one
     side is floating point as floating point; whole numbers that one side writes as texts, such as 007, as numbers too;
-    everything else as text.
+    everything else as text, without the spaces around it, with which databases fill up columns, and with accents as one
+    character each, which file systems write as two.
     """
     one, other = _alike(first, second)
     if one.dtype.kind == "O":  # one by one: an array of texts takes as much for each as for the longest
         pairs = zip(one, other, strict=True)
-        same = np.fromiter((str(mine) == str(its) for mine, its in pairs), bool, len(one))
+        same = np.fromiter((_same_text(mine, its) for mine, its in pairs), bool, len(one))
     else:
         same = (one == other) | ((one != one) & (other != other))
     if bool(same.all()):
@@ -84,5 +86,13 @@ def _numbers(ids: np.ndarray) -> np.ndarray:
 
 def _same_values(one: np.ndarray, other: np.ndarray) -> bool:
     if one.dtype.kind == "O":
-        return sorted(map(str, one)) == sorted(map(str, other))
+        return sorted(map(_plain, one)) == sorted(map(_plain, other))
     return np.array_equal(np.sort(one), np.sort(other), equal_nan=one.dtype.kind == "f")
+
+
+def _same_text(one: object, other: object) -> bool:
+    return str(one) == str(other) or _plain(one) == _plain(other)
+
+
+def _plain(value: object) -> str:
+    return unicodedata.normalize("NFC", str(value).strip())
