@@ -5,9 +5,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from pyarrow import feather
 
 from intrinsic_clip.data.formats import number_tables
+from intrinsic_clip.data.formats.arrays import read_array
 from intrinsic_clip.data.formats.compared_ids import difference
 from intrinsic_clip.data.formats.number_tables import read_number_table
 from intrinsic_clip.data.formats.row_ids import row_ids
@@ -95,3 +98,20 @@ def test_large_ids_beside_missing_ones_are_told_apart() -> None:
     assert (found.differing, found.row, found.values) == (1, 2, (str(2**53), str(2**53 + 1)))
     Path("small.csv").write_text("id,d0,d1\n1,0.5,1\n,0.25,2\n3,1.5,3\n")
     np.testing.assert_array_equal(row_ids(Path("small.csv"))["id"], [1, np.nan, 3])
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".feather", ".csv"])
+def test_columns_of_one_name(suffix) -> None:
+    names = [f"item {i}" for i in range(12)]
+    numbers = np.random.default_rng(0).normal(size=(3, 12))
+    columns = [pa.array(names), pa.array(names[::-1]), *map(pa.array, numbers)]
+    path = Path(f"rows{suffix}")
+    table = pa.table(columns, names=["id", "id", "a", "a", "b"])
+    if suffix == ".csv":
+        table.to_pandas().to_csv(path, index=False)
+    else:
+        (pq.write_table if suffix == ".parquet" else feather.write_feather)(table, path)
+    assert (
+        row_ids(path).get("id", np.array(names)).tolist() == names
+    )  # where they can be told apart, the first
+    np.testing.assert_allclose(read_array(path)[0].numpy(), numbers.T)

@@ -25,11 +25,23 @@ def read_packed(path: Path) -> "pd.DataFrame":
 
     try:
         with pyarrow_errors(f"a {path.suffix}"):
-            table = pd.read_parquet(path) if path.suffix.lower() == ".parquet" else _read_arrow(path)
+            table = _read_parquet(path) if path.suffix.lower() == ".parquet" else _read_arrow(path)
     except ImportError as error:
         raise ConfigError(f"reading {path.suffix.lower()} needs pyarrow: pip install pyarrow") from error
     columns = [plain(table.iloc[:, place]) for place in range(table.shape[1])]
     return pd.concat(columns, axis=1) if columns else table
+
+
+def _read_parquet(path: Path) -> "pd.DataFrame":
+    """Return the table in a .parquet file; columns of one name, which pandas cannot ask for, are read by place."""
+    import pandas as pd
+    import pyarrow.parquet as pq
+
+    with path.open("rb") as opened:
+        file = pq.ParquetFile(opened)
+        if len(set(file.schema_arrow.names)) < len(file.schema_arrow.names):
+            return file.read().to_pandas()
+    return pd.read_parquet(path)
 
 
 def _read_arrow(path: Path) -> "pd.DataFrame":

@@ -65,9 +65,11 @@ def row_ids(
         only: lower-case names to read; None: all.
 
     Returns:
-        Nothing for files that hold one array, and for tables without such columns.
+        Nothing for files that hold one array, and for tables without such columns; the first of several of one name.
     """
-    ids = {name.strip().lower(): as_texts(values) for name, values in _ids(path, drop, only).items()}
+    ids: dict[str, np.ndarray] = {}
+    for name, values in _ids(path, drop, only).items():
+        ids.setdefault(name.strip().lower(), as_texts(values))  # the first of `id` and `ID`
     return {name: values for name, values in ids.items() if only is None or name in only}
 
 
@@ -168,6 +170,9 @@ def _packed(path: Path, drop: Sequence[str | int], only: Container[str] | None) 
 
     schema = _schema(path)
     names = [schema.names[place] for place in _wanted(schema.names, drop, only)]
+    names = [
+        name for name in names if schema.names.count(name) == 1
+    ]  # columns of one name cannot be told apart
     names = [name for name in names if not pa.types.is_nested(schema.field(name).type)]
     if not names:
         return {}
@@ -193,7 +198,10 @@ def _text(
         return _text(path, drop, only, as_texts=True)
     if as_texts:
         columns = [_whole(texts) for texts in columns]
-    return {names[place].strip(): column for place, column in zip(places, columns, strict=True)}
+    ids: dict[str, np.ndarray] = {}
+    for place, column in zip(places, columns, strict=True):
+        ids.setdefault(names[place].strip(), column)
+    return ids
 
 
 def _rounded(column: np.ndarray) -> bool:
