@@ -80,6 +80,32 @@ def test_ids_of_other_values_are_noted(command_line, capsys) -> None:
     assert "differ" not in capsys.readouterr().out
 
 
+def test_ids_in_another_order_are_a_note_where_their_column_is_dropped(command_line, capsys) -> None:
+    turned = np.r_[np.arange(200)[::-1], np.arange(200, 600)]
+    table("px.parquet", X, NAMES, np.arange(600))
+    table("py.parquet", Y, NAMES, turned)
+    assert command_line("measure", *QUICK, "x=px.parquet", "y=py.parquet") == 2
+    assert "sort both alike (with drop=id this is a note)" in capsys.readouterr().err
+    assert command_line("measure", *QUICK, "x=px.parquet", "y=py.parquet", "drop=id") == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"{REFUSED}; row i of each are taken to belong together all the same" in shown
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "feather"])
+def test_numerals_as_texts_name_the_rows_of_a_table_of_numbers(command_line, capsys, suffix) -> None:
+    names = np.array([f"{place * 7:06}" for place in range(600)])
+    turned = np.r_[np.arange(200)[::-1], np.arange(200, 600)]
+    for path, rows, order in (("x", X, np.arange(600)), ("y", Y, np.arange(600)), ("z", Y, turned)):
+        frame = pd.DataFrame(rows, columns=[f"d{i}" for i in range(rows.shape[1])])
+        frame.insert(3, "image_id", names)
+        frame = frame.iloc[order].reset_index(drop=True)
+        (frame.to_parquet if suffix == "parquet" else frame.to_feather)(f"{path}.{suffix}")
+    assert command_line("measure", *QUICK, f"x=x.{suffix}", f"y=y.{suffix}") == 0
+    assert "column 'image_id' holds names and is left out" in capsys.readouterr().out
+    assert command_line("measure", *QUICK, f"x=x.{suffix}", f"y=z.{suffix}") == 2
+    assert "'image_id' of x and y differ in 200 of 600 rows" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("side", ["x", "y"])
 @pytest.mark.parametrize("setting", ["labels", "groups"])
 def test_classes_and_groups_in_another_order_are_refused(command_line, capsys, side, setting) -> None:

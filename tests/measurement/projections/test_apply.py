@@ -122,9 +122,18 @@ def test_texts_of_any_characters_and_bytes_go_with_their_rows_into_a_text_table(
 def test_ids_that_an_output_has_no_room_for_are_told(command_line, capsys, suffix) -> None:
     table(".csv", IDS)
     assert command_line("apply", str(CUT), "x=new.csv", f"output=small{suffix}", "drop=code_id") == 0
-    assert (
-        f"x: 'image_id' of each row is not kept, since {suffix} has no room for it" in capsys.readouterr().out
-    )
+    told = f"x: 'image_id', 'code_id' of each row is not kept, since {suffix} has no room for it"
+    assert told in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_dropped_column_names_the_rows_of_the_output_all_the_same(command_line, suffix) -> None:
+    frame = pd.DataFrame(X, columns=[f"d{place}" for place in range(X.shape[1])])
+    frame.insert(0, "code_id", CODES)
+    frame.to_csv("new.csv", index=False)
+    frame.to_parquet("new.parquet")
+    assert command_line("apply", str(CUT), f"x=new{suffix}", "output=small.npz", "drop=code_id") == 0
+    assert ids_as_written(Path("small.npz"))["code_id"].tolist() == CODES
 
 
 @pytest.mark.parametrize("written", TABLES)

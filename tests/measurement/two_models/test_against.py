@@ -108,6 +108,11 @@ def test_ids_of_both_files_are_compared(command_line, capsys, tmp_path, second) 
     assert command_line(*command, "against=new.parquet") == 0
     assert "rows are the same by 'id' of x and against" in capsys.readouterr().out
     assert measurement_below(tmp_path)["against"]["compared"]["moved"][0]["id"] == "item 77"
+    assert command_line(*command, "against=new_turned.parquet", "drop=id") == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert (
+        "'item 0' and 'item 599', the same ids in another order; row i of x and row i of against are" in shown
+    )
 
 
 def test_a_model_whose_y_is_of_another_space_is_judged_by_a_linear_map(command_line, capsys, second) -> None:

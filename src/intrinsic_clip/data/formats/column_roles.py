@@ -226,20 +226,24 @@ def _reason_of_text(column: "pd.Series", name: str, place: int) -> str | None:
     distinct = texts.nunique()
     if distinct == len(texts) and sample.str.fullmatch(UUID).all():
         return "holds ids"
-    if sample.map(lambda text: RESEMBLES_NUMBER.fullmatch(text) is not None).mean() > 0.1:
+    named = _is_named(name, INDEX_NAMES | TEXT_NAMES) or ID_ENDINGS.fullmatch(name) is not None
+    doubtful = [text for text in sample if RESEMBLES_NUMBER.fullmatch(text)]
+    if named:  # an id may be 000252
+        doubtful = [text for text in doubtful if not text.isdecimal()]
+    if len(doubtful) > 0.1 * len(sample):
         return None  # numbers that are written unusually, not names
     if distinct == len(texts) and (place == 0 or not name):
         return "names the rows"
     if name == UNNAMED and place == 0:
         return "names the rows"
-    if distinct == len(texts) and (_is_named(name, INDEX_NAMES | TEXT_NAMES) or ID_ENDINGS.fullmatch(name)):
+    if distinct == len(texts) and named:
         return "holds names"
     if distinct == len(texts) and sample.str.contains(r"\.\w{2,4}$", regex=True).all():
         return "holds names"
-    if distinct > 1 and (_is_named(name, TEXT_NAMES | INDEX_NAMES) or ID_ENDINGS.fullmatch(name)):
+    if distinct > 1 and named:
         return "holds texts"
-    named = _is_named(name, CLASS_NAMES | WEAK_CLASS_NAMES) or CLASS_ENDINGS.fullmatch(name.lower())
-    if distinct > 1 and (named or 2 * distinct <= len(texts)):
+    of_class = _is_named(name, CLASS_NAMES | WEAK_CLASS_NAMES) or CLASS_ENDINGS.fullmatch(name.lower())
+    if distinct > 1 and (of_class or 2 * distinct <= len(texts)):
         return f"holds {distinct:,} classes"
     return None
 

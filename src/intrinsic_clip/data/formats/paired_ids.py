@@ -27,7 +27,7 @@ def compared(
     Args:
         files: the two files whose rows i belong together, by the settings that name them; None: not compared.
         ids: of those whose rows were read together with what names them, which are compared by that.
-        drop: columns that are not compared, by name, place or pattern.
+        drop: columns whose order is noted and not required, by name, place or pattern.
         dropping: the setting that says so; None: there is none.
 
     Raises:
@@ -39,23 +39,26 @@ def compared(
     if len(paths) < 2 or os.path.samefile(*paths):
         return []
     notes = []
-    for column in _common(paths, drop):  # one at a time: texts of millions of rows fill memory
-        one, other = (_column(path, drop, column) for path in paths)
+    required = _common(paths, drop)
+    for column in _common(paths):  # one at a time: texts of millions of rows fill memory
+        one, other = (_column(path, column) for path in paths)
         if one is None or other is None or len(one) != len(other):
             continue
         found = difference(one, other)
-        if found is None:
+        if found is None or (column not in required and not found.reordered):
             continue
         told = found.told(column, names)
-        if found.reordered:
-            way_out = f" ({dropping}={column} does not compare them)" if dropping else ""
+        if found.reordered and column in required:
+            tables = any(path.suffix.lower() != ".npz" for path in paths)  # whose columns can be dropped
+            way_out = f" (with {dropping}={column} this is a note)" if dropping and tables else ""
             raise ConfigError(f"{told}; {REORDERED}{way_out}")
-        notes.append(f"{told}; row i of each are taken to belong together all the same")
+        order = "; the same ids in another order" if found.reordered else ""
+        notes.append(f"{told}{order}; row i of each are taken to belong together all the same")
     return notes
 
 
-def _common(paths: Sequence[Path], drop: Sequence[str | int]) -> list[str]:
-    """Return the names under which both files name their rows."""
+def _common(paths: Sequence[Path], drop: Sequence[str | int] = ()) -> list[str]:
+    """Return the names under which both files name their rows, without those of columns that are left out."""
     try:
         first = set(id_names(paths[0], drop))
         return sorted(first & set(id_names(paths[1], drop))) if first else []
@@ -63,9 +66,9 @@ def _common(paths: Sequence[Path], drop: Sequence[str | int]) -> list[str]:
         return []
 
 
-def _column(path: Path, drop: Sequence[str | int], column: str) -> np.ndarray | None:
+def _column(path: Path, column: str) -> np.ndarray | None:
     try:
-        return row_ids(path, drop, {column}).get(column)
+        return row_ids(path, only={column}).get(column)
     except ConfigError:  # likewise
         return None
 

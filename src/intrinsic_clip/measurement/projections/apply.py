@@ -148,16 +148,13 @@ def _ids(
     """Return what names the rows that are written, and note where they go, or that the output has no room for them."""
     import numpy as np
 
-    from intrinsic_clip.data.formats.column_choice import ColumnChoice
     from intrinsic_clip.data.formats.row_ids import ids_as_written
     from intrinsic_clip.data.formats.row_writers import WITH_IDS
 
     path, output = Path(settings[side]), Path(settings[OUTPUTS[side]])
     names = getattr(source, "ids", None)
-    if names is not None:
-        found = {SAMPLES: np.array(names)}
-    else:
-        found = ids_as_written(path, ColumnChoice.of(None, settings["drop"]).drop)
+    # drop=… says that columns are no dimensions; they name the rows all the same
+    found = ids_as_written(path) if names is None else {SAMPLES: np.array(names)}
     ids = {name: values[usable.numpy()] for name, values in found.items() if len(values) == len(usable)}
     if not ids:
         return {}

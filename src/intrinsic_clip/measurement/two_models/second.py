@@ -1,7 +1,7 @@
 """Open the embeddings of a second model, and make sure that its rows are those of the first."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -131,33 +131,53 @@ def _compared_ids(settings: Mapping[str, Any]) -> tuple["np.ndarray | None", str
     Raises:
         ConfigError: they differ; the message names the first row.
     """
-    from intrinsic_clip.data.formats.column_choice import ColumnChoice
     from intrinsic_clip.data.formats.row_ids import row_ids
 
-    drop = ColumnChoice.of(None, settings["drop"]).drop
-    shown, compared = None, []
+    shown, compared, doubts = None, [], []
     for one, other in (("x", "against"), ("y", "against_y")):
         if settings[one] is None or settings[other] is None:
             continue
-        first, second = (row_ids(Path(settings[name]), drop) for name in (one, other))
-        for column in first:
-            if column in second:
-                _check_same(column, (one, other), first[column], second[column])
+        paths = Path(settings[one]), Path(settings[other])
+        first, second = map(row_ids, paths)
+        required = _required(paths, settings["drop"])
+        for column in (name for name in first if name in second):
+            told = _reordered((one, other), column, first[column], second[column], column in required)
+            if told is None:
                 compared.append(f"{column!r} of {one} and {other}")
                 shown = first[column] if shown is None and one == "x" else shown
+            doubts += [told] if told else []
+    taken = "row i of x and row i of against are taken to be the same thing"
+    if doubts:
+        return shown, "; ".join([*doubts, f"{taken} all the same"])
     if compared:
         return shown, f"rows are the same by {', '.join(compared)}"
-    return (
-        None,
-        "neither file names its rows, so row i of x and row i of against are taken to be the same thing",
-    )
+    return None, f"neither file names its rows, so {taken}"
 
 
-def _check_same(column: str, sides: tuple[str, str], first: "np.ndarray", second: "np.ndarray") -> None:
+def _required(paths: Sequence[Path], drop: Any) -> set[str]:
+    """Return the names of the columns of ids that `drop` does not leave out of either file."""
+    from intrinsic_clip.data.formats.column_choice import ColumnChoice
+    from intrinsic_clip.data.formats.row_ids import id_names
+
+    left_out = ColumnChoice.of(None, drop).drop
+    return set.intersection(*(set(id_names(path, left_out)) for path in paths))
+
+
+def _reordered(
+    sides: tuple[str, str], column: str, first: "np.ndarray", second: "np.ndarray", required: bool
+) -> str | None:
+    """Return None for the same names, else a sentence on those in another order; empty if they are not required.
+
+    Raises:
+        ConfigError: they differ and are required to be the same.
+    """
     from intrinsic_clip.data.formats.compared_ids import REORDERED, difference
 
     found = difference(first, second)
     if found is None:
-        return
-    remedy = REORDERED if found.reordered else f"drop={column} does not compare it"
-    raise ConfigError(f"{found.told(column, sides)}; {remedy}")
+        return None
+    told = found.told(column, sides)
+    if required:
+        remedy = REORDERED if found.reordered else f"drop={column} does not compare it"
+        raise ConfigError(f"{told}; {remedy}")
+    return f"{told}, the same ids in another order" if found.reordered else ""
