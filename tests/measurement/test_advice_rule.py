@@ -1,11 +1,13 @@
 """The one-standard-error rule of the advice, on curves by hand, and the tables of forms."""
 
+import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from intrinsic_clip.measurement.advice import advise, stored
+from intrinsic_clip.measurement.advice import advise, largest_loss, stored
 from intrinsic_clip.measurement.forms import cheapest, measure_forms
 from intrinsic_clip.measurement.record import Record
 from intrinsic_clip.metrics.pairing import Pairing
@@ -67,9 +69,29 @@ def test_the_advice_names_its_rule_and_what_pairs_do_not_tell() -> None:
     )
     assert "paired difference -0.0050 ± 0.0050, 500 held-out pairs, principal directions)" in text
     assert "4 to 16 dimensions are not told apart by so few pairs" in text  # −0.015 is 1.5 standard errors
-    assert "a loss of up to 0.013 at 8 would not show (95 % confidence)" in text  # 0.005 + 1.645 · 0.005
+    assert "a loss of up to 0.014 at 8 would not show (95 % confidence)" in text  # 0.005 + 1.645 · 0.0057
     assert "a plain prefix (truncate_dim) needs 8" in text
     assert "is product quantisation in 4 parts, 4 bytes per row of 64 (difference -0.015 ± 0.020" in text
+
+
+@pytest.mark.parametrize("n", [200, 1000])
+@pytest.mark.parametrize(("lost", "won"), [(1.5, 0.5), (3, 1), (6, 3), (20, 20)])
+@pytest.mark.parametrize("weight", [0.5, 1.0])  # of a pair that is lost in one direction, or in both
+def test_the_largest_loss_is_above_the_true_one_in_95_of_100_draws(n, lost, won, weight) -> None:
+    draws = np.random.default_rng(0).multinomial(n, [lost / n, won / n, 1 - (lost + won) / n], size=4000)
+    above = 0
+    for fewer, more, _ in draws:
+        difference = weight * (more - fewer) / n
+        square = weight**2 * (more + fewer) - n * difference**2
+        above += largest_loss(difference, math.sqrt(square / (n * (n - 1))), n) >= weight * (lost - won) / n
+    assert above / len(draws) > 0.94
+
+
+def test_a_loss_is_possible_where_no_pair_differs() -> None:
+    text = advice(
+        difference=[-0.7, -0.3, -0.1, 0.0, 0.0], difference_standard_error=[0.02, 0.02, 0.01, 0.0, 0.0]
+    )
+    assert "a loss of up to 0.0046 at 8 would not show (95 % confidence)" in text["text"]
 
 
 def test_where_nothing_is_enough_or_all_is_needed() -> None:
