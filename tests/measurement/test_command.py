@@ -11,6 +11,7 @@ import pytest
 from helpers.fake_wandb import history, records
 from helpers.shared_latent import QUICK, measurement_below
 from helpers.tiny_runs import files_below
+from intrinsic_clip.measurement import command
 
 pytestmark = pytest.mark.slow
 
@@ -147,3 +148,24 @@ def test_help_shows_what_measure_takes_and_nothing_else(command_line, capsys) ->
         assert word in shown
     for word in ("optimizer", "probes=", "experiment=", "launcher=", "mlp ", "multirun", "replicates"):
         assert word not in shown
+
+
+@pytest.mark.parametrize("name", ["x.npy", "g.npy"])
+def test_a_file_that_changes_while_it_is_measured_is_told(
+    command_line, capsys, tmp_path, monkeypatch, name
+) -> None:
+    rows = np.random.default_rng(0).normal(size=(200, 8))
+    np.save("x.npy", rows)
+    np.save("y.npy", rows)
+    np.save("g.npy", np.arange(200) // 2)
+    measured = command._load_and_measure
+
+    def changing(inputs, settings):
+        numbers = measured(inputs, settings)
+        np.save(name, np.load(name)[::-1])
+        return numbers
+
+    monkeypatch.setattr(command, "_load_and_measure", changing)
+    assert command_line("measure", "x=x.npy", "y=y.npy", "groups=g.npy", *QUICK) == 2
+    assert "a file changed while it was measured, so nothing is written" in capsys.readouterr().err
+    assert not list(tmp_path.glob("outputs/measure/*/*"))

@@ -53,13 +53,33 @@ def _measured(cfg: DictConfig, settings: Mapping[str, Any]) -> tuple[dict[str, A
         _check_estimators(settings["estimators"])
         check_writable(folder)
         results.check_replaceable(folder, (PICTURE, BOTH, PAGE, RESULTS))
-        measurement = _write(_load_and_measure(inputs, settings), folder)
+        numbers = _load_and_measure(inputs, settings)
+        _check_unchanged(folder, settings)
+        measurement = _write(numbers, folder)
     else:
         print(f"Measured already{loading.as_other_files(measurement['config'], settings)}.\n")
     print(printout(measurement, folder), flush=True)
     if settings["logger"] is not None:
         _log(cfg, measurement, folder)
     return measurement, inputs, folder
+
+
+def _check_unchanged(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Check that files have the content that the folder is named by; one that is gone was read before.
+
+    Raises:
+        ConfigError: a file has changed since, so that numbers of other rows would be taken for those of its content.
+    """
+    if settings["x"] is None:
+        return
+    try:
+        present = loading.folder_of(settings)
+    except ConfigError:
+        return
+    if present != folder:
+        raise ConfigError(
+            "a file changed while it was measured, so nothing is written; run the command again"
+        )
 
 
 def _measured_already(folder: Path) -> dict[str, Any] | None:
