@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import intrinsic_clip as ic
-from helpers.shared_latent import measurement_below
+from helpers.shared_latent import QUICK, measurement_below
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.measurement.group_files import arranged
 from intrinsic_clip.measurement.groups import arrange
@@ -265,3 +265,13 @@ def test_a_key_is_for_the_file_that_holds_several_arrays() -> None:
     assert embeddings.grouping is not None
     assert embeddings.grouping.groups is not None
     assert embeddings.grouping.groups.unique(return_inverse=True)[1].tolist() == [0, 0, 1, 1, 2, 2]
+
+
+def test_ids_of_two_files_join_without_the_spaces_around_them(command_line) -> None:
+    x, y = np.random.default_rng(0).normal(size=(2, 120, 8))
+    np.save("x.npy", x)
+    np.save("y.npy", x + 0.1 * y)
+    names = [f"scene {place // 4}" for place in range(120)]
+    pd.DataFrame({"k": names}).to_csv("gx.csv", index=False)
+    pd.DataFrame({"k": [f"{name:<12}" for name in names]}).to_parquet("gy.parquet")
+    assert command_line("measure", "x=x.npy", "y=y.npy", "groups=[gx.csv,gy.parquet]", *QUICK) == 0

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from intrinsic_clip.data.formats.compared_ids import plain_text
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.metrics.pairing import Pairing
 
@@ -215,10 +216,10 @@ def _plain(ids: Ids) -> list[object]:
 
 
 def _name(value: object) -> str:
-    """Return an id as text: bytes decoded, and a whole number as one, whatever type its file has for it."""
+    """Return an id as plain text: bytes decoded, and a whole number as one, whatever type its file has for it."""
     if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+        return plain_text(value.decode("utf-8", "replace"))
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else plain_text(value)
 
 
 def _codes(ids: Ids, setting: str) -> Tensor:

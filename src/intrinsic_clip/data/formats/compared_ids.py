@@ -86,13 +86,14 @@ def _numbers(ids: np.ndarray) -> np.ndarray:
 
 def _same_values(one: np.ndarray, other: np.ndarray) -> bool:
     if one.dtype.kind == "O":
-        return sorted(map(_plain, one)) == sorted(map(_plain, other))
+        return sorted(map(plain_text, one)) == sorted(map(plain_text, other))
     return np.array_equal(np.sort(one), np.sort(other), equal_nan=one.dtype.kind == "f")
 
 
 def _same_text(one: object, other: object) -> bool:
-    return str(one) == str(other) or _plain(one) == _plain(other)
+    return str(one) == str(other) or plain_text(one) == plain_text(other)
 
 
-def _plain(value: object) -> str:
+def plain_text(value: object) -> str:
+    """Return an id as text, without spaces around it and with each accent in the character that it belongs to."""
     return unicodedata.normalize("NFC", str(value).strip())
