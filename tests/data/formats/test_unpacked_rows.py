@@ -1,6 +1,7 @@
 """Files that take long to decode are decoded once, where the disk has room for their numbers."""
 
 import gc
+import os
 import shutil
 import tempfile
 from collections import namedtuple
@@ -12,8 +13,10 @@ import pytest
 import torch
 from pyarrow import feather, parquet
 
+from intrinsic_clip.data.formats.array_key import Key
 from intrinsic_clip.data.formats.arrays import open_array
 from intrinsic_clip.data.formats.unpacked_rows import UnpackedRows, unpacked
+from intrinsic_clip.errors import ConfigError
 
 N, D = 5000, 7
 
@@ -92,3 +95,13 @@ def test_files_of_plain_numbers_stay_where_they_are(rows) -> None:
     np.save("x.npy", rows)
     source = open_array(Path("x.npy"))[0]
     assert unpacked(source, "x.npy") is source
+
+
+def test_an_npz_that_is_cut_short_while_it_is_read_is_told_with_a_reason(tmp_path: Path) -> None:
+    path = tmp_path / "x.npz"
+    np.savez(path, x=np.random.default_rng(0).normal(size=(2000, 64)))
+    opened = open_array(path, Key(None, "x_key"))
+    assert opened is not None
+    os.truncate(path, 200_000)
+    with pytest.raises(ConfigError, match=r"^damaged, or not an \.npz file \(\w.*\)$"):
+        list(opened[0].blocks(100))

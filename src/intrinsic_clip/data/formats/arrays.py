@@ -275,7 +275,7 @@ def _npz_errors() -> Iterator[None]:
     try:
         yield
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
-        raise ConfigError(f"damaged, or not an .npz file ({error})") from error
+        raise ConfigError(f"damaged, or not an .npz file ({first_line(error)})") from error
     except (ValueError, EOFError) as error:
         if isinstance(error, ConfigError):
             raise
@@ -285,7 +285,7 @@ def _npz_errors() -> Iterator[None]:
 def _numpy_reason(error: Exception) -> str:
     if "allow_pickle" in str(error) or "Python objects" in str(error):
         return "holds Python objects where numbers are wanted; they could run code, so they are not read"
-    return f"damaged or cut short ({error or type(error).__name__})"
+    return f"damaged or cut short ({first_line(error)})"
 
 
 def read_safetensors(path: Path, key: Key) -> tuple[Tensor, list[str]]:

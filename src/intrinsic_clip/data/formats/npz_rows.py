@@ -12,7 +12,7 @@ from torch import Tensor
 from intrinsic_clip.data.formats.batched_rows import BatchedRows
 from intrinsic_clip.data.formats.npz_members import check_size, read_header
 from intrinsic_clip.data.formats.number_types import FLOATING
-from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.errors import ConfigError, first_line
 
 READ = 2**22  # bytes that are unpacked at a time
 
@@ -47,7 +47,7 @@ class NpzRows(BatchedRows):
                     yield torch.from_numpy(numbers).to(self.dtype)
                 member.read()  # to its end, where its checksum is compared
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-            raise ConfigError(f"damaged, or not an .npz file ({error})") from error
+            raise ConfigError(f"damaged, or not an .npz file ({first_line(error)})") from error
 
 
 def npz_rows(path: Path, archive: zipfile.ZipFile, name: str) -> NpzRows | None:
