@@ -170,9 +170,7 @@ def _packed(path: Path, drop: Sequence[str | int], only: Container[str] | None) 
 
     schema = _schema(path)
     names = [schema.names[place] for place in _wanted(schema.names, drop, only)]
-    names = [
-        name for name in names if schema.names.count(name) == 1
-    ]  # columns of one name cannot be told apart
+    names = [name for name in names if schema.names.count(name) == 1]  # others cannot be told apart
     names = [name for name in names if not pa.types.is_nested(schema.field(name).type)]
     if not names:
         return {}
