@@ -20,6 +20,12 @@ from intrinsic_clip.reports.measurement_tables import Table, aligned, estimated,
         (5.25, None, "5.25"),
         (1 / 128, None, "0.007813"),  # halves away from zero, as the page's script rounds
         (0.0125, 0.02, "0.013 ± 0.020"),
+        (1.2e-6, 6e-7, "1.20e-06 ± 6.0e-07"),  # small ones keep their error, and its two digits
+        (2.5e-9, 4e-10, "2.50e-09 ± 4.0e-10"),
+        (-2e-5, 3e-7, "-2.000e-05 ± 3.0e-07"),
+        (0.0, 4e-10, "0 ± 4.0e-10"),
+        (3.0, 7e-6, "3.0000000 ± 0.0000070"),
+        (3.0, 1e-9, "3"),
         (float("nan"), None, "nan"),
         (None, None, "–"),
     ],

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Context, Decimal
 
 SURE = 0.05  # error below which a count is sure: its digits would say nothing that the count does not
+NEGLIGIBLE = 5e-7  # error, beside a value of 1 or more and as a share of smaller ones, that says nothing
+SMALL = 1e-4  # value and error below which both are written with an exponent, as single values are
 
 
 @dataclass(frozen=True)
@@ -19,12 +21,20 @@ class Table:
 
 
 def plus_minus(value: float | None, error: float | None) -> str:
-    """Format value and error to the second digit of the error; a dash where there is no value."""
+    """Format value and error to the second digit of the error; a dash where there is no value.
+
+    The script of the pages has the same rule, `plusMinus`.
+
+    Example:
+        >>> from intrinsic_clip.reports.number_format import plus_minus
+        >>> plus_minus(12.3456, 0.0561), plus_minus(1.2e-6, 6e-7), plus_minus(3.0, 1e-9)
+        ('12.346 ± 0.056', '1.20e-06 ± 6.0e-07', '3')
+    """
     if value is None:
         return "–"
-    if not error or error < 5e-7:
+    if error is None or _is_negligible(value, error):
         return four_digits(value)
-    return f"{to_digits_of(value, error)} ± {to_digits_of(error, error)}"
+    return f"{to_digits_of(value, error)} ± {_to_second_digit(error, error, _is_small(value, error))}"
 
 
 def to_digits_of(value: float, error: float) -> str:
@@ -35,10 +45,28 @@ def to_digits_of(value: float, error: float) -> str:
         >>> to_digits_of(0.3301, 0.0067), to_digits_of(0.33, 0.0067), to_digits_of(0.5, 0.0)
         ('0.3301', '0.3300', '0.5')
     """
-    if not error or error < 5e-7:
+    if not error or _is_negligible(value, error):
         return four_digits(value)
-    decimals = min(max(1 - math.floor(math.log10(error)), 0), 6) if math.isfinite(error) else 6
-    return _fixed(value, decimals)
+    return _to_second_digit(value, error, _is_small(value, error))
+
+
+def _is_negligible(value: float, error: float) -> bool:
+    return not error or error < NEGLIGIBLE * min(1.0, abs(value))
+
+
+def _is_small(value: float, error: float) -> bool:
+    return max(abs(value), error) < SMALL
+
+
+def _to_second_digit(value: float, error: float, with_exponent: bool) -> str:
+    """Format a value to the second digit of an error, or without decimals where that digit is before the point."""
+    shortest = Decimal(repr(float(error)))  # a float of 1e-6 lies a little below it
+    decimals = max(1 - shortest.adjusted(), 0) if math.isfinite(error) else 6
+    text = _fixed(value, decimals)
+    if not with_exponent:
+        return text
+    rounded = Decimal(text)
+    return f"{float(rounded):.{decimals + rounded.adjusted()}e}" if rounded else "0"
 
 
 def counted(value: float | None, error: float | None) -> str:

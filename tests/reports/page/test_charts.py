@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from intrinsic_clip.reports.page.document import document
+from intrinsic_clip.reports.number_format import plus_minus
+from intrinsic_clip.reports.page.document import asset, document
 from intrinsic_clip.reports.page.write import report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -71,6 +72,18 @@ def test_ticks_have_the_digits_that_tell_them_apart(low, high, step, tmp_path) -
 
 def test_ticks_that_differ_by_much_keep_their_few_digits(tmp_path) -> None:
     assert texts(drawn(spread(0, 1), tmp_path), "end")[:2] == ["0", "0.5"]
+
+
+def test_the_script_writes_values_with_their_errors_as_the_terminal_does(tmp_path) -> None:
+    """Compare both forms of one rule, from numbers that need an exponent to errors without decimals."""
+    errors = (0.25, 250.0, 1e-3, 0.0996, 7e-6, 6e-7, 1e-6, 4e-10, 9.96e-8, 3e-12, 2e-16, 0.0)
+    values = (0.0, 3.0, 12.345, -1234.5, 0.0125, -2e-5, 9.9999e-5, 1.2e-6, 2.5e-9, 1e-12)
+    cases = [(value, error) for value in values for error in errors]
+    script = f"const cases = {json.dumps(cases)}; const both = cases.map((c) => plusMinus(...c).join(''));"
+    page = f"<body><script>{asset('chart.js')};{script}document.body.textContent = both.join('|')</script>"
+    written = elements(page, tmp_path).partition("</body>")[0].strip().replace("−", "-").split("|")
+    as_in_terminal = [plus_minus(*case) for case in cases]
+    assert [text.replace(",", "") for text in written] == as_in_terminal
 
 
 def content_of(page: Path) -> tuple[dict[str, Any], str, str]:

@@ -44,21 +44,33 @@ function swatch({ colour, dash, area }) {
 
 function number(value, digits = 4) {
   if (value === null || value === undefined) return '–';
-  const size = Math.abs(value);
+  const size = Math.abs(Number(value.toPrecision(digits)));
   if (size !== 0 && (size < 1e-4 || size >= 1e7))
-    return value
-      .toExponential(digits > 4 ? digits - 1 : 2)
+    return exponential(value, digits - 1)
       .replace(/\.?0+e/, 'e')
-      .replaceAll('-', '−')
       .replace('+', '');
   return value.toLocaleString('en', { maximumSignificantDigits: digits }).replace('-', '−');
 }
 
-// Mean and deviation to the second digit of the deviation.
+// With an exponent of two digits, as the terminal writes it.
+const exponential = (value, decimals) =>
+  value
+    .toExponential(decimals)
+    .replace(/e([+-])(\d)$/, 'e$10$2')
+    .replaceAll('-', '−');
+
+// Mean and deviation to the second digit of the deviation: the rule of `plus_minus` in number_format.py.
 function plusMinus(mean, deviation) {
-  if (mean === null || !deviation || deviation < 5e-7) return [number(mean), ''];
-  const decimals = Math.min(Math.max(1 - Math.floor(Math.log10(deviation)), 0), 6);
-  return [mean.toFixed(decimals).replace('-', '−'), ` ± ${deviation.toFixed(decimals)}`];
+  if (mean === null || !deviation || deviation < 5e-7 * Math.min(1, Math.abs(mean))) return [number(mean), ''];
+  const exponent = (value) => Number(value.toExponential().split('e')[1]);
+  const decimals = Math.min(Math.max(1 - exponent(deviation), 0), 100);
+  const isSmall = Math.max(Math.abs(mean), deviation) < 1e-4;
+  const rounded = (value) => {
+    const text = value.toFixed(decimals);
+    if (!isSmall) return text.replace('-', '−');
+    return Number(text) ? exponential(Number(text), decimals + exponent(Number(text))) : '0';
+  };
+  return [rounded(mean), ` ± ${rounded(deviation)}`];
 }
 
 // Scales --------------------------------------------------------------------------------------------------------------
