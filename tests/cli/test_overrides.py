@@ -1,11 +1,15 @@
 """Paths and names arrive as they were typed, sweeps still sweep, and maps replace."""
 
+import os
 import shlex
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
 from intrinsic_clip.cli.overrides import Commas, for_each_run, for_hydra
+from intrinsic_clip.config.paths import as_config, read_twice, with_home
 from intrinsic_clip.errors import ConfigError
 
 AS_TYPED = [
@@ -44,6 +48,23 @@ def test_text_arrives_as_it_was_typed(key, text) -> None:
 )
 def test_what_hydra_understands_keeps_its_meaning(typed, text) -> None:
     assert _read(f"data.x={typed}") == [text]
+
+
+@pytest.mark.parametrize("name", ["a${.npy", "b${}.npy", "${", "${a b}", "it's ${", "(1) ${,"])
+def test_a_brace_that_begins_no_interpolation_is_text(name) -> None:
+    for typed in (name, f"~/{name}"):
+        arguments = for_hydra([f"x={typed}"], Commas.TEXT)
+        config = OmegaConf.create({"x": OverridesParser.create().parse_overrides(arguments)[0].value()})
+        found = OmegaConf.to_container(with_home(config), resolve=True)
+        assert found == {"x": os.path.expanduser(typed)}
+
+
+@pytest.mark.parametrize("name", ["a${.npy", "b${}.npy", "x\\${.npy", "${seed}"])
+def test_texts_of_settings_that_were_resolved_stay_as_they_are(name) -> None:
+    """Check a run's settings as they are read again, and arguments as Hydra hands them to a data source."""
+    settings = {"x": name, "labels": {"coarse": name}, "columns": [name]}
+    assert OmegaConf.to_container(as_config(settings), resolve=True) == settings
+    assert instantiate(read_twice(as_config({"_target_": "builtins.dict", "x": name}))) == {"x": name}
 
 
 def test_a_choice_of_a_group_is_text() -> None:

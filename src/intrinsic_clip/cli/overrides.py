@@ -9,10 +9,12 @@ from functools import cache
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType, Quote, QuotedString
 from hydra.errors import HydraException
+from omegaconf.errors import GrammarParseError
+from omegaconf.grammar_parser import parse
 
 from intrinsic_clip.config.folders import is_group
 from intrinsic_clip.config.messages import several_values
-from intrinsic_clip.config.paths import MAPS, is_text
+from intrinsic_clip.config.paths import MAPS, is_text, without_interpolation
 from intrinsic_clip.errors import ConfigError
 
 ASSIGNMENT = re.compile(r"(\+{0,2})([^=~+][^=]*)=(.*)", re.DOTALL)
@@ -151,7 +153,11 @@ def _choices(key: str, value: str, commas: Commas) -> str:
 
 
 def as_text(key: str, value: str) -> str:
-    """Return the value, quoted unless Hydra would read it as the text it is, or as null, or it is quoted already."""
+    """Return the value, quoted unless Hydra would read it as the text it is, or as null, or it is quoted already.
+
+    A `${` that begins no interpolation is text.
+    """
+    value = value if _is_read_by_omegaconf(value) else without_interpolation(value)
     parsed = _parsed(key, value)
     if parsed is not None and not parsed.is_sweep_override():
         read = parsed.value()
@@ -160,6 +166,14 @@ def as_text(key: str, value: str) -> str:
         if read is None or read == value or quoted or escaped:
             return value
     return QuotedString(text=value, quote=Quote.single).with_quotes()
+
+
+def _is_read_by_omegaconf(value: str) -> bool:
+    """Return whether a value has no `${`, or those of interpolations alone."""
+    try:
+        return "${" not in value or parse(value) is not None
+    except GrammarParseError:
+        return False
 
 
 @cache

@@ -6,7 +6,7 @@ from intrinsic_clip.config.checks import check, check_apply, check_dashboard, ch
 from intrinsic_clip.config.folders import conf_folder, group_folders
 from intrinsic_clip.config.nodes import is_pretrained, takes
 from intrinsic_clip.config.objective import without_parts
-from intrinsic_clip.config.paths import with_home
+from intrinsic_clip.config.paths import as_config, read_twice, with_home
 from intrinsic_clip.config.resolve import resolve
 from intrinsic_clip.config.sizes import epochs
 
@@ -16,6 +16,7 @@ OmegaConf.register_new_resolver("quotient", lambda a, b: max(1, round(a / b)), r
 OmegaConf.register_new_resolver("epochs", epochs, replace=True)
 
 __all__ = [
+    "as_config",
     "check",
     "check_apply",
     "check_dashboard",
@@ -24,6 +25,7 @@ __all__ = [
     "conf_folder",
     "group_folders",
     "is_pretrained",
+    "read_twice",
     "resolve",
     "takes",
     "with_home",

@@ -2,6 +2,7 @@
 
 import copy
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ TEXTS = frozenset({
 # Maps from names of the user's choice to text: one that is given replaces the one that is set.
 MAPS = frozenset({"data.labels", "data.label_keys"})
 MODEL_FOLDER = "local-dir:"  # open_clip's prefix of a folder
+BEGINS = re.compile(r"(\\*)\$\{")  # of an interpolation, with backslashes that would escape it
 
 
 def is_text(key: str) -> bool:
@@ -59,8 +61,33 @@ def with_home(cfg: DictConfig) -> DictConfig:
             home = home_expanded(setting, path)
             if home != path:
                 expanded = copy.deepcopy(cfg) if expanded is None else expanded
-                OmegaConf.update(expanded, key if member is None else f"{key}[{member}]", home)
+                place = key if member is None else f"{key}[{member}]"
+                OmegaConf.update(expanded, place, without_interpolation(home))
     return cfg if expanded is None else expanded
+
+
+def without_interpolation(text: str) -> str:
+    """Return what OmegaConf resolves to a text as it is, also where it holds `${`."""
+    return BEGINS.sub(lambda found: 2 * found[1] + r"\${", text)
+
+
+def as_config(settings: Mapping[str, Any]) -> DictConfig:
+    """Return a config that resolves to settings that have been resolved, with texts as they are."""
+    return OmegaConf.create(_literal(settings))
+
+
+def read_twice(node: DictConfig) -> DictConfig:
+    """Return a node whose own texts are as they are after Hydra's `instantiate`, which resolves them twice."""
+    resolved = OmegaConf.to_container(node, resolve=True)
+    return OmegaConf.create(_literal(_literal(resolved)))
+
+
+def _literal(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _literal(member) for key, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [_literal(member) for member in value]
+    return without_interpolation(value) if isinstance(value, str) else value
 
 
 def home_expanded(setting: str, path: str) -> str:

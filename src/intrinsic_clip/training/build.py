@@ -136,8 +136,8 @@ def build_data(cfg: DictConfig) -> "PairedData":
     features = cfg.get("features")
     wants_images = features is not None or config.is_pretrained(cfg.encoder)
     images = {"images": True} if wants_images and "images" in cfg.data else {}
-    data = instantiate(cfg.data, **images)
-    return data if features is None else instantiate(features)(source=data)
+    data = instantiate(config.read_twice(cfg.data), **images)
+    return data if features is None else instantiate(config.read_twice(features))(source=data)
 
 
 @contextmanager

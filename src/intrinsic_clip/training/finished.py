@@ -3,11 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
-from omegaconf import OmegaConf
 from torch import Tensor, nn
 
+from intrinsic_clip import config
 from intrinsic_clip.errors import ConfigError, Unfinished
 from intrinsic_clip.runs.chunk_folders import chunk_folders
 from intrinsic_clip.runs.results import CHECKPOINT
@@ -49,7 +50,7 @@ def load_pair(folder: Path) -> FinishedPair:
     """
     try:
         run = Run.load(folder)
-        spec = RunSpec(OmegaConf.create({**run.settings, "threads": None}), {**run.settings, "threads": None})
+        spec = _spec({**run.settings, "threads": None})
         trainings = _trainings(spec, folder)
     except (Unfinished, LookupError) as error:
         raise ConfigError(f"run={folder}: not a finished run ({error})") from error
@@ -95,9 +96,13 @@ def _trainings(spec: RunSpec, folder: Path) -> list[Training]:
     return [_with_weights(build(part), path / CHECKPOINT) for part, path in parts]
 
 
+def _spec(settings: dict[str, Any]) -> RunSpec:
+    return RunSpec(config.as_config(settings), settings)
+
+
 def _with(spec: RunSpec, indices: Sequence[int]) -> RunSpec:
     settings = {**spec.settings, "replicates": list(indices) if spec.replicates.indices is not None else None}
-    return replace(spec, cfg=OmegaConf.create(settings), settings=settings)
+    return replace(spec, cfg=config.as_config(settings), settings=settings)
 
 
 def _with_weights(training: Training, path: Path) -> Training:

@@ -105,9 +105,7 @@ def _train_parts(
     """Write the run folder: train the unfinished parts, then join the chunks, if there are any."""
     from intrinsic_clip.training.finish import finish
 
-    atomic.write_atomically(
-        spec.folder / results.CONFIG, OmegaConf.to_yaml(OmegaConf.create(dict(spec.settings)))
-    )
+    atomic.write_atomically(spec.folder / results.CONFIG, OmegaConf.to_yaml(config.as_config(spec.settings)))
     print(f"Objective: {objective_line(spec.settings)}", flush=True)
     at_once = max(len(part.replicates) for part, _ in parts)
     if len(parts) == 1:
