@@ -6,6 +6,7 @@ import re
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,13 @@ from safetensors.torch import load_file
 
 from intrinsic_clip.reports.page import trajectories
 from intrinsic_clip.reports.page.document import document
+from intrinsic_clip.reports.page.geometry import geometry
+from intrinsic_clip.reports.page.settings import Training
 from intrinsic_clip.reports.page.write import report
+from intrinsic_clip.runs.replicates import Replicates
 from intrinsic_clip.runs.results import write_results
 from intrinsic_clip.runs.sealed import read_sealed
+from intrinsic_clip.runs.stored_embeddings import StoredEmbeddings
 
 pytestmark = pytest.mark.slow
 
@@ -140,7 +145,7 @@ def test_histograms_and_spectra_are_those_of_the_saved_embeddings(lone, tmp_path
     (folder,) = lone.glob("*/*")
     saved = load_file(folder / "embeddings.safetensors")
     x, y = saved["x"].double().numpy(), saved["y"].double().numpy()
-    (histogram,), (spectrum,) = data["similarities"], data["spectra"]
+    ((histogram,),), (spectrum,) = data["similarities"], data["spectra"]
     edges = histogram["low"] + histogram["width"] * np.arange(len(histogram["positive"]) + 1)
     expected = np.histogram((x * y).sum(1), edges)[0] / (len(x) * histogram["width"])
     assert histogram["positive"] == pytest.approx(expected, rel=1e-3)
@@ -149,15 +154,41 @@ def test_histograms_and_spectra_are_those_of_the_saved_embeddings(lone, tmp_path
     )
     assert covered == pytest.approx(2, abs=0.03)
     assert histogram["pairs"] == len(x) == 100
-    for side, rows in (("x", x), ("y", y)):
+    for side, rows in (("f(X)", x), ("g(Y)", y)):
         values = np.sort(np.linalg.eigvalsh(np.cov(rows.T)))[::-1]
         assert spectrum[side] == pytest.approx(values / values.sum(), rel=1e-3)
 
 
+def test_three_modalities_have_histograms_of_each_two_and_a_spectrum_each() -> None:
+    """Check that what z shares with x and y is in the page; it had x and y alone."""
+    generator = np.random.default_rng(0)
+    z = generator.normal(size=(200, 3))
+    x, y = (generator.normal(size=(200, 3)) for _ in range(2))
+    kept = {(None, None): StoredEmbeddings(x, y, x, y, further={"z": z})}
+    run: Any = SimpleNamespace(
+        kept_embeddings=kept, replicates=Replicates.of({"replicates": None, "encoder": {"output_dim": 3}})
+    )
+    group = [Training(Path("run"), 0, (0, 0), {})]
+    (histograms,), (spectrum,), notes = geometry([group], {Path("run"): run})
+    assert [histogram["of"] for histogram in histograms] == [
+        "f(X) and g(Y)",
+        "f(X) and h(Z)",
+        "g(Y) and h(Z)",
+    ]
+    last = histograms[-1]
+    edges = last["low"] + last["width"] * np.arange(len(last["positive"]) + 1)
+    expected = np.histogram((y * z).sum(1), edges)[0] / (len(z) * last["width"])
+    assert last["positive"] == pytest.approx(expected, rel=1e-3)
+    assert list(spectrum) == ["f(X)", "g(Y)", "h(Z)"]
+    values = np.sort(np.linalg.eigvalsh(np.cov(z.T)))[::-1]
+    assert spectrum["h(Z)"] == pytest.approx(values / values.sum(), rel=1e-3)
+    assert notes == []
+
+
 def test_masked_columns_are_no_components(sweep, tmp_path) -> None:
     spectra = embedded(report(sweep, tmp_path / "page.html"))["spectra"]
-    assert [len(spectrum["x"]) for spectrum in spectra] == [2, 2, 4, 4]
-    assert all(sum(spectrum["y"]) == pytest.approx(1, abs=1e-3) for spectrum in spectra)
+    assert [len(spectrum["f(X)"]) for spectrum in spectra] == [2, 2, 4, 4]
+    assert all(sum(spectrum["g(Y)"]) == pytest.approx(1, abs=1e-3) for spectrum in spectra)
 
 
 def test_a_hostile_name_is_text(copied, tmp_path) -> None:

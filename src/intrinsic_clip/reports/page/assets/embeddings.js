@@ -10,14 +10,17 @@ function similarities() {
     ...legend(Object.keys(names).map((kind) => ({ label: names[kind], colour: colours[kind], area: true }))),
   );
   const redraw = () => {
-    const there = groupsOn().filter((group) => data.similarities[group]);
+    const there = groupsOn().flatMap((group) =>
+      (data.similarities[group] || []).map((found) => ({ group, found })),
+    );
     place('similarities-panels').replaceChildren();
-    for (const group of there.slice(0, MOST_HISTOGRAMS)) {
-      const found = data.similarities[group];
+    for (const { group, found } of there.slice(0, MOST_HISTOGRAMS)) {
       const host = html('div');
-      place('similarities-panels').append(html('figure', {}, html('h3', {}, groups[group].label), host));
+      const several = data.similarities[group].length > 1;
+      const title = [groups[group].label, several && found.of].filter(Boolean).join(' · ');
+      place('similarities-panels').append(html('figure', {}, html('h3', {}, title), host));
       chart(host, {
-        label: `Similarities of pairs, ${groups[group].label}`,
+        label: `Similarities of pairs, ${title}`,
         height: 200,
         x: { label: 'similarity', tight: true },
         y: { label: 'density', zero: true },
@@ -30,14 +33,14 @@ function similarities() {
         })),
       });
     }
-    const one = there.length ? data.similarities[there[0]] : null;
+    const one = there.length ? there[0].found : null;
     place('similarities-remark').textContent = [
       one
         ? `Inner products of the representations as the loss sees them, ${one.pairs.toLocaleString('en')} held-out pairs a repetition; ` +
           '0.1 % at either end is not drawn.'
         : 'Nothing is switched on.',
       there.length > MOST_HISTOGRAMS
-        ? `The first ${MOST_HISTOGRAMS} of ${there.length} settings; the switches above choose others.`
+        ? `The first ${MOST_HISTOGRAMS} of ${there.length} histograms; the switches above choose others.`
         : '',
     ].join(' ');
   };
@@ -47,17 +50,17 @@ function similarities() {
 
 function spectra() {
   if (!data.spectra.some(Boolean)) return place('spectra').remove();
-  const names = { x: 'f(X)', y: 'g(Y)' };
+  const names = [...new Set(data.spectra.filter(Boolean).flatMap(Object.keys))];
   place('spectra-legend').append(
-    ...legend(Object.values(names).map((label, j) => ({ label, colour: 'var(--ink)', dash: DASHES[j] }))),
+    ...legend(names.map((label, j) => ({ label, colour: 'var(--ink)', dash: lineDash(j) }))),
   );
   const redraw = () => {
     const there = groupsOn().filter((group) => data.spectra[group]);
     const series = there.flatMap((group) =>
-      Object.keys(names).map((side, j) => ({
-        label: [groups.length > 1 ? groups[group].label : '', names[side]].filter(Boolean).join(' · '),
+      Object.keys(data.spectra[group]).map((side) => ({
+        label: [groups.length > 1 ? groups[group].label : '', side].filter(Boolean).join(' · '),
         colour: groupColour(group),
-        dash: DASHES[j],
+        dash: lineDash(names.indexOf(side)),
         dots: there.length <= 6,
         points: data.spectra[group][side].map((share, i) => ({
           x: i + 1,
@@ -68,7 +71,7 @@ function spectra() {
     chart(place('spectra-chart'), {
       label: 'Spectra of the embeddings',
       height: 340,
-      x: { label: 'principal component', short: 'component' },
+      x: { label: 'principal component', short: 'component', whole: true },
       y: { label: 'share of the variance', log: true },
       series,
       upright: [...new Set(there.map((group) => groups[group].shared_dim).filter(Boolean))],
