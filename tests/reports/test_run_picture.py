@@ -84,6 +84,23 @@ def test_replicates_are_a_mean_and_a_band() -> None:
     assert (min(heights), max(heights)) == pytest.approx((6, 8))
 
 
+def test_the_title_says_where_means_are_of_fewer_replicates() -> None:
+    """Check curves over training and over d; numbers that no panel shows do not count."""
+    fewer = "demo, d = 6, seed 3, 3 replicates (mean ± sd, of fewer where some have no number)"
+    config = CONFIG | {"replicates": 3}
+    for name, title in (("id/mle/x", fewer), ("loss", fewer), ("norm/x", fewer.replace(", of fewer", "|"))):
+        table = history(3)
+        other = table[table["metric"] == "loss"].assign(metric="norm/x")
+        table = pd.concat([table, other])
+        table.loc[(table["metric"] == name) & (table["replicate"] == 1), "value"] = None
+        expected = title.partition("|")[0] + ")" if "|" in title else title
+        assert run_figure(table, FINAL | {"config": config}).get_suptitle() == expected
+    metrics = {"id/mle/x": {"mean": [2.0, 5.0], "std": [0.1, None], "values": [[2.1, 1.9], [5.0, None]]}}
+    over_dims = CONFIG | {"replicates": 2, "encoder": {"output_dim": [2, 6]}}
+    figure = run_figure(history(), FINAL | {"config": over_dims, "metrics": metrics})
+    assert figure.get_suptitle().endswith("2 replicates (mean ± sd, of fewer where some have no number)")
+
+
 def test_several_output_dimensions_are_the_horizontal_axis() -> None:
     metrics = {"id/mle/x": {"mean": [2.0, 5.0], "std": [None, None], "values": [[2.0], [5.0]]}}
     config = CONFIG | {"replicates": 1, "encoder": {"output_dim": [2, 6]}}

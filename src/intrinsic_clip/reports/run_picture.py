@@ -29,7 +29,7 @@ ESTIMATORS = {"mle": "-", "twonn": ":"}  # line styles; k* is dashed
 
 Curves = Mapping[
     str, pd.DataFrame
-]  # by metric: columns at, value and spread; spread is NaN without replicates
+]  # by metric: columns at, value, spread (NaN without replicates), count of numbers and size
 
 
 def draw_run(metrics: pd.DataFrame, results: dict[str, Any], path: Path) -> None:
@@ -63,21 +63,31 @@ def run_figure(metrics: pd.DataFrame, results: dict[str, Any]) -> Figure:
     for ax in axes[1]:
         ax.set_xlabel("training step" if over_training else "output dimension d")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    figure.suptitle(_title(results["config"], replicates))
+    of_fewer = any(
+        (curve["count"] < curve["size"]).any() for name, curve in curves.items() if _is_drawn(name)
+    )
+    figure.suptitle(_title(results["config"], replicates, of_fewer))
     return figure
 
 
-def _title(config: dict[str, Any], replicates: Replicates) -> str:
+def _is_drawn(name: str) -> bool:
+    """Return whether a panel shows a metric."""
+    drawn = ("matching/top_", "retrieval/top_", *(f"id/{estimator}/" for estimator in ESTIMATORS))
+    return name in ("loss", "temperature") or name.startswith(drawn)
+
+
+def _title(config: dict[str, Any], replicates: Replicates, of_fewer: bool) -> str:
     d = "" if replicates.output_dims else f", d = {config['encoder']['output_dim']}"
     count = len(replicates.indices or ())
-    repetitions = "" if count < 2 else f", {count} replicates (mean ± sd)"
+    fewer = ", of fewer where some have no number" if of_fewer else ""
+    repetitions = "" if count < 2 else f", {count} replicates (mean ± sd{fewer})"
     return f"{config['name']}{d}, seed {config['seed']}{repetitions}"
 
 
 def _over_training(metrics: pd.DataFrame) -> Curves:
     """Return each metric over training steps, those at which every replicate has it."""
     steps = metrics.groupby(["metric", "epoch", "step"], dropna=False)["value"]
-    grouped = steps.agg(["mean", "std", "size"]).reset_index()
+    grouped = steps.agg(["mean", "std", "count", "size"]).reset_index()
     grouped = grouped[grouped["size"] == grouped.groupby("metric")["size"].transform("max")]
     grouped = grouped.rename(columns={"step": "at", "mean": "value", "std": "spread"})
     return {str(name): rows.sort_values("at") for name, rows in grouped.groupby("metric")}
@@ -90,7 +100,11 @@ def _over_output_dims(results: dict[str, Any], replicates: Replicates) -> Curves
         name: pd.DataFrame(summary)[["mean", "std"]]
         .astype(float)
         .rename(columns=columns)
-        .assign(at=list(replicates.output_dims or ()))
+        .assign(
+            at=list(replicates.output_dims or ()),
+            count=[sum(value is not None for value in values) for values in summary["values"]],
+            size=[len(values) for values in summary["values"]],
+        )
         for name, summary in results["metrics"].items()
     }
 

@@ -12,6 +12,7 @@ from intrinsic_clip.sweeps.sweep_run import STATUSES, Outcome, SweepRun
 
 FEW = 40  # runs; a larger sweep lists only the failed ones
 WIDTH = 10  # characters of a column of numbers
+OF_FEWER = "*"  # behind a mean that is not of all replicates
 
 
 def announce(runs: Sequence[SweepRun]) -> str:
@@ -37,6 +38,8 @@ def report(runs: Sequence[SweepRun], interrupted: bool = False) -> tuple[str, bo
     table = _aligned([heading, *lines]) if lines else []
     if lines and any(outcome.results and _has_several_dims(outcome.results) for outcome in outcomes):
         table.append("  of a run with several output dimensions, the numbers at the last")
+    if any(line[2].count(OF_FEWER) for line in lines if line[0] != "failed"):
+        table.append(f"  {OF_FEWER} the mean of some of a run's replicates: the others have no number")
     table += _of_other_code(outcomes)
     return "\n".join([*table, f"{_count(len(runs))}: {summary}"]), counts["failed"] > 0
 
@@ -71,9 +74,17 @@ def _has_several_dims(run_results: Mapping[str, Any]) -> bool:
 def _numbers(run_results: Mapping[str, Any]) -> list[str]:
     """Return the means of the main numbers, at the last of several d, an en dash where one was not measured."""
     metrics = run_results["metrics"]
-    means = [metrics[name].get("mean") if name else None for name in main_numbers(metrics).values()]
-    means = [mean[-1] if isinstance(mean, list) else mean for mean in means]
-    return [f"{mean:.3g}" if isinstance(mean, int | float) else "–" for mean in means]
+    return [_number(metrics[name]) if name else "–" for name in main_numbers(metrics).values()]
+
+
+def _number(summary: Mapping[str, Any]) -> str:
+    """Return a mean, at the last of several d, marked where some replicates have no number."""
+    mean, values = summary.get("mean"), summary.get("values")
+    if isinstance(mean, list):
+        mean, values = mean[-1], values[-1] if values else None
+    if not isinstance(mean, int | float):
+        return "–"
+    return f"{mean:.3g}" + OF_FEWER * (None in (values or ()))
 
 
 def _columns(cells: Iterable[str]) -> str:

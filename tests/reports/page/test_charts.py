@@ -86,6 +86,15 @@ def test_the_script_writes_values_with_their_errors_as_the_terminal_does(tmp_pat
     assert [text.replace(",", "") for text in written] == as_in_terminal
 
 
+@pytest.mark.parametrize("log", [False, True])
+def test_an_axis_of_whole_numbers_has_no_ticks_between_them(log, tmp_path) -> None:
+    """Check a short run's steps and a few d, on either kind of axis."""
+    for low, high in ((1, 2), (4, 7)):
+        x = {"label": "d", "whole": True, "log": log}
+        found = texts(drawn(spread(low, high) | {"x": x}, tmp_path), "middle")
+        assert found == [str(tick) for tick in range(low, high + 1)]
+
+
 def content_of(page: Path) -> tuple[dict[str, Any], str, str]:
     """Return the data of a page, and the text before and behind them."""
     before, data, after = re.split(r'(?<=id="data">)(.*?)(?=</script>)', page.read_text(), maxsplit=1)
@@ -157,13 +166,34 @@ def test_three_modalities_and_their_six_directions_are_told_apart(lone, tmp_path
 
 
 def test_a_mean_over_fewer_repetitions_than_the_table_says_has_their_number(sweep, tmp_path) -> None:
+    """Check the table, what a chart of the sweep and the one over training read out, and the CSV."""
     content, before, after = content_of(report(sweep, tmp_path / "report.html"))
-    values = content["metrics"]["id/mle/x"]
     first = [place for place, training in enumerate(content["trainings"]) if training["group"] == 0]
     for place in first[1:]:
-        values[place] = None
-    found = elements(before + json.dumps(content).replace("<", "\\u003c") + after, tmp_path)
+        content["metrics"]["id/mle/x"][place] = None
+        grid, values = content["trajectories"]["curves"]["id/mle/x"][place]
+        content["trajectories"]["curves"]["id/mle/x"][place] = [grid, [None] * len(values)]
+    read = (
+        "const home = () => new KeyboardEvent('keydown', {key: 'Home'});"
+        "const boxes = document.querySelectorAll('#sweep svg[role=img], #training > svg');"
+        "boxes.forEach((box) => box.dispatchEvent(home()));"
+        "document.body.append(html('pre', { id: 'made' }, csv()));"
+    )
+    behind = after.replace("})();\n</script>", f"{read}}})();\n</script>")
+    page = before + json.dumps(content).replace("<", "\\u003c") + behind
+    page = re.sub(
+        '<meta http-equiv="Content-Security-Policy"[^>]*>', "", page
+    )  # which allows no other script
+    found = elements(page, tmp_path)
     rows = found.partition("<tbody>")[2].partition("</tbody>")[0].split("</tr>")
     assert f"<small> (n = {len(first) - 2})</small>" in rows[0]
     assert rows[0].count("n = ") == 1
     assert not any("n = " in row for row in rows[1:])
+    tooltips = found.partition('id="sweep-panels"')[2].split('class="tooltip"')[1:]
+    over_training = found.partition('id="training"')[2].split('class="tooltip"')[1]
+    for tooltip in (tooltips[0], over_training):
+        assert tooltip.partition("</table>")[0].count("(n = 1)") == 1
+    header, *lines = found.partition('id="made">')[2].partition("<")[0].splitlines()
+    names = header.split(",")
+    assert [line.split(",")[names.index("id/mle/x/n")] for line in lines] == ["1", "3", "3", "3"]
+    assert {line.split(",")[names.index("id/mle/y/n")] for line in lines} == {"3"}

@@ -1,7 +1,7 @@
 // Line charts as SVG, drawn as wide as their container. A chart is
 //   { label, height, x, y, series, truth, upright, across }
 // with axes { label, log, zero, whole, categories }, series { label, colour, dash, points, area, dots, thin, level }, points
-// { x, y, sd } of which y is null where there is no number, and the true k*: `truth`, points of a dashed line, or of
+// { x, y, sd, n, of } of which y is null where there is no number, and n the values of a mean `of` so many; and the true k*: `truth`, points of a dashed line, or of
 // several that `line` tells apart (`levels`: a horizontal one for each k*), `upright`, places of vertical ones, or
 // { x, label } of others; `across`, { y, label } of horizontal ones. A series that is a `level` is a broad line behind a
 // curve, and is not read out.
@@ -73,6 +73,12 @@ function plusMinus(mean, deviation) {
   return [rounded(mean), ` ± ${rounded(deviation)}`];
 }
 
+// A mean and its deviation, with the number `n` of values that it is of where that is fewer than all, `of`.
+function withCount({ y, sd, n, of }) {
+  const [value, spread] = plusMinus(y, sd);
+  return [value, n && n < of ? `${spread} (n = ${n})` : spread];
+}
+
 // Scales --------------------------------------------------------------------------------------------------------------
 
 function linearTicks(low, high, count, least = 0) {
@@ -84,15 +90,15 @@ function linearTicks(low, high, count, least = 0) {
   return Array.from({ length: last - first + 1 }, (_, i) => Number(((first + i) * step).toPrecision(12)));
 }
 
-function logTicks(low, high, count) {
+function logTicks(low, high, count, least = 0) {
   const decades = Math.log10(high / low);
-  if (decades < 1) return linearTicks(low, high, count).filter((value) => value > 0);
+  if (decades < 1) return linearTicks(low, high, count, least).filter((value) => value > 0);
   const factors = decades < 2 ? [1, 2, 5] : decades < 3.5 ? [1, 3] : [1];
   const every = Math.ceil(decades / (count + 2));
   const ticks = [];
   for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power += every)
     ticks.push(...factors.map((factor) => Number((factor * 10 ** power).toPrecision(3))));
-  return ticks.filter((value) => value >= low * 0.999 && value <= high * 1.001);
+  return ticks.filter((value) => value >= Math.max(low * 0.999, least) && value <= high * 1.001);
 }
 
 // The ticks in words, with as many digits as tell the closest apart: 4 are too few for 1.0015, 1.0020, 1.0025.
@@ -127,7 +133,7 @@ function scale(values, axis, from, to, count) {
     clamped,
     low,
     high,
-    ticks: axis.log ? logTicks(low, high, count) : linearTicks(low, high, count, axis.whole ? 1 : 0),
+    ticks: (axis.log ? logTicks : linearTicks)(low, high, count, axis.whole ? 1 : 0),
   };
 }
 
@@ -402,7 +408,7 @@ function readout(host, box, spec, plan) {
         'table',
         {},
         ...rows.slice(0, MOST_IN_TOOLTIP).map(({ series, point }) => {
-          const [mean, spread] = plusMinus(point.y, point.sd);
+          const [mean, spread] = withCount(point);
           return html(
             'tr',
             {},

@@ -41,10 +41,12 @@ function palette(name, count, dark) {
 
 function mean(values) {
   const numbers = values.filter((value) => value !== null && value !== undefined);
-  if (!numbers.length) return { y: null, sd: null, n: 0 };
+  const of = values.length;
+  if (!numbers.length) return { y: null, sd: null, n: 0, of };
   const y = numbers.reduce((sum, value) => sum + value, 0) / numbers.length;
   const squares = numbers.reduce((sum, value) => sum + (value - y) ** 2, 0);
-  return { y, sd: numbers.length > 1 ? Math.sqrt(squares / (numbers.length - 1)) : null, n: numbers.length };
+  const sd = numbers.length > 1 ? Math.sqrt(squares / (numbers.length - 1)) : null;
+  return { y, sd, n: numbers.length, of };
 }
 
 const final = (metric, group) => mean(members[group].map((i) => data.metrics[metric][i]));

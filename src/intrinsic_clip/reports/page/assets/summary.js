@@ -22,14 +22,8 @@ function numberColumn(family, line) {
     name: family.lines.length > 1 ? line.label : family.short,
     title: `${family.title} ${line.label}`.trim(),
     value: (group) => numbers(group).y,
-    text: (group) => withCount(numbers(group), groups[group].repetitions),
+    text: (group) => withCount(numbers(group)),
   };
-}
-
-// A mean and its deviation, with the number of repetitions that have a value where others have none.
-function withCount({ y, sd, n }, repetitions) {
-  const [value, spread] = plusMinus(y, sd);
-  return [value, n && n < repetitions ? `${spread} (n = ${n})` : spread];
 }
 
 function summary() {
@@ -67,7 +61,7 @@ function summary() {
   const count = plural(families.flatMap((family) => family.lines).length, 'number');
   place('table-remark').textContent =
     'Mean ± standard deviation over n repetitions, fewer where some have no number, on held-out pairs; ' +
-    `ID is the intrinsic dimension. The CSV has all ${count} in full.`;
+    `ID is the intrinsic dimension. The CSV has all ${count} in full, and of how many repetitions each is.`;
   place('csv').addEventListener('click', () => download(`${data.name}.csv`, csv()));
 }
 
@@ -99,20 +93,20 @@ function sorted(value, down) {
 function csv() {
   const quoted = (value) => {
     const text = value === null || value === undefined ? '' : String(value);
-    return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+    return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
   const metrics = families.flatMap((family) => family.lines.map((line) => line.metric));
   const header = [
     ...data.differing.map(({ key }) => key),
     'repetitions',
-    ...metrics.flatMap((metric) => [metric, `${metric}/std`]),
+    ...metrics.flatMap((metric) => [metric, `${metric}/std`, `${metric}/n`]),
   ];
   const rows = groups.map((group, i) => [
     ...data.differing.map(({ key }) => group.settings[key]),
     group.repetitions,
     ...metrics.flatMap((metric) => {
-      const { y, sd } = final(metric, i);
-      return [y, sd];
+      const { y, sd, n } = final(metric, i);
+      return [y, sd, n];
     }),
   ]);
   return [header, ...rows].map((row) => row.map(quoted).join(',')).join('\n') + '\n';

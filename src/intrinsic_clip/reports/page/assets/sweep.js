@@ -95,6 +95,7 @@ function drawPanel({ host, family, log }, { key, log: logX }) {
             label: key === 'encoder.output_dim' ? 'output dimension d' : key,
             short: data.differing.find((setting) => setting.key === key).name + ' =',
             log: logX,
+            whole: groups.every((_, group) => Number.isInteger(x(group))),
           },
     y: axisOf(family, log),
     series,

@@ -92,7 +92,7 @@ function training() {
     ? `Curves are thinned to at most ${points} points, every n-th of those in metrics.csv`
     : 'All points that metrics.csv holds';
   place('training-remark').textContent =
-    `${held}, with 5 digits. The switches also apply to the sections below.`;
+    `${held}, with 5 digits. A mean of fewer repetitions than are shown says so where it is read out. The switches also apply to the sections below.`;
   listeners.push(redraw);
   pick(charted[0].id);
 }
@@ -127,7 +127,7 @@ function drawTraining(state) {
   chart(place('training'), {
     label: `${family.title} over training`,
     height: 430,
-    x: { label: 'training step', short: 'step', log: logX, tight: true },
+    x: { label: 'training step', short: 'step', log: logX, tight: true, whole: true },
     y: axisOf(family, log),
     series: shown.flatMap((group) => family.lines.flatMap((line, j) => curvesOf(group, line, j, state))),
     levels: true,
@@ -138,14 +138,16 @@ function drawTraining(state) {
 // The curves of one line of a group: the mean, or each repetition that is switched on.
 function curvesOf(group, line, j, { family, each, hidden }) {
   const { curves, grids } = data.trajectories;
-  const of = members[group].filter((i) => on.has(i) && curves[line.metric]?.[i]);
+  const here = members[group].filter((i) => on.has(i));
+  const of = here.filter((i) => curves[line.metric]?.[i]);
   if (hidden.has(line.label) || !of.length) return [];
   const style = { colour: groupColour(group), dash: lineDash(j) };
   const named = (...words) => words.filter(Boolean).join(' · ') || family.short;
   const setting = groups.length > 1 ? groups[group].label : '';
   if (!each) {
     const several = of.map((i) => curves[line.metric][i]);
-    return [{ ...style, label: named(setting, line.label), points: meanCurve(several, grids) }];
+    const points = meanCurve(several, grids).map((point) => ({ ...point, of: here.length }));
+    return [{ ...style, label: named(setting, line.label), points }];
   }
   return of.map((i) => ({
     ...style,
