@@ -25,7 +25,7 @@ def draw(runs: FinishedRuns) -> Figure:
     style.band(right, tau.groupby("epoch", as_index=False).last(), "epoch", color=style.X)
     style.y_axis(right, "temperature")
     for ax in (middle, right):
-        ax.set_xlabel("epoch")
+        style.x_axis_of_dims(ax, "epoch")
     middle.legend()
     style.foot(figure, runs)
     return figure

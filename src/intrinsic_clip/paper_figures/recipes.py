@@ -16,6 +16,7 @@ PANELS = {
     "temperature": "temperature",
 }
 COLOURS = {"paper": style.X, "fast": style.Y}
+DASHES = {"paper": "-", "fast": "--"}
 
 
 def draw(runs: FinishedRuns) -> Figure:
@@ -28,7 +29,8 @@ def draw(runs: FinishedRuns) -> Figure:
         for recipe, colour in COLOURS.items():
             curve = runs.trajectory("recipes", metric, **{RECIPE: recipe, SOURCE: source})
             # On a logarithmic axis there is no step 0.
-            style.band(ax, curve[curve["step"] > 0], "step", color=colour, label=f"recipe={recipe}")
+            line = {"color": colour, "ls": DASHES[recipe], "label": f"recipe={recipe}"}
+            style.band(ax, curve[curve["step"] > 0], "step", **line)
         if metric in ("id/mle/x", "jacobian/rank/x"):
             style.true_dim(ax, K)
         style.y_axis(ax, metric)

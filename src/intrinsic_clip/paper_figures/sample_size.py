@@ -20,10 +20,11 @@ def draw(runs: FinishedRuns) -> Figure:
         ax.set_xlabel("training pairs n")
         style.logarithmic(ax.xaxis)
         ax.legend()
-    for colour, n in zip(style.SEQUENCE, runs.settings("sample_size", N), strict=False):
+    sizes = runs.settings("sample_size", N)
+    for colour, dashes, n in zip(style.SEQUENCE, style.DASHES, sizes, strict=False):
         curve = runs.trajectory("sample_size", "id/mle/x", **{N: n})
         curve = curve[curve["step"] > 0].assign(thousands=lambda rows: rows["step"] / 1000)
-        style.band(right, curve, "thousands", color=colour, label=f"n = {n:,.0f}")
+        style.band(right, curve, "thousands", color=colour, ls=dashes, label=f"n = {n:,.0f}")
     style.y_axis(right, "id/mle/x")
     right.set_xlabel("thousand training steps")
     right.legend(ncols=2)

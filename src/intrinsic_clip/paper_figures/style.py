@@ -25,6 +25,15 @@ from intrinsic_clip.runs.vocabulary import PAIRS, SIDES, describe
 # Okabe–Ito: distinguishable for colour-blind readers; lines differ in style and marker too, for print without colour.
 X, Y, THIRD, FOURTH, TRUTH = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#666666"
 SEQUENCE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+DASHES: tuple[Any, ...] = (  # of the lines in the colours of SEQUENCE, where markers would cover each other
+    "-",
+    "--",
+    ":",
+    "-.",
+    (0, (8, 2)),
+    (0, (4, 1, 1, 1, 1, 1)),
+    (0, (1, 3)),
+)
 OUTPUT_DIM = "output dimension d"
 LETTERS_PER_INCH = 20  # of the line at the foot
 RC: dict[Any, Any] = {
@@ -133,7 +142,7 @@ def y_axis(ax: Axes, metric: str) -> None:
 
 
 def x_axis_of_dims(ax: Axes, label: str = OUTPUT_DIM) -> None:
-    """Label a horizontal axis of dimensions, whose ticks are whole numbers."""
+    """Label a horizontal axis of dimensions, or of epochs, whose ticks are whole numbers."""
     ax.set_xlabel(label)
     ax.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
 

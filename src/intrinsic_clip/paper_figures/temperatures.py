@@ -24,10 +24,11 @@ def draw(runs: FinishedRuns) -> Figure:
     figure.set_size_inches(5.2, 3.2)
     for experiment, d in runs.at_dim(OPTIONAL, 19):
         tau = runs.trajectory(experiment, "temperature", d=d).groupby("epoch", as_index=False).last()
-        colour = style.SEQUENCE[OPTIONAL.index(experiment)]
-        style.band(ax, tau, "epoch", color=colour, label=f"{experiment}, d = {d}")
+        place = OPTIONAL.index(experiment)
+        line = {"color": style.SEQUENCE[place], "ls": style.DASHES[place]}
+        style.band(ax, tau, "epoch", label=f"{experiment}, d = {d}", **line)
     style.y_axis(ax, "temperature")
-    ax.set_xlabel("epoch")
+    style.x_axis_of_dims(ax, "epoch")
     if ax.get_legend_handles_labels()[0]:  # of four steps, as at size=smoke, the file may hold none
         ax.legend()
     style.foot(figure, runs)
