@@ -7,6 +7,7 @@ import torch
 
 from helpers.manifolds import gaussian
 from intrinsic_clip.measurement import measure_embeddings
+from intrinsic_clip.measurement.belief import _agreement
 
 ESTIMATORS = ["mle", "twonn", "local_pca"]
 
@@ -28,6 +29,19 @@ def test_a_flat_cloud_on_which_all_agree() -> None:
     assert "All estimates lie within" in answer["text"]
     assert "Believe " in answer["text"]
     assert "60 regions of nearby rows, since neighbourhoods overlap" in answer["text"]
+
+
+@pytest.mark.parametrize(
+    ("spread", "said"),
+    [
+        (0.004, "all estimates lie within 1 % of the smallest"),
+        (0.05, "all estimates lie within 5 % of the smallest"),
+        (0.053, "all estimates lie within 6 % of the smallest"),
+        (0.0, "all estimates are equal"),
+    ],
+)
+def test_estimates_that_differ_lie_within_more_than_nothing(spread, said) -> None:
+    assert _agreement(spread) == said
 
 
 def test_a_curved_surface_has_more_linear_directions() -> None:

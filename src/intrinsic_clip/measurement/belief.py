@@ -84,15 +84,22 @@ def believe(record: Record, side: str, evidence: Evidence) -> None:
             headline = _headline(curve, evidence)
     values = [*local.values(), *linear.values()]
     agree = len(values) > 1 and min(values) > 0 and max(values) / min(values) <= AGREE
-    if agree:
-        reasons = [f"all estimates lie within {100 * (max(values) / min(values) - 1):.0f} % of the smallest"]
-    else:
-        reasons = _reasons(local, linear, record, side)
+    reasons = [_agreement(max(values) / min(values) - 1)] if agree else _reasons(local, linear, record, side)
     reasons += _assumptions(headline, evidence)
     text = ". ".join(
         sentence[0].upper() + sentence[1:] for sentence in [*reasons, _named(headline, evidence)]
     )
     record.believed[side] = {"headline": headline, "agree": agree, "reasons": reasons, "text": f"{text}."}
+
+
+def _agreement(spread: float) -> str:
+    """Return how far estimates that agree lie above the smallest, in percent rounded up."""
+    percent = math.ceil(100 * spread - 1e-9)  # rounding to 0 would say that they are equal
+    return (
+        f"all estimates lie within {max(percent, 1)} % of the smallest"
+        if spread
+        else "all estimates are equal"
+    )
 
 
 def _estimates(record: Record, side: str) -> tuple[dict[str, float], dict[str, float]]:
