@@ -1,9 +1,20 @@
 """A report puts repetitions into one row, and names it by the settings that differ."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-from intrinsic_clip.reports.page.settings import Training, axes, differing, grouped, short_names, shown
+from intrinsic_clip import config
+from intrinsic_clip.reports.page.settings import (
+    Training,
+    axes,
+    differing,
+    grouped,
+    short_names,
+    shown,
+    trainings_of,
+)
+from intrinsic_clip.runs.replicates import Replicates
 
 
 def training(seed: int = 0, run: str = "a", **settings: Any) -> Training:
@@ -69,6 +80,23 @@ def test_classes_that_only_some_trainings_have_keep_these_apart() -> None:
         some = [training(), training(**{key: "Cosine"}), training(**{key: "Linear"})]
         assert differing(some) == [key]
         assert len(grouped(some, [key])) == 3
+
+
+def test_objectives_have_their_name_and_class_infonce_too(compose) -> None:
+    """Check what addresses leave out: `objective=infonce` was a dash in a column called loss."""
+    trainings = []
+    for objective in ("infonce", "sigmoid", "spectral"):
+        settings = config.resolve(compose(f"objective={objective}"))
+        run: Any = SimpleNamespace(
+            folder=Path(objective), settings=settings, replicates=Replicates.of(settings)
+        )
+        trainings += trainings_of(run)
+    keys = differing(trainings)
+    assert keys[0] == "objective._target_"
+    assert not any(key.startswith("loss") for key in keys)
+    names = [shown(keys[0], each.settings.get(keys[0])) for each in trainings]
+    assert names == ["InfoNCE", "Sigmoid", "Spectral"]
+    assert short_names(keys)[keys[0]] == "objective"
 
 
 def test_a_class_that_another_class_implies_is_left_out() -> None:

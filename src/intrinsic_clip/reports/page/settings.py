@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from intrinsic_clip.runs.addresses import content_of
+from intrinsic_clip.runs.addresses import content_of, without_places
 from intrinsic_clip.runs.run import Run
 from intrinsic_clip.runs.tidy_table import flatten
 
 REPETITION = ("seed", "replicates")  # may differ between repetitions
 WHEN = ("every_n_epochs", "every_n_steps")  # change no number
 TARGET = "_target_"
+INFONCE = "InfoNCE"  # of the earliest runs, whose settings name no class
 PROBES = "probes."
 D = "encoder.output_dim"
 FIRST = (D, "data.shared_dim", "data.noise")  # leading axes of a sweep
@@ -37,11 +38,21 @@ class Training:
 
 def trainings_of(run: Run) -> list[Training]:
     """Return the trainings of a run, in the order of the values in its results."""
-    settings, seed = flatten(content_of(run.settings)), run.settings["seed"]
+    settings, seed = flatten(_content_of(run.settings)), run.settings["seed"]
     return [
         Training(run.folder, place, (seed, index or 0), settings if d is None else settings | {D: d})
         for place, (d, index) in enumerate(run.replicates.labels())
     ]
+
+
+def _content_of(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that can change the numbers, the objective by its name and with its class.
+
+    In addresses it is the `loss` of earlier runs, of which InfoNCE has no class: beside others it would be a dash.
+    """
+    content = content_of(settings)
+    objective = {"_target_": settings["objective"].get("_target_", INFONCE), **content.pop("loss")}
+    return content | {"objective": without_places(objective)}
 
 
 def differing(trainings: Sequence[Training]) -> list[str]:
