@@ -10,6 +10,7 @@ from helpers.manifolds import gaussian
 from helpers.two_models import measured_against
 from intrinsic_clip.reports.against_tables import STILL, against_tables
 from intrinsic_clip.reports.chart_panels import panels
+from intrinsic_clip.reports.measurement_charts import charts
 from intrinsic_clip.reports.measurement_page import page
 from intrinsic_clip.reports.measurement_picture import draw_two_models
 from intrinsic_clip.reports.two_model_charts import two_model_charts
@@ -113,3 +114,14 @@ def test_a_collapsed_model_leaves_out_what_it_does_not_have() -> None:
     assert [len(series["points"]) for series in drawn["both-variance"]["series"]] == [WIDTH, 0]
     assert "Two models" in page(measurement)
     assert draw_two_models(measurement).startswith(b"\x89PNG")
+
+
+def test_axes_of_counts_have_whole_numbers(measurement) -> None:
+    """Check components, dimensions, rows and neighbours: of four components 1.5 and 2.5 were marked."""
+    counted = []
+    for chart in [*charts(measurement), *two_model_charts(measurement)]:
+        places = [point["x"] for series in chart["series"] for point in series["points"]]
+        if all(float(place).is_integer() for place in places):
+            counted.append(chart["id"])
+            assert chart["x"].get("whole"), chart["id"]
+    assert len(counted) > 5

@@ -68,7 +68,7 @@ def spectrum_chart(drawn: Sequence[Series], name: str = "spectrum", title: str =
     return {
         "id": name,
         "title": title,
-        "x": {"label": "principal component", "short": "component", "log": True},
+        "x": {"label": "principal component", "short": "component", "log": True, "whole": True},
         "y": {"label": "% of the variance", "log": True},
         "series": drawn,
     }
@@ -79,7 +79,7 @@ def variance_chart(drawn: Sequence[Series], name: str = "variance", title: str =
     return {
         "id": name,
         "title": title,
-        "x": {"label": "principal components kept", "short": "components", "log": True},
+        "x": {"label": "principal components kept", "short": "components", "log": True, "whole": True},
         "y": {"label": "% of the variance", "zero": True},
         "series": drawn,
     }
@@ -90,7 +90,12 @@ def recall_chart(drawn: Sequence[Series], pairs: int, name: str, title: str) -> 
     return {
         "id": name,
         "title": title,
-        "x": {"label": f"dimensions kept ({pairs:,} held-out pairs)", "short": "dimensions", "log": True},
+        "x": {
+            "label": f"dimensions kept ({pairs:,} held-out pairs)",
+            "short": "dimensions",
+            "log": True,
+            "whole": True,
+        },
         "y": {"label": "recall@1, mean of both ways", "zero": True},
         "series": drawn,
     }

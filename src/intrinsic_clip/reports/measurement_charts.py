@@ -63,7 +63,7 @@ def _sample_size(measurement: Mapping[str, Any]) -> Chart:
     return {
         "id": "sample-size",
         "title": "Intrinsic dimension against sample size (MLE)",
-        "x": {"label": "rows", "log": True},
+        "x": {"label": "rows", "log": True, "whole": True},
         "y": {"label": "dimensions", "zero": True},
         "series": _with_plateaus(measurement, "sample_size", "at"),
     }

@@ -68,7 +68,7 @@ def _scale(models: Models, names: Mapping[str, str]) -> Chart:
     return {
         "id": "both-scale",
         "title": "Dimension of both against scale (GRIDE)",
-        "x": {"label": "n1, rank of the nearer neighbour", "short": "n1", "log": True},
+        "x": {"label": "n1, rank of the nearer neighbour", "short": "n1", "log": True, "whole": True},
         "y": {"label": "dimensions", "zero": True},
         "series": drawn,
     }
