@@ -94,12 +94,10 @@ def believe(record: Record, side: str, evidence: Evidence) -> None:
 
 def _agreement(spread: float) -> str:
     """Return how far estimates that agree lie above the smallest, in percent rounded up."""
-    percent = math.ceil(100 * spread - 1e-9)  # rounding to 0 would say that they are equal
-    return (
-        f"all estimates lie within {max(percent, 1)} % of the smallest"
-        if spread
-        else "all estimates are equal"
-    )
+    if not spread:
+        return "all estimates are equal"
+    percent = max(1, math.ceil(100 * spread - 1e-9))  # rounding to 0 would say that they are equal
+    return f"all estimates lie within {percent} % of the smallest"
 
 
 def _estimates(record: Record, side: str) -> tuple[dict[str, float], dict[str, float]]:

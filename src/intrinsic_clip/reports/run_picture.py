@@ -27,9 +27,8 @@ COLOURS = (BLUE, ORANGE, GREEN, "#cc79a7", "#e69f00", "#56b4e9")  # of modalitie
 LINE_STYLES = ("-", "--", ":", "-.")
 ESTIMATORS = {"mle": "-", "twonn": ":"}  # line styles; k* is dashed
 
-Curves = Mapping[
-    str, pd.DataFrame
-]  # by metric: columns at, value, spread (NaN without replicates), count of numbers and size
+# By metric: columns at, value, spread (NaN without replicates), count of numbers and size.
+Curves = Mapping[str, pd.DataFrame]
 
 
 def draw_run(metrics: pd.DataFrame, results: dict[str, Any], path: Path) -> None:
