@@ -1,5 +1,6 @@
 """The Trainer of Hugging Face measures dimensions, shows them, and keeps the model that is best by them."""
 
+import json
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,8 @@ import torch
 from torch import Tensor, nn
 
 import intrinsic_clip as ic
+from helpers import trainer_ranks
+from helpers.ranks import in_ranks, succeeded
 from intrinsic_clip.errors import ConfigError
 
 pytest.importorskip("transformers")
@@ -376,6 +379,18 @@ def test_callbacks_tell_of_wrong_names_and_of_loggers_before_them(model, rows, t
 def test_rows_that_fill_up_the_last_batch_of_several_processes_are_left_out() -> None:
     assert [without_repeated(8, 13, process) for process in (0, 1)] == [8, 5]
     assert [without_repeated(8, 3, process) for process in (0, 1)] == [3, 0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [3, 19])
+def test_a_process_without_rows_of_its_own_measures_no_repeated_ones(n: int, tmp_path) -> None:
+    assert succeeded(in_ranks(2, tmp_path, lambda: trainer_ranks.evaluate_as_one_of_two(tmp_path, n)))
+    results = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1)]
+    model, (x, y) = trainer_ranks.Pair(), trainer_ranks.rows(n)
+    with torch.no_grad(), warnings.catch_warnings(action="ignore"):
+        numbers = ic.measure(model.f(x), model.g(y), only=trainer_ranks.ONLY)
+    for metrics in results:
+        close(metrics, numbers)
 
 
 def test_output_classes_agree_on_the_order_that_is_relied_on() -> None:

@@ -111,8 +111,7 @@ class DimensionCallback(TrainerCallback):
         loop = GradientState()
         if loop.end_of_dataloader and loop.remainder > 0 and args.world_size > 1:
             own = without_repeated(len(rows["x"]), loop.remainder, args.process_index)
-            if own or self._has_rows:  # a process without any row could not take part in the measurement
-                rows = {side: values[:own] for side, values in rows.items()}
+            rows = {side: values[:own] for side, values in rows.items()}
         if len(rows["x"]):
             self.measure.update(**rows)
         self._has_rows = True
