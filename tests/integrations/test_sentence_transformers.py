@@ -125,7 +125,7 @@ def test_only_what_is_asked_for_is_returned(only, families: set[str], primary: s
 
 
 def test_one_prefix_can_be_asked_for(model) -> None:
-    numbers = DimensionEvaluator(*sentences(), only="retrieval/prefix_4")(model)
+    numbers = DimensionEvaluator(*sentences(), only="retrieval/prefix_04")(model)
     assert list(numbers) == ["retrieval/prefix_4/x_to_y", "retrieval/prefix_4/y_to_x"]
     with pytest.raises(ConfigError, match="dims must lie between 1 and 32"):
         DimensionEvaluator(*sentences(), only="retrieval/prefix_33")(model)

@@ -353,6 +353,14 @@ def test_wrong_arguments(make) -> None:
         make()
 
 
+@pytest.mark.parametrize(("share", "k"), [(1 / 3, 2), (1e-7, 1), (0.5, 3), (5 / 6, 5)])
+def test_a_share_counts_all_rows_that_it_stands_for(share: float, k: int) -> None:
+    x = torch.randn(6, 3, generator=torch.Generator().manual_seed(0))
+    y = torch.randn(6, 3, generator=torch.Generator().manual_seed(1))
+    of_share, of_k = PairMatching(share=share), PairMatching(k)
+    assert of_share(x, y) == of_k(x, y)
+
+
 def test_all_numbers_at_once() -> None:
     metric = fed(EmbeddingNumbers(["id", "matching"]))
     numbers = ic.measure(ALL_X, ALL_Y, only=["id", "matching"])

@@ -62,3 +62,19 @@ def test_estimators_of_scikit_dimension_are_not_taken_for_ours() -> None:
 def test_counts_are_whole_numbers(options, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ic.measure(X, **options)
+
+
+@pytest.mark.parametrize(
+    ("word", "names"),
+    [
+        ("matching/top_0.50pct/x_to_y", ["matching/top_0.5pct/x_to_y"]),
+        ("retrieval/top_05", ["retrieval/top_5/x_to_y", "retrieval/top_5/y_to_x"]),
+        ("spectrum/components_95.0pct/x", ["spectrum/components_95pct/x"]),
+        ("spectrum_standard_error/components_090pct/y", ["spectrum_standard_error/components_90pct/y"]),
+        ("spectrum/components_33.33333333pct/y", ["spectrum/components_33.33333333pct/y"]),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_numbers_in_names_may_be_written_in_other_ways(word: str, names: list[str]) -> None:
+    x = torch.rand(60, 4, generator=torch.Generator().manual_seed(0))
+    assert list(ic.measure(x, x.roll(1, 1), only=word)) == names

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.dimension.estimate import DimensionEstimate
+from intrinsic_clip.dimension.percentages import percentage
 from intrinsic_clip.dimension.spectrum import Moments, count_of, participation_of, rank_of
 
 
@@ -43,7 +44,8 @@ def linear_dimensions(
         "participation_ratio": (centred, participation_of),
         "effective_rank": (raw, rank_of),
         **{
-            f"components_{100 * share:g}pct": (centred, partial(count_of, variance=share)) for share in shares
+            f"components_{percentage(share)}pct": (centred, partial(count_of, variance=share))
+            for share in shares
         },
     }
     estimates = {name: _estimate(name, *pair, n) for name, pair in formulas.items()}

@@ -44,6 +44,7 @@ DEFAULT = ("id", "spectrum")
 TOP, PREFIX, SUFFICIENT = "retrieval/top_1", "retrieval/prefix", "sufficient_dimension/prefix"
 BY_PREFIX = (PREFIX, "sufficient_dimension")  # words for what `measure` does not give
 OWN = r"sufficient_dimension(/prefix)?|retrieval/prefix(_(?P<length>\d+)(/(x_to_y|y_to_x))?)?"
+LEADING_ZEROS = re.compile("_0+(?=[1-9])")  # of the length of a prefix
 BEST = (f"{TOP}/x_to_y", "spectrum/effective_rank/x")  # the first that is asked for is the primary metric
 
 
@@ -165,6 +166,7 @@ class DimensionEvaluator(SentenceEvaluator):
         """
         paired = self.sentences2 is not None
         words = DEFAULT if only is None else (only,) if isinstance(only, str) else tuple(only)
+        words = tuple(word if _by_prefix(word) is None else LEADING_ZEROS.sub("_", word) for word in words)
         if not words:
             raise ConfigError("only names no number; None gives the usual ones")
         own = [word for word in words if _by_prefix(word)]

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 
 from intrinsic_clip.dimension import registry
 from intrinsic_clip.dimension.arrays import whole_number
+from intrinsic_clip.dimension.percentages import percentage, share_of
 from intrinsic_clip.measurement.embeddings import Side
 from intrinsic_clip.measurement.families import (
     Alignment,
@@ -130,7 +131,8 @@ def chosen(
         words = (only,) if isinstance(only, str) else tuple(only)
     if isinstance(only, Set):
         words = tuple(sorted(words, key=str))  # the order of a set differs between processes
-    asked = [(word, *_parsed(word)) for word in words]
+    asked = [(_as_named(word), *_parsed(word)) for word in words]
+    words = tuple(word for word, _, _ in asked)
     if not paired:
         for word, kind, _ in asked:
             _check_needs_no_y(word, kind)
@@ -191,7 +193,7 @@ def _check_estimators(names: Sequence[str]) -> None:
 
 
 def _shares(percent: Sequence[str]) -> tuple[float, ...]:
-    return tuple(float(number) / 100 for number in percent)
+    return tuple(share_of(number) for number in percent)
 
 
 def _parsed(word: str) -> tuple[str, re.Match[str] | None]:
@@ -209,6 +211,22 @@ def _parsed(word: str) -> tuple[str, re.Match[str] | None]:
     if match is None or not _is_possible(kind, match):
         raise ValueError(_unknown(word))
     return kind, match
+
+
+def _as_named(word: str) -> str:
+    """Return a word with its numbers as names have them: `top_0.50pct` asks for `top_0.5pct`, and `top_05` for `top_5`.
+
+    Raises:
+        ValueError: there is no such number.
+    """
+    _, match = _parsed(word)
+    parts = {} if match is None else match.groupdict()
+    for part in ("k", "alpha", "share"):
+        if match is not None and parts.get(part) is not None:
+            written = str(int(match[part])) if part == "k" else percentage(share_of(match[part]))
+            start, end = (place - len(match.string) for place in match.span(part))
+            return word[:start] + written + (word[end:] if end else "")
+    return word
 
 
 def _is_possible(kind: str, match: re.Match[str]) -> bool:

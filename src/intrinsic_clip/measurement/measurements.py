@@ -20,6 +20,7 @@ from intrinsic_clip.dimension import (
 )
 from intrinsic_clip.dimension.arrays import Rows, as_matrix, as_points, check_same_index
 from intrinsic_clip.dimension.doubts import doubted_distances, tied, too_few_rows
+from intrinsic_clip.dimension.percentages import percentage
 from intrinsic_clip.dimension.queries import every_one
 from intrinsic_clip.dimension.row_source import RowSource, TensorRows
 from intrinsic_clip.measurement import doubts
@@ -321,7 +322,10 @@ class Modality:
         linear = {
             "participation_ratio": participation_ratio(self.rows),
             "effective_rank": effective_rank(self.rows),
-            **{f"components_{100 * share:g}pct": components(self.rows, variance=share) for share in SHARES},
+            **{
+                f"components_{percentage(share)}pct": components(self.rows, variance=share)
+                for share in SHARES
+            },
         }
         for name, estimate in linear.items():
             self.record.add_estimate(f"spectrum/{name}", self.side, estimate)

@@ -6,6 +6,7 @@ from typing import Any, Literal, TypeAlias
 
 from torch import Tensor
 
+from intrinsic_clip.dimension.percentages import percentage
 from intrinsic_clip.integrations.torchmetrics.arguments import SEVERAL, check_choice, refuse_options
 from intrinsic_clip.integrations.torchmetrics.embedding_numbers import EmbeddingNumbers
 from intrinsic_clip.integrations.wanted import LABEL, chosen
@@ -169,7 +170,7 @@ class PairMatching(EmbeddingNumber):
             raise ValueError(f"either k or share says how many rows count, got k={k} and share={share:g}")
         if share is not None and not (isinstance(share, Real) and 0 < share <= 1):
             raise ValueError(f"share must be above 0 and at most 1, a share of all rows, got {share!r}")
-        top = f"{1 if k is None else k}" if share is None else f"{100 * share:g}pct"
+        top = f"{1 if k is None else k}" if share is None else f"{percentage(share)}pct"
         super().__init__(
             f"{KINDS[similarity]}/top_{top}" + ("" if direction == "both" else f"/{direction}"), **options
         )

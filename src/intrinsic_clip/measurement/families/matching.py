@@ -6,6 +6,7 @@ from typing import Literal
 
 from torch import Tensor
 
+from intrinsic_clip.dimension.percentages import percentage
 from intrinsic_clip.loss.similarity import CosineSimilarity
 from intrinsic_clip.measurement.doubts import varying_norms
 from intrinsic_clip.measurement.embeddings import Embeddings, Measured, Side
@@ -105,4 +106,4 @@ class Matching:
 
 
 def _percent(alpha: float) -> str:
-    return f"top_{100 * alpha:g}pct"
+    return f"top_{percentage(alpha)}pct"
