@@ -17,7 +17,9 @@ def test_a_share_is_read_back(share: float) -> None:
     assert not set(percentage(share)) - set("0123456789.")
 
 
-@pytest.mark.parametrize("share", [0.005, 0.001, 0.01, 0.05, 0.07, 0.29, 0.5, 0.575, 0.9, 0.95, 0.99, 0.999, 1.0, 1])
+@pytest.mark.parametrize(
+    "share", [0.005, 0.001, 0.01, 0.05, 0.07, 0.29, 0.5, 0.575, 0.9, 0.95, 0.99, 0.999, 1.0, 1]
+)
 def test_names_of_usual_shares_stay(share: float) -> None:
     assert percentage(share) == f"{100 * share:g}"
 

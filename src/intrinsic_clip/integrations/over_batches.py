@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.dimension.arrays import Labels, Rows, as_matrix, whole_number
+from intrinsic_clip.dimension.table_columns import Columns, check_batches, columns_of
 from intrinsic_clip.integrations import processes
 from intrinsic_clip.integrations.measuring import described, kind_of, measured, temperature, warn_of_doubts
 from intrinsic_clip.integrations.numbers import Numbers
@@ -65,6 +66,7 @@ class Measure:
         self.seen = 0
         self._parts: list[dict[str, Tensor]] = []
         self._generator: torch.Generator | None = None
+        self._columns: Columns = {}  # of the first tables
 
     def __len__(self) -> int:
         """Return the number of rows that are kept."""
@@ -84,8 +86,8 @@ class Measure:
         """Take a batch.
 
         Raises:
-            ValueError: not rows, different numbers of them, other parts or widths than in the batches before, or no y
-                where numbers of pairs are asked for.
+            ValueError: not rows, different numbers of them, other parts, widths or columns of a table than in batches
+                before, or no y where numbers of pairs are asked for.
         """
         if not self._parts:
             self.check_only(y is not None)
@@ -94,6 +96,9 @@ class Measure:
             raise ValueError(
                 f"batches differ: first {described(self._kind())}, now {described(kind_of(parts))}"
             )
+        columns = columns_of({"x": x, "y": y})
+        check_batches(self._columns, columns)
+        self._columns = columns | self._columns
         n = len(parts["x"])
         order = torch.rand(n, generator=self._random(), dtype=torch.float64, device="cpu")
         kept = {name: tensor.to(self.device, copy=True) for name, tensor in parts.items()}

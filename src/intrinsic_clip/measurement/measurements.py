@@ -23,6 +23,7 @@ from intrinsic_clip.dimension.doubts import doubted_distances, tied, too_few_row
 from intrinsic_clip.dimension.percentages import percentage
 from intrinsic_clip.dimension.queries import every_one
 from intrinsic_clip.dimension.row_source import RowSource, TensorRows
+from intrinsic_clip.dimension.table_columns import check_sides
 from intrinsic_clip.measurement import doubts
 from intrinsic_clip.measurement.advice import advise
 from intrinsic_clip.measurement.belief import Evidence, believe
@@ -105,6 +106,7 @@ def measure_embeddings(
     """
     rows = {"x": x, "y": y, "z": z, "against": against, "against_y": against_y}
     check_same_index(rows)
+    check_sides(x, y)
     settings = Settings(estimators, k, max_points, queries, seed, device=device or "cpu")
     measure = partial(_measured, groups=groups, labels=labels, settings=settings, watch=watch, report=report)
     if against is None and against_y is None:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.dimension.arrays import Labels, as_labels, check_same_index
+from intrinsic_clip.dimension.table_columns import check_sides
 
 LABEL = "label_"
 
@@ -28,6 +29,7 @@ def as_parts(
     """
     sets = {} if labels is None else labels if isinstance(labels, Mapping) else {"class": labels}
     check_same_index({**tables, **_named(sets)})
+    check_sides(tables.get("x"), tables.get("y"))
     parts = {name: as_matrix(rows, name) for name, rows in tables.items() if rows is not None}
     if "x" not in parts:
         raise ValueError("x is None: there is nothing to measure")

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.dimension.arrays import Rows, as_points, check_same_index
+from intrinsic_clip.dimension.table_columns import check_sides
 from intrinsic_clip.seeding import seeded
 
 SMALL, LARGE = 1e-145, 1e145  # lengths between which squares neither vanish nor overflow in float64
@@ -15,9 +16,10 @@ def as_pairs(x: Rows, y: Rows) -> tuple[Tensor, Tensor]:
     """Return x and y as tensors `(*R, n, d)` on the device of x.
 
     Raises:
-        ValueError: they are not alike, or empty, or tables of another index.
+        ValueError: they are not alike, or empty, or tables of another index, or of the same columns in another order.
     """
     check_same_index({"x": x, "y": y})
+    check_sides(x, y)
     x, y = as_points(x, "x"), as_points(y, "y")
     if x.shape != y.shape or x.ndim < 2 or 0 in x.shape[-2:]:
         shapes = f"{tuple(x.shape)} and {tuple(y.shape)}"

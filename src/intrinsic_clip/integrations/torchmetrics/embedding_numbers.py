@@ -10,6 +10,7 @@ from torchmetrics import Metric
 from torchmetrics.utilities import rank_zero_warn
 
 from intrinsic_clip.dimension.arrays import Rows, as_matrix, whole_number
+from intrinsic_clip.dimension.table_columns import Columns, check_batches, columns_of
 from intrinsic_clip.integrations.doubts_once import DoubtsOnce
 from intrinsic_clip.integrations.measuring import described, kind_of, measured, without_rows
 from intrinsic_clip.integrations.numbers import Numbers
@@ -77,6 +78,7 @@ class EmbeddingNumbers(Metric):
         self.k, self.estimators, self.tau, self.seed = k, estimators, tau, seed
         self.reasons: dict[str, str] = {}
         self.notes: list[str] = []
+        self._columns: Columns = {}  # of the first tables
         self._warn_once = DoubtsOnce()
         # The first of the states, so that metrics of other rows are refused before any state is changed.
         self.add_state("widths", torch.zeros(len(sides)), dist_reduce_fx=partial(_common_widths, sides))
@@ -97,7 +99,8 @@ class EmbeddingNumbers(Metric):
         """Take a batch of rows `(n, d)`, and their partners.
 
         Raises:
-            ValueError: not rows, different numbers of them, or other widths than in the batches before.
+            ValueError: not rows, different numbers of them, or other widths or columns of a table than in the batches
+                before.
         """
         rows = self._checked(x, y)
         order = order_of(torch.cat([*rows.values()], 1), self.seed).to(self.dtype)
@@ -113,13 +116,20 @@ class EmbeddingNumbers(Metric):
         """Return the number of this batch alone, and keep its rows."""
         # Before torchmetrics sets the rows aside, which would be lost where `update` refuses some.
         self._checked(*args, **kwargs)
+        columns = self._columns
         value = super().forward(*args, **kwargs)
+        self._columns = columns
         self._shorten(2 * self.max_rows)
         return value
 
     def compute(self) -> Any:
         """Return the numbers of the rows that are kept, of all processes."""
         return {name: self._tensor(value) for name, value in self._numbers().items()}
+
+    def reset(self) -> None:
+        """Forget all rows."""
+        super().reset()
+        self._columns = {}
 
     def plot(self, val: Any = None, ax: Any = None) -> Any:
         """Draw one value or several, as `torchmetrics.Metric` does; return figure and axes."""
@@ -142,6 +152,9 @@ class EmbeddingNumbers(Metric):
         first, now = self._kind(), kind_of(parts)
         if first and first != now:
             raise ValueError(f"batches differ: first {described(first)}, now {described(now)}")
+        columns = columns_of({side: value for side, value in (("x", x), ("y", y)) if side in self.sides})
+        check_batches(self._columns, columns)
+        self._columns = columns | self._columns
         return {side: part.to(self.device, self.dtype) for side, part in parts.items()}
 
     def _kind(self) -> dict[str, tuple[int, ...]]:
