@@ -13,7 +13,15 @@ from helpers import mean_norm_probe
 from helpers.foreign_module import N_VAL, SmallClip, loader, rows, trainer
 from helpers.lightning_name import IGNORED, CSVLogger
 from helpers.mean_norm_probe import MeanNormProbe
-from intrinsic_clip.probes import Collector, Measured, Probe, by_module
+from intrinsic_clip.probes import (
+    AlignmentProbe,
+    Collector,
+    Measured,
+    Probe,
+    SpectrumProbe,
+    by_module,
+    by_output,
+)
 from intrinsic_clip.probes.collection import shared_collector
 from intrinsic_clip.runs.results import read_metrics
 from intrinsic_clip.training.train import train
@@ -97,6 +105,43 @@ def test_an_error_in_measure_is_nan_with_a_reason_and_one_warning(tmp_path, comp
         "mine/mean_norm/y": True,
     }
     assert set(probe.reasons) == set(probe.latest)
+
+
+def _later(module, batch):
+    """Give x of the first batches of a pass."""
+    module.calls = getattr(module, "calls", 0) + 1
+    if module.calls > 1:
+        raise RuntimeError("no rows")
+    return module.image(batch[0])
+
+
+@pytest.mark.parametrize("source", [by_module("image.0", views=1), by_output("nothing"), _later])
+def test_a_source_of_x_alone_fails_under_the_names_of_x(source, monkeypatch) -> None:
+    probe = AlignmentProbe(source)
+    if isinstance(source, by_module):
+        monkeypatch.setattr(source, "rows", lambda batch: 1 / 0)
+    with pytest.warns(UserWarning, match="AlignmentProbe failed"):
+        _, done = fit(probe)
+    assert {name: math.isnan(value) for name, value in probe.latest.items()} == {"uniformity/x": True}
+    assert "uniformity/y" not in done.callback_metrics
+
+
+def test_a_number_that_fails_later_keeps_no_standard_error() -> None:
+    passes = []
+
+    def source(module, batch):
+        if passes and passes[-1] != (module.current_epoch, module.trainer.sanity_checking):
+            raise RuntimeError("no rows")
+        passes.append((module.current_epoch, module.trainer.sanity_checking))
+        return module.image(batch[0])
+
+    probe = SpectrumProbe(source)
+    with pytest.warns(UserWarning, match="SpectrumProbe failed"):
+        fit(probe, num_sanity_val_steps=0)
+    assert any(name.startswith("spectrum_standard_error/") for name in probe.latest)
+    assert all(math.isnan(value) for value in probe.latest.values())
+    assert set(probe.reasons) == set(probe.latest)
+    assert not [name for name in probe.latest if name.endswith("/y")]
 
 
 def test_notes_are_those_of_the_last_measurement() -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from intrinsic_clip.errors import reason_of
 from intrinsic_clip.measurement.parts import LABEL, without_odd_rows
-from intrinsic_clip.probes.embeddings import Embeddings
+from intrinsic_clip.probes.embeddings import Embeddings, Side
 from intrinsic_clip.probes.loaders import padding_rows
 from intrinsic_clip.probes.rows import as_rows
 from intrinsic_clip.probes.sources import Source
@@ -62,6 +62,7 @@ class RowCollector(Collector):
 
     def __init__(self, source: Source, max_samples: int, seed: int) -> None:
         self.source, self.max_samples, self.seed = source, max_samples, seed
+        self.sides: tuple[Side, ...] | None = None  # of the latest rows; None before any came
         self.clear()
 
     def clear(self) -> None:
@@ -109,6 +110,7 @@ class RowCollector(Collector):
         try:
             with trainer.precision_plugin.forward_context():
                 rows = as_rows(self.source.take(module, outputs, batch))
+                self.sides = ("x", "y") if "y" in rows else ("x",)
                 return {name: values.clone() for name, values in rows.items()}
         except Exception as error:
             return f"{error}" if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"

@@ -263,7 +263,7 @@ class Probe(Scheduled):
         self, trainer: Trainer, module: LightningModule, which: Split | Stage
     ) -> tuple[dict[str, Measured], dict[str, Tensor]]:
         """Return numbers and histograms on rank 0, and nothing on the other processes."""
-        sides: Sequence[Side] = ("x", "y")
+        sides: Sequence[Side] | None = None
         try:
             subject = self._subject(trainer, module, which)
             if subject is None:
@@ -277,9 +277,20 @@ class Probe(Scheduled):
                 self.warn_once(subject.left_out)
             checked = {name: self._checked(module, name, number) for name, number in numbers.items()}
             checked |= self._not_given(sides, checked)
+            self._given[which] = list(checked)
             return {name: _explained(number, subject) for name, number in checked.items()}, samples
         except Exception as error:  # a probe must not cost the training
-            return self.failed(self.names(sides), error), {}
+            names = self._given.get(which, [])
+            if sides is not None or not names:
+                names = [*names, *self.names(self._known_sides(module, which) if sides is None else sides)]
+            return self.failed(dict.fromkeys(names), error), {}
+
+    def _known_sides(self, module: LightningModule, which: Split | Stage) -> Sequence[Side]:
+        """Return the sides of rows that could not be measured, so far as they are known; otherwise both."""
+        if self.source is None:
+            return ("x", "y")
+        came: Sequence[Side] | None = getattr(self.collector(module, which), "sides", None)
+        return self.source.sides if came is None else came
 
     def _not_given(self, sides: Sequence[Side], given: Iterable[str]) -> dict[str, Measured]:
         """Return NaN under each name that `names` promises and `measure` has not given, and warn once.

@@ -48,6 +48,9 @@ class Scheduled(AnyProbe):
         self._measures_validation = False
         self._may_log = True  # Lightning takes no numbers when training starts and ends
         self._published: dict[str, float] = {}
+        self._given: dict[
+            str, list[str]
+        ] = {}  # names by split or stage, of the last measurement that succeeded
 
     @abstractmethod
     def collector(self, module: LightningModule, stage: Stage) -> Collector:

@@ -2,7 +2,7 @@
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 from pytorch_lightning import LightningModule
@@ -10,7 +10,7 @@ from torch import nn
 
 from intrinsic_clip.dimension.arrays import kind
 from intrinsic_clip.measurement.module_outputs import ModuleOutputs
-from intrinsic_clip.probes.embeddings import evaluating, is_probing
+from intrinsic_clip.probes.embeddings import Side, evaluating, is_probing
 from intrinsic_clip.probes.rows import tensors_of
 from intrinsic_clip.probes.user_line import warn_at_user_line
 
@@ -29,6 +29,11 @@ class Source(ABC):
     """
 
     needs_only_batch = False
+
+    @property
+    def sides(self) -> Sequence[Side]:
+        """Sides that it gives; both where only a batch can tell."""
+        return ("x", "y")
 
     def __init__(self, key: Hashable) -> None:
         self.key = (type(self), key)
@@ -89,6 +94,11 @@ class by_output(Source):
         super().__init__((x, y, z, labels))
         self.keys = {"x": x, "y": y, "z": z, "labels": labels}
 
+    @property
+    def sides(self) -> Sequence[Side]:
+        """Sides that have a key."""
+        return ("x",) if self.keys["y"] is None else ("x", "y")
+
     def take(self, module: LightningModule, outputs: Any, batch: Any) -> Any:
         """Look up the keys.
 
@@ -125,6 +135,11 @@ class by_module(ModuleOutputs, Source):
     def __init__(self, x: str, y: str | None = None, views: int = 1) -> None:
         ModuleOutputs.__init__(self, x, y, views)
         Source.__init__(self, (x, y, views))
+
+    @property
+    def sides(self) -> Sequence[Side]:
+        """Sides that are a module, or a view of one."""
+        return ("x", "y") if "y" in self.names or self.views > 1 else ("x",)
 
     def take(self, module: LightningModule, outputs: Any, batch: Any) -> Any:
         """Return the outputs kept since `listen`; several collectors may share this source and take the same.
