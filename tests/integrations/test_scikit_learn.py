@@ -107,6 +107,12 @@ def test_wrong_options_get_one_line(options: dict, message: str) -> None:
         IntrinsicDimension(**options).fit(POINTS)
 
 
+@pytest.mark.parametrize("estimator", ["mle", "tle", "mada", "local_pca"])
+def test_two_rows_are_too_few_for_a_number_of_neighbours_that_nobody_gave(estimator: str) -> None:
+    with pytest.raises(ValueError, match=f"{estimator} needs at least 3 rows, got n_samples = 2"):
+        IntrinsicDimension(estimator).fit(np.eye(2))
+
+
 def test_fewer_neighbours_than_the_default_are_told() -> None:
     with pytest.warns(UserWarning, match="k is reduced from 20 to 4, since there are 5 rows"):
         assert IntrinsicDimension().fit(POINTS[:5]).k_ == 4

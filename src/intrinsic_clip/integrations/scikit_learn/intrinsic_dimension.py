@@ -129,6 +129,8 @@ class IntrinsicDimension(BaseEstimator):
             raise ConfigError(
                 f"k must lie between 1 and {len(points) - 1}, one less than the rows, got {self.k}"
             )
+        if takes_k and self.k is None and len(points) < 3:
+            raise ConfigError(f"{self.estimator} needs at least 3 rows, got n_samples = {len(points)}")
         k, wide = (20, registry.WIDE) if self.k is None else (self.k, self.k)
         needed = registry.neighbours_needed(self.estimator, k, wide)
         if takes_k and needed >= len(points):
