@@ -2,8 +2,9 @@
 
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import count
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,20 +16,16 @@ _seeds = count()
 def own_random_numbers(device: torch.device) -> Iterator[None]:
     """Draw other random numbers than the training, which goes on as if none had been drawn.
 
-    Each use has others, so that the batches of a measurement do not share theirs. Of PyTorch, those of the CPU and of a
-    CUDA device are kept; of NumPy and Python, the global ones.
+    Each use has others, so that the batches of a measurement do not share theirs. Of PyTorch, those of the CPU and
+    of the device are kept, be it of CUDA, Apple's Metal or another kind; of NumPy and Python, the global ones.
 
     Args:
         device: of the module that is measured.
     """
     seed = next(_seeds)
     of_python, of_numpy = random.getstate(), np.random.get_state()
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices):
+    with torch.random.fork_rng([]), _of_device(device, seed):
         torch.default_generator.manual_seed(seed)
-        for each in devices:
-            with torch.cuda.device(each):
-                torch.cuda.manual_seed(seed)
         random.seed(seed)
         np.random.seed(seed % 2**32)
         try:
@@ -36,3 +33,20 @@ def own_random_numbers(device: torch.device) -> Iterator[None]:
         finally:
             random.setstate(of_python)
             np.random.set_state(of_numpy)
+
+
+@contextmanager
+def _of_device(device: torch.device, seed: int) -> Iterator[None]:
+    """Draw from a seed on an accelerator, and give it back its own state; do nothing where it has none."""
+    kind: Any = getattr(torch, device.type, None)
+    if not hasattr(kind, "get_rng_state"):  # the CPU, whose are PyTorch's own, and meta tensors
+        yield
+        return
+    several = device.type != "mps"  # Metal has one device, and its functions take none
+    state = kind.get_rng_state(device) if several else kind.get_rng_state()
+    with kind.device(device) if several else nullcontext():
+        kind.manual_seed(seed)
+    try:
+        yield
+    finally:
+        kind.set_rng_state(*((state, device) if several else (state,)))
