@@ -48,9 +48,8 @@ class Scheduled(AnyProbe):
         self._measures_validation = False
         self._may_log = True  # Lightning takes no numbers when training starts and ends
         self._published: dict[str, float] = {}
-        self._given: dict[
-            str, list[str]
-        ] = {}  # names by split or stage, of the last measurement that succeeded
+        # Names by split or stage, of the last measurement that succeeded.
+        self._given: dict[str, list[str]] = {}
 
     @abstractmethod
     def collector(self, module: LightningModule, stage: Stage) -> Collector:
