@@ -93,7 +93,7 @@ def test_the_picture_has_the_lines_of_the_charts() -> None:
             {"dimension": None, "doubt": "d", "interval": [1, 3], "agreement": 0.2, "text": "no number 2"},
             "no number 2",
         ),
-        ({"dimension": 0, "interval": [0, 0], "text": "nothing is shared"}, "nothing is shared"),
+        ({"dimension": 0, "interval": [0, 0], "text": "nothing is found"}, "nothing is found"),
     ],
 )
 def test_every_headline_has_the_interval_where_draws_disagree(found, expected) -> None:

@@ -158,7 +158,11 @@ ESTIMATED = {
     [
         (3, "3 (gap 2.8; the next 1.1; shuffled pairs 1.1)", "d = 4 holds 3 shared dimensions"),
         (None, "no clear gap: the spectrum decays; 90 % of its weight in 11", "no single d is right"),
-        (0, "nothing is shared: held-out matching is at chance (p = 0.4)", "no d helps"),
+        (
+            0,
+            "nothing is found to be shared: held-out matching is not above chance at the level 0.005 (p = 0.4)",
+            "no d is known to help",
+        ),
     ],
 )
 def test_printout_says_the_verdict_and_its_advice(dimension, text, advice) -> None:

@@ -30,7 +30,9 @@ def test_shuffled_pairs_share_nothing() -> None:
     shuffled = y[torch.randperm(len(y), generator=torch.Generator().manual_seed(1))]
     estimate = ic.shared(x, shuffled, steps=200, replicates=4)
     assert estimate.dimension == 0
-    assert estimate.text.startswith("nothing is shared: held-out matching is at chance (p = ")
+    assert estimate.text.startswith(
+        "nothing is found to be shared: held-out matching is not above chance at the level 0.005 (p = "
+    )
     assert estimate.matching.information < 0.02
 
 

@@ -150,5 +150,5 @@ def test_pretrained_model_is_read_on_its_images(command_line, capsys, tmp_path) 
     ]
     assert command_line("shared", *arguments, "progress=false") == 0, capsys.readouterr().err
     shown = capsys.readouterr().out
-    assert "of one training alone" in shown or "nothing is shared" in shown
+    assert "of one training alone" in shown or "nothing is found to be shared" in shown
     assert "note: y: rows are token ids" in shown

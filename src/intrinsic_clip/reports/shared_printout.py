@@ -60,7 +60,10 @@ def _number_of_draws(estimated: Mapping[str, Any]) -> dict[str, str]:
         return {}
     low, high = estimated["interval"]
     of = "dimension" if dimension is not None else "effective number"
-    return {f"95 % of draws, {of}": f"{low} to {high} ({100 * estimated['agreement']:.0f} % agree)"}
+    agree = f"{100 * estimated['agreement']:.0f} %"
+    if (canonical := estimated.get("canonical")) is not None:
+        return {f"interval, {of}": f"{low} to {high} ({agree} of draws agree, and CCA finds {canonical})"}
+    return {f"95 % of draws, {of}": f"{low} to {high} ({agree} agree)"}
 
 
 def others(estimated: Mapping[str, Any]) -> dict[str, str]:

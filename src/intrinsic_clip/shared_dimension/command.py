@@ -120,15 +120,14 @@ def _alternatives(
 
 
 def _contradicted(content: Mapping[str, Any], others: list[dict[str, Any]]) -> list[str]:
-    """Return a note where the encoders find nothing, and canonical correlations something."""
+    """Return a note where given encoders find nothing, and canonical correlations something; new ones have theirs."""
+    from intrinsic_clip.shared_dimension.canonical_check import more_found
+
     trusted = (each["value"] for each in others if each["name"] == "cca" and each["note"] is None)
     found = next(trusted, None)
-    if content["dimension"] != 0 or not found:
+    if content["dimension"] != 0 or not found or content.get("canonical") is not None:
         return []
-    return [
-        f"CCA finds {found} shared (permutation test, by chance in one of twenty): the encoders may have missed what "
-        "is weak or small; scale the columns that matter, or take more pairs"
-    ]
+    return [more_found(found, 0)]
 
 
 def _write(estimated: Mapping[str, Any], folder: Path) -> dict[str, Any]:

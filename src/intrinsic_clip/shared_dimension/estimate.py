@@ -8,6 +8,7 @@ import torch
 
 from intrinsic_clip.dimension.arrays import Rows, check_same_index, real_tensor
 from intrinsic_clip.shared_dimension.arguments import check_arguments
+from intrinsic_clip.shared_dimension.canonical_check import canonical_number, compared
 from intrinsic_clip.shared_dimension.kept import KeptTrainings
 from intrinsic_clip.shared_dimension.own_dimension import bounded
 from intrinsic_clip.shared_dimension.pairs import prepare
@@ -15,7 +16,7 @@ from intrinsic_clip.shared_dimension.reading import evidence, read
 from intrinsic_clip.shared_dimension.result import SharedDimension
 from intrinsic_clip.shared_dimension.stages import Report, Stages
 from intrinsic_clip.shared_dimension.training import Recipe
-from intrinsic_clip.shared_dimension.verdict import counted_too_low
+from intrinsic_clip.shared_dimension.verdict import counted_too_low, missed_perhaps
 from intrinsic_clip.shared_dimension.views import WIDEST
 
 __all__ = ["SharedDimension", "shared"]
@@ -88,8 +89,9 @@ def shared(
     started = time.monotonic()
     result = bounded(read(evidence(trained, null, pairs.held_out(), output_dim), seed), pairs.own)
     result = result.without_number(pairs.doubt)
+    result = compared(result, canonical_number(pairs, seed), pairs.own, output_dim)
     ended = time.monotonic()
     seconds = {**stages.seconds, "reading": ended - started}
     notes = [*pairs.notes, *stages.notes, *stages.exceeded(ended), *result.notes]
-    notes += counted_too_low(result.number)
+    notes += counted_too_low(result.number) + missed_perhaps(result.dimension)
     return replace(result, n=len(pairs.x), notes=notes, seconds=seconds)

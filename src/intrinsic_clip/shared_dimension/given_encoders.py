@@ -19,6 +19,7 @@ from intrinsic_clip.shared_dimension.pulled_back import OTHERS, VECTORS, directi
 from intrinsic_clip.shared_dimension.reading import Evidence, read
 from intrinsic_clip.shared_dimension.result import SharedDimension
 from intrinsic_clip.shared_dimension.stages import Report
+from intrinsic_clip.shared_dimension.verdict import missed_perhaps
 from intrinsic_clip.shared_dimension.views import WIDEST
 
 BATCH = 256  # rows that are embedded at once
@@ -105,6 +106,7 @@ def shared_of_encoders(
     result = read(Evidence((embedded[0], embedded[1]), local, {}, tangent + 1), seed)
     trainings = len(embedded[0])
     notes += [ONE_TRAINING] * (trainings == 1) + [FIRST_HALF] * (trainings < FEW) + [NO_SHUFFLED_PAIRS]
+    notes += missed_perhaps(result.dimension)
     return replace(result, n=len(x), notes=notes, seconds={"reading": time.monotonic() - begun})
 
 

@@ -27,6 +27,7 @@ class PreparedPairs:
         own: intrinsic dimension of each side alone, and the most that it can share.
         notes: what was decided, a sentence each.
         doubt: what is needed before a number can be trusted; None where one can.
+        in_order: whether successive rows are alike on both sides.
     """
 
     x: Tensor
@@ -36,6 +37,7 @@ class PreparedPairs:
     own: dict[str, OwnDimension]
     notes: list[str]
     doubt: str | None
+    in_order: bool
 
     def held_out(self) -> tuple[Tensor, Tensor]:
         """Return both sides of the pairs that are held out."""
@@ -67,7 +69,10 @@ def prepare(x: Tensor, y: Tensor, output_dim: int, widest: int, seed: int) -> Pr
     notes += [note for side, view in zip(SIDES, views, strict=True) for note in view.notes(side)]
     order = torch.randperm(len(x), generator=seeded(seed))
     count = max(2, round(HELD_OUT * len(order)))
-    return PreparedPairs(views[0].rows, views[1].rows, order[count:], order[:count], own, notes, doubt)
+    training, apart = order[count:], order[:count]
+    return PreparedPairs(
+        views[0].rows, views[1].rows, training, apart, own, notes, doubt, in_order is not None
+    )
 
 
 def independent(x: Tensor, y: Tensor, seed: int) -> tuple[Tensor, dict[str, str]]:

@@ -19,9 +19,10 @@ class SharedDimension:
     """Number of dimensions that two views share, and all that it rests on.
 
     Attributes:
-        dimension: the number; None where the spectrum has no clear gap; 0 where nothing is shared.
+        dimension: the number; None where the spectrum has no clear gap; 0 where nothing is found to be shared.
         sides: read off each view's spectrum alone.
-        interval: of the dimension, or of the effective number where there is no gap; 95 % of bootstrap draws.
+        interval: of the dimension, or of the effective number where there is no gap; 95 % of bootstrap draws, which are
+            over held-out points and halves of the trainings, not over other pairs; up to `canonical` where that is set.
         agreement: share of the bootstrap draws that name the same dimension.
         text: the verdict in one sentence.
         effective: how many values hold 90 % of what the spectrum exceeds its flat end by, the larger of both views;
@@ -42,6 +43,7 @@ class SharedDimension:
         representations: normalised outputs for held-out pairs of x and of y, `(S, n, d)` each.
         draws: the bootstrap's dimensions, sorted.
         bound: dimensions of the smaller view, where there is no gap and the spectrum alone says more.
+        canonical: canonical correlations that permuted pairs do not reach, where these widen the interval.
     """
 
     dimension: int | None
@@ -66,6 +68,7 @@ class SharedDimension:
     seconds: dict[str, float] = field(default_factory=dict)
     draws: tuple[int, ...] = field(default=(), repr=False)
     bound: int | None = None
+    canonical: int | None = None
 
     @property
     def number(self) -> int:

@@ -1,4 +1,4 @@
-"""Say what spectra and held-out matching show: a number, none, or that nothing is shared."""
+"""Say what spectra and held-out matching show: a number, none, or that nothing is found to be shared."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Verdict:
     """Dimension, interval and the sentence that says both.
 
     Attributes:
-        dimension: None where there is no clear gap; 0 where nothing is shared.
+        dimension: None where there is no clear gap; 0 where nothing is found to be shared.
         interval: of the dimension, or of the effective number where there is no gap.
         agreement: share of the bootstrap draws with that number.
         text: one sentence.
@@ -52,7 +52,10 @@ def decide(
         trainings: replicates behind the spectrum; the sentence says where there is only one.
     """
     if matching.p_value > SIGNIFICANT:  # the encoders, one training or six, know nothing of the pairs
-        text = f"nothing is shared: held-out matching is at chance (p = {matching.p_value:.2g})"
+        text = (
+            "nothing is found to be shared: held-out matching is not above chance at the level "
+            f"{SIGNIFICANT:g} (p = {matching.p_value:.2g})"
+        )
         return Verdict(0, (0, 0), 1.0, text)
     alone = " of one training alone" if trainings == 1 else ""
     interval = _interval(draws)
@@ -81,6 +84,17 @@ def counted_too_low(number: int) -> list[str]:
     ]
 
 
+def missed_perhaps(dimension: int | None) -> list[str]:
+    """Return a note where nothing is found, since that does not show independence; none on another number."""
+    if dimension != 0:
+        return []
+    return [
+        f"nothing found is no proof that nothing is shared: matching counts at the level {SIGNIFICANT:g}, and a small "
+        "or weak share may be missed with so many pairs; compare what other methods find (the command line prints "
+        "them; `canonical_rank`, `kernel_canonical_rank` and `dimension_correlation` of `intrinsic_clip.metrics`)"
+    ]
+
+
 def _interval(draws: Sequence[int]) -> tuple[int, int]:
     """Return the central part of sorted draws."""
     cut = int((1 - COVERAGE) / 2 * len(draws))
@@ -100,8 +114,9 @@ def advice(estimated: Mapping[str, Any]) -> str:
     dimension, n = estimated["dimension"], estimated["n"]
     if dimension == 0:
         return (
-            f"no d helps: held-out pairs cannot be told from others with {n:,} pairs; what is shared may be too weak, "
-            "or too small beside what is not, for the encoders, whose inputs get noise of 0.3 standard deviations"
+            f"no d is known to help: held-out pairs cannot be told from others with {n:,} pairs; what is shared may be "
+            "too weak, or too small beside what is not, for the encoders, whose inputs get noise of 0.3 standard "
+            "deviations"
         )
     rests = f"; from {n:,} pairs in {duration(sum(estimated['seconds'].values()))}"
     if estimated.get("trainings") == 1:

@@ -14,11 +14,15 @@ def verdict_line(estimated: Mapping[str, Any]) -> str:
     """
     text = str(estimated["text"])
     low, high = estimated["interval"]
-    agreed = estimated["agreement"] >= COVERAGE or low == high
+    canonical = estimated.get("canonical")
+    agreed = canonical is None and (estimated["agreement"] >= COVERAGE or low == high)
     untold = estimated.get("doubt") is not None or estimated.get("bound") is not None
+    if estimated["dimension"] == 0 and canonical is not None:
+        return f"{text}; CCA finds {canonical}"
     if agreed or untold or estimated["dimension"] == 0:
         return text
     dimension = estimated["dimension"]
     number = f"weight in {estimated['effective']}" if dimension is None else str(dimension)
     before, found, after = text.partition(number)
-    return f"{before}{found}, {low} to {high} in {100 * COVERAGE:.0f} % of draws{after}" if found else text
+    of = f"in {100 * COVERAGE:.0f} % of draws" if canonical is None else f"since CCA finds {canonical}"
+    return f"{before}{found}, {low} to {high} {of}{after}" if found else text
