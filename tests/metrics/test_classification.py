@@ -129,3 +129,26 @@ def test_zero_shot_finds_the_nearest_prompt() -> None:
     assert 0.3 < float(expected.mean()) < 1
     assert zero_shot_accuracy(torch.ones(40, 6), torch.ones(40, 6), labels) == 0.25
     assert zero_shot_accuracy(x[0] * math.nan, y[0], labels).isnan()
+
+
+def test_copies_of_a_row_do_not_tell_its_label() -> None:
+    """Labels that know nothing of the rows are guessed, however many copies a row has."""
+    images, labels = gaussian(100, 128), torch.randint(5, (100,), generator=torch.Generator().manual_seed(1))
+    copies, own = images.repeat_interleave(5, 0), labels.repeat_interleave(5)
+    things = torch.arange(100).repeat_interleave(5)
+    assert float(knn_accuracy(copies, own, k=4)) == float(linear_accuracy(copies, own)) == 1.0
+    expected = float(knn_accuracy(images, labels, k=4))
+    assert float(knn_accuracy(copies, own, k=20, things=things)) == pytest.approx(
+        expected
+    )  # each has five votes
+    assert float(linear_accuracy(copies, own, things=things)) < 0.4
+    single = torch.arange(100)
+    assert float(linear_accuracy(images, labels, things=single)) == float(linear_accuracy(images, labels))
+
+
+def test_things_that_do_not_fit() -> None:
+    x, labels = clusters(30, 3)
+    with pytest.raises(ValueError, match="things must be"):
+        knn_accuracy(x, labels, things=torch.arange(29))
+    with pytest.raises(ValueError, match="between 1 and the 15 other rows, got 20"):
+        knn_accuracy(x, labels, things=torch.arange(30) % 2)

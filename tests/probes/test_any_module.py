@@ -24,6 +24,7 @@ from helpers.lightning_name import (
 from helpers.ranks import in_ranks, succeeded
 from helpers.two_processes import measure_as_one_of_two
 from intrinsic_clip.dimension import effective_rank, mle, twonn
+from intrinsic_clip.measurement.embeddings import Embeddings
 from intrinsic_clip.metrics import alignment, modality_gap
 from intrinsic_clip.probes import (
     AlignmentProbe,
@@ -419,6 +420,27 @@ def test_zero_shot_where_captions_are_prompts() -> None:
     classes = ClassificationProbe(embed)
     fit(SmallClip(), classes, epochs=1)
     assert 0 <= float(classes.latest["classification/zero_shot/class/x"]) <= 1
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_copies_of_an_image_neither_vote_nor_are_in_several_folds(given: bool) -> None:
+    """Labels drawn at random are guessed from images beside five captions each; prompts keep their classes."""
+    generator = torch.Generator().manual_seed(0)
+    images, labels = torch.randn(60, 96, generator=generator), torch.randint(4, (60,), generator=generator)
+    x, y = images.repeat_interleave(5, 0), torch.randn(300, 96, generator=generator)
+    things = (torch.arange(60).repeat_interleave(5), torch.arange(300)) if given else None
+    of_images = Embeddings(x, y, labels={"class": labels.repeat_interleave(5)}, things=things)
+    probe = ClassificationProbe(both, k=5)
+    measured = probe.measure(of_images)
+    for method in ("knn", "linear"):
+        assert float(measured[f"classification/{method}/class/x"]) < 0.5
+    prompts = torch.eye(4, 96)[labels]
+    accuracy = probe.measure(Embeddings(images, prompts, labels={"class": labels}))
+    assert (
+        float(accuracy["classification/knn/class/y"]) == float(accuracy["classification/linear/class/y"]) == 1
+    )
+    of_images.counterparts()
+    assert probe.measure(of_images) == measured  # whatever has been asked before
 
 
 def test_temperature_of_a_foreign_module(tmp_path) -> None:

@@ -60,6 +60,7 @@ class Embeddings:
     latents: dict[str, Tensor] = field(default_factory=dict)
     left_out: str | None = None
     no_tau: str | None = None
+    _row_things: tuple[Tensor, Tensor] | None = field(default=None, repr=False)
     _neighbours: dict[Side, Neighbours] = field(default_factory=dict, repr=False)
 
     def sides(self) -> dict[Side, Tensor]:
@@ -124,7 +125,7 @@ class Embeddings:
         Raises:
             ValueError: there is no y, or nearly all rows of both sides repeat others, as a collapsed encoder's do.
         """
-        if self.things is None:
+        if self.things is None and self._row_things is None:
             x, y = self.pair(raw=True)
             things = distinct_rows(x), distinct_rows(y)
             counts = [len(numbers.unique()) for numbers in things]
@@ -133,8 +134,23 @@ class Embeddings:
                     f"of {len(things[0]):,} rows {counts[0]:,} of x and {counts[1]:,} of y differ, as where encoders "
                     "collapse or data repeat, and the rows alone do not tell which partners are right"
                 )
-            self.things = things
-        return counterparts_of(*self.things)
+            self._row_things = things
+        found = self.things or self._row_things
+        assert found is not None
+        return counterparts_of(*found)
+
+    def repeated(self, side: Side) -> Tensor | None:
+        """Return the number of the thing that each row of a side shows, `(n,)`; None where all show different ones.
+
+        Rows alone are no things where so few differ that their encoder may have collapsed.
+        """
+        rows, n = self.sides()[side], self.x.shape[-2]
+        known = {**dict(zip("xy", self.things or (), strict=False)), **self.further_things}
+        things = known[side] if side in known else distinct_rows(rows)
+        count = len(things.unique())
+        if count == n or (side not in known and FEWEST * count <= n):
+            return None
+        return things
 
     def neighbours(self, side: Side, k: int) -> Neighbours:
         """Return at least k nearest neighbours of each row of x or y; one search serves all that need no more."""

@@ -19,23 +19,26 @@ SAME = 1e-12  # cosines of float64 directions this close count as equal: they di
 
 
 @torch.no_grad()
-def knn_accuracy(x: Rows, labels: Labels, k: int = 20) -> Tensor:
+def knn_accuracy(x: Rows, labels: Labels, k: int = 20, things: Tensor | None = None) -> Tensor:
     """Return the leave-one-out accuracy of a vote among the k nearest rows by cosine, `(*R,)` float64.
 
     Every row is classified by its k nearest other rows, each having one vote for its label. Where several rows
     tie for the last places among the neighbours, each gets its share of a vote; labels with equally many votes
-    share the row. A zero vector has no direction and cosine 0 with all.
+    share the row. A zero vector has no direction and cosine 0 with all. Copies of a row, as an image beside each of its
+    captions has, tell its label whatever the representation is; `things` keeps them from voting for one another.
 
     Args:
         x: representations, `(*R, n, d)`.
         labels: labels of the rows, `(n,)` int64.
-        k: neighbours; fewer than n.
+        k: neighbours; fewer than n, and no more than there are rows of other things.
+        things: int64 `(n,)`; rows of equal numbers have no vote for one another, as `distinct_rows` gives them. None:
+            all rows are different things.
 
     Returns:
         The share of rows classified right; NaN where a value is not finite.
 
     Raises:
-        ValueError: labels that do not fit, or k not in 1 … n − 1.
+        ValueError: labels or things that do not fit, or k not in 1 … the other rows.
 
     Example:
         >>> import torch
@@ -47,18 +50,27 @@ def knn_accuracy(x: Rows, labels: Labels, k: int = 20) -> Tensor:
     x = as_points(x, "x")
     classes = _classes(x, labels)
     *replicates, n, d = x.shape
-    if not 1 <= k <= n - 1:
-        raise ValueError(f"k must lie between 1 and the {n - 1} other rows, got {k}")
+    groups = _groups(things, n, x.device)
+    others = n - int(groups.bincount().max())
+    if not 1 <= k <= others:
+        raise ValueError(f"k must lie between 1 and the {others} other rows, got {k}")
     flat = x.reshape(math.prod(replicates), n, d)
     shares = torch.full((len(flat),), math.nan, dtype=torch.float64, device=x.device)
     for r, rows in enumerate(flat):
         if rows.isfinite().all():
-            shares[r] = _vote_share(directions(rows), classes, k)
+            shares[r] = _vote_share(directions(rows), classes, k, groups)
     return shares.reshape(replicates)
 
 
 @torch.no_grad()
-def linear_accuracy(x: Rows, labels: Labels, strength: float = 1.0, folds: int = 5, seed: int = 0) -> Tensor:
+def linear_accuracy(
+    x: Rows,
+    labels: Labels,
+    strength: float = 1.0,
+    folds: int = 5,
+    seed: int = 0,
+    things: Tensor | None = None,
+) -> Tensor:
     """Return the cross-validated accuracy of a linear classifier, `(*R,)` float64.
 
     The classifier is a ridge regression on standardised x of +1 for a row's label and −1 for all others; the label
@@ -71,12 +83,15 @@ def linear_accuracy(x: Rows, labels: Labels, strength: float = 1.0, folds: int =
         strength: weight of the ridge penalty relative to the sum of squares over the training rows; positive.
         folds: number of parts that the rows are cut into.
         seed: seed of the draw of the folds, which all replicates share.
+        things: int64 `(n,)`; rows of equal numbers, such as copies of an image, are in one fold. None: all rows are
+            different things.
 
     Returns:
         The share of rows classified right; NaN where a value is not finite.
 
     Raises:
-        ValueError: labels that do not fit, a strength that is not positive, or fewer than 2 rows per fold.
+        ValueError: labels or things that do not fit, a strength that is not positive, or fewer than 2 rows (or things)
+            per fold.
 
     Example:
         >>> import torch
@@ -91,7 +106,9 @@ def linear_accuracy(x: Rows, labels: Labels, strength: float = 1.0, folds: int =
     if not strength > 0:
         raise ValueError(f"strength must be positive, got {strength}")
     *replicates, n, d = x.shape
-    parts = split(n, folds, seed)
+    groups = _groups(things, n, torch.device("cpu"))
+    drawn = split(int(groups.max()) + 1, folds, seed)
+    parts = [torch.isin(groups, part).nonzero()[:, 0] for part in drawn] if things is not None else drawn
     targets = torch.nn.functional.one_hot(classes).double() * 2 - 1
     flat = x.reshape(math.prod(replicates), n, d)
     shares = torch.empty(len(flat), dtype=torch.float64, device=x.device)
@@ -154,13 +171,26 @@ def _classes(x: Tensor, labels: Labels) -> Tensor:
     return labels.to(x.device).unique(return_inverse=True)[1]
 
 
-def _vote_share(rows: Tensor, classes: Tensor, k: int) -> Tensor:
-    """Return the `knn_accuracy` of one replicate's directions, `(n, d)`."""
+def _groups(things: Tensor | None, n: int, device: torch.device) -> Tensor:
+    """Check the things and return them as 0, 1, … on a device; without any, all rows are different ones.
+
+    Raises:
+        ValueError: they are not `(n,)`.
+    """
+    if things is None:
+        return torch.arange(n, device=device)
+    if things.shape != (n,):
+        raise ValueError(f"things must be ({n},), got shape {tuple(things.shape)}")
+    return things.to(device).unique(return_inverse=True)[1]
+
+
+def _vote_share(rows: Tensor, classes: Tensor, k: int, groups: Tensor) -> Tensor:
+    """Return the `knn_accuracy` of one replicate's directions, `(n, d)`, where rows of a group have no vote in it."""
     n, count = len(rows), int(classes.max()) + 1
     right = rows.new_empty(n)
     for block in row_blocks(n, n + count, rows.device):
         cosines = rows[block] @ rows.T
-        cosines[torch.arange(len(block), device=rows.device), block] = -math.inf
+        cosines[groups[block][:, None] == groups] = -math.inf
         last = cosines.topk(k).values[:, -1:]
         nearer, tied = cosines > last + SAME, (cosines - last).abs() <= SAME
         places = (k - nearer.sum(1)) / tied.sum(1).double()

@@ -70,7 +70,9 @@ class ClassificationProbe(Probe):
     Where the captions are the classes' prompts, so that all rows of a class have one text embedding,
     `classification/zero_shot/<label set>/x` is the share of rows whose own class has the nearest prompt.
 
-    Where there are no labels, it warns once and logs nothing.
+    Rows of one side that show the same thing, as an image beside each of its captions does, neither vote for one
+    another nor are in several folds, since a copy tells the label. Captions that are no more than the labels are
+    prompts, and rows like others. Where there are no labels, it warns once and logs nothing.
 
     Args:
         args, kwargs: `source` first, and the other arguments of `Probe`.
@@ -80,9 +82,9 @@ class ClassificationProbe(Probe):
     @checked()
     def __init__(self, *args: Any, k: PositiveInt = 20, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.measures: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-            "knn": lambda rows, labels: knn_accuracy(rows, labels, k=k),
-            "linear": linear_accuracy,
+        self.measures: dict[str, Callable[[Tensor, Tensor, Tensor | None], Tensor]] = {
+            "knn": lambda rows, labels, things: knn_accuracy(rows, labels, k=k, things=things),
+            "linear": lambda rows, labels, things: linear_accuracy(rows, labels, things=things),
         }
 
     def names(self, sides: Sequence[Side]) -> list[str]:
@@ -98,12 +100,16 @@ class ClassificationProbe(Probe):
         if not embeddings.labels:
             self.warn_once("ClassificationProbe logs nothing: these data have no labels")
         metrics: dict[str, Tensor | Measured] = {}
+        repeated = {side: embeddings.repeated(side) for side in embeddings.sides() if embeddings.labels}
         for label_set, labels in embeddings.labels.items():
             for side, rows in embeddings.sides().items():
+                things = repeated[side]
+                if things is not None and len(things.unique()) <= len(labels.unique()):
+                    things = None  # prompts of classes
                 for method, measure in self.measures.items():
                     name = f"classification/{method}/{label_set}/{side}"
                     try:
-                        metrics[name] = measure(rows, labels)
+                        metrics[name] = measure(rows, labels, things)
                     except Exception as error:  # the other methods are still worth having
                         metrics |= self.failed([name], error, name)
             if embeddings.y is not None and _are_prompts(embeddings.y, labels):
