@@ -2,12 +2,15 @@
 
 import html
 import math
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from helpers.shared_worlds import tanh_world
+from intrinsic_clip.reports.shared_printout import printout
 from intrinsic_clip.shared_dimension.estimate import shared
 from intrinsic_clip.shared_dimension.own_dimension import OwnDimension, bounded, own_dimension
 from intrinsic_clip.shared_dimension.result import SharedDimension
@@ -66,7 +69,7 @@ def without_gap(**changes: object) -> SharedDimension:
 def test_a_spectrum_without_a_gap_claims_no_more_than_a_view_has() -> None:
     own = {"x": OwnDimension(4.4, None, columns=4), "y": OwnDimension(9.0, None, columns=12)}
     lowered = bounded(without_gap(), own)
-    assert (lowered.dimension, lowered.number, lowered.interval) == (None, 4, (3, 4))
+    assert (lowered.dimension, lowered.number, lowered.interval) == (None, 4, (1, 4))
     assert lowered.agreement == 0.8
     assert str(lowered).startswith(
         "at most 4, all that x has (4 columns); the spectrum alone says no clear gap: "
@@ -79,6 +82,21 @@ def test_a_spectrum_without_a_gap_claims_no_more_than_a_view_has() -> None:
     assert (few.number, few.interval, few.bound) == (17, (3, 18), None)
     trusted = bounded(without_gap(), {"x": OwnDimension(2.1, 2, columns=40)})
     assert (trusted.number, str(trusted)[:36]) == (2, "at most 2, all that x has (ID 2.1); ")
+
+
+def test_a_spectrum_as_flat_as_noise_has_no_narrow_interval() -> None:
+    flat = without_gap(doubt="more pairs are needed")
+    lowered = bounded(replace(flat, interval=(16, 19)), {"x": OwnDimension(9.0, None, columns=5)})
+    assert (lowered.effective, lowered.interval, lowered.number) == (5, (1, 5), 0)
+    assert lowered.text == flat.text
+
+
+def test_a_bound_is_printed_without_draws() -> None:
+    lowered = bounded(without_gap(), {"x": OwnDimension(4.4, None, columns=4)})
+    config = {"data": None, "encoder": None, "x": "a", "y": "b"}
+    shown = printout({**lowered.as_dict(), "config": config, "dims": {}, "alternatives": []}, Path())
+    assert re.search(r"effective number +at most 4\n", shown)
+    assert "of draws" not in shown
 
 
 def test_a_gap_behind_more_directions_than_columns_is_lowered() -> None:

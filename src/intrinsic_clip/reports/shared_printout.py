@@ -54,9 +54,9 @@ def _effective(estimated: Mapping[str, Any]) -> str:
 
 
 def _number_of_draws(estimated: Mapping[str, Any]) -> dict[str, str]:
-    """Return the interval; none where nothing was found, or no number can be trusted."""
+    """Return the interval; none where nothing was found, no number can be trusted, or the number is a bound alone."""
     dimension = estimated["dimension"]
-    if dimension == 0 or estimated.get("doubt") is not None:
+    if dimension == 0 or estimated.get("doubt") is not None or estimated.get("bound") is not None:
         return {}
     low, high = estimated["interval"]
     of = "dimension" if dimension is not None else "effective number"

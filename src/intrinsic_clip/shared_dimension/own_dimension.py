@@ -97,18 +97,23 @@ def bounded(estimate: SharedDimension, own: Mapping[str, OwnDimension]) -> Share
 
 
 def _bounded_without_gap(estimate: SharedDimension, most: int, has: str) -> SharedDimension:
-    """Return an estimate whose effective number exceeds no view; of one dimension, all of it where any is shared."""
+    """Return an estimate whose effective number exceeds no view; of one dimension, all of it where any is shared.
+
+    Where the number is a bound alone, or of a spectrum like that of shuffled pairs, the interval begins at 1.
+    """
     text = f"{has}; the spectrum alone says {estimate.text}"
     if most == 1:
         lowered = replace(estimate, dimension=1, interval=(1, 1), agreement=1.0, text=f"1, {text}")
         return replace(lowered, doubt=None)
     if estimate.doubt is not None:
-        return estimate
+        high = min(estimate.interval[1], most)
+        return replace(estimate, effective=min(estimate.effective, most), interval=(1, high))
     if estimate.effective <= most:
         return replace(estimate, interval=(estimate.interval[0], min(estimate.interval[1], most)))
     centre = estimate.draws[len(estimate.draws) // 2]
     draws = [draw + estimate.effective - centre for draw in estimate.draws]
-    return _lowered(estimate, most, draws, effective=most, bound=most, text=f"at most {most}, {text}")
+    lowered = _lowered(estimate, most, draws, effective=most, bound=most, text=f"at most {most}, {text}")
+    return replace(lowered, interval=(1, most))
 
 
 def _lowered(estimate: SharedDimension, most: int, draws: Sequence[int], **changes: Any) -> SharedDimension:

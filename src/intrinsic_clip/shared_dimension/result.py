@@ -22,7 +22,8 @@ class SharedDimension:
         dimension: the number; None where the spectrum has no clear gap; 0 where nothing is found to be shared.
         sides: read off each view's spectrum alone.
         interval: of the dimension, or of the effective number where there is no gap; 95 % of bootstrap draws, which are
-            over held-out points and halves of the trainings, not over other pairs; up to `canonical` where that is set.
+            over held-out points and halves of the trainings, not over other pairs; up to `canonical` where that is set,
+            and from 1 to a bound where the number is a bound alone.
         agreement: share of the bootstrap draws that name the same dimension.
         text: the verdict in one sentence.
         effective: how many values hold 90 % of what the spectrum exceeds its flat end by, the larger of both views;
