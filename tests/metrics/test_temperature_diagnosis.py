@@ -238,3 +238,20 @@ def test_noise_that_lasts_for_many_steps_is_no_trend(lasts, deviation) -> None:
 def test_a_fall_that_levels_off_is_still_one(rate) -> None:
     tau = 0.02 * (3 * (-rate * STEPS_OF_1000).exp()).exp()
     assert diagnose_temperature(tau).verdict == "still falling"
+
+
+@pytest.mark.parametrize("n", [400, 2000])
+def test_a_noisy_fall_is_no_swing(n: int) -> None:
+    """The noise of many steps adds up to more than the fall."""
+    time, noise = torch.arange(n) / n, gaussian(n, 1, seed=3)[:, 0]
+    assert diagnose_temperature(0.1 * torch.exp(0.05 * noise - 2.4 * time)).verdict == "still falling"
+
+
+@pytest.mark.parametrize("phase", [0.0, 0.7, 1.4, 2.1, 2.8])
+@pytest.mark.parametrize("pace", [30.0, 40.0, 60.0])
+def test_slow_swings_are_no_rest(pace: float, phase: float) -> None:
+    """A course of one or two periods in the last quarter may end far from where the quarter began."""
+    time = torch.arange(400) / 400
+    diagnosis = diagnose_temperature(0.1 * torch.exp(0.4 * torch.sin(pace * time + phase)))
+    assert diagnosis.verdict == "diverging"
+    assert "swings by a factor of" in diagnosis.text

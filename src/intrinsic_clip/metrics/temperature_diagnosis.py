@@ -208,8 +208,9 @@ class _Course:
         if lost := _lost(self.log, self.loss):
             return lost
         late = self.log[-(len(self.log) // 4) :]
-        turns = float(late.diff().abs().sum()) > 4 * abs(float(late[-1] - late[0]))
         smooth = blocks(late)
+        path = blocks(late, 8)  # longer means, since the noise of many adds up
+        turns = float(path.diff().abs().sum()) > 2 * abs(float(path[-1] - path[0]))
         if turns and float(smooth.max() - smooth.min()) > SWINGS:
             return f"τ swings by a factor of {math.exp(float(smooth.max() - smooth.min())):.2g} in the last quarter"
         if self.loss is not None:
