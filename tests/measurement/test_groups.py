@@ -159,7 +159,10 @@ def test_groups_in_columns_and_files_that_do_not_fit(command_line, capsys, tmp_p
     Path("few.txt").write_text("1\n2\n3\n")
     measure = ("measure", "x=x.csv", "y=y.csv", *FAST)
     assert command_line(*measure, "groups=scene") == 0
-    assert "groups: 120 ids that x and y have in common, 600 pairs" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "groups: 120 ids that x and y have in common, 600 pairs" in told
+    assert "x: 1 of 17 columns are left out, as groups=… says" in told
+    assert "drop=… says" not in told
     measurement = measurement_below(tmp_path)
     assert measurement["dims"] == {"x": 16, "y": 16}
     assert measurement["retrieval"]["x"] == IMAGES

@@ -42,10 +42,10 @@ def leave_out_ids(choice: "ColumnChoice", settings: Mapping[str, Any]) -> None:
     """Add columns of ids to those that are left out, since an id is no coordinate; `arranged` tells of missing ones."""
     if not _tables(settings):
         return
-    names = [name for setting in SETTINGS for name in _listed(settings.get(setting))]
-    columns = [name for name in names if not Path(name).is_file()]
-    choice.drop = [*choice.drop, *columns]
-    choice.matched |= set(columns)
+    named = {name: setting for setting in SETTINGS for name in _listed(settings.get(setting))}
+    choice.ids = {name: setting for name, setting in named.items() if not Path(name).is_file()}
+    choice.drop = [*choice.drop, *choice.ids]
+    choice.matched |= set(choice.ids)
 
 
 def contents(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -161,7 +161,7 @@ def _chosen_numbers(
         raise ConfigError("holds no rows")
     if any(holds_lists(columns[place]) for place in places):
         return None
-    kept, notes = number_columns(columns, names, places, True, chosen, choice.prefix)
+    kept, notes = number_columns(columns, names, places, True, chosen, choice)
     if not all(pa.types.is_integer(kinds[place]) or pa.types.is_floating(kinds[place]) for place in kept):
         return None
     choice.note_read(names, kept)

@@ -17,6 +17,7 @@ class ColumnChoice:
         columns: to read, whatever they hold; empty: those that are dimensions.
         drop: to leave out.
         prefix: what the settings' names begin with, for messages: `data.`.
+        ids: those of `drop` that name groups or classes of rows, by the setting that names them, for messages.
         matched: entries that a table had; offered: the names of the tables so far.
         read: what `drop` calls each column that the last table gave; empty where it has no columns of numbers.
     """
@@ -24,6 +25,7 @@ class ColumnChoice:
     columns: Sequence[str | int] = ()
     drop: Sequence[str | int] = ()
     prefix: str = ""
+    ids: dict[str, str] = field(default_factory=dict)
     matched: set[str] = field(default_factory=set)
     offered: list[str] = field(default_factory=list)
     read: list[str] = field(default_factory=list)
@@ -39,6 +41,18 @@ class ColumnChoice:
         chosen = self._matching(self.columns, names)
         dropped = set(self._matching(self.drop, names))
         return [p for p in chosen or range(len(names)) if p not in dropped], bool(chosen)
+
+    def left_out(self, names: Sequence[str]) -> list[str]:
+        """Return a note for each setting that leaves out columns of a table, with how many and the setting."""
+        notes, seen = [], set[int]()
+        for setting in dict.fromkeys([*self.ids.values(), "drop"]):
+            entries = [entry for entry in self.drop if self.ids.get(str(entry), "drop") == setting]
+            places = set(self._matching(entries, names)) - seen
+            seen |= places
+            if places:
+                left_out = f"{len(places)} of {len(names)} columns are left out"
+                notes.append(f"{left_out}, as {self.prefix}{setting}=… says")
+        return notes
 
     def note_read(self, names: Sequence[str], places: Sequence[int]) -> None:
         """Keep what the columns that are read are called: their names, or their places where there is no heading."""

@@ -54,7 +54,7 @@ def read_table_array(path: Path, key: Key, choice: ColumnChoice) -> tuple[np.nda
     if key.value is not None or (lists and not (chosen and set(places) - set(lists))):
         array, more = _list_column(table, names, lists, key)
         return array, [*notes, *more]
-    kept, more = number_columns(columns, names, places, named, chosen, choice.prefix)
+    kept, more = number_columns(columns, names, places, named, chosen, choice)
     choice.note_read(names, kept)
     part = table if len(kept) == len(names) else table.iloc[:, kept]
     array = part.to_numpy()
@@ -69,7 +69,7 @@ def number_columns(
     places: Sequence[int],
     named: bool,
     chosen: bool,
-    prefix: str = "",
+    choice: ColumnChoice,
 ) -> tuple[list[int], list[str]]:
     """Return the places of the columns of numbers to read, and notes on the others.
 
@@ -79,20 +79,18 @@ def number_columns(
         places: of those to look at.
         named: the table has headings.
         chosen: the places are those that `columns=…` names.
-        prefix: of the settings that choose columns, for messages.
+        choice: the settings that choose columns, for messages.
 
     Raises:
         ConfigError: a column is neither numbers nor anything that can be left out.
     """
     if chosen:
-        require_numbers(table, names, places, prefix)
-        return list(places), [f"{len(places)} of {len(names)} columns are read, as {prefix}columns=… says"]
-    kept, notes = dimensions(table, names, places, named, prefix)
-    if len(places) < len(names):
-        notes.insert(
-            0, f"{len(names) - len(places)} of {len(names)} columns are left out, as {prefix}drop=… says"
-        )
-    return kept, notes
+        require_numbers(table, names, places, choice.prefix)
+        return list(places), [
+            f"{len(places)} of {len(names)} columns are read, as {choice.prefix}columns=… says"
+        ]
+    kept, notes = dimensions(table, names, places, named, choice.prefix)
+    return kept, [*choice.left_out(names), *notes]
 
 
 def _list_column(

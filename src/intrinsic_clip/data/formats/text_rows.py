@@ -120,7 +120,7 @@ def _converted(
         if any(holds_lists(columns[place]) for place in table.places):
             raise Irregular("a column holds lists")
         kept, more = number_columns(
-            columns, table.names, table.places, dialect.header is not None, chosen, choice.prefix
+            columns, table.names, table.places, dialect.header is not None, chosen, choice
         )
         choice.note_read(table.names, kept)
         table.require_numbers(kept)
