@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from helpers.shared_latent import QUICK, SHARED, WIDTH, measurement_below, shared_latent
+from intrinsic_clip.measurement.advice import _intrinsic
 
 pytestmark = pytest.mark.slow
 
@@ -73,3 +74,33 @@ def test_pairs_that_do_not_match_get_no_advice(command_line, capsys, tmp_path, p
     assert command_line("measure", "x=x.npy", "y=y.npy", *QUICK) == 0
     assert "matched no better than by guessing" in capsys.readouterr().out
     assert measurement_below(tmp_path)["advice"]["dims"] is None
+
+
+def test_advice_gives_no_dimension_of_a_side_that_shows_none(command_line, capsys, tmp_path) -> None:
+    """Check images with five near captions each, whose estimates are those of groups: MLE of y is far too low."""
+    z = np.random.default_rng(0).normal(size=(300, 6)) @ np.random.default_rng(1).normal(size=(6, 24))
+    captions = np.repeat(z, 5, 0) + 0.3 * np.random.default_rng(2).normal(size=(1500, 24))
+    np.save("x.npy", z)
+    np.save("y.npy", captions)
+    np.save("of.npy", np.repeat(np.arange(300), 5))
+    assert command_line("measure", "x=x.npy", "y=y.npy", "groups=of.npy", *QUICK) == 0
+    believed = measurement_below(tmp_path)["believed"]
+    assert believed["x"]["headline"] is not None
+    assert "rows come in groups" in believed["y"]["doubt"]
+    advice = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("advice: "))
+    assert re.search(r"intrinsic dimension x \d\.\d+ \(\d\.\d+ to \d\.\d+\), y none to believe", advice)
+
+
+def test_a_side_without_an_interval_has_the_number_of_an_estimator() -> None:
+    rows = [
+        {"name": "id/mle", "side": side, "value": 5.0, "standard_error": 0.25, "k": 20, "n": 500}
+        for side in "xyz"
+    ]
+    headline = {"value": 7.0, "low": 6.5, "high": 7.5, "lower_bound": True}
+    believed = {"x": {"headline": headline, "doubt": None}, "y": {"headline": None, "doubt": None}}
+    assert _intrinsic({"estimates": rows, "believed": believed}) == (
+        "intrinsic dimension x at least 7 (6.5 to 7.5), y 5.00 ± 0.25"
+    )
+    assert _intrinsic({"estimates": rows}) == "intrinsic dimension x 5.00 ± 0.25, y 5.00 ± 0.25"
+    rows[1]["value"] = None
+    assert _intrinsic({"estimates": rows, "believed": believed}).endswith("(6.5 to 7.5), y no estimate")

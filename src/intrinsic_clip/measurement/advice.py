@@ -200,28 +200,32 @@ def _neighbours_kept(measurement: Mapping[str, Any]) -> str:
 
 
 def _intrinsic(measurement: Mapping[str, Any]) -> str:
-    """Describe the intrinsic dimensions to believe, or those of the first estimator that has one of every side."""
-    believed = {
-        side: each["headline"] for side, each in (measurement.get("believed") or {}).items() if side in "xy"
-    }
-    if believed and all(believed.values()):
-        return "intrinsic dimension " + ", ".join(
-            f"{side} {'at least ' * headline['lower_bound']}{headline['value']:.3g} "
-            f"({headline['low']:.3g} to {headline['high']:.3g})"
-            for side, headline in believed.items()
-        )
-    names = list(
-        dict.fromkeys(row["name"] for row in measurement["estimates"] if row["name"].startswith("id/"))
-    )
-    for name in names:
-        rows = {
-            row["side"]: row
-            for row in measurement["estimates"]
-            if row["name"] == name and row["side"] in "xy"
-        }
-        if all(row["value"] is not None for row in rows.values()):
-            dimensions = ", ".join(
-                f"{side} {plus_minus(row['value'], row['standard_error'])}" for side, row in rows.items()
+    """Describe the intrinsic dimensions to believe, and of sides that have none the first estimator's.
+
+    A side whose distances show no dimension has no number: that of an estimator would look like one to believe.
+    """
+    estimates = [
+        row for row in measurement["estimates"] if row["name"].startswith("id/") and row["side"] in "xy"
+    ]
+    believed = measurement.get("believed") or {}
+    clauses = {}
+    sides = sorted({row["side"] for row in estimates})
+    for side in sides:
+        belief = believed.get(side, {})
+        headline = belief.get("headline")
+        if headline:
+            least = "at least " if headline["lower_bound"] else ""
+            clauses[side] = (
+                f"{least}{headline['value']:.3g} ({headline['low']:.3g} to {headline['high']:.3g})"
             )
-            return f"intrinsic dimension {dimensions}"
-    return NO_ESTIMATE
+        elif belief.get("doubt") and not belief["agree"]:  # a column of even steps is one dimension by all
+            clauses[side] = "none to believe"
+    rest = set(sides) - set(clauses)
+    for name in dict.fromkeys(row["name"] for row in estimates):
+        rows = [row for row in estimates if row["name"] == name and row["side"] in rest]
+        if rest and all(row["value"] is not None for row in rows):
+            clauses |= {row["side"]: plus_minus(row["value"], row["standard_error"]) for row in rows}
+            break
+    if not clauses:
+        return NO_ESTIMATE
+    return "intrinsic dimension " + ", ".join(f"{side} {clauses.get(side, 'no estimate')}" for side in sides)

@@ -73,7 +73,8 @@ def believe(record: Record, side: str, evidence: Evidence) -> None:
     """Record which dimension of a side to believe, as `record.believed[side]`.
 
     It holds `headline` (None where no number can be believed; else `estimator`, `value`, `low`, `high`, `level`,
-    `lower_bound` and `method`), `agree`, the sentences `reasons`, and all of it as one paragraph, `text`.
+    `lower_bound` and `method`), `doubt` (why distances do not show a dimension, else None), `agree`, the sentences
+    `reasons`, and all of it as one paragraph, `text`.
     """
     local, linear = _estimates(record, side)
     curve = record.curves.get(f"scale/{side}")
@@ -89,7 +90,13 @@ def believe(record: Record, side: str, evidence: Evidence) -> None:
     text = ". ".join(
         sentence[0].upper() + sentence[1:] for sentence in [*reasons, _named(headline, evidence)]
     )
-    record.believed[side] = {"headline": headline, "agree": agree, "reasons": reasons, "text": f"{text}."}
+    record.believed[side] = {
+        "headline": headline,
+        "doubt": evidence.doubt,
+        "agree": agree,
+        "reasons": reasons,
+        "text": f"{text}.",
+    }
 
 
 def _agreement(spread: float) -> str:
