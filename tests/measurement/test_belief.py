@@ -7,7 +7,7 @@ import torch
 
 from helpers.manifolds import gaussian
 from intrinsic_clip.measurement import measure_embeddings
-from intrinsic_clip.measurement.belief import _agreement
+from intrinsic_clip.measurement.belief import _agreement, _of_linear
 
 ESTIMATORS = ["mle", "twonn", "local_pca"]
 
@@ -173,3 +173,22 @@ def test_linear_numbers_on_both_sides_of_the_others_are_not_called_fewer() -> No
     mle, linear, text = values["fewer"]
     assert max(linear) < mle
     assert ": fewer, since few directions hold most of the variance." in text
+
+
+def test_a_participation_ratio_below_the_others_is_no_upper_bound() -> None:
+    rows = gaussian(1000, 6) @ gaussian(6, 40, seed=1) + 0.8 * gaussian(1000, 40, seed=2)
+    numbers = measure_embeddings(rows, estimators=["mle", "twonn"])
+    estimates = {row["name"]: row["value"] for row in numbers["estimates"]}
+    assert estimates["spectrum/participation_ratio"] < estimates["id/mle"]
+    text = numbers["believed"]["x"]["text"]
+    assert "by the participation ratio no more, since few directions hold most of the variance" in text
+    assert "upper bounds" not in text
+
+
+@pytest.mark.parametrize(("twonn", "bounds"), [(9.0, True), (12.0, False)])
+def test_linear_numbers_are_upper_bounds_of_no_larger_one(twonn: float, bounds: bool) -> None:
+    linear = {"participation ratio": 9.5, "effective rank": 40.0}
+    (clause,) = _of_linear(linear, {"MLE": 5.0, "TLE": 5.2, "TwoNN": twonn})
+    assert "7.7 times as many" in clause
+    assert bounds == ("upper bounds" in clause)
+    assert "effective rank, which weighs small variances more, the higher one" in clause

@@ -225,10 +225,7 @@ def _of_linear(linear: Mapping[str, float], local: Mapping[str, float]) -> list[
         return [clause]
     ratio = max(centred.values()) / middle
     if ratio >= CURVED:
-        clause += f": {ratio:.2g} times as many, as of a curved surface or of noise in many directions"
-        clause += "; they are upper bounds"
-        if len(centred) > 1:
-            clause += ", and effective rank, which weighs small variances more, the higher one"
+        clause += _many(ratio, min(centred.values()), middle, local, both=len(centred) > 1)
     elif min(centred.values()) < middle / AGREE:
         fewer = "fewer" if max(centred.values()) <= middle else "fewer by the participation ratio"
         clause += f": {fewer}, since few directions hold most of the variance"
@@ -242,6 +239,24 @@ def _of_linear(linear: Mapping[str, float], local: Mapping[str, float]) -> list[
         clause,
         f"effective rank, {effective:.3g}, is of rows about the origin, so that their mean outweighs these directions",
     ]
+
+
+def _many(ratio: float, least: float, middle: float, local: Mapping[str, float], both: bool) -> str:
+    """Return the clause on linear numbers of which the larger is well above those from neighbours.
+
+    They are called upper bounds only where no estimate from neighbours is above them: neither the participation ratio
+    nor the effective rank is a bound by itself.
+    """
+    clause = f"{ratio:.2g} times as many, as of a curved surface or of noise in many directions"
+    if least < middle:
+        return (
+            f": by effective rank, which weighs small variances more, {clause}; by the participation ratio no more, "
+            "since few directions hold most of the variance"
+        )
+    higher = "effective rank, which weighs small variances more, the higher one"
+    if least >= max(local.values()):
+        return f": {clause}; they are upper bounds" + f", and {higher}" * both
+    return f": {clause}" + f", {higher}" * both
 
 
 def _over_scales(record: Record, side: str) -> list[str]:
