@@ -153,3 +153,10 @@ def test_python_in_pages_runs(page: Path, monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_no_page_installs_the_package_from_a_registry(page: Path) -> None:
     assert not re.search(r"pip install .?intrinsic-clip", page.read_text())
+
+
+def test_settings_of_verbs_that_read_alike_name_the_same_formats() -> None:
+    pattern = re.compile(r"^x: .*a row each: (.*)$", re.MULTILINE)
+    texts = {verb: (ROOT / "conf" / f"{verb}.yaml").read_text() for verb in ("measure", "shared", "apply")}
+    assert len({tuple(pattern.findall(text)) for text in texts.values()}) == 1
+    assert pattern.search(texts["shared"])

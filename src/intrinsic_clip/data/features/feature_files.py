@@ -133,7 +133,7 @@ def _at_least_single(rows: Tensor) -> Tensor:
 
 
 class EmbeddingFiles(FeaturePairs):
-    """`FeaturePairs` from a pair of files: .npy, .npz, .safetensors, .parquet, .feather, .csv, .tsv or .txt.
+    """`FeaturePairs` from a pair of files of any format that `read_array` reads.
 
     Row i of x and row i of y are a pair.
 
