@@ -87,6 +87,14 @@ def test_the_largest_loss_is_above_the_true_one_in_95_of_100_draws(n, lost, won,
     assert above / len(draws) > 0.94
 
 
+def test_fewer_dimensions_that_retrieve_more_than_all_are_said_to() -> None:
+    text = advice(value=[0.1, 0.5, 0.9, 0.8, 0.8], difference=[-0.7, -0.3, 0.1, 0.0, 0.0], sufficient=4)[
+        "text"
+    ]
+    assert "; 4 retrieve more than all 16 do" in text
+    assert "not told apart" not in text  # as 8 to 16 are, of which 4 is none
+
+
 def test_a_loss_is_possible_where_no_pair_differs() -> None:
     text = advice(
         difference=[-0.7, -0.3, -0.1, 0.0, 0.0], difference_standard_error=[0.02, 0.02, 0.01, 0.0, 0.0]

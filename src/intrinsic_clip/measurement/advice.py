@@ -88,7 +88,9 @@ def _told_apart(curve: Mapping[str, Any], dims: int) -> list[str]:
     _, difference, error = rows[curve["at"].index(dims)]
     loss = largest_loss(difference, error, curve["n"])
     parts = []
-    if smallest < width:
+    if difference > ALIKE * error:  # those that are not told apart are others
+        parts.append(f"{dims:,} retrieve more than all {width:,} do")
+    elif smallest < width:
         parts.append(f"{smallest:,} to {width:,} dimensions are not told apart by so few pairs")
     if loss > 0:
         parts.append(f"a loss of up to {loss:.2g} at {dims:,} would not show (95 % confidence)")
