@@ -146,7 +146,9 @@ def test_a_wrong_number_of_losses_is_refused() -> None:
 @pytest.mark.parametrize("limit", [0.01, 0.07])
 def test_a_temperature_that_is_not_learned_is_at_no_clamp(limit: float) -> None:
     fixed = diagnose_temperature([limit] * 200, learned=False)
-    assert (fixed.verdict, fixed.text[:9]) == ("fixed", "fixed: τ ")
+    assert fixed.text == f"fixed: τ = {limit} in all steps, as it is set"
+    lost = diagnose_temperature([limit] * 200, [math.nan] * 200, learned=False)
+    assert lost.text.startswith("diverging: the loss is no longer finite")
     scheduled = diagnose_temperature((limit ** (2 * STEPS).clamp(max=1)), FALLING_LOSS, learned=False)
     assert scheduled.verdict == "fixed"
     assert scheduled.text.endswith("set by a schedule and not learned")

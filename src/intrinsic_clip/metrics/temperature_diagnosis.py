@@ -186,10 +186,7 @@ class _Course:
     def verdict(self, learned: bool) -> tuple[Verdict, str]:
         """Return the verdict and its line."""
         if not learned:
-            return (
-                "fixed",
-                f"fixed: {self._fixed() or f'τ {self._went()}, set by a schedule and not learned'}",
-            )
+            return self._as_set()
         for check in (
             self._diverging,
             self._at_clamp,
@@ -203,6 +200,14 @@ class _Course:
             if text is not None:
                 return _VERDICTS[check.__name__], f"{_VERDICTS[check.__name__]}: {text}"
         return "settled", f"settled: τ {self._went()} and rests"
+
+    def _as_set(self) -> tuple[Verdict, str]:
+        """Return the verdict and the line of a temperature that training does not change."""
+        if lost := _lost(self.log, self.loss):
+            return "diverging", f"diverging: {lost}"
+        if self._fixed():
+            return "fixed", f"fixed: τ = {self.end:.3g} in all steps, as it is set"
+        return "fixed", f"fixed: τ {self._went()}, set by a schedule and not learned"
 
     def _diverging(self) -> str | None:
         if lost := _lost(self.log, self.loss):
