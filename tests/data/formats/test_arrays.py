@@ -1,5 +1,6 @@
 """Embeddings from files: the same numbers from every format, and one line for a bad file."""
 
+import sys
 import zipfile
 from pathlib import Path
 
@@ -117,14 +118,14 @@ def test_a_parquet_that_is_none() -> None:
         read_array(Path("text.parquet"))
 
 
-def test_parquet_without_pyarrow_says_how_to_get_it(monkeypatch) -> None:
-    def missing(*args, **kwargs):
-        raise ImportError("Unable to find a usable engine")
-
-    monkeypatch.setattr(pd, "read_parquet", missing)
-    Path("x.parquet").touch()
+@pytest.mark.parametrize("suffix", [".parquet", ".feather"])
+def test_tables_without_pyarrow_say_how_to_get_it(monkeypatch, suffix) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "pyarrow"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    Path(f"x{suffix}").touch()
     with pytest.raises(ConfigError, match="pip install pyarrow"):
-        read_array(Path("x.parquet"))
+        read_array(Path(f"x{suffix}"))
 
 
 def _npz_of_objects() -> None:
