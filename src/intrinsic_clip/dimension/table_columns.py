@@ -14,12 +14,17 @@ def columns_of(tables: Mapping[str, Any]) -> Columns:
     return {name: tuple(table.columns) for name, table in tables.items() if is_table(table)}
 
 
-def check_batches(first: Columns, now: Columns) -> None:
-    """Check that a batch has the columns of the first one, in its order.
+def with_columns(first: Columns, batch: Mapping[str, Any]) -> Columns:
+    """Return the columns of the first tables, with those of a batch that is the first to have some.
+
+    Args:
+        first: columns so far, by name.
+        batch: values by name, of which data frames have columns.
 
     Raises:
-        ConfigError: it has others, or another order.
+        ConfigError: the batch has other columns than the first one, or another order.
     """
+    now = columns_of(batch)
     for name in first.keys() & now.keys():
         if _reordered(first[name], now[name]):
             raise ConfigError(
@@ -32,6 +37,7 @@ def check_batches(first: Columns, now: Columns) -> None:
             raise ConfigError(
                 f"batches differ: {name} has other columns than in the first batch, where {missing!r} is"
             )
+    return now | first
 
 
 def check_sides(x: Any, y: Any) -> None:

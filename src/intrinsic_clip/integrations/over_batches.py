@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.dimension.arrays import Labels, Rows, as_matrix, whole_number
-from intrinsic_clip.dimension.table_columns import Columns, check_batches, columns_of
+from intrinsic_clip.dimension.table_columns import Columns, with_columns
 from intrinsic_clip.integrations import processes
 from intrinsic_clip.integrations.measuring import described, kind_of, measured, temperature, warn_of_doubts
 from intrinsic_clip.integrations.numbers import Numbers
@@ -96,9 +96,7 @@ class Measure:
             raise ValueError(
                 f"batches differ: first {described(self._kind())}, now {described(kind_of(parts))}"
             )
-        columns = columns_of({"x": x, "y": y})
-        check_batches(self._columns, columns)
-        self._columns = columns | self._columns
+        self._columns = with_columns(self._columns, {"x": x, "y": y})
         n = len(parts["x"])
         order = torch.rand(n, generator=self._random(), dtype=torch.float64, device="cpu")
         kept = {name: tensor.to(self.device, copy=True) for name, tensor in parts.items()}

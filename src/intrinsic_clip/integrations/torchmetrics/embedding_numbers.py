@@ -10,7 +10,7 @@ from torchmetrics import Metric
 from torchmetrics.utilities import rank_zero_warn
 
 from intrinsic_clip.dimension.arrays import Rows, as_matrix, whole_number
-from intrinsic_clip.dimension.table_columns import Columns, check_batches, columns_of
+from intrinsic_clip.dimension.table_columns import Columns, with_columns
 from intrinsic_clip.integrations.doubts_once import DoubtsOnce
 from intrinsic_clip.integrations.measuring import described, kind_of, measured, without_rows
 from intrinsic_clip.integrations.numbers import Numbers
@@ -152,9 +152,8 @@ class EmbeddingNumbers(Metric):
         first, now = self._kind(), kind_of(parts)
         if first and first != now:
             raise ValueError(f"batches differ: first {described(first)}, now {described(now)}")
-        columns = columns_of({side: value for side, value in (("x", x), ("y", y)) if side in self.sides})
-        check_batches(self._columns, columns)
-        self._columns = columns | self._columns
+        given = {side: value for side, value in (("x", x), ("y", y)) if side in self.sides}
+        self._columns = with_columns(self._columns, given)
         return {side: part.to(self.device, self.dtype) for side, part in parts.items()}
 
     def _kind(self) -> dict[str, tuple[int, ...]]:
