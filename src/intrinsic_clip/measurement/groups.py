@@ -216,9 +216,7 @@ def _plain(ids: Ids) -> list[object]:
 
 
 def _name(value: object) -> str:
-    """Return an id as plain text: bytes decoded, and a whole number as one, whatever type its file has for it."""
-    if isinstance(value, bytes):
-        return plain_text(value.decode("utf-8", "replace"))
+    """Return an id as plain text, and a whole number as one, whatever type its file has for it."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else plain_text(value)
 
 

@@ -95,5 +95,6 @@ def _same_text(one: object, other: object) -> bool:
 
 
 def plain_text(value: object) -> str:
-    """Return an id as text, without spaces around it and with each accent in the character that it belongs to."""
-    return unicodedata.normalize("NFC", str(value).strip())
+    """Return an id as text: bytes decoded, no spaces around it, each accent in the character that it belongs to."""
+    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    return unicodedata.normalize("NFC", text.strip())
