@@ -247,7 +247,9 @@ def read_runs(folder: Path, experiments: Sequence[str]) -> dict[str, FinishedRun
         parts = {experiment: table[table["size"] == size] for experiment, table in tables.items()}
         chosen = {name: comparable(name, size, part) for name, part in parts.items() if len(part)}
         diverged = {
-            name: trainings for name, runs in chosen.items() if len(trainings := _diverged(runs.table))
+            name: trainings
+            for name, runs in chosen.items()
+            if len(trainings := _diverged_trainings(runs.table))
         }
         sentences = [sentence for runs in chosen.values() for sentence in runs.left_out]
         for sentence in (*sentences, *(_left_out(trainings) for trainings in diverged.values())):
@@ -264,7 +266,7 @@ def read_runs(folder: Path, experiments: Sequence[str]) -> dict[str, FinishedRun
     return by_size
 
 
-def _diverged(table: pd.DataFrame) -> pd.DataFrame:
+def _diverged_trainings(table: pd.DataFrame) -> pd.DataFrame:
     """Return a row for each training whose last loss is not finite, with the columns that tell trainings apart."""
     lost = table[(table["metric"] == "loss") & ~np.isfinite(table["value"].astype(float))]
     return lost[_training_columns(table)]
@@ -284,22 +286,26 @@ def _training_columns(table: pd.DataFrame) -> list[str]:
 
 def _left_out(diverged: pd.DataFrame) -> str:
     """Return a sentence that says how many trainings have diverged, and names their runs."""
-    runs = list(diverged["run"].unique())
-    more = f" and {len(runs) - MOST_NAMED} other runs" if len(runs) > MOST_NAMED else ""
     trainings = "1 training" if len(diverged) == 1 else f"{len(diverged)} trainings"
-    return f"{trainings} of {', '.join(runs[:MOST_NAMED])}{more} left out of figures: the loss is not finite"
+    return f"{trainings} of {_listed(diverged['run'])} left out of figures: the loss is not finite"
 
 
 def _without_size(table: pd.DataFrame) -> list[str]:
     """Return a sentence that names the runs of no size, if there are any."""
-    runs = list(table["run"][table["size"].isna()].unique())
-    if not runs:
+    runs = table["run"][table["size"].isna()]
+    if runs.empty:
         return []
-    more = f" and {len(runs) - MOST_NAMED} other runs" if len(runs) > MOST_NAMED else ""
     return [
-        f"{', '.join(runs[:MOST_NAMED])}{more} left out of figures: trained without size=; "
+        f"{_listed(runs)} left out of figures: trained without size=; "
         f"figures show runs trained with size={', '.join(SIZES[:-1])} or {SIZES[-1]}"
     ]
+
+
+def _listed(runs: "pd.Series[str]") -> str:
+    """Return the first distinct runs by name, and how many others there are."""
+    names = list(runs.unique())
+    more = f" and {len(names) - MOST_NAMED} other runs" if len(names) > MOST_NAMED else ""
+    return f"{', '.join(names[:MOST_NAMED])}{more}"
 
 
 def _repetitions(table: pd.DataFrame) -> list[int]:
