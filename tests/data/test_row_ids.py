@@ -13,7 +13,7 @@ from intrinsic_clip.data.formats import number_tables
 from intrinsic_clip.data.formats.arrays import read_array
 from intrinsic_clip.data.formats.compared_ids import difference
 from intrinsic_clip.data.formats.number_tables import read_number_table
-from intrinsic_clip.data.formats.row_ids import row_ids
+from intrinsic_clip.data.formats.row_ids import id_names, row_ids
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_columns_of_ids_are_read_and_dropped_ones_are_not(table, suffix) -> None
     assert list(ids) == ["image_id", "caption"]
     assert ids["image_id"].tolist() == table["image_id"].tolist()
     assert ids["caption"].tolist() == table["Caption"].tolist()
-    assert list(row_ids(path, ["image_id"])) == ["caption"]
+    assert id_names(path, ["image_id"]) == ["caption"]
 
 
 def test_arrays_of_ids_are_read_where_they_hold_no_objects() -> None:

@@ -88,7 +88,6 @@ class Nearest:
         numbers: their row numbers, int64 `(q,)`.
         survey: of the source.
         k: neighbours of each; the distinct rows must be more.
-        allowed: rows that serve as neighbours, `(n,)`; None: the distinct ones.
         axes: orthonormal directions, those of the largest variance first, `(d, d)`, and some rows drawn at random, from
             which it follows whether a few coordinates rule most rows out; None: do without.
 
@@ -103,14 +102,13 @@ class Nearest:
         numbers: Tensor,
         survey: RowSurvey,
         k: int,
-        allowed: Tensor | None = None,
         axes: tuple[Tensor, Tensor] | None = None,
     ) -> None:
         device = queries.device
         q, d = queries.shape
         self.numbers, self.k, self.scale = numbers.to(device), k, 2.0**survey.exponent
         self.far = survey.exponent > SAFE_IN_SINGLE
-        self.left_out = ~(survey.distinct if allowed is None else allowed).to(device)
+        self.left_out = ~survey.distinct.to(device)
         self.queries = queries.double() / self.scale
         # In their own unit, where squares neither overflow nor vanish; a power of two changes no digit.
         self.unit = 1.0 if abs(survey.exponent) < SAFE_EXPONENT else self.scale

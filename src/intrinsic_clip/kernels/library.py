@@ -129,11 +129,6 @@ def compiler() -> list[str] | None:
     return None
 
 
-def is_built() -> bool:
-    """Return whether the library is there already."""
-    return _loaded is not None or _is_whole(_path())
-
-
 def built() -> Path:
     """Return the path of the library, and build it if it is not there.
 

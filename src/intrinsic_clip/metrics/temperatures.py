@@ -40,8 +40,8 @@ def doubted_temperature(tau: Tensor | float, of_module: bool = False) -> str | N
     return None
 
 
-def warn_of_temperature(tau: Tensor | float, stacklevel: int = 3) -> None:
+def warn_of_temperature(tau: Tensor | float) -> None:
     """Warn where a temperature looks like a logit scale."""
     doubt = doubted_temperature(tau)
     if doubt is not None:
-        warnings.warn(doubt, stacklevel=stacklevel)
+        warnings.warn(doubt, stacklevel=3)

@@ -38,9 +38,6 @@ def judged(holds: bool | None, *values: "pd.Series[float]") -> bool | None:
     return bool(holds) if all(map(len, values)) else None
 
 
-def near(values: "pd.Series[float]", truth: float, tolerance: float = 1.0) -> bool | None:
-    """Return whether the mean lies within the tolerance of the truth; of a dimension, by default one.
-
-    None if there are no values.
-    """
-    return judged(abs(float(values.mean()) - truth) <= tolerance, values)
+def near(values: "pd.Series[float]", truth: float) -> bool | None:
+    """Return whether the mean of dimensions lies within one of the truth; None if there are no values."""
+    return judged(abs(float(values.mean()) - truth) <= 1, values)

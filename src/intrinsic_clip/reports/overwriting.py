@@ -10,22 +10,22 @@ from intrinsic_clip.reports.page.write import TITLE
 HEAD = 8192  # bytes of a page that hold its title
 
 
-def check_report(path: Path, option: str = "output") -> None:
+def check_report(path: Path) -> None:
     """Require a name that ends in .html, and a report there if there is anything.
 
     Raises:
         ConfigError: another ending, or another file.
     """
-    _check(path, option, ".html", "report", is_report)
+    _check(path, "output", ".html", "report", is_report)
 
 
-def check_specification(path: Path, option: str = "file") -> None:
+def check_specification(path: Path) -> None:
     """Require a name that ends in .json, and a dashboard's specification there if there is anything.
 
     Raises:
         ConfigError: another ending, or another file.
     """
-    _check(path, option, ".json", "specification of a dashboard", is_specification)
+    _check(path, "file", ".json", "specification of a dashboard", is_specification)
 
 
 def is_report(path: Path) -> bool:

@@ -70,18 +70,18 @@ def with_todays_names(results: dict[str, Any] | None) -> dict[str, Any] | None:
     return results
 
 
-def read_completed(folder: Path, name: str = RESULTS) -> dict[str, Any] | None:
-    """Return what a finished run or measurement wrote here; None if it is unfinished or the file is not valid.
+def read_completed(folder: Path) -> dict[str, Any] | None:
+    """Return what a finished run wrote here; None if it is unfinished or the file is not valid.
 
     Raises:
         ConfigError: a newer version of this package wrote it.
     """
-    return completed_or_damage(folder, name)[0]
+    return completed_or_damage(folder)[0]
 
 
-def damage(folder: Path, name: str = RESULTS) -> str | None:
+def damage(folder: Path) -> str | None:
     """Return the reason why a file of results does not count; None if it does, or there is none."""
-    return completed_or_damage(folder, name)[1]
+    return completed_or_damage(folder)[1]
 
 
 def completed_or_damage(folder: Path, name: str = RESULTS) -> tuple[dict[str, Any] | None, str | None]:

@@ -118,7 +118,7 @@ def combined(x: Tensor, y: Tensor | None = None) -> Tensor:
     return (x[..., :count] * y[..., :count]).sqrt()
 
 
-def effective_number(spectrum: Tensor, output_dim: int, weight: float = WEIGHT) -> int:
+def effective_number(spectrum: Tensor, output_dim: int) -> int:
     """Return how many of the largest values hold this share of what the squares exceed the floor by.
 
     The floor is the square of value d: the sphere has d − 1 dimensions, so that no more are shared.
@@ -126,4 +126,4 @@ def effective_number(spectrum: Tensor, output_dim: int, weight: float = WEIGHT) 
     squares = spectrum[:output_dim].square()
     excess = (squares - squares[-1]).clamp_min(0)
     weights = excess if bool(excess.any()) else squares
-    return int((weights.cumsum(-1) / weights.sum() < weight).sum()) + 1
+    return int((weights.cumsum(-1) / weights.sum() < WEIGHT).sum()) + 1

@@ -26,12 +26,12 @@ def require_unique(source: str, names: Sequence[str]) -> None:
         )
 
 
-def require_same(source: str, names: Sequence[str], others: Sequence[str], other: str = "data.rna") -> None:
-    """Raise ConfigError, which says how they differ, unless the names are those of the other source in its order."""
+def require_same(source: str, names: Sequence[str], others: Sequence[str]) -> None:
+    """Raise ConfigError, which says how they differ, unless the names are those of data.rna in its order."""
     if list(names) != list(others):
         raise ConfigError(
-            f"{source}: its {len(names):,} cells are not the {len(others):,} of {other} in their order; "
-            f"{difference(names, others, other)}"
+            f"{source}: its {len(names):,} cells are not the {len(others):,} of data.rna in their order; "
+            f"{difference(names, others)}"
         )
 
 

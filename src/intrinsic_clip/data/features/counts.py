@@ -72,12 +72,12 @@ def holds_counts(matrix: Any) -> bool:
     )
 
 
-def places_of_counts(layers: Mapping[str, Any], raw: Any, setting: str = "data.layer") -> str:
+def places_of_counts(layers: Mapping[str, Any], raw: Any) -> str:
     """Return where an AnnData holds counts besides X, as a hint: `layers['counts'] holds counts: data.layer=counts`."""
     names = [name for name in layers if holds_counts(layers[name])]
-    places = [f"layers[{name!r}] holds counts: {setting}={name} takes them" for name in names]
+    places = [f"layers[{name!r}] holds counts: data.layer={name} takes them" for name in names]
     if raw is not None and holds_counts(raw.X):
-        places.append(f"raw holds counts: {setting}=raw takes them")
+        places.append("raw holds counts: data.layer=raw takes them")
     return "; ".join(places)
 
 

@@ -36,7 +36,8 @@ def id_names(path: Path, drop: Sequence[str | int] = ()) -> list[str]:
     """Return the lower-case names of what `row_ids` may read, without reading any rows.
 
     Args:
-        path, drop: as for `row_ids`.
+        path: as for `row_ids`.
+        drop: columns to leave out, by name, place or pattern.
     """
     suffix = path.suffix.lower()
     names: Sequence[str] = []
@@ -51,37 +52,32 @@ def id_names(path: Path, drop: Sequence[str | int] = ()) -> list[str]:
         names = _schema(path).names
     elif suffix in TEXTS:
         names = recognised(path)[1].header or []
-    return [names[place].strip().lower() for place in _places(names, drop)]
+    kept, _ = ColumnChoice(drop=drop).places(names)
+    return [names[place].strip().lower() for place in kept if is_id(names[place])]
 
 
-def row_ids(
-    path: Path, drop: Sequence[str | int] = (), only: Container[str] | None = None
-) -> dict[str, np.ndarray]:
+def row_ids(path: Path, only: Container[str] | None = None) -> dict[str, np.ndarray]:
     """Return the columns or arrays that name the rows of a file, `(n,)` each, by their lower-case name; bytes as texts.
 
     Args:
         path: a file, or the folder of a data set, that `read_array` or `open_array` has read.
-        drop: columns to leave out, by name, place or pattern.
         only: lower-case names to read; None: all.
 
     Returns:
         Nothing for files that hold one array, and for tables without such columns; the first of several of one name.
     """
     ids: dict[str, np.ndarray] = {}
-    for name, values in _ids(path, drop, only).items():
+    for name, values in _ids(path, only).items():
         ids.setdefault(name.strip().lower(), as_texts(values))  # the first of `id` and `ID`
     return {name: values for name, values in ids.items() if only is None or name in only}
 
 
-def ids_as_written(path: Path, drop: Sequence[str | int] = ()) -> dict[str, np.ndarray]:
+def ids_as_written(path: Path) -> dict[str, np.ndarray]:
     """Return what names the rows of a file under the names and with the values that it has, to be written again.
 
     In text tables `007` and `NA` stay as they are; whole numbers that are written in the usual way become such.
-
-    Args:
-        path, drop: as for `row_ids`.
     """
-    return _ids(path, drop, None, as_texts=True)
+    return _ids(path, None, as_texts=True)
 
 
 def as_texts(ids: np.ndarray) -> np.ndarray:
@@ -94,15 +90,13 @@ def as_texts(ids: np.ndarray) -> np.ndarray:
     return ids
 
 
-def _ids(
-    path: Path, drop: Sequence[str | int], only: Container[str] | None, as_texts: bool = False
-) -> dict[str, np.ndarray]:
+def _ids(path: Path, only: Container[str] | None, as_texts: bool = False) -> dict[str, np.ndarray]:
     suffix = path.suffix.lower()
     if suffix == ".npz":
         return _members(path)
     if _is_packed(path):
-        return _packed(path, drop, only)
-    return _text(path, drop, only, as_texts) if suffix in TEXTS else {}
+        return _packed(path, only)
+    return _text(path, only, as_texts) if suffix in TEXTS else {}
 
 
 def is_id(name: str) -> bool:
@@ -119,13 +113,12 @@ def is_id(name: str) -> bool:
     return plain in NAMES or ID_ENDINGS.fullmatch(name) is not None
 
 
-def _places(names: Sequence[str], drop: Sequence[str | int]) -> list[int]:
-    kept, _ = ColumnChoice(drop=drop).places(names)
-    return [place for place in kept if is_id(names[place])]
-
-
-def _wanted(names: Sequence[str], drop: Sequence[str | int], only: Container[str] | None) -> list[int]:
-    return [p for p in _places(names, drop) if only is None or names[p].strip().lower() in only]
+def _wanted(names: Sequence[str], only: Container[str] | None) -> list[int]:
+    return [
+        place
+        for place, name in enumerate(names)
+        if is_id(name) and (only is None or name.strip().lower() in only)
+    ]
 
 
 def _is_packed(path: Path) -> bool:
@@ -163,13 +156,13 @@ def _read_folder(path: Path, columns: list[str]) -> Any:
     return pa.Table.from_batches(batches, pa.schema([schema.field(name) for name in columns]))
 
 
-def _packed(path: Path, drop: Sequence[str | int], only: Container[str] | None) -> dict[str, np.ndarray]:
+def _packed(path: Path, only: Container[str] | None) -> dict[str, np.ndarray]:
     """Read the columns of ids alone, without the embeddings beside them."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     schema = _schema(path)
-    names = [schema.names[place] for place in _wanted(schema.names, drop, only)]
+    names = [schema.names[place] for place in _wanted(schema.names, only)]
     names = [name for name in names if schema.names.count(name) == 1]  # others cannot be told apart
     names = [name for name in names if not pa.types.is_nested(schema.field(name).type)]
     if not names:
@@ -182,18 +175,16 @@ def _packed(path: Path, drop: Sequence[str | int], only: Container[str] | None) 
     return {name: column.to_numpy() for name, column in columns.items()}
 
 
-def _text(
-    path: Path, drop: Sequence[str | int], only: Container[str] | None, as_texts: bool
-) -> dict[str, np.ndarray]:
+def _text(path: Path, only: Container[str] | None, as_texts: bool) -> dict[str, np.ndarray]:
     """Read the columns of ids of a text table; without any, the numbers beside them need not be read."""
     file, dialect = recognised(path)
     names = dialect.header or []
-    places = _wanted(names, drop, only)
+    places = _wanted(names, only)
     if not places:
         return {}
     columns = [column.to_numpy() for column in read_columns(file, dialect, places, as_texts)]
     if not as_texts and any(_rounded(column) for column in columns):
-        return _text(path, drop, only, as_texts=True)
+        return _text(path, only, as_texts=True)
     if as_texts:
         columns = [_whole(texts) for texts in columns]
     ids: dict[str, np.ndarray] = {}
