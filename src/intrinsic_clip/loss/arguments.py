@@ -5,7 +5,7 @@ constant on the CPU.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 
 import torch
@@ -61,6 +61,18 @@ def modalities(representations: Sequence[Tensor], anchor: int = 0) -> list[Tenso
                 "all, so they must be (*R, n, d) alike"
             )
     return list(in_widest_type(*representations))
+
+
+def place_of_anchor(anchor: str, modalities: Iterable[str]) -> int:
+    """Return the place of the anchor among the names of modalities.
+
+    Raises:
+        ConfigError: none has its name.
+    """
+    names = list(modalities)
+    if anchor not in names:
+        raise ConfigError(f"objective.anchor={anchor}: must be one of {', '.join(names)}")
+    return names.index(anchor)
 
 
 def temperature(tau: Tensor | float, x: Tensor, by_direction: bool = False) -> Tensor:

@@ -13,8 +13,8 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from intrinsic_clip.errors import ConfigError
-from intrinsic_clip.loss.arguments import modalities, temperature
+from intrinsic_clip.loss.arguments import modalities, place_of_anchor, temperature
+from intrinsic_clip.loss.info_nce import symmetric_cross_entropy
 from intrinsic_clip.loss.precision import in_widest_type, without_autocast
 from intrinsic_clip.typed_values import checked
 
@@ -84,10 +84,7 @@ def gram(representations: Sequence[Tensor], tau: Tensor | float, anchor: int = 0
     representations = modalities(representations, anchor)
     *representations, tau = in_widest_type(*representations, temperature(tau, representations[0]))
     with without_autocast(representations[0].device):
-        logits = -volumes(representations, anchor) / tau[..., None, None]
-        to_others = logits.log_softmax(-1).diagonal(dim1=-2, dim2=-1)
-        to_anchor = logits.mT.log_softmax(-1).diagonal(dim1=-2, dim2=-1)
-        return -(to_others + to_anchor).mean(-1) / 2
+        return symmetric_cross_entropy(-volumes(representations, anchor) / tau[..., None, None])
 
 
 class Gram(nn.Module):
@@ -119,7 +116,4 @@ class Gram(nn.Module):
         Raises:
             ConfigError: no modality has the anchor's name.
         """
-        names = list(representations)
-        if self.anchor not in names:
-            raise ConfigError(f"objective.anchor={self.anchor}: must be one of {', '.join(names)}")
-        return gram(list(representations.values()), tau, names.index(self.anchor))
+        return gram(list(representations.values()), tau, place_of_anchor(self.anchor, representations))

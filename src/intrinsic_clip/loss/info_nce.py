@@ -120,10 +120,14 @@ def _one_temperature(x: Tensor, y: Tensor, tau: Tensor, chunk: int | None) -> Te
 
             x_to_y, y_to_x = chunked.both_ways(x, y, chunk)
             return (x_to_y + y_to_x).mean(-1) / 2
-        logits = x @ y.mT
-        x_to_y = logits.log_softmax(-1).diagonal(dim1=-2, dim2=-1)
-        y_to_x = logits.mT.log_softmax(-1).diagonal(dim1=-2, dim2=-1)
-        return -(x_to_y + y_to_x).mean(-1) / 2
+        return symmetric_cross_entropy(x @ y.mT)
+
+
+def symmetric_cross_entropy(logits: Tensor) -> Tensor:
+    """Return the mean cross-entropy of the diagonal of logits `(*R, n, n)` in its rows and its columns, `(*R,)`."""
+    in_rows = logits.log_softmax(-1).diagonal(dim1=-2, dim2=-1)
+    in_columns = logits.mT.log_softmax(-1).diagonal(dim1=-2, dim2=-1)
+    return -(in_rows + in_columns).mean(-1) / 2
 
 
 def _per_direction(x: Tensor, y: Tensor, tau: Tensor, chunk: int | None) -> Tensor:

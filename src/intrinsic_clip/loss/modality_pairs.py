@@ -14,8 +14,7 @@ from typing import ClassVar
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from intrinsic_clip.errors import ConfigError
-from intrinsic_clip.loss.arguments import modalities
+from intrinsic_clip.loss.arguments import modalities, place_of_anchor
 from intrinsic_clip.loss.info_nce import info_nce
 from intrinsic_clip.typed_values import checked
 
@@ -135,7 +134,5 @@ class Anchor(nn.Module):
         Raises:
             ConfigError: no modality has the anchor's name.
         """
-        names = list(representations)
-        if self.anchor not in names:
-            raise ConfigError(f"objective.anchor={self.anchor}: must be one of {', '.join(names)}")
-        return anchored(list(representations.values()), tau, names.index(self.anchor), self.chunk)
+        place = place_of_anchor(self.anchor, representations)
+        return anchored(list(representations.values()), tau, place, self.chunk)
