@@ -9,10 +9,9 @@ from torch import Tensor
 from intrinsic_clip.dimension.arrays import Rows
 from intrinsic_clip.metrics import replicated_pairs
 from intrinsic_clip.metrics.alignment import as_pairs
+from intrinsic_clip.metrics.replicated_pairs import logsumexp
 from intrinsic_clip.metrics.row_blocks import row_blocks
 from intrinsic_clip.metrics.temperatures import HIGHEST, warn_of_temperature
-
-VANISHING = -80.0  # exp of less is negligible next to 1, and takes processors fifty times as long
 
 
 class InformationBound(NamedTuple):
@@ -88,13 +87,6 @@ def _cross_entropies(x: Tensor, y: Tensor) -> Tensor:
     columns_loss = torch.full_like(positive, -math.inf)
     for rows in row_blocks(n, n, x.device):
         logits = x[rows] @ y.T
-        rows_loss[rows] = _logsumexp((logits - positive[rows, None]).float(), 1)
-        columns_loss = columns_loss.logaddexp(_logsumexp(logits.sub_(positive).float(), 0))
+        rows_loss[rows] = logsumexp((logits - positive[rows, None]).float(), 1)
+        columns_loss = columns_loss.logaddexp(logsumexp(logits.sub_(positive).float(), 0))
     return torch.stack([rows_loss.mean(), columns_loss.mean()]).clamp_min(0)  # below 0 by rounding only
-
-
-def _logsumexp(logits: Tensor, axis: int) -> Tensor:
-    """Return log Σ exp along an axis of a matrix, which is overwritten; float64."""
-    largest = logits.amax(axis, keepdim=True)
-    total = logits.sub_(largest).clamp_min_(VANISHING).exp_().sum(axis)
-    return total.log().double() + largest.squeeze(axis).double()

@@ -8,6 +8,7 @@ from torch import Tensor
 from intrinsic_clip.dimension.arrays import Rows
 from intrinsic_clip.metrics.alignment import as_same_rows
 from intrinsic_clip.metrics.canonical_rank import LEVEL, PERMUTATIONS, CanonicalRank, collected
+from intrinsic_clip.metrics.recovery import typical_square
 from intrinsic_clip.seeding import seeded
 
 LANDMARKS = 200
@@ -83,9 +84,7 @@ def _features(rows: Tensor, chosen: Tensor) -> Tensor:
     """Return columns whose inner products are the kernel's values, exactly at the chosen rows, `(n, q)`."""
     squares = torch.cdist(rows, rows[chosen]).square_()
     among = squares[chosen]
-    apart = among[*torch.triu_indices(len(chosen), len(chosen), 1, device=rows.device)]
-    typical = apart.median() if bool(apart.median() > 0) else apart.mean()  # over half are duplicates
-    scale = typical.where(typical > 0, 1.0)
+    scale = typical_square(among)
     values, vectors = torch.linalg.eigh((among / (-2 * scale)).exp())
     kept = values > SAME * len(chosen)
     return squares.div_(-2 * scale).exp_() @ (vectors[:, kept] / values[kept].sqrt())

@@ -130,14 +130,16 @@ def _r2(z: Tensor, predicted: Tensor) -> Tensor:
     return (1 - missed / total)[varies].mean()
 
 
+def typical_square(squares: Tensor) -> Tensor:
+    """Return the median of the squared distances `(n, n)` between n rows: the squared width of a Gaussian kernel."""
+    pairs = squares[*torch.triu_indices(len(squares), len(squares), 1, device=squares.device)]
+    typical = pairs.median() if bool(pairs.median() > 0) else pairs.mean()  # over half are duplicates
+    return typical.where(typical > 0, 1.0)  # all are
+
+
 def _kernel_ridge(x: Tensor, z: Tensor, queries: Tensor, strength: float, width: float | None) -> Tensor:
     distances = torch.cdist(x, x).square_()
-    if width is None:
-        pairs = distances[*torch.triu_indices(len(x), len(x), 1, device=x.device)]
-        typical = pairs.median() if bool(pairs.median() > 0) else pairs.mean()  # over half are duplicates
-        scale = typical.where(typical > 0, 1.0)  # all are
-    else:
-        scale = distances.new_tensor(width).square()
+    scale = typical_square(distances) if width is None else distances.new_tensor(width).square()
     kernel = distances.div_(-2 * scale).exp_()
     kernel.diagonal().add_(strength)
     return torch.cdist(queries, x).square_().div_(-2 * scale).exp_() @ torch.linalg.solve(kernel, z)

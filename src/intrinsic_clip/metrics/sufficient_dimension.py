@@ -62,9 +62,7 @@ def smallest_sufficient(
     """
     if not share > 0:
         raise ValueError(f"share must be positive, got {share}")
-    place = _place(retrieval, k)
-    recall = torch.stack(tuple(retrieval.recall)).mean(0)[..., place]
-    full = torch.stack(tuple(retrieval.full)).mean(0)[..., place]
+    _, recall, full = _recalls(retrieval, k)
     return _first_enough(retrieval.dims, recall >= share * full[..., None], recall, full)
 
 
@@ -93,17 +91,20 @@ def smallest_within_error(retrieval: RetrievalByDimension, k: int | None = None)
     """
     if retrieval.difference is None or retrieval.difference_error is None:
         raise ValueError("differences from the full recall were not measured")
-    place = _place(retrieval, k)
-    recall = torch.stack(tuple(retrieval.recall)).mean(0)[..., place]
-    full = torch.stack(tuple(retrieval.full)).mean(0)[..., place]
+    place, recall, full = _recalls(retrieval, k)
     enough = retrieval.difference[..., place] >= -retrieval.difference_error[..., place]
     return _first_enough(retrieval.dims, enough, recall, full)
 
 
-def _place(retrieval: RetrievalByDimension, k: int | None) -> int:
+def _recalls(retrieval: RetrievalByDimension, k: int | None) -> tuple[int, Tensor, Tensor]:
+    """Return the place of k among those measured, and its recall with each of the dims and with all, over both ways."""
     if k is not None and k not in retrieval.ks:
         raise ValueError(f"recall was measured for k in {list(retrieval.ks)}, not for {k}")
-    return 0 if k is None else retrieval.ks.index(k)
+    place = 0 if k is None else retrieval.ks.index(k)
+    recall, full = (
+        torch.stack(tuple(each)).mean(0)[..., place] for each in (retrieval.recall, retrieval.full)
+    )
+    return place, recall, full
 
 
 def _first_enough(dims: Sequence[int], enough: Tensor, recall: Tensor, full: Tensor) -> SufficientDimension:
