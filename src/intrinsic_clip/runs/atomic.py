@@ -31,11 +31,8 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         if mode is not None and not stat.S_ISREG(mode):
             _write_into(path, data, mode)
             return
-        target = Path(os.path.realpath(path))
-        if mode is not None and not os.access(target, os.W_OK):
-            raise PermissionError(errno.EACCES, "Permission denied")  # renaming would replace it all the same
-        _remove_abandoned(target)
-        _replace(target, data, mode)
+        with _replacing(_target(path, mode), mode) as file:
+            file.write(data)
 
 
 def make_folder(folder: Path) -> None:
@@ -88,10 +85,7 @@ def writing(path: Path) -> Iterator[BinaryIO]:
         mode = _mode(path)
         if mode is not None and not stat.S_ISREG(mode):
             raise OSError(errno.EINVAL, "is not a regular file")
-        target = Path(os.path.realpath(path))
-        if mode is not None and not os.access(target, os.W_OK):
-            raise PermissionError(errno.EACCES, "Permission denied")
-        _remove_abandoned(target)
+        target = _target(path, mode)
     unfinished = os.fspath(target.parent / _stem(target))
     try:
         with _replacing(target, mode) as file:
@@ -102,9 +96,13 @@ def writing(path: Path) -> Iterator[BinaryIO]:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
-def _replace(target: Path, data: bytes, mode: int | None) -> None:
-    with _replacing(target, mode) as file:
-        file.write(data)
+def _target(path: Path, mode: int | None) -> Path:
+    """Return the file to replace, links followed, without what killed processes left beside it."""
+    target = Path(os.path.realpath(path))
+    if mode is not None and not os.access(target, os.W_OK):
+        raise PermissionError(errno.EACCES, "Permission denied")  # renaming would replace it all the same
+    _remove_abandoned(target)
+    return target
 
 
 @contextmanager
