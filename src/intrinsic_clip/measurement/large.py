@@ -20,7 +20,7 @@ from intrinsic_clip.dimension.query_search import Question, ask
 from intrinsic_clip.dimension.row_source import RowSource
 from intrinsic_clip.dimension.row_survey import RowSurvey, survey
 from intrinsic_clip.dimension.row_workers import by_workers
-from intrinsic_clip.errors import ConfigError, NonFiniteRows
+from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.measurement import doubts
 from intrinsic_clip.measurement.asked_modality import AskedModality
 from intrinsic_clip.measurement.belief import believe
@@ -37,7 +37,7 @@ from intrinsic_clip.measurement.pairs import (
 )
 from intrinsic_clip.measurement.record import Record
 from intrinsic_clip.measurement.sampled_pairs import SampledPairs
-from intrinsic_clip.measurement.unusable_rows import for_neighbours, remedy, rows_left, unusable
+from intrinsic_clip.measurement.unusable_rows import for_neighbours, refusal, rows_left, unusable
 from intrinsic_clip.metrics import Counterparts, PartnerRanks
 from intrinsic_clip.metrics.counterparts import counterparts_of
 from intrinsic_clip.metrics.matching_queries import PartnerCounts, drawn_queries
@@ -177,12 +177,10 @@ class LargeMeasurement:
         if bool(usable.all()):
             return usable
         finite = {side: facts.finite for side, facts in self.facts.items()}
-        listed, needed = unusable(finite, self.sources), for_neighbours(self.settings.k)
+        needed = for_neighbours(self.settings.k)
         if self.settings.nan == "refuse" or int(usable.sum()) < needed.rows:
-            advised = remedy(finite, self.sources, needed, self.settings.columns)
-            counts = {side: int((~rows).sum()) for side, rows in finite.items()}
-            raise NonFiniteRows(f"{listed}; {advised}", counts)
-        self.record.notes.append(f"{listed}; {rows_left(usable, self.sources)}")
+            raise refusal(finite, self.sources, needed, self.settings.columns)
+        self.record.notes.append(f"{unusable(finite, self.sources)}; {rows_left(usable, self.sources)}")
         for side in self.sources:
             self.facts[side] = self._survey(side, usable)
         return usable

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from intrinsic_clip.errors import ConfigError, NonFiniteRows, Unfinished
+from intrinsic_clip.errors import ConfigError, Unfinished
 from intrinsic_clip.measurement import group_files
 from intrinsic_clip.measurement.paired_files import compared_files
 from intrinsic_clip.measurement.row_counts import GROUPS, check_same_rows
@@ -316,20 +316,18 @@ def _drop_or_refuse(embeddings: LoadedEmbeddings, nan: str, needed: "Needed") ->
     import torch
 
     from intrinsic_clip.dimension.row_source import TensorRows
-    from intrinsic_clip.measurement.unusable_rows import remedy, rows_left, unusable
+    from intrinsic_clip.measurement.unusable_rows import refusal, rows_left, unusable
 
     finite = {name: rows.isfinite().all(1) for name, rows in embeddings.sides.items()}
     usable = torch.stack(list(finite.values())).all(0)
     if bool(usable.all()):
         return
     sources = {name: TensorRows(rows) for name, rows in embeddings.sides.items()}
-    listed = unusable(finite, sources)
-    counts = {name: int((~rows).sum()) for name, rows in finite.items()}
     if nan == "refuse" or int(usable.sum()) < needed.rows:
-        raise NonFiniteRows(f"{listed}; {remedy(finite, sources, needed, embeddings.columns)}", counts)
+        raise refusal(finite, sources, needed, embeddings.columns)
     embeddings.keep(usable)
-    embeddings.nonfinite = counts
-    embeddings.notes.append(f"{listed}; {rows_left(usable, finite)}")
+    embeddings.nonfinite = {name: int((~rows).sum()) for name, rows in finite.items()}
+    embeddings.notes.append(f"{unusable(finite, sources)}; {rows_left(usable, finite)}")
 
 
 def subsample(embeddings: LoadedEmbeddings, rows: int | None, seed: int) -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.dimension.row_source import RowSource
-from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.errors import ConfigError, NonFiniteRows
 
 DROP = "nan=drop leaves them out (with their partners)"
 BLOCK = 8192
@@ -73,6 +73,17 @@ def unusable(finite: Mapping[str, Tensor], sources: Mapping[str, RowSource]) -> 
         odd += [f"{count - blank:,} of {n:,} rows of {side}"] if count > blank else []
     listed = [f"{', '.join(missing)} are missing (null, or NaN throughout)"] if missing else []
     return ", ".join(listed + ([f"{', '.join(odd)} hold NaN or infinity"] if odd else []))
+
+
+def refusal(
+    finite: Mapping[str, Tensor],
+    sources: Mapping[str, RowSource],
+    needed: Needed,
+    columns: Mapping[str, Sequence[str]],
+) -> NonFiniteRows:
+    """Return the error that says which rows hold NaN or infinity, and what to do; arguments as for `remedy`."""
+    message = f"{unusable(finite, sources)}; {remedy(finite, sources, needed, columns)}"
+    return NonFiniteRows(message, {side: int((~rows).sum()) for side, rows in finite.items()})
 
 
 def remedy(

@@ -60,17 +60,14 @@ def _refuse_nonfinite(second: Inputs) -> None:
         NonFiniteRows: some rows hold NaN or infinity, and are not to be dropped.
     """
     from intrinsic_clip.dimension.row_source import finite_rows
-    from intrinsic_clip.measurement.unusable_rows import for_neighbours, remedy, unusable
+    from intrinsic_clip.measurement.unusable_rows import for_neighbours, refusal
 
     if second.files is None or second.settings["nan"] == "drop":
         return
     sources = second.files.sources
     finite = {side: finite_rows(source) for side, source in sources.items()}
-    listed = unusable(finite, sources)
-    if listed:
-        advised = remedy(finite, sources, for_neighbours(second.settings["k"]), second.files.columns)
-        counts = {side: int((~usable).sum()) for side, usable in finite.items()}
-        raise NonFiniteRows(f"{listed}; {advised}", counts)
+    if not all(bool(usable.all()) for usable in finite.values()):
+        raise refusal(finite, sources, for_neighbours(second.settings["k"]), second.files.columns)
 
 
 def _rows_as_read(inputs: Inputs) -> Mapping[str, int]:
