@@ -14,6 +14,7 @@ from torch import Tensor
 
 from intrinsic_clip.measurement.embeddings import Embeddings, Measured, Side
 from intrinsic_clip.measurement.families import Alignment, Information, Matching, Similarities
+from intrinsic_clip.measurement.families.family import Family
 from intrinsic_clip.measurement.over_pairs import measure_over_pairs, names_over_pairs
 from intrinsic_clip.metrics import pair_similarities
 from intrinsic_clip.probes.probe import Probe
@@ -24,7 +25,21 @@ Share = Annotated[float, Gt(0), Le(1)]
 NO_TEMPERATURE = "the objective has no temperature"
 
 
-class MatchingProbe(Probe):
+class _PairProbe(Probe):
+    """Probe of a family of numbers, those of every pair of modalities."""
+
+    family: Family
+
+    def names(self, sides: Sequence[Side]) -> list[str]:
+        """Return the name of each number."""
+        return names_over_pairs(self.family, sides)
+
+    def measure(self, embeddings: Embeddings) -> dict[str, Tensor | Measured]:
+        """Return the numbers, in the units that the table of metrics gives."""
+        return measure_over_pairs(self.family, embeddings, self)
+
+
+class MatchingProbe(_PairProbe):
     """Log how often a row's partner is among its most similar rows, in both directions.
 
     The names are `matching/…` where the similarity is the inner product of the encoders' own outputs (the paper's),
@@ -60,16 +75,8 @@ class MatchingProbe(Probe):
         self.ks, self.alphas, self.similarity = ks, alphas, similarity
         self.family = Matching(ks, alphas, similarity)
 
-    def names(self, sides: Sequence[Side]) -> list[str]:
-        """Return the name of each k, each α and the median rank in both directions."""
-        return names_over_pairs(self.family, sides)
 
-    def measure(self, embeddings: Embeddings) -> dict[str, Tensor | Measured]:
-        """Return shares of matched pairs, and median ranks from 1 to n."""
-        return measure_over_pairs(self.family, embeddings, self)
-
-
-class AlignmentProbe(Probe):
+class AlignmentProbe(_PairProbe):
     """Log `alignment/cosine`, the mean cosine of positive pairs (the paper's alignment is its negative).
 
     Also logged are `uniformity/x`, `uniformity/y`, `modality_gap` and `distribution_gap`. A single embedding has
@@ -78,16 +85,8 @@ class AlignmentProbe(Probe):
 
     family = Alignment()
 
-    def names(self, sides: Sequence[Side]) -> list[str]:
-        """Return the name of each number."""
-        return names_over_pairs(self.family, sides)
 
-    def measure(self, embeddings: Embeddings) -> dict[str, Tensor | Measured]:
-        """Return the mean cosine in [−1, 1], the log-mean potentials of directions, and the distances of directions."""
-        return measure_over_pairs(self.family, embeddings, self)
-
-
-class InformationProbe(Probe):
+class InformationProbe(_PairProbe):
     """Log `information/infonce_bound` = log N − L in nats over the N held-out rows, a lower bound of I(X; Y).
 
     The temperature of another's module is that of its `temperature()`, or of its one parameter, in the form in which
@@ -108,20 +107,16 @@ class InformationProbe(Probe):
             see_loss(pl_module, loss)
         self._has_looked = True
 
-    def names(self, sides: Sequence[Side]) -> list[str]:
-        """Return the name of the bound."""
-        return names_over_pairs(self.family, sides)
-
     def measure(self, embeddings: Embeddings) -> dict[str, Tensor | Measured]:
         """Return the bound, at most log N; NaN without a temperature."""
         if embeddings.tau is None:
             return dict.fromkeys(
                 self.names(list(embeddings.sides())), Measured(None, embeddings.no_tau or NO_TEMPERATURE)
             )
-        return measure_over_pairs(self.family, embeddings, self)
+        return super().measure(embeddings)
 
 
-class SimilarityProbe(Probe):
+class SimilarityProbe(_PairProbe):
     """Log the mean similarities of positive and of random pairs with their histograms, and mean norms.
 
     `norm/x` and `norm/y` are of the encoders' own outputs, `relative_norm/x` and `relative_norm/y` of the
@@ -130,14 +125,6 @@ class SimilarityProbe(Probe):
     """
 
     family = Similarities()
-
-    def names(self, sides: Sequence[Side]) -> list[str]:
-        """Return the names of similarities and norms."""
-        return names_over_pairs(self.family, sides)
-
-    def measure(self, embeddings: Embeddings) -> dict[str, Tensor | Measured]:
-        """Return mean similarities and mean norms."""
-        return measure_over_pairs(self.family, embeddings, self)
 
     def histograms(self, embeddings: Embeddings) -> dict[str, Tensor]:
         """Return the similarities of positive and of random pairs."""
