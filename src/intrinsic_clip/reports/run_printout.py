@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from intrinsic_clip.config.nodes import short_name
-from intrinsic_clip.reports.number_format import plus_minus
+from intrinsic_clip.reports.number_format import Table, aligned, plus_minus
 from intrinsic_clip.runs.chunk_folders import CHUNKS
 from intrinsic_clip.runs.replicates import Replicates
 from intrinsic_clip.runs.results import EXAMPLES, METRICS, RESULTS
@@ -31,17 +31,9 @@ def report(results: Mapping[str, Any], folder: Path) -> str:
     """
     output_dims = Replicates.of(results["config"]).output_dims
     rows = _metric_rows(results) if output_dims is None else _dimension_rows(results, output_dims)
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    table = [
-        "  "
-        + "  ".join(
-            [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]
-        )
-        for row in rows
-    ]
+    table = aligned(Table("", rows[0], rows[1:]))
     paths = [f"  {label:<10} {folder / name}" for label, name in FILES if any(folder.glob(name))]
     notes = [f"note: {note}" for note in results.get("notes", [])]
-    table = [line.rstrip() for line in table]
     about = [*_trained_with(results["config"]), *_speed(results)]
     return "\n".join([*table, "", *([*notes, ""] if notes else []), *about, *paths])
 
