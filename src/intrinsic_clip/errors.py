@@ -40,6 +40,11 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
+def system_reason(error: OSError) -> str:
+    """Return the system's own words for an error, or its message where it comes from a library, in one line."""
+    return (error.strerror or first_line(error)).lower()
+
+
 def reason_of(error: Exception) -> str:
     """Return why a number is NaN, on one line: a ValueError's own words, another error's with its type."""
     return (

@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.errors import ConfigError, system_reason
 
 # Files and folders, with the settings that name either a file or something else, such as a model's tag.
 PATHS = frozenset({
@@ -122,7 +122,7 @@ def check_writable(folder: Path, option: str = "output_dir") -> None:
         if existing.is_dir() and os.access(existing, os.W_OK):
             return
     except OSError as error:
-        raise ConfigError(f"{folder}: {(error.strerror or str(error)).lower()}") from error
+        raise ConfigError(f"{folder}: {system_reason(error)}") from error
     raise ConfigError(f"{existing}: not a folder that can be written to; {option}=… names another")
 
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.errors import ConfigError, system_reason
 from intrinsic_clip.reports.page.write import TITLE
 
 HEAD = 8192  # bytes of a page that hold its title
@@ -55,4 +55,4 @@ def _check(path: Path, option: str, ending: str, kind: str, is_own: Callable[[Pa
         if path.exists() and path.stat().st_size and not is_own(path):
             raise ConfigError(f"{setting}: exists and is no {kind}, so it is not overwritten")
     except OSError as error:
-        raise ConfigError(f"{setting}: {(error.strerror or str(error)).lower()}") from error
+        raise ConfigError(f"{setting}: {system_reason(error)}") from error

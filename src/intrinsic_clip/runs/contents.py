@@ -19,7 +19,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.errors import ConfigError, system_reason
 from intrinsic_clip.runs.regular_files import is_made_up, require_regular
 
 BRACES = re.compile(r"\{([^{}]*)\}")  # the innermost ones
@@ -242,7 +242,7 @@ def _digests(setting: str, files: list[Path]) -> dict[Path, str]:
             return {file: _sha256(file) for file in files}
         return _cached_digests(stamps)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+        reason = system_reason(error)
         raise ConfigError(f"{setting}={error.filename or files[0]}: {reason}") from error
 
 

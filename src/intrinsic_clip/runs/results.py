@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from intrinsic_clip.errors import ConfigError, Unfinished
+from intrinsic_clip.errors import ConfigError, Unfinished, system_reason
 from intrinsic_clip.runs.replicates import Replicates
 from intrinsic_clip.runs.sealed import Damaged, check_bytes, fingerprint_of, read_sealed, write_sealed
 
@@ -56,7 +56,7 @@ def read(folder: Path) -> dict[str, Any]:
     except ConfigError:
         raise
     except OSError as error:
-        raise Unfinished(f"{RESULTS}: {(error.strerror or str(error)).lower()}") from error
+        raise Unfinished(f"{RESULTS}: {system_reason(error)}") from error
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         raise Unfinished(f"{RESULTS} is damaged ({error!r})") from error
     return results
@@ -247,7 +247,7 @@ def read_metrics(folder: Path, expected: Mapping[str, Any] | None = None) -> pd.
         check_bytes(path, data, expected, REMEDY)
         table = pd.read_csv(io.BytesIO(data))
     except OSError as error:
-        raise ConfigError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+        raise ConfigError(f"{path}: {system_reason(error)}") from error
     except Damaged:
         raise
     except ValueError as error:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.errors import ConfigError, system_reason
 from intrinsic_clip.runs.atomic import write_atomically
 from intrinsic_clip.runs.replicates import Replicates
 from intrinsic_clip.runs.results import REMEDY
@@ -120,7 +120,7 @@ def _load(folder: Path, expected: Mapping[str, Any] | None) -> dict[str, np.ndar
         check_bytes(path, data, expected, REMEDY)
         return load(data)
     except OSError as error:
-        raise ConfigError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+        raise ConfigError(f"{path}: {system_reason(error)}") from error
     except Damaged:
         raise
     except (SafetensorError, ValueError, LookupError, TypeError) as error:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.errors import ConfigError, system_reason
 
 if TYPE_CHECKING:
     from intrinsic_clip.data.features.feature_files import Features
@@ -85,5 +85,5 @@ def check_lengths(subject: str, features: "Features") -> None:
 
 def _reason(error: OSError) -> str:
     """Return which file could not be read, and why."""
-    reason = (error.strerror or str(error) or type(error).__name__).lower()
+    reason = system_reason(error)
     return reason if error.filename is None else f"{error.filename}: {reason}"

@@ -35,7 +35,7 @@ from intrinsic_clip.data.formats.text_rows import text_rows
 from intrinsic_clip.data.formats.vector_indexes import SUFFIXES as INDEXES
 from intrinsic_clip.data.formats.vector_indexes import index_rows
 from intrinsic_clip.dimension.row_source import RowSource
-from intrinsic_clip.errors import ConfigError, first_line
+from intrinsic_clip.errors import ConfigError, first_line, system_reason
 from intrinsic_clip.runs.regular_files import require_regular
 
 POINTER = b"version https://git-lfs"
@@ -71,7 +71,7 @@ def open_array(
         opened = OPENERS[suffix](path, key, choice)
         return None if opened is not None and 0 in opened[0].shape else opened
     except OSError as error:
-        raise ConfigError((error.strerror or first_line(error)).lower()) from error
+        raise ConfigError(system_reason(error)) from error
 
 
 def is_collection(path: Path) -> bool:
@@ -171,7 +171,7 @@ def read_array(path: Path, key: Key = ONLY, choice: ColumnChoice | None = None) 
     except MemoryError as error:
         raise ConfigError(f"more than fits into memory ({error})") from error
     except OSError as error:
-        raise ConfigError((error.strerror or first_line(error)).lower()) from error
+        raise ConfigError(system_reason(error)) from error
 
 
 def read_named(

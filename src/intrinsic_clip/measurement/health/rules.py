@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from intrinsic_clip.errors import ConfigError, first_line
+from intrinsic_clip.errors import ConfigError, system_reason
 from intrinsic_clip.measurement.health.rule_names import SHORT, known_names, numbers_of, share_of_rows
 from intrinsic_clip.runs.regular_files import require_regular
 
@@ -66,7 +66,7 @@ def _read(path: Path) -> Any:
     except OSError as error:
         if error.errno is None:  # OmegaConf's, of a file that holds one number or date
             return None
-        raise ConfigError((error.strerror or first_line(error)).lower()) from error
+        raise ConfigError(system_reason(error)) from error
     except UnicodeDecodeError as error:
         raise ConfigError("is no text") from error
     except (yaml.YAMLError, OmegaConfBaseException) as error:

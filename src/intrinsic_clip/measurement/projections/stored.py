@@ -13,7 +13,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from intrinsic_clip.config.paths import check_writable
-from intrinsic_clip.errors import ConfigError, first_line
+from intrinsic_clip.errors import ConfigError, first_line, system_reason
 from intrinsic_clip.metrics.projection_promise import Promise, PromisedProjection
 from intrinsic_clip.runs.atomic import write_atomically
 from intrinsic_clip.runs.regular_files import require_regular
@@ -177,7 +177,7 @@ def _content(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
                 raise ConfigError(f"{path}: no projection; intrinsic-clip measure … export={path} writes one")
             return metadata, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except OSError as error:
-        raise ConfigError(f"{path}: {(error.strerror or first_line(error)).lower()}") from error
+        raise ConfigError(f"{path}: {system_reason(error)}") from error
     except SafetensorError as error:
         raise ConfigError(
             f"{path}: damaged, cut short, or no .safetensors file ({first_line(error)})"
