@@ -71,6 +71,51 @@ def test_coco_in_disorder(tmp_path: Path) -> None:
         read(CocoCaptions(**{**options, "folder": "absent"}, **SIZES))
 
 
+def test_coco_with_one_number_for_two_images(tmp_path: Path) -> None:
+    options = make_coco(tmp_path)
+    file = Path(options["annotations"])
+    content = json.loads(file.read_text())
+    content["images"] += [content["images"][3]]  # the same once more is no contradiction
+    file.write_text(json.dumps(content))
+    assert sum(read(CocoCaptions(**options, **SIZES)).sizes.values()) == N
+    content["images"][3] = {"id": 14, "file_name": "train/000000000140.jpg"}  # as in two files merged to one
+    file.write_text(json.dumps(content))
+    with pytest.raises(ConfigError, match=r"id 14 is that of .*140.jpg and of 0+14.jpg; each image must"):
+        read(CocoCaptions(**options, **SIZES))
+
+
+def with_captions(root: Path, form: str, caption: object) -> CocoCaptions | Flickr30k:
+    """Return a source in which every other image has this caption instead of a text of its own."""
+    for i in range(N):
+        write_image(root / "images" / f"{i}.jpg", i)
+    texts = [caption if i % 2 else f"caption {i}" for i in range(N)]
+    coco = {
+        "images": [{"id": i, "file_name": f"{i}.jpg"} for i in range(N)],
+        "annotations": [{"image_id": i, "caption": text} for i, text in enumerate(texts)],
+    }
+    flickr = {"images": [{"filename": f"{i}.jpg", "sentences": [{"raw": t}]} for i, t in enumerate(texts)]}
+    file = root / "captions.json"
+    file.write_text(json.dumps(coco if form == "coco" else flickr))
+    options = {"folder": str(root / "images"), **SIZES, "n_append": 2, "n_test": 4, "max_bad": 0.6}
+    if form == "coco":
+        return CocoCaptions(annotations=str(file), **options)
+    return Flickr30k(captions=str(file), **options)
+
+
+@pytest.mark.parametrize("form", ["coco", "flickr30k"])
+def test_a_caption_of_null_is_none(form: str, tmp_path: Path, capsys) -> None:
+    data = read(with_captions(tmp_path, form, None))
+    captions = [c for split in ("train", "append", "test") for c in data.read_captions(split)]
+    assert all(caption.startswith("caption ") for caption in captions)
+    assert f"{N // 2} of {N} samples skipped: {N // 2} empty caption" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("form", ["coco", "flickr30k"])
+def test_a_list_is_no_caption(form: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"a caption is a list where a text is wanted"):
+        read(with_captions(tmp_path, form, ["a dog", "a brown dog"]))
+
+
 @pytest.mark.parametrize("form", ["results_20130124.token", "results.csv", "dataset_flickr30k.json"])
 def test_flickr30k(tmp_path: Path, form: str) -> None:
     names = [f"{1000092795 + i}.jpg" for i in range(N)]

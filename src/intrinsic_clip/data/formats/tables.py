@@ -94,6 +94,17 @@ def require_columns(path: Path, table: "pd.DataFrame", *columns: str) -> None:
             raise ConfigError(f"{path}: column {column!r} holds {kind} where texts are wanted")
 
 
+def caption_text(value: Any) -> str:
+    """Return a caption of a JSON file as text, empty where it is null.
+
+    Raises:
+        TypeError: it is a list or the like, whose text in Python is no caption.
+    """
+    if isinstance(value, list | dict):
+        raise TypeError(f"a caption is a {type(value).__name__} where a text is wanted")
+    return "" if value is None else str(value)
+
+
 def read_json(path: Path) -> Any:
     """Return the content of a JSON file.
 

@@ -1,10 +1,10 @@
 """Read COCO Captions as published: a folder of images and one JSON file of captions."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from intrinsic_clip.data.formats.tables import read_json, require_setting_file
+from intrinsic_clip.data.formats.tables import caption_text, read_json, require_setting_file
 from intrinsic_clip.data.images.image_captions import CaptionedImages, ImageCaption, require_folder
 from intrinsic_clip.errors import ConfigError
 
@@ -28,7 +28,8 @@ class CocoCaptions(CaptionedImages):
         content = read_json(self.annotations)
         try:
             files = {image["id"]: self.folder / image["file_name"] for image in content["images"]}
-            captions = [(note["image_id"], str(note["caption"])) for note in content["annotations"]]
+            self._check_numbers(content["images"])
+            captions = [(note["image_id"], caption_text(note["caption"])) for note in content["annotations"]]
             listed = [(files[image], caption) for image, caption in sorted(captions, key=lambda c: c[0])]
         except (LookupError, TypeError) as error:
             raise ConfigError(
@@ -37,3 +38,13 @@ class CocoCaptions(CaptionedImages):
             ) from error
         for file, caption in listed:
             yield ImageCaption(file, caption)
+
+    def _check_numbers(self, images: Sequence[Mapping[str, Any]]) -> None:
+        """Require a number of its own for each image, since captions name their image by it."""
+        names = {image["id"]: image["file_name"] for image in images}
+        other = next((image for image in images if image["file_name"] != names[image["id"]]), None)
+        if other is not None:
+            raise ConfigError(
+                f"data.annotations={self.annotations}: id {other['id']!r} is that of {other['file_name']} and of "
+                f"{names[other['id']]}; each image must have one of its own"
+            )

@@ -4,7 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from intrinsic_clip.data.formats.tables import read_json, read_table, require_columns, require_setting_file
+from intrinsic_clip.data.formats.tables import (
+    caption_text,
+    read_json,
+    read_table,
+    require_columns,
+    require_setting_file,
+)
 from intrinsic_clip.data.images.image_captions import CaptionedImages, ImageCaption, require_folder
 from intrinsic_clip.errors import ConfigError
 
@@ -59,7 +65,9 @@ class Flickr30k(CaptionedImages):
         """Read `{"images": [{"filename": …, "sentences": [{"raw": …}, …]}, …]}`."""
         content = read_json(self.captions)
         try:
-            listed = [(i["filename"], str(s["raw"])) for i in content["images"] for s in i["sentences"]]
+            listed = [
+                (i["filename"], caption_text(s["raw"])) for i in content["images"] for s in i["sentences"]
+            ]
         except (LookupError, TypeError) as error:
             raise ConfigError(
                 f"data.captions={self.captions}: not dataset_flickr30k.json, whose images have filename and "
