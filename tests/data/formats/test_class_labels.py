@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from intrinsic_clip.data.formats.array_key import Key
-from intrinsic_clip.data.formats.class_labels import read_labels
+from intrinsic_clip.data.formats.class_labels import class_codes, read_labels
 from intrinsic_clip.errors import ConfigError
 
 CAT_DOG = [0, 1, 1, 0]
@@ -70,6 +70,29 @@ def test_categories_of_a_parquet() -> None:
     pytest.importorskip("pyarrow")
     pd.DataFrame({"label": pd.Categorical(["cat", "dog", "dog", "cat"])}).to_parquet("x.parquet")
     assert read_labels(Path("x.parquet"), Key()).tolist() == CAT_DOG
+
+
+SPACED = ["cat", " dog", "caf\u00e9", "cat  ", "dog", "cafe\u0301"]
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv", "npy", "npz"])
+def test_spaces_and_accents_make_no_other_class(suffix: str) -> None:
+    path = Path(f"classes.{suffix}")
+    if suffix == "parquet":
+        pytest.importorskip("pyarrow")
+        pd.DataFrame({"label": SPACED}).to_parquet(path)
+    elif suffix == "csv":
+        pd.DataFrame({"label": SPACED}).to_csv(path, index=False)
+    else:
+        (np.save if suffix == "npy" else np.savez)(path, np.array(SPACED))
+    codes = read_labels(path, Key()).tolist()
+    assert codes == [1, 2, 0, 1, 2, 0]
+
+
+def test_classes_of_bytes_and_of_numbers() -> None:
+    assert class_codes(np.array([b"dog", b"cat ", b"cat"])).tolist() == [1, 0, 0]
+    assert class_codes(np.array([7, -1, 7])).tolist() == [1, 0, 1]
+    assert class_codes([]).tolist() == []
 
 
 MISSING = {

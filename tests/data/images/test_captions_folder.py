@@ -45,6 +45,17 @@ def test_image_caption_and_label_belong_together(tmp_path: Path) -> None:
         assert label[row] == i % 3
 
 
+def test_spaces_around_a_label_make_no_other_class(tmp_path: Path) -> None:
+    make(tmp_path)
+    table = tmp_path / "captions.csv"
+    table.write_text(
+        table.read_text().replace("class 1,", "class 1 ,", 5).replace(",class 2,", ", class 2,", 5)
+    )
+    data = load(tmp_path)
+    labels = torch.cat([data.pairs(split).labels["label"] for split in ("train", "append", "test")])
+    assert labels.unique().tolist() == [0, 1, 2]
+
+
 def test_captions_that_are_left_out_are_counted(tmp_path: Path, capsys) -> None:
     make(tmp_path)
     assert sum(load(tmp_path).sizes.values()) == 40

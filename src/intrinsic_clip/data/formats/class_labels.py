@@ -11,6 +11,7 @@ from torch import Tensor
 from intrinsic_clip.data.formats.array_key import Key
 from intrinsic_clip.data.formats.arrays import read_array, read_safetensors
 from intrinsic_clip.data.formats.column_roles import CLASS_NAMES, INDEX_NAMES, TEXT_NAMES
+from intrinsic_clip.data.formats.compared_ids import plain_text
 from intrinsic_clip.data.formats.npz_members import check_size, read_npz_member
 from intrinsic_clip.data.formats.number_tables import check_widths
 from intrinsic_clip.data.formats.packed_tables import PACKED, read_packed
@@ -25,8 +26,16 @@ NO_DELIMITER = "\0"  # no text holds it: each line is one field
 
 
 def class_codes(names: Sequence[object] | np.ndarray) -> Tensor:
-    """Return a number per class name, `(n,)` int64: equal for equal names, in the order of the sorted names."""
-    return torch.from_numpy(np.unique(np.asarray(names), return_inverse=True)[1].astype(np.int64).reshape(-1))
+    """Return a number per class name, `(n,)` int64: equal for equal names, in the order of the sorted names.
+
+    Texts are equal without the spaces around them, and with accents of one character or two, as ids are.
+    """
+    distinct, codes = np.unique(np.asarray(names), return_inverse=True)
+    codes = codes.reshape(-1)
+    if distinct.dtype.kind in "OSU":
+        plain = [plain_text(name) for name in distinct.tolist()]
+        codes = np.unique(np.asarray(plain), return_inverse=True)[1].reshape(-1)[codes]
+    return torch.from_numpy(codes.astype(np.int64))
 
 
 def is_missing(value: object) -> bool:
