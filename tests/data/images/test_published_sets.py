@@ -198,6 +198,18 @@ def test_yfcc(tmp_path: Path, suffix: str) -> None:
         read(Yfcc(table=str(file), image="id", **options, **SIZES))
 
 
+@pytest.mark.parametrize("largest", [float("inf"), 1e20, 2.0**63])
+def test_fractions_beside_the_captions_may_be_of_any_size(largest: float, tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    for i in range(N):
+        write_image(tmp_path / "images" / f"{100 + i}.jpg", i)
+    table = pd.DataFrame({"photoid": [100.0 + i for i in range(N)], "title": [f"no.+{i}" for i in range(N)]})
+    table["score"] = [largest, *range(1, N)]
+    table.to_parquet(tmp_path / "yfcc.parquet")
+    data = read(Yfcc(table=str(tmp_path / "yfcc.parquet"), folder=str(tmp_path / "images"), **SIZES))
+    assert torch.equal(row_of(data, "no. 3"), pixels(tmp_path / "images" / "103.jpg"))
+
+
 def test_corrupt_files_by_the_dozen(tmp_path: Path, capsys) -> None:
     for i in range(60):
         path = write_image(tmp_path / str(i % 6) / f"{i}.jpeg", i)

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+LARGEST_WHOLE = 2.0**63  # of int64
+
+
 def read_table(path: Path, separator: str | None = None, **options: Any) -> "pd.DataFrame":
     """Read a table whose cells are all text, empty where a value is missing; print what was decided about it.
 
@@ -52,7 +55,7 @@ def _as_texts(table: "pd.DataFrame") -> "pd.DataFrame":
         column = table.iloc[:, place]
         if column.dtype.kind == "f":  # whole numbers beside missing ones, which pandas takes as fractions
             known = column.dropna()
-            if bool((known == known.round()).all()):
+            if bool(((known == known.round()) & (known.abs() < LARGEST_WHOLE)).all()):
                 column = column.astype("Int64")
         columns[place] = pd.Series([_as_text(value) for value in column.astype(object)], dtype=object)
     texts = pd.DataFrame(columns)
