@@ -2,12 +2,18 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
 from intrinsic_clip.data.formats.class_labels import require_classes
+from intrinsic_clip.data.formats.decisions import print_decisions
 from intrinsic_clip.data.formats.tables import read_table, require_columns, require_setting_file
 from intrinsic_clip.data.images.image_captions import CaptionedImages, ImageCaption, require_folder
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SHOWN = 40  # characters of a caption in a note
 
 
 class Yfcc(CaptionedImages):
@@ -45,6 +51,7 @@ class Yfcc(CaptionedImages):
         require_columns(self.table, table, self.image, *self.captions, *self.labels)
         for column in self.labels:
             require_classes(table[column].tolist(), f"{self.table}: column {column!r} ")
+        self._note_plain_texts(table)
         for row in table.to_dict("records"):
             texts = [unquote_plus(row[name]) if self.url_encoded else row[name] for name in self.captions]
             file = self.folder / row[self.image]
@@ -53,3 +60,15 @@ class Yfcc(CaptionedImages):
                 ". ".join(text.strip() for text in texts if text.strip()),
                 {name: row[name] for name in self.labels},
             )
+
+    def _note_plain_texts(self, table: "pd.DataFrame") -> None:
+        """Say where decoding changes captions that hold spaces, which url-encoded ones do not."""
+        texts = [text for name in self.captions for text in table[name]] if self.url_encoded else []
+        changed = [text for text in texts if " " in text.strip() and unquote_plus(text) != text]
+        if changed:
+            note = (
+                f"{len(changed):,} of {len(texts):,} texts hold spaces, so they are hardly url-encoded, and are "
+                f"decoded, {changed[0][:SHOWN]!r} to {unquote_plus(changed[0])[:SHOWN]!r}; data.url_encoded=false "
+                "takes them as they are"
+            )
+            print_decisions(f"data.table={self.table}", [note])
