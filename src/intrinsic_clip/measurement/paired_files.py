@@ -33,7 +33,7 @@ def compared_files(settings: Mapping[str, Any], ids: Mapping[str, "Ids"]) -> lis
         notes += compared(dict.fromkeys(SIDES) if joined else dict(sides), ids, drop)
     for setting, file, side in _belonging(settings):
         if side in sides:
-            notes += compared({side: sides[side], setting: file}, {}, drop)
+            notes += compared({side: sides[side], setting: file}, {side: ids.get(side)}, drop)
     return notes
 
 

@@ -11,6 +11,7 @@ import pytest
 from helpers.reading import read
 from helpers.tiny_runs import files_below
 from intrinsic_clip.data.features.feature_files import EmbeddingFiles
+from intrinsic_clip.data.formats.paired_ids import compared
 from intrinsic_clip.errors import ConfigError
 
 X = np.random.default_rng(0).normal(size=(120, 5)).astype(np.float32)
@@ -72,6 +73,34 @@ def test_samples_in_another_order_are_refused() -> None:
     ):
         load(x=x, y=y)
     load(x=x, y=shard("z.tar", np.arange(120)))
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "npz"])
+def test_samples_in_another_order_than_a_table_of_their_names_are_refused(suffix: str, capsys) -> None:
+    x, y = shard("x.tar", np.arange(120)), table(f"y.{suffix}", TURNED, "{:06d}")
+    told = "'id' of data.y and the names of the rows of data.x differ in 40 of 120 rows"
+    with pytest.raises(ConfigError, match=told) as caught:
+        load(x=x, y=y)
+    assert ("with data.drop=id this is a note" in str(caught.value)) == (suffix != "npz")
+    if suffix != "npz":
+        load(x=x, y=y, drop=["id"])
+        assert told in capsys.readouterr().err
+    load(x=x, y=table(f"z.{suffix}", np.arange(120), "{:06d}"))
+    load(x=x, y=table(f"z.{suffix}", TURNED, "picture {}"))  # ids of another kind
+    np.save("plain.npy", X)
+    labels = {"labels": {"c": y}, "label_keys": {"c": "id" if suffix == "npz" else "celltype"}}
+    with pytest.raises(
+        ConfigError, match=r"'id' of data.labels.c and the names of the rows of data.x differ"
+    ):
+        load(x=x, y="plain.npy", **labels)
+
+
+def test_numbers_of_an_index_in_another_order_are_noted() -> None:
+    ids, files = {"x": [0, 1, 2, 3], "y": None}, {"x": Path("x.index"), "y": Path("y.csv")}
+    Path("y.csv").write_text("id,d0,d1\n" + "".join(f"{i},{i}.5,{-i}.25\n" for i in (1, 0, 2, 3)))
+    (note,) = compared(files, ids)
+    assert "differ in 2 of 4 rows, first in row 0: '1' and '0'; the same ids in another order; row i" in note
+    assert compared(files, {"x": [1, 0, 2, 3], "y": None}) == []
 
 
 @pytest.mark.parametrize("side", ["x", "y"])

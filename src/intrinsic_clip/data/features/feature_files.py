@@ -201,10 +201,12 @@ def read_files(
     features = Features(x_rows, y_rows, _read_label_sets(labels, label_keys, len(x_rows)))
     check_lengths("data", features)
     files = {"data.x": Path(x[0]), "data.y": Path(y[0])}
-    notes = compared(files, {"data.x": x_ids, "data.y": y_ids}, choice.drop, dropping)
+    ids = {"data.x": x_ids, "data.y": y_ids}
+    notes = compared(files, ids, choice.drop, dropping)
     for name, file in labels.items():
         for side, path in files.items():
-            notes += compared({side: path, f"data.labels.{name}": Path(file)}, {}, choice.drop, dropping)
+            of_side = {side: path, f"data.labels.{name}": Path(file)}
+            notes += compared(of_side, {side: ids[side]}, choice.drop, dropping)
     print_decisions("data", notes)
     return features
 

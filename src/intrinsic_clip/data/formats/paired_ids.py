@@ -10,6 +10,7 @@ from intrinsic_clip.data.formats.compared_ids import REORDERED, difference
 from intrinsic_clip.data.formats.row_ids import id_names, row_ids
 from intrinsic_clip.errors import ConfigError
 
+TAKEN = "row i of each are taken to belong together all the same"
 Ids = Sequence[str | int] | None  # what names rows, where they are read together with it
 
 
@@ -35,10 +36,10 @@ def compared(
     """
     names = (first, second) = tuple(files)
     _check_keys(names, (ids.get(first), ids.get(second)))
+    notes = _compared_with_columns(files, ids, drop, dropping)
     paths = [path for path in files.values() if path is not None and path.exists()]
     if len(paths) < 2 or os.path.samefile(*paths):
-        return []
-    notes = []
+        return notes
     required = _common(paths, drop)
     for column in _common(paths):  # one at a time: texts of millions of rows fill memory
         one, other = (_column(path, column) for path in paths)
@@ -49,19 +50,56 @@ def compared(
             continue
         told = found.told(column, names)
         if found.reordered and column in required:
-            tables = any(path.suffix.lower() != ".npz" for path in paths)  # whose columns can be dropped
-            way_out = f" (with {dropping}={column} this is a note)" if dropping and tables else ""
-            raise ConfigError(f"{told}; {REORDERED}{way_out}")
+            raise ConfigError(f"{told}; {REORDERED}{_way_out(column, paths, dropping)}")
         order = "; the same ids in another order" if found.reordered else ""
-        notes.append(f"{told}{order}; row i of each are taken to belong together all the same")
+        notes.append(f"{told}{order}; {TAKEN}")
     return notes
+
+
+def _compared_with_columns(
+    files: Mapping[str, Path | None], ids: Mapping[str, Ids], drop: Sequence[str | int], dropping: str | None
+) -> list[str]:
+    """Compare what is read together with the rows of one file with the columns of ids of the other.
+
+    Names of samples in another order are refused. Numbers that an index gives its vectors may be those of rows, and
+    are noted.
+    """
+    first, second = files
+    notes = []
+    for named, other in ((first, second), (second, first)):
+        names, path = ids.get(named), files[other]
+        if not names or ids.get(other) is not None or path is None or not path.exists():
+            continue
+        required = _id_names(path, drop) if isinstance(names[0], str) else []
+        for column in _id_names(path):
+            values = _column(path, column)
+            if values is None or len(values) != len(names):
+                continue
+            found = difference(values, np.array(names, dtype=object if isinstance(names[0], str) else None))
+            if found is None or not found.reordered:
+                continue  # an id of another kind, such as the name of a file
+            told = found.told(column, (other, f"the names of the rows of {named}"))
+            if column in required:
+                raise ConfigError(f"{told}; {REORDERED}{_way_out(column, [path], dropping)}")
+            notes.append(f"{told}; the same ids in another order; {TAKEN}")
+    return notes
+
+
+def _way_out(column: str, paths: Sequence[Path], dropping: str | None) -> str:
+    """Return which setting makes a note of a refusal, where one of the files has columns that can be dropped."""
+    tables = any(path.suffix.lower() != ".npz" for path in paths)
+    return f" (with {dropping}={column} this is a note)" if dropping and tables else ""
 
 
 def _common(paths: Sequence[Path], drop: Sequence[str | int] = ()) -> list[str]:
     """Return the names under which both files name their rows, without those of columns that are left out."""
+    first = set(_id_names(paths[0], drop))
+    return sorted(first & set(_id_names(paths[1], drop))) if first else []
+
+
+def _id_names(path: Path, drop: Sequence[str | int] = ()) -> list[str]:
     try:
-        first = set(id_names(paths[0], drop))
-        return sorted(first & set(id_names(paths[1], drop))) if first else []
+        return id_names(path, drop)
     except ConfigError:  # a file of classes may be no table of numbers
         return []
 
