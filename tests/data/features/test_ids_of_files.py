@@ -103,6 +103,18 @@ def test_numbers_of_an_index_in_another_order_are_noted() -> None:
     assert compared(files, {"x": [1, 0, 2, 3], "y": None}) == []
 
 
+def test_the_order_of_a_wildcard_is_told_where_numbers_have_another(capsys) -> None:
+    for number in range(12):
+        shard(f"s-{number}.tar", np.arange(10 * number, 10 * number + 10))
+    np.save("y.npy", X)
+    load(x="s-*.tar", y="y.npy")
+    told = "the shards are in the order of their names, s-10.tar before s-2.tar; a range in braces"
+    assert told in capsys.readouterr().err
+    load(x="s-{0..11}.tar", y="y.npy")
+    load(x="s-?.tar", y="s-?.tar")
+    assert "in the order of their names" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("side", ["x", "y"])
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_classes_in_another_order_are_refused(side: str, suffix: str) -> None:

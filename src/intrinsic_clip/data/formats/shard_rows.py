@@ -1,6 +1,7 @@
 """Read features from WebDataset shards: tars with an .npy, or an .npz, of one vector for each key."""
 
 import io
+import re
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -143,7 +144,26 @@ def shard_rows(shards: Sequence[Path], key: Key) -> tuple[ShardRows, list[str]]:
     left_out = [extension for extension in first.members if extension != chosen.partition(":")[0]]
     left_out_too = f", {', '.join(left_out)} left out" if left_out else ""
     count = "1 shard" if len(shards) == 1 else f"{len(shards):,} shards"
-    return rows, [f"{len(rows.ids or []):,} samples of {count}: member {chosen!r} is read{left_out_too}"]
+    notes = [f"{len(rows.ids or []):,} samples of {count}: member {chosen!r} is read{left_out_too}"]
+    return rows, notes + _order_notes(shards)
+
+
+def _order_notes(shards: Sequence[Path]) -> list[str]:
+    """Say where shards are in the order of their names as texts, as of a wildcard, and numbers in them in another."""
+    names = [str(shard) for shard in shards]
+    counted = sorted(names, key=_by_number)
+    if names == counted or names != sorted(names):
+        return []
+    place = next(place for place, name in enumerate(names) if name != counted[place])
+    return [
+        f"the shards are in the order of their names, {shards[place].name} before {Path(counted[place]).name}; a range "
+        "in braces, {0..11}, counts"
+    ]
+
+
+def _by_number(name: str) -> list[tuple[str, int]]:
+    """Return a key by which numbers in a name are ordered as numbers."""
+    return [(text, int(digits or 0)) for text, digits in re.findall(r"([^0-9]*)([0-9]*)", name)]
 
 
 def is_shards(path: Path) -> bool:
