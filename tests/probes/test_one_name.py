@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
+from torch.utils.data import BatchSampler, DataLoader, DistributedSampler, TensorDataset
 
 from helpers.foreign_module import N_TRAIN, N_VAL, SmallClip, WithoutValidation, loader, rows, trainer
 from helpers.lightning_name import IGNORED, Callback, CombinedLoader, MisconfigurationException
@@ -369,13 +369,19 @@ def test_one_source_may_serve_probes_of_several_samples() -> None:
     assert all(value.isfinite() for probe in probes for value in probe.latest.values())
 
 
+class OwnBatches(BatchSampler):
+    """Batches of a sampler, as a loader's `batch_sampler` that Lightning makes anew with a distributed one."""
+
+
+@pytest.mark.parametrize("batches", [None, BatchSampler, OwnBatches])
 @pytest.mark.parametrize(("n", "expected"), [(129, [None, 64]), (128, [None, None]), (1, [None, 0])])
-def test_rows_that_a_distributed_sampler_repeats_are_found(n, expected) -> None:
+def test_rows_that_a_distributed_sampler_repeats_are_found(n, expected, batches) -> None:
     firsts = []
     for rank in range(2):
         data = TensorDataset(torch.arange(n))
         sampler = DistributedSampler(data, num_replicas=2, rank=rank, shuffle=False)
-        loaders = CombinedLoader(DataLoader(data, sampler=sampler), "sequential")
+        by = {"sampler": sampler} if batches is None else {"batch_sampler": batches(sampler, 32, False)}
+        loaders = CombinedLoader(DataLoader(data, **by), "sequential")
         fake = SimpleNamespace(world_size=2, _active_loop=SimpleNamespace(_combined_loader=loaders))
         firsts.append(padding_rows(fake, len(list(sampler))))
         assert padding_rows(fake, len(list(sampler)) + 1) is None

@@ -38,7 +38,9 @@ def padding_rows(trainer: Trainer, rows: int) -> int | None:
 def _samplers(trainer: Trainer) -> list[DistributedSampler]:
     combined = _combined(trainer)
     loaders = combined.flattened if combined is not None else []
-    samplers = [getattr(loader, "sampler", None) for loader in loaders]
+    # A batch sampler of one's own gets the distributed one from Lightning; the loader then has another.
+    holders = [holder for loader in loaders for holder in (loader, getattr(loader, "batch_sampler", None))]
+    samplers = [getattr(holder, "sampler", None) for holder in holders]
     return [sampler for sampler in samplers if isinstance(sampler, DistributedSampler)]
 
 
