@@ -173,6 +173,38 @@ def test_another_temperature_is_another_number() -> None:
     assert float(metric.compute()) == float(other.compute()) != before
 
 
+@pytest.mark.parametrize("make", [InfoNCEBound, partial(EmbeddingNumbers, "information")])
+def test_a_learned_temperature_is_no_parameter_of_the_metric(make) -> None:
+    learned = torch.nn.Parameter(torch.tensor(0.1))
+    metric = make(tau=learned)
+    assert [*metric.parameters()] == [*metric.state_dict()] == []
+    rows = ALL_X, ALL_Y
+    for value in (1.0, 0.5):  # it counts as it is when the number is computed
+        with torch.no_grad():
+            learned.fill_(value)
+        metric.reset()
+        metric.update(*rows)
+        assert _only(metric.compute()) == pytest.approx(
+            ic.measure(*rows, only="information", tau=value).popitem()[1]
+        )
+    metric.tau = 0.1
+    assert _only(metric.compute()) == pytest.approx(expected("information/infonce_bound"))
+
+
+@pytest.mark.parametrize("collect", [lambda metric: metric, MetricCollection])
+def test_a_metric_with_a_temperature_that_has_a_graph_can_be_copied(collect) -> None:
+    scale = torch.nn.Parameter(torch.tensor(1 / 0.1).log())
+    metric = collect(InfoNCEBound(1 / scale.exp()))
+    for copy in (metric.clone(), deepcopy(metric), pickle.loads(pickle.dumps(metric))):
+        copy.update(ALL_X, ALL_Y)
+        assert _only(copy.compute()) == pytest.approx(expected("information/infonce_bound"), rel=1e-4)
+
+
+def _only(value) -> float:
+    """Return the one number of a metric or a collection."""
+    return float(next(iter(value.values())) if isinstance(value, dict) else value)
+
+
 def test_a_collection_shares_states_and_calculates_all() -> None:
     collection = MetricCollection(
         {

@@ -91,9 +91,14 @@ class EmbeddingNumbers(Metric):
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute; with another temperature the number is not the one that was computed."""
-        super().__setattr__(name, value)
-        if name == "tau":
-            self._computed = None
+        if name != "tau":
+            super().__setattr__(name, value)
+            return
+        # A parameter is not registered as one of the metric's own, which checkpoints would hold and no number could
+        # replace; a tensor with a graph, as of `logit_scale.exp()`, cannot be copied.
+        has_graph = isinstance(value, Tensor) and not value.is_leaf
+        self.__dict__["tau"] = value.detach() if has_graph else value
+        self._computed = None
 
     def update(self, x: Rows, y: Rows | None = None) -> None:
         """Take a batch of rows `(n, d)`, and their partners.
