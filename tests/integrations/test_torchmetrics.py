@@ -11,6 +11,7 @@ import pytest
 import torch
 from torchmetrics import MetricCollection
 from torchmetrics.classification import BinaryAccuracy
+from torchmetrics.wrappers import Running
 
 import intrinsic_clip as ic
 from intrinsic_clip.integrations.torchmetrics import (
@@ -203,6 +204,22 @@ def test_a_metric_with_a_temperature_that_has_a_graph_can_be_copied(collect) -> 
 def _only(value) -> float:
     """Return the one number of a metric or a collection."""
     return float(next(iter(value.values())) if isinstance(value, dict) else value)
+
+
+@pytest.mark.parametrize(
+    "feed", [lambda running, *rows: running.update(*rows), lambda running, *rows: running(*rows)]
+)
+@pytest.mark.parametrize("name", ["alignment/cosine", "id/gride/y", "uniformity/x"])
+def test_a_running_window_measures_the_rows_of_its_batches(feed, name) -> None:
+    running = Running(METRICS[name](), window=2)
+    for x, y in zip(X, Y, strict=True):
+        feed(running, x, y)
+    last = X[2:].flatten(0, 1), Y[2:].flatten(0, 1)
+    for _ in range(2):
+        assert float(running.compute()) == pytest.approx(expected(name, *last), rel=1e-5)
+    running.reset()
+    feed(running, X[0], Y[0])
+    assert float(running.compute()) == pytest.approx(expected(name, X[0], Y[0]), rel=1e-5)
 
 
 def test_a_collection_shares_states_and_calculates_all() -> None:

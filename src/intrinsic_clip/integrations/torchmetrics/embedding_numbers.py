@@ -133,6 +133,9 @@ class EmbeddingNumbers(Metric):
 
     def reset(self) -> None:
         """Forget all rows."""
+        # New lists, as torchmetrics would empty the ones that a wrapper such as `Running` keeps.
+        for state in ("order", *(f"rows_{side}" for side in self.sides)):
+            setattr(self, state, [])
         super().reset()
         self._columns = {}
 
