@@ -114,3 +114,25 @@ def test_what_cannot_be_compared_is_nan(damage) -> None:
     overlap = neighbourhood_overlap(x, y)
     assert bool(overlap[3].isnan())
     assert bool(overlap.isnan().all()) == (damage == "constant")
+
+
+@pytest.mark.parametrize("replicates", [(), (2,)])
+def test_a_row_that_one_side_lacks_takes_no_neighbours_place_on_the_other(
+    replicates: tuple[int, ...],
+) -> None:
+    x = gaussian(100, 3).expand(*replicates, 100, 3)
+    y = 2 * x + 1
+    y[..., ::5, 1] = math.nan
+    kept = torch.arange(100) % 5 > 0
+    with pytest.warns(UserWarning, match="points hold NaN"):
+        one, other = neighbourhood_overlap(x, y), neighbourhood_overlap(y, x)
+    for overlap in (one, other):
+        assert bool((overlap[..., kept] == 1).all())
+        assert bool(overlap[..., ~kept].isnan().all())
+
+
+def test_overlap_needs_as_many_other_rows_as_neighbours() -> None:
+    x = gaussian(11, 3)
+    assert neighbourhood_overlap(x, x, k=10).tolist() == [1.0] * 11
+    with pytest.warns(UserWarning, match="needs at least 12"):
+        assert bool(neighbourhood_overlap(x, x, k=11).isnan().all())

@@ -15,7 +15,8 @@ def neighbourhood_overlap(x: Rows, y: Rows, k: int = 10) -> Tensor:
     """Return for each row the share of its k nearest neighbours in x that are among the k nearest in y, `(*R, n)`.
 
     Euclidean distances; those of rows of length 1 order neighbours as cosines do. Independent representations have
-    k / (n − 1) on average. Of neighbours at one distance, those are taken that a search meets first.
+    k / (n − 1) on average. Of neighbours at one distance, those are taken that a search meets first. Rows that hold NaN
+    or infinity on either side are left out of both searches, with a warning.
 
     Args:
         x, y: `(*R, n, d_x)` and `(*R, n, d_y)`; row i of x and row i of y show the same thing.
@@ -23,7 +24,7 @@ def neighbourhood_overlap(x: Rows, y: Rows, k: int = 10) -> Tensor:
 
     Returns:
         NaN at rows that are not finite or repeat an earlier one on either side, which have no neighbours of their
-        own, and everywhere where fewer than k + 1 other rows are left.
+        own, and everywhere where fewer than k other rows are left.
 
     Raises:
         ValueError: x and y differ in replicates or rows, or k < 1.
@@ -39,6 +40,9 @@ def neighbourhood_overlap(x: Rows, y: Rows, k: int = 10) -> Tensor:
         0.02
     """
     x, y = as_same_rows(x, y)
+    complete = (x.isfinite().all(-1) & y.isfinite().all(-1))[..., None]
+    if not bool(complete.all()):  # a row that one side lacks would take the place of a neighbour on the other
+        x, y = x.where(complete, math.nan), y.where(complete, math.nan)
     first, second = nearest_neighbours(x, k), nearest_neighbours(y, k)
     agreed = torch.stack(
         [(first.indices == second.indices[..., j : j + 1]).any(-1) for j in range(second.indices.shape[-1])]
