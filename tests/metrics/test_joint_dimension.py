@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from helpers.manifolds import gaussian
-from intrinsic_clip.dimension import mle, nearest_neighbours, twonn
+from intrinsic_clip.dimension import DimensionEstimate, Neighbours, mle, nearest_neighbours, twonn
 from intrinsic_clip.metrics import dimension_correlation, joint_dimension, joint_neighbours
 
 
@@ -89,3 +89,30 @@ def test_pairs_that_are_not_finite_are_left_out_of_both_views() -> None:
         correlation = dimension_correlation(x, y, permutations=9)
     torch.testing.assert_close(correlation.value, expected.correlation)
     assert correlation.p_value.isfinite()
+
+
+def test_pairs_that_are_not_finite_are_left_out_of_shuffled_pairs_too() -> None:
+    """Rows that lack y would meet rows that lack x, and shuffled pairs would be fewer than the pairs."""
+    x, y = uniform(90, 5), uniform(90, 5, 1)
+    x[:20, 0], y[20:40, 0] = math.nan, math.inf
+    sizes = []
+
+    def noted(neighbours: Neighbours) -> DimensionEstimate:
+        sizes.append(int(neighbours.valid.sum()))
+        return twonn(neighbours)
+
+    with pytest.warns(UserWarning, match="40 of 90 points"):
+        correlation = dimension_correlation(x, y, noted, permutations=3)
+    assert sizes == [50] * 6
+    alone = joint_dimension(joint_neighbours(x[40:], y[40:], 2)).correlation
+    torch.testing.assert_close(correlation.value, alone)
+
+
+def test_what_a_replicate_lacks_does_not_change_the_shuffled_pairs_of_another() -> None:
+    x, y = uniform(60, 3), uniform(60, 3, 1)
+    lacking = x.clone()
+    lacking[::7] = math.nan
+    with pytest.warns(UserWarning, match="9 of 120 points"):
+        both = dimension_correlation(torch.stack([lacking, x]), torch.stack([y, y]), permutations=5)
+    for number, alone in zip(both, dimension_correlation(x, y, permutations=5), strict=True):
+        torch.testing.assert_close(number[1], alone)

@@ -148,7 +148,8 @@ def dimension_correlation(
 
     Basile, Acevedo, Bortolussi, Anselmi, Rodriguez, *Intrinsic dimension correlation: uncovering nonlinear
     connections in multimodal representations*, 2024. Its p-value is that of the hypothesis that pairs are
-    independent: (1 + the number of shuffled pairs whose joint dimension is no larger) / (1 + permutations).
+    independent: (1 + the number of shuffled pairs whose joint dimension is no larger) / (1 + permutations). Pairs that
+    hold NaN or infinity are left out, of the shuffled ones too.
 
     Args:
         x, y: `(*R, n, p_x)` and `(*R, n, p_y)`; row i of x and row i of y are a pair.
@@ -176,12 +177,26 @@ def dimension_correlation(
     no_larger, total = torch.zeros_like(dimension.joint), torch.zeros_like(dimension.joint)
     for _ in range(permutations):
         order = torch.randperm(y.shape[-2], generator=generator).to(y.device)
-        shuffled = estimator(nearest_neighbours(torch.cat([x, y[..., order, :]], -1), k)).value
+        shuffled = estimator(nearest_neighbours(torch.cat([x, _reordered(y, order)], -1), k)).value
         no_larger += shuffled <= dimension.joint
         total += JointDimension(dimension.x, dimension.y, shuffled).correlation
     value = dimension.correlation
     p_value = ((1 + no_larger) / (1 + permutations)).where(value.isfinite(), math.nan)
     return DimensionCorrelation(value, p_value, total / permutations)
+
+
+def _reordered(y: Tensor, order: Tensor) -> Tensor:
+    """Return rows in another order, in which those that are NaN stay where they are, beside those of x."""
+    left_out = y.isnan().any(-1)
+    if not bool(left_out.any()):
+        return y[..., order, :]
+    places = left_out.int().argsort(dim=-1, stable=True)  # of the complete rows first
+    source = order[left_out[..., order].int().argsort(dim=-1, stable=True)]
+    return torch.empty_like(y).scatter_(
+        -2,
+        places[..., None].expand_as(y),
+        y.gather(-2, source[..., None].expand_as(y)),
+    )
 
 
 def _scaled_alike(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
