@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from intrinsic_clip.dimension.arrays import Rows
+from intrinsic_clip.dimension.arrays import Rows, whole_number
 from intrinsic_clip.metrics.alignment import as_same_rows
 from intrinsic_clip.seeding import seeded
 
@@ -54,7 +54,8 @@ def canonical_rank(
         seed: of the permutations, which all replicates share.
 
     Raises:
-        ValueError: x and y differ in replicates or rows, or are empty, or there is no permutation.
+        ValueError: x and y differ in replicates or rows, or are empty, there is no permutation, or level is not
+            between 0 and 1.
 
     Example:
         >>> import torch
@@ -90,10 +91,11 @@ def collected(
         regularised: whether the bases are shrunk, so that as many columns as rows need not correlate perfectly.
 
     Raises:
-        ValueError: there is no permutation.
+        ValueError: there is no permutation, or level is not between 0 and 1.
     """
-    if permutations < 1:
-        raise ValueError(f"permutations must be at least 1, got {permutations}")
+    permutations = whole_number("permutations", permutations, 1)
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie between 0 and 1, got {level}")
     most = max(min(x.shape[1], y.shape[1]) for x, y in bases)
     rank, threshold = torch.full((2, len(bases)), math.nan, dtype=torch.float64)
     correlations = torch.full((len(bases), most), math.nan, dtype=torch.float64)

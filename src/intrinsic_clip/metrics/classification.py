@@ -10,7 +10,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from intrinsic_clip.dimension.arrays import Labels, Rows, as_labels, as_points
+from intrinsic_clip.dimension.arrays import Labels, Rows, as_labels, as_points, whole_number
 from intrinsic_clip.metrics.alignment import as_pairs, directions
 from intrinsic_clip.metrics.crossvalidation import predict, ridge, split
 from intrinsic_clip.metrics.row_blocks import row_blocks
@@ -54,6 +54,7 @@ def knn_accuracy(x: Rows, labels: Labels, k: int = 20, things: Tensor | None = N
     others = n - int(groups.bincount().max())
     if not 1 <= k <= others:
         raise ValueError(f"k must lie between 1 and the {others} other rows, got {k}")
+    k = whole_number("k", k, 1)
     flat = x.reshape(math.prod(replicates), n, d)
     shares = torch.full((len(flat),), math.nan, dtype=torch.float64, device=x.device)
     for r, rows in enumerate(flat):

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.dimension import mle
+from intrinsic_clip.dimension.arrays import whole_number
 from intrinsic_clip.metrics.canonical_rank import canonical_rank
 from intrinsic_clip.metrics.information_estimate import Pairs
 from intrinsic_clip.metrics.leading_directions import canonical_directions
@@ -51,8 +52,8 @@ def check_directions(directions: int | None) -> None:
     Raises:
         ValueError: it is not at least 1.
     """
-    if directions is not None and directions < 1:
-        raise ValueError(f"directions must be at least 1, or None, got {directions}")
+    if directions is not None:
+        whole_number("directions", directions, 1)
 
 
 def _dimensions(rows: Tensor, most: int) -> int:

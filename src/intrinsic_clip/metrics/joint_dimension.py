@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.dimension import DimensionEstimate, Neighbours, nearest_neighbours, twonn
-from intrinsic_clip.dimension.arrays import Rows
+from intrinsic_clip.dimension.arrays import Rows, whole_number
 from intrinsic_clip.metrics.alignment import as_same_rows
 from intrinsic_clip.seeding import seeded
 
@@ -159,7 +159,7 @@ def dimension_correlation(
         seed: of the permutations, which all replicates share.
 
     Raises:
-        ValueError: x and y differ in replicates or rows, or are empty.
+        ValueError: x and y differ in replicates or rows, or are empty, or there is no permutation.
 
     Example:
         >>> import torch
@@ -170,6 +170,7 @@ def dimension_correlation(
         >>> round(float(correlation.value), 1), float(correlation.p_value)
         (1.1, 0.01)
     """
+    permutations = whole_number("permutations", permutations, 1)
     x, y = as_same_rows(x, y)
     dimension = joint_dimension(joint_neighbours(x, y, k), estimator)
     x, y = _scaled_alike(x, y)

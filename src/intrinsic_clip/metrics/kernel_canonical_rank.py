@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from intrinsic_clip.dimension.arrays import Rows
+from intrinsic_clip.dimension.arrays import Rows, whole_number
 from intrinsic_clip.metrics.alignment import as_same_rows
 from intrinsic_clip.metrics.canonical_rank import LEVEL, PERMUTATIONS, CanonicalRank, collected
 from intrinsic_clip.metrics.recovery import typical_square
@@ -44,7 +44,8 @@ def kernel_canonical_rank(
         permutations, level, seed: as for `canonical_rank`; the seed is that of the landmarks too.
 
     Raises:
-        ValueError: x and y differ in replicates or rows, or are empty, or a ridge that is not positive.
+        ValueError: x and y differ in replicates or rows, or are empty, a ridge that is not positive, no landmark, or
+            permutations or a level as for `canonical_rank`.
 
     Example:
         >>> import torch
@@ -58,6 +59,7 @@ def kernel_canonical_rank(
     x, y = as_same_rows(x, y)
     if not ridge > 0:
         raise ValueError(f"ridge must be positive, got {ridge}")
+    landmarks = whole_number("landmarks", landmarks, 1)
     *replicates, n, _ = x.shape
     flat = math.prod(replicates)
     chosen = torch.randperm(n, generator=seeded(seed))[:landmarks].to(x.device)

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from intrinsic_clip.dimension.arrays import Rows
+from intrinsic_clip.dimension.arrays import Rows, whole_number
 from intrinsic_clip.metrics.alignment import as_same_rows
 from intrinsic_clip.metrics.held_out_directions import check_directions, project_held_out
 from intrinsic_clip.metrics.information_estimate import (
@@ -54,8 +54,7 @@ def ksg_information(
         0.2
     """
     check_directions(directions)
-    if k < 1:
-        raise ValueError(f"k must be at least 1, got {k}")
+    k = whole_number("k", k, 1)
 
     def estimate(fit: Pairs, held_out: Pairs) -> Part:
         rows_x, rows_y, reason = project_held_out(fit, held_out, directions)

@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from intrinsic_clip.dimension.arrays import Labels, Rows, as_labels
+from intrinsic_clip.dimension.arrays import Labels, Rows, as_labels, whole_number
 from intrinsic_clip.metrics import replicated_pairs
 from intrinsic_clip.metrics.alignment import as_pairs
 from intrinsic_clip.metrics.counterparts import Counterparts
@@ -205,6 +205,7 @@ def top_matching(ranks: PartnerRanks, k: int) -> Matching:
     n = max(direction.greater.shape[-1] for direction in ranks)
     if not 1 <= k <= n:
         raise ValueError(f"k must lie between 1 and the {n} rows, got {k}")
+    k = whole_number("k", k, 1)
     x_to_y, y_to_x = (expected_shares(direction, k).mean(-1) for direction in ranks)
     return Matching(x_to_y, y_to_x)
 

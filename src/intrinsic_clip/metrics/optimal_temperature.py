@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from intrinsic_clip.dimension.arrays import Rows
+from intrinsic_clip.dimension.arrays import Rows, whole_number
 from intrinsic_clip.metrics.alignment import as_pairs
 
 LOWEST, HIGHEST = 1e-5, 1e4  # of τ, relative to how far similarities are from those of partners
@@ -34,7 +34,7 @@ def optimal_temperature(x: Rows, y: Rows, batch_size: int | None = None) -> Tens
         between.
 
     Raises:
-        ValueError: x and y differ in shape, or there are fewer than two rows.
+        ValueError: x and y differ in shape, there are fewer than two rows, or batch_size is below 1.
 
     Example:
         >>> import torch
@@ -50,7 +50,7 @@ def optimal_temperature(x: Rows, y: Rows, batch_size: int | None = None) -> Tens
     *replicates, n, d = x.shape
     if n < 2:
         raise ValueError(f"the temperature of InfoNCE needs at least two pairs, got {n}")
-    size = min(n, MOST_ROWS, batch_size or n)
+    size = min(n, MOST_ROWS, n if batch_size is None else whole_number("batch_size", batch_size, 1))
     order = torch.randperm(n, generator=torch.Generator().manual_seed(0))[: n - n % size].to(x.device)
     sides = (side.reshape(-1, n, d)[:, order].double() for side in (x, y))
     taus = [

@@ -6,7 +6,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from intrinsic_clip.dimension.arrays import Rows, as_points, check_same_index
+from intrinsic_clip.dimension.arrays import Rows, as_points, check_same_index, whole_number
 from intrinsic_clip.metrics.crossvalidation import Model, predict, ridge, split
 from intrinsic_clip.seeding import seeded
 
@@ -77,8 +77,8 @@ def kernel_recovery(
         R²; NaN where a value is not finite or no coordinate varies.
 
     Raises:
-        ValueError: shapes that do not fit, a strength or width that is not positive, or fewer than 2 rows per
-            fold.
+        ValueError: shapes that do not fit, a strength, width or max_rows that is not positive, or fewer than 2 rows
+            per fold.
 
     Example:
         >>> import torch
@@ -92,7 +92,7 @@ def kernel_recovery(
     x, z = _checked(x, z, strength)
     if width is not None and not width > 0:
         raise ValueError(f"width must be positive, got {width}")
-    n = x.shape[-2]
+    n, max_rows = x.shape[-2], whole_number("max_rows", max_rows, 1)
     if n > max_rows:
         rows = torch.randperm(n, generator=seeded(seed))[:max_rows].to(x.device)
         x, z = x[..., rows, :], z[..., rows, :]

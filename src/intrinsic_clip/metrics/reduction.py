@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from intrinsic_clip.dimension.arrays import Rows, as_points, check_same_index
+from intrinsic_clip.dimension.arrays import Rows, as_points, check_same_index, whole_number
 from intrinsic_clip.metrics.alignment import directions
 from intrinsic_clip.metrics.counterparts import Counterparts
 from intrinsic_clip.metrics.leading_directions import canonical_directions, principal_directions
@@ -161,6 +161,8 @@ def retrieval_by_dimension(
     n = max(queries)
     if not ks or min(ks) < 1 or max(ks) > n:
         raise ValueError(f"ks must lie between 1 and the {n} rows recall is measured on, got {list(ks)}")
+    dims = [whole_number("each of dims", m, 1) for m in dims]
+    ks = [whole_number("each of ks", k, 1) for k in ks]
 
     table = x.new_empty(7, math.prod(x.shape[:-2]), len(dims) + 1, len(ks), dtype=torch.float64)
     together = clusters(n, both, isinstance(things, Pairing) and things.classes)
