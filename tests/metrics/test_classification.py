@@ -152,3 +152,13 @@ def test_things_that_do_not_fit() -> None:
         knn_accuracy(x, labels, things=torch.arange(29))
     with pytest.raises(ValueError, match="between 1 and the 15 other rows, got 20"):
         knn_accuracy(x, labels, things=torch.arange(30) % 2)
+
+
+@pytest.mark.parametrize("kind", [np.bool_, np.uint8, np.uint16, np.uint32, np.int32])
+def test_labels_are_of_any_whole_type_or_truth_values(kind: type) -> None:
+    labels = np.arange(40) % 2
+    x, y = gaussian(40, 3), gaussian(40, 3, seed=1)
+    for given in (labels.astype(kind), torch.from_numpy(labels.astype(kind))):
+        assert knn_accuracy(x, given, k=3) == knn_accuracy(x, torch.tensor(labels), k=3)
+        assert linear_accuracy(x, given) == linear_accuracy(x, torch.tensor(labels))
+        assert zero_shot_accuracy(x, y, given) == zero_shot_accuracy(x, y, torch.tensor(labels))

@@ -29,7 +29,7 @@ def knn_accuracy(x: Rows, labels: Labels, k: int = 20, things: Tensor | None = N
 
     Args:
         x: representations, `(*R, n, d)`.
-        labels: labels of the rows, `(n,)` int64.
+        labels: class numbers or names of the rows, `(n,)`; true and false are two classes.
         k: neighbours; fewer than n, and no more than there are rows of other things.
         things: int64 `(n,)`; rows of equal numbers have no vote for one another, as `distinct_rows` gives them. None:
             all rows are different things.
@@ -80,7 +80,7 @@ def linear_accuracy(
 
     Args:
         x: representations, `(*R, n, d)`.
-        labels: labels of the rows, `(n,)` int64.
+        labels: class numbers or names of the rows, `(n,)`; true and false are two classes.
         strength: weight of the ridge penalty relative to the sum of squares over the training rows; positive.
         folds: number of parts that the rows are cut into.
         seed: seed of the draw of the folds, which all replicates share.
@@ -129,7 +129,7 @@ def zero_shot_accuracy(x: Rows, y: Rows, labels: Labels) -> Tensor:
 
     Args:
         x, y: representations, `(*R, n, d)`; row i of x and row i of y are a pair.
-        labels: labels of the rows, `(n,)` int64.
+        labels: class numbers or names of the rows, `(n,)`; true and false are two classes.
 
     Returns:
         The share of rows classified right; NaN where a value is not finite.
@@ -163,12 +163,11 @@ def _classes(x: Tensor, labels: Labels) -> Tensor:
     if x.ndim < 2 or 0 in x.shape[-2:]:
         raise ValueError(f"x must be (*R, n, d) and not empty, got shape {tuple(x.shape)}")
     labels = as_labels(labels)
-    if labels.dtype in (torch.uint8, torch.int8, torch.int16, torch.int32):
-        labels = labels.long()
-    if labels.shape != x.shape[-2:-1] or labels.dtype != torch.int64:
+    if labels.shape != x.shape[-2:-1] or labels.is_floating_point() or labels.is_complex():
         raise ValueError(
             f"labels must be ({x.shape[-2]},) int64, got shape {tuple(labels.shape)} of {labels.dtype}"
         )
+    labels = labels.long()
     return labels.to(x.device).unique(return_inverse=True)[1]
 
 

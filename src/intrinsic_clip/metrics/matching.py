@@ -247,7 +247,7 @@ def label_matching(x: Rows, y: Rows, labels: Labels) -> Matching:
 
     Args:
         x, y: representations, `(*R, n, d)`; row i of x and row i of y are a pair.
-        labels: labels of the pairs, `(n,)` or `(*R, n)`, of any type that can be compared.
+        labels: class numbers or names of the pairs, `(n,)`; a tensor may be `(*R, n)`.
 
     Raises:
         ValueError: x and y differ in shape or hold no row, or the labels have neither shape.
