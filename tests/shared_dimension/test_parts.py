@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from scipy.stats import hypergeom
 from torch.func import jacrev
 
 from intrinsic_clip.encoders.feedforward import mlp
@@ -143,6 +144,19 @@ def test_permutation_test_has_its_size_and_power() -> None:
     assert paired.p_value == pytest.approx(5e-4)
     assert paired.top_1 == 1
     assert paired.chance == pytest.approx(1 / 60)
+
+
+def test_matching_of_codes_has_the_p_value_of_fishers_exact_test_in_any_order() -> None:
+    """Many permutations leave the mean of the diagonal as it is, and count whatever rounding does to their sums."""
+    codes = torch.zeros(2, 100, dtype=torch.int64)
+    codes[0, :5] = codes[1, 3:8] = 1  # two ones of five meet: 0.019
+    generator = torch.Generator().manual_seed(0)
+    directions = torch.nn.functional.normalize(torch.randn(2, 2, 5, generator=generator), dim=-1)
+    for seed in range(6):
+        order = torch.randperm(100, generator=generator)
+        x, y = (side[code[order]][None] for side, code in zip(directions, codes, strict=True))
+        p_value = held_out(x, y, seed).p_value
+        assert p_value == pytest.approx(hypergeom.sf(1, 100, 5, 5), abs=0.011)
 
 
 def test_repeated_pairs_are_left_out() -> None:

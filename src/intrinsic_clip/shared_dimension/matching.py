@@ -13,6 +13,7 @@ PERMUTATIONS = 1999
 COMPARED = 2000  # held-out pairs, at most, that are compared all with all
 TEMPERATURES = 16
 SATURATED = 0.95  # of the ceiling
+TIED = 1e-5  # standard deviations of permutations: means this near are equal, but for the order of their sums
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,11 @@ def _side_by_side(representations: Tensor) -> Tensor:
 
 
 def _permutation_test(similarity: Tensor, seed: int) -> tuple[float, float]:
-    """Return the p-value of the diagonal's mean among those of permutations, and its distance in deviations."""
+    """Return the p-value of the diagonal's mean among those of permutations, and its distance in deviations.
+
+    Rows of codes and classes are exchanged without effect, so that many permutations have the mean of the diagonal.
+    Summed in another order it differs by rounding, and all of them count.
+    """
     centred = similarity.double()
     centred = centred - centred.mean(1, keepdim=True)
     centred = centred - centred.mean(0, keepdim=True)
@@ -76,8 +81,9 @@ def _permutation_test(similarity: Tensor, seed: int) -> tuple[float, float]:
         return 1.0, 0.0
     observed = float(centred.diagonal().mean())
     generator, rows = seeded(seed), torch.arange(n)
+    least = observed - TIED * deviation
     larger = sum(
-        float(centred[rows, torch.randperm(n, generator=generator)].mean()) >= observed
+        float(centred[rows, torch.randperm(n, generator=generator)].mean()) >= least
         for _ in range(PERMUTATIONS)
     )
     return (1 + larger) / (1 + PERMUTATIONS), observed / deviation
