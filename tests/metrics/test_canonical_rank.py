@@ -42,6 +42,19 @@ def test_independent_views_exceed_the_threshold_in_one_of_twenty(permutations: i
     assert share == pytest.approx(0.05, abs=0.03)
 
 
+@pytest.mark.parametrize("rank", [canonical_rank, kernel_canonical_rank])
+def test_correlations_of_codes_that_equal_the_threshold_do_not_count(rank) -> None:
+    """Two columns of few ones correlate by one of few values, which rounding must not lift above itself."""
+    code = torch.zeros(100, 1)
+    code[:5] = 1
+    generator = torch.Generator().manual_seed(0)
+    for seed in range(60):
+        x, y = (code[torch.randperm(100, generator=generator)] for _ in range(2))
+        found = rank(x, y, seed=seed)
+        if float(found.correlations[0]) < float(found.threshold) + 1e-4:
+            assert found.rank == 0
+
+
 def test_no_permutation_is_refused() -> None:
     for rank in (canonical_rank, kernel_canonical_rank):
         with pytest.raises(ValueError, match="permutations must be at least 1, got 0"):

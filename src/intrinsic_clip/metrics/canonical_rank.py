@@ -13,6 +13,7 @@ from intrinsic_clip.seeding import seeded
 PERMUTATIONS = 99
 LEVEL = 0.05
 SAME = 1e-6  # singular values this small, relative to the largest, are rounding
+TIED = 100.0  # resolutions of their type: correlations this near are equal, as those of codes often are
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,8 @@ def collected(
             continue
         values, least = _tested(x, y, permutations, level, seed)
         correlations[r, : len(values)] = values
-        rank[r], threshold[r] = (values > least).sum(), least
+        tied = TIED * torch.finfo(values.dtype).eps  # a correlation is at most 1
+        rank[r], threshold[r] = (values > least + tied).sum(), least
     return CanonicalRank(
         rank.reshape(replicates),
         correlations.reshape(*replicates, most),
