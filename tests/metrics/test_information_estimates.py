@@ -141,6 +141,22 @@ def test_infinite_information_is_refused_with_a_reason(estimate, reason) -> None
     assert re.search(reason, str(result.reason))
 
 
+@pytest.mark.parametrize("mistaken", [0.0, 0.3])
+def test_codes_and_classes_have_no_gaussian_ranks(mistaken: float) -> None:
+    """Of twenty classes 3 nats are the most; ranks of 0 and 1 gave 6, or called the information infinite."""
+    generator = torch.Generator().manual_seed(0)
+    first, other = torch.randint(20, (2, 600), generator=generator)
+    second = other.where(torch.rand(600, generator=generator) < mistaken, first)
+    classes, captions = torch.eye(20), gaussian(600, 20, seed=1)
+    for x, y in ((classes[first], classes[second]), (classes[first], classes[second] + captions / 10)):
+        result = copula_information(x, y)
+        assert result.value.isnan()
+        assert not bool(result.saturated)
+        assert "held-out rows of x are 20 different ones" in str(result.reason)
+    images = gaussian(120, 3)[torch.arange(600) // 5]  # each beside five captions
+    assert float(copula_information(images, images + gaussian(600, 3, seed=1)).value) > 0.5
+
+
 def test_nwj_explodes_between_and_says_so() -> None:
     result = nwj_bound(*on_sphere(400, 2e3))
     assert result.value.isnan()

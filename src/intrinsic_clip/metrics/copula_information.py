@@ -11,6 +11,7 @@ from intrinsic_clip.metrics.held_out_directions import check_directions, project
 from intrinsic_clip.metrics.information_estimate import InformationEstimate, Pairs, Part, cross_fitted
 
 PERFECT = 1e-12  # 1 − ρ² this small is rounding
+COPIES = 10  # of each row, on average, that make a side one of codes; an image has five captions
 
 
 def copula_information(x: Rows, y: Rows, directions: int | None = None, seed: int = 0) -> InformationEstimate:
@@ -23,7 +24,8 @@ def copula_information(x: Rows, y: Rows, directions: int | None = None, seed: in
     Ince, Giordano, Kayser, Rousselet, Gross, Schyns, *A statistical framework for neuroimaging data analysis based on
     mutual information estimated via a Gaussian copula*, Human Brain Mapping 38, 2017. Exact for jointly Gaussian
     directions, even where I is large. It is no bound: what correlations of ranks do not show is missed, and what
-    directions that are functions of each other share, as on a sphere, is counted twice.
+    directions that are functions of each other share, as on a sphere, is counted twice. Codes and classes have too few
+    values for ranks to be made Gaussian.
 
     Args:
         x, y: `(*R, n, p_x)` and `(*R, n, p_y)`; row i of x and row i of y are a pair. Held-out rows.
@@ -32,7 +34,8 @@ def copula_information(x: Rows, y: Rows, directions: int | None = None, seed: in
         seed: of the deal into halves.
 
     Returns:
-        The estimate; NaN and `saturated` where a correlation is 1, so that the information is infinite.
+        The estimate; NaN and `saturated` where a correlation is 1, so that the information is infinite; NaN where the
+        rows of a side are codes or classes, ten copies of each on average, of which the information is finite.
 
     Raises:
         ValueError: x and y differ in replicates or rows, or there are fewer than 16 pairs; directions below 1.
@@ -52,6 +55,9 @@ def copula_information(x: Rows, y: Rows, directions: int | None = None, seed: in
         rows_x, rows_y, reason = project_held_out(fit, held_out, directions)
         if reason is not None:
             return Part(math.nan, False, reason)
+        codes = _codes(held_out) if rows_x.shape[1] else None
+        if codes is not None:
+            return Part(math.nan, False, codes)
         return _gaussian(normal_scores(rows_x), normal_scores(rows_y))
 
     return cross_fitted(*as_same_rows(x, y), estimate, seed)
@@ -64,6 +70,18 @@ def normal_scores(rows: Tensor) -> Tensor:
     below, upto = (torch.searchsorted(ordered, columns, right=right) for right in (False, True))
     ranks = (below + upto + 1).double() / 2
     return torch.special.ndtri(ranks / (len(rows) + 1)).T
+
+
+def _codes(held_out: Pairs) -> str | None:
+    """Return why ranks of the pairs cannot be made Gaussian: a side has few different rows; else None."""
+    for side, rows in zip("xy", held_out, strict=True):
+        distinct = len(rows.unique(dim=0))
+        if COPIES * distinct <= len(rows):
+            return (
+                f"the {len(rows):,} held-out rows of {side} are {distinct:,} different ones, as codes and classes are: "
+                "their ranks cannot be made Gaussian"
+            )
+    return None
 
 
 def _gaussian(x: Tensor, y: Tensor) -> Part:
