@@ -157,6 +157,15 @@ def test_codes_and_classes_have_no_gaussian_ranks(mistaken: float) -> None:
     assert float(copula_information(images, images + gaussian(600, 3, seed=1)).value) > 0.5
 
 
+@pytest.mark.parametrize("classes", [2, 3, 20])
+def test_nwj_of_equal_classes_is_their_entropy(classes: int) -> None:
+    """Others of a class are as similar as partners, up to rounding: there is a limit as τ goes to 0."""
+    rows = normalize(gaussian(classes, 8).float(), dim=-1)[torch.arange(60 * classes) % classes]
+    result = nwj_bound(rows, rows)
+    assert not bool(result.saturated)
+    assert float(result.value) == pytest.approx(math.log(classes), abs=0.1)
+
+
 def test_nwj_explodes_between_and_says_so() -> None:
     result = nwj_bound(*on_sphere(400, 2e3))
     assert result.value.isnan()

@@ -16,6 +16,8 @@ from intrinsic_clip.metrics.optimal_temperature import HALVINGS, ROUNDING, limit
 BINS = 2**16
 NEWTON_STEPS = 60
 SMALL_STEP = 1e-9  # of slope and constant, relative
+TIED = 1e-6  # of similarities, relative: of equal rows of length 1 in single precision they differ by less
+NEARLY = 1e-3  # nats below a limit that is not reached
 
 
 class Binned(NamedTuple):
@@ -60,7 +62,8 @@ def binned(similarities: Tensor) -> Binned:
 def steepest_scale(positive: float, negative: Binned) -> float:
     """Return the b at which b · positive − log E exp(b s) is largest: 0 or infinity where it is at either end.
 
-    It is 0 too where similarities are all alike.
+    It is 0 too where similarities are all alike. Where others are as similar as partners and none more so, as in
+    classes, the difference rises to a limit, and b is the smallest that comes near it.
 
     Args:
         positive: the mean similarity of pairs.
@@ -73,11 +76,17 @@ def steepest_scale(positive: float, negative: Binned) -> float:
     low, high = limits(spread)
     if gaps.tilted_mean(math.exp(low)) >= 0:
         return 0.0
-    if gaps.tilted_mean(math.exp(high)) <= 0:
+    nearest = TIED * float(negative.values.abs().max())
+    tied = float(gaps.shares[gaps.values.abs() <= nearest].sum())
+    is_limited = tied > 0 and float(gaps.values.max()) <= nearest
+    if not is_limited and gaps.tilted_mean(math.exp(high)) <= 0:
         return math.inf
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        rises = gaps.tilted_mean(math.exp(middle)) < 0
+        scale = math.exp(middle)
+        rises = (
+            gaps.log_mean_exp(scale) > math.log(tied) + NEARLY if is_limited else gaps.tilted_mean(scale) < 0
+        )
         low, high = (middle, high) if rises else (low, middle)
     return math.exp((low + high) / 2)
 
