@@ -51,3 +51,25 @@ def test_first_derivatives_stay_where_the_graph_is_kept() -> None:
     losses = contrast.info_nce(x, y, torch.tensor(0.5))
     first, second = (torch.autograd.grad(losses, x, retain_graph=True)[0] for _ in range(2))
     assert torch.equal(first, second)
+
+
+def _several(outputs: Tensor, leaf: Tensor, gradients: Tensor) -> Tensor:
+    return torch.autograd.grad(outputs, leaf, grad_outputs=gradients, is_grads_batched=True)[0]
+
+
+def test_info_nce_has_several_gradients_in_one_call() -> None:
+    x, y = torch.randn(2, 3, 8, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    tau = torch.tensor(0.5)
+    mine, plain = (
+        _several(loss, x, torch.eye(3)) for loss in (contrast.info_nce(x, y, tau), info_nce(x, y, tau))
+    )
+    torch.testing.assert_close(mine, plain)
+
+
+def test_encoders_refuse_several_gradients_in_one_call() -> None:
+    encoder = replicate(lambda d: encoders.mlp(5, d), 5, [0], (4,), ())
+    chain, rows = chain_of(encoder), torch.randn(6, 5, generator=torch.Generator().manual_seed(0))
+    assert chain is not None
+    outputs, weight = feed_forward.encode(chain, rows), encoder.layers[0].weight
+    with pytest.raises(ConfigError, match=r"^is_grads_batched=True.*kernel of encoders.*: set kernel=none$"):
+        _several(outputs, weight, torch.ones(2, *outputs.shape))

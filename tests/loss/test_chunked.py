@@ -128,6 +128,29 @@ def test_second_derivatives_in_chunks_are_refused(name: str) -> None:
         _penalty(IN_CHUNKS[name], 5)
 
 
+def _several(
+    function: Callable[[Tensor, Tensor, int | None], Tensor], chunk: int | None
+) -> tuple[Tensor, ...]:
+    """Return the gradients of each replicate's loss, taken in one call."""
+    x, y, _ = _inputs(3, 12, 4, tau=1.0, dtype=torch.float64)
+    leaves = x.requires_grad_(), y.requires_grad_()
+    losses = function(normalize(x, dim=-1), normalize(y, dim=-1), chunk).reshape(3, -1).sum(1)
+    each = torch.eye(3, dtype=torch.float64)
+    return torch.autograd.grad(losses, leaves, grad_outputs=each, is_grads_batched=True)
+
+
+@pytest.mark.parametrize("name", IN_CHUNKS)
+def test_several_gradients_in_one_call_are_refused_in_chunks(name: str) -> None:
+    assert all(gradient.isfinite().all() for gradient in _several(IN_CHUNKS[name], None))
+    with pytest.raises(ConfigError, match=r"^is_grads_batched=True.*: set chunk=None$"):
+        _several(IN_CHUNKS[name], 5)
+
+
+@pytest.mark.parametrize("name", BY_ROWS)
+def test_what_is_computed_again_by_rows_has_several_gradients(name: str) -> None:
+    torch.testing.assert_close(_several(BY_ROWS[name], 5), _several(BY_ROWS[name], None))
+
+
 @pytest.mark.parametrize("name", BY_ROWS)
 def test_what_is_computed_again_by_rows_has_its_second_derivatives(name: str) -> None:
     torch.testing.assert_close(_penalty(BY_ROWS[name], 5), _penalty(BY_ROWS[name], None))

@@ -60,7 +60,7 @@ class _InfoNCE(torch.autograd.Function):
         return losses
 
     @staticmethod
-    @first_derivatives_only("the C++ kernel of InfoNCE", "set kernel=none")
+    @first_derivatives_only("the C++ kernel of InfoNCE", "set kernel=none", one_at_a_time=False)
     def backward(ctx: Any, cotangents: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x, y, tau = ctx.gradients
         return x * cotangents[..., None, None], y * cotangents[..., None, None], tau * cotangents

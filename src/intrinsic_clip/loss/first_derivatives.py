@@ -15,8 +15,10 @@ Backward = Callable[..., Any]
 OF_TRANSFORMS = "setup_context", "jvp function", "saved tensor hooks", "vmap support"
 
 
-def first_derivatives_only(subject: str, instead: str) -> Callable[[Backward], Backward]:
-    """Refuse second derivatives in the backward of a function that has none.
+def first_derivatives_only(
+    subject: str, instead: str, one_at_a_time: bool = True
+) -> Callable[[Backward], Backward]:
+    """Refuse second derivatives, and several gradients at once, in the backward of a function that has none.
 
     PyTorch's `once_differentiable` refuses them only where the gradient that comes in has one itself, which that of a
     loss, which is 1, has not; it then leaves the second derivatives through the function out without a word. The
@@ -25,6 +27,7 @@ def first_derivatives_only(subject: str, instead: str) -> Callable[[Backward], B
     Args:
         subject: what has no second derivatives.
         instead: what would be right.
+        one_at_a_time: whether several gradients in one call are refused, too.
     """
 
     def decorated(backward: Backward) -> Backward:
@@ -34,13 +37,26 @@ def first_derivatives_only(subject: str, instead: str) -> Callable[[Backward], B
                 raise ConfigError(
                     f"create_graph=True asks for second derivatives, which {subject} has not: {instead}"
                 )
-            device = next(each.device for each in gradients if each is not None)
-            with without_autocast(device):  # half-precision products would not be those of the forward pass
+            given = [each for each in gradients if each is not None]
+            if one_at_a_time and any(map(_is_batched, given)):
+                raise ConfigError(
+                    f"is_grads_batched=True asks for several gradients at once, of which {subject} has one at a time: "
+                    f"{instead}"
+                )
+            with without_autocast(
+                given[0].device
+            ):  # half-precision products would not be those of the forward pass
                 return backward(ctx, *gradients)
 
         return checked
 
     return decorated
+
+
+def _is_batched(gradient: Tensor) -> bool:
+    """Return whether a gradient stands for several, as in autograd with is_grads_batched=True."""
+    functorch = torch._C._functorch
+    return functorch.is_batchedtensor(gradient) or functorch.is_legacy_batchedtensor(gradient)
 
 
 def outside_transforms(function: Callable[..., Any], subject: str, instead: str, *arguments: Any) -> Any:
