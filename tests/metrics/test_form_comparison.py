@@ -218,10 +218,11 @@ def test_recall_by_guessing_is_that_of_rows_drawn_at_random() -> None:
         assert chance[f"recall_{k}"] == pytest.approx((to_y + k / distinct) / 2)
 
 
-def votes_of_others(rows: np.ndarray, classes: np.ndarray) -> np.ndarray:
+def votes_of_others(rows: np.ndarray, classes: np.ndarray, groups: np.ndarray | None = None) -> np.ndarray:
     """Return for each row whether most of its twenty nearest others have its class, the share of it in a tie."""
     cosines = unit(rows) @ unit(rows).T
-    np.fill_diagonal(cosines, -np.inf)
+    groups = np.arange(len(rows)) if groups is None else groups
+    cosines[groups[:, None] == groups] = -np.inf
     right = []
     for row, nearest in enumerate(np.argsort(-cosines, 1)[:, :20]):
         votes = np.bincount(classes[nearest], minlength=classes.max() + 1)
@@ -276,10 +277,43 @@ def test_class_accuracy_has_the_error_of_groups() -> None:
     pairing = Pairing.of_rows(x, y, groups)
     accuracy = compare_forms(x, y, pairing=pairing, labels=labels).full.numbers["class_accuracy"]
     held = pairing.halves(0)[1].numpy()
-    right = votes_of_others(x.numpy()[held], labels.numpy()[held])
+    right = votes_of_others(x.numpy()[held], labels.numpy()[held], groups.numpy()[held])
     parts = np.bincount(groups.numpy()[held], right - right.mean())[np.unique(groups.numpy()[held])]
     count = len(parts)
     assert accuracy.value == pytest.approx(right.mean())
     assert accuracy.standard_error == pytest.approx(
         np.sqrt((parts**2).sum() * count / (count - 1)) / len(held)
     )
+
+
+def test_captions_of_one_image_do_not_tell_its_class() -> None:
+    """Classes that rows know nothing of are guessed, also where five rows, no copies, are of one image."""
+    groups = torch.arange(1500) // 5
+    x = (gaussian(300, WIDTH, seed=1)[groups] + 0.2 * gaussian(1500, WIDTH, seed=2)).double()
+    labels = torch.randint(0, 10, (300,), generator=torch.Generator().manual_seed(1))[groups]
+    pairing = Pairing.of_rows(x, x, groups)
+    for y in (None, x + 0.1 * gaussian(1500, WIDTH, seed=3).double()):
+        comparison = compare_forms(x, y, pairing=pairing, labels=labels)
+        accuracy = comparison.full.numbers["class_accuracy"]
+        assert abs(accuracy.value - 0.1) < 3 * accuracy.standard_error + 0.02
+    coarse = compare_forms(
+        x, pairing=Pairing.of_rows(x, x, labels), labels=labels
+    )  # groups that are the classes
+    held = Pairing.of_rows(x, x, labels).halves(0)[1].numpy()
+    right = votes_of_others(x.numpy()[held], labels.numpy()[held])
+    assert coarse.full.numbers["class_accuracy"].value == pytest.approx(right.mean())
+
+
+def test_neighbours_to_keep_are_of_other_groups() -> None:
+    groups = torch.arange(600) // 6
+    x = (gaussian(100, WIDTH, seed=1)[groups] + 0.2 * gaussian(600, WIDTH, seed=2)).double()
+    pairing = Pairing.of_rows(x, x, groups)
+    held = pairing.halves(0)[1].numpy()
+    kept = []
+    for rows in (unit(x.numpy()[held]), unit(x.numpy()[held][:, :8])):
+        cosines = rows @ rows.T
+        cosines[groups.numpy()[held][:, None] == groups.numpy()[held]] = -np.inf
+        kept.append(np.argsort(-cosines, 1)[:, :10])
+    expected = np.mean([len(set(one) & set(other)) / 10 for one, other in zip(*kept, strict=True)])
+    numbers = by_name(compare_forms(x, pairing=pairing), "prefix", 8)
+    assert numbers["overlap_10"].value == pytest.approx(expected)

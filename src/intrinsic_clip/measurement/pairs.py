@@ -24,6 +24,7 @@ from intrinsic_clip.metrics import (
 from intrinsic_clip.metrics.alignment import directions
 from intrinsic_clip.metrics.matching import expected_shares
 from intrinsic_clip.metrics.paired_error import Clusters, clusters, way_error
+from intrinsic_clip.metrics.pairing import Pairing
 from intrinsic_clip.metrics.projection import dimension_steps
 from intrinsic_clip.metrics.reduction import RetrievalByDimension
 from intrinsic_clip.metrics.sufficient_dimension import smallest_within_error
@@ -94,7 +95,9 @@ def compare_alone(
     chosen = order[: 2 * FITTED]
     needed = record.metrics.get("spectrum/components_99pct/x")
     dims = [] if needed is None else [int(needed)]
-    measure_forms(record, x[chosen], None, dims, seed, labels=grouping.at(chosen).labels)
+    rows, of = x[chosen], grouping.at(chosen)
+    pairing = None if of.groups is None else Pairing.of_rows(rows, rows, of.groups)
+    measure_forms(record, rows, None, dims, seed, pairing, of.labels)
 
 
 def _measure_alignment(record: Record, x: Tensor, y: Tensor) -> None:

@@ -123,7 +123,9 @@ def compare_forms(
     of = None if labels is None or classes else labels[measured.to(labels.device)]
     queries = len(measured) if both is None else max(len(both.x), len(both.y))
     wanted = tuple(dict.fromkeys(min(k, queries) for k in ks))
-    trial = _Trial(whole, both, clusters(len(measured), both, classes), of, classes, wanted)
+    trial = _Trial(
+        whole, both, clusters(len(measured), both, classes), of, classes, wanted, apart(pairing, measured)
+    )
     rows = tuple(directions(side[fitted]) for side in sides)
     width = min(side.shape[1] for side in sides)
     alike = all(side.shape[1] == width for side in sides)
@@ -153,6 +155,7 @@ class _Trial:
         labels: of the rows; None: there are none, or they are those of y.
         classes: y are prompts of classes.
         ks: of recall.
+        groups: of the rows, int64 `(n,)`; rows of one are no neighbours of each other. None: each is a group.
     """
 
     whole: Sides
@@ -161,6 +164,7 @@ class _Trial:
     labels: Tensor | None
     classes: bool
     ks: tuple[int, ...]
+    groups: Tensor | None = None
 
     def credits(self, form: StoredForm | None) -> Credits:
         """Return what each query finds by a form; by the full directions if it is None."""
@@ -197,10 +201,10 @@ class _Trial:
         """Return the neighbours of x that are kept and the classes that neighbours vote for, whichever are wanted.
 
         Each distinct row counts once: a copy of a row, as an image has beside several captions, would tell its class.
+        Nor do rows of a group, such as those captions, vote for one another.
         """
         is_whole, once = stored is self.whole[0], self._once
-        count = min(max(VOTERS, OVERLAP), len(once) - 1)
-        nearest = nearest_others(queries[once], stored[once], count)
+        nearest = nearest_others(queries[once], stored[once], max(VOTERS, OVERLAP), self._groups)
         credits: Credits = {}
         if self.labels is not None:
             right = vote_shares(nearest[:, :VOTERS], self.labels[once.to(self.labels.device)])[:, None]
@@ -222,7 +226,23 @@ class _Trial:
     def _neighbours(self) -> Tensor:
         """Nearest neighbours of the full directions of x, which forms should keep."""
         x = self.whole[0][self._once]
-        return nearest_others(x, x, min(OVERLAP, len(x) - 1))
+        return nearest_others(x, x, OVERLAP, self._groups)
+
+    @cached_property
+    def _groups(self) -> Tensor:
+        """Numbers of the groups of the distinct rows of x; of groups that are the classes themselves, each row's own.
+
+        A row of such a class has no voter of its class outside its group.
+        """
+        once, own = self._once.cpu(), torch.arange(len(self._once))
+        if self.groups is None:
+            return own
+        groups = torch.unique(self.groups[once], return_inverse=True)[1]
+        if self.labels is not None:
+            labels = torch.unique(self.labels.cpu()[once], return_inverse=True)[1]
+            if len(torch.unique(torch.stack([labels, groups]), dim=1).T) == int(labels.max()) + 1:
+                return own
+        return groups if int(groups.max()) > 0 else own
 
     def chance(self) -> dict[str, float]:
         """Return what guessing gives, by number; neighbours that are kept are compared with none."""
@@ -266,15 +286,27 @@ def _largest_share(classes: Tensor, n: int) -> float:
     return int(torch.unique(classes, return_counts=True)[1].max()) / n
 
 
-def nearest_others(queries: Tensor, stored: Tensor, k: int) -> Tensor:
-    """Return the places of the k stored rows most similar to each query by inner product, `(n, k)`.
+def apart(pairing: Pairing | None, rows: Tensor) -> Tensor | None:
+    """Return the groups of some rows, `(m,)`; None where it is not said that rows come in groups."""
+    return None if pairing is None or pairing.groups is None else pairing.groups[rows.cpu()]
 
-    A query's own row is left out. Among equal ones the order is arbitrary.
+
+def nearest_others(queries: Tensor, stored: Tensor, k: int, groups: Tensor) -> Tensor:
+    """Return the places of the k stored rows of other groups most similar to each query by inner product, `(n, k)`.
+
+    They are fewer than k where a group leaves fewer others. Among equal ones the order is arbitrary.
+
+    Args:
+        queries, stored: `(n, d)`, of the same rows.
+        k: neighbours, at most.
+        groups: numbers of groups from 0, `(n,)`, two at least; a row's own group is left out.
     """
+    k = min(k, len(stored) - int(groups.bincount().max()))
+    groups = groups.to(stored.device)
     nearest = []
     for block in row_blocks(len(queries), len(stored), queries.device):
         scores = queries[block] @ stored.T
-        scores[torch.arange(len(block)), block] = -torch.inf
+        scores[groups[block][:, None] == groups] = -torch.inf
         nearest.append(scores.topk(k).indices)
     return torch.cat(nearest)
 
