@@ -13,6 +13,7 @@ from torch.nn.functional import normalize
 
 from helpers.manifolds import gaussian
 from intrinsic_clip.metrics import diagnose_temperature, infonce_bound, optimal_temperature
+from intrinsic_clip.metrics.course_statistics import jump
 
 SCRIPT = Path(__file__).parents[2] / "docs" / "draw_temperatures.py"
 _spec = importlib.util.spec_from_file_location("draw_temperatures", SCRIPT)
@@ -86,6 +87,28 @@ def test_courses(tau, losses, verdict) -> None:
     diagnosis = diagnose_temperature(tau, losses)
     assert diagnosis.verdict == verdict, diagnosis.text
     assert diagnose_temperature(tau.tolist()).verdict  # plain numbers too
+
+
+@pytest.mark.parametrize("place", [0.76, 0.9, 0.98])
+@pytest.mark.parametrize("factor", [0.3, 0.9, 1.1, 1.5])
+def test_a_sudden_late_jump_is_no_rest(place: float, factor: float) -> None:
+    """The jump is itself most of the noise that a change is compared with."""
+    jumped = RESTING.where(place > STEPS, factor * RESTING)
+    diagnosis = diagnose_temperature(jumped, RESTING_LOSS)
+    assert diagnosis.verdict == ("still falling" if factor < 1 else "rising")
+    assert f"τ jumped by a factor of {factor:.1f}"[:-1] in diagnosis.text
+    spike = RESTING.clone()
+    spike[int(place * 400)] *= factor
+    assert diagnose_temperature(spike, RESTING_LOSS).verdict == "settled"  # it comes back at once
+
+
+@pytest.mark.parametrize("lasting", [0.0, 0.9, 0.99])
+def test_noise_that_lasts_has_no_jumps(lasting: float) -> None:
+    steps = 0.02 * torch.randn(100, 400, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    values = torch.zeros_like(steps)
+    for place in range(1, 400):
+        values[:, place] = lasting * values[:, place - 1] + steps[:, place]
+    assert not any(jump(row, least=0.03) for row in values)
 
 
 def test_a_scale_that_is_taken_for_a_temperature_is_told_as_such() -> None:

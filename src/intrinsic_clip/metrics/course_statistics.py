@@ -8,6 +8,7 @@ from torch import Tensor
 # A standard error from ten twentieths is uncertain itself: without this, three of them were passed in 6 % of courses
 # that stayed where they were, with noise that lasted for a twentieth of training.
 FEW_BLOCKS = 1.3
+SUDDEN = 4  # times what else moves in as few steps
 
 
 def edge(values: Tensor, centre: float) -> Tensor:
@@ -43,6 +44,25 @@ def noise(values: Tensor) -> float:
         residual = residual - (residual @ curve) / (curve @ curve) * curve
     together = FEW_BLOCKS * math.sqrt(float(residual @ residual) / (len(means) - 3))
     return max(alone, together) * math.sqrt(2) * 0.25 / 0.2
+
+
+def jump(values: Tensor, least: float) -> float:
+    """Return by how much values moved at once within the last quarter, and stayed there; 0 where they did not.
+
+    A jump is within a hundredth of all values, at least `SUDDEN` times any other move of the last half over as many,
+    and the means over up to a twentieth of the values before and behind it differ by more than half of it. `noise`
+    does not show it: a late jump counts as noise there.
+    """
+    n = len(values)
+    width, near = max(1, n // 100), max(1, n // 20)
+    late = values[n // 2 :]
+    moves = late[width:] - late[:-width]
+    begun = len(late) - n // 4  # the jump is behind it
+    at = begun + int(moves[begun:].abs().argmax())
+    size, others = float(moves[at]), torch.cat([moves[: max(0, at - 2 * width)], moves[at + 2 * width :]])
+    stays = late[at + width : at + width + near].mean() - late[max(0, at + 1 - near) : at + 1].mean()
+    sudden = abs(size) > max(least, SUDDEN * float(others.abs().max()))
+    return size if sudden and float(stays) * size > size * size / 2 else 0.0
 
 
 def blocks(values: Tensor, count: int = 20) -> Tensor:
