@@ -10,7 +10,7 @@ import pytest
 from helpers.shared_worlds import tanh_world
 from helpers.tiny_runs import files_below
 from intrinsic_clip.reports.shared_printout import printout
-from intrinsic_clip.shared_dimension import verdict
+from intrinsic_clip.shared_dimension import command, verdict
 from intrinsic_clip.shared_dimension.stages import FIRST, SHUFFLED, Stages
 
 FAST = ["steps=40", "trainings=2", "threads=1", "progress=false"]
@@ -67,6 +67,22 @@ def test_the_second_time_it_is_read(command_line, capsys, monkeypatch, tmp_path,
     monkeypatch.chdir(tmp_path)
     assert command_line("shared", "x=x.npy", "y=y.npy", *FAST) == 0
     assert "damaged (its checksum differs); estimated anew" in capsys.readouterr().out
+
+
+def test_views_that_change_while_they_are_estimated_are_told(
+    command_line, capsys, monkeypatch, tmp_path, views
+) -> None:
+    estimated = command._load_and_estimate
+
+    def changing(*arguments):
+        found = estimated(*arguments)
+        np.save("x.npy", np.load("x.npy")[::-1])
+        return found
+
+    monkeypatch.setattr(command, "_load_and_estimate", changing)
+    assert command_line("shared", "x=x.npy", "y=y.npy", *FAST) == 2
+    assert "a file changed while it was measured, so nothing is written" in capsys.readouterr().err
+    assert not list(tmp_path.glob("outputs/shared/*/shared.*"))
 
 
 def test_files_of_the_same_content_are_called_as_they_are_given(command_line, capsys, views) -> None:

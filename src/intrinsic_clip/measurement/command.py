@@ -15,6 +15,7 @@ from intrinsic_clip.measurement.health.row_facts import row_facts
 from intrinsic_clip.measurement.inputs import Inputs
 from intrinsic_clip.measurement.progress import Progress
 from intrinsic_clip.measurement.two_models.second import Second, open_second
+from intrinsic_clip.measurement.unchanged_files import check_address
 from intrinsic_clip.reports.measurement_printout import BOTH, PAGE, PICTURE, RESULTS, printout
 from intrinsic_clip.runs import atomic, results, versions
 
@@ -54,7 +55,7 @@ def _measured(cfg: DictConfig, settings: Mapping[str, Any]) -> tuple[dict[str, A
         check_writable(folder)
         results.check_replaceable(folder, (PICTURE, BOTH, PAGE, RESULTS))
         numbers = _load_and_measure(inputs, settings)
-        _check_unchanged(folder, settings)
+        check_address(folder, settings, "measure")
         measurement = _write(numbers, folder)
     else:
         print(f"Measured already{loading.as_other_files(measurement['config'], settings)}.\n")
@@ -62,24 +63,6 @@ def _measured(cfg: DictConfig, settings: Mapping[str, Any]) -> tuple[dict[str, A
     if settings["logger"] is not None:
         _log(cfg, measurement, folder)
     return measurement, inputs, folder
-
-
-def _check_unchanged(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Check that files have the content that the folder is named by; one that is gone was read before.
-
-    Raises:
-        ConfigError: a file has changed since, so that numbers of other rows would be taken for those of its content.
-    """
-    if settings["x"] is None:
-        return
-    try:
-        present = loading.folder_of(settings)
-    except ConfigError:
-        return
-    if present != folder:
-        raise ConfigError(
-            "a file changed while it was measured, so nothing is written; run the command again"
-        )
 
 
 def _measured_already(folder: Path) -> dict[str, Any] | None:

@@ -11,6 +11,7 @@ from intrinsic_clip import config
 from intrinsic_clip.config.paths import check_writable
 from intrinsic_clip.errors import ConfigError, Interrupted
 from intrinsic_clip.measurement import loading
+from intrinsic_clip.measurement.unchanged_files import check_address
 from intrinsic_clip.reports.shared_printout import PAGE, PICTURE, RESULTS, printout
 from intrinsic_clip.runs import atomic, results, versions
 
@@ -35,7 +36,7 @@ def estimate(cfg: DictConfig) -> dict[str, Any]:
         The content of shared.json.
 
     Raises:
-        ConfigError: the views cannot be read or compared; nothing has been written then.
+        ConfigError: the views cannot be read or compared, or a file changed meanwhile; nothing has been written then.
         OSError: the folder cannot be written to.
     """
     cfg = loading.with_images(config.with_home(cfg))
@@ -49,7 +50,9 @@ def estimate(cfg: DictConfig) -> dict[str, Any]:
         check_writable(folder)
         results.check_replaceable(folder, (PICTURE, PAGE, RESULTS))
         with _interrupted_in_words(folder):
-            estimated = _write(_load_and_estimate(cfg, settings, folder), folder)
+            found = _load_and_estimate(cfg, settings, folder)
+            check_address(folder, _content(settings), "shared")
+            estimated = _write(found, folder)
     else:
         print(f"Done already{loading.as_other_files(estimated['config'], settings)}.\n")
         estimated = {**estimated, "config": {**estimated["config"], "x": settings["x"], "y": settings["y"]}}

@@ -265,6 +265,40 @@ def test_what_fails_midway_leaves_the_files_that_were_there(
     assert contents(tmp_path) == before
 
 
+CHANGES = {
+    "cut short": lambda path: os.truncate(path, 128 + 40 * 64 * 8),
+    "rewritten": lambda path: np.save(path, X[::-1]),
+    "replaced": lambda path: (np.save("new.npy", X[::-1]), os.replace("new.npy", path)),
+    "removed": lambda path: path.unlink(),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("side", ["x", "y"])
+def test_an_input_that_changes_midway_is_told_and_nothing_is_written(
+    command_line, capsys, monkeypatch, tmp_path, change, side
+) -> None:
+    """Rows of two contents would be one file, and a mapped file that is cut short would end the process (SIGBUS)."""
+    monkeypatch.setattr(verb, "BLOCK", 7 * 64 * 8)
+    path = Path(f"{side}.npy")
+    transform, calls = Reduce.transform, []
+
+    def changing(reduce: Reduce, rows, side):
+        calls.append(side)
+        if len(calls) == 5:
+            os.utime(path, (1, 1))  # long ago
+            CHANGES[change](path)
+        return transform(reduce, rows, side)
+
+    monkeypatch.setattr(Reduce, "transform", changing)
+    assert command_line("apply", str(CUT), "x=x.npy", "y=y.npy", "output=a.npy", "output_y=b.csv") == 2
+    error = capsys.readouterr().err
+    assert f"{side}: {path} changed while it was read, so nothing is written; run the command" in error
+    assert error.count("\n") == 1
+    assert not {"a.npy", "b.csv"} & set(contents(tmp_path))
+    assert not list(tmp_path.glob(".*.tmp"))
+
+
 @pytest.fixture(params=[signal.SIG_DFL, lambda number, frame: sys.exit(number)], ids=["usual", "own"])
 def at_sigterm(request) -> Iterator[object]:
     """Set how the process ends at SIGTERM: as usual, or by a handler that a library such as Ray has set."""

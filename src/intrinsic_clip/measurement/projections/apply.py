@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from intrinsic_clip import config
 from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.measurement.unchanged_files import WatchedFiles
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,10 +44,11 @@ def apply(cfg: DictConfig) -> None:
     if settings["threads"] is not None:
         torch.set_num_threads(settings["threads"])
     reduce = Reduce.load(settings["projection"])
+    files = WatchedFiles({side: settings[side] for side in sides})
     sources, notes = _opened(settings, sides, reduce)
-    usable = _usable(sources, settings["nan"], notes)
+    usable = _usable(sources, files, settings["nan"], notes)
     ids = {side: _ids(settings, side, sources[side], usable, notes) for side in sides}
-    notes += _write(reduce, sources, outputs, usable, settings["precision"], ids)
+    notes += _write(reduce, sources, files, outputs, usable, settings["precision"], ids)
     for side, path in outputs.items():
         notes.append(
             f"{side}: {int(usable.sum()):,} rows, {reduce.widths[side]:,} → {reduce.dims:,} columns, {path}"
@@ -118,18 +120,20 @@ def _opened(
     return sources, [*notes, *compared_files(settings, ids)]
 
 
-def _usable(sources: Mapping[str, "RowSource"], nan: str, notes: list[str]) -> "Tensor":
+def _usable(sources: Mapping[str, "RowSource"], files: WatchedFiles, nan: str, notes: list[str]) -> "Tensor":
     """Return which rows are finite on all sides, `(n,)`, and note those that are not.
 
     Raises:
-        ConfigError: some are not finite and are not to be dropped, or none is left.
+        ConfigError: some are not finite and are not to be dropped, none is left, or a file changed.
     """
     import torch
 
-    from intrinsic_clip.dimension.row_source import finite_rows
     from intrinsic_clip.measurement.unusable_rows import DROP, rows_left, unusable
 
-    finite = {side: finite_rows(source, _block(source)) for side, source in sources.items()}
+    finite = {
+        side: torch.cat([block.isfinite().all(1) for _, block in files.blocks(source, _block(source))])
+        for side, source in sources.items()
+    }
     usable = torch.stack(list(finite.values())).all(0)
     if bool(usable.all()):
         return usable
@@ -172,12 +176,17 @@ def _ids(
 def _write(
     reduce: "Reduce",
     sources: Mapping[str, "RowSource"],
+    watched: WatchedFiles,
     outputs: Mapping[str, Path],
     usable: "Tensor",
     precision: str,
     ids: Mapping[str, "Ids"],
 ) -> list[str]:
-    """Write the reduced rows of all sides; the files take their places once all are whole; return notes."""
+    """Write the reduced rows of all sides; the files take their places once all are whole; return notes.
+
+    Raises:
+        ConfigError: numbers are too large for the precision, or a file that is read changed; nothing is written then.
+    """
     from intrinsic_clip.data.formats.row_writers import writing_rows
 
     shape, notes = (int(usable.sum()), reduce.dims), []
@@ -185,7 +194,7 @@ def _write(
         for side, source in sources.items():
             add = files.enter_context(writing_rows(outputs[side], shape, precision, side, ids[side]))
             lost = nonzero = 0
-            for start, block in source.blocks(_block(source)):
+            for start, block in watched.blocks(source, _block(source)):
                 exact = reduce.transform(block[usable[start : start + len(block)]].double(), side)
                 reduced, small = _narrowed(exact, precision, side)
                 lost, nonzero = lost + small, nonzero + int(exact.count_nonzero())
@@ -195,6 +204,7 @@ def _write(
                     f"{side}: {100 * lost / nonzero:.2g} % of the numbers that are not zero are too small for "
                     f"precision={precision}, and lose digits or become zero; a wider one holds them"
                 )
+        watched.check()
     return notes
 
 
