@@ -26,7 +26,7 @@ def fewer_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
 def answers(x: torch.Tensor, y: torch.Tensor) -> dict[str, dict]:
     generator = torch.Generator().manual_seed(0)
     f = torch.nn.functional.normalize(torch.randn(2, 80, 4, generator=generator), dim=-1)
-    estimate = SimpleNamespace(representations=(f, f))
+    estimate = SimpleNamespace(canonical_rank=None, representations=(f, f))
     return {answer["name"]: answer for answer in alternatives(x, y, estimate)}
 
 

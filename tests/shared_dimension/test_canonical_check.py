@@ -11,6 +11,7 @@ import intrinsic_clip as ic
 from helpers.shared_worlds import tanh_world
 from intrinsic_clip.reports.shared_printout import printout
 from intrinsic_clip.shared_dimension import command
+from intrinsic_clip.shared_dimension.alternatives import alternatives
 from intrinsic_clip.shared_dimension.canonical_check import canonical_number, compared
 from intrinsic_clip.shared_dimension.own_dimension import OwnDimension
 from intrinsic_clip.shared_dimension.pairs import prepare
@@ -74,8 +75,8 @@ def test_the_interval_ends_where_a_view_has_no_more() -> None:
     shown = printout(estimated, Path())
     assert "1 to 2 (100 % of draws agree, and CCA finds 5)" in shown
     same = found(2)
-    assert compared(same, 5, narrow, 24) is same
-    assert compared(same, None, narrow, 24) is same
+    assert compared(same, 5, narrow, 24) == replace(same, canonical_rank=5)
+    assert compared(same, None, narrow, 24) == replace(same, canonical_rank=None)
 
 
 def test_functions_of_wide_views_are_a_note_alone_unless_nothing_is_found() -> None:
@@ -85,8 +86,11 @@ def test_functions_of_wide_views_are_a_note_alone_unless_nothing_is_found() -> N
     assert "CCA finds 12 shared" in noted.notes[0]
     assert "curved functions" in noted.notes[0]
     assert compared(found(0, interval=(0, 0)), 12, wide, 24).interval == (0, 12)
-    decays = found(None)
-    assert compared(decays, 12, wide, 24) is decays
+    decays = compared(found(None, effective=4), 12, wide, 24)
+    assert (decays.interval, decays.canonical) == ((1, 1), None)
+    assert decays.notes[0].startswith("CCA finds 12 shared")
+    assert "where the spectrum has no clear gap and most of its weight in 4:" in decays.notes[0]
+    assert compared(found(None, effective=12), 12, wide, 24).notes == []
 
 
 @pytest.mark.parametrize("kind", ["independent", "shared", "in order"])
@@ -97,3 +101,15 @@ def test_canonical_correlations_are_of_the_columns_without_decoys(kind: str) -> 
         x, y = x.cumsum(0), y.cumsum(0)
     expected = {"independent": 0, "shared": 1, "in order": None}[kind]
     assert canonical_number(prepare(x, y, 24, 100, 0), 0) == expected
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_the_table_of_other_methods_has_the_count_that_the_interval_was_compared_with(seed: int) -> None:
+    """A weak correlation is found by some permutations and not by others, and the two must not contradict."""
+    x = drawn(300, 3, seed)
+    y = torch.cat([x[:, :1] + drawn(300, 1, 10 + seed), 0.17 * x[:, 1:2] + drawn(300, 1, 20 + seed)], 1)
+    estimate = ic.shared(x, y, steps=20, replicates=2, seed=seed)
+    assert estimate.canonical_rank == canonical_number(prepare(x, y, 24, 100, seed), seed)
+    other = replace(estimate, canonical_rank=7)  # as if they differed
+    answers = {answer["name"]: answer for answer in alternatives(x, y, other, seed)}
+    assert answers["cca"]["value"] == 7

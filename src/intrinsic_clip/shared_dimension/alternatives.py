@@ -25,6 +25,7 @@ from intrinsic_clip.metrics import (
 from intrinsic_clip.metrics.canonical_rank import CanonicalRank
 from intrinsic_clip.reports.number_format import percent
 from intrinsic_clip.seeding import seeded
+from intrinsic_clip.shared_dimension.canonical_check import ROWS as PERMUTED
 from intrinsic_clip.shared_dimension.dependent_rows import grouped_rows, order_note
 from intrinsic_clip.shared_dimension.pairs import SIDES, independent
 from intrinsic_clip.shared_dimension.views import WIDEST, prepared
@@ -80,7 +81,7 @@ def alternatives(x: Tensor, y: Tensor, estimate: "SharedDimension", seed: int = 
     of_some, of_few = (_of(len(part[0]), len(left)) for part in (some, few))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about duplicates and the like, which the notes say
-        linear = _rank("cca", "rank of CCA, permutation test", canonical_rank(left, right, seed=seed))
+        linear = _linear(left, right, estimate.canonical_rank, seed)
         kernel = _rank(
             "kernel_cca",
             f"functions that kernel CCA finds shared, permutation test{of_some}",
@@ -125,6 +126,14 @@ def _of_dependent(answer: Answer, in_groups: str | None, in_order: str | None) -
 def _of(taken: int, n: int) -> str:
     """Return the words for a draw of pairs; none where all are taken."""
     return f", {taken:,} of {n:,} pairs" if taken < n else ""
+
+
+def _linear(left: Tensor, right: Tensor, counted: int | None, seed: int) -> Answer:
+    """Return the rank of CCA: the one that the interval was compared with, where there is one."""
+    title = "rank of CCA, permutation test"
+    if counted is None:
+        return _rank("cca", title, canonical_rank(left, right, seed=seed))
+    return Answer("cca", f"{title}{_of(min(PERMUTED, len(left)), len(left))}", counted)
 
 
 def _rank(name: str, title: str, result: CanonicalRank) -> Answer:

@@ -36,7 +36,8 @@ def compared(
     """Return an estimate that says where canonical correlations find more, with an interval that holds what they find.
 
     Correlations count functions, of which a curved latent has more than it has dimensions. The interval is widened
-    where nothing was found, and where a view has few dimensions, which bound the functions too; else a note has to do.
+    where nothing was found, and where a view has few dimensions, which bound the functions too; else a note has to do,
+    as where the spectrum has no gap.
 
     Args:
         estimate: bounded by the views' own dimensions.
@@ -44,28 +45,38 @@ def compared(
         own: by side, what `own_dimension` returns.
         output_dim: d of the encoders; a view with fewer dimensions is narrow.
     """
-    dimension = estimate.dimension
-    if found is None or dimension is None or found <= dimension:
+    estimate = replace(estimate, canonical_rank=found)
+    dimension, number = estimate.dimension, estimate.number
+    if found is None or found <= number:
         return estimate
     bounds = [bound for side in own.values() if (bound := side.bound) is not None]
     bound = min(bounds, default=output_dim)
     ceiling = min(found, bound)
-    if ceiling <= dimension:
+    if ceiling <= number:
         return estimate
-    estimate = replace(estimate, notes=[*estimate.notes, more_found(found, dimension)])
+    estimate = replace(estimate, notes=[*estimate.notes, more_found(found, dimension, estimate.effective)])
     low, high = estimate.interval
-    if ceiling <= high or (dimension > 0 and bound >= output_dim):
+    if dimension is None or ceiling <= high or (dimension > 0 and bound >= output_dim):
         return estimate
     return replace(estimate, interval=(low, ceiling), canonical=found)
 
 
-def more_found(found: int, dimension: int) -> str:
-    """Return a sentence about canonical correlations beyond the dimension that the encoders found."""
+def more_found(found: int, dimension: int | None, effective: int = 0) -> str:
+    """Return a sentence about canonical correlations beyond the dimension that the encoders found.
+
+    Args:
+        found: canonical correlations.
+        dimension: of the estimate; None where the spectrum has no gap.
+        effective: number of values that hold most of such a spectrum.
+    """
     missed = "scale the columns that matter, or take more pairs"
     said = f"CCA finds {found} shared (permutation test at the level {LEVEL:g}, by chance in one of twenty)"
     if dimension == 0:
         return f"{said}: the encoders may have missed what is weak or small; {missed}"
+    beyond = f"more than {dimension}"
+    if dimension is None:
+        beyond = f"where the spectrum has no clear gap and most of its weight in {effective}"
     return (
-        f"{said}, more than {dimension}: the others are curved functions of what the encoders found, or dimensions "
+        f"{said}, {beyond}: the others are curved functions of what the encoders found, or dimensions "
         f"that they missed, being weak or small in the inputs; {missed}"
     )

@@ -45,6 +45,8 @@ class SharedDimension:
         draws: the bootstrap's dimensions, sorted.
         bound: dimensions of the smaller view, where there is no gap and the spectrum alone says more.
         canonical: canonical correlations that permuted pairs do not reach, where these widen the interval.
+        canonical_rank: the same number whether or not it widens the interval; None where it was not counted, as pairs
+            are no independent draws, are too few, or encoders were given.
     """
 
     dimension: int | None
@@ -70,6 +72,7 @@ class SharedDimension:
     draws: tuple[int, ...] = field(default=(), repr=False)
     bound: int | None = None
     canonical: int | None = None
+    canonical_rank: int | None = None
 
     @property
     def number(self) -> int:
