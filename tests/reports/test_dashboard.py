@@ -72,6 +72,23 @@ def test_output_dimensions_of_one_run_have_a_line_each(tmp_path, command_line) -
     assert charts["temperature"][0]["metrics"] == [name for name, _ in logged]
 
 
+def test_charts_of_three_modalities_have_each_of_them_and_each_pair(tmp_path, command_line) -> None:
+    assert command_line("dashboard", "--dry-run", "modalities=3") == 0
+    charts = _panels(json.loads((tmp_path / "dashboard.json").read_text()))
+    assert charts["dimension"][0]["metrics"] == [f"id/mle/{side}" for side in "xyz"]
+    shown = {metric for section in charts.values() for config in section for metric in config["metrics"]}
+    for metric in (
+        "retrieval/top_1/x_to_z",
+        "matching/median_rank/z_to_y",
+        "modality_gap/y_z",
+        "similarity/random/x_z",
+        "spectrum/effective_rank/z",
+        "spectrum/histogram_log10_share/z",
+    ):
+        assert metric in shown
+    assert [config["metrics"] for config in charts["temperature"][:2]] == [["temperature"], ["loss"]]
+
+
 @pytest.mark.slow
 def test_the_workspace_is_saved(command_line, wandb_at, capsys) -> None:
     with serving(None) as service:

@@ -181,5 +181,6 @@ class DashboardConfig(BaseModel):
     entity: str | None
     name: Annotated[str, Field(min_length=1)]
     output_dims: Annotated[list[PositiveInt], Field(min_length=1)] | None
+    modalities: Annotated[int, Field(ge=2, le=6)]
     dry_run: bool
     file: Annotated[str, Field(min_length=1)]

@@ -5,20 +5,7 @@ from itertools import combinations
 
 from intrinsic_clip.measurement.embeddings import Embeddings, Side
 from intrinsic_clip.measurement.families.family import ByName, Family, Reporter
-
-
-def pair_name(name: str, first: Side, second: Side) -> str:
-    """Return the name that a number of x and y has for two other modalities.
-
-    Example:
-        >>> [pair_name(name, "x", "z") for name in ("retrieval/top_1/y_to_x", "norm/y", "modality_gap")]
-        ['retrieval/top_1/z_to_x', 'norm/z', 'modality_gap/x_z']
-    """
-    if (first, second) == ("x", "y"):
-        return name
-    stem, _, last = name.rpartition("/")
-    lasts = {"x": first, "y": second, "x_to_y": f"{first}_to_{second}", "y_to_x": f"{second}_to_{first}"}
-    return f"{stem}/{lasts[last]}" if last in lasts else f"{name}/{first}_{second}"
+from intrinsic_clip.runs.vocabulary import pair_name
 
 
 def names_over_pairs(family: Family, sides: Sequence[Side]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,15 @@ from intrinsic_clip import config
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.reports.overwriting import check_specification
 from intrinsic_clip.runs import atomic
-from intrinsic_clip.runs.vocabulary import DIRECTIONS, PAIRS, SIDES, USUAL_ESTIMATORS, describe
+from intrinsic_clip.runs.vocabulary import (
+    DIRECTIONS,
+    MODALITIES,
+    PAIRS,
+    SIDES,
+    USUAL_ESTIMATORS,
+    describe,
+    pair_name,
+)
 
 if TYPE_CHECKING:
     from wandb_workspaces.workspaces import Section, Workspace
@@ -56,6 +65,7 @@ HISTOGRAMS = {
     "similarities": [f"similarity/histogram_{pairs}" for pairs in PAIRS],
     "spectra": _lines("spectrum/histogram_log10_share"),
 }
+OF_X_AND_Y = ("temperature", "loss", *HISTOGRAMS["similarities"])  # whatever modalities there are
 COLUMNS = ("id/mle/x", "id/mle/y", "temperature")
 
 
@@ -89,21 +99,21 @@ def workspace(settings: Mapping[str, Any], entity: str) -> "Workspace":
     import wandb_workspaces.workspaces as ws
     from wandb_workspaces import expr
 
-    dims = settings["output_dims"]
+    dims, modalities = settings["output_dims"], list(MODALITIES)[: settings["modalities"]]
     return ws.Workspace(
         entity=entity,
         project=settings["project"],
         name=settings["name"],
-        sections=[_section(name, dims) for name in SECTIONS],
+        sections=[_section(name, dims, modalities) for name in SECTIONS],
         settings=ws.WorkspaceSettings(x_axis="epoch"),
         runset_settings=ws.RunsetSettings(
             groupby=[expr.Metric("Group")],
-            pinned_columns=[f"summary:{name}" for metric in COLUMNS for name in _names(metric, dims)],
+            pinned_columns=[f"summary:{name}" for metric in COLUMNS for name in _names([metric], dims)],
         ),
     )
 
 
-def _section(name: str, dims: Sequence[int] | None) -> "Section":
+def _section(name: str, dims: Sequence[int] | None, modalities: Sequence[str]) -> "Section":
     import wandb_workspaces.reports.v2 as wr
     import wandb_workspaces.workspaces as ws
 
@@ -111,7 +121,7 @@ def _section(name: str, dims: Sequence[int] | None) -> "Section":
         wr.LinePlot(
             title=describe(metrics[0]).title,
             x="epoch",
-            y=[name for metric in metrics for name in _names(metric, dims)],
+            y=[*_names(_of_modalities(metrics, modalities), dims)],
             log_y=True if describe(metrics[0]).scale.axis == "log" else None,
             groupby="Group",
             groupby_aggfunc="mean",
@@ -122,14 +132,24 @@ def _section(name: str, dims: Sequence[int] | None) -> "Section":
     histograms = [  # no mean of these: W&B draws one run's over time
         wr.LinePlot(title=describe(metric).full_title + key.removeprefix(metric), y=[key])
         for metric in HISTOGRAMS.get(name, [])
-        for key in _names(metric, dims)
+        for key in _names(_of_modalities([metric], modalities), dims)
     ]
     return ws.Section(name=name, panels=[*lines, *histograms], is_open=True)
 
 
-def _names(metric: str, dims: Sequence[int] | None) -> list[str]:
-    """Return a metric's names in W&B, one for each output dimension; see `loggers.replicated.by_output_dim`."""
-    return [metric] if dims is None else [f"{metric}/d={d}" for d in dims]
+def _of_modalities(metrics: Sequence[str], modalities: Sequence[str]) -> list[str]:
+    """Return the names that the metrics of a chart of x and y have for each two modalities."""
+    names = (
+        metric if metric in OF_X_AND_Y else pair_name(metric, *pair)
+        for pair in combinations(modalities, 2)
+        for metric in metrics
+    )
+    return list(dict.fromkeys(names))
+
+
+def _names(metrics: Sequence[str], dims: Sequence[int] | None) -> list[str]:
+    """Return metrics' names in W&B, one for each output dimension; see `loggers.replicated.by_output_dim`."""
+    return list(metrics) if dims is None else [f"{metric}/d={d}" for metric in metrics for d in dims]
 
 
 def _save(settings: Mapping[str, Any]) -> str:

@@ -185,6 +185,21 @@ def _patterns() -> list[tuple[Declaration, re.Pattern[str]]]:
     return compiled
 
 
+def pair_name(name: str, first: str, second: str) -> str:
+    """Return the name that a number of x and y has for two other modalities.
+
+    Example:
+        >>> from intrinsic_clip.runs.vocabulary import pair_name
+        >>> [pair_name(name, "x", "z") for name in ("retrieval/top_1/y_to_x", "norm/y", "modality_gap")]
+        ['retrieval/top_1/z_to_x', 'norm/z', 'modality_gap/x_z']
+    """
+    if (first, second) == ("x", "y"):
+        return name
+    stem, _, last = name.rpartition("/")
+    lasts = {"x": first, "y": second, "x_to_y": f"{first}_to_{second}", "y_to_x": f"{second}_to_{first}"}
+    return f"{stem}/{lasts[last]}" if last in lasts else f"{name}/{first}_{second}"
+
+
 def _match(plain: str) -> tuple[Declaration, dict[str, str]]:
     """Return the declaration that a name without prefix follows, or one made from the name, and its placeholders.
 
