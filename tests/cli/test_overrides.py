@@ -59,6 +59,19 @@ def test_a_brace_that_begins_no_interpolation_is_text(name) -> None:
         assert found == {"x": os.path.expanduser(typed)}
 
 
+@pytest.mark.parametrize(
+    "typed", ["{fine: 'a${b.csv', coarse: b.csv}", "{fine: a${b.csv}", '{fine: "a${b.csv"}']
+)
+@pytest.mark.parametrize("prefix", ["", "+"])
+def test_a_brace_that_begins_no_interpolation_is_text_in_a_map(prefix, typed) -> None:
+    arguments = for_hydra([f"{prefix}data.labels={typed}"], Commas.REFUSED)
+    read = OverridesParser.create().parse_overrides([arguments[-1]])[0].value()
+    config = OmegaConf.to_container(OmegaConf.create({"labels": read}), resolve=True)
+    assert config["labels"]["fine"] == "a${b.csv"
+    kept = for_hydra(["data.labels={fine: 'a${seed}.csv'}"], Commas.REFUSED)
+    assert kept == ["~data.labels", "+data.labels={fine: 'a${seed}.csv'}"]  # OmegaConf fills it in
+
+
 @pytest.mark.parametrize("name", ["a${.npy", "b${}.npy", "x\\${.npy", "${seed}"])
 def test_texts_of_settings_that_were_resolved_stay_as_they_are(name) -> None:
     """Check a run's settings as they are read again, and arguments as Hydra hands them to a data source."""

@@ -126,12 +126,27 @@ def _translated(override: str, commas: Commas) -> list[str]:
     if match is None:
         return [override]
     prefix, key, value = match.groups()
-    if key in MAPS and not prefix and value.startswith("{"):
-        return [f"~{key}", f"+{override}"]  # Hydra itself would merge it into the map that is set
+    if key in MAPS and value.startswith("{"):
+        mapped = _map_of_texts(key, value)
+        if prefix:
+            return [f"{prefix}{key}={mapped}"]
+        return [f"~{key}", f"+{key}={mapped}"]  # Hydra itself would merge it into the map that is set
     if not (is_text(key) or _is_choice(key, value)):
         return [override]
     text = as_text(key, value) if commas is Commas.TEXT else _choices(key, value, commas)
     return [f"{prefix}{key}={text}"]
+
+
+def _map_of_texts(key: str, value: str) -> str:
+    """Return a map in braces in which each `${` that begins no interpolation is text, as it is in a lone text."""
+    if not value.endswith("}"):
+        return value
+    entries = []
+    for entry in _top_level_parts(value[1:-1], of_map=True):
+        name, colon, text = entry.partition(":")
+        typed = _is_read_by_omegaconf(text)
+        entries.append(entry if typed else f"{name}{colon} {as_text(f'{key}.{name.strip()}', text.strip())}")
+    return f"{{{','.join(entries)}}}"
 
 
 def _is_choice(group: str, value: str) -> bool:
@@ -184,8 +199,11 @@ def _parsed(key: str, value: str) -> Override | None:
         return None
 
 
-def _top_level_parts(value: str) -> list[str]:
-    """Split at commas outside quotes, brackets, braces and parentheses; unbalanced text stays whole."""
+def _top_level_parts(value: str, of_map: bool = False) -> list[str]:
+    """Split at commas outside quotes, brackets, braces and parentheses; unbalanced text stays whole.
+
+    Quotes are at the beginning of a part, or of what a map has behind a colon; others are apostrophes.
+    """
     parts, awaited, start = [], "", 0
     for i, character in enumerate(value):
         if i and value[i - 1] == "\\" and awaited[-1:] in QUOTES:
@@ -196,7 +214,7 @@ def _top_level_parts(value: str) -> list[str]:
             continue
         elif character in CLOSING:
             awaited += CLOSING[character]
-        elif character in QUOTES and i == start:
+        elif character in QUOTES and (i == start or (of_map and value[:i].rstrip().endswith(":"))):
             awaited += character
         elif character == "," and not awaited:
             parts.append(value[start:i])
