@@ -230,6 +230,24 @@ def test_without_curves_and_embeddings_the_rest_is_shown(copied) -> None:
     assert "embeddings.safetensors: damaged" in data["notes"][1]
 
 
+def test_notes_name_the_runs_that_they_are_about(copied, tmp_path) -> None:
+    others = [Path(shutil.copytree(copied, copied.parent / name)) for name in ("b", "c", "d", "e")]
+    for place, folder in enumerate(others):
+        settings = json.loads((folder / "results.json").read_text())["config"]
+        edit(folder, seed=place + 1, config=settings | {"seed": place + 1}, notes=["all"], reasons={})
+    edit(copied, notes=["all", "mine"], reasons={"id/mle/x": "too few rows"})
+    edit(others[0], notes=["all", "of two"])
+    edit(others[1], notes=["all", "of two", "of two"])
+    data = embedded(report(copied.parent))
+    said = [note for note in data["notes"] if note.endswith(("all", "mine", "of two"))]
+    assert sorted(said) == ["all", "b, c: of two", "run: mine"]
+    assert data["reasons"] == ["run: id/mle/x: too few rows"]
+    for folder in others:
+        edit(folder, notes=["many"])
+    notes = embedded(report(copied.parent))["notes"]
+    assert "b, c, d and 1 more: many" in notes
+
+
 def test_unfinished_runs_are_left_out_and_named(command_line, capsys, copied) -> None:
     other = copied.parent / "begun"
     other.mkdir()

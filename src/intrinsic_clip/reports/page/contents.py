@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ from intrinsic_clip.reports.page.trajectories import trajectories
 from intrinsic_clip.runs.results import RESULTS, lacking
 from intrinsic_clip.runs.run import Run
 from intrinsic_clip.runs.tidy_table import collect, flatten
+
+NAMED = 3  # runs, at most, that a note lists
 
 
 def contents(folder: Path) -> dict[str, Any]:
@@ -63,12 +65,12 @@ def contents(folder: Path) -> dict[str, Any]:
         **charts,
         "settings": _settings(list(runs.values()), keys),
         "runs": [_run(folder, run) for run in runs.values()],
-        "reasons": _reasons(list(runs.values())),
+        "reasons": _by_run(folder, runs.values(), _reasons),
         "left_out": left_out,
         "notes": [
             *([f"{duplicates} of the trainings are there twice and count once"] if duplicates else []),
             *charts_notes,
-            *dict.fromkeys(note for run in runs.values() for note in run.results.get("notes", [])),
+            *_by_run(folder, runs.values(), lambda run: run.results.get("notes", [])),
         ],
     }
 
@@ -185,9 +187,8 @@ def _text(value: Any) -> str:
 
 def _run(folder: Path, run: Run) -> dict[str, Any]:
     finished = time.localtime((run.folder / RESULTS).stat().st_mtime)
-    is_itself = run.folder == folder
     return {
-        "folder": run.folder.resolve().name if is_itself else run.folder.relative_to(folder).as_posix(),
+        "folder": _name(folder, run),
         "date": time.strftime("%Y-%m-%d %H:%M", finished),
         "trainings": len(run.replicates),
         "seconds": run.results["timings"]["fit_seconds"],
@@ -195,7 +196,30 @@ def _run(folder: Path, run: Run) -> dict[str, Any]:
     }
 
 
-def _reasons(runs: Sequence[Run]) -> list[str]:
-    """Return why some numbers could not be measured, each reason once."""
-    reasons = (item for run in runs for item in run.results.get("reasons", {}).items())
-    return list(dict.fromkeys(f"{name}: {reason}" for name, reason in reasons))
+def _reasons(run: Run) -> list[str]:
+    """Return why some numbers of a run could not be measured."""
+    return [f"{name}: {reason}" for name, reason in run.results.get("reasons", {}).items()]
+
+
+def _by_run(folder: Path, runs: Collection[Run], said: Callable[[Run], Iterable[str]]) -> list[str]:
+    """Return what is said of runs, each sentence once, with the runs that it is about unless it is about all."""
+    about: dict[str, list[str]] = {}
+    for run in runs:
+        for sentence in dict.fromkeys(said(run)):
+            about.setdefault(sentence, []).append(_name(folder, run))
+    return [
+        sentence if len(names) == len(runs) else f"{_listed(names)}: {sentence}"
+        for sentence, names in about.items()
+    ]
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return the names of a few runs, or the first of them and how many more there are."""
+    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED:,} more" if len(names) > NAMED else "")
+
+
+def _name(folder: Path, run: Run) -> str:
+    """Return the path of a run below the folder of a report, or its own name where the two are one."""
+    if run.folder == folder:
+        return run.folder.resolve().name
+    return run.folder.relative_to(folder).as_posix()
