@@ -90,7 +90,8 @@ def test_captions_have_one_note_on_duplicates_and_one_on_recall() -> None:
     )
     metrics = measurement["metrics"]
     assert [metrics[f"retrieval/top_1/{way}"] for way in ("x_to_y", "y_to_x")] == [1.0, 1.0]
-    assert measurement["retrieval"] == {"x": 100, "y": 500, "chance": 0.01}
+    draws = {"x_to_y": 100, "y_to_x": 100}  # an image and its captions are one draw
+    assert measurement["retrieval"] == {"x": 100, "y": 500, "chance": 0.01, "draws": draws}
     assert "recall@1 1 of 1" in measurement["advice"]["text"]
 
 

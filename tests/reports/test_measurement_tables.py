@@ -6,7 +6,19 @@ import torch
 
 from helpers.shared_latent import shared_latent
 from intrinsic_clip.measurement import measure_embeddings
-from intrinsic_clip.reports.measurement_tables import Table, aligned, estimated, plus_minus, tables
+from intrinsic_clip.measurement.pairs import record_retrieval
+from intrinsic_clip.measurement.record import Record
+from intrinsic_clip.metrics.counterparts import counterparts_of
+from intrinsic_clip.metrics.matching import PartnerRanks, Ranks
+from intrinsic_clip.metrics.paired_error import clusters
+from intrinsic_clip.reports.measurement_tables import (
+    Table,
+    _retrieval,
+    aligned,
+    estimated,
+    plus_minus,
+    tables,
+)
 
 
 @pytest.mark.parametrize(
@@ -42,6 +54,27 @@ def test_columns_are_aligned_and_remarks_follow() -> None:
         "  participation ratio     3",
         "  a remark",
     ]
+
+
+@pytest.mark.parametrize(
+    ("found", "of", "told"),
+    [
+        (300, 300, f"1 (≥ {0.05 ** (1 / 300):.4g})"),  # 0.9901: about 1 − 3 / 300
+        (0, 300, f"0 (≤ {1 - 0.05 ** (1 / 300):.2g})"),
+        (60, 60, f"1 (≥ {0.05 ** (1 / 10):.4g})"),  # six rows to a group
+        (299, 300, "0.9967 ± 0.0033"),
+    ],
+)
+def test_a_recall_of_exactly_1_or_0_has_a_bound(found, of, told) -> None:
+    groups = torch.arange(of) // (6 if of == 60 else 1)
+    both = counterparts_of(torch.arange(of), torch.arange(of), groups)
+    before = 50 * (torch.arange(of) >= found).long()  # how many others are ranked before a partner
+    way = Ranks(before, torch.ones_like(before), torch.ones_like(before))
+    ranks = PartnerRanks(way, way)
+    record = Record(of, {"x": 4, "y": 4})
+    record_retrieval(record, ranks, both, clusters(of, both), of)
+    measurement = {"metrics": record.metrics, "retrieval": record.retrieval}
+    assert _retrieval(measurement).rows[0] == ("recall@1", told, told)
 
 
 def test_tables_of_pairs_say_that_retrieval_is_by_cosine() -> None:

@@ -133,7 +133,12 @@ def record_retrieval(
     """
     distinct = (n, n) if both is None else (len(both.x), len(both.y))
     record.metrics["retrieval/candidates"] = max(distinct)
-    record.retrieval = {"x": distinct[0], "y": distinct[1], "chance": 1 / n if both is None else both.chance}
+    record.retrieval = {
+        "x": distinct[0],
+        "y": distinct[1],
+        "chance": 1 / n if both is None else both.chance,
+        "draws": {way: len(of.unique()) for way, of in zip(WAYS, together, strict=True)},
+    }
     if both is not None:
         record.notes.append(f"pairs: {both.describe()}")
     for k in RECALLS:

@@ -38,7 +38,7 @@ class Record:
     curves: dict[str, dict[str, Any]] = field(default_factory=dict)
     forms: dict[str, Any] = field(default_factory=dict)
     believed: dict[str, dict[str, Any]] = field(default_factory=dict)
-    retrieval: dict[str, float] = field(default_factory=dict)
+    retrieval: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
 

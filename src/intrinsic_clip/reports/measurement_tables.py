@@ -15,6 +15,7 @@ ASKING = (
     "asked: rows, drawn at random, that were asked for their neighbours among all n; ± of asking: how far the value "
     "may be from that of asking all, by the spread over those asked (standard error); queries=… asks more"
 )
+ALPHA = 0.05  # chance that the bound of a recall does not hold
 DIRECTIONS = {"x_to_y": "x → y", "y_to_x": "y → x"}
 
 
@@ -174,8 +175,17 @@ def _retrieval(measurement: Mapping[str, Any]) -> Table:
 
 
 def _recall(measurement: Mapping[str, Any], name: str) -> str:
+    """Return a recall with its error, or with a bound where it is exactly 1 or 0, which shows none.
+
+    The bound is that of Clopper and Pearson, about 1 − 3 / m of m draws (the rule of three).
+    """
+    value = measurement["metrics"][name]
+    draws = ((measurement.get("retrieval") or {}).get("draws") or {}).get(name.rpartition("/")[2])
+    if value in (0, 1) and draws:
+        missed = 1 - ALPHA ** (1 / draws)
+        return f"1 (≥ {1 - missed:.4g})" if value else f"0 (≤ {missed:.2g})"
     error = name.replace("retrieval/", "retrieval_standard_error/")
-    return plus_minus(measurement["metrics"][name], measurement["metrics"].get(error))
+    return plus_minus(value, measurement["metrics"].get(error))
 
 
 def _kept(measurement: Mapping[str, Any]) -> list[Table]:
