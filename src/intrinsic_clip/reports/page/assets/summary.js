@@ -92,7 +92,9 @@ function sorted(value, down) {
 
 function csv() {
   const quoted = (value) => {
-    const text = value === null || value === undefined ? '' : String(value);
+    const plain = value === null || value === undefined ? '' : String(value);
+    const formula = typeof value === 'string' && /^[=+\-@\t\r]/.test(value) && Number.isNaN(Number(value));
+    const text = formula ? `'${plain}` : plain; // a spreadsheet takes it as text then
     return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
   const metrics = families.flatMap((family) => family.lines.map((line) => line.metric));
