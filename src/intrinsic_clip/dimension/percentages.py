@@ -20,6 +20,17 @@ def percentage(share: float) -> str:
     return percent.rstrip("0").rstrip(".") if "." in percent else percent
 
 
+def components_name(share: float) -> str:
+    """Return the name of the number of components that hold a share of the variance.
+
+    Example:
+        >>> from intrinsic_clip.dimension.percentages import components_name
+        >>> components_name(0.99)
+        'components_99pct'
+    """
+    return f"components_{percentage(share)}pct"
+
+
 def share_of(percent: str) -> float:
     """Return the share that a percentage stands for.
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from intrinsic_clip.dimension.arrays import Rows, as_points
 from intrinsic_clip.dimension.display import in_replicates
 from intrinsic_clip.dimension.estimate import DimensionEstimate
-from intrinsic_clip.dimension.percentages import percentage
+from intrinsic_clip.dimension.percentages import components_name
 from intrinsic_clip.dimension.scaling import exponent_of
 
 SAME = 1e-12  # shares of variance this close count as equal: they differ by rounding
@@ -209,7 +209,7 @@ def components(points: Rows | SecondMoments, variance: float = 0.95) -> Dimensio
         raise ValueError(f"variance must lie between 0 and 1, got {variance}")
 
     formula = partial(count_of, variance=variance)
-    return _conclude(points, formula, centre=True, name=f"components_{percentage(variance)}pct")
+    return _conclude(points, formula, centre=True, name=components_name(variance))
 
 
 def participation_of(moments: Moments) -> tuple[Tensor, Tensor]:

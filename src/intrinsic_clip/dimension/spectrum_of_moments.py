@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.dimension.estimate import DimensionEstimate
-from intrinsic_clip.dimension.percentages import percentage
+from intrinsic_clip.dimension.percentages import components_name
 from intrinsic_clip.dimension.spectrum import Moments, count_of, participation_of, rank_of
 
 
@@ -43,10 +43,7 @@ def linear_dimensions(
     formulas: dict[str, tuple[Moments, Callable[[Moments], tuple[Tensor, Tensor]]]] = {
         "participation_ratio": (centred, participation_of),
         "effective_rank": (raw, rank_of),
-        **{
-            f"components_{percentage(share)}pct": (centred, partial(count_of, variance=share))
-            for share in shares
-        },
+        **{components_name(share): (centred, partial(count_of, variance=share)) for share in shares},
     }
     estimates = {name: _estimate(name, *pair, n) for name, pair in formulas.items()}
     return estimates, centred.values * (n / (n - 1))

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from intrinsic_clip.reports.form_tables import form_name, within_error
-from intrinsic_clip.reports.number_format import plus_minus, signed, to_digits_of
+from intrinsic_clip.reports.number_format import hold, plus_minus, signed, to_digits_of
 
 BASES = ("principal", "canonical")
 RULE = "within one standard error"  # of the paired difference from all dimensions
@@ -174,7 +174,7 @@ def _from_variance(measurement: Mapping[str, Any]) -> dict[str, Any]:
     variance = (
         ""
         if dims is None
-        else f"{dims:,} of {d:,} principal components {'holds' if dims == 1 else 'hold'} 99 % of the variance of x; "
+        else f"{dims:,} of {d:,} principal components {hold(dims)} 99 % of the variance of x; "
     )
     intrinsic = _intrinsic(measurement)
     if intrinsic != NO_ESTIMATE:

@@ -13,6 +13,7 @@ from torch import Tensor
 from intrinsic_clip.dimension.row_survey import RowSurvey
 from intrinsic_clip.metrics import Counterparts, median_rank, partner_ranks, top_matching
 from intrinsic_clip.metrics.alignment import directions
+from intrinsic_clip.reports.number_format import hold
 
 MOST_VARIANCE = 0.9  # of one column among three or more
 FEW_ROWS = 0.001  # share of the rows that should not hold most of the variance
@@ -135,12 +136,11 @@ def _ruling_rows(far: Tensor) -> str | None:
         if few == 1
         else f"{few:,} rows, row {int(largest.indices[0])} among them"
     )
-    holds = "holds" if few == 1 else "hold"
     far_out = (
         "far from" if math.isinf(times) else f"up to {times:.2g} times as far out as"
     )  # most rows may be equal
     return (
-        f"{which}, {far_out} the median row, {holds} {_percent(share)} of the variance: "
+        f"{which}, {far_out} the median row, {hold(few)} {_percent(share)} of the variance: "
         "the spectrum shows little else; leave out what was not embedded properly"
     )
 

@@ -20,7 +20,7 @@ from intrinsic_clip.dimension import (
 )
 from intrinsic_clip.dimension.arrays import Rows, as_matrix, as_points, check_same_index
 from intrinsic_clip.dimension.doubts import doubted_distances, tied, too_few_rows
-from intrinsic_clip.dimension.percentages import percentage
+from intrinsic_clip.dimension.percentages import components_name
 from intrinsic_clip.dimension.queries import every_one
 from intrinsic_clip.dimension.row_source import RowSource, TensorRows
 from intrinsic_clip.dimension.table_columns import check_sides
@@ -324,10 +324,7 @@ class Modality:
         linear = {
             "participation_ratio": participation_ratio(self.rows),
             "effective_rank": effective_rank(self.rows),
-            **{
-                f"components_{percentage(share)}pct": components(self.rows, variance=share)
-                for share in SHARES
-            },
+            **{components_name(share): components(self.rows, variance=share) for share in SHARES},
         }
         for name, estimate in linear.items():
             self.record.add_estimate(f"spectrum/{name}", self.side, estimate)

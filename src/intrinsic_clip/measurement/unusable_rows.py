@@ -8,6 +8,7 @@ from torch import Tensor
 
 from intrinsic_clip.dimension.row_source import RowSource
 from intrinsic_clip.errors import ConfigError, NonFiniteRows
+from intrinsic_clip.reports.number_format import hold
 
 DROP = "nan=drop leaves them out (with their partners)"
 BLOCK = 8192
@@ -168,9 +169,9 @@ def _about_columns(side: str, source: RowSource, names: Sequence[str] | None) ->
     called = [names[place] for place in bad] if names else [f"{place:,}" for place in bad]
     shown = ", ".join(called[:NAMED]) + (f" and {len(bad) - NAMED:,} more" if len(bad) > NAMED else "")
     fewest = int(odd[bad].min())
-    verb, them = ("column {} of {}{} holds", "it") if len(bad) == 1 else ("columns {} of {}{} hold", "them")
+    columns, them = ("column", "it") if len(bad) == 1 else ("columns", "them")
     counted = "" if names else " (counted from 0)"
-    said = f"{verb.format(shown, side, counted)} NaN or infinity in {fewest:,} of {rows:,} rows"
+    said = f"{columns} {shown} of {side}{counted} {hold(len(bad))} NaN or infinity in {fewest:,} of {rows:,} rows"
     if names:
         listed = ",".join(called[:NAMED])
         return [f"{said}, drop={listed if len(bad) == 1 else f'[{listed}]'} leaves {them} out"]

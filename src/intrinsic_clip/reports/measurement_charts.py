@@ -16,6 +16,7 @@ from intrinsic_clip.reports.chart_series import (
     variance_points,
     with_points,
 )
+from intrinsic_clip.reports.number_format import hold
 
 BASES = {"principal": "x", "canonical": "y"}  # which colour and dashes each has
 
@@ -37,11 +38,7 @@ def _variance(measurement: Mapping[str, Any]) -> Chart:
     """Describe the variance that the leading components hold together, where there are no pairs."""
     dims = measurement["advice"].get("dims")
     drawn = [series(side, side, variance_points(curve)) for side, curve in _spectra(measurement).items()]
-    mark = (
-        []
-        if dims is None
-        else [{"x": dims, "label": f"{dims:,} {'holds' if dims == 1 else 'hold'} 99 % of x"}]
-    )
+    mark = [] if dims is None else [{"x": dims, "label": f"{dims:,} {hold(dims)} 99 % of x"}]
     return variance_chart(drawn) | {"upright": mark}
 
 

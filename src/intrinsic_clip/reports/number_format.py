@@ -95,6 +95,17 @@ def four_digits(value: float) -> str:
     return f"{float(Context(prec=4, rounding=ROUND_HALF_UP).create_decimal(value)):.4g}"
 
 
+def hold(count: int) -> str:
+    """Return the verb for so many things that hold something.
+
+    Example:
+        >>> from intrinsic_clip.reports.number_format import hold
+        >>> hold(1), hold(2)
+        ('holds', 'hold')
+    """
+    return "holds" if count == 1 else "hold"
+
+
 def percent(share: float, decimals: int = 0) -> str:
     """Format a share in percent, without zeros behind the point: `28 %`.
 

@@ -21,8 +21,8 @@ from intrinsic_clip.data.formats.arrow_rows import arrow_rows
 from intrinsic_clip.data.formats.batched_rows import BatchedRows, whole
 from intrinsic_clip.data.formats.column_choice import ColumnChoice
 from intrinsic_clip.data.formats.dataset_folders import dataset_rows, is_dataset_folder
-from intrinsic_clip.data.formats.mapped_rows import MappedRows
-from intrinsic_clip.data.formats.npz_members import check_size, read_header, read_npz_member
+from intrinsic_clip.data.formats.mapped_rows import MappedRows, mapped_array
+from intrinsic_clip.data.formats.npz_members import read_header, read_npz_member
 from intrinsic_clip.data.formats.npz_rows import npz_rows
 from intrinsic_clip.data.formats.number_types import FLOATING, floating
 from intrinsic_clip.data.formats.parquet_rows import parquet_rows
@@ -234,11 +234,7 @@ def _read_npy(path: Path, key: Key) -> tuple[np.ndarray, list[str]]:
     if start != NPY_MAGIC:
         raise ConfigError("not an .npy file, despite its name (numpy.save writes one)")
     try:
-        # Copy-on-write, since PyTorch wants memory that it may write to; the file stays as it is.
-        array = np.load(path, mmap_mode="c", allow_pickle=False)
-        if isinstance(array, np.memmap):
-            check_size(array.nbytes, path.stat().st_size - array.offset)
-        return array, []
+        return mapped_array(path, "c"), []
     except ConfigError:
         raise
     except (ValueError, EOFError) as error:

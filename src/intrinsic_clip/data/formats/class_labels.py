@@ -12,7 +12,8 @@ from intrinsic_clip.data.formats.array_key import Key
 from intrinsic_clip.data.formats.arrays import read_array, read_safetensors
 from intrinsic_clip.data.formats.column_roles import CLASS_NAMES, INDEX_NAMES, TEXT_NAMES
 from intrinsic_clip.data.formats.compared_ids import plain_text
-from intrinsic_clip.data.formats.npz_members import check_size, read_npz_member
+from intrinsic_clip.data.formats.mapped_rows import mapped_array
+from intrinsic_clip.data.formats.npz_members import read_npz_member
 from intrinsic_clip.data.formats.number_tables import check_widths
 from intrinsic_clip.data.formats.packed_tables import PACKED, read_packed
 from intrinsic_clip.data.formats.table_arrays import TABLES
@@ -161,9 +162,7 @@ def _firsts(lines: list[Row]) -> list[str]:
 def _array(path: Path, key: Key) -> np.ndarray:
     """Read an array of numbers or names without pickle; `read_array` refuses names."""
     try:
-        loaded = np.load(path, mmap_mode="r", allow_pickle=False)
-        if isinstance(loaded, np.memmap):
-            check_size(loaded.nbytes, path.stat().st_size - loaded.offset)
+        loaded = mapped_array(path, "r")
         array = loaded if isinstance(loaded, np.ndarray) else _member(path, key)
     except OSError as error:
         raise ConfigError((error.strerror or "damaged, or not a NumPy file").lower()) from error

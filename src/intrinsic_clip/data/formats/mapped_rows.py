@@ -3,12 +3,13 @@
 import mmap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from intrinsic_clip.data.formats.npz_members import check_size
 from intrinsic_clip.data.formats.number_types import floating
 from intrinsic_clip.dimension.row_source import TensorRows
 
@@ -49,6 +50,24 @@ class MappedRows(TensorRows):
             torch.index_select(self.points, 0, part, out=into)
             give_back(self._pages)
         return taken.to(self._dtype)
+
+
+def mapped_array(path: Path, mode: Literal["r", "c"]) -> Any:
+    """Map the array of an .npy into memory, whose size is compared with that of the file; an .npz is opened.
+
+    Args:
+        path: of the file.
+        mode: of `numpy.load`: read alone, or copy-on-write, for PyTorch, which wants memory that it may write to.
+
+    Raises:
+        ConfigError: there is more in the file than the header claims.
+        OSError: it cannot be read.
+        ValueError, EOFError: it is damaged, or holds Python objects.
+    """
+    array = np.load(path, mmap_mode=mode, allow_pickle=False)
+    if isinstance(array, np.memmap):
+        check_size(array.nbytes, path.stat().st_size - array.offset)
+    return array
 
 
 def mapped(path: Path) -> mmap.mmap:

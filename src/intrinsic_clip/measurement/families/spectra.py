@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from intrinsic_clip.dimension import DimensionEstimate, components, effective_rank, participation_ratio
-from intrinsic_clip.dimension.percentages import percentage
+from intrinsic_clip.dimension.percentages import components_name
 from intrinsic_clip.dimension.spectrum import SecondMoments
 from intrinsic_clip.measurement.embeddings import Embeddings, Measured, Side
 from intrinsic_clip.measurement.families.family import ByName, Reporter, Wanted, everything
@@ -28,9 +28,7 @@ class Spectrum:
 
     def estimators(self) -> dict[str, Callable[[SecondMoments], DimensionEstimate]]:
         """Return the estimators by name."""
-        counts = {
-            f"components_{percentage(share)}pct": partial(components, variance=share) for share in self.shares
-        }
+        counts = {components_name(share): partial(components, variance=share) for share in self.shares}
         return {RATIO: participation_ratio, "effective_rank": effective_rank, **counts}
 
     def names(self, sides: Sequence[Side]) -> list[str]:

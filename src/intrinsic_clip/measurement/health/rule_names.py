@@ -2,6 +2,7 @@
 
 from functools import cache
 
+from intrinsic_clip.dimension.percentages import components_name
 from intrinsic_clip.runs.vocabulary import DIRECTIONS, ESTIMATORS, SIDES, describe
 
 AGAINST = "against/"  # numbers of a second model, and of its comparison with the first
@@ -95,7 +96,7 @@ def known_names() -> list[str]:
     usual += [
         f"spectrum/{name}/{side}" for name in ("effective_rank", "participation_ratio") for side in SIDES
     ]
-    usual += [f"spectrum/components_{share}pct/{side}" for share in (90, 95, 99) for side in SIDES]
+    usual += [f"spectrum/{components_name(share)}/{side}" for share in (0.9, 0.95, 0.99) for side in SIDES]
     usual += [f"retrieval/top_{k}/{way}" for k in (1, 5, 10) for way in DIRECTIONS]
     usual += [f"sufficient_dimension/{basis}" for basis in ("principal", "canonical")]
     return [*SHORT, *usual, *(f"{AGAINST}{name}" for name in COMPARED)]
