@@ -8,11 +8,12 @@ import torch
 from scipy.stats import hypergeom
 
 from helpers.manifolds import gaussian
+from intrinsic_clip.measurement.groups import UNGROUPED, Grouping
 from intrinsic_clip.measurement.two_models.compared import Compared
 from intrinsic_clip.measurement.two_models.moved import farthest
 from intrinsic_clip.measurement.two_models.recalls import Recalls, compare_recalls
 from intrinsic_clip.measurement.two_models.verdict import verdict
-from intrinsic_clip.metrics import procrustes
+from intrinsic_clip.metrics import neighbourhood_overlap, procrustes
 from intrinsic_clip.metrics.alignment import directions
 from intrinsic_clip.metrics.pairing import Pairing
 from intrinsic_clip.metrics.procrustes import best_turn
@@ -241,3 +242,20 @@ def test_a_model_that_is_broken_beside_its_own_y_is_not_excused() -> None:
         judged(0.4, 0.5, 0.02, "canonical"),
     ]  # both lie in other spaces than y
     assert "along canonical directions 0.5" in verdict({"recalls": both, "metrics": {}, "own_y": True})
+
+
+@pytest.mark.parametrize("grouped", [True, False])
+def test_neighbours_kept_have_the_error_of_groups(grouped: bool) -> None:
+    """The rows of a scene lose their neighbours together."""
+    groups = torch.arange(N) // 6
+    x = gaussian(N // 6, 4, seed=1)[groups] + 0.3 * gaussian(N, 4, seed=2)
+    moved = x + 2 * (gaussian(N // 6, 1, seed=3)[groups] > 0) * gaussian(N // 6, 4, seed=4)[groups]
+    grouping = Grouping(groups) if grouped else UNGROUPED
+    work = Compared({"x": x}, {"x": moved}, torch.arange(N), lambda: [], grouping=grouping)
+    work.measure_overlap()
+    kept = neighbourhood_overlap(directions(x), directions(moved), 10).numpy()
+    parts = np.bincount(groups.numpy(), kept - kept.mean())
+    count = len(parts)
+    expected = np.sqrt((parts**2).sum() * count / (count - 1)) / N if grouped else kept.std(ddof=1) / N**0.5
+    assert work.metrics["overlap/top_10"] == pytest.approx(kept.mean())
+    assert work.metrics["overlap_standard_error/top_10"] == pytest.approx(expected)

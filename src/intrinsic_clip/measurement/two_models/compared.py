@@ -17,6 +17,7 @@ from intrinsic_clip.measurement.two_models.recalls import Recalls, compare_recal
 from intrinsic_clip.metrics import canonical_rank, linear_cka, neighbourhood_overlap, procrustes
 from intrinsic_clip.metrics.alignment import directions
 from intrinsic_clip.metrics.counterparts import distinct_rows, with_copies
+from intrinsic_clip.metrics.paired_error import FEWEST, Clusters, Found, mean_error
 from intrinsic_clip.metrics.pairing import Pairing
 from intrinsic_clip.metrics.procrustes import best_turn
 
@@ -107,12 +108,13 @@ class Compared:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of repeated rows, which are told of below
             overlap = neighbourhood_overlap(self.one, self.other, K)
-        usable = overlap[overlap.isfinite()]
+        finite = overlap.isfinite()
+        usable = overlap[finite]
         if len(usable) < 2:
             self._missing(name, f"{n:,} distinct rows are too few for {K} neighbours")
             return
         self.metrics[name] = float(usable.mean())
-        self.metrics[f"overlap_standard_error/top_{K}"] = float(usable.std() / len(usable) ** 0.5)
+        self.metrics[f"overlap_standard_error/top_{K}"] = float(self._error_of(usable, finite))
         self.metrics[f"overlap_chance/top_{K}"] = K / (n - 1)
         rows = torch.bincount((K * usable).round().long(), minlength=K + 1)
         self.distributions["overlap"] = {
@@ -124,6 +126,21 @@ class Compared:
             self.notes.append(
                 f"{n - len(usable):,} rows repeat others in one of the two models alone, and have no overlap"
             )
+
+    def _error_of(self, values: Tensor, of: Tensor) -> Tensor:
+        """Return the standard error of the mean of values: over groups, or over rows where groups are few or none.
+
+        Args:
+            values: of some of the rows, `(m,)`.
+            of: which rows of x, each counted once, these are.
+        """
+        of_rows = torch.arange(len(values))
+        groups = self.grouping.groups
+        if groups is not None:
+            own = groups[self.kept.cpu()][of.cpu()].unique(return_inverse=True)[1]
+            of_rows = own if int(own.max()) + 1 >= FEWEST else of_rows
+        found = values.cpu()[:, None]
+        return mean_error(Found(found, found), Clusters(of_rows, of_rows)).standard_error
 
     def measure_cka(self) -> None:
         """Record the debiased linear CKA."""
