@@ -8,15 +8,22 @@ from intrinsic_clip.errors import ConfigError
 
 if TYPE_CHECKING:
     from intrinsic_clip.data.formats.column_choice import ColumnChoice
-    from intrinsic_clip.measurement.groups import Ids
+    from intrinsic_clip.measurement.groups import Arrangement, Ids
     from intrinsic_clip.measurement.loading import LoadedEmbeddings
 
 SETTINGS = ("groups", "labels")
 SIDES = ("x", "y")
 
 
-def arranged(embeddings: "LoadedEmbeddings", settings: Mapping[str, Any]) -> None:
+def arranged(
+    embeddings: "LoadedEmbeddings", settings: Mapping[str, Any], given: "Arrangement | None" = None
+) -> None:
     """Give embeddings the rows and the grouping that the settings ask for; nothing where they ask for none.
+
+    Args:
+        embeddings: rows as they were read.
+        settings: which name ids and classes.
+        given: what the ids of another model's files, of as many rows, say of its rows and so of these; None: read them.
 
     Raises:
         ConfigError: ids cannot be read, do not fit the rows, or could mean several things.
@@ -26,16 +33,43 @@ def arranged(embeddings: "LoadedEmbeddings", settings: Mapping[str, Any]) -> Non
     from intrinsic_clip.measurement.groups import arrange
 
     counts = {side: len(rows) for side, rows in embeddings.sides.items()}
-    arrangement = arrange(counts, _groups(settings, counts), _labels(settings, counts))
+    arrangement = given or arrange(counts, _groups(settings, counts), _labels(settings, counts))
     for side, rows in arrangement.rows.items():
         embeddings.sides[side] = embeddings.sides[side][rows]
-    embeddings.grouping = arrangement.grouping
+    embeddings.grouping, embeddings.arrangement = arrangement.grouping, arrangement
     embeddings.notes += arrangement.notes
 
 
 def wanted(settings: Mapping[str, Any]) -> bool:
     """Return whether groups or classes are given."""
     return any(settings.get(setting) is not None for setting in SETTINGS)
+
+
+def check_same_ids(first: Mapping[str, Any], second: Mapping[str, Any]) -> None:
+    """Check that columns of ids and classes that two models' tables both have say the same of row i of both.
+
+    Args:
+        first, second: settings of the models; x and y are the files of each.
+
+    Raises:
+        ConfigError: a column differs, or cannot be read; the message has the sides of the first model's settings.
+    """
+    import numpy as np
+
+    from intrinsic_clip.data.formats.compared_ids import REORDERED, difference
+
+    for setting in SETTINGS:
+        for name in _listed(first.get(setting)):
+            if Path(name).is_file() or not _tables(first):
+                continue
+            (one, _), (other, _) = (_columns_found(model, setting, name, {}) for model in (first, second))
+            for side in one.keys() & other.keys():
+                found = difference(np.asarray(one[side]), np.asarray(other[side]))
+                if found is None or first[side] == second[side]:
+                    continue
+                told = found.told(name, (side, "against" if side == "x" else "against_y"))
+                remedy = REORDERED if found.reordered else "row i of each must be of the same thing"
+                raise ConfigError(f"{told}; {remedy}")
 
 
 def leave_out_ids(choice: "ColumnChoice", settings: Mapping[str, Any]) -> None:
@@ -116,6 +150,20 @@ def _from_columns(
     option = f"{setting}_key"
     if settings.get(option) is not None:
         raise ConfigError(f"{option}={settings[option]}: {setting}={name} names a column, so leave it out")
+    columns, missing = _columns_found(settings, setting, name, counts)
+    if not columns:
+        raise ConfigError(f"{setting}={name}: no such file, and {'; '.join(missing)}")
+    return columns
+
+
+def _columns_found(
+    settings: Mapping[str, Any], setting: str, name: str, counts: Mapping[str, int]
+) -> "tuple[dict[str, Ids], list[str]]":
+    """Return a column of those tables among x and y that have it, and a sentence on each that has not.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
     from intrinsic_clip.data.formats.array_key import Key
     from intrinsic_clip.data.formats.class_labels import read_label_values
 
@@ -129,9 +177,7 @@ def _from_columns(
             if not str(error).startswith(f"holds no {name!r}"):
                 raise ConfigError(f"{setting}={name}: {side}={path}: {error}") from error
             missing.append(f"{side}={path} {error}")
-    if not columns:
-        raise ConfigError(f"{setting}={name}: no such file, and {'; '.join(missing)}")
-    return columns
+    return columns, missing
 
 
 def _tables(settings: Mapping[str, Any]) -> list[str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from intrinsic_clip.measurement import loading
+from intrinsic_clip.measurement import group_files, loading
 
 if TYPE_CHECKING:  # PyTorch takes seconds to import, and a finished measurement does without
     from torch import Tensor
@@ -21,10 +21,11 @@ class Inputs:
     Args:
         cfg: the config, from which data and models are made.
         settings: the same, resolved.
+        first: another model's embeddings of the same rows, whose groups and classes are those of these.
     """
 
-    def __init__(self, cfg: DictConfig, settings: Mapping[str, Any]) -> None:
-        self.cfg, self.settings = cfg, settings
+    def __init__(self, cfg: DictConfig, settings: Mapping[str, Any], first: "Inputs | None" = None) -> None:
+        self.cfg, self.settings, self.first = cfg, settings, first
 
     @cached_property
     def files(self) -> loading.OpenedFiles | None:
@@ -34,7 +35,9 @@ class Inputs:
     @cached_property
     def embeddings(self) -> loading.LoadedEmbeddings:
         """Embeddings in memory, without the rows that are left out."""
-        embeddings = loading.load(self.cfg, self.settings)
+        grouped = self.first is not None and group_files.wanted(self.settings)
+        first = self.first.embeddings if self.first is not None and grouped else None
+        embeddings = loading.load(self.cfg, self.settings, first=first)
         loading.subsample(embeddings, self.settings["subsample"], self.settings["seed"])
         return embeddings
 

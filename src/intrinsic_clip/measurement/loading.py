@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # PyTorch takes seconds to import, and a finished measurement
 
     from intrinsic_clip.data.formats.paired_ids import Ids
     from intrinsic_clip.dimension.row_source import RowSource
-    from intrinsic_clip.measurement.groups import Grouping
+    from intrinsic_clip.measurement.groups import Arrangement, Grouping
     from intrinsic_clip.measurement.unusable_rows import Needed
 
 NOT_CONTENT = {
@@ -68,6 +68,7 @@ class LoadedEmbeddings:
         total: rows in the source, with those that are left out.
         nonfinite: rows of each side that held NaN or infinity and were left out.
         grouping: groups and classes of the rows; None where there are none.
+        arrangement: how the ids of the files make pairs of their rows; None where they have none.
         as_read: rows of each file, before groups make pairs of them.
         columns: what `drop=` calls the columns of each side that is a table.
     """
@@ -78,6 +79,7 @@ class LoadedEmbeddings:
     total: int = 0
     nonfinite: dict[str, int] = field(default_factory=dict)
     grouping: "Grouping | None" = None
+    arrangement: "Arrangement | None" = None
     as_read: dict[str, int] = field(default_factory=dict)
     columns: dict[str, list[str]] = field(default_factory=dict)
 
@@ -150,13 +152,25 @@ def with_images(cfg: DictConfig) -> DictConfig:
     return cfg
 
 
-def load(cfg: DictConfig, settings: Mapping[str, Any], needed: "Needed | None" = None) -> LoadedEmbeddings:
-    """Load the embeddings that the settings name, and check them; `needed`: the rows, None: those that k asks for.
+def load(
+    cfg: DictConfig,
+    settings: Mapping[str, Any],
+    needed: "Needed | None" = None,
+    first: LoadedEmbeddings | None = None,
+) -> LoadedEmbeddings:
+    """Load the embeddings that the settings name, and check them.
+
+    Args:
+        cfg: the config, from which data and models are made.
+        settings: the same, resolved.
+        needed: the rows that a verb needs; None: those that k asks for.
+        first: another model's embeddings of the same rows, whose groups and classes are those of these. Where its files
+            have other numbers of rows, what was read is returned as it is, for the caller to refuse.
 
     Raises:
         ConfigError: they cannot be read or measured; the message names the setting.
     """
-    from intrinsic_clip.measurement.unusable_rows import for_neighbours
+    from intrinsic_clip.measurement.unusable_rows import drop_or_refuse, for_neighbours
 
     if settings["run"] is not None:
         embeddings = _from_run(Path(settings["run"]))
@@ -164,11 +178,13 @@ def load(cfg: DictConfig, settings: Mapping[str, Any], needed: "Needed | None" =
         embeddings = _from_data(cfg, settings)
     else:
         embeddings = _from_files(settings)
-        group_files.arranged(embeddings, settings)
+        if first is not None and embeddings.as_read != first.as_read:
+            return embeddings
+        group_files.arranged(embeddings, settings, None if first is None else first.arrangement)
     check_same_rows({name: (len(rows), rows.shape[1]) for name, rows in embeddings.sides.items()}, GROUPS)
     needed = needed or for_neighbours(settings["k"])
     embeddings.total = len(embeddings.sides["x"])
-    _drop_or_refuse(embeddings, settings["nan"], needed)
+    drop_or_refuse(embeddings, settings["nan"], needed)
     needed.check(len(embeddings.sides["x"]))
     return embeddings
 
@@ -309,25 +325,6 @@ def _from_run(folder: Path) -> LoadedEmbeddings:
             f"of the run's {len(replicates)} replicates the first is measured: {width}number {index}"
         )
     return embeddings
-
-
-def _drop_or_refuse(embeddings: LoadedEmbeddings, nan: str, needed: "Needed") -> None:
-    """Refuse rows that hold NaN or infinity, or drop them together with their partners if enough are left."""
-    import torch
-
-    from intrinsic_clip.dimension.row_source import TensorRows
-    from intrinsic_clip.measurement.unusable_rows import refusal, rows_left, unusable
-
-    finite = {name: rows.isfinite().all(1) for name, rows in embeddings.sides.items()}
-    usable = torch.stack(list(finite.values())).all(0)
-    if bool(usable.all()):
-        return
-    sources = {name: TensorRows(rows) for name, rows in embeddings.sides.items()}
-    if nan == "refuse" or int(usable.sum()) < needed.rows:
-        raise refusal(finite, sources, needed, embeddings.columns)
-    embeddings.keep(usable)
-    embeddings.nonfinite = {name: int((~rows).sum()) for name, rows in finite.items()}
-    embeddings.notes.append(f"{unusable(finite, sources)}; {rows_left(usable, finite)}")
 
 
 def subsample(embeddings: LoadedEmbeddings, rows: int | None, seed: int) -> None:

@@ -1,14 +1,17 @@
 """Say which rows cannot be measured: those that are missing, and those that hold NaN or infinity; and what to do."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
-from intrinsic_clip.dimension.row_source import RowSource
+from intrinsic_clip.dimension.row_source import RowSource, TensorRows
 from intrinsic_clip.errors import ConfigError, NonFiniteRows
 from intrinsic_clip.reports.number_format import hold
+
+if TYPE_CHECKING:
+    from intrinsic_clip.measurement.loading import LoadedEmbeddings
 
 DROP = "nan=drop leaves them out (with their partners)"
 BLOCK = 8192
@@ -49,6 +52,24 @@ def for_pairs(verb: str, least: int) -> Needed:
     """Return the pairs that a verb without neighbours needs."""
     clause = f"{verb} needs at least {least}"
     return Needed(least, clause, f"{{:,}} pairs are too few; {clause}")
+
+
+def drop_or_refuse(embeddings: "LoadedEmbeddings", nan: str, needed: Needed) -> None:
+    """Refuse rows that hold NaN or infinity, or drop them together with their partners if enough are left.
+
+    Raises:
+        NonFiniteRows: there are such rows, and they are not to be dropped or too few would be left.
+    """
+    finite = {name: rows.isfinite().all(1) for name, rows in embeddings.sides.items()}
+    usable = torch.stack(list(finite.values())).all(0)
+    if bool(usable.all()):
+        return
+    sources = {name: TensorRows(rows) for name, rows in embeddings.sides.items()}
+    if nan == "refuse" or int(usable.sum()) < needed.rows:
+        raise refusal(finite, sources, needed, embeddings.columns)
+    embeddings.keep(usable)
+    embeddings.nonfinite = {name: int((~rows).sum()) for name, rows in finite.items()}
+    embeddings.notes.append(f"{unusable(finite, sources)}; {rows_left(usable, finite)}")
 
 
 def unusable(finite: Mapping[str, Tensor], sources: Mapping[str, RowSource]) -> str:

@@ -42,6 +42,24 @@ def scenes() -> None:
     np.save("scene.npy", of)
 
 
+@pytest.fixture
+def photos() -> None:
+    """Write 60 photos in any order with their scenes and kinds, two texts of each scene, and a second model."""
+    rng = np.random.default_rng(0)
+    scene = rng.permutation(SCENES)
+    of = np.repeat(np.arange(SCENES), 2)
+    latent = 3 * rng.normal(size=(SCENES, 8)) @ rng.normal(size=(8, 16))
+    x, y = latent[scene] + 0.1 * rng.normal(size=latent.shape), latent[of] + rng.normal(size=(len(of), 16))
+    new = x + 0.1 * rng.normal(size=x.shape)
+    columns = [f"d{place}" for place in range(16)]
+    named = {"scene": scene, "kind": np.arange(SCENES) % 3}
+    pd.DataFrame(x, columns=columns).assign(**named).to_csv("x.csv", index=False)
+    pd.DataFrame(y, columns=columns).assign(scene=of).to_csv("y.csv", index=False)
+    np.save("new.npy", new)
+    pd.DataFrame(new, columns=columns).to_csv("new.csv", index=False)
+    pd.DataFrame(new, columns=columns).assign(**named).to_csv("named.csv", index=False)
+
+
 def by_cosine(measurement: dict[str, Any]) -> list[float]:
     """Return recall@1 of both models as the comparison has it."""
     (each,) = (
@@ -87,6 +105,31 @@ def test_rows_that_moved_are_rows_of_x_and_told_once(command_line, tmp_path, sce
     assert all(name == f"image {row}" for row, name in moved)
     assert len(set(moved)) == len(moved) == 10
     assert (compared["n"], compared["of"], compared["of_x"]) == (SCENES * EACH, SCENES * EACH, SCENES)
+
+
+@pytest.mark.parametrize("second", ["new.npy", "new.csv", "named.csv"])
+def test_columns_of_the_first_model_say_what_belongs_together(command_line, tmp_path, second, photos) -> None:
+    """Numbers of scenes that only the first model's tables have were taken for rows of the second."""
+    arguments = f"x=x.csv y=y.csv groups=scene labels=kind against={second}".split()
+    assert command_line("measure", *arguments, *FEW) == 0
+    measurement = measurement_below(tmp_path)
+    assert by_cosine(measurement) == pytest.approx(measured(measurement))
+    assert min(by_cosine(measurement)) > 0.9
+    metrics = measurement["against"]["compared"]["metrics"]
+    assert metrics["overlap/top_10"] > 0.7
+
+
+@pytest.mark.parametrize(("column", "setting"), [("scene", "groups"), ("kind", "labels")])
+def test_columns_of_both_models_must_say_the_same(command_line, capsys, column, setting, photos) -> None:
+    table = pd.read_csv("named.csv")
+    table[column] = np.roll(table[column], 1)
+    table.to_csv("named.csv", index=False)
+    arguments = ["x=x.csv", "y=y.csv", "groups=scene", "labels=kind", "against=named.csv"]
+    assert command_line("measure", *arguments, *FEW) == 2
+    error = capsys.readouterr().err
+    assert f"{column!r} of x and against differ in" in error
+    assert "the same ids in another order; sort both alike" in error
+    assert not list(Path().glob("outputs"))
 
 
 def test_models_of_other_rows_are_refused_where_groups_would_hide_it(

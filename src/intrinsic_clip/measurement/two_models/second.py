@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from intrinsic_clip.errors import ConfigError, NonFiniteRows
+from intrinsic_clip.measurement.group_files import check_same_ids
 from intrinsic_clip.measurement.inputs import Inputs
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ class Second(NamedTuple):
 def open_second(first: Inputs) -> Second:
     """Open the embeddings of the second model under the settings of the first.
 
-    The rows of y are the second model's own, `against_y`, or else those of the first.
+    The rows of y are the second model's own, `against_y`, or else those of the first. Groups and classes are those of
+    the first, whose rows are the same things: a column that only its tables have says it of both.
 
     Raises:
         ConfigError: they cannot be read, or their rows are others than those of the first.
@@ -44,12 +46,13 @@ def open_second(first: Inputs) -> Second:
         "y_key": settings["against_y_key"] if own_y else settings["y_key"],
         **dict.fromkeys(("against", "against_y", "against_key", "against_y_key")),
     }
-    second = Inputs(first.cfg, {**settings, **changed})
+    second = Inputs(first.cfg, {**settings, **changed}, first)
     counts = _rows_as_read(first)
     with named_as_given(own_y):
         of_second = _rows_as_read(second)
         _refuse_nonfinite(second)
     check_same_counts(counts, of_second, own_y)
+    check_same_ids(settings, second.settings)
     return Second(second, *_compared_ids(settings))
 
 
