@@ -278,3 +278,62 @@ def test_ids_of_two_files_join_without_the_spaces_around_them(command_line) -> N
     pd.DataFrame({"k": names}).to_csv("gx.csv", index=False)
     pd.DataFrame({"k": [f"{name:<12}" for name in names]}).to_parquet("gy.parquet")
     assert command_line("measure", "x=x.npy", "y=y.npy", "groups=[gx.csv,gy.parquet]", *QUICK) == 0
+
+
+@pytest.mark.parametrize("sides", ["xy", "yx"])
+def test_rows_that_are_not_finite_are_those_of_the_files(command_line, capsys, tmp_path, sides) -> None:
+    """An image that could not be embedded is one row, however many captions it has, and no copy is a repetition."""
+    images, captions, of = captioned()
+    images[7, 3] = np.inf
+    captions[[11, 300]] = np.nan
+    short, long = sides
+    np.save(f"{short}.npy", images)
+    np.save(f"{long}.npy", captions)
+    np.save("of.npy", of)
+    Path("rules.yaml").write_text("duplicates: {max: 0.01}\nnonfinite_rows: {max: 2}")
+    given = ("measure", "x=x.npy", "y=y.npy", "groups=of.npy", *FAST)
+    assert command_line(*given) == 2
+    listed = f"1 of {IMAGES} rows of {short} hold NaN or infinity"
+    assert listed in capsys.readouterr().err
+    assert command_line(*given, "nan=drop", "check=rules.yaml") == 0
+    measurement = measurement_below(tmp_path)
+    gone = len(np.unique(np.concatenate([np.flatnonzero(of == 7), [11, 300]])))
+    notes = "\n".join(measurement["notes"])
+    assert listed in notes
+    assert f"2 of {len(of)} rows of {long} are missing" in notes
+    rows = {short: f"row 7 of {short}", long: f"rows 11, 300 of {long}"}
+    assert f"{len(of) - gone} pairs are left, without {rows['x']} and {rows['y']} (counted from 0)" in notes
+    assert "duplicates" not in notes
+    assert "repeat others" not in notes
+    facts = measurement["rows"]
+    assert facts["nonfinite_rows"] == {short: 1, long: 2}
+    assert facts["duplicate_rows"] == {short: 0, long: 0}
+    norms = np.linalg.norm(np.delete(images, 7, 0).astype(float), axis=1)
+    assert facts["norm"][short] == pytest.approx(norms.mean(), rel=1e-6)
+
+
+def test_rows_that_are_not_finite_are_named_where_ids_are_joined(command_line, capsys, tmp_path) -> None:
+    """Pairs made of the ids of both sides are of no file, so that their numbers name no row of any."""
+    x, y = np.random.default_rng(0).normal(size=(2, 120, 8))
+    x[10, 0], y[4] = np.nan, np.nan
+    np.save("x.npy", x)
+    np.save("y.npy", y[:80])
+    np.save("gx.npy", np.arange(120) // 3)
+    np.save("gy.npy", np.arange(80) // 2)
+    given = ("measure", "x=x.npy", "y=y.npy", "groups=[gx.npy,gy.npy]", "nan=drop", *FAST)
+    assert command_line(*given) == 0
+    notes = "\n".join(measurement_below(tmp_path)["notes"])
+    assert "1 of 80 rows of y are missing" in notes
+    assert "1 of 120 rows of x hold NaN" in notes
+    assert "117 pairs are left, without row 10 of x and row 4 of y (counted from 0)" in notes
+    assert "duplicates" not in notes
+
+
+def test_rows_drawn_for_a_subsample_are_no_repetitions(command_line, tmp_path) -> None:
+    images, captions, of = captioned()
+    for name, rows in {"x": images, "y": captions, "of": of}.items():
+        np.save(f"{name}.npy", rows)
+    assert command_line("measure", "x=x.npy", "y=y.npy", "groups=of.npy", "subsample=300", *FAST) == 0
+    notes = "\n".join(measurement_below(tmp_path)["notes"])
+    assert "duplicates" not in notes
+    assert "repeat others" not in notes

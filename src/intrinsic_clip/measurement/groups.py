@@ -31,24 +31,38 @@ class Grouping:
         labels: numbers of classes, int64 `(n,)`.
         classes: y are prompts of the classes, one for each.
         joined: the pairs are a table made of both sides' groups, so that their numbers are those of no file.
-        copies: by side, rows of the table of pairs that repeat a row of the file, to have one for each partner.
-        of_x: the number in its file of the row of x of each pair, int64 `(n,)`; None: pair i has row i.
+        taken: by side, the number in its file of the row of each pair, int64 `(n,)`; of other sides pair i has row i.
     """
 
     groups: Tensor | None = None
     labels: Tensor | None = None
     classes: bool = False
     joined: bool = False
-    copies: Mapping[str, int] = field(default_factory=dict)
-    of_x: Tensor | None = None
+    taken: Mapping[str, Tensor] = field(default_factory=dict)
 
     def at(self, rows: Tensor) -> "Grouping":
         """Return the grouping of some of the rows: a mask or their places."""
-        groups, labels, of_x = (
-            None if part is None else part[rows.cpu()] for part in (self.groups, self.labels, self.of_x)
-        )
-        copies: dict[str, int] = {}  # how many are left is not known
-        return replace(self, groups=groups, labels=labels, copies=copies, of_x=of_x)
+        groups, labels = (None if part is None else part[rows.cpu()] for part in (self.groups, self.labels))
+        taken = {side: numbers[rows.cpu()] for side, numbers in self.taken.items()}
+        return replace(self, groups=groups, labels=labels, taken=taken)
+
+    @property
+    def of_x(self) -> Tensor | None:
+        """Return the number in its file of the row of x of each pair, int64 `(n,)`; None: pair i has row i."""
+        return self.taken.get("x")
+
+    @property
+    def copies(self) -> dict[str, int]:
+        """Return, by side, rows of the table of pairs that repeat a row of the file, to have one for each partner."""
+        return {side: len(numbers) - len(numbers.unique()) for side, numbers in self.taken.items()}
+
+    def each(self, side: str) -> Tensor | None:
+        """Return the place of the first pair of each row of a side's file, ascending; None: pair i has row i."""
+        if side not in self.taken:
+            return None
+        numbers = self.taken[side].unique(return_inverse=True)[1]
+        places = torch.full((int(numbers.max()) + 1,), len(numbers))
+        return places.scatter_reduce(0, numbers, torch.arange(len(numbers)), "amin").sort().values
 
     def pairing(self, x: Tensor, y: Tensor) -> Pairing:
         """Return which of these rows belong together, rows that repeat included."""
@@ -117,9 +131,8 @@ def _prompts(n: int, count: int, labels: Ids) -> Arrangement:
     used = torch.bincount(numbers, minlength=count) > 0
     notes = [f"y: {count:,} rows are prompts of classes; recall of x → y is zero-shot accuracy"]
     notes += _left_out("y", ~used, "of no class that a row of x has")
-    return Arrangement(
-        {"y": numbers}, Grouping(labels=numbers, classes=True, copies=_copies(y=numbers)), tuple(notes)
-    )
+    taken = {"y": numbers}
+    return Arrangement(taken, Grouping(labels=numbers, classes=True, taken=taken), tuple(notes))
 
 
 def _one_to_many(counts: Mapping[str, int], groups: Ids) -> Arrangement:
@@ -133,9 +146,8 @@ def _one_to_many(counts: Mapping[str, int], groups: Ids) -> Arrangement:
         f"{short}: {counts[short]:,} rows are partners of {counts[long]:,} rows of {long}, {each:.3g} each"
     ]
     notes += _left_out(short, ~used, f"that no row of {long} names")
-    of_x = numbers if short == "x" else None
-    grouping = Grouping(numbers, copies=_copies(**{short: numbers}), of_x=of_x)
-    return Arrangement({short: numbers}, grouping, tuple(notes))
+    taken = {short: numbers}
+    return Arrangement(taken, Grouping(numbers, taken=taken), tuple(notes))
 
 
 def _joined(counts: Mapping[str, int], groups: Mapping[str, Ids]) -> Arrangement:
@@ -166,13 +178,8 @@ def _joined(counts: Mapping[str, int], groups: Mapping[str, Ids]) -> Arrangement
     for side, names in zip("xy", ids, strict=True):
         alone = torch.tensor([name not in code for name in names.tolist()])
         notes += _left_out(side, alone, "whose id the other side lacks")
-    grouping = Grouping(of, joined=True, copies=_copies(x=x, y=y), of_x=x)
-    return Arrangement({"x": x, "y": y}, grouping, tuple(notes))
-
-
-def _copies(**rows: Tensor) -> dict[str, int]:
-    """Return, by side, how many of the rows taken repeat another."""
-    return {side: len(taken) - len(taken.unique()) for side, taken in rows.items()}
+    taken = {"x": x, "y": y}
+    return Arrangement(taken, Grouping(of, joined=True, taken=taken), tuple(notes))
 
 
 def about_files(notes: Iterable[str], grouping: Grouping, n: int) -> list[str]:
@@ -183,15 +190,15 @@ def about_files(notes: Iterable[str], grouping: Grouping, n: int) -> list[str]:
         grouping: of the pairs.
         n: pairs.
     """
-    told = []
+    told, copies = [], grouping.copies
     for note in notes:
         side, _, rest = note.partition(": ")
-        made = grouping.copies.get(side, 0)
+        made = copies.get(side, 0)
         if made and (found := re.match(REPEATED, rest)):
             own = int(found[1]) - made
             if int(found[2]) == n and own > 0:
                 told.append(f"{side}: {own} of {n - made}{rest[found.end() :]}")
-        elif side == "pairs" and any(grouping.copies.values()) and " repeat others, so recall " in rest:
+        elif side == "pairs" and any(copies.values()) and " repeat others, so recall " in rest:
             told.append(f"pairs: recall {rest.partition(', so recall ')[2]}")
         else:
             told.append(note)

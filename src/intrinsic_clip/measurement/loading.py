@@ -66,7 +66,7 @@ class LoadedEmbeddings:
         notes: choices made while loading, a sentence each.
         numbers: the rows' numbers in their source, int64 `(n,)`; None where all rows are there.
         total: rows in the source, with those that are left out.
-        nonfinite: rows of each side that held NaN or infinity and were left out.
+        nonfinite: rows of each side's file that held NaN or infinity and were left out.
         grouping: groups and classes of the rows; None where there are none.
         arrangement: how the ids of the files make pairs of their rows; None where they have none.
         as_read: rows of each file, before groups make pairs of them.

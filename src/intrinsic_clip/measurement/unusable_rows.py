@@ -64,12 +64,21 @@ def drop_or_refuse(embeddings: "LoadedEmbeddings", nan: str, needed: Needed) -> 
     usable = torch.stack(list(finite.values())).all(0)
     if bool(usable.all()):
         return
-    sources = {name: TensorRows(rows) for name, rows in embeddings.sides.items()}
-    if nan == "refuse" or int(usable.sum()) < needed.rows:
-        raise refusal(finite, sources, needed, embeddings.columns)
+    each = _rows_of_files(embeddings)
+    of_files = {name: rows if each[name] is None else rows[each[name]] for name, rows in finite.items()}
+    sources = {
+        name: TensorRows(rows if each[name] is None else rows[each[name]])
+        for name, rows in embeddings.sides.items()
+    }
+    left = int(usable.sum())
+    if nan == "refuse" or left < needed.rows:
+        raise refusal(of_files, sources, needed, embeddings.columns, left)
+    grouping = embeddings.grouping
     embeddings.keep(usable)
-    embeddings.nonfinite = {name: int((~rows).sum()) for name, rows in finite.items()}
-    embeddings.notes.append(f"{unusable(finite, sources)}; {rows_left(usable, finite)}")
+    embeddings.nonfinite = _counts(of_files)
+    taken = {} if grouping is None else grouping.taken
+    told = _pairs_left(finite, taken) if taken else rows_left(usable, finite)
+    embeddings.notes.append(f"{unusable(of_files, sources)}; {told}")
 
 
 def unusable(finite: Mapping[str, Tensor], sources: Mapping[str, RowSource]) -> str:
@@ -102,10 +111,11 @@ def refusal(
     sources: Mapping[str, RowSource],
     needed: Needed,
     columns: Mapping[str, Sequence[str]],
+    left: int | None = None,
 ) -> NonFiniteRows:
     """Return the error that says which rows hold NaN or infinity, and what to do; arguments as for `remedy`."""
-    message = f"{unusable(finite, sources)}; {remedy(finite, sources, needed, columns)}"
-    return NonFiniteRows(message, {side: int((~rows).sum()) for side, rows in finite.items()})
+    message = f"{unusable(finite, sources)}; {remedy(finite, sources, needed, columns, left)}"
+    return NonFiniteRows(message, _counts(finite))
 
 
 def remedy(
@@ -113,6 +123,7 @@ def remedy(
     sources: Mapping[str, RowSource],
     needed: Needed,
     columns: Mapping[str, Sequence[str]],
+    left: int | None = None,
 ) -> str:
     """Return what to do about rows that hold NaN or infinity.
 
@@ -120,6 +131,7 @@ def remedy(
         finite, sources: as for `unusable`.
         needed: rows without which nothing can be measured, so that leaving rows out is no remedy.
         columns: what `drop=` calls the columns of those sides that are tables.
+        left: rows or pairs that nan=drop leaves; None: those that are finite on all sides, whose rows i are partners.
 
     Example:
         >>> import torch
@@ -139,7 +151,8 @@ def remedy(
         if not bool(usable.all())
         for part in _about_columns(side, sources[side], columns.get(side))
     ]
-    left = int(torch.stack([usable.cpu() for usable in finite.values()]).all(0).sum())
+    if left is None:
+        left = int(torch.stack([usable.cpu() for usable in finite.values()]).all(0).sum())
     dropped = DROP if left >= needed.rows else f"nan=drop leaves {left:,} rows, but {needed.clause}"
     return "; ".join([*parts, dropped])
 
@@ -159,11 +172,40 @@ def rows_left(usable: Tensor, sides: Collection[str]) -> str:
         >>> rows_left(torch.arange(40) % 3 > 0, ["x", "y"])
         '26 rows are left, without pairs 0, 3, 6, 9, 12, 15, 18, 21, 24, 27 and 4 more (counted from 0)'
     """
-    gone = (~usable).nonzero().flatten()
-    named = ", ".join(f"{row:,}" for row in gone[:NAMED].tolist())
-    more = f" and {len(gone) - NAMED:,} more" if len(gone) > NAMED else ""
-    what = ("pair" if len(sides) > 1 else "row") + "s" * (len(gone) > 1)
-    return f"{int(usable.sum()):,} rows are left, without {what} {named}{more} (counted from 0)"
+    gone = _numbered("pair" if len(sides) > 1 else "row", (~usable).nonzero().flatten())
+    return f"{int(usable.sum()):,} rows are left, without {gone} (counted from 0)"
+
+
+def _pairs_left(finite: Mapping[str, Tensor], taken: Mapping[str, Tensor]) -> str:
+    """Return how many pairs are left where groups make them, and which rows of the files are not finite.
+
+    Args:
+        finite: which pairs have a finite row, `(n,)` by side.
+        taken: by side, the number in its file of the row of each pair; of other sides pair i has row i.
+    """
+    left = int(torch.stack(list(finite.values())).all(0).sum())
+    gone = {side: (~rows).nonzero().flatten() for side, rows in finite.items() if not bool(rows.all())}
+    numbers = {side: taken[side][pairs].unique() if side in taken else pairs for side, pairs in gone.items()}
+    named = " and ".join(f"{_numbered('row', rows)} of {side}" for side, rows in numbers.items())
+    return f"{left:,} pairs are left, without {named} (counted from 0)"
+
+
+def _numbered(what: str, numbers: Tensor) -> str:
+    """Name rows or pairs by their numbers; of many, the first ten."""
+    named = ", ".join(f"{row:,}" for row in numbers[:NAMED].tolist())
+    more = f" and {len(numbers) - NAMED:,} more" if len(numbers) > NAMED else ""
+    return f"{what}{'s' * (len(numbers) > 1)} {named}{more}"
+
+
+def _counts(finite: Mapping[str, Tensor]) -> dict[str, int]:
+    """Return how many rows of each side hold NaN or infinity."""
+    return {side: int((~rows).sum()) for side, rows in finite.items()}
+
+
+def _rows_of_files(embeddings: "LoadedEmbeddings") -> dict[str, Tensor | None]:
+    """Return, by side, the place of the first pair of each row of its file; None: pair i has row i."""
+    grouping = embeddings.grouping
+    return {side: None if grouping is None else grouping.each(side) for side in embeddings.sides}
 
 
 def _blank(source: RowSource) -> int:

@@ -1,6 +1,7 @@
 """Count rows that are not finite, are zeros or repeat others, and take the mean and spread of norms."""
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from intrinsic_clip.measurement.inputs import Inputs
@@ -15,18 +16,35 @@ Facts = dict[str, dict[str, float | None]]  # by name and side
 def row_facts(inputs: Inputs) -> Facts:
     """Return numbers of the rows of x and y, by name and side, after one pass over each.
 
+    They are of the rows of the files, each once, whatever pairs groups make of them.
+
     Names are `nonfinite_rows`, and of the finite rows `zero_rows`, `duplicate_rows`, `duplicates`, the share of rows
     that repeat an earlier one exactly, `norm`, the mean norm, and `norm_spread`, its standard deviation as a share of
     the mean. None stands for a number that does not exist.
     """
     facts: Facts = {}
     left_out = {} if inputs.files is not None else inputs.embeddings.nonfinite
-    for side, source in inputs.sources.items():
+    for side, source in _of_files(inputs).items():
         for name, value in _of_source(source).items():
             facts.setdefault(name, {})[side] = (
                 value + left_out.get(side, 0) if name == "nonfinite_rows" else value
             )
     return facts
+
+
+def _of_files(inputs: Inputs) -> Mapping[str, "RowSource"]:
+    """Return the rows of each side, without those that are there again for another partner."""
+    grouping = None if inputs.files is not None else inputs.embeddings.grouping
+    if grouping is None:
+        return inputs.sources
+    from intrinsic_clip.dimension.row_source import TensorRows
+
+    each = {side: grouping.each(side) for side in inputs.sources}
+    sides = inputs.embeddings.sides
+    return {
+        side: source if (places := each[side]) is None else TensorRows(sides[side][places])
+        for side, source in inputs.sources.items()
+    }
 
 
 def _of_source(source: "RowSource") -> dict[str, Any]:
