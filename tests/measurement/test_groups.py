@@ -337,3 +337,29 @@ def test_rows_drawn_for_a_subsample_are_no_repetitions(command_line, tmp_path) -
     notes = "\n".join(measurement_below(tmp_path)["notes"])
     assert "duplicates" not in notes
     assert "repeat others" not in notes
+
+
+def test_an_image_with_several_captions_is_one_draw_of_the_spectrum() -> None:
+    """Copies for the partners made errors of the images' linear dimensions smaller by √5."""
+    images, captions, of = captioned()
+    alone = ic.measure_embeddings(images, estimators=["mle"])
+    paired = ic.measure_embeddings(images, captions, groups=of, estimators=["mle"])
+    for kind in ("spectrum", "spectrum_standard_error"):
+        names = [name for name in alone.metrics if name.startswith(f"{kind}/")]
+        assert len(names) == 5
+        for name in names:
+            assert paired.metrics[name] == pytest.approx(alone.metrics[name], rel=1e-9)
+    rows = torch.from_numpy(images)
+    assert paired.metrics["uniformity/x"] == pytest.approx(float(ic.metrics.uniformity(rows)), abs=1e-6)
+    assert f"{IMAGES}, {len(of)}" in str(paired)
+
+
+def test_the_spectrum_of_prompts_is_that_of_their_file() -> None:
+    images, _, _ = captioned()
+    prompts = np.random.default_rng(1).normal(size=(2, 16)).astype(np.float32)
+    classes = np.arange(IMAGES) % 2
+    measured = ic.measure_embeddings(images, prompts, labels=classes, estimators=["mle"])
+    assert measured.metrics["spectrum/participation_ratio/y"] == 1.0
+    unit = prompts / np.linalg.norm(prompts, axis=1, keepdims=True)
+    apart = -2 * float(np.square(unit[0] - unit[1]).sum())
+    assert measured.metrics["uniformity/y"] == pytest.approx(apart, abs=1e-5)

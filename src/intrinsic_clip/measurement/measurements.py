@@ -163,7 +163,7 @@ def _of_all(
     modalities: list[Modality] = []
     for name, rows in sides.items():
         sample = rows if max_points >= len(rows) else rows[order[:max_points]]
-        modalities.append(Modality(record, name, rows, sample, k, seed, report))
+        modalities.append(Modality(record, name, rows, sample, k, seed, report, grouping.each(name)))
         stages += modalities[-1].stages(settings.estimators)
         record.notes += doubts.said(name, doubts.doubted_array(rows))
     if "y" in sides:
@@ -246,6 +246,7 @@ class Modality:
         k: neighbours of mle, mada and tle.
         seed: of the subsets that the curve over sample sizes draws.
         report: called during a search.
+        each: places of the rows of the file, each once, where groups need copies of them; None: all are such.
     """
 
     record: Record
@@ -255,6 +256,7 @@ class Modality:
     k: int
     seed: int
     report: Callable[[int, int], object] | None = None
+    each: Tensor | None = None
 
     def stages(self, estimators: Sequence[str]) -> list[Stage]:
         """Return the stages that measure this modality."""
@@ -320,15 +322,19 @@ class Modality:
         return int(vars(self)[which].valid.sum()) if which in vars(self) else 1
 
     def measure_spectrum(self) -> None:
-        """Record linear dimensions, and the share of the variance along each principal component."""
+        """Record linear dimensions, and the share of the variance along each principal component.
+
+        Copies of a row are no further draws of it, which errors would count them as.
+        """
+        rows = self.rows if self.each is None else self.rows[self.each.to(self.rows.device)]
         linear = {
-            "participation_ratio": participation_ratio(self.rows),
-            "effective_rank": effective_rank(self.rows),
-            **{components_name(share): components(self.rows, variance=share) for share in SHARES},
+            "participation_ratio": participation_ratio(rows),
+            "effective_rank": effective_rank(rows),
+            **{components_name(share): components(rows, variance=share) for share in SHARES},
         }
         for name, estimate in linear.items():
             self.record.add_estimate(f"spectrum/{name}", self.side, estimate)
-        values = spectrum(self.rows)
+        values = spectrum(rows)
         self.record.curves[f"spectrum/{self.side}"] = {"variance_share": numbers(values / values.sum())}
 
     def measure_scales(self) -> None:

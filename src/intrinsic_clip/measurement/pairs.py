@@ -62,7 +62,7 @@ def pair_stages(
     stages: list[tuple[str, Callable[[], object]]] = []
     if same_width:
         stages.append(("pairs: alignment", partial(_measure_alignment, record, x, y)))
-    stages.append(("pairs: uniformity", partial(measure_uniformity, record, x, y, chosen)))
+    stages.append(("pairs: uniformity", partial(measure_uniformity, record, x, y, chosen, grouping)))
     if same_width:
         retrieved = partial(measure_retrieval, record, x[chosen], y[chosen], grouping.at(chosen))
         stages.append(("pairs: retrieval", retrieved))
@@ -105,10 +105,14 @@ def _measure_alignment(record: Record, x: Tensor, y: Tensor) -> None:
     record.metrics["alignment/cosine"] = float(alignment(x, y))
 
 
-def measure_uniformity(record: Record, x: Tensor, y: Tensor, chosen: Tensor) -> None:
-    """Record how evenly the chosen rows spread."""
+def measure_uniformity(
+    record: Record, x: Tensor, y: Tensor, chosen: Tensor, grouping: Grouping = UNGROUPED
+) -> None:
+    """Record how evenly the chosen rows spread, each row of a file once where groups need copies of it."""
     for name, rows in (("x", x), ("y", y)):
-        record.metrics[f"uniformity/{name}"] = float(uniformity(rows[chosen]))
+        each = grouping.at(chosen).each(name)
+        places = chosen if each is None or len(each) < 2 else chosen[each.to(chosen.device)]
+        record.metrics[f"uniformity/{name}"] = float(uniformity(rows[places]))
 
 
 def measure_retrieval(record: Record, x: Tensor, y: Tensor, grouping: Grouping = UNGROUPED) -> None:

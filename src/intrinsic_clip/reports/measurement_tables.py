@@ -53,7 +53,7 @@ def _estimates(measurement: Mapping[str, Any]) -> Table:
         first = next(iter(by_side.values()))
         cells = [estimated(by_side[side]) for side in sides]
         k = "" if first["k"] is None else str(first["k"])
-        cells += [f"{first['n']:,}", k]
+        cells += [", ".join(dict.fromkeys(f"{by_side[side]['n']:,}" for side in sides)), k]
         if in_part:
             cells += [f"{first['asked']:,}" if "asked" in first else ""]
             cells += [_query_error(by_side[side]) for side in sides]
