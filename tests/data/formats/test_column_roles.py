@@ -81,6 +81,16 @@ def test_without_headings() -> None:
         assert note in notes[0]
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_infinite_values_in_successive_rows_are_read_without_warnings(ending) -> None:
+    table = TABLE.assign(time=np.linspace(0, 1, N))
+    table.iloc[5:8] = np.inf
+    getattr(table, f"to_{ending}")(f"x.{ending}", index=False)
+    rows, _ = read_array(Path(f"x.{ending}"))
+    assert int(rows.isinf().all(1).sum()) == 3
+
+
 def test_dimensions_that_look_like_others_stay_and_are_remarked() -> None:
     rows, notes = read(TABLE.assign(d12=CLASSES))
     assert rows.shape[1] == 13

@@ -254,8 +254,13 @@ def _reason_of_numbers(column: "pd.Series", name: str) -> str | None:
     if _is_named(name, CLASS_NAMES - WEAK_CLASS_NAMES):
         return "is no dimension by its name"
     values = column.to_numpy(float)
-    rises = len(values) >= SURE and bool((np.diff(values) > 0).all())
-    return "rises from row to row" if rises and _is_named(name, INDEX_NAMES) else None
+    told = len(values) >= SURE and _is_named(name, INDEX_NAMES) and _rises(values)
+    return "rises from row to row" if told else None
+
+
+def _rises(values: np.ndarray) -> bool:
+    """Return whether each value is larger than the one before; two that are infinite have no difference."""
+    return bool((values[1:] > values[:-1]).all())
 
 
 def _reason_by_name(values: np.ndarray, name: str, place: int, complete: bool) -> str | None:
@@ -303,11 +308,9 @@ def _remarks(table: Columns, names: Sequence[str], kept: Sequence[int], prefix: 
     if len(kept) < 2 or len(table[kept[0]]) < SURE:
         return []
     columns = {p: table[p].iloc[:HEAD].to_numpy(float, na_value=np.nan) for p in kept}
-    rising = [p for p, values in columns.items() if bool((np.diff(values) > 0).all())]
-    notes = [
-        f"{shown(names, p)} rises from row to row; {prefix}drop={names[p] or p} if it is a time"
-        for p in rising
-    ]
+    rising = [p for p, values in columns.items() if _rises(values)]
+    risen = "rises from row to row"
+    notes = [f"{shown(names, p)} {risen}; {prefix}drop={names[p] or p} if it is a time" for p in rising]
     whole = [p for p in kept if _is_whole(table[p]) and len(np.unique(columns[p])) > 1]
     if len(whole) <= max(2, len(kept) // 10) and len(whole) < len(kept):
         notes += [
