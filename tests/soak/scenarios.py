@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from helpers.tar_files import write_shards
 from helpers.tiny_runs import TINY, without_time
 from intrinsic_clip import config
-from intrinsic_clip.runs.results import read_completed
+from intrinsic_clip.runs.results import completed_or_damage
 
 FEW_PROBES = [
     "~probes.matching", "~probes.alignment", "~probes.information", "~probes.similarity", "~probes.examples",
@@ -175,7 +175,7 @@ def numbers(folder: Path) -> dict[str, Any]:
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.name in ("results.json", "measure.json"):
-            completed = read_completed(path.parent, path.name)
+            completed, _ = completed_or_damage(path.parent, path.name)
             assert completed is not None, path
             left_out = ("config", "seconds")  # `output_dir` may differ, and so may times
             by_file[name] = {k: v for k, v in without_time(completed).items() if k not in left_out}

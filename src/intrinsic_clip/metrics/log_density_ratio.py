@@ -76,7 +76,8 @@ def steepest_scale(positive: float, negative: Binned) -> float:
     low, high = limits(spread)
     if gaps.tilted_mean(math.exp(low)) >= 0:
         return 0.0
-    nearest = TIED * float(negative.values.abs().max())
+    # What all rows share makes similarities large, and rounding no excuse for differences that can be told apart.
+    nearest = min(TIED * float(negative.values.abs().max()), spread / BINS)
     tied = float(gaps.shares[gaps.values.abs() <= nearest].sum())
     is_limited = tied > 0 and float(gaps.values.max()) <= nearest
     if not is_limited and gaps.tilted_mean(math.exp(high)) <= 0:
