@@ -30,6 +30,11 @@ MAKE = re.compile(r"^(?: {4}|\$ )make ([a-z -]+)", re.MULTILINE)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 PYTHON = re.compile(r"(<!-- not run: .+ -->\n)?```python\n(.*?)```", re.DOTALL)
 PLACEHOLDERS = ("…", "<", "my_package")
+SHOWN = {  # by page: how it shows a number that its Python gives
+    "docs/how-to/any_loop.md": "id/mle/x                      {estimate.value:.3f} ± {estimate.standard_error:.3f}",
+    "docs/how-to/scikit_learn.md": "# {dimension.dimension_:.2f} ± {dimension.standard_error_:.2f}",
+    "docs/how-to/torchmetrics.md": "tensor({numbers[val/id_image]:.1f}…)",
+}
 
 
 def name(page: Path) -> str:
@@ -141,13 +146,14 @@ def test_generated_pages_cover_the_settings_and_the_public_names(tmp_path: Path)
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("page", [page for page in PAGES if "```python" in page.read_text()], ids=name)
 def test_python_in_pages_runs(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The blocks of a page run one after the other, except those that say why they cannot."""
+    """The blocks of a page run one after the other, except those that say why they cannot, and give what it shows."""
     monkeypatch.setattr(registry, "_entries", dict(registry._entries))  # a page may register an estimator
     namespace: dict[str, object] = {}
     for reason, code in PYTHON.findall(page.read_text()):
         compile(code, name(page), "exec")
         if not reason:
             exec(compile(code, name(page), "exec"), namespace)
+    assert SHOWN.get(name(page), "").format_map(namespace) in page.read_text()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
