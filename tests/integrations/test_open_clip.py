@@ -36,6 +36,13 @@ def with_the_lines_of_the_page(source: str) -> tuple[str, int]:
     return source, added
 
 
+def test_readme_and_page_name_the_number_of_lines() -> None:
+    lines = re.findall(r"^\+", PAGE.read_text(), re.MULTILINE)
+    word = {3: "three", 4: "four"}[len(lines)]
+    assert f"{word.capitalize()} lines in `open_clip_train/train.py`" in PAGE.read_text()
+    assert f"[{word} lines for open_clip]" in (PAGE.parents[2] / "README.md").read_text()
+
+
 class Absent(types.ModuleType):
     """A module that is not installed, and which open_clip imports at its start but needs for shards only."""
 
