@@ -27,7 +27,7 @@ def nwj_bound(x: Rows, y: Rows, seed: int = 0) -> InformationEstimate:
     minimization*, IEEE Transactions on Information Theory 56, 2010, with T' = T + 1. It is concave in 1 / τ and c, and
     they are fitted where it is largest: c = −log E_q[exp(s / τ)].
 
-    It is not limited by log n, but its variance grows as exp(I): E_q[exp T] then hangs on few rows. Where they number
+    It is not limited by log n, but its variance grows as exp(I): E_q[exp T] then rests on few rows. Where they number
     fewer than 30 (effectively, (Σ w)² / Σ w² of the rows' weights), the value is NaN and `saturated`. Of half the pairs
     at most 4,096 are used.
 
@@ -106,7 +106,7 @@ def _nwj(fit: Pairs, held_out: Pairs) -> Part:
     effective = float((weights.sum(1).square() / weights.square().sum(1)).amin())
     if not effective >= FEWEST_EFFECTIVE:
         reason = (
-            f"the bound's variance explodes: its partition function hangs on {effective:.0f} of {n:,} held-out rows, "
+            f"the bound's variance explodes: its partition function rests on {effective:.0f} of {n:,} held-out rows, "
             f"fewer than {FEWEST_EFFECTIVE:g}"
         )
         return Part(math.nan, True, reason)

@@ -1,4 +1,4 @@
-"""Log estimates of mutual information that do not hang on the learned temperature."""
+"""Log estimates of mutual information that do not depend on the learned temperature."""
 
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
