@@ -80,5 +80,16 @@ def test_a_time_series_is_noted_and_sorted_views_of_one_side_are_not() -> None:
 
 
 def test_a_large_number_is_a_lower_bound() -> None:
-    assert verdict.counted_too_low(14) == []
-    assert "15 is a lower bound" in verdict.counted_too_low(15)[0]
+    assert verdict.counted_too_low(14, 14) == verdict.counted_too_low(14, None) == []
+    assert "15 is a lower bound" in verdict.counted_too_low(15, 15)[0]
+
+
+@pytest.mark.slow
+def test_an_effective_number_of_noise_is_no_bound() -> None:
+    """Few pairs share 8 dimensions, and their noise gives a spectrum that decays without a gap."""
+    common = torch.nn.functional.pad(gaussian(600, 8, seed=0), (0, 56))
+    found = shared(*(common + 0.3 * gaussian(600, 64, seed=seed) for seed in (1, 2)), steps=300)
+    assert found.dimension is None
+    assert found.number >= verdict.COUNTED
+    assert not any("lower bound" in note for note in found.notes)
+    assert any(f"{found.number} is no bound" in note for note in found.notes)

@@ -93,5 +93,5 @@ def shared(
     ended = time.monotonic()
     seconds = {**stages.seconds, "reading": ended - started}
     notes = [*pairs.notes, *stages.notes, *stages.exceeded(ended), *result.notes]
-    notes += counted_too_low(result.number) + missed_perhaps(result.dimension)
+    notes += counted_too_low(result.number, result.dimension) + missed_perhaps(result.dimension)
     return replace(result, n=len(pairs.x), notes=notes, seconds=seconds)

@@ -74,14 +74,23 @@ def decide(
     return Verdict(gap.dimension, interval, draws.count(gap.dimension) / len(draws), text)
 
 
-def counted_too_low(number: int) -> list[str]:
-    """Return a note on a number that is as large as those of estimates that were too low; none on a smaller one."""
+def counted_too_low(number: int, dimension: int | None) -> list[str]:
+    """Return a note on a number that is as large as those of estimates that were too low; none on a smaller one.
+
+    Args:
+        number: the dimension, or the effective number where there is no clear gap. With few pairs noise is most of a
+            spectrum without a gap, and such a number far above what is shared.
+        dimension: None where there is no clear gap.
+    """
     if number < COUNTED:
         return []
-    return [
-        f"{number} is a lower bound: from {COUNTED} shared dimensions on, some of them match all pairs, and the others "
-        "are not learned (of 20 to 40, estimates found 16 to 19; with output_dim=48, 22 of 30)"
-    ]
+    why = (
+        f"from {COUNTED} shared dimensions on, some of them match all pairs, and the others are not learned "
+        "(of 20 to 40, estimates found 16 to 19; with output_dim=48, 22 of 30)"
+    )
+    if dimension is None:
+        return [f"{number} is no bound: with few pairs, noise adds to a spectrum without a gap, and {why}"]
+    return [f"{number} is a lower bound: {why}"]
 
 
 def missed_perhaps(dimension: int | None) -> list[str]:
