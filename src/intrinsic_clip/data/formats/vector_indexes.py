@@ -21,7 +21,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 READ = 8192  # vectors that a library is asked for at a time
-EXACT = ("IndexFlat", "IndexFlatL2", "IndexFlatIP", "IndexHNSWFlat", "IndexIVFFlat", "IndexNSGFlat")
+EXACT = tuple(
+    f"Index{kind}"
+    for kind in (
+        *("Flat", "FlatL2", "FlatIP", "Flat1D", "HNSWFlat", "IVFFlat", "NSGFlat", "NNDescentFlat"),
+        *("FlatPanorama", "FlatL2Panorama", "FlatIPPanorama", "HNSWFlatPanorama", "IVFFlatPanorama"),
+    )
+)
 # HierarchicalNSW::saveIndex of hnswlib: what precedes the elements, each of links, vector and label.
 HNSW_HEADER = np.dtype(
     [
@@ -143,26 +149,52 @@ def _refuse_key(key: Key, suffix: str) -> None:
 
 
 def _faiss(faiss: Any, path: Path, key: Key, choice: ColumnChoice) -> Opened:
+    with path.open("rb") as file:
+        if file.read(2) == b"IB":  # as the file of every IndexBinary begins
+            raise ConfigError("holds bits, not vectors of numbers")
     index = whole = faiss.read_index(str(path))
-    notes, ids = [], np.arange(index.ntotal)
-    names: np.ndarray | None = None
-    if isinstance(index, faiss.IndexBinary):
-        raise ConfigError("holds bits, not vectors of numbers")
+    ids, names = np.arange(index.ntotal), None
     if isinstance(index, faiss.IndexIDMap | faiss.IndexIDMap2):
         names = faiss.vector_to_array(index.id_map)
         index = faiss.downcast_index(index.index)
-    if isinstance(index, faiss.IndexIVF):
-        if names is None:
-            ids = names = _ivf_ids(faiss, index)
-        index.set_direct_map_type(faiss.DirectMap.Hashtable)
-    kind = type(index).__name__
-    if kind not in EXACT:
-        notes.append(f"vectors are decoded from the codes of the {kind}, so they are not quite those put in")
+    inner, notes = _inner_faiss(faiss, index)
+    refused = f"FAISS does not give back the vectors of an {type(inner).__name__}: store them as .npy too"
+    if isinstance(inner, faiss.IndexIVFFastScan):  # asking for one ends the process
+        raise ConfigError(refused)
+    if isinstance(inner, faiss.IndexIVF):
+        ids = _ivf_ids(faiss, inner)
+        names = ids if names is None else names
+        inner.set_direct_map_type(faiss.DirectMap.NoMap)  # one read from a file lacks ids
+        inner.set_direct_map_type(faiss.DirectMap.Hashtable)
 
     def vectors(some: np.ndarray, whole: Any = whole) -> np.ndarray:  # which owns the memory of the index
         return np.asarray(index.reconstruct_batch(some))
 
+    try:
+        vectors(ids[:1])
+    except RuntimeError as error:
+        raise ConfigError(refused) from error
     return _in_order(vectors, ids, names, index.d), notes
+
+
+def _inner_faiss(faiss: Any, index: Any) -> tuple[Any, list[str]]:
+    """Return the index that holds the vectors, and notes on what is no more as it was put in."""
+    notes = []
+    while isinstance(index, faiss.IndexPreTransform | faiss.IndexRefine):
+        if isinstance(index, faiss.IndexRefine):
+            index = faiss.downcast_index(index.refine_index)
+            continue
+        steps = [faiss.downcast_VectorTransform(index.chain.at(i)) for i in range(index.chain.size())]
+        if any(isinstance(step, faiss.NormalizationTransform) for step in steps):
+            notes.append("vectors are stored at length 1")
+        kept = min((step.d_out for step in steps), default=index.d)
+        if kept < index.d:
+            notes.append(f"the index keeps {kept} of {index.d} dimensions, so its vectors span no more")
+        index = faiss.downcast_index(index.index)
+    kind = type(index).__name__
+    if kind not in EXACT:
+        notes.append(f"vectors are decoded from the codes of the {kind}, so they are not quite those put in")
+    return index, notes
 
 
 def _ivf_ids(faiss: Any, index: Any) -> np.ndarray:
@@ -172,7 +204,10 @@ def _ivf_ids(faiss: Any, index: Any) -> np.ndarray:
         for number in range(lists.nlist)
         if lists.list_size(number)
     ]
-    return np.sort(np.concatenate(parts)) if parts else np.empty(0, np.int64)
+    ids = np.sort(np.concatenate(parts)) if parts else np.empty(0, np.int64)
+    if (ids[1:] == ids[:-1]).any():
+        raise ConfigError("holds several vectors for an id, and there is no telling which belongs to a row")
+    return ids
 
 
 def _in_order(
@@ -243,7 +278,15 @@ def _usearch(usearch: Any, path: Path, key: Key, choice: ColumnChoice) -> Opened
     rows = IndexRows(lambda some: np.asarray(index.get(some, np.float32)), ids, index.ndim)
     rows.ids = ids.tolist()
     notes = ["rows are in the order of their keys"]
-    return rows, [*notes, f"vectors are stored as {kind}"] if kind not in ("f32", "f64") else notes
+    return rows, [*notes, *_usearch_notes(kind)]
+
+
+def _usearch_notes(kind: str) -> list[str]:
+    """Say what a type of usearch has made of vectors of floats."""
+    if kind in ("f32", "f64"):
+        return []
+    lost = {"i8": ", and their lengths are lost", "u8": ", and lengths and negative numbers are lost"}
+    return [f"vectors are stored as {kind}, so floats are not quite those put in{lost.get(kind, '')}"]
 
 
 def _lance(lance: Any, path: Path, key: Key, choice: ColumnChoice) -> Opened:
