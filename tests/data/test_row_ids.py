@@ -27,7 +27,7 @@ def table() -> pd.DataFrame:
     return frame
 
 
-@pytest.mark.parametrize("suffix", [".parquet", ".feather", ".arrow", ".ipc", ".csv", ".tsv"])
+@pytest.mark.parametrize("suffix", [".parquet", ".feather", ".arrow", ".ipc", ".csv", ".tsv", ".lance"])
 def test_columns_of_ids_are_read_and_dropped_ones_are_not(table, suffix) -> None:
     path = Path(f"rows{suffix}")
     if suffix in (".csv", ".tsv"):
@@ -36,6 +36,8 @@ def test_columns_of_ids_are_read_and_dropped_ones_are_not(table, suffix) -> None
         whole = pa.Table.from_pandas(table)
         with pa.ipc.new_stream(path, whole.schema) as stream:
             stream.write_table(whole)
+    elif suffix == ".lance":
+        pytest.importorskip("lance").write_dataset(pa.Table.from_pandas(table), str(path))
     else:
         (table.to_parquet if suffix == ".parquet" else table.to_feather)(path)
     ids = row_ids(path)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from intrinsic_clip.data.formats.arrays import open_array
+from intrinsic_clip.data.formats.paired_ids import compared
 from intrinsic_clip.errors import ConfigError
 
 ROWS = np.random.default_rng(0).standard_normal((600, 8)).astype(np.float32)
@@ -128,3 +129,19 @@ def test_notes_say_what_a_type_of_usearch_loses(kind: str, note: str) -> None:
     assert (lengths.max() < 1.1) == ("lengths" in note)
     assert note in " ".join(notes)
     assert ("stored as" in " ".join(notes)) == bool(note)
+
+
+@pytest.mark.parametrize("suffix", [".lance", ".parquet"])
+def test_ids_of_a_lance_table_are_compared(suffix: str) -> None:
+    lance = pytest.importorskip("lance")
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.table({"id": IDS, "vector": list(ROWS)})
+    lance.write_dataset(table, "x.lance", max_rows_per_file=100)
+    if suffix == ".lance":
+        lance.write_dataset(table.take(ORDER), "y.lance")
+    else:
+        pq.write_table(table.take(ORDER), "y.parquet")
+    with pytest.raises(ConfigError, match=r"'id' of x and y differ .* the same ids in another order"):
+        compared({"x": Path("x.lance"), "y": Path(f"y{suffix}")}, {})

@@ -17,6 +17,7 @@ from intrinsic_clip.data.formats.npz_members import read_npz_member
 from intrinsic_clip.data.formats.number_tables import read_columns, recognised
 from intrinsic_clip.data.formats.packed_tables import PACKED
 from intrinsic_clip.data.formats.table_arrays import TEXTS
+from intrinsic_clip.data.formats.vector_indexes import LANCE, lance_batches, lance_table
 from intrinsic_clip.errors import ConfigError
 
 TIMES = {"timestamp", "time", "date", "datetime"}
@@ -122,14 +123,22 @@ def _wanted(names: Sequence[str], only: Container[str] | None) -> list[int]:
 
 
 def _is_packed(path: Path) -> bool:
-    """Return whether pyarrow reads the columns of a path: a Parquet or Arrow file, or the folder of a data set."""
-    return is_dataset_folder(path) if path.is_dir() else path.suffix.lower() in PACKED
+    """Return whether a path has Arrow's columns: a Parquet or Arrow file, the folder of a data set, a Lance table."""
+    if path.is_dir():
+        return _is_lance(path) or is_dataset_folder(path)
+    return path.suffix.lower() in PACKED
+
+
+def _is_lance(path: Path) -> bool:
+    return path.suffix.lower() == LANCE
 
 
 def _schema(path: Path) -> Any:
-    """Return the schema of a Parquet or Arrow file, or of the folder of a data set."""
+    """Return the schema of a Parquet or Arrow file, of the folder of a data set, or of a Lance table."""
     import pyarrow.parquet as pq
 
+    if _is_lance(path):
+        return lance_table(path).schema
     if path.is_dir():
         return schema_of(data_files(path)[0])
     return pq.read_schema(path) if path.suffix.lower() == ".parquet" else _read_arrow(path).schema
@@ -148,11 +157,14 @@ def _read_arrow(path: Path, columns: list[str] | None = None) -> Any:
 
 
 def _read_folder(path: Path, columns: list[str]) -> Any:
-    """Return some columns of a data set's folder as one table."""
+    """Return some columns of a data set's folder, or of a Lance table, as one table."""
     import pyarrow as pa
 
     schema = _schema(path)
-    batches = (batch.select(columns) for batch in all_batches(data_files(path), columns))
+    if _is_lance(path):
+        batches = lance_batches(lance_table(path), columns)
+    else:
+        batches = (batch.select(columns) for batch in all_batches(data_files(path), columns))
     return pa.Table.from_batches(batches, pa.schema([schema.field(name) for name in columns]))
 
 

@@ -39,6 +39,7 @@ HNSW_HEADER = np.dtype(
         ("effort", "<u8"),
     ]
 )
+LANCE = ".lance"
 DELETED = 1  # of the third byte of an element
 
 
@@ -97,7 +98,7 @@ class LanceRows(BatchedRows):
 
     def _batches(self, groups: Sequence[int]) -> Iterator[Tensor]:
         start = 0
-        for batch in _lance_batches(self.table, self.content.names, self.content.part):
+        for batch in lance_batches(self.table, self.content.names, self.content.part):
             yield self.content.matrix(batch, start)
             start += len(batch)
 
@@ -129,7 +130,7 @@ def index_rows(path: Path, key: Key, choice: ColumnChoice) -> Opened:
         _refuse_key(key, suffix)
         return _hnswlib(path)
     reader, module, package = READERS[suffix]
-    if suffix != ".lance":
+    if suffix != LANCE:
         _refuse_key(key, suffix)
     try:
         library = import_module(module)
@@ -290,12 +291,19 @@ def _usearch_notes(kind: str) -> list[str]:
 
 
 def _lance(lance: Any, path: Path, key: Key, choice: ColumnChoice) -> Opened:
-    table = lance.dataset(str(path))
-    content, notes = required_content(table.schema, key, choice, partial(_lance_batches, table))
+    table = lance_table(path)
+    content, notes = required_content(table.schema, key, choice, partial(lance_batches, table))
     return LanceRows(table, content), notes
 
 
-def _lance_batches(table: Any, names: Sequence[str], rows: int = READ) -> Iterator["pa.RecordBatch"]:
+def lance_table(path: Path) -> Any:
+    """Return a Lance table, whose library must be there."""
+    import lance
+
+    return lance.dataset(str(path))
+
+
+def lance_batches(table: Any, names: Sequence[str], rows: int = READ) -> Iterator["pa.RecordBatch"]:
     """Yield the rows of some columns in order, so many at a time."""
     for batch in table.to_batches(columns=list(names), batch_size=rows, scan_in_order=True):
         if len(batch):
@@ -308,6 +316,6 @@ READERS: dict[str, tuple[Reader, str, str]] = {  # how it is read, by which modu
     ".faiss": (_faiss, "faiss", "faiss-cpu"),
     ".index": (_faiss, "faiss", "faiss-cpu"),
     ".usearch": (_usearch, "usearch.index", "usearch"),
-    ".lance": (_lance, "lance", "pylance"),
+    LANCE: (_lance, "lance", "pylance"),
 }
 SUFFIXES = (*READERS, *HNSW)
