@@ -48,6 +48,24 @@ def test_each_replicate_keeps_its_own_weights() -> None:
     assert float(chosen(torch.tensor(1.0), torch.tensor(0.0), torch.tensor(True))) == 1
 
 
+def test_what_all_replicates_share_is_the_latest() -> None:
+    better = torch.tensor([[True, False, True], [False, False, True]])
+    assert int(chosen(torch.tensor(7), torch.tensor(3), better)) == 7  # a count of steps
+    assert torch.equal(chosen(torch.ones(4, 6), torch.zeros(4, 6), better), torch.ones(4, 6))
+
+
+def test_symile_keeps_the_best_weights_of_each_replicate(compose) -> None:
+    """It counts its steps, once for all replicates."""
+    cfg = compose(
+        "objective=symile", "data.n_train=64", "data.batch_size=16", "encoder.output_dim=4", "probes.every_n_epochs=50",
+        "regularisation=held_out", "regularisation.input_noise=0", "regularisation.validate_every_n_epochs=1",
+        "replicates=2", "trainer.max_epochs=2",
+    )  # fmt: skip
+    metrics = train(cfg)["metrics"]
+    assert len(metrics["validation/loss"]["values"]) == 2
+    assert all(epoch in (1, 2) for epoch in metrics["validation/epoch"]["values"])
+
+
 def test_a_loss_that_is_not_a_number_gives_way_to_any() -> None:
     module, best = torch.nn.Linear(1, 1, bias=False), BestWeights(1)
     weight = module.weight = torch.nn.Parameter(torch.zeros(3, 1))

@@ -130,9 +130,12 @@ class BestWeights(AnyProbe):
 def chosen(value: Tensor, otherwise: Tensor, where: Tensor) -> Tensor:
     """Return a tensor of weights of replicates, with those of the others where `where`, `(*R,)`, is false.
 
-    Replicates lie on its leading axes, `(*R, …)` or flattened to one.
+    Replicates lie on its leading axes, `(*R, …)` or flattened to one. What all replicates share, such as a count of
+    steps, has no such axes and is returned as it is.
     """
-    flat = math.prod(where.shape), -1
-    return torch.where(where.reshape(-1, 1), value.reshape(flat), otherwise.reshape(flat)).reshape(
+    count = math.prod(where.shape)
+    if value.shape[: where.ndim] != where.shape and value.shape[:1] != (count,):
+        return value
+    return torch.where(where.reshape(-1, 1), value.reshape(count, -1), otherwise.reshape(count, -1)).reshape(
         value.shape
     )
