@@ -42,11 +42,14 @@ def test_a_clamped_temperature_stays_within_its_limits_and_comes_back() -> None:
         ClampedTemperature(initial=1.0, maximum=0.5)
 
 
-def test_evaluation_does_not_move_a_clamped_temperature() -> None:
-    temperature = ClampedTemperature().eval()
+def test_evaluation_keeps_a_clamped_temperature_within_its_limits_and_does_not_move_it() -> None:
+    """The last step of a training may lead beyond a limit, and no step follows that would cut it."""
+    temperature = ClampedTemperature(maximum=0.5, replicates=(3,)).eval()
+    behind = torch.tensor([10.0, 2.0, -3.0])
     with torch.no_grad():
-        temperature.t.fill_(10.0)
-    assert temperature().item() == pytest.approx(math.exp(-10))
+        temperature.t.copy_(behind)
+    assert temperature().tolist() == pytest.approx([0.01, math.exp(-2), 0.5])
+    assert torch.equal(temperature.t, behind)
 
 
 def test_directions_have_temperatures_of_their_own() -> None:

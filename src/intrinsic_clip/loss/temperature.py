@@ -112,11 +112,13 @@ class ClampedTemperature(nn.Module):
         self.t = nn.Parameter(torch.full(replicates, -math.log(initial)))
 
     def forward(self) -> Tensor:
-        """Return the temperature, `(*R,)`; in training mode t is first cut to its limits."""
-        if self.training:
-            lowest = -math.inf if self.maximum is None else -math.log(self.maximum)
-            with torch.no_grad():
-                self.t.clamp_(lowest, -math.log(self.minimum))
+        """Return the temperature within its limits, `(*R,)`; in training mode t itself is cut to them first."""
+        lowest = -math.inf if self.maximum is None else -math.log(self.maximum)
+        limits = lowest, -math.log(self.minimum)
+        if not self.training:  # behind the last step, which may have led t beyond them
+            return torch.exp(-self.t.clamp(*limits))
+        with torch.no_grad():
+            self.t.clamp_(*limits)
         return torch.exp(-self.t)
 
 
