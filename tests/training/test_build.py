@@ -13,6 +13,7 @@ from intrinsic_clip.data import PairedData
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.runs.results import CHECKPOINT
 from intrinsic_clip.runs.spec import RunSpec
+from intrinsic_clip.runs.tidy_table import collect
 from intrinsic_clip.training import train as training_room
 from intrinsic_clip.training.backward import hear_backward
 from intrinsic_clip.training.build import build, check_buildable
@@ -88,6 +89,21 @@ def test_a_callback_that_cannot_hold_numbers_is_refused_before_it_trains(
     with pytest.raises(ConfigError, match=f"probes.mine._target_={target}: {reason}"):
         train(compose(f"+probes.mine._target_={target}"))
     assert not (tmp_path / "outputs").exists()
+
+
+@pytest.mark.parametrize(("replicates", "count"), [("null", 1), ("[3,5]", 2)])
+def test_numbers_of_a_callback_that_are_not_one_per_replicate_do_not_cost_the_training(
+    compose, replicates, count
+) -> None:
+    """One number is that of every replicate, and any other is none, with the reason."""
+    own = "+probes.mine._target_=helpers.own_callbacks.OwnNumbers"
+    spec = RunSpec.of(compose(own, f"replicates={replicates}", "trainer.max_epochs=1"))
+    made = train(spec.cfg)
+    values = {name: made["metrics"][f"mine/{name}"]["values"] for name in ("one", "plain", "five")}
+    assert values == {"one": [1.5] * count, "plain": [2] * count, "five": [None] * count}
+    assert "OwnNumbers.latest: must be one value per replicate" in made["reasons"]["mine/five"]
+    table = collect(spec.folder)
+    assert table[table.metric == "mine/one"].value.tolist() == [1.5] * count
 
 
 @pytest.mark.parametrize("kernel", ["cpp", "none"])

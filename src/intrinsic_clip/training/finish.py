@@ -12,11 +12,13 @@ from intrinsic_clip.runs import results, versions
 from intrinsic_clip.runs.spec import RunSpec
 from intrinsic_clip.runs.stored_embeddings import EMBEDDINGS, FURTHER, LABEL, LATENT, write_embeddings
 from intrinsic_clip.training.build import Training
+from intrinsic_clip.training.finals import final_numbers
 from intrinsic_clip.training.module import ContrastiveModule
 
 
 def gather_results(spec: RunSpec, training: Training, timings: dict[str, Any]) -> dict[str, Any]:
     """Return the content of results.json."""
+    numbers, reasons = final_numbers(training)
     return {
         "status": "completed",
         "config": spec.settings,
@@ -25,12 +27,8 @@ def gather_results(spec: RunSpec, training: Training, timings: dict[str, Any]) -
         "timings": timings,
         "shared_dim": training.data.shared_dim,
         "n_test": len(training.data.pairs("test")),
-        "metrics": {
-            name: results.summarise(value)
-            for probe in training.probes
-            for name, value in sorted(probe.latest.items())
-        },
-        "reasons": {name: reason for probe in training.probes for name, reason in probe.reasons.items()},
+        "metrics": {name: results.summarise(value) for name, value in numbers.items()},
+        "reasons": reasons,
         "notes": list(
             dict.fromkeys(note for probe in training.probes for note in getattr(probe, "notes", []))
         ),

@@ -22,6 +22,7 @@ from intrinsic_clip.runs.results import CHECKPOINT
 from intrinsic_clip.runs.spec import RunSpec
 from intrinsic_clip.training.build import Training
 from intrinsic_clip.training.checkpoints import AtomicCheckpointIO, ResumePoint
+from intrinsic_clip.training.finals import final_numbers
 from intrinsic_clip.training.progress import TrainingProgress
 from intrinsic_clip.training.regularisation import SeededDraws
 from intrinsic_clip.training.throughput import Throughput
@@ -131,7 +132,7 @@ def _log_final_table(trainer: Trainer, training: Training) -> None:
     replicates = training.module.replicates
     if not replicates.shape:
         return
-    finals = {name: value for probe in training.probes for name, value in sorted(probe.latest.items())}
+    finals, _ = final_numbers(training)
     columns = [value.double().flatten().tolist() for value in finals.values()]
     rows = [[*label, *numbers] for label, *numbers in zip(replicates.labels(), *columns, strict=True)]
     for logger in trainer.loggers:
