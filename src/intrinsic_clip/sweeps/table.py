@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from intrinsic_clip.runs.versions import other_code
-from intrinsic_clip.runs.vocabulary import MAIN_NUMBERS, main_numbers
+from intrinsic_clip.runs.vocabulary import MAIN_NUMBERS, describe, main_numbers
 from intrinsic_clip.sweeps.names import Names
 from intrinsic_clip.sweeps.sweep_run import STATUSES, Outcome, SweepRun
 
@@ -36,10 +36,12 @@ def report(runs: Sequence[SweepRun], interrupted: bool = False) -> tuple[str, bo
     summary = ", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status])
     heading = ("", "", _columns(MAIN_NUMBERS), "")
     table = _aligned([heading, *lines]) if lines else []
-    if lines and any(outcome.results and _has_several_dims(outcome.results) for outcome in outcomes):
+    with_numbers = [outcome for outcome in outcomes if outcome.results and len(runs) <= FEW]
+    if any(_has_several_dims(outcome.results or {}) for outcome in with_numbers):
         table.append("  of a run with several output dimensions, the numbers at the last")
     if any(line[2].count(OF_FEWER) for line in lines if line[0] != "failed"):
         table.append(f"  {OF_FEWER} the mean of some of a run's replicates: the others have no number")
+    table += _matchings(with_numbers)
     table += _of_other_code(outcomes)
     return "\n".join([*table, f"{_count(len(runs))}: {summary}"]), counts["failed"] > 0
 
@@ -54,6 +56,14 @@ def _of_other_code(outcomes: Iterable[Outcome]) -> list[str]:
         if code is not None:
             codes[code] += count
     return [f"  skipped, {code}: {_count(count)}" for code, count in codes.items()]
+
+
+def _matchings(outcomes: Iterable[Outcome]) -> list[str]:
+    """Return a line with what the column `matching` counts, which depends on the probe and may differ between runs."""
+    found = [main_numbers((outcome.results or {})["metrics"])["matching"] for outcome in outcomes]
+    titles = [describe(name).full_title for name in dict.fromkeys(found) if name]
+    lead = "matching" if len(titles) < 2 else "matching is not the same in all runs"
+    return [f"  {lead}: {'; '.join(titles)}"] if titles else []
 
 
 def _count(runs: int) -> str:
