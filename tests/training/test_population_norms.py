@@ -87,6 +87,18 @@ def test_renewed_rows_change_with_the_epoch_and_are_training_rows() -> None:
     assert torch.equal(y, train.y[drawn])
 
 
+def test_renewed_rows_are_not_the_first_batches_of_a_shuffled_epoch() -> None:
+    """Both depend on seed and epoch, and the seeds are 0 by default: one permutation would give both."""
+    module = _fit("renewed", epochs=1)
+    data = module.trainer.datamodule
+    data.shuffle_seed, module._renewed = module.similarity.seed, None
+    x, _ = module._population()
+    first = torch.cat([batch[0] for batch in data.train_dataloader().batches])[: len(x)]
+    assert len(torch.cat([x, first]).unique(dim=0)) > len(x)
+    every = torch.cat([x, data.pairs("train").x])
+    assert len(every.unique(dim=0)) == 64  # training rows
+
+
 def test_batches_one_by_one_train_as_an_epoch_at_once() -> None:
     """Limit the batches, which makes the data hand them out one by one, as to several processes."""
     for similarity in ("renewed", "moving_average"):

@@ -78,12 +78,20 @@ class PopulationSimilarity(nn.Module):
         """Normalise encoder outputs `(*R, n, d)`, given the mean norm of those of the population, `(*R,)`."""
         return widened(rows) / (norm.detach() if self.stop_gradient else norm)[..., None, None]
 
-    def draw(self, epoch: int, available: int, number: int) -> Tensor:
+    def draw(self, epoch: int, available: int, number: int, shuffled: bool = False) -> Tensor:
         """Return the training rows that are the population in an epoch, `(number,)`, each at most once.
 
         They depend on seed and epoch alone, so that a resumed training draws what an uninterrupted one does.
+
+        Args:
+            epoch: counted from 0.
+            available: training rows.
+            number: how many to draw where `rows` does not say it.
+            shuffled: whether the batches come in an order of the epoch's own, which is the permutation of (seed, epoch)
+                where the seeds are equal: the population would be the first batches, not a draw of its own.
         """
-        return torch.randperm(available, generator=generator(self.seed, epoch))[: self.rows or number]
+        place = (epoch, 1) if shuffled else (epoch,)
+        return torch.randperm(available, generator=generator(self.seed, *place))[: self.rows or number]
 
 
 class MovingAverageSimilarity(nn.Module):

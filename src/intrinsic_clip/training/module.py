@@ -233,9 +233,10 @@ class ContrastiveModule(LightningModule):
             return self.x_append, self.y_append
         epoch = self.current_epoch
         if self._renewed is None or self._renewed[0] != epoch:
-            train = self.trainer.datamodule.pairs("train")  # type: ignore[attr-defined]
-            number = self.x_append.shape[self.row_axis]
-            drawn = self.similarity.draw(epoch, len(train), number).to(train.x.device)  # type: ignore[operator]
+            data = self.trainer.datamodule  # type: ignore[attr-defined]
+            train, number = data.pairs("train"), self.x_append.shape[self.row_axis]
+            shuffled = getattr(data, "shuffle_seed", None) is not None
+            drawn = self.similarity.draw(epoch, len(train), number, shuffled).to(train.x.device)  # type: ignore[operator]
             x, y = (rows.index_select(self.row_axis, drawn) for rows in (train.x, train.y))
             self._renewed = epoch, x, y
         return self._renewed[1:]
