@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.between_epochs import killed_between_epochs
 from helpers.tiny_runs import TINY, struck, without_time
 from intrinsic_clip.runs import results, versions
 from intrinsic_clip.training.train import train
@@ -33,6 +34,32 @@ def test_interrupted_and_started_again_ends_with_the_same_numbers(tmp_path, comp
     other = tmp_path / "uninterrupted" / "custom" / folder.name
     for name in ("metrics.csv", "embeddings.safetensors"):
         assert (folder / name).read_bytes() == (other / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("epochs", [1, 4])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["+trainer.max_steps=44"],  # eight in an epoch: in the middle of the last
+        ["+trainer.max_steps=44", "shuffle=true", "schedule=one_cycle", "objective/temperature=scheduled"],
+        ["+trainer.max_steps=16", "+trainer.limit_train_batches=3"],
+    ],
+    ids=["plain", "shuffled and scheduled", "limited"],
+)
+def test_a_training_of_so_many_steps_that_was_killed_between_epochs_takes_each_step_once(
+    tmp_path, compose, settings, epochs
+) -> None:
+    """Lightning would begin the ended epoch again, and leave out as many steps at the end."""
+    whole = train(compose("output_dir=uninterrupted", *settings))
+    with killed_between_epochs(epochs), pytest.raises(KeyboardInterrupt):
+        train(compose(*settings))
+    resumed = train(compose(*settings))
+    assert resumed["timings"]["resumed"]
+    assert resumed["metrics"] == whole["metrics"]
+    killed, other = (
+        next(tmp_path.glob(f"{top}/custom/*/metrics.csv")) for top in ("outputs", "uninterrupted")
+    )
+    assert killed.read_bytes() == other.read_bytes()
 
 
 def test_killed_between_the_last_epoch_and_the_results(tmp_path, compose) -> None:

@@ -161,6 +161,13 @@ class ResumePoint(Checkpoint):
         for metrics_file in _metrics_files(trainer):
             metrics_file.truncate(self._metrics_size or 0, self._metrics_sha256)
 
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Begin the next epoch where the checkpoint ended one, as Lightning does by itself unless it counts steps."""
+        if trainer.max_steps != -1:
+            _complete_epoch(checkpoint["loops"]["fit_loop"])
+
     def state_dict(self) -> dict[str, Any]:
         """Return size and checksum of the metrics file at the checkpoint."""
         return {"metrics_size": self._metrics_size, "metrics_sha256": self._metrics_sha256}
@@ -175,3 +182,18 @@ class ResumePoint(Checkpoint):
 
 def _metrics_files(trainer: Trainer) -> list[MetricsFile]:
     return [logger for logger in trainer.loggers if isinstance(logger, MetricsFile)]
+
+
+def _complete_epoch(loop: dict[str, Any]) -> None:
+    """Complete the epoch of a loop's state that was kept behind its last batch; within an epoch, leave it.
+
+    With `max_steps` Lightning takes such an epoch for one to go on with: its first batch once more, and one epoch less.
+    """
+    epochs, batches = loop["epoch_progress"], loop["epoch_loop.batch_progress"]
+    if epochs["current"]["completed"] == epochs["current"]["processed"]:
+        return
+    for counts in (epochs["total"], epochs["current"]):
+        counts["completed"] = counts["processed"]
+    batches["current"] = dict.fromkeys(batches["current"], 0)
+    batches["is_last_batch"] = False
+    loop["state_dict"].pop("combined_loader", None)  # the place of a stream in the epoch that has ended

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.between_epochs import killed_between_epochs
 from helpers.ranks import in_ranks, succeeded
 from helpers.tar_files import place_in, write_shards
 from helpers.tiny_runs import files_below, struck, tiny_open_clip
@@ -80,6 +81,25 @@ def test_killed_within_an_epoch_resumes_with_the_next_sample(tmp_path: Path, com
     reports = [line for line in capsys.readouterr().err.splitlines() if "samples skipped" in line]
     assert len(reports) == 2
     assert reports[0] == reports[1]
+
+
+@pytest.mark.parametrize(
+    "length", [["trainer.max_epochs=3"], ["trainer.max_epochs=-1", "+trainer.max_steps=8"]]
+)
+def test_killed_between_epochs_resumes_with_the_next_epoch(
+    tmp_path: Path, command_line, length: list[str]
+) -> None:
+    shards = write_shards(tmp_path / "set", [50, 40])
+    settings = train_on(shards, "data.epoch_batches=3", "data.workers=0", "checkpoint_seconds=0", *length)
+    assert command_line("train", *settings, "output_dir=whole") == 0
+    with killed_between_epochs(1):
+        assert command_line("train", *settings) == 130
+    assert command_line("train", *settings) == 0
+    resumed, whole = (finished(next(tmp_path.glob(f"{top}/custom/*"))) for top in ("outputs", "whole"))
+    assert resumed["timings"]["resumed"]
+    assert resumed["metrics"] == whole["metrics"]
+    one, other = (next(tmp_path.glob(f"{top}/custom/*/metrics.csv")) for top in ("outputs", "whole"))
+    assert one.read_bytes() == other.read_bytes()
 
 
 @pytest.mark.long
