@@ -48,7 +48,11 @@ def test_settings_are_valid_and_those_of_the_class(compose, name: str) -> None:
             "objective=sigmoid ~objective.temperature",
             "choose learned, fixed, clamped or scheduled",
         ),
-        ("objective=mse +objective.margin=1", "objective.margin: unknown key"),
+        ("objective=mse +objective.margin=1", "objective.margin: unknown key; MSE takes no settings"),
+        (
+            "objective/similarity=cosine +objective.similarity.over=batch",
+            "objective.similarity.over: unknown key; CosineSimilarity takes no settings",
+        ),
         ("objective=individual objective.rho=-1", "objective.rho=-1"),
         ("objective=uncertainty objective.source=norm", "objective.source="),
         ("objective=dcca objective.components=99", "must be at least 99 with objective.components=99"),

@@ -29,7 +29,7 @@ def check_node(path: str, node: Mapping[str, Any]) -> None:
         if key.startswith("_"):
             continue
         if key not in parameters:
-            offer = f"{short_name(node)} takes {', '.join(parameters)}"
+            offer = f"{short_name(node)} takes {', '.join(parameters) or 'no settings'}"
             raise ConfigError(f"{path}.{key}: unknown key{suggestion(key, parameters)}; {offer}")
         makes_object = isinstance(value, Mapping) and "_target_" in value
         if not makes_object or _is_json(parameters[key]):
