@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.dimension.exact_search import NEGLIGIBLE, SPARE, TIE, _smallest
+from intrinsic_clip.dimension.scaling import power_of_two
 from intrinsic_clip.dimension.single_precision import full_single_precision
 
 BLOCK_BYTES = 2**30  # of the scores of the replicates that are searched together
@@ -100,15 +101,10 @@ def _scaled(points: Tensor) -> tuple[Tensor, Tensor]:
     """Return float64 copies whose largest component is about 1, and the length of their distance 1, `(b,)`."""
     copy = points.double()
     exponent = torch.frexp(copy.abs().amax((1, 2))).exponent.clamp(-1000, 1000)
-    copy = copy * _power_of_two(-exponent)[:, None, None]
+    copy = copy * power_of_two(-exponent)[:, None, None]
     if points.dtype == torch.float64:
         copy = copy.masked_fill(copy.abs() < NEGLIGIBLE, 0)
-    return copy, _power_of_two(exponent)
-
-
-def _power_of_two(exponent: Tensor) -> Tensor:
-    """Return 2^exponent in float64, exactly."""
-    return ((exponent.long() + 1023) << 52).view(torch.float64)
+    return copy, power_of_two(exponent)
 
 
 def _distances(points: Tensor, candidates: Tensor) -> Tensor:

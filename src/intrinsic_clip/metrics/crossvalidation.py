@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from intrinsic_clip.dimension.scaling import scale_of
 from intrinsic_clip.seeding import seeded
 
 Model = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -38,6 +39,7 @@ def predict(x: Tensor, z: Tensor, parts: Sequence[Tensor], model: Model) -> Tens
     predicted = torch.full_like(z, math.nan)
     if not (x.isfinite().all() and z.isfinite().all()):
         return predicted
+    x = x / scale_of(x, -2)  # standard deviations of extreme columns overflow or vanish
     for test in parts:
         test = test.to(x.device)
         training = torch.ones(len(x), dtype=torch.bool, device=x.device)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.dimension.arrays import Rows
+from intrinsic_clip.dimension.scaling import scale_of
 from intrinsic_clip.metrics.alignment import as_pairs, directions
 from intrinsic_clip.metrics.row_blocks import row_blocks
 
@@ -67,13 +68,15 @@ def energy_distance(x: Rows, y: Rows) -> Tensor:
 
 def _of_one(x: Tensor, y: Tensor) -> Tensor:
     n = len(x)
+    scale = torch.maximum(scale_of(x), scale_of(y))
+    x, y = x / scale, y / scale
     total = x.new_zeros(())
     for block in row_blocks(n, n, x.device):
         total += (
             2 * _distances(x[block], y).sum() - _distances(x[block], x).sum() - _distances(y[block], y).sum()
         )
     partners = torch.linalg.vector_norm(x - y, dim=-1).sum()
-    return (total - 2 * partners) / (n * (n - 1))
+    return (total - 2 * partners) / (n * (n - 1)) * scale.squeeze()
 
 
 def _distances(rows: Tensor, others: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from intrinsic_clip.dimension.scaling import scale_of
 from intrinsic_clip.seeding import seeded
 
 FEWEST = 16  # pairs
@@ -81,7 +82,8 @@ def cross_fitted(
         if not all(bool(side.isfinite().all()) for side in rows):
             reasons["a representation is not finite"] = None
             continue
-        first, second = ((rows[0][part].double(), rows[1][part].double()) for part in order.split(half))
+        scaled = [side.double() / scale_of(side) for side in rows]  # information does not depend on the scale
+        first, second = ((scaled[0][part], scaled[1][part]) for part in order.split(half))
         parts = [estimate(first, second), estimate(second, first)]
         values[r] = sum(part.value for part in parts) / 2
         saturated[r] = any(part.saturated for part in parts)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.dimension.arrays import Rows
+from intrinsic_clip.dimension.scaling import scale_of
 from intrinsic_clip.metrics.alignment import as_same_rows
 from intrinsic_clip.metrics.row_blocks import row_blocks
 
@@ -109,6 +110,7 @@ def _ranks(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _centred(rows: Tensor) -> Tensor:
+    rows = rows / scale_of(rows)
     return rows - rows.mean(0)  # so that squared distances lose few digits
 
 

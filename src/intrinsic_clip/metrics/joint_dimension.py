@@ -10,6 +10,7 @@ from torch import Tensor
 
 from intrinsic_clip.dimension import DimensionEstimate, Neighbours, nearest_neighbours, twonn
 from intrinsic_clip.dimension.arrays import Rows, whole_number
+from intrinsic_clip.dimension.scaling import scale_of
 from intrinsic_clip.metrics.alignment import as_same_rows
 from intrinsic_clip.seeding import seeded
 
@@ -208,6 +209,7 @@ def _scaled_alike(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 def _scaled(points: Tensor) -> Tensor:
     """Return centred points with a total variance of 1, without regard to NaN; a constant view stays constant."""
+    points = points / scale_of(points.nan_to_num())
     points = points - points.nanmean(-2, keepdim=True)
     total = points.square().sum(-1).nanmean(-1).sqrt()[..., None, None]
     return points / total.where(total > 0, 1.0)

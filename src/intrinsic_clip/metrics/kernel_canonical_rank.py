@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.dimension.arrays import Rows, whole_number
+from intrinsic_clip.dimension.scaling import scale_of
 from intrinsic_clip.metrics.alignment import as_same_rows
 from intrinsic_clip.metrics.canonical_rank import LEVEL, PERMUTATIONS, CanonicalRank, collected
 from intrinsic_clip.metrics.recovery import typical_square
@@ -75,7 +76,7 @@ def _shrunk(rows: Tensor, chosen: Tensor, ridge: float) -> Tensor:
     """
     if not bool(rows.isfinite().all()):
         return torch.full_like(rows, math.nan, dtype=torch.float32)
-    features = _features(rows.double(), chosen)
+    features = _features(rows.double() / scale_of(rows), chosen)
     features = features - features.mean(0)
     values, vectors = torch.linalg.eigh(features.T @ features)
     kept = values > SAME * len(rows)  # of a constant view, none

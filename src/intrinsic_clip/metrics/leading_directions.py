@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.dimension.arrays import Rows, as_points, check_same_index
+from intrinsic_clip.dimension.scaling import scale_of
 
 
 class CanonicalDirections(NamedTuple):
@@ -111,6 +112,9 @@ def canonical_directions(x: Rows, y: Rows, ridge: float = 1e-3) -> CanonicalDire
     if not ridge >= 0:
         raise ValueError(f"ridge must not be negative, got {ridge}")
     (x, finite_x), (y, finite_y) = _finite(x), _finite(y)
+    scale_x, scale_y = scale_of(x), scale_of(y)
+    x.div_(scale_x)
+    y.div_(scale_y)
     mean_x, mean_y = x.mean(-2, keepdim=True), y.mean(-2, keepdim=True)
     x.sub_(mean_x)
     y.sub_(mean_y)
@@ -118,7 +122,13 @@ def canonical_directions(x: Rows, y: Rows, ridge: float = 1e-3) -> CanonicalDire
     left, values, right = torch.linalg.svd(
         whiten_x @ (x.mT @ y / x.shape[-2]) @ whiten_y, full_matrices=False
     )
-    results = (whiten_x @ left, whiten_y @ right.mT, values[..., None], mean_x, mean_y)
+    results = (
+        whiten_x @ left / scale_x,
+        whiten_y @ right.mT / scale_y,
+        values[..., None],
+        mean_x * scale_x,
+        mean_y * scale_y,
+    )
     both = (finite_x & finite_y)[..., None, None]
     at_x, at_y, correlations, mean_x, mean_y = (part.where(both, math.nan) for part in results)
     return CanonicalDirections(at_x, at_y, correlations.squeeze(-1), mean_x, mean_y)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.dimension.arrays import Rows, as_points, check_same_index, whole_number
+from intrinsic_clip.dimension.scaling import scale_of
 from intrinsic_clip.metrics.crossvalidation import Model, predict, ridge, split
 from intrinsic_clip.seeding import seeded
 
@@ -118,7 +119,8 @@ def _recovery(x: Tensor, z: Tensor, parts: list[Tensor], model: Model) -> Tensor
     z = z.to(x.device).expand(*replicates, *z.shape[-2:]).reshape(flat, n, z.shape[-1])
     values = torch.empty(flat, dtype=torch.float64, device=x.device)
     for r, (x_r, z_r) in enumerate(zip(x.reshape(flat, n, d), z, strict=True)):
-        values[r] = _r2(z_r.double(), predict(x_r, z_r, parts, model))
+        z_r = z_r.double() / scale_of(z_r, -2)
+        values[r] = _r2(z_r, predict(x_r, z_r, parts, model))
     return values.reshape(replicates)
 
 
