@@ -165,6 +165,16 @@ def test_rows_in_small_groups(size: int) -> None:
     assert str(doubted_distances(points, neighbours)).startswith(f"rows come in groups of {size}: the next")
 
 
+@pytest.mark.parametrize(("single", "groups", "size"), [(1480, 1, 20), (360, 40, 5)])
+def test_where_few_rows_come_in_groups_the_doubt_counts_them(single: int, groups: int, size: int) -> None:
+    centres = gaussian(single + groups, 5)
+    near = centres[single:].repeat_interleave(size, 0) + 0.001 * gaussian(groups * size, 5, seed=1)
+    doubt = str(grouped(nearest_neighbours(torch.cat([centres[:single], near]), 20)))
+    counted, _, rest = doubt.partition(f" of {single + groups * size:,} rows come in groups of {size}: ")
+    assert abs(int(counted) - groups * size) <= 5
+    assert float(rest.split("typically ")[1].split()[0]) > 3  # times farther
+
+
 @pytest.mark.parametrize(("n", "d"), [(2000, 2), (500, 2), (500, 20)])
 def test_no_groups(n: int, d: int) -> None:
     assert grouped(nearest_neighbours(gaussian(n, d), 20)) is None

@@ -19,6 +19,7 @@ LEAP = 1000.0  # from one neighbour's distance to the next: its probability in m
 GROUPED = (
     4.0  # growth at one place, as a multiple of that at most places; 1 but for chance, edges and curvature
 )
+LEAST_LEAP = 8.0  # growth of one row, as such a multiple; e^-8 of the rows have it by chance
 SHARE = 0.005  # of the rows, from which on near-duplicates or ties decide an estimate
 MOST_ROWS = 1e8
 WHOLE = "whole numbers"
@@ -167,10 +168,15 @@ def grouped(neighbours: Neighbours) -> str | None:
     if not largest > GROUPED * growth.median():
         return None
     size = int(place) + 2  # the row itself, and its neighbours before the leap
-    times = math.exp(float(largest) / (size - 1))
+    leaps = (distances[:, size - 1] / distances[:, size - 2]).log()
+    leaping = leaps[leaps * (size - 1) > LEAST_LEAP * growth.median()]
+    few = 2 * len(leaping) < len(leaps)
+    rows = f"{len(leaping):,} of {len(leaps):,} rows{_asked(neighbours)}" if few else "rows"
+    times = math.exp(float(leaping.mean() if few else leaps.mean()))
     return (
-        f"rows come in groups of {size}: the next neighbour beyond is typically {times:.2g} times farther. Estimators "
-        "mix distances within and between groups (MLE and TLE are then far too low); measure one row of each group"
+        f"{rows} come in groups of {size}: the next neighbour beyond is typically {times:.2g} times farther. "
+        "Estimators mix distances within and between groups (MLE and TLE are then far too low); measure one row of "
+        "each group"
     )
 
 
