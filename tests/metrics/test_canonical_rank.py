@@ -1,13 +1,14 @@
 """Canonical and kernel canonical correlations against other derivations, and their ranks where they are known."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
 from scipy.linalg import eigh
 
 from helpers.manifolds import gaussian
-from intrinsic_clip.metrics import canonical_directions, canonical_rank, kernel_canonical_rank
+from intrinsic_clip.metrics import CanonicalRank, canonical_directions, canonical_rank, kernel_canonical_rank
 
 
 def views(k: int, n: int = 500, noise: float = 0.1) -> tuple[torch.Tensor, torch.Tensor]:
@@ -141,3 +142,13 @@ def test_wrong_arguments() -> None:
         canonical_rank(gaussian(10, 2), gaussian(9, 2))
     with pytest.raises(ValueError, match="ridge must be positive"):
         kernel_canonical_rank(gaussian(10, 2), gaussian(10, 2), ridge=0)
+
+
+@pytest.mark.parametrize("test", [canonical_rank, kernel_canonical_rank])
+def test_pairs_whose_orders_are_too_few_have_no_test(test: Callable[..., CanonicalRank]) -> None:
+    z = torch.randn(5, 1, generator=torch.Generator().manual_seed(5))
+    found = test(z[:3], z[:3])
+    assert bool(found.rank.isnan())
+    assert found.reason == "3 pairs are too few: with 6 orders nothing is rarer than 0.05"
+    assert bool(test(z[:3], z[:3], level=0.2).rank.isfinite())
+    assert float(test(z, z).rank) == 1

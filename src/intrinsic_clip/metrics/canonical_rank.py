@@ -13,6 +13,7 @@ from intrinsic_clip.seeding import seeded
 PERMUTATIONS = 99
 LEVEL = 0.05
 SAME = 1e-6  # singular values this small, relative to the largest, are rounding
+FEW = 100  # pairs; more have orders enough for any level
 TIED = 100.0  # resolutions of their type: correlations this near are equal, as those of codes often are
 
 
@@ -102,17 +103,9 @@ def collected(
     correlations = torch.full((len(bases), most), math.nan, dtype=torch.float64)
     reason = None
     for r, (x, y) in enumerate(bases):
-        if not bool(x.isfinite().all() and y.isfinite().all()):
-            reason = "some values are NaN or infinite"
-            continue
-        if 0 in (x.shape[1], y.shape[1]):
-            reason = "every column of a view is constant"
-            continue
-        if not regularised and x.shape[1] + y.shape[1] >= len(x):
-            reason = (
-                f"{len(x):,} pairs are too few: any {x.shape[1]} and {y.shape[1]} columns of so many rows "
-                "correlate perfectly"
-            )
+        why = _untestable(x, y, level, regularised)
+        if why is not None:
+            reason = why
             continue
         values, least = _tested(x, y, permutations, level, seed)
         correlations[r, : len(values)] = values
@@ -124,6 +117,23 @@ def collected(
         threshold.reshape(replicates),
         reason,
     )
+
+
+def _untestable(x: Tensor, y: Tensor, level: float, regularised: bool) -> str | None:
+    """Return why the correlations of two bases have no test, else None."""
+    n = len(x)
+    if not bool(x.isfinite().all() and y.isfinite().all()):
+        return "some values are NaN or infinite"
+    if 0 in (x.shape[1], y.shape[1]):
+        return "every column of a view is constant"
+    if not regularised and x.shape[1] + y.shape[1] >= n:
+        return (
+            f"{n:,} pairs are too few: any {x.shape[1]} and {y.shape[1]} columns of so many rows correlate "
+            "perfectly"
+        )
+    if n < FEW and math.factorial(n) * level < 1:
+        return f"{n} pairs are too few: with {math.factorial(n)} orders nothing is rarer than {level:g}"
+    return None
 
 
 def _tested(x: Tensor, y: Tensor, permutations: int, level: float, seed: int) -> tuple[Tensor, Tensor]:
