@@ -203,3 +203,9 @@ def test_copies_are_those_that_every_distance_shows(equal: int) -> None:
 )
 def test_close_rows_are_no_copies(rows: Tensor) -> None:
     assert torch.equal(with_copies(rows, distinct_rows(rows)), torch.arange(len(rows)))
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_no_row_or_one_repeats_nothing(n: int) -> None:
+    assert counterparts(torch.zeros(n, 3), torch.zeros(n, 3)) is None
+    assert distinct_rows(torch.zeros(2, n, 3)).tolist() == list(range(n))

@@ -136,12 +136,14 @@ def distinct_rows(rows: Tensor, row_axis: int = -2) -> Tensor:
         row_axis: the axis n.
     """
     n = rows.shape[row_axis]
+    if n < 2:
+        return torch.arange(n)
     table = rows.detach().movedim(row_axis, 0).reshape(n, -1).cpu()
     if table.is_floating_point():
         table = (table if table.dtype != torch.bfloat16 else table.float()) + 0.0  # no −0
     words = np.ascontiguousarray(table.numpy())
     own = np.arange(n)
-    if n < 2 or int((words != words[:1]).any(0).sum()) < 2:
+    if int((words != words[:1]).any(0).sum()) < 2:
         return torch.from_numpy(own)
     whole = words.view(np.dtype((np.void, words.itemsize * words.shape[1]))).ravel()
     _, first, group = np.unique(whole, return_index=True, return_inverse=True)
