@@ -1,5 +1,6 @@
 """Test retrieval with fewer dimensions: directions against scikit-learn, recall by hand, sufficient dimensions."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor
 from helpers.manifolds import gaussian
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.metrics import (
+    Matching,
     canonical_directions,
     counterparts,
     linear_recovery,
@@ -217,3 +219,13 @@ def test_data_frames_of_another_order_are_no_pairs() -> None:
     ):
         with pytest.raises(ConfigError, match="the same index in another order"):
             paired(x, turned)
+
+
+def test_a_full_recall_of_zero_is_kept_by_no_number_of_dimensions() -> None:
+    x = torch.eye(8)
+    retrieval = retrieval_by_dimension(x, x.roll(1, 0), dims=(4, 8), seed=1)
+    none = torch.zeros_like(retrieval.full.x_to_y)
+    enough = smallest_sufficient(dataclasses.replace(retrieval, full=Matching(none, none)))
+    assert int(enough.dims) == -1
+    assert bool(enough.recall.isnan())
+    assert float(enough.full) == 0

@@ -40,7 +40,8 @@ def smallest_sufficient(
 ) -> SufficientDimension:
     """Find the fewest of the dims tried whose recall, mean of both directions, is at least a share of the full one.
 
-    Recall has a standard error, so a dimension that barely misses the share may be enough too.
+    A full recall of 0 leaves nothing to keep: no number is enough. Recall has a standard error, so a dimension that
+    barely misses the share may be enough too.
 
     Args:
         retrieval: recall for each of the dims.
@@ -63,7 +64,8 @@ def smallest_sufficient(
     if not share > 0:
         raise ValueError(f"share must be positive, got {share}")
     _, recall, full = _recalls(retrieval, k)
-    return _first_enough(retrieval.dims, recall >= share * full[..., None], recall, full)
+    whole = full[..., None]
+    return _first_enough(retrieval.dims, (recall >= share * whole) & (whole > 0), recall, full)
 
 
 def smallest_within_error(retrieval: RetrievalByDimension, k: int | None = None) -> SufficientDimension:
