@@ -92,7 +92,7 @@ def test_captions_have_one_note_on_duplicates_and_one_on_recall() -> None:
     assert [metrics[f"retrieval/top_1/{way}"] for way in ("x_to_y", "y_to_x")] == [1.0, 1.0]
     draws = {"x_to_y": 100, "y_to_x": 100}  # an image and its captions are one draw
     assert measurement["retrieval"] == {"x": 100, "y": 500, "chance": 0.01, "draws": draws}
-    assert "recall@1 1 of 1" in measurement["advice"]["text"]
+    assert "recall@1 1.000 of 1.000 ± 0.026" in measurement["advice"]["text"]  # of 50 images held out
 
 
 def test_too_few_rows_and_near_duplicates_are_noted() -> None:

@@ -7,7 +7,14 @@ import torch
 from intrinsic_clip.metrics import retrieval_by_dimension
 from intrinsic_clip.metrics.alignment import directions
 from intrinsic_clip.metrics.counterparts import counterparts_of
-from intrinsic_clip.metrics.paired_error import Clusters, Found, clusters, mean_error, way_error
+from intrinsic_clip.metrics.paired_error import (
+    Clusters,
+    Found,
+    clusters,
+    mean_error,
+    recall_error,
+    way_error,
+)
 from intrinsic_clip.metrics.pairing import Pairing
 from intrinsic_clip.metrics.reduction import RetrievalByDimension, halves
 
@@ -136,9 +143,11 @@ def test_errors_of_pairs_alone_are_binomial_and_of_their_mean_over_pairs() -> No
     x = x + torch.randn(x.shape, generator=torch.Generator().manual_seed(3))
     retrieval = retrieval_by_dimension(x, y, (2, WIDTH), ks=(1, 5))
     errors = [(p * (1 - p) / 400).sqrt() for p in retrieval.recall]
-    for ours, expected in zip(retrieval.standard_error, errors, strict=True):
-        assert torch.equal(ours, expected)
-    assert bool((retrieval.mean_error < torch.stack(errors).mean(0)).all())
+    for ours, expected, p in zip(retrieval.standard_error, errors, retrieval.recall, strict=True):
+        seen = 400 * torch.minimum(p, 1 - p) >= 10
+        assert int(seen.sum()) > 1
+        assert torch.equal(ours[seen], expected[seen])
+    assert bool((retrieval.mean_error[1] < torch.stack(errors).mean(0)[1]).all())
     _, measured, _ = halves(x, 5000, 0, None)
     scores = (directions(x[measured]) @ directions(y[measured]).mT).numpy()
     own = np.arange(len(scores))
@@ -152,10 +161,49 @@ def test_the_error_of_recall_is_its_spread_over_fresh_pairs() -> None:
         generator = torch.Generator().manual_seed(seed)
         x = torch.randn(400, 16, generator=generator)
         y = x + 0.5 * torch.randn(400, 16, generator=generator)
-        retrieval = retrieval_by_dimension(x, y, (1, 8))
+        retrieval = retrieval_by_dimension(x, y, (4, 8))
         recall.append(torch.stack(tuple(retrieval.recall)).mean(0)[:, 0])
         errors.append(retrieval.mean_error[:, 0])
     spread, told = torch.stack(recall).std(0), torch.stack(errors).mean(0)
     torch.testing.assert_close(told, spread, rtol=0.3, atol=0)
     hit = hits(30, 1)
     assert way_error(hit, torch.arange(30)) == (hit.mean() * (1 - hit.mean()) / 30).sqrt()
+
+
+@pytest.mark.parametrize(
+    ("misses", "draws", "size"), [(0.5, 100, 1), (2, 100, 1), (2, 400, 1), (3, 60, 5), (5, 60, 1)]
+)
+@pytest.mark.parametrize("are_hits", [False, True])
+def test_recall_with_few_misses_or_hits_lies_within_two_errors(
+    misses: float, draws: int, size: int, are_hits: bool
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    of = torch.arange(draws).repeat_interleave(size)
+    share = misses / draws if are_hits else 1 - misses / draws
+    held = {"recall_error": 0, "mean_error": 0}
+    for _ in range(400):
+        common = torch.rand(draws, 1, generator=generator) < share
+        hit = common.repeat_interleave(size, 0).double()
+        found, together = Found(hit, hit), Clusters(of, of)
+        for name, error in (("recall_error", recall_error), ("mean_error", mean_error)):
+            value, spread = (float(each) for each in error(found, together))
+            held[name] += abs(value - share) <= 1.96 * spread
+    assert held["recall_error"] >= 0.9 * 400
+    assert held["recall_error"] >= held["mean_error"]
+    assert held["mean_error"] < 0.93 * 400
+
+
+def test_few_misses_have_the_error_of_two_more_hits_and_misses() -> None:
+    hit = torch.ones(50, 1)
+    hit[:3] = 0
+    share = (47 + 2) / 54  # of Agresti and Coull
+    expected = np.sqrt(share * (1 - share) / 54)
+    recall = recall_error(Found(hit, hit), clusters(50, None))
+    assert float(recall.value) == pytest.approx(47 / 50)
+    assert float(recall.standard_error) == pytest.approx(expected, rel=1e-3)
+    assert float(way_error(hit, torch.arange(50))) == pytest.approx(expected, rel=0.01)
+    assert float(mean_error(Found(hit, hit), clusters(50, None)).standard_error) < 0.9 * expected
+    many = hits(50, 1)
+    for found in (Found(many, many), Found(many.repeat_interleave(2, 0), many.repeat_interleave(2, 0))):
+        of = torch.arange(50).repeat_interleave(len(found.x_to_y) // 50)
+        assert recall_error(found, Clusters(of, of)) == mean_error(found, Clusters(of, of))

@@ -10,7 +10,7 @@ from torch import Tensor
 from intrinsic_clip.metrics.alignment import directions
 from intrinsic_clip.metrics.counterparts import Counterparts
 from intrinsic_clip.metrics.matching import expected_shares, partner_ranks
-from intrinsic_clip.metrics.paired_error import Clusters, Found, clusters, mean_error
+from intrinsic_clip.metrics.paired_error import Clusters, Found, clusters, mean_error, recall_error
 from intrinsic_clip.metrics.pairing import Pairing
 from intrinsic_clip.metrics.reduction import halves
 from intrinsic_clip.metrics.row_blocks import row_blocks
@@ -263,7 +263,9 @@ class _Trial:
         of_x = Clusters(self.clusters.x, self.clusters.x)
         for name, found in credits.items():
             of = of_x if name.startswith(("class", "overlap")) else self.clusters
-            value, difference = mean_error(found, of), mean_error(found.minus(full[name]), of)
+            # Each row shows ten of its neighbours, but only one partner.
+            error = mean_error if name.startswith("overlap") else recall_error
+            value, difference = error(found, of), mean_error(found.minus(full[name]), of)
             numbers[name] = Compared(*(float(each) for each in (*value, *difference)))
         return numbers
 

@@ -14,7 +14,15 @@ from intrinsic_clip.metrics.alignment import directions
 from intrinsic_clip.metrics.counterparts import Counterparts
 from intrinsic_clip.metrics.leading_directions import canonical_directions, principal_directions
 from intrinsic_clip.metrics.matching import Matching, expected_shares, partner_ranks
-from intrinsic_clip.metrics.paired_error import Clusters, Found, clusters, mean_error, shares, way_error
+from intrinsic_clip.metrics.paired_error import (
+    Clusters,
+    Found,
+    clusters,
+    mean_error,
+    recall_error,
+    shares,
+    way_error,
+)
 from intrinsic_clip.metrics.pairing import Pairing
 from intrinsic_clip.seeding import seeded
 
@@ -28,7 +36,8 @@ class RetrievalByDimension:
         ks: the values of k: a row counts if its partner is among the k best.
         recall: shares in both directions, `(*R, D, K)` each.
         standard_error: of recall, `(*R, D, K)` each: binomial, √(p (1 − p) / n), or over clusters where rows hang
-            together, as the five captions of an image do.
+            together, as the five captions of an image do; larger where fewer than ten are missed or found, see
+            `intrinsic_clip.metrics.paired_error`.
         full: recall of the whole representations by cosine, or of all canonical dimensions where the two widths
             differ, `(*R, K)` each.
         n: rows that are queries and candidates; of x and y the larger number of distinct ones.
@@ -247,5 +256,5 @@ def recall_numbers(found: Found, full: Found, together: Clusters) -> Tensor:
     difference's error, `(7, K)`.
     """
     errors = [way_error(hits, of) for hits, of in zip(found, together, strict=True)]
-    mean, difference = mean_error(found, together), mean_error(found.minus(full), together)
+    mean, difference = recall_error(found, together), mean_error(found.minus(full), together)
     return torch.stack([*map(shares, found), *errors, mean.standard_error, *difference])

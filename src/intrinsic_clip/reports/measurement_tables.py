@@ -175,7 +175,7 @@ def _retrieval(measurement: Mapping[str, Any]) -> Table:
 
 
 def _recall(measurement: Mapping[str, Any], name: str) -> str:
-    """Return a recall with its error, or with a bound where it is exactly 1 or 0, which shows none.
+    """Return a recall with its error, or with a bound where it is exactly 1 or 0.
 
     The bound is that of Clopper and Pearson, about 1 − 3 / m of m draws (the rule of three).
     """
