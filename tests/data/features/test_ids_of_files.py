@@ -103,6 +103,34 @@ def test_numbers_of_an_index_in_another_order_are_noted() -> None:
     assert compared(files, {"x": [1, 0, 2, 3], "y": None}) == []
 
 
+@pytest.mark.parametrize("suffixes", [("csv", "csv"), ("npz", "parquet")])
+@pytest.mark.parametrize("numbers", [False, True])
+def test_ids_of_another_name_in_another_order_are_noted(suffixes: tuple[str, str], numbers: bool) -> None:
+    files = {"x": Path(f"x.{suffixes[0]}"), "y": Path(f"y.{suffixes[1]}")}
+    for (side, name), order in zip((("x", "id"), ("y", "ids")), (np.arange(120), TURNED), strict=True):
+        ids = order if numbers else np.array([f"item {i}" for i in order])
+        if files[side].suffix == ".npz":
+            np.savez(files[side], **{name: ids, "emb": X})
+        else:
+            frame = pd.DataFrame(X, columns=[f"d{i}" for i in range(5)]).assign(**{name: ids})
+            write = frame.to_csv if suffixes[1] == "csv" else frame.to_parquet
+            write(files[side], index=False)
+    (note,) = compared(files, {})
+    assert note.startswith("'id' of x and 'ids' of y differ in 40 of 120 rows, first in row 0: ")
+    assert note.endswith(
+        "the same ids in another order; row i of each are taken to belong together all the same"
+    )
+
+
+def test_ids_of_another_name_that_agree_or_are_others_are_not_noted() -> None:
+    columns = [f"d{i}" for i in range(5)]
+    frame = pd.DataFrame(X, columns=columns).assign(id=np.arange(120), image=np.arange(120)[::-1])
+    frame.to_csv("x.csv", index=False)
+    for ids in (np.arange(120), np.arange(120) + 7):
+        pd.DataFrame(X, columns=columns).assign(ids=ids).to_csv("y.csv", index=False)
+        assert compared({"x": Path("x.csv"), "y": Path("y.csv")}, {}) == []
+
+
 def test_the_order_of_a_wildcard_is_told_where_numbers_have_another(capsys) -> None:
     for number in range(12):
         shard(f"s-{number}.tar", np.arange(10 * number, 10 * number + 10))

@@ -22,8 +22,9 @@ def compared(
 ) -> list[str]:
     """Require one order of the ids that two files both have, and return a note for each that have other values.
 
-    Images and texts may have ids of their own under one name, so that other values alone are no fault. Files of
-    different numbers of rows are told of elsewhere.
+    Images and texts may have ids of their own under one name, so that other values alone are no fault. Ids under
+    different names are noted where they are the same in another order. Files of different numbers of rows are told of
+    elsewhere.
 
     Args:
         files: the two files whose rows i belong together, by the settings that name them; None: not compared.
@@ -40,8 +41,10 @@ def compared(
     paths = [path for path in files.values() if path is not None and path.exists()]
     if len(paths) < 2 or os.path.samefile(*paths):
         return notes
-    required = _common(paths, drop)
-    for column in _common(paths):  # one at a time: texts of millions of rows fill memory
+    required, common = _common(paths, drop), _common(paths)
+    if not common:
+        return notes + _compared_by_other_names(names, paths)
+    for column in common:  # one at a time: texts of millions of rows fill memory
         one, other = (_column(path, column) for path in paths)
         if one is None or other is None or len(one) != len(other):
             continue
@@ -82,6 +85,24 @@ def _compared_with_columns(
             if column in required:
                 raise ConfigError(f"{told}; {REORDERED}{_way_out(column, [path], dropping)}")
             notes.append(f"{told}; the same ids in another order; {TAKEN}")
+    return notes
+
+
+def _compared_by_other_names(names: tuple[str, ...], paths: Sequence[Path]) -> list[str]:
+    """Compare ids that have one name in one file and another in the other; nothing where any of them agree."""
+    notes: list[str] = []
+    for column in _id_names(paths[0]):
+        one = _column(paths[0], column)
+        for other in _id_names(paths[1]):
+            its = None if one is None else _column(paths[1], other)
+            if one is None or its is None or len(one) != len(its):
+                continue
+            found = difference(one, its)
+            if found is None:
+                return []
+            if found.reordered:
+                told = found.told(column, (names[0], f"{other!r} of {names[1]}"))
+                notes.append(f"{told}; the same ids in another order; {TAKEN}")
     return notes
 
 
