@@ -339,11 +339,12 @@ def test_rows_drawn_for_a_subsample_are_no_repetitions(command_line, tmp_path) -
     assert "repeat others" not in notes
 
 
-def test_an_image_with_several_captions_is_one_draw_of_the_spectrum() -> None:
+@pytest.mark.parametrize("queries", ["all", 40])
+def test_an_image_with_several_captions_is_one_draw_of_the_spectrum(queries) -> None:
     """Copies for the partners made errors of the images' linear dimensions smaller by √5."""
     images, captions, of = captioned()
-    alone = ic.measure_embeddings(images, estimators=["mle"])
-    paired = ic.measure_embeddings(images, captions, groups=of, estimators=["mle"])
+    alone = ic.measure_embeddings(images, estimators=["mle"], queries=queries)
+    paired = ic.measure_embeddings(images, captions, groups=of, estimators=["mle"], queries=queries)
     for kind in ("spectrum", "spectrum_standard_error"):
         names = [name for name in alone.metrics if name.startswith(f"{kind}/")]
         assert len(names) == 5

@@ -9,7 +9,7 @@ from torch import Tensor
 from intrinsic_clip.dimension import Neighbours, registry
 from intrinsic_clip.dimension.doubts import doubted_distances, tied, too_few_rows
 from intrinsic_clip.dimension.queries import Asked
-from intrinsic_clip.dimension.row_survey import RowSurvey
+from intrinsic_clip.dimension.row_survey import RowSurvey, survey
 from intrinsic_clip.dimension.spectrum_of_moments import linear_dimensions
 from intrinsic_clip.measurement.belief import Evidence
 from intrinsic_clip.measurement.record import Record, numbers
@@ -105,13 +105,20 @@ class AskedModality:
         """Record the intrinsic dimension by one estimator."""
         self.record.estimate(name, self.side, self.k, self.neighbours_for(name))
 
-    def measure_spectrum(self) -> None:
-        """Record linear dimensions of all rows, and the share of the variance along each principal component."""
-        facts = self.facts
+    def measure_spectrum(self, each: Tensor | None = None) -> None:
+        """Record linear dimensions of all rows, and the share of the variance along each principal component.
+
+        Args:
+            each: places of the rows of the file, each once, where groups need copies of them; None: all are such.
+        """
+        facts, sample, n = self.facts, self.sample, self.n
+        if each is not None and 1 < len(each) < n:
+            once = torch.zeros_like(facts.finite).index_fill_(0, each, True) & facts.finite
+            asked, order = self.asked, self.order[once[self.order]]
+            facts = survey(asked.source, moments=True, usable=once, device=asked.device, report=asked.report)
+            sample, n = asked.source.take(order[: self.max_points]), len(order)
         assert facts.moments is not None
-        estimates, values = linear_dimensions(
-            facts.moments, facts.mean, self.sample, self.n, facts.dims, SHARES
-        )
+        estimates, values = linear_dimensions(facts.moments, facts.mean, sample, n, facts.dims, SHARES)
         for name, estimate in estimates.items():
             self.record.add_estimate(f"spectrum/{name}", self.side, estimate)
         self.record.curves[f"spectrum/{self.side}"] = {"variance_share": numbers(values / values.sum())}

@@ -118,13 +118,14 @@ class LargeMeasurement:
         stages += [
             (f"{side}: neighbours of those asked", partial(self.search, side)) for side in self.sources
         ]
+        grouping = self.settings.grouping
         for side in self.sources:
             stages += [
                 (f"{side}: {estimator_title(name)}", partial(self._on, side, "estimate", name))
                 for name in self.settings.estimators
             ]
             stages += [
-                (f"{side}: spectrum", partial(self._on, side, "measure_spectrum")),
+                (f"{side}: spectrum", partial(self._on, side, "measure_spectrum", grouping.each(side))),
                 (f"{side}: scales", partial(self._on, side, "measure_scales")),
                 (f"{side}: doubts", partial(self._doubts, side)),
             ]
@@ -280,8 +281,10 @@ class LargeMeasurement:
 
     def measure_uniformity(self) -> None:
         """Record how evenly the rows of the sample spread."""
-        x, y = (self.modalities[side].sample for side in "xy")
-        measure_uniformity(self.record, x, y, torch.arange(len(x)))
+        x, y = (self.modalities[side] for side in "xy")
+        n = len(x.sample)
+        grouping = self.settings.grouping.at(x.order[:n])
+        measure_uniformity(self.record, x.sample, y.sample, torch.arange(n), grouping)
 
     def measure_retrieval(self) -> None:
         """Record recall of the rows asked among all; among those of a sample where a row has too many partners."""
