@@ -13,7 +13,7 @@ from intrinsic_clip.measurement.two_models.compared import Compared
 from intrinsic_clip.measurement.two_models.moved import farthest
 from intrinsic_clip.measurement.two_models.recalls import Recalls, compare_recalls
 from intrinsic_clip.measurement.two_models.verdict import verdict
-from intrinsic_clip.metrics import neighbourhood_overlap, procrustes
+from intrinsic_clip.metrics import procrustes
 from intrinsic_clip.metrics.alignment import directions
 from intrinsic_clip.metrics.pairing import Pairing
 from intrinsic_clip.metrics.procrustes import best_turn
@@ -244,6 +244,46 @@ def test_a_model_that_is_broken_beside_its_own_y_is_not_excused() -> None:
     assert "along canonical directions 0.5" in verdict({"recalls": both, "metrics": {}, "own_y": True})
 
 
+def kept_neighbours(x: torch.Tensor, y: torch.Tensor, groups: torch.Tensor) -> np.ndarray:
+    """Return the share of each row's ten nearest rows of other groups that are the same in both."""
+    kept = []
+    for row, group in enumerate(groups):
+        cosines = (directions(side) @ directions(side)[row] for side in (x, y))
+        one, other = (set(each.where(groups != group, -2.0).topk(10).indices.tolist()) for each in cosines)
+        kept.append(len(one & other) / 10)
+    return np.array(kept)
+
+
+def test_rows_of_a_group_are_no_neighbours_to_keep() -> None:
+    """Captions of one image stay together in a model that shuffles all images."""
+    groups = torch.arange(N) // 6
+    centres = gaussian(N // 6, 8, seed=1)
+    x = centres[groups] + 0.1 * gaussian(N, 8, seed=2)
+    y = centres[torch.randperm(N // 6)][groups] + 0.1 * gaussian(N, 8, seed=3)
+    asked = {"grouping": Grouping(groups), "group_of": lambda row: int(groups[row])}
+    numbers = torch.arange(N)
+    blocks = [(numbers, directions(x), directions(y))]
+    work = Compared({"x": x}, {"x": y}, numbers, lambda: blocks, **asked)
+    work.measure_overlap()
+    work.measure_moved()
+    chance = work.metrics["overlap_chance/top_10"]
+    assert chance == pytest.approx(10 / (N - 6))
+    assert work.metrics["overlap/top_10"] == pytest.approx(kept_neighbours(x, y, groups).mean())
+    assert work.metrics["overlap/top_10"] < 3 * chance
+    assert max(each["overlap"] for each in work.moved) < 0.4
+    by_chance = work.distributions["overlap"]["by_chance"]
+    assert by_chance == pytest.approx(hypergeom(N - 6, 10, 10).pmf(np.arange(11)), abs=1e-9)
+
+
+def test_groups_that_leave_too_few_neighbours_have_no_overlap() -> None:
+    x = gaussian(N, 4, seed=1)
+    for groups in (torch.zeros(N, dtype=torch.int64), (torch.arange(N) > N - 6).long()):
+        work = Compared({"x": x}, {"x": x}, torch.arange(N), lambda: [], grouping=Grouping(groups))
+        work.measure_overlap()
+        assert work.metrics["overlap/top_10"] is None
+        assert "distinct rows in groups are too few for 10 neighbours" in work.reasons["overlap/top_10"]
+
+
 @pytest.mark.parametrize("grouped", [True, False])
 def test_neighbours_kept_have_the_error_of_groups(grouped: bool) -> None:
     """The rows of a scene lose their neighbours together."""
@@ -253,7 +293,7 @@ def test_neighbours_kept_have_the_error_of_groups(grouped: bool) -> None:
     grouping = Grouping(groups) if grouped else UNGROUPED
     work = Compared({"x": x}, {"x": moved}, torch.arange(N), lambda: [], grouping=grouping)
     work.measure_overlap()
-    kept = neighbourhood_overlap(directions(x), directions(moved), 10).numpy()
+    kept = kept_neighbours(x, moved, groups if grouped else torch.arange(N))
     parts = np.bincount(groups.numpy(), kept - kept.mean())
     count = len(parts)
     expected = np.sqrt((parts**2).sum() * count / (count - 1)) / N if grouped else kept.std(ddof=1) / N**0.5

@@ -71,6 +71,7 @@ def beside(first: Model, second: Model, numbers: Mapping[str, Any], options: Opt
         first.grouping_of(chosen),
         options.seed,
         drawn=partial(_drawn, first, second, order[: options.most]),
+        group_of=_groups_of(first, each_x),
     )
     compared.notes.append(options.checked)
     if len(chosen) < len(both):
@@ -132,6 +133,17 @@ def _blocks(first: Model, second: Model, numbers: torch.Tensor) -> Iterator[Bloc
     for part in numbers.split(BLOCK):
         x, other = (directions(model.rows(part)["x"]) for model in (first, second))
         yield first.rows_of_x(part), x, other
+
+
+def _groups_of(first: Model, each_x: torch.Tensor) -> Callable[[int], int] | None:
+    """Return what gives the group of a row of x by its number; None where rows come in no groups.
+
+    Args:
+        first: the model whose groups they are.
+        each_x: numbers of pairs, one for each row of x.
+    """
+    groups, rows = first.grouping_of(each_x).groups, first.rows_of_x(each_x)
+    return None if groups is None else lambda row: int(groups[rows == row][0])
 
 
 def _doubts(compared: Compared, own_y: bool) -> list[str]:

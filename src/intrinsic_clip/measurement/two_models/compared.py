@@ -4,7 +4,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import torch
@@ -17,6 +17,7 @@ from intrinsic_clip.measurement.two_models.recalls import Recalls, compare_recal
 from intrinsic_clip.metrics import canonical_rank, linear_cka, neighbourhood_overlap, procrustes
 from intrinsic_clip.metrics.alignment import directions
 from intrinsic_clip.metrics.counterparts import distinct_rows, with_copies
+from intrinsic_clip.metrics.form_comparison import nearest_others
 from intrinsic_clip.metrics.paired_error import FEWEST, Clusters, Found, mean_error
 from intrinsic_clip.metrics.pairing import Pairing
 from intrinsic_clip.metrics.procrustes import best_turn
@@ -61,6 +62,7 @@ class Compared:
         seed: of permutations and held-out pairs.
         drawn: gives the pairs of which some are held out, in the order in which a measurement draws them; None: those
             compared.
+        group_of: gives the group of a row of x by its number in the source; None: rows come in no groups.
         metrics: a number by name; None where it does not exist.
         reasons: why a number does not exist, by its name.
         recalls: recall of both models and their difference.
@@ -78,6 +80,7 @@ class Compared:
     grouping: Grouping = UNGROUPED
     seed: int = 0
     drawn: Callable[[], Rows] | None = None
+    group_of: Callable[[int], int] | None = None
     metrics: dict[str, float | None] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
     recalls: list[dict[str, Any]] = field(default_factory=list)
@@ -103,29 +106,62 @@ class Compared:
         return stages
 
     def measure_overlap(self) -> None:
-        """Record the share of neighbours that both agree on."""
+        """Record the share of neighbours that both agree on; rows of a group are no neighbours of each other."""
         name, n = f"overlap/top_{K}", len(self.one)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of repeated rows, which are told of below
             overlap = neighbourhood_overlap(self.one, self.other, K)
         finite = overlap.isfinite()
+        others = torch.full((int(finite.sum()),), n - 1)
+        if self._grouped and len(others):
+            groups = torch.unique(self._groups[finite.cpu()], return_inverse=True)[1]
+            others = len(groups) - groups.bincount()[groups]
+            overlap[finite] = self._overlap_of_groups(finite, groups).to(overlap)
         usable = overlap[finite]
-        if len(usable) < 2:
-            self._missing(name, f"{n:,} distinct rows are too few for {K} neighbours")
+        if len(usable) < 2 or int(others.min()) < K:
+            self._missing(
+                name, f"{n:,} distinct rows{' in groups' * self._grouped} are too few for {K} neighbours"
+            )
             return
         self.metrics[name] = float(usable.mean())
         self.metrics[f"overlap_standard_error/top_{K}"] = float(self._error_of(usable, finite))
-        self.metrics[f"overlap_chance/top_{K}"] = K / (n - 1)
+        self.metrics[f"overlap_chance/top_{K}"] = float((K / others.double()).mean())
         rows = torch.bincount((K * usable).round().long(), minlength=K + 1)
         self.distributions["overlap"] = {
             "kept": list(range(K + 1)),
             "rows": rows.tolist(),
-            "by_chance": _agreeing_by_chance(n),
+            "by_chance": _agreeing_by_chance(others),
         }
         if len(usable) < n:
             self.notes.append(
                 f"{n - len(usable):,} rows repeat others in one of the two models alone, and have no overlap"
             )
+
+    @cached_property
+    def _groups(self) -> Tensor:
+        """Numbers of the groups of the rows of x, each counted once; of rows without groups, each row's own."""
+        groups = self.grouping.groups
+        return torch.arange(len(self.kept)) if groups is None else groups[self.kept.cpu()]
+
+    @property
+    def _grouped(self) -> bool:
+        """Return whether several rows of x are of one group."""
+        return len(self._groups.unique()) < len(self._groups)
+
+    def _overlap_of_groups(self, of: Tensor, groups: Tensor) -> Tensor:
+        """Return the share of the neighbours in other groups that both agree on.
+
+        Args:
+            of: which rows of x, each counted once, are compared.
+            groups: of these, numbers from 0.
+        """
+        if int(groups.max()) == 0:
+            return torch.full((len(groups),), math.nan)
+        first, second = (
+            nearest_others(rows, rows, K, groups) for rows in (self.one[of].double(), self.other[of].double())
+        )
+        agreed = torch.stack([(first == column[:, None]).any(1) for column in second.T])
+        return agreed.double().mean(0)
 
     def _error_of(self, values: Tensor, of: Tensor) -> Tensor:
         """Return the standard error of the mean of values: over groups, or over rows where groups are few or none.
@@ -135,10 +171,8 @@ class Compared:
             of: which rows of x, each counted once, these are.
         """
         of_rows = torch.arange(len(values))
-        groups = self.grouping.groups
-        if groups is not None:
-            own = groups[self.kept.cpu()][of.cpu()].unique(return_inverse=True)[1]
-            of_rows = own if int(own.max()) + 1 >= FEWEST else of_rows
+        own = self._groups[of.cpu()].unique(return_inverse=True)[1]
+        of_rows = own if int(own.max()) + 1 >= FEWEST else of_rows
         found = values.cpu()[:, None]
         return mean_error(Found(found, found), Clusters(of_rows, of_rows)).standard_error
 
@@ -174,6 +208,8 @@ class Compared:
     def _kept_of(self, row: int, one: Tensor, other: Tensor) -> float | None:
         """Return the share of a row's nearest neighbours among the compared rows that both agree on."""
         elsewhere = self.numbers[self.kept] != row
+        if self.group_of is not None:
+            elsewhere &= self._groups.to(elsewhere.device) != self.group_of(row)
         if int(elsewhere.sum()) < K:
             return None
         sets = [
@@ -199,11 +235,18 @@ class Compared:
         self.metrics[name], self.reasons[name] = None, reason
 
 
-def _agreeing_by_chance(n: int) -> list[float]:
-    """Return the probability that 0, 1, …, K of K neighbours are among K others drawn from n − 1 rows."""
-    others = n - 1
-    ways = [math.comb(K, agreed) * math.comb(others - K, K - agreed) for agreed in range(K + 1)]
-    return [each / math.comb(others, K) for each in ways]
+def _agreeing_by_chance(others: Tensor) -> list[float]:
+    """Return the probability that 0, 1, …, K of K neighbours are among K drawn from all others.
+
+    Args:
+        others: rows that may be neighbours, of each row, `(m,)`.
+    """
+    found = torch.zeros(K + 1, dtype=torch.float64)
+    for count, rows in zip(*(part.tolist() for part in others.unique(return_counts=True)), strict=True):
+        ways = [math.comb(K, agreed) * math.comb(count - K, K - agreed) for agreed in range(K + 1)]
+        shares = [each / math.comb(count, K) for each in ways]
+        found += rows / len(others) * torch.tensor(shares, dtype=torch.float64)
+    return found.tolist()
 
 
 def _recalls_of(rows: Rows, things: Mapping[str, Tensor], seed: int) -> Recalls:
