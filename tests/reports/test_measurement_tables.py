@@ -62,6 +62,7 @@ def test_columns_are_aligned_and_remarks_follow() -> None:
         (300, 300, f"1 (≥ {0.05 ** (1 / 300):.4g})"),  # 0.9901: about 1 − 3 / 300
         (0, 300, f"0 (≤ {1 - 0.05 ** (1 / 300):.2g})"),
         (60, 60, f"1 (≥ {0.05 ** (1 / 10):.4g})"),  # six rows to a group
+        (80_000, 80_000, "1 (≥ 0.999963)"),  # 1 − 3.7e-5, which four digits would make 1
         (299, 300, "0.9967 ± 0.0057"),  # √3 / 300: two more misses than the one seen
     ],
 )
@@ -74,7 +75,10 @@ def test_a_recall_of_exactly_1_or_0_has_a_bound(found, of, told) -> None:
     record = Record(of, {"x": 4, "y": 4})
     record_retrieval(record, ranks, both, clusters(of, both), of)
     measurement = {"metrics": record.metrics, "retrieval": record.retrieval}
-    assert _retrieval(measurement).rows[0] == ("recall@1", told, told)
+    table = _retrieval(measurement)
+    assert table.rows[0] == ("recall@1", told, told)
+    has_bound = any("(" in cell for row in table.rows for cell in row)
+    assert [remark.partition(":")[0] for remark in table.remarks] == ["≥ and ≤"] * has_bound
 
 
 def test_tables_of_pairs_say_that_retrieval_is_by_cosine() -> None:

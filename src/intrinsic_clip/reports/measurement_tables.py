@@ -1,5 +1,6 @@
 """Arrange the numbers of a measurement in tables of text, for the screen and for the page."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ ASKING = (
     "may be from that of asking all, by the spread over those asked (standard error); queries=… asks more"
 )
 ALPHA = 0.05  # chance that the bound of a recall does not hold
+BOUND = "≥ and ≤: bound at 95 % confidence of a recall of exactly 1 or 0, whose standard error is 0"
 DIRECTIONS = {"x_to_y": "x → y", "y_to_x": "y → x"}
 
 
@@ -171,7 +173,8 @@ def _retrieval(measurement: Mapping[str, Any]) -> Table:
     if "asked" in searched:
         among += f", by {searched['asked']:,} of each drawn at random"
     chance = f"; chance {searched['chance']:.2g} at 1" if n else ""
-    return Table(f"retrieval by cosine among {among}{chance}", ("", *DIRECTIONS.values()), rows)
+    remarks = (BOUND,) if any("(" in cell for row in rows for cell in row) else ()
+    return Table(f"retrieval by cosine among {among}{chance}", ("", *DIRECTIONS.values()), rows, remarks)
 
 
 def _recall(measurement: Mapping[str, Any], name: str) -> str:
@@ -182,8 +185,9 @@ def _recall(measurement: Mapping[str, Any], name: str) -> str:
     value = measurement["metrics"][name]
     draws = ((measurement.get("retrieval") or {}).get("draws") or {}).get(name.rpartition("/")[2])
     if value in (0, 1) and draws:
-        missed = 1 - ALPHA ** (1 / draws)
-        return f"1 (≥ {1 - missed:.4g})" if value else f"0 (≤ {missed:.2g})"
+        missed = -math.expm1(math.log(ALPHA) / draws)
+        digits = max(4, 1 - math.floor(math.log10(missed)))  # of many draws, four would make it 1
+        return f"1 (≥ {1 - missed:.{digits}g})" if value else f"0 (≤ {missed:.2g})"
     error = name.replace("retrieval/", "retrieval_standard_error/")
     return plus_minus(value, measurement["metrics"].get(error))
 
