@@ -1,5 +1,6 @@
 """`groups=` and `labels=`: what they mean, what is refused, and recall by hand."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -87,7 +88,12 @@ def test_prompts_of_classes_are_partners_of_their_rows() -> None:
         ((3, 5), ["a", "a", "b", "c", "c"], None, "groups: 'a' is no row: must be the number of a row of x"),
         ((3, 5), [0, 0.5, 1, 2, 2], None, "groups: '0.5' is no row"),
         ((4, 4), [0, 0, 1], None, "groups: 3 ids, but x and y have 4 rows"),
-        ((4, 4), ["a", "a", "", "b"], None, "groups: some rows have none"),
+        ((4, 4), ["a", "a", "", "b"], None, "groups: 1 of 4 rows are without one"),
+        ((4, 4), ["a", "a", " ", "b"], None, "groups: 1 of 4 rows are without one"),
+        ((4, 4), pd.array([1, None, 2, None], dtype="Int64"), None, "groups: 2 of 4 rows are without one"),
+        ((3, 4), {"x": ["a", None, "b"], "y": ["a", "b", None, "c"]}, None, "groups of x: 1 of 3 rows are"),
+        ((3, 4), {"x": [1, 2, 3], "y": [1, 2, math.nan, 3]}, None, "groups of y: 1 of 4 rows are"),
+        ((3, 3), None, pd.array(["a", None, "b"], dtype="string"), "labels: 1 of 3 rows are without one"),
         ((4, 4), ["a"] * 4, None, "groups: all rows have the same, 'a'"),
         ((4, None), [0, 0, 1, 1], None, "groups: needs y="),
         ((2, 3), {"x": [1, 2], "y": [3, 4, 5]}, None, "x and y have 0 ids in common"),

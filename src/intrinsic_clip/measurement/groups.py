@@ -154,6 +154,7 @@ def _joined(counts: Mapping[str, int], groups: Mapping[str, Ids]) -> Arrangement
     """Make a table of pairs in which every row of a group that both sides have occurs, as often as it takes."""
     for side in "xy":
         _check_length(groups[side], counts[side], f"{side} has", f"groups of {side}")
+        _check_each_has_one(_plain(groups[side]), f"groups of {side}")
     ids = [np.asarray([_name(each) for each in _plain(groups[side])]) for side in "xy"]
     if len(ids[0]) == len(ids[1]) and bool((ids[0] == ids[1]).all()):
         return Arrangement({}, Grouping(_codes(groups["x"], "groups")))
@@ -218,6 +219,14 @@ def _check_length(ids: Ids, n: int, rows: str, name: str = "groups") -> None:
         raise ConfigError(f"{name}: {len(ids):,} ids, but {rows} {n:,} rows; must have one for each")
 
 
+def _check_each_has_one(ids: list[object], setting: str) -> None:
+    """Require an id of every row: what is missing on both sides would be one id."""
+    # pandas' NA is neither equal to itself nor different.
+    missing = sum(each is None or str(each == each) != "True" or not plain_text(each) for each in ids)
+    if missing:
+        raise ConfigError(f"{setting}: {missing:,} of {len(ids):,} rows are without one; must have one each")
+
+
 def _plain(ids: Ids) -> list[object]:
     return ids.tolist() if isinstance(ids, np.ndarray | Tensor) else list(ids)
 
@@ -234,8 +243,7 @@ def _codes(ids: Ids, setting: str) -> Tensor:
         ConfigError: there is one id only, or ids are missing.
     """
     plain = _plain(ids)
-    if any(value is None or value != value or value == "" for value in plain):
-        raise ConfigError(f"{setting}: some rows have none; must have one each")
+    _check_each_has_one(plain, setting)
     names, codes = np.unique(np.asarray([_name(value) for value in plain]), return_inverse=True)
     if len(names) < FEWEST:
         raise ConfigError(
