@@ -210,18 +210,28 @@ def test_fractions_beside_the_captions_may_be_of_any_size(largest: float, tmp_pa
     assert torch.equal(row_of(data, "no. 3"), pixels(tmp_path / "images" / "103.jpg"))
 
 
-def test_captions_that_are_hardly_url_encoded(tmp_path: Path, capsys) -> None:
+@pytest.mark.parametrize(
+    ("before", "told"),
+    [("", "'0 + 1 boats' to '0   1"), ("many small " * 9, "small 0 + 1 boats' to ' small")],
+)
+def test_captions_that_are_hardly_url_encoded(before: str, told: str, tmp_path: Path, capsys) -> None:
     for i in range(N):
         write_image(tmp_path / "images" / f"{100 + i}.jpg", i)
-    table = pd.DataFrame({"photoid": range(100, 100 + N), "title": [f"{i} + 1 boats" for i in range(N)]})
+    table = pd.DataFrame(
+        {"photoid": range(100, 100 + N), "title": [f"{before}{i} + 1 boats" for i in range(N)]}
+    )
     table.to_csv(tmp_path / "mine.csv", index=False)
     options = {"table": str(tmp_path / "mine.csv"), "folder": str(tmp_path / "images"), **SIZES}
     read(Yfcc(**options))
-    told = f"{N} of {N} texts hold spaces, so they are hardly url-encoded, and are decoded, '0 + 1 boats' to '0   1"
-    assert told in capsys.readouterr().err
+    said = f"{N} of {N} texts hold spaces, so they are hardly url-encoded, and are decoded, "
+    error = capsys.readouterr().err
+    assert said in error
+    one, _, other = error.partition(said)[2].partition("; data.url_encoded")[0].partition(" to ")
+    assert told in f"{one} to {other}"
+    assert one != other
     data = read(Yfcc(**options, url_encoded=False))
     assert "hardly" not in capsys.readouterr().err
-    assert torch.equal(row_of(data, "3 + 1 boats"), pixels(tmp_path / "images" / "103.jpg"))
+    assert torch.equal(row_of(data, f"{before}3 + 1 boats"), pixels(tmp_path / "images" / "103.jpg"))
 
 
 def test_corrupt_files_by_the_dozen(tmp_path: Path, capsys) -> None:

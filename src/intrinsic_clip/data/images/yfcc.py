@@ -66,9 +66,12 @@ class Yfcc(CaptionedImages):
         texts = [text for name in self.captions for text in table[name]] if self.url_encoded else []
         changed = [text for text in texts if " " in text.strip() and unquote_plus(text) != text]
         if changed:
+            text, decoded = changed[0], unquote_plus(changed[0])
+            pairs = enumerate(zip(text, decoded, strict=False))
+            start = max(0, next((i for i, (a, b) in pairs if a != b), len(decoded)) - SHOWN // 2)
+            shown = slice(start, start + SHOWN)  # where it changes
             note = (
                 f"{len(changed):,} of {len(texts):,} texts hold spaces, so they are hardly url-encoded, and are "
-                f"decoded, {changed[0][:SHOWN]!r} to {unquote_plus(changed[0])[:SHOWN]!r}; data.url_encoded=false "
-                "takes them as they are"
+                f"decoded, {text[shown]!r} to {decoded[shown]!r}; data.url_encoded=false takes them as they are"
             )
             print_decisions(f"data.table={self.table}", [note])
