@@ -7,9 +7,10 @@ from torch import Tensor
 from helpers.manifolds import gaussian
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.measurement import measure_embeddings
-from intrinsic_clip.measurement.doubts import doubted_array, doubted_pair
+from intrinsic_clip.measurement.doubts import doubted_array, doubted_pair, guessing
 from intrinsic_clip.measurement.loading import LoadedEmbeddings, subsample
 from intrinsic_clip.measurement.row_counts import check_same_rows
+from intrinsic_clip.metrics.counterparts import counterparts_of
 
 
 def notes(x: Tensor, y: Tensor | None = None) -> list[str]:
@@ -74,6 +75,25 @@ def test_shuffled_pairs_are_doubted() -> None:
     assert note.startswith(
         "pairs: rows of x and y match no better than by guessing (0.002), even after a linear map"
     )
+
+
+@pytest.mark.parametrize("classes", [2, 3, 4, 10])
+def test_prompts_of_few_classes_are_doubted_only_where_they_match_by_guessing(classes: int) -> None:
+    """Three times the chance, which good pairs exceed, is more than 1 of two classes."""
+    of = torch.arange(400) % classes
+    prompts = gaussian(classes, 8, seed=1)
+    x = prompts[of] + 0.3 * gaussian(400, 8, seed=2)
+    for rows, doubted in ((x, False), (gaussian(400, 8, seed=3), True)):
+        told = measure_embeddings(rows, prompts, labels=of, estimators=["mle"])["notes"]
+        assert any("no better than by guessing" in note for note in told) == doubted
+        both = counterparts_of(torch.arange(400), of)
+        assert (guessing(rows, prompts[of], both) is not None) == doubted
+
+
+def test_pairs_of_which_all_are_right_are_not_doubted() -> None:
+    x = gaussian(200, 4, seed=1)
+    told = measure_embeddings(x, x, groups=torch.arange(200) // 100, estimators=["mle"])["notes"]
+    assert not any("guessing" in note for note in told)
 
 
 def test_captions_have_one_note_on_duplicates_and_one_on_recall() -> None:

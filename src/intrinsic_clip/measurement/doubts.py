@@ -145,6 +145,24 @@ def _ruling_rows(far: Tensor) -> str | None:
     )
 
 
+def above_guessing(chance: float, n: int) -> float:
+    """Return a recall of n queries that is no guessing any more if it is exceeded.
+
+    That is three times the chance, or half way from it to 1, and four standard errors above it.
+
+    Example:
+        >>> from intrinsic_clip.measurement.doubts import above_guessing
+        >>> above_guessing(0.5, 400), round(above_guessing(0.001, 1000), 3)
+        (0.75, 0.005)
+    """
+    return max(min(3 * chance, (1 + chance) / 2), chance + _spread_of_guessing(chance, n))
+
+
+def _spread_of_guessing(chance: float, n: int) -> float:
+    """Return four standard errors of the recall of n queries by guessing."""
+    return 4 * (chance * max(0.0, 1 - chance) / n) ** 0.5
+
+
 def not_paired(curves: Mapping[str, Mapping[str, Any]], n: int) -> str | None:
     """Doubt pairs that no direction retrieves better than by guessing.
 
@@ -156,9 +174,10 @@ def not_paired(curves: Mapping[str, Mapping[str, Any]], n: int) -> str | None:
     if curve is None or n < 200:
         return None
     best, chance = max(curve["value"]), curve["chance"]
-    error = (chance / curve["n"]) ** 0.5
+    least = above_guessing(chance, curve["n"])
     aligned = curves.get("retrieval/principal")
-    if best > max(3 * chance, chance + 4 * error) or (aligned and aligned["full"] > 3 * chance + 4 * error):
+    surely = min(3 * chance, (1 + chance) / 2) + _spread_of_guessing(chance, curve["n"])
+    if chance >= 1 or best > least or (aligned and aligned["full"] > surely):
         return None
     return (
         f"rows of x and y match no better than by guessing ({chance:.2g}), even after a linear map of each: do row i "
@@ -180,8 +199,8 @@ def guessing(x: Tensor, y: Tensor, both: Counterparts | None) -> str | None:
     chance = 1 / n if both is None else both.chance
     ranks = partner_ranks(directions(x), directions(y), both)
     recall, median = top_matching(ranks, 1), median_rank(ranks)
-    error = (chance / min(n_x, n_y)) ** 0.5
-    if not float(torch.maximum(recall.x_to_y, recall.y_to_x)) <= max(3 * chance, chance + 4 * error):
+    found = ((float(recall.x_to_y), n_x), (float(recall.y_to_x), n_y))
+    if chance >= 1 or not all(share <= above_guessing(chance, queries) for share, queries in found):
         return None
     if max(float(median.x_to_y) / n_y, float(median.y_to_x) / n_x) < 0.5 - 2 / min(n_x, n_y) ** 0.5:
         return None

@@ -244,6 +244,14 @@ def test_a_model_that_is_broken_beside_its_own_y_is_not_excused() -> None:
     assert "along canonical directions 0.5" in verdict({"recalls": both, "metrics": {}, "own_y": True})
 
 
+def test_a_model_that_guesses_among_two_classes_is_judged_along_canonical_directions() -> None:
+    recalls = [
+        judged(0.98, 0.5, 0.02) | {"chance": 0.5},
+        judged(0.99, 0.97, 0.01, "canonical") | {"chance": 0.5},
+    ]
+    assert "recall@1 along canonical directions 0.97" in verdict({"recalls": recalls, "metrics": {}})
+
+
 def kept_neighbours(x: torch.Tensor, y: torch.Tensor, groups: torch.Tensor) -> np.ndarray:
     """Return the share of each row's ten nearest rows of other groups that are the same in both."""
     kept = []

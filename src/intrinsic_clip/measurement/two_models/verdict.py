@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from intrinsic_clip.measurement.doubts import above_guessing
 from intrinsic_clip.reports.measurement_tables import plus_minus
 
 SURE = 2.0  # standard errors from which on a difference is not chance
-ABOVE = 4.0  # standard errors from which on a recall is not guessing
 ALIKE = 0.98  # recall from which on little is left to tell
 
 
@@ -48,8 +48,7 @@ def _at_1(recalls: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any] | Non
 
 def _guessing(recall: Mapping[str, Any]) -> int:
     """Return how many of the two models find partners no better than by guessing."""
-    chance, n = recall["chance"], recall["n"]
-    least = max(3 * chance, chance + ABOVE * (chance / n) ** 0.5)
+    least = above_guessing(recall["chance"], recall["n"])
     return sum(recall[model] <= least for model in ("first", "second"))
 
 
