@@ -101,9 +101,9 @@ def test_replicates_and_blocks_equal_one_at_a_time(
 def test_wrong_arguments() -> None:
     x, labels = clusters(30, 3)
     for accuracy in (knn_accuracy, linear_accuracy):
-        with pytest.raises(ValueError, match=r"labels must be \(30,\) int64"):
+        with pytest.raises(ValueError, match=r"labels must be \(30,\) class numbers"):
             accuracy(x, labels[:29])
-        with pytest.raises(ValueError, match="int64"):
+        with pytest.raises(ValueError, match="class numbers or names, got"):
             accuracy(x, labels.float())
         with pytest.raises(ValueError, match="not empty"):
             accuracy(x[:0], labels[:0])

@@ -156,6 +156,16 @@ def test_the_best_temperature_changes_the_advice() -> None:
     assert "that of guessing" in diagnose_temperature(rising, 0 * STEPS + math.log(64), batch_size=64).text
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("of", [torch.clone, torch.reciprocal], ids=["tau", "scale"])
+def test_a_temperature_at_rest_in_half_precision_is_at_no_clamp(dtype, of) -> None:
+    """Rounding keeps it at one value; in single precision the same course never stays."""
+    taus = 0.03 + 0.04 * (-20 * STEPS).exp()
+    assert diagnose_temperature(of(of(taus).to(dtype).float()), RESTING_LOSS).verdict == "settled"
+    held = taus.clamp(min=0.031)
+    assert diagnose_temperature(held, RESTING_LOSS).verdict == "at its clamp"
+
+
 def test_a_learning_rate_that_moves_nothing_is_no_clamp() -> None:
     tau = 0.07 + 1e-5 * STEPS.clamp(max=0.8)
     assert diagnose_temperature(tau, RESTING_LOSS).verdict == "stalled"

@@ -165,7 +165,7 @@ def _classes(x: Tensor, labels: Labels) -> Tensor:
     labels = as_labels(labels)
     if labels.shape != x.shape[-2:-1] or labels.is_floating_point() or labels.is_complex():
         raise ValueError(
-            f"labels must be ({x.shape[-2]},) int64, got shape {tuple(labels.shape)} of {labels.dtype}"
+            f"labels must be ({x.shape[-2]},) class numbers or names, got shape {tuple(labels.shape)} of {labels.dtype}"
         )
     labels = labels.long()
     return labels.to(x.device).unique(return_inverse=True)[1]

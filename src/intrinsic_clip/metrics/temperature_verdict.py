@@ -3,6 +3,7 @@
 import math
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from intrinsic_clip.metrics.course_statistics import blocks, change, edge, fall, jump, noise
@@ -112,11 +113,19 @@ class Course:
                     f"τ is at {clamp:.3g} (1/τ = {1 / clamp:.3g}) in {100 * max(near, exactly):.0f} % of the last "
                     "steps, and the loss would take it further; that is common on large data, and no fault"
                 )
-        if bool((late == late[0]).all()) and self.spread > MOVES:
+        if bool((late == late[0]).all()) and self.spread > MOVES and not self._is_coarse():
             return (
                 f"τ moved and then stayed at exactly {self._at(self.last)}: a clamp, or a zero learning rate"
             )
         return None
+
+    def _is_coarse(self) -> bool:
+        """Return whether τ, its logarithm or its inverse is in half precision, in which rounding can hold it still."""
+        return any(
+            torch.allclose(values.to(dtype).to(values), values, rtol=EXACTLY / 10, atol=0)
+            for values in (self.taus, self.log, 1 / self.taus)
+            for dtype in (torch.bfloat16, torch.float16)
+        )
 
     def _fixed(self) -> str | None:
         if bool((self.log == self.log[0]).all()):

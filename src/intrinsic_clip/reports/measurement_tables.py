@@ -17,7 +17,7 @@ ASKING = (
     "may be from that of asking all, by the spread over those asked (standard error); queries=… asks more"
 )
 ALPHA = 0.05  # chance that the bound of a recall does not hold
-BOUND = "≥ and ≤: bound at 95 % confidence of a recall of exactly 1 or 0, whose standard error is 0"
+BOUND = "≥ and ≤: bound at 95 % confidence of a recall of exactly 1 or 0"
 DIRECTIONS = {"x_to_y": "x → y", "y_to_x": "y → x"}
 
 

@@ -119,17 +119,16 @@ class Compared:
             overlap[finite] = self._overlap_of_groups(finite, groups).to(overlap)
         usable = overlap[finite]
         if len(usable) < 2 or int(others.min()) < K:
-            self._missing(
-                name, f"{n:,} distinct rows{' in groups' * self._grouped} are too few for {K} neighbours"
-            )
+            rows = f"{n:,} distinct rows" + (" in groups" if self._grouped else "")
+            self._missing(name, f"{rows} are too few for {K} neighbours")
             return
         self.metrics[name] = float(usable.mean())
         self.metrics[f"overlap_standard_error/top_{K}"] = float(self._error_of(usable, finite))
         self.metrics[f"overlap_chance/top_{K}"] = float((K / others.double()).mean())
-        rows = torch.bincount((K * usable).round().long(), minlength=K + 1)
+        counts = torch.bincount((K * usable).round().long(), minlength=K + 1)
         self.distributions["overlap"] = {
             "kept": list(range(K + 1)),
-            "rows": rows.tolist(),
+            "rows": counts.tolist(),
             "by_chance": _agreeing_by_chance(others),
         }
         if len(usable) < n:
