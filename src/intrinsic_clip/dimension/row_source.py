@@ -67,8 +67,8 @@ class TensorRows:
         return self.points[rows.to(self.points.device)]
 
 
-def finite_rows(source: RowSource, size: int = 8192) -> Tensor:
-    """Return which rows hold neither NaN nor infinity, `(n,)`, after one pass over them in blocks of that size.
+def finite_rows(source: RowSource) -> Tensor:
+    """Return which rows hold neither NaN nor infinity, `(n,)`, after one pass over them.
 
     Example:
         >>> import torch
@@ -76,4 +76,4 @@ def finite_rows(source: RowSource, size: int = 8192) -> Tensor:
         >>> finite_rows(TensorRows(torch.tensor([[1.0], [torch.nan]])))
         tensor([ True, False])
     """
-    return torch.cat([block.isfinite().all(1) for _, block in source.blocks(size)])
+    return torch.cat([block.isfinite().all(1) for _, block in source.blocks(8192)])

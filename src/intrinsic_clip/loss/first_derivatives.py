@@ -43,9 +43,8 @@ def first_derivatives_only(
                     f"is_grads_batched=True asks for several gradients at once, of which {subject} has one at a time: "
                     f"{instead}"
                 )
-            with without_autocast(
-                given[0].device
-            ):  # half-precision products would not be those of the forward pass
+            # Half-precision products would not be those of the forward pass.
+            with without_autocast(given[0].device):
                 return backward(ctx, *gradients)
 
         return checked

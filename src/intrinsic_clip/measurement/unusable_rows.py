@@ -8,7 +8,7 @@ from torch import Tensor
 
 from intrinsic_clip.dimension.row_source import RowSource, TensorRows
 from intrinsic_clip.errors import ConfigError, NonFiniteRows
-from intrinsic_clip.reports.number_format import hold
+from intrinsic_clip.reports.number_format import hold, listed
 
 if TYPE_CHECKING:
     from intrinsic_clip.measurement.loading import LoadedEmbeddings
@@ -192,9 +192,8 @@ def _pairs_left(finite: Mapping[str, Tensor], taken: Mapping[str, Tensor]) -> st
 
 def _numbered(what: str, numbers: Tensor) -> str:
     """Name rows or pairs by their numbers; of many, the first ten."""
-    named = ", ".join(f"{row:,}" for row in numbers[:NAMED].tolist())
-    more = f" and {len(numbers) - NAMED:,} more" if len(numbers) > NAMED else ""
-    return f"{what}{'s' * (len(numbers) > 1)} {named}{more}"
+    first = [f"{row:,}" for row in numbers[:NAMED].tolist()]
+    return f"{what}{'s' * (len(numbers) > 1)} {listed(first, len(numbers))}"
 
 
 def _counts(finite: Mapping[str, Tensor]) -> dict[str, int]:
@@ -230,14 +229,14 @@ def _about_columns(side: str, source: RowSource, names: Sequence[str] | None) ->
     if not bad or len(bad) == source.shape[1]:
         return []
     called = [names[place] for place in bad] if names else [f"{place:,}" for place in bad]
-    shown = ", ".join(called[:NAMED]) + (f" and {len(bad) - NAMED:,} more" if len(bad) > NAMED else "")
+    shown = listed(called[:NAMED], len(bad))
     fewest = int(odd[bad].min())
     columns, them = ("column", "it") if len(bad) == 1 else ("columns", "them")
     counted = "" if names else " (counted from 0)"
     said = f"{columns} {shown} of {side}{counted} {hold(len(bad))} NaN or infinity in {fewest:,} of {rows:,} rows"
     if names:
-        listed = ",".join(called[:NAMED])
-        return [f"{said}, drop={listed if len(bad) == 1 else f'[{listed}]'} leaves {them} out"]
+        joined = ",".join(called[:NAMED])
+        return [f"{said}, drop={joined if len(bad) == 1 else f'[{joined}]'} leaves {them} out"]
     places = ", ".join(map(str, bad[:NAMED]))
     cut = places if len(bad) == 1 else f"[{places}]"
     return [f"{said}, numpy.delete(rows, {cut}, axis=1) leaves {them} out"]

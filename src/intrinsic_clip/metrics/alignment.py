@@ -1,5 +1,6 @@
 """Alignment: the closeness of the two representations of a pair, and of the two modalities' means."""
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -41,6 +42,12 @@ def as_same_rows(x: Rows, y: Rows) -> tuple[Tensor, Tensor]:
             f"x and y must be (*R, n, p_x) and (*R, n, p_y) with one n and not empty, got {shapes}"
         )
     return x, y.to(x.device)
+
+
+def without_incomplete(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Return both sides `(*R, n, p)` with NaN in the pairs of which either row is not finite."""
+    complete = (x.isfinite().all(-1) & y.isfinite().all(-1))[..., None]
+    return x.where(complete, math.nan), y.where(complete, math.nan)
 
 
 class PairSimilarities(NamedTuple):

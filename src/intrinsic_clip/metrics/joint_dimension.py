@@ -11,7 +11,7 @@ from torch import Tensor
 from intrinsic_clip.dimension import DimensionEstimate, Neighbours, nearest_neighbours, twonn
 from intrinsic_clip.dimension.arrays import Rows, whole_number
 from intrinsic_clip.dimension.scaling import scale_of
-from intrinsic_clip.metrics.alignment import as_same_rows
+from intrinsic_clip.metrics.alignment import as_same_rows, without_incomplete
 from intrinsic_clip.seeding import seeded
 
 PERMUTATIONS = 99
@@ -203,8 +203,8 @@ def _reordered(y: Tensor, order: Tensor) -> Tensor:
 
 def _scaled_alike(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Return both views centred, with a total variance of 1; pairs that are not finite are NaN in both of them."""
-    complete = (x.isfinite().all(-1) & y.isfinite().all(-1))[..., None]
-    return _scaled(x.double().where(complete, math.nan)), _scaled(y.double().where(complete, math.nan))
+    x, y = without_incomplete(x.double(), y.double())
+    return _scaled(x), _scaled(y)
 
 
 def _scaled(points: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from intrinsic_clip.dimension import nearest_neighbours
 from intrinsic_clip.dimension.arrays import Rows
-from intrinsic_clip.metrics.alignment import as_same_rows
+from intrinsic_clip.metrics.alignment import as_same_rows, without_incomplete
 
 
 @torch.no_grad()
@@ -39,10 +39,9 @@ def neighbourhood_overlap(x: Rows, y: Rows, k: int = 10) -> Tensor:
         >>> round(float(neighbourhood_overlap(x, torch.randn(500, 3)).mean()), 2)  # 10 / 499
         0.02
     """
-    x, y = as_same_rows(x, y)
-    complete = (x.isfinite().all(-1) & y.isfinite().all(-1))[..., None]
-    if not bool(complete.all()):  # a row that one side lacks would take the place of a neighbour on the other
-        x, y = x.where(complete, math.nan), y.where(complete, math.nan)
+    x, y = without_incomplete(
+        *as_same_rows(x, y)
+    )  # a row that one side lacks would be a neighbour on the other
     first, second = nearest_neighbours(x, k), nearest_neighbours(y, k)
     agreed = torch.stack(
         [(first.indices == second.indices[..., j : j + 1]).any(-1) for j in range(second.indices.shape[-1])]

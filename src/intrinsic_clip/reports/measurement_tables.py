@@ -173,7 +173,7 @@ def _retrieval(measurement: Mapping[str, Any]) -> Table:
     if "asked" in searched:
         among += f", by {searched['asked']:,} of each drawn at random"
     chance = f"; chance {searched['chance']:.2g} at 1" if n else ""
-    remarks = (BOUND,) if any("(" in cell for row in rows for cell in row) else ()
+    remarks = (BOUND,) if any("(≥ " in cell or "(≤ " in cell for row in rows for cell in row) else ()
     return Table(f"retrieval by cosine among {among}{chance}", ("", *DIRECTIONS.values()), rows, remarks)
 
 

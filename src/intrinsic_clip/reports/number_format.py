@@ -95,6 +95,17 @@ def four_digits(value: float) -> str:
     return f"{float(Context(prec=4, rounding=ROUND_HALF_UP).create_decimal(value)):.4g}"
 
 
+def listed(first: Sequence[str], total: int) -> str:
+    """Return the first names of a list, and how many more there are.
+
+    Example:
+        >>> from intrinsic_clip.reports.number_format import listed
+        >>> listed(["a", "b"], 2), listed(["a", "b"], 5)
+        ('a, b', 'a, b and 3 more')
+    """
+    return ", ".join(first) + (f" and {total - len(first):,} more" if total > len(first) else "")
+
+
 def hold(count: int) -> str:
     """Return the verb for so many things that hold something.
 

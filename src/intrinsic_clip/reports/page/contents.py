@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.reports.number_format import listed
 from intrinsic_clip.reports.page.geometry import geometry
 from intrinsic_clip.reports.page.metric_families import metric_families
 from intrinsic_clip.reports.page.settings import (
@@ -208,14 +209,9 @@ def _by_run(folder: Path, runs: Collection[Run], said: Callable[[Run], Iterable[
         for sentence in dict.fromkeys(said(run)):
             about.setdefault(sentence, []).append(_name(folder, run))
     return [
-        sentence if len(names) == len(runs) else f"{_listed(names)}: {sentence}"
+        sentence if len(names) == len(runs) else f"{listed(names[:NAMED], len(names))}: {sentence}"
         for sentence, names in about.items()
     ]
-
-
-def _listed(names: Sequence[str]) -> str:
-    """Return the names of a few runs, or the first of them and how many more there are."""
-    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED:,} more" if len(names) > NAMED else "")
 
 
 def _name(folder: Path, run: Run) -> str:
