@@ -6,12 +6,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # small tensors lose by threads, 
 
 import io
 import pickle
+import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import hydra
+import numpy as np
 import pytest
+import torch
 import yaml
 from omegaconf import DictConfig
 
@@ -42,6 +45,15 @@ def _each_yaml_file_is_parsed_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(yaml, "load", load_once)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _random_numbers_are_the_same_each_time() -> None:
+    """Seed the global generators, by TEST_SEED or 0, so that no test fails by the luck of its draws."""
+    seed = int(os.environ.get("TEST_SEED", "0"))
+    torch.manual_seed(seed)
+    np.random.seed(seed)
+    random.seed(seed)
 
 
 @pytest.fixture(autouse=True)
