@@ -4,6 +4,7 @@ from numbers import Integral
 
 import numpy as np
 import torch
+from torch import Tensor
 
 
 def generator(seed: int, *place: int) -> torch.Generator:
@@ -27,3 +28,20 @@ def seeded(seed: int) -> torch.Generator:
     if not isinstance(seed, Integral) or isinstance(seed, bool):
         raise ValueError(f"seed must be a whole number, got {seed!r}")
     return torch.Generator("cpu").manual_seed(int(seed))  # whatever the default device is
+
+
+def drawn_order(usable: Tensor, seed: int) -> Tensor:
+    """Return the places of the usable rows in the order in which a seed draws them.
+
+    Args:
+        usable: which of the rows may be drawn, `(n,)`.
+        seed: of the draw.
+
+    Example:
+        >>> import torch
+        >>> from intrinsic_clip.seeding import drawn_order
+        >>> sorted(drawn_order(torch.tensor([True, False, True, True]), seed=0).tolist())
+        [0, 2, 3]
+    """
+    order = torch.randperm(len(usable), generator=seeded(seed))
+    return order[usable[order]]

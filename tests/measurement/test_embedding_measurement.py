@@ -101,6 +101,18 @@ def test_a_projection_that_is_not_possible(measured, options, message) -> None:
         measured.reduce(**options)
 
 
+@pytest.mark.parametrize("paired", [False, True])
+def test_rows_that_are_not_finite_do_not_spoil_the_projection(paired: bool) -> None:
+    x, y = (side.copy() for side in shared_latent(300, 0.3, 0.1))
+    x[3], y[5, 0] = np.nan, np.inf
+    sides = (x, y) if paired else (x,)
+    reduce = ic.measure_embeddings(*sides, estimators=["mle"]).reduce(d=4)
+    left_out = {3, 5} if paired else {3}
+    assert not left_out & set(reduce.held_out.tolist())
+    assert reduce.x(torch.from_numpy(x[:3])).isfinite().all()
+    assert reduce.provenance.fitted_rows + len(reduce.held_out) == 300 - len(left_out)
+
+
 def test_many_rows_are_asked_in_part_and_reduced_likewise() -> None:
     x = np.random.default_rng(0).normal(size=(600, 8)).astype(np.float16)
     measured = ic.measure_embeddings(x, estimators=["mle"], queries=100, max_points=200)

@@ -17,7 +17,7 @@ from intrinsic_clip.dimension.exact_search import Report
 from intrinsic_clip.dimension.query_search import Nearest, ask
 from intrinsic_clip.dimension.row_source import RowSource
 from intrinsic_clip.dimension.row_survey import RowSurvey, survey
-from intrinsic_clip.seeding import seeded
+from intrinsic_clip.seeding import drawn_order
 
 Queries: TypeAlias = int | Literal["auto", "all"] | None
 FROM_ROWS = (
@@ -77,8 +77,7 @@ class Asked:
         self.searched = int(self.survey.distinct.sum())
         self.enough_rows = self.searched > k
         if numbers is None:
-            order = torch.randperm(source.shape[0], generator=seeded(seed))
-            numbers = order[self.survey.distinct[order]]
+            numbers = drawn_order(self.survey.distinct, seed)
         self.order, self.axes = numbers, axes
         self.numbers = numbers[:0]
         self.distances = torch.zeros(0, k, dtype=torch.float64)

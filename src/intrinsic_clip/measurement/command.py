@@ -121,9 +121,9 @@ def _beside_second(
     numbers: dict[str, Any], inputs: Inputs, second: Second, shown: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the numbers with those of a second model and of its comparison with the first."""
+    from intrinsic_clip.measurement.model import Model
     from intrinsic_clip.measurement.projections.fitting import most_rows
     from intrinsic_clip.measurement.two_models.beside import Options, beside, with_second
-    from intrinsic_clip.measurement.two_models.model import Model
 
     settings = inputs.settings
     options = Options(

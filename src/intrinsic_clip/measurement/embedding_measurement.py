@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+    from intrinsic_clip.measurement.model import Model
     from intrinsic_clip.measurement.projections.reduce import Reduce
     from intrinsic_clip.measurement.two_models.beside import Options
-    from intrinsic_clip.measurement.two_models.model import Model
 
 SOURCES = (
     "x",
@@ -178,9 +178,7 @@ class EmbeddingMeasurement(Mapping[str, Any]):
         from intrinsic_clip.measurement.projections.fitting import Choice, Names, fit_to_rows
 
         names = Names("reduce", "d", "basis", "whiten", "made")
-        rows = {side: each for side, each in self._sides.items() if side in ("x", "y")}
-        choice = Choice(d, basis, whiten, names)
-        return fit_to_rows(rows, choice, self.settings, self._numbers, self._grouping)
+        return fit_to_rows(self._model(), Choice(d, basis, whiten, names), self.settings, self._numbers)
 
     def beside(self, second: "EmbeddingMeasurement", options: "Options") -> "EmbeddingMeasurement":
         """Return these numbers with those of a second model of the same rows, and of their comparison.
@@ -200,7 +198,7 @@ class EmbeddingMeasurement(Mapping[str, Any]):
 
     def _model(self) -> "Model":
         from intrinsic_clip.dimension.row_source import TensorRows
-        from intrinsic_clip.measurement.two_models.model import Model
+        from intrinsic_clip.measurement.model import Model
 
         sources = {side: TensorRows(rows) for side, rows in self._sides.items() if side in ("x", "y")}
         return Model.of_rows(sources, self._grouping)

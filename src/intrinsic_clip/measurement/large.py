@@ -43,7 +43,7 @@ from intrinsic_clip.metrics.counterparts import counterparts_of
 from intrinsic_clip.metrics.matching_queries import PartnerCounts, drawn_queries
 from intrinsic_clip.metrics.paired_error import Clusters, clusters
 from intrinsic_clip.runs.vocabulary import estimator_title
-from intrinsic_clip.seeding import seeded
+from intrinsic_clip.seeding import drawn_order
 
 MOST = 10_000  # queries, where their number is not given: time grows with it
 ANSWERS = 200  # right answers to a query, on average, that are looked up
@@ -148,8 +148,7 @@ class LargeMeasurement:
         """Leave out rows that cannot be used, and decide how many rows to ask."""
         usable = self._usable()
         settings = self.settings
-        order = torch.randperm(len(usable), generator=seeded(settings.seed))
-        order = order[usable[order]]
+        order = drawn_order(usable, settings.seed)
         self.record.n = len(order)
         k = max(settings.k, registry.WIDE)
         for side, source in self.sources.items():

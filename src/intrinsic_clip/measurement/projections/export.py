@@ -34,12 +34,15 @@ def export(inputs: Inputs, settings: Mapping[str, Any], measurement: Mapping[str
             nothing has been written then.
         OSError: the file cannot be written.
     """
+    from intrinsic_clip.measurement.model import Model
     from intrinsic_clip.measurement.projections.stored import write_projection
 
     choice = _choice(settings)
     basis, dims = chosen(choice, measurement)
-    rows, numbers = inputs.drawn(most_rows(settings["queries"], inputs.n))
-    promised = fit(rows, choice, basis, dims, settings["seed"], inputs.grouping(numbers))
+    inputs.check_numbered()
+    model, seed = Model.of_inputs(inputs), settings["seed"]
+    numbers = model.drawn(seed)[: most_rows(settings["queries"], inputs.n)]
+    promised = fit(model.rows(numbers), choice, basis, dims, seed, model.grouping_of(numbers))
     sources = _sources(settings, address)
     provenance = provenance_of(promised, choice, basis, dims, sources, address)
     path = Path(settings["export"])

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from intrinsic_clip.measurement.groups import Grouping
+    from intrinsic_clip.measurement.model import Model
     from intrinsic_clip.measurement.projections.reduce import Reduce
     from intrinsic_clip.measurement.projections.stored import Provenance
     from intrinsic_clip.metrics.projection import Basis
@@ -114,7 +115,7 @@ def fit(
     basis: "Basis",
     dims: int,
     seed: int,
-    grouping: "Grouping | None" = None,
+    grouping: "Grouping",
 ) -> "PromisedProjection":
     """Return the projection, fitted to one half of the rows and tried on the other.
 
@@ -123,19 +124,18 @@ def fit(
         choice: as for `chosen`.
         basis, dims: as `chosen` returns them.
         seed: of the measurement.
-        grouping: groups and classes of these rows; None: there are none.
+        grouping: groups and classes of these rows.
 
     Raises:
         ConfigError: a dimension has no spread, so that it cannot be whitened.
     """
     from intrinsic_clip.measurement import pairs
-    from intrinsic_clip.measurement.groups import UNGROUPED
     from intrinsic_clip.metrics.projection_promise import promised_pair, promised_principal
 
     options: dict[str, Any] = {"whiten": choice.whiten, "max_rows": pairs.HELD_OUT, "seed": seed}
     try:
         if "y" in rows:
-            pairing = (grouping or UNGROUPED).pairing(rows["x"], rows["y"])
+            pairing = grouping.pairing(rows["x"], rows["y"])
             return promised_pair(rows["x"], rows["y"], dims, basis, **options, pairing=pairing)
         return promised_principal(rows["x"], dims, **options)
     except ConfigError as error:
@@ -183,38 +183,27 @@ def provenance_of(
 
 
 def fit_to_rows(
-    sides: Mapping[str, "Tensor"],
-    choice: Choice,
-    settings: Mapping[str, Any],
-    measurement: Mapping[str, Any],
-    grouping: "Grouping | None" = None,
+    model: "Model", choice: Choice, settings: Mapping[str, Any], measurement: Mapping[str, Any]
 ) -> "Reduce":
     """Return the projection of rows in memory that a measurement of them advises, or that is chosen.
 
     Args:
-        sides: x and perhaps y, `(n, d)`.
+        model: the rows; those that are not finite are left out.
         choice: of the user.
         settings: of the measurement.
         measurement: the numbers, with the advice.
-        grouping: groups and classes of the rows; None: there are none.
 
     Raises:
         ConfigError: as of `chosen` and `fit`.
     """
-    import torch
-
-    from intrinsic_clip.dimension.row_source import TensorRows
-    from intrinsic_clip.measurement.inputs import draw
     from intrinsic_clip.measurement.projections.reduce import Reduce
     from intrinsic_clip.measurement.projections.stored import stored
 
     basis, dims = chosen(choice, measurement)
-    n = len(sides["x"])
-    sources = {side: TensorRows(rows) for side, rows in sides.items()}
-    usable = torch.ones(n, dtype=torch.bool)
-    rows, numbers = draw(sources, usable, settings["seed"], most_rows(settings["queries"], n))
-    drawn = None if grouping is None else grouping.at(numbers)
-    promised = fit(rows, choice, basis, dims, settings["seed"], drawn)
-    origins = {side: {"name": side, "shape": f"{n} × {each.shape[1]}"} for side, each in sides.items()}
+    seed = settings["seed"]
+    numbers = model.drawn(seed)[: most_rows(settings["queries"], model.total)]
+    promised = fit(model.rows(numbers), choice, basis, dims, seed, model.grouping_of(numbers))
+    shapes = {side: " × ".join(map(str, source.shape)) for side, source in model.sources.items()}
+    origins = {side: {"name": side, "shape": shape} for side, shape in shapes.items()}
     provenance = provenance_of(promised, choice, basis, dims, origins, "measure_embeddings")
     return Reduce(stored(promised, numbers[promised.held_out], provenance))

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from intrinsic_clip.errors import ConfigError
+from intrinsic_clip.measurement.model import Model
 from intrinsic_clip.measurement.two_models.compared import Compared, Rows, Stage, first_of_each
-from intrinsic_clip.measurement.two_models.model import Model
 from intrinsic_clip.measurement.two_models.moved import Block
 from intrinsic_clip.measurement.two_models.verdict import judged_by, verdict
 from intrinsic_clip.metrics.alignment import directions
@@ -62,15 +62,16 @@ def beside(first: Model, second: Model, numbers: Mapping[str, Any], options: Opt
     both, order = _rows_of_both(first, second, options)
     chosen = order[: options.max_points].sort().values
     each_x = both[first_of_each(torch.unique(first.rows_of_x(both), return_inverse=True)[1])]
+    rows = _rows(first, second, chosen)
     compared = Compared(
-        first.rows(chosen),
-        second.rows(chosen),
+        rows.first,
+        rows.second,
         first.rows_of_x(chosen),
         partial(_blocks, first, second, each_x),
         options.ids,
-        first.grouping_of(chosen),
+        rows.grouping,
         options.seed,
-        drawn=partial(_drawn, first, second, order[: options.most]),
+        drawn=partial(_rows, first, second, order[: options.most]),
         group_of=_groups_of(first, each_x),
     )
     compared.notes.append(options.checked)
@@ -123,15 +124,18 @@ def _rows_of_both(first: Model, second: Model, options: Options) -> tuple[torch.
     return both.nonzero().squeeze(-1), order
 
 
-def _drawn(first: Model, second: Model, numbers: torch.Tensor) -> Rows:
-    """Return the rows of both models that have these numbers."""
-    return Rows(first.rows(numbers), second.rows(numbers), first.grouping_of(numbers))
+def _rows(first: Model, second: Model, numbers: torch.Tensor) -> Rows:
+    """Return the rows of both models that have these numbers, on the CPU."""
+    one, other = (
+        {side: rows.cpu() for side, rows in model.rows(numbers).items()} for model in (first, second)
+    )
+    return Rows(one, other, first.grouping_of(numbers))
 
 
 def _blocks(first: Model, second: Model, numbers: torch.Tensor) -> Iterator[Block]:
     """Yield the numbers of rows of x and their directions in both models, block by block."""
     for part in numbers.split(BLOCK):
-        x, other = (directions(model.rows(part)["x"]) for model in (first, second))
+        x, other = (directions(model.rows(part)["x"].cpu()) for model in (first, second))
         yield first.rows_of_x(part), x, other
 
 
