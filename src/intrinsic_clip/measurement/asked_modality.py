@@ -7,18 +7,16 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.dimension import Neighbours, registry
-from intrinsic_clip.dimension.doubts import doubted_distances, tied, too_few_rows
 from intrinsic_clip.dimension.queries import Asked
 from intrinsic_clip.dimension.row_survey import RowSurvey, survey
 from intrinsic_clip.dimension.spectrum_of_moments import linear_dimensions
 from intrinsic_clip.measurement.belief import Evidence
-from intrinsic_clip.measurement.record import Record, numbers
+from intrinsic_clip.measurement.doubts import doubted_estimates
+from intrinsic_clip.measurement.record import SHARES, Record
 from intrinsic_clip.measurement.sample_neighbours import as_many_neighbours
 from intrinsic_clip.measurement.sampled_curves import DUPLICATES, record_scales
 from intrinsic_clip.metrics.counterparts import COPIES, COPY
-from intrinsic_clip.runs.vocabulary import estimator_title
 
-SHARES = (0.9, 0.95, 0.99)  # of the variance
 POSITIONS = 2**30  # bytes of rows that are asked or are neighbours
 
 
@@ -119,9 +117,7 @@ class AskedModality:
             sample, n = asked.source.take(order[: self.max_points]), len(order)
         assert facts.moments is not None
         estimates, values = linear_dimensions(facts.moments, facts.mean, sample, n, facts.dims, SHARES)
-        for name, estimate in estimates.items():
-            self.record.add_estimate(f"spectrum/{name}", self.side, estimate)
-        self.record.curves[f"spectrum/{self.side}"] = {"variance_share": numbers(values / values.sum())}
+        self.record.add_spectrum(self.side, estimates, values)
 
     def measure_scales(self) -> None:
         """Record the intrinsic dimension against scale, of the rows asked, and against sample size, in the sample."""
@@ -149,20 +145,12 @@ class AskedModality:
 
     def doubts(self) -> list[str | None]:
         """Return why numbers that look right may not be."""
-        estimates = {}
-        for row in self.record.estimates:
-            kind, _, name = row["name"].partition("/")
-            near = row["k"] is not None and row["k"] <= self.k
-            if kind == "id" and row["side"] == self.side and row["value"] is not None and near:
-                among_all = registry.takes_queries(name)
-                n = self.asked.searched if among_all else int(self.neighbours_in_sample.valid.sum())
-                estimates[estimator_title(name)] = (row["value"], n, row["k"])
-        distances = doubted_distances(self.sample, self.neighbours)
-        if distances is not None and distances == tied(
-            self.neighbours
-        ):  # counts or codes are no lower bounds
-            return [distances]
-        return [distances, too_few_rows(estimates)]
+
+        def compared(name: str) -> int:
+            among_all = registry.takes_queries(name)
+            return self.asked.searched if among_all else int(self.neighbours_in_sample.valid.sum())
+
+        return doubted_estimates(self.record, self.side, self.k, self.sample, self.neighbours, compared)
 
     def evidence(self, doubt: str | None) -> Evidence:
         """Return what the dimension to believe follows from; `doubt` is that about distances."""

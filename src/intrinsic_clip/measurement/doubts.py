@@ -4,16 +4,20 @@ Each function returns words that say what is wrong and what to do, or None.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from intrinsic_clip.dimension import Neighbours
+from intrinsic_clip.dimension.doubts import doubted_distances, tied, too_few_rows
 from intrinsic_clip.dimension.row_survey import RowSurvey
+from intrinsic_clip.measurement.record import Record
 from intrinsic_clip.metrics import Counterparts, median_rank, partner_ranks, top_matching
 from intrinsic_clip.metrics.alignment import directions
 from intrinsic_clip.reports.number_format import hold
+from intrinsic_clip.runs.vocabulary import estimator_title
 
 MOST_VARIANCE = 0.9  # of one column among three or more
 FEW_ROWS = 0.001  # share of the rows that should not hold most of the variance
@@ -220,6 +224,31 @@ def varying_norms(x: Tensor, y: Tensor) -> str | None:
         f"by {5 * round(20 * share)} % in {name}" for name, share in variation.items() if share > VARYING
     ]
     return f"norms vary {' and '.join(varying)}" if varying else None
+
+
+def doubted_estimates(
+    record: Record, side: str, k: int, rows: Tensor, neighbours: Neighbours, compared: Callable[[str], int]
+) -> list[str | None]:
+    """Return the doubt about distances between neighbours, and that about estimates by so many rows.
+
+    Args:
+        record: of the estimates.
+        side: x, y or z.
+        k: neighbours of mle, mada and tle.
+        rows: some of the side's, or all.
+        neighbours: of these rows, or of some among all.
+        compared: gives the number of distinct rows among which an estimator had neighbours sought.
+    """
+    distances = doubted_distances(rows, neighbours)
+    if distances is not None and distances == tied(neighbours):  # counts or codes are no lower bounds
+        return [distances]
+    estimates = {}
+    for row in record.estimates:
+        kind, _, name = row["name"].partition("/")
+        near = row["k"] is not None and row["k"] <= k
+        if kind == "id" and row["side"] == side and row["value"] is not None and near:
+            estimates[estimator_title(name)] = (row["value"], compared(name), row["k"])
+    return [distances, too_few_rows(estimates)]
 
 
 def said(side: str, doubts: Sequence[str | None]) -> list[str]:

@@ -19,7 +19,6 @@ from intrinsic_clip.dimension import (
     spectrum,
 )
 from intrinsic_clip.dimension.arrays import Rows, as_matrix, as_points, check_same_index
-from intrinsic_clip.dimension.doubts import doubted_distances, tied, too_few_rows
 from intrinsic_clip.dimension.percentages import components_name
 from intrinsic_clip.dimension.queries import every_one
 from intrinsic_clip.dimension.row_source import RowSource, TensorRows
@@ -31,13 +30,12 @@ from intrinsic_clip.measurement.embedding_measurement import EmbeddingMeasuremen
 from intrinsic_clip.measurement.groups import UNGROUPED, Grouping, Ids, about_files, arrange
 from intrinsic_clip.measurement.large import LargeMeasurement, Settings
 from intrinsic_clip.measurement.pairs import compare_alone, pair_stages
-from intrinsic_clip.measurement.record import Record, numbers
+from intrinsic_clip.measurement.record import SHARES, Record
 from intrinsic_clip.measurement.sample_neighbours import as_many_neighbours
 from intrinsic_clip.measurement.sampled_curves import DUPLICATES, record_scales
 from intrinsic_clip.runs.vocabulary import estimator_title
 from intrinsic_clip.seeding import seeded
 
-SHARES = (0.9, 0.95, 0.99)  # of the variance
 Stage = tuple[str, Callable[[], object]]  # the label shown while the stage runs, and its work
 Watch = Callable[[Sequence[Stage]], Iterable[Stage]]
 
@@ -297,18 +295,11 @@ class Modality:
         """Return why numbers that look right may not be, once all stages are done."""
         neighbours = vars(self).get("neighbours", self.neighbours_in_sample)
         rows = self.rows if "neighbours" in vars(self) else self.sample
-        distinct = {True: self._distinct("neighbours"), False: self._distinct("neighbours_in_sample")}
-        estimates = {}
-        for row in self.record.estimates:
-            kind, _, name = row["name"].partition("/")
-            near = row["k"] is not None and row["k"] <= self.k
-            if kind == "id" and row["side"] == self.side and row["value"] is not None and near:
-                n = distinct[registry.runs_on_all_rows(name)]
-                estimates[estimator_title(name)] = (row["value"], n, row["k"])
-        distances = doubted_distances(rows, neighbours)
-        if distances is not None and distances == tied(neighbours):  # counts or codes are no lower bounds
-            return [distances]
-        return [distances, too_few_rows(estimates)]
+
+        def compared(name: str) -> int:
+            return self._distinct("neighbours" if registry.runs_on_all_rows(name) else "neighbours_in_sample")
+
+        return doubts.doubted_estimates(self.record, self.side, self.k, rows, neighbours, compared)
 
     def evidence(self, doubt: str | None) -> Evidence:
         """Return what the dimension to believe follows from; `doubt` is that about distances."""
@@ -332,10 +323,7 @@ class Modality:
             "effective_rank": effective_rank(rows),
             **{components_name(share): components(rows, variance=share) for share in SHARES},
         }
-        for name, estimate in linear.items():
-            self.record.add_estimate(f"spectrum/{name}", self.side, estimate)
-        values = spectrum(rows)
-        self.record.curves[f"spectrum/{self.side}"] = {"variance_share": numbers(values / values.sum())}
+        self.record.add_spectrum(self.side, linear, spectrum(rows))
 
     def measure_scales(self) -> None:
         """Record the intrinsic dimension as a function of scale and of sample size."""

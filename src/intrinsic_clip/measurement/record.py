@@ -1,6 +1,7 @@
 """Gather the numbers of one measurement as plain Python values, the way measure.json holds them."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +10,8 @@ from torch import Tensor
 
 from intrinsic_clip.dimension import DimensionEstimate, Neighbours, registry
 from intrinsic_clip.dimension.scale import ScaleCurve
+
+SHARES = (0.9, 0.95, 0.99)  # of the variance, whose principal components are counted
 
 
 @dataclass
@@ -82,6 +85,12 @@ class Record:
             query_error = None if estimate.query_error is None else number(estimate.query_error)
             row |= {"asked": estimate.asked, "query_error": query_error}
         self.estimates.append(row)
+
+    def add_spectrum(self, side: str, linear: Mapping[str, DimensionEstimate], values: Tensor) -> None:
+        """Add linear dimensions by name, and the share of the variance along each principal component."""
+        for name, estimate in linear.items():
+            self.add_estimate(f"spectrum/{name}", side, estimate)
+        self.curves[f"spectrum/{side}"] = {"variance_share": numbers(values / values.sum())}
 
     def add_curve(self, name: str, curve: ScaleCurve) -> None:
         """Add a curve over scales with its plateau, which is None where the curve is nowhere level."""
