@@ -24,8 +24,8 @@ def runs(settings: Mapping[str, list[Any]] = {}) -> Any:
         curve=lambda *key, **where: curve.assign(at=curve["step"] + 1),
         trajectory=lambda *key, **where: curve,
         row_count=lambda *key: "",
-        at_dim=lambda experiments, d: [(experiment, d) for experiment in experiments],
-        nearest_dim=lambda experiment, d: d,
+        shown_dims=lambda experiments: [(experiment, 19) for experiment in experiments],
+        shown_dim=lambda experiment: 19,
         embeddings=lambda experiment, d: SimpleNamespace(x=rows, y=rows),
     )
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from intrinsic_clip.loss.arguments import check_positive, check_weights, paired
 from intrinsic_clip.loss.precision import without_autocast
-from intrinsic_clip.loss.rows import by_rows, require_rows, without_partners
+from intrinsic_clip.loss.rows import by_rows, require_two_rows, without_partners
 from intrinsic_clip.typed_values import checked
 
 SMALLEST_SQUARE = 1e-12  # of a distance: below it powers go to 0 along its square, with a finite gradient
@@ -95,7 +95,7 @@ def alignment_uniformity_loss(
     check_weights(alignment=alignment, uniformity=uniformity)
     check_positive(exponent=exponent, sharpness=sharpness)
     x, y = paired(x, y, chunk)
-    require_rows(x, 2, "uniformity")
+    require_two_rows(x, "uniformity")
     squares = (x - y).square().sum(-1)
     if exponent != 2:
         squares = _power(squares, exponent / 2)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from intrinsic_clip.loss.arguments import check_positive, check_weights, paired
 from intrinsic_clip.loss.columns import off_diagonal, standardised
 from intrinsic_clip.loss.precision import without_autocast
-from intrinsic_clip.loss.rows import require_rows
+from intrinsic_clip.loss.rows import require_two_rows
 from intrinsic_clip.typed_values import checked
 
 
@@ -70,7 +70,7 @@ def barlow_twins_loss(x: Tensor, y: Tensor, redundancy: float = 5e-3, epsilon: f
     check_weights(redundancy=redundancy)
     check_positive(epsilon=epsilon)
     x, y = paired(x, y)
-    require_rows(x, 2, "Barlow Twins")
+    require_two_rows(x, "Barlow Twins")
     x, y = standardised(x, epsilon), standardised(y, epsilon)
     with without_autocast(x.device):
         correlations = x.mT @ y / x.shape[-2]

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from intrinsic_clip.loss.arguments import paired, per_replicate, temperature
 from intrinsic_clip.loss.decoupled import leave_one_out
 from intrinsic_clip.loss.precision import in_widest_type, without_autocast
-from intrinsic_clip.loss.rows import by_rows, require_rows
+from intrinsic_clip.loss.rows import by_rows, require_two_rows
 from intrinsic_clip.loss.similarity import SMALLEST_NORM
 from intrinsic_clip.typed_values import checked
 
@@ -91,7 +91,7 @@ def cloob_loss(
         -1.925
     """
     x, y = paired(x, y, chunk)
-    require_rows(x, 2, "CLOOB")
+    require_two_rows(x, "CLOOB")
     beta = per_replicate("β", beta, x, positive=True)
     x, y, tau, beta = in_widest_type(x, y, temperature(tau, x), beta)
     with without_autocast(x.device):

@@ -19,7 +19,7 @@ from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.loss.arguments import check_count, check_positive, paired
 from intrinsic_clip.loss.columns import centred
 from intrinsic_clip.loss.precision import without_autocast
-from intrinsic_clip.loss.rows import require_rows
+from intrinsic_clip.loss.rows import require_two_rows
 from intrinsic_clip.typed_values import checked
 
 
@@ -87,7 +87,7 @@ def dcca_loss(x: Tensor, y: Tensor, regularisation: float = 1e-3, components: in
     check_positive(regularisation=regularisation)
     check_count(components=components)
     x, y = paired(x, y, columns=False)
-    require_rows(x, 2, "deep CCA")
+    require_two_rows(x, "deep CCA")
     smaller = min(x.shape[-1], y.shape[-1])
     if components is not None and components > smaller:
         raise ConfigError(

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from intrinsic_clip.loss.arguments import paired, temperature
 from intrinsic_clip.loss.precision import in_widest_type, without_autocast
-from intrinsic_clip.loss.rows import require_rows, without_partners
+from intrinsic_clip.loss.rows import require_two_rows, without_partners
 from intrinsic_clip.typed_values import checked
 
 
@@ -69,7 +69,7 @@ def decoupled_info_nce(x: Tensor, y: Tensor, tau: Tensor | float, chunk: int | N
         0.099
     """
     x, y = paired(x, y, chunk)
-    require_rows(x, 2, "the decoupled loss")
+    require_two_rows(x, "the decoupled loss")
     x, y, tau = in_widest_type(x, y, temperature(tau, x))
     with without_autocast(x.device):
         x = x / tau[..., None, None]

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.loss.arguments import check_positive, paired
 from intrinsic_clip.loss.precision import without_autocast
-from intrinsic_clip.loss.rows import by_rows, partners, require_rows
+from intrinsic_clip.loss.rows import by_rows, partners, require_two_rows
 from intrinsic_clip.typed_values import checked
 
 STEPS = 9  # of Newton's method in log τ, which bisects where Newton would leave the bracket
@@ -100,7 +100,7 @@ def individual_loss(
     if minimum > maximum:
         raise ConfigError(f"minimum={minimum}: must be at most maximum={maximum}")
     x, y = paired(x, y, chunk)
-    require_rows(x, 2, "a temperature per sample")
+    require_two_rows(x, "a temperature per sample")
 
     def per_row(rows: Tensor, others: Tensor, first: int) -> Tensor:
         similarities = rows @ others.mT

@@ -55,13 +55,11 @@ def without_partners(similarities: Tensor, first: int) -> Tensor:
     return similarities.masked_fill(partners(similarities, first), -torch.inf)
 
 
-def require_rows(x: Tensor, least: int, reason: str) -> None:
-    """Refuse a batch with too few rows.
+def require_two_rows(x: Tensor, objective: str) -> None:
+    """Refuse a batch of one row, in which nothing is compared.
 
     Raises:
-        ConfigError: fewer than `least` rows in x, `(*R, n, d)`.
+        ConfigError: fewer than two rows in x, `(*R, n, d)`.
     """
-    if x.shape[-2] < least:
-        raise ConfigError(
-            f"a batch of {x.shape[-2]} row(s): {reason} needs at least {least} (data.batch_size)"
-        )
+    if x.shape[-2] < 2:
+        raise ConfigError(f"a batch of {x.shape[-2]} row(s): {objective} needs at least 2 (data.batch_size)")

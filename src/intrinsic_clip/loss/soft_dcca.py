@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from intrinsic_clip.loss.arguments import check_positive, check_weights, paired
 from intrinsic_clip.loss.columns import off_diagonal, standardised
 from intrinsic_clip.loss.precision import without_autocast
-from intrinsic_clip.loss.rows import require_rows
+from intrinsic_clip.loss.rows import require_two_rows
 from intrinsic_clip.typed_values import checked
 
 
@@ -72,7 +72,7 @@ def soft_dcca_loss(x: Tensor, y: Tensor, decorrelation: float = 0.5, epsilon: fl
     check_weights(decorrelation=decorrelation)
     check_positive(epsilon=epsilon)
     x, y = paired(x, y)
-    require_rows(x, 2, "soft CCA")
+    require_two_rows(x, "soft CCA")
     x, y = standardised(x, epsilon), standardised(y, epsilon)
     d = x.shape[-1]
     loss = (x - y).square().mean((-2, -1))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from intrinsic_clip.loss.arguments import check_positive, paired
 from intrinsic_clip.loss.precision import without_autocast
-from intrinsic_clip.loss.rows import require_rows
+from intrinsic_clip.loss.rows import require_two_rows
 from intrinsic_clip.loss.similarity import SMALLEST_NORM
 from intrinsic_clip.typed_values import checked
 
@@ -71,7 +71,7 @@ def spectral_loss(x: Tensor, y: Tensor, mu: float | None = None) -> Tensor:
     if mu is not None:
         check_positive(mu=mu)
     x, y = paired(x, y)
-    require_rows(x, 2, "the spectral loss")
+    require_two_rows(x, "the spectral loss")
     n = x.shape[-2]
     with without_autocast(x.device):
         if mu is not None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from intrinsic_clip.loss.arguments import check_weights, paired
 from intrinsic_clip.loss.precision import without_autocast
-from intrinsic_clip.loss.rows import by_rows, require_rows, without_partners
+from intrinsic_clip.loss.rows import by_rows, require_two_rows, without_partners
 from intrinsic_clip.typed_values import checked
 
 
@@ -74,7 +74,7 @@ def triplet_loss(
     """
     check_weights(margin=margin)
     x, y = paired(x, y, chunk)
-    require_rows(x, 2, "the triplet loss")
+    require_two_rows(x, "the triplet loss")
 
     def per_row(rows: Tensor, others: Tensor, first: int) -> Tensor:
         similarities = rows @ others.mT

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from intrinsic_clip.loss.arguments import check_positive, check_weights, paired
 from intrinsic_clip.loss.columns import centred, off_diagonal
 from intrinsic_clip.loss.precision import without_autocast
-from intrinsic_clip.loss.rows import require_rows
+from intrinsic_clip.loss.rows import require_two_rows
 from intrinsic_clip.typed_values import checked
 
 
@@ -89,7 +89,7 @@ def vicreg_loss(
     check_weights(invariance=invariance, variance=variance, covariance=covariance)
     check_positive(epsilon=epsilon)
     x, y = paired(x, y)
-    require_rows(x, 2, "VICReg")
+    require_two_rows(x, "VICReg")
     n, d = x.shape[-2:]
     loss = invariance * (x - y).square().mean((-2, -1))
     with without_autocast(x.device):

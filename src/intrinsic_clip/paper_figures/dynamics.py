@@ -14,7 +14,7 @@ def draw(runs: FinishedRuns) -> Figure:
     """Draw similarities of held-out pairs at the end, and ID and τ over training."""
     titles = ["similarities out of sample", "intrinsic dimension (MLE)", "temperature"]
     figure, (left, middle, right) = style.panels(3, titles)
-    style.similarities(left, runs.embeddings("dynamics", runs.nearest_dim("dynamics", 19)))
+    style.similarities(left, runs.embeddings("dynamics", runs.shown_dim("dynamics")))
     for side, (colour, _, name) in style.SIDE_STYLES.items():
         curve = runs.trajectory("dynamics", f"id/mle/{side}")
         line = "-" if side == "x" else "--"  # the two coincide
@@ -33,7 +33,7 @@ def draw(runs: FinishedRuns) -> Figure:
 
 def claims(runs: FinishedRuns) -> list[Claim]:
     """Check that ID comes to k*, τ falls towards 0, and the similarity of positive pairs is almost constant."""
-    embeddings = runs.embeddings("dynamics", runs.nearest_dim("dynamics", 19))
+    embeddings = runs.embeddings("dynamics", runs.shown_dim("dynamics"))
     positive, random = all_similarities(embeddings)
     tau, f = runs.values("dynamics", "temperature"), runs.values("dynamics", "id/mle/x")
     return [

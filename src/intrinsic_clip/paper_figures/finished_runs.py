@@ -19,6 +19,7 @@ from intrinsic_clip.runs.tidy_table import collect
 
 SIZES = ("paper", "laptop", "smoke")  # the largest first
 D, N = OUTPUT_DIM, "data.n_train"
+SHOWN_DIM = 19  # output dimension of the panels that show one alone, as in the paper
 T = TypeVar("T")
 
 
@@ -115,15 +116,15 @@ class FinishedRuns:
         """Return the trained output dimensions."""
         return sorted(int(d) for d in self.tables[experiment][D].unique())
 
-    def nearest_dim(self, experiment: str, wanted: int) -> int:
-        """Return the trained output dimension that is nearest to the wanted one."""
-        return min(self.output_dims(experiment), key=lambda d: abs(d - wanted))
+    def shown_dim(self, experiment: str) -> int:
+        """Return the trained output dimension that is nearest to SHOWN_DIM."""
+        return min(self.output_dims(experiment), key=lambda d: abs(d - SHOWN_DIM))
 
-    def at_dim(self, experiments: Sequence[str], wanted: int) -> Iterator[tuple[str, int]]:
-        """Yield the experiments that have been run, each with its output dimension nearest to the wanted one."""
+    def shown_dims(self, experiments: Sequence[str]) -> Iterator[tuple[str, int]]:
+        """Yield the experiments that have been run, each with its output dimension nearest to SHOWN_DIM."""
         for experiment in experiments:
             if experiment in self:
-                yield experiment, self.nearest_dim(experiment, wanted)
+                yield experiment, self.shown_dim(experiment)
 
     def settings(self, experiment: str, column: str) -> list[Any]:
         """Return the distinct values of a setting, sorted."""

@@ -15,7 +15,7 @@ K = 5
 
 def draw(runs: FinishedRuns) -> Figure:
     """Draw matching and ID over the fixed τ, with those of a learned τ as a horizontal band."""
-    d = runs.nearest_dim("synthetic_linear", 19)
+    d = runs.shown_dim("synthetic_linear")
     figure, (left, right) = style.panels(2, ["matching (top 1)", "intrinsic dimension (MLE)"])
     style.matching(left, runs, "fixed_temperature", "matching/top_1/x_to_y", TAU)
     _level(left, runs.values("synthetic_linear", "matching/top_1/x_to_y", d=d))
@@ -38,7 +38,7 @@ def _level(ax: Axes, values: "pd.Series[float]") -> None:
 
 def claims(runs: FinishedRuns) -> list[Claim]:
     """List ID and matching of each fixed τ beside those of a learned τ."""
-    d = runs.nearest_dim("synthetic_linear", 19)
+    d = runs.shown_dim("synthetic_linear")
     learned = mean_sd(runs.values("synthetic_linear", "id/mle/x", d=d))
     matched = mean_sd(runs.values("synthetic_linear", "matching/top_1/x_to_y", d=d))
     lines = [Claim(f"d = {d}, τ learned: ID(f), matching", f"{learned}, {matched}")]

@@ -33,7 +33,7 @@ def draw(runs: FinishedRuns) -> Figure:
 
 def claims(runs: FinishedRuns) -> list[Claim]:
     """Check that nothing is matched and that τ does not fall to 0."""
-    d = runs.nearest_dim(*EXPERIMENTS, 19)
+    d = runs.shown_dim(*EXPERIMENTS)
     matching, tau = (runs.values(*EXPERIMENTS, m, d=d) for m in ("matching/top_1/x_to_y", "temperature"))
     ids = runs.values(*EXPERIMENTS, "id/mle/x", d=d)
     rows = min(runs.settings(*EXPERIMENTS, "data.n_test"))

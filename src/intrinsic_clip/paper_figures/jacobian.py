@@ -42,7 +42,7 @@ def claims(runs: FinishedRuns) -> list[Claim]:
     """Compare the estimates at one d, and on nonlinear data at every n."""
     lines = []
     for experiment in EXPERIMENTS:
-        d = runs.nearest_dim(experiment, 19)
+        d = runs.shown_dim(experiment)
         says = f"{experiment}, d = {d}: the Jacobians have rank k* = {K}"
         lines.append(_claim(runs, says, experiment, d=d))
     for experiment in OPTIONAL:

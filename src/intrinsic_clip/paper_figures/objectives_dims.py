@@ -56,7 +56,7 @@ def trained(runs: FinishedRuns) -> dict[str, str]:
 def claims(runs: FinishedRuns) -> list[Claim]:
     """List each objective's numbers at the smallest d that is at least k*, a middle one and the largest."""
     dims = [d for d in runs.output_dims(EXPERIMENT) if d >= K]
-    chosen = dict.fromkeys((dims[0], runs.nearest_dim(EXPERIMENT, 19), dims[-1])) if dims else {}
+    chosen = dict.fromkeys((dims[0], runs.shown_dim(EXPERIMENT), dims[-1])) if dims else {}
     lines = []
     for name, target in trained(runs).items():
         for d in chosen:

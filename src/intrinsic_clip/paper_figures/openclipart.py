@@ -30,7 +30,7 @@ def claims(runs: FinishedRuns) -> list[Claim]:
     saturation = sweeps.saturation_claims(runs, *EXPERIMENTS, MATCHING)
     if not set(OPTIONAL) <= set(runs.tables):
         return saturation
-    return [*saturation, *(_side_by_side(runs, name, d) for name, d in runs.at_dim(tuple(NAMES), 19))]
+    return [*saturation, *(_side_by_side(runs, name, d) for name, d in runs.shown_dims(tuple(NAMES)))]
 
 
 def _side_by_side(runs: FinishedRuns, experiment: str, d: int) -> Claim:

@@ -34,7 +34,7 @@ def claims(runs: FinishedRuns) -> list[Claim]:
     """List R² at one d."""
     lines = []
     for experiment in EXPERIMENTS[:2]:
-        d = runs.nearest_dim(experiment, 19)
+        d = runs.shown_dim(experiment)
         parts = [
             f"{kind}: f {mean_sd(runs.values(experiment, f'recovery/{kind}/x', d=d))}, "
             f"g {mean_sd(runs.values(experiment, f'recovery/{kind}/y', d=d))}"

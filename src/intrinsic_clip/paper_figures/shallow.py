@@ -18,7 +18,7 @@ def draw(runs: FinishedRuns) -> Figure:
 
 def claims(runs: FinishedRuns) -> list[Claim]:
     """Check that alignment fails, and with it the adaptation of ID."""
-    d = runs.nearest_dim("shallow", 19)
+    d = runs.shown_dim("shallow")
     weak, strong = (
         {m: runs.values(e, m, d=d) for m in ("matching/top_1/x_to_y", "id/mle/x")} for e in EXPERIMENTS
     )

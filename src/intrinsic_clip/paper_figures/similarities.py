@@ -21,7 +21,7 @@ OPTIONAL = (
 
 def draw(runs: FinishedRuns) -> Figure:
     """Draw histograms of norms and of similarities, and each pair's similarity against its strongest rival's."""
-    shown = list(runs.at_dim(OPTIONAL, 19))
+    shown = list(runs.shown_dims(OPTIONAL))
     figure, axes = style.panels(3 * len(shown), rows=len(shown))
     for row, (experiment, d) in enumerate(shown):
         embeddings = runs.embeddings(experiment, d)
@@ -50,7 +50,7 @@ def draw(runs: FinishedRuns) -> Figure:
 def claims(runs: FinishedRuns) -> list[Claim]:
     """Check that positive pairs stand apart from random ones, and that norms are those of the append rows."""
     lines = []
-    for experiment, d in runs.at_dim(OPTIONAL, 19):
+    for experiment, d in runs.shown_dims(OPTIONAL):
         embeddings = runs.embeddings(experiment, d)
         positive, random = all_similarities(embeddings)
         apart = (f"{rows.mean():.2f} ± {rows.std():.2f}" for rows in (positive, random))

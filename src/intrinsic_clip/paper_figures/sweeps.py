@@ -98,7 +98,7 @@ def dimension_claims(runs: FinishedRuns, experiment: str, k: int) -> list[Claim]
     dims = [d for d in runs.output_dims(experiment) if d >= k]
     if not dims:
         return [Claim(f"d ≥ {k}: ID(f) = ID(g) = k* = {k}", "no such d has been trained")]
-    chosen = list(dict.fromkeys((dims[0], runs.nearest_dim(experiment, 19), dims[-1])))
+    chosen = list(dict.fromkeys((dims[0], runs.shown_dim(experiment), dims[-1])))
     claims = []
     for d in chosen:
         f, g = (runs.values(experiment, f"id/mle/{side}", d=d) for side in "xy")
@@ -140,7 +140,7 @@ def matching_claim(runs: FinishedRuns, experiment: str, metric: str, k: int) -> 
     """Check that matching rises until d = k* and hardly after, which takes a d below and two from k* on."""
     below = [d for d in runs.output_dims(experiment) if d < k]
     above = [d for d in runs.output_dims(experiment) if d >= k]
-    chosen = [*below[-1:], *above[:1], runs.nearest_dim(experiment, 19), *above[-1:]]
+    chosen = [*below[-1:], *above[:1], runs.shown_dim(experiment), *above[-1:]]
     values = {d: runs.values(experiment, metric, d=d) for d in dict.fromkeys(chosen)}
     measured = ", ".join(f"d = {d}: {mean_sd(value)}" for d, value in values.items())
     says = "matching rises until d = k* and hardly after"

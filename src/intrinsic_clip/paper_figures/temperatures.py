@@ -22,7 +22,7 @@ def draw(runs: FinishedRuns) -> Figure:
     """Draw τ over training, a line per data set, at the d nearest to 19."""
     figure, (ax,) = style.panels(1, ["temperature over training"])
     figure.set_size_inches(5.2, 3.2)
-    for experiment, d in runs.at_dim(OPTIONAL, 19):
+    for experiment, d in runs.shown_dims(OPTIONAL):
         tau = runs.trajectory(experiment, "temperature", d=d).groupby("epoch", as_index=False).last()
         place = OPTIONAL.index(experiment)
         line = {"color": style.SEQUENCE[place], "ls": style.DASHES[place]}
@@ -38,7 +38,7 @@ def draw(runs: FinishedRuns) -> Figure:
 def claims(runs: FinishedRuns) -> list[Claim]:
     """Check that τ falls towards 0 where something is shared."""
     lines = []
-    for experiment, d in runs.at_dim(OPTIONAL, 19):
+    for experiment, d in runs.shown_dims(OPTIONAL):
         tau = runs.values(experiment, "temperature", d=d)
         if experiment == "synthetic_independent":
             says, agrees = "τ stays large", judged(tau.mean() > 0.05, tau)
