@@ -2,8 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
@@ -18,6 +17,7 @@ from intrinsic_clip.dimension.neighbours import Neighbours, as_neighbours
 from intrinsic_clip.dimension.pointwise import combined
 from intrinsic_clip.dimension.queries import Queries
 from intrinsic_clip.dimension.registry import estimator
+from intrinsic_clip.dimension.row_workers import pytorch_threads
 from intrinsic_clip.dimension.scaling import exponent_of
 
 Criterion = Literal["FO", "Fan", "maxgap", "ratio", "participation_ratio", "Kaiser", "broken_stick"]
@@ -150,7 +150,8 @@ def _products(rows: Tensor) -> Tensor:
 
 def _eigenvalues(products: Tensor, terms: int) -> Tensor:
     """Return descending eigenvalues of `(..., m, m)` matrices of sums of `terms` terms; 0 where rounding decides."""
-    with _one_thread() if products.ndim > 2 else nullcontext():
+    # A series of small matrices gains nothing from threads, which wait for each other.
+    with pytorch_threads(1 if products.ndim > 2 else None):
         eigenvalues = torch.linalg.eigvalsh(products).flip(-1)
     rounding = 8 * math.sqrt(terms) * torch.finfo(torch.float64).eps * eigenvalues[..., :1]
     return eigenvalues.where(eigenvalues > rounding, 0.0)
@@ -180,14 +181,3 @@ def _first_points(neighbours: Neighbours) -> Tensor:
     asked, near = neighbours.queries[replicate][valid], neighbours.indices[replicate][valid]
     points = neighbours.points.detach()[replicate][torch.cat([asked, near.flatten()]).unique()].double()
     return points * 2.0 ** -exponent_of(points)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Use one thread: a series of small matrices gains nothing from threads, which wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

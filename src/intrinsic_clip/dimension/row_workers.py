@@ -34,17 +34,13 @@ def by_workers(
     if workers <= 1 or len(blocks) <= 1:
         yield from ((index, work(block)) for index, block in enumerate(blocks))
         return
-    with pytorch_threads_restored():
-        pool = ThreadPoolExecutor(workers, "rows", initializer=torch.set_num_threads, initargs=(1,))
-        try:
-            waiting: dict[Future[Result], int] = {
-                pool.submit(work, block): index for index, block in enumerate(blocks)
-            }
-            while waiting:
-                for done in wait(waiting, return_when=FIRST_COMPLETED).done:
-                    yield waiting.pop(done), done.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+    with _pool(workers) as pool:
+        waiting: dict[Future[Result], int] = {
+            pool.submit(work, block): index for index, block in enumerate(blocks)
+        }
+        while waiting:
+            for done in wait(waiting, return_when=FIRST_COMPLETED).done:
+                yield waiting.pop(done), done.result()
 
 
 class WorkerMemory:
@@ -67,13 +63,32 @@ class WorkerMemory:
 
 
 @contextmanager
-def pytorch_threads_restored() -> Iterator[None]:
-    """Restore the number of threads, of which PyTorch keeps one part by thread and another for the process."""
+def pytorch_threads(count: int | None = None) -> Iterator[None]:
+    """Have PyTorch compute with so many threads, and restore their number at the end.
+
+    PyTorch keeps one part of that number by thread and another for the process, which workers change too.
+
+    Args:
+        count: threads; None: as many as before.
+    """
     threads = torch.get_num_threads()
     try:
+        if count is not None:
+            torch.set_num_threads(count)
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+@contextmanager
+def _pool(workers: int) -> Iterator[ThreadPoolExecutor]:
+    """Open a pool of workers that compute with one thread each; blocks that were not begun are cancelled at the end."""
+    with pytorch_threads():
+        pool = ThreadPoolExecutor(workers, "rows", initializer=torch.set_num_threads, initargs=(1,))
+        try:
+            yield pool
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def in_order(work: Callable[[Block], Result], blocks: Iterable[Block], workers: int) -> Iterator[Result]:
@@ -89,15 +104,11 @@ def in_order(work: Callable[[Block], Result], blocks: Iterable[Block], workers: 
     if workers <= 1:
         yield from map(work, blocks)
         return
-    with pytorch_threads_restored():
-        pool = ThreadPoolExecutor(workers, "rows", initializer=torch.set_num_threads, initargs=(1,))
-        try:
-            waiting: deque[Future[Result]] = deque()
-            for block in blocks:
-                waiting.append(pool.submit(work, block))
-                if len(waiting) > 2 * workers:
-                    yield waiting.popleft().result()
-            while waiting:
+    with _pool(workers) as pool:
+        waiting: deque[Future[Result]] = deque()
+        for block in blocks:
+            waiting.append(pool.submit(work, block))
+            if len(waiting) > 2 * workers:
                 yield waiting.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+        while waiting:
+            yield waiting.popleft().result()

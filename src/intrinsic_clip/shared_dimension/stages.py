@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from intrinsic_clip.dimension.row_workers import pytorch_threads_restored
+from intrinsic_clip.dimension.row_workers import pytorch_threads
 from intrinsic_clip.seeding import seeded
 from intrinsic_clip.shared_dimension.kept import KeptTrainings
 from intrinsic_clip.shared_dimension.pairs import PreparedPairs
@@ -86,8 +86,7 @@ class Stages:
         """Return a new training and the seconds it took."""
         started = time.monotonic()
         limit = self.budget and self._limit(label, self.budget, started)
-        with pytorch_threads_restored():
-            torch.set_num_threads(self.threads)
+        with pytorch_threads(self.threads):
             trained = train(x, y, recipe, seed, limit, self.report and _labelled(self.report, label))
         return trained, time.monotonic() - started
 
