@@ -1,6 +1,7 @@
 """Alignment: the closeness of the two representations of a pair, and of the two modalities' means."""
 
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -42,6 +43,12 @@ def as_same_rows(x: Rows, y: Rows) -> tuple[Tensor, Tensor]:
             f"x and y must be (*R, n, p_x) and (*R, n, p_y) with one n and not empty, got {shapes}"
         )
     return x, y.to(x.device)
+
+
+def each_replicate(*sides: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Return the rows of all sides, `(*R, n, p)`, replicate by replicate, `(n, p)` each."""
+    flat = (side.reshape(math.prod(side.shape[:-2]), *side.shape[-2:]) for side in sides)
+    return zip(*flat, strict=True)
 
 
 def without_incomplete(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.dimension.arrays import Rows, whole_number
-from intrinsic_clip.metrics.alignment import as_same_rows
+from intrinsic_clip.metrics.alignment import as_same_rows, each_replicate
 from intrinsic_clip.seeding import seeded
 
 PERMUTATIONS = 99
@@ -69,11 +69,8 @@ def canonical_rank(
         2
     """
     x, y = as_same_rows(x, y)
-    *replicates, n, _ = x.shape
-    flat = math.prod(replicates)
-    pairs = zip(x.reshape(flat, n, x.shape[-1]), y.reshape(flat, n, y.shape[-1]), strict=True)
-    bases = [(_orthonormal(x_r), _orthonormal(y_r)) for x_r, y_r in pairs]
-    return collected(bases, replicates, permutations, level, seed)
+    bases = [(_orthonormal(x_r), _orthonormal(y_r)) for x_r, y_r in each_replicate(x, y)]
+    return collected(bases, list(x.shape[:-2]), permutations, level, seed)
 
 
 def collected(

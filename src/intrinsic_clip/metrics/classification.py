@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.dimension.arrays import Labels, Rows, as_labels, as_points, whole_number
-from intrinsic_clip.metrics.alignment import as_pairs, directions
+from intrinsic_clip.metrics.alignment import as_pairs, directions, each_replicate
 from intrinsic_clip.metrics.crossvalidation import predict, ridge, split
 from intrinsic_clip.metrics.row_blocks import row_blocks
 
@@ -148,14 +148,12 @@ def zero_shot_accuracy(x: Rows, y: Rows, labels: Labels) -> Tensor:
     """
     x, y = as_pairs(x, y)
     classes = _classes(x, labels)
-    *replicates, n, d = x.shape
     members = torch.nn.functional.one_hot(classes).double()
-    flat = zip(x.reshape(-1, n, d), y.reshape(-1, n, d), strict=True)
     shares = [
         _winner_share(directions(x_r) @ directions(members.T @ directions(y_r)).T, classes)
-        for x_r, y_r in flat
+        for x_r, y_r in each_replicate(x, y)
     ]
-    return torch.stack(shares).reshape(replicates)
+    return torch.stack(shares).reshape(x.shape[:-2])
 
 
 def _classes(x: Tensor, labels: Labels) -> Tensor:

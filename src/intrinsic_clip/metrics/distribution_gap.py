@@ -1,13 +1,11 @@
 """The distance of the two modalities' distributions, where the modality gap is that of their means."""
 
-import math
-
 import torch
 from torch import Tensor
 
 from intrinsic_clip.dimension.arrays import Rows
 from intrinsic_clip.dimension.scaling import scale_of
-from intrinsic_clip.metrics.alignment import as_pairs, directions
+from intrinsic_clip.metrics.alignment import as_pairs, directions, each_replicate
 from intrinsic_clip.metrics.row_blocks import row_blocks
 
 
@@ -58,11 +56,10 @@ def energy_distance(x: Rows, y: Rows) -> Tensor:
         16.667
     """
     x, y = as_pairs(x, y)
-    *replicates, n, d = x.shape
-    if n < 2:
+    replicates = x.shape[:-2]
+    if x.shape[-2] < 2:
         raise ValueError("the energy distance needs at least 2 rows, got 1")
-    sides = (side.reshape(math.prod(replicates), n, d) for side in (x, y))
-    values = [_of_one(x_r.double(), y_r.double()) for x_r, y_r in zip(*sides, strict=True)]
+    values = [_of_one(x_r.double(), y_r.double()) for x_r, y_r in each_replicate(x, y)]
     return torch.stack(values).reshape(replicates) if values else x.new_zeros(replicates, dtype=torch.float64)
 
 

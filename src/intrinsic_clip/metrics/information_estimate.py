@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.dimension.scaling import scale_of
+from intrinsic_clip.metrics.alignment import each_replicate
 from intrinsic_clip.seeding import seeded
 
 FEWEST = 16  # pairs
@@ -78,7 +79,7 @@ def cross_fitted(
     values = torch.full((flat,), math.nan, dtype=torch.float64)
     saturated = torch.zeros(flat, dtype=torch.bool)
     reasons: dict[str, None] = {}
-    for r, rows in enumerate(zip(x.reshape(flat, n, -1), y.reshape(flat, n, -1), strict=True)):
+    for r, rows in enumerate(each_replicate(x, y)):
         if not all(bool(side.isfinite().all()) for side in rows):
             reasons["a representation is not finite"] = None
             continue

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from intrinsic_clip.dimension.arrays import Rows
 from intrinsic_clip.dimension.scaling import scale_of
-from intrinsic_clip.metrics.alignment import as_same_rows
+from intrinsic_clip.metrics.alignment import as_same_rows, each_replicate
 from intrinsic_clip.metrics.row_blocks import row_blocks
 
 TIED = 1e-9  # relative difference of squared distances that is rounding
@@ -71,12 +71,9 @@ def information_imbalance(x: Rows, y: Rows) -> InformationImbalance:
     *replicates, n, _ = x.shape
     if n < 3:
         raise ValueError(f"ranks of neighbours need at least 3 rows, got {n}")
-    flat = math.prod(replicates)
-    values = x.new_full((2, flat), math.nan, dtype=torch.float64)
+    values = x.new_full((2, math.prod(replicates)), math.nan, dtype=torch.float64)
     reason = None
-    for r, (x_r, y_r) in enumerate(
-        zip(x.reshape(flat, n, x.shape[-1]), y.reshape(flat, n, y.shape[-1]), strict=True)
-    ):
+    for r, (x_r, y_r) in enumerate(each_replicate(x, y)):
         if not (x_r.isfinite().all() and y_r.isfinite().all()):
             reason = "some values are NaN or infinite"
             continue

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from intrinsic_clip.dimension.arrays import Rows, whole_number
 from intrinsic_clip.dimension.scaling import scale_of
-from intrinsic_clip.metrics.alignment import as_same_rows
+from intrinsic_clip.metrics.alignment import as_same_rows, each_replicate
 from intrinsic_clip.metrics.canonical_rank import LEVEL, PERMUTATIONS, CanonicalRank, collected
 from intrinsic_clip.metrics.recovery import typical_square
 from intrinsic_clip.seeding import seeded
@@ -61,12 +61,9 @@ def kernel_canonical_rank(
     if not ridge > 0:
         raise ValueError(f"ridge must be positive, got {ridge}")
     landmarks = whole_number("landmarks", landmarks, 1)
-    *replicates, n, _ = x.shape
-    flat = math.prod(replicates)
-    chosen = torch.randperm(n, generator=seeded(seed))[:landmarks].to(x.device)
-    pairs = zip(x.reshape(flat, n, x.shape[-1]), y.reshape(flat, n, y.shape[-1]), strict=True)
-    bases = [(_shrunk(x_r, chosen, ridge), _shrunk(y_r, chosen, ridge)) for x_r, y_r in pairs]
-    return collected(bases, replicates, permutations, level, seed, regularised=True)
+    chosen = torch.randperm(x.shape[-2], generator=seeded(seed))[:landmarks].to(x.device)
+    bases = [(_shrunk(x_r, chosen, ridge), _shrunk(y_r, chosen, ridge)) for x_r, y_r in each_replicate(x, y)]
+    return collected(bases, list(x.shape[:-2]), permutations, level, seed, regularised=True)
 
 
 def _shrunk(rows: Tensor, chosen: Tensor, ridge: float) -> Tensor:

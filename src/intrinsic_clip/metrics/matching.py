@@ -17,7 +17,7 @@ from torch import Tensor
 
 from intrinsic_clip.dimension.arrays import Labels, Rows, as_labels, whole_number
 from intrinsic_clip.metrics import replicated_pairs
-from intrinsic_clip.metrics.alignment import as_pairs
+from intrinsic_clip.metrics.alignment import as_pairs, each_replicate
 from intrinsic_clip.metrics.counterparts import Counterparts
 from intrinsic_clip.metrics.replicated_pairs import resolution
 from intrinsic_clip.metrics.row_blocks import row_blocks
@@ -126,7 +126,7 @@ def partner_ranks(
         greater_x, ties_x, greater_y, ties_y = (each.reshape(*replicates, n) for each in together)
         return PartnerRanks(Ranks(greater_x, ties_x), Ranks(greater_y, ties_y))
     counts = torch.empty(4, flat, n, dtype=torch.int64, device=x.device)
-    for r, (x_r, y_r) in enumerate(zip(x.reshape(flat, n, d), y.reshape(flat, n, d), strict=True)):
+    for r, (x_r, y_r) in enumerate(each_replicate(x, y)):
         x_r, y_r = x_r.double(), y_r.double()
         partner = (x_r * y_r).sum(-1)
         around = resolution(x_r, y_r), resolution(y_r, x_r)
@@ -164,13 +164,10 @@ def _ranks_of_some(x: Tensor, y: Tensor, both: Counterparts | None, queries: int
     """Rank the best right answers to some rows of either modality among all distinct rows of the other."""
     from intrinsic_clip.metrics.matching_queries import ranks_of_some
 
-    *replicates, n, d = x.shape
-    flat = math.prod(replicates)
-    pairs = zip(x.reshape(flat, n, d), y.reshape(flat, n, d), strict=True)
-    parts = [ranks_of_some(*pair, both, queries, seed) for pair in pairs]
+    parts = [ranks_of_some(x_r, y_r, both, queries, seed) for x_r, y_r in each_replicate(x, y)]
 
     def joined(columns: list[Tensor]) -> Tensor:
-        return torch.stack(columns).reshape(*replicates, -1)
+        return torch.stack(columns).reshape(*x.shape[:-2], -1)
 
     ways = []
     for way in (0, 1):
@@ -262,13 +259,13 @@ def label_matching(x: Rows, y: Rows, labels: Labels) -> Matching:
     """
     x, y = as_pairs(x, y)
     labels = labels if isinstance(labels, Tensor) else as_labels(labels)
-    *replicates, n, d = x.shape
+    *replicates, n, _ = x.shape
     if labels.shape not in (torch.Size([n]), x.shape[:-1]):
         raise ValueError(f"labels must be ({n},) or {tuple(x.shape[:-1])}, got shape {tuple(labels.shape)}")
     flat = math.prod(replicates)
     labels = labels.to(x.device).expand(*replicates, n).reshape(flat, n)
     shares = torch.empty(2, flat, dtype=torch.float64, device=x.device)
-    for r, (x_r, y_r) in enumerate(zip(x.reshape(flat, n, d), y.reshape(flat, n, d), strict=True)):
+    for r, (x_r, y_r) in enumerate(each_replicate(x, y)):
         shares[0, r] = _best_label_share(x_r.double(), y_r.double(), labels[r])
         shares[1, r] = _best_label_share(y_r.double(), x_r.double(), labels[r])
     x_to_y, y_to_x = shares.reshape(2, *replicates)

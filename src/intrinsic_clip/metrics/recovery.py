@@ -8,6 +8,7 @@ from torch import Tensor
 
 from intrinsic_clip.dimension.arrays import Rows, as_points, check_same_index, whole_number
 from intrinsic_clip.dimension.scaling import scale_of
+from intrinsic_clip.metrics.alignment import each_replicate
 from intrinsic_clip.metrics.crossvalidation import Model, predict, ridge, split
 from intrinsic_clip.seeding import seeded
 
@@ -114,11 +115,10 @@ def _checked(x: Rows, z: Rows, strength: float) -> tuple[Tensor, Tensor]:
 
 
 def _recovery(x: Tensor, z: Tensor, parts: list[Tensor], model: Model) -> Tensor:
-    *replicates, n, d = x.shape
-    flat = math.prod(replicates)
-    z = z.to(x.device).expand(*replicates, *z.shape[-2:]).reshape(flat, n, z.shape[-1])
-    values = torch.empty(flat, dtype=torch.float64, device=x.device)
-    for r, (x_r, z_r) in enumerate(zip(x.reshape(flat, n, d), z, strict=True)):
+    replicates = x.shape[:-2]
+    z = z.expand(*replicates, *z.shape[-2:])
+    values = torch.empty(math.prod(replicates), dtype=torch.float64, device=x.device)
+    for r, (x_r, z_r) in enumerate(each_replicate(x, z)):
         z_r = z_r.double() / scale_of(z_r, -2)
         values[r] = _r2(z_r, predict(x_r, z_r, parts, model))
     return values.reshape(replicates)

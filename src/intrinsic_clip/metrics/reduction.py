@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from intrinsic_clip.dimension.arrays import Rows, as_points, check_same_index, whole_number
-from intrinsic_clip.metrics.alignment import directions
+from intrinsic_clip.metrics.alignment import directions, each_replicate
 from intrinsic_clip.metrics.counterparts import Counterparts
 from intrinsic_clip.metrics.leading_directions import canonical_directions, principal_directions
 from intrinsic_clip.metrics.matching import Matching, expected_shares, partner_ranks
@@ -175,8 +175,7 @@ def retrieval_by_dimension(
 
     table = x.new_empty(7, math.prod(x.shape[:-2]), len(dims) + 1, len(ks), dtype=torch.float64)
     together = clusters(n, both, isinstance(things, Pairing) and things.classes)
-    pairs = zip(x.reshape(-1, *x.shape[-2:]), y.reshape(-1, *y.shape[-2:]), strict=True)
-    for r, (x_r, y_r) in enumerate(pairs):
+    for r, (x_r, y_r) in enumerate(each_replicate(x, y)):
         whole = directions(x_r[measured]), directions(y_r[measured])
         turned = turned_to(basis, (x_r[fitted], y_r[fitted]), whole, ridge)
         full = partners_found(*(whole if alike else turned), ks, both)
