@@ -279,7 +279,9 @@ def test_rows_of_a_group_are_no_neighbours_to_keep() -> None:
     kept = kept_neighbours(x, y, groups)
     assert work.metrics["overlap/top_10"] == pytest.approx(kept.mean())
     assert kept.mean() < 3 * chance
-    assert [each["overlap"] for each in work.moved] == pytest.approx([kept[each["row"]] for each in work.moved])
+    assert [each["overlap"] for each in work.moved] == pytest.approx(
+        [kept[each["row"]] for each in work.moved]
+    )
     by_chance = work.distributions["overlap"]["by_chance"]
     assert by_chance == pytest.approx(hypergeom(N - 6, 10, 10).pmf(np.arange(11)), abs=1e-9)
 
