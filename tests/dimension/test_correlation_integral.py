@@ -22,7 +22,7 @@ def by_hand(points: Tensor, k1: int, k2: int) -> float:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("n", [200, 1000, 2000])  # even: of an odd number of distances one is the median
+@pytest.mark.parametrize("n", [200, 2000])  # even: of an odd number of distances one is the median
 @pytest.mark.parametrize("name", MANIFOLDS)
 def test_equals_scikit_dimension(name: str, n: int, dtype: torch.dtype) -> None:
     points = torch.from_numpy(manifold(name, n)).to(dtype)

@@ -1,6 +1,8 @@
 """Test local PCA and its criteria against scikit-dimension, and degenerate spectra."""
 
+import hashlib
 import warnings
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -19,6 +21,22 @@ CRITERIA = ["FO", "Fan", "maxgap", "ratio", "participation_ratio", "Kaiser", "br
 OF_LOWER_RANK = [
     "affine"
 ]  # whose last eigenvalues are rounding in scikit-dimension, and so is the gap to them
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _scikit_dimension_decomposes_the_same_rows_once() -> Iterator[None]:
+    """Remember its eigenvalues of each neighbourhood, for which every criterion asks again."""
+    spectrum, remembered = skdim.id.lPCA._spectrum, dict[tuple[bytes, tuple[int, ...], bool], np.ndarray]()
+
+    def once(estimator: skdim.id.lPCA, rows: np.ndarray) -> np.ndarray:
+        key = hashlib.sha256(rows.tobytes()).digest(), rows.shape, estimator.center
+        if key not in remembered:
+            remembered[key] = spectrum(estimator, rows)
+        return remembered[key].copy()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(skdim.id.lPCA, "_spectrum", once)
+        yield
 
 
 @pytest.mark.slow
