@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.manifolds import MANIFOLDS, gaussian, manifold
-from intrinsic_clip.dimension import mean_mle, mle, nearest_neighbours
+from intrinsic_clip.dimension import Neighbours, mean_mle, mle, nearest_neighbours
 
 
 @pytest.mark.slow
@@ -75,6 +75,25 @@ def test_standard_error_is_of_the_size_of_the_spread() -> None:
     estimate = mle(torch.nn.functional.normalize(gaussian(60, 500, 4), dim=-1))
     ratio = estimate.value.std() / estimate.standard_error.mean()
     assert 0.9 < ratio < 1.7  # above 1, because neighbourhoods overlap
+
+
+@pytest.mark.parametrize("combine", ["harmonic", "mean", "median"])
+def test_standard_error_of_independent_neighbourhoods(combine: str) -> None:
+    replicates, n, k = 2000, 100, 10
+    generator = torch.Generator().manual_seed(0)
+    inner = torch.rand(replicates, n, k - 1, generator=generator, dtype=torch.float64) ** (1 / 5)
+    distances = torch.cat([inner.sort(-1).values, torch.ones(replicates, n, 1)], -1)
+    neighbours = Neighbours(
+        torch.zeros(replicates, n, 9),
+        distances,
+        torch.zeros(replicates, n, k, dtype=torch.int64),
+        torch.ones(replicates, n, dtype=torch.bool),
+        n=n,
+        k=k,
+        dims=torch.full((replicates,), 9),
+    )
+    estimate = mle(neighbours, k, combine)
+    assert estimate.value.std() == pytest.approx(estimate.standard_error.mean().item(), rel=0.06)
 
 
 def test_duplicates_do_not_change_the_estimate() -> None:

@@ -66,6 +66,21 @@ def test_replicates_with_different_counts_equal_one_at_a_time() -> None:
     assert together.value[1, 0].isnan()
 
 
+def test_standard_error_is_that_of_a_sum_of_order_statistics() -> None:
+    """Exponential order statistics have covariance Σ_{j ≤ min(i, k)} 1 / (N − j + 1)²; the fit weighs them by y_i."""
+    n, kept = 12, 10
+    ratios = (1 + gaussian(1, n).abs()).sort(-1).values
+    distances = torch.stack([torch.ones_like(ratios), ratios], -1)
+    every, indices = torch.ones(1, n, dtype=torch.bool), torch.zeros(1, n, 2, dtype=torch.int64)
+    neighbours = Neighbours(torch.zeros(1, n, 9), distances, indices, every, n=n, k=2, dims=torch.tensor([9]))
+    rank = np.arange(1, kept + 1)
+    y = -np.log(1 - rank / n)
+    covariance = np.cumsum(1 / (n - rank + 1) ** 2)[np.minimum.outer(rank, rank) - 1]
+    estimate = twonn(neighbours, 0.1)
+    expected = float(estimate.value) * np.sqrt(y @ covariance @ y) / (y @ y)
+    assert float(estimate.standard_error) == pytest.approx(expected, rel=1e-12)
+
+
 @pytest.mark.slow
 def test_standard_error_of_independent_ratios() -> None:
     ratios = torch.rand(2000, 400, generator=torch.Generator().manual_seed(0), dtype=torch.float64) ** (

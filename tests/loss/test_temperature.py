@@ -65,6 +65,7 @@ def test_directions_have_temperatures_of_their_own() -> None:
         ({"shape": "geometric"}, [1.0, 0.1, 0.01]),
         ({"shape": "cosine"}, [1.0, 0.505, 0.01]),
         ({"shape": "geometric", "half_cycles": 2}, [1.0, 0.01, 1.0]),
+        ({"shape": "geometric", "half_cycles": 3}, [1.0, 0.1, 0.01]),  # half of the way back, then at the end
     ],
 )
 def test_a_schedule_leads_from_one_temperature_to_the_other(settings, expected) -> None:

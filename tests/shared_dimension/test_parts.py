@@ -1,5 +1,7 @@
 """Views, consensus metrics, gaps and the permutation test, each against a value known otherwise."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from scipy.stats import hypergeom
@@ -13,7 +15,7 @@ from intrinsic_clip.shared_dimension.consensus import crossed, metrics, normalis
 from intrinsic_clip.shared_dimension.matching import HeldOut, held_out
 from intrinsic_clip.shared_dimension.pairs import without_repeats
 from intrinsic_clip.shared_dimension.training import Pair, Recipe
-from intrinsic_clip.shared_dimension.verdict import decide
+from intrinsic_clip.shared_dimension.verdict import SIGNIFICANT, decide
 from intrinsic_clip.shared_dimension.views import prepared
 
 
@@ -180,6 +182,30 @@ def test_the_interval_of_the_effective_number_holds_it() -> None:
     assert verdict.dimension is None
     assert verdict.interval[0] < 39 < verdict.interval[1]
     assert "90 % of its weight in 39" in verdict.text
+
+
+def test_limits_belong_to_the_side_that_their_names_say() -> None:
+    gap = gaps.Gap(3, 5.0, 1.1, clear=True)
+    for p_value, dimension in ((SIGNIFICANT, 3), (1.01 * SIGNIFICANT, 0)):
+        assert decide(gap, 3, replace(MATCHED, p_value=p_value), 1.06, [3] * 40).dimension == dimension
+    for ratio, is_flat in ((1.06, True), (1.07, False)):
+        verdict = decide(gaps.Gap(1, ratio, 1.05, clear=False), 3, MATCHED, 1.06, [3] * 40)
+        assert (verdict.doubt is not None) == is_flat
+        assert ("as flat as that of shuffled pairs" in verdict.text) == is_flat
+
+
+def test_few_trainings_have_the_first_half_of_their_ratios_read() -> None:
+    steps = torch.arange(9.0).expand(2, 9)
+    assert gaps.readable(steps, gaps.FEW).shape == (2, 9)
+    assert gaps.readable(steps, gaps.FEW - 1).tolist() == [[0.0, 1.0, 2.0, 3.0]] * 2
+    assert gaps.readable(steps[:, :1], 1).shape == (2, 1)
+
+
+def test_the_interval_leaves_out_a_fortieth_of_the_draws_at_each_end() -> None:
+    gap = gaps.Gap(3, 5.0, 1.1, clear=True)
+    draws = [1] * 5 + [2] * 5 + [3] * 180 + [4] * 5 + [5] * 5
+    verdict = decide(gap, 3, MATCHED, 1.06, draws)
+    assert (verdict.dimension, verdict.interval, verdict.agreement) == (3, (2, 4), 0.9)
 
 
 def test_matching_at_chance_outweighs_any_gap() -> None:
