@@ -12,8 +12,11 @@ from pathlib import Path
 from threading import Thread
 from typing import Any, Literal
 
+from helpers.ports import reserved_port
+
 Failure = Literal["wrong key", "500", "403", "hang up"]
 UPLOADS = "/file_stream"  # where a run's numbers go while it trains
+_CLOSED: list[socket.socket] = []  # a port that were given back could be another process's, which may answer
 
 
 class Service(ThreadingHTTPServer):
@@ -131,7 +134,6 @@ def history(logged: list[dict[str, Any]], metric: str) -> list[float]:
 
 
 def closed_port() -> int:
-    """Return a port of this machine where nothing listens."""
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        return int(unused.getsockname()[1])
+    """Return a port of this machine where nothing listens, as long as this process runs."""
+    _CLOSED.append(reserved_port())
+    return int(_CLOSED[-1].getsockname()[1])
