@@ -28,7 +28,7 @@ UNLIKE = {
 def work(file: Path) -> None:
     """Refuse shares that differ, and differentiate twice through those that do not."""
     torch.set_num_threads(1)
-    distributed.init_process_group("gloo", timeout=timedelta(seconds=60))
+    distributed.init_process_group("gloo", timeout=timedelta(seconds=240))
     rank = distributed.get_rank()
     own: dict[str, Any] = {name: _refusal(share(rank)) for name, share in UNLIKE.items()}
     with warnings.catch_warnings():

@@ -14,7 +14,7 @@ from intrinsic_clip.integrations import processes
 from intrinsic_clip.integrations.torchmetrics import EmbeddingNumbers, IntrinsicDimension, PairMatching
 
 ONLY = ["id", "retrieval", "alignment"]
-TIMEOUT = timedelta(seconds=60)  # of a process that waits for one which failed
+TIMEOUT = timedelta(seconds=240)  # of a process that waits for one which failed
 SPLIT, BATCH, FEW = 90, 30, 60  # rows of process 0, of a batch, and kept where there are more
 
 

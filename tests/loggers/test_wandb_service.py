@@ -2,6 +2,7 @@
 
 import socket
 import time
+from threading import Event
 
 import pytest
 
@@ -24,13 +25,15 @@ def test_silence_and_a_closed_door_are_no_answer(monkeypatch) -> None:
         begin = time.monotonic()
         with pytest.raises(ConnectionError, match=r"127.0.0.1:\d+: no answer within 0.3 s"):
             require_answer(f"http://127.0.0.1:{silent.getsockname()[1]}", 0.3)
-        assert time.monotonic() - begin < 2
+        assert time.monotonic() - begin < 30  # a busy machine
     with pytest.raises(ConnectionError, match="connection refused"):
         require_answer(f"http://127.0.0.1:{closed_port()}", 5)
     with pytest.raises(ConnectionError, match="unknown url type"):
         require_answer("no address", 5)
-    monkeypatch.setattr(wandb_service, "_problem", lambda url, timeout: time.sleep(5))  # a look-up of a name
+    given_up = Event()
+    monkeypatch.setattr(wandb_service, "_problem", lambda url, timeout: given_up.wait())  # as a look-up may
     begin = time.monotonic()
     with pytest.raises(ConnectionError, match=r"no answer within 0\.2 s"):
         require_answer("http://example.org", 0.2)
-    assert time.monotonic() - begin < 2
+    assert time.monotonic() - begin < 30
+    given_up.set()

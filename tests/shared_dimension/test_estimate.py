@@ -69,9 +69,9 @@ def test_everything_shared_is_seen_beside_noise() -> None:
 @pytest.mark.slow
 def test_budget_shortens_the_training_and_says_so() -> None:
     x, y = tanh_world(2, n=1000)
-    begun = time.monotonic()
+    begun = time.process_time()  # which, unlike a clock, does not count what a busy machine does for others
     estimate = ic.shared(x, y, steps=100_000, replicates=2, budget=2)
-    assert time.monotonic() - begun < 25  # a busy machine
+    assert time.process_time() - begun < 25
     assert any(note.startswith("budget: ") for note in estimate.notes)
 
 

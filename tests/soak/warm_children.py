@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-LIMIT = 120.0  # seconds that a child may take
+LIMIT = 240.0  # seconds that a child may take
 IMPORTED = (
     "torch",
     "torch._dynamo",

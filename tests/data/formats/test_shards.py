@@ -261,12 +261,12 @@ def claiming(size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
 def test_a_header_that_claims_more_than_is_left_ends_the_shard_at_once(
     tmp_path: Path, size: int, kind: bytes, pack
 ) -> None:
-    begin = time.monotonic()
+    begin = time.process_time()
     (tmp_path / "a.tar").write_bytes(pack(claiming(size, kind)))
     used, skipped = read(tmp_path / "a.tar")
     assert used[0] == ("a", 0, "text 0")
     assert skipped.reasons.total() == 1
-    assert time.monotonic() - begin < 2
+    assert time.process_time() - begin < 2
 
 
 def test_a_large_member_is_named(tmp_path: Path, monkeypatch) -> None:

@@ -30,7 +30,7 @@ def elements(page: str, folder: Path) -> str:
     path = folder / "page.html"
     path.write_text(page)
     command = [str(CHROMIUM), *FLAGS, f"--user-data-dir={folder / 'profile'}", "--dump-dom", path.as_uri()]
-    dump = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    dump = subprocess.run(command, capture_output=True, text=True, check=True, timeout=240).stdout
     return dump.partition("<body>")[2]
 
 

@@ -26,7 +26,7 @@ def test_a_text_that_is_a_formula_has_an_apostrophe_and_numbers_have_none() -> N
     function = script[script.index("function csv()") :].partition("\n}\n")[0] + "\n}"
     texts = ["=1+1", "+cmd", "-x", "@sum", "-0.5", "+3", "plain=", 'a,"b', -2, None]
     page = GROUPS.format(texts=json.dumps(texts), function=function)
-    done = subprocess.run([str(NODE), "-e", page], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([str(NODE), "-e", page], capture_output=True, text=True, check=True, timeout=240)
     header, *rows = csv.reader(done.stdout.splitlines())
     assert header == ["name", "repetitions", "id/mle/x", "id/mle/x/std", "id/mle/x/n"]
     assert [row[0] for row in rows] == [
