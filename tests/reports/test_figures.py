@@ -41,7 +41,8 @@ from intrinsic_clip.runs import tidy_table
 from intrinsic_clip.runs.sealed import read_sealed, write_sealed
 from intrinsic_clip.sweeps.described import described_runs
 
-pytestmark = pytest.mark.slow
+# `finished` trains more than forty runs, within the limit of whichever test is the first to ask for it.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 SMOKE = ["size=smoke", "logger=csv", "progress=false", "threads=1"]
 # The sweeps of single settings are shortened: what they sweep over, the command line may say.
