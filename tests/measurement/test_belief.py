@@ -57,10 +57,56 @@ def test_noise_of_short_range_is_told() -> None:
     assert "noise of short range fills further dimensions" in answer["text"]
 
 
+@pytest.mark.parametrize(("m", "columns"), [(3, 20), (2, 10)])
+def test_noise_that_raises_the_value_is_told(m: int, columns: int) -> None:
+    noise = 0.1 * gaussian(1000, columns, seed=2)
+    basis = torch.linalg.qr(gaussian(columns, m, seed=1)).Q.T
+    answer = believed(gaussian(1000, m) @ basis + noise)
+    assert answer["headline"]["value"] > 1.1 * m
+    assert "from noise of short range, which makes the value too high" in answer["text"]
+    assert "more rows would show more dimensions or more of the noise" in answer["text"]
+    assert "a fifth too low" not in answer["text"]
+
+
+@pytest.mark.parametrize(("few", "many", "share"), [(2, 8, 0.5), (3, 6, 0.5), (1, 4, 0.2), (2, 8, 0.8)])
+def test_rows_of_two_dimensions_are_told(few: int, many: int, share: float) -> None:
+    rows, size = gaussian(1000, many), round(1000 * share)
+    rows[:size, few:] = 9.0
+    text = believed(rows)["text"]
+    assert "Rows of different dimensions are mixed" in text
+    assert float(text.split("of them have about ")[1].split()[0]) == pytest.approx(few, rel=0.1)
+    assert "one value describes neither" in text
+    assert "too low" not in text
+
+
+@pytest.mark.parametrize("size", [25, 50, 64, 100])
+def test_clusters_about_as_large_as_neighbourhoods_have_one_dimension(size: int) -> None:
+    places = torch.arange(1000) % (1000 // size)
+    rows = gaussian(1000, 4) @ gaussian(4, 20, seed=1) + 30 * gaussian(1000 // size, 20, seed=2)[places]
+    assert "are mixed" not in believed(rows)["text"]
+
+
+def test_edges_of_small_clusters_are_not_called_noise_for_sure() -> None:
+    rows = gaussian(1000, 9) @ gaussian(9, 20, seed=1) + 30 * gaussian(10, 20, seed=2).repeat(100, 1)
+    answer = believed(rows)
+    assert answer["headline"]["value"] < 0.8 * 9
+    assert "or from the edges of small clusters, which make the value too low" in answer["text"]
+    assert "at most a fifth" not in answer["text"]
+
+
+def test_narrow_directions_are_not_promised_to_count() -> None:
+    """Check a Gaussian of six dimensions that halve: a third of them is missing, with a small reach."""
+    answer = believed(gaussian(1000, 6) * 0.5 ** torch.arange(6))
+    assert answer["headline"]["value"] < 0.8 * 6
+    assert answer["headline"]["reach"] < 0.5
+    assert "at most a fifth too low, unless some directions are far narrower than others" in answer["text"]
+
+
 def test_too_few_rows_give_a_lower_bound() -> None:
     answer = believed(gaussian(300, 60))
     assert answer["headline"]["lower_bound"]
     assert "300 rows are too few" in answer["text"]
+    assert "noise, if there is any, counts as dimensions too" in answer["text"]
     assert "Believe at least" in answer["text"]
 
 

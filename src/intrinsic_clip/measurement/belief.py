@@ -18,6 +18,7 @@ from intrinsic_clip.dimension.block_bootstrap import (
 )
 from intrinsic_clip.dimension.doubts import REACH, reach
 from intrinsic_clip.dimension.scale import LEAST_SCALES
+from intrinsic_clip.measurement.assumptions import assumptions, steep
 from intrinsic_clip.measurement.record import Record, number
 from intrinsic_clip.runs.vocabulary import estimator_title
 
@@ -86,7 +87,7 @@ def believe(record: Record, side: str, evidence: Evidence) -> None:
     values = [*local.values(), *linear.values()]
     agree = len(values) > 1 and min(values) > 0 and max(values) / min(values) <= AGREE
     reasons = [_agreement(max(values) / min(values) - 1)] if agree else _reasons(local, linear, record, side)
-    reasons += _assumptions(headline, evidence)
+    reasons += assumptions(headline, evidence.doubt, evidence.neighbours, curve)
     text = ". ".join(
         sentence[0].upper() + sentence[1:] for sentence in [*reasons, _named(headline, evidence)]
     )
@@ -278,29 +279,11 @@ def _over_scales(record: Record, side: str) -> list[str]:
     if len(sizes["value"]) > 1 and None not in sizes["value"][:2]:
         most, half = sizes["value"][:2]
         if most > 1.05 * half:
+            shown = "more dimensions or more of the noise" if steep(curve) else "more dimensions"
             sentences.append(
-                f"with twice the rows MLE rises from {half:.3g} to {most:.3g}: more rows would show more dimensions"
+                f"with twice the rows MLE rises from {half:.3g} to {most:.3g}: more rows would show {shown}"
             )
     return sentences
-
-
-def _assumptions(headline: Mapping[str, Any] | None, evidence: Evidence) -> list[str]:
-    """Return whether what the headline assumes holds here.
-
-    Of Gaussians, cubes and spheres of 2 to 30 dimensions (200 to 2,500 rows) it lacked up to 17 % with a reach below
-    0.5, up to 33 % below 0.75, and 24 to 44 % above; cubes, which are all edges, lack the most.
-    """
-    if evidence.doubt is not None:
-        return [f"distances between neighbours do not show a dimension: {evidence.doubt}"]
-    if headline is None:
-        return []
-    share = f"the neighbourhoods used reach across {100 * headline['reach']:.0f} % of the cloud"
-    rows = f"{headline['rows']:,} rows"
-    if headline["lower_bound"]:
-        return [f"{rows} are too few: {share}, so the values are lower bounds that lack a fifth or more"]
-    if headline["reach"] > 0.5:
-        return [f"{rows} are barely enough: {share}, so the value may be up to a third too low"]
-    return [f"{rows} are enough: {share}, so the value is at most a fifth too low"]
 
 
 def _named(headline: Mapping[str, Any] | None, evidence: Evidence) -> str:
