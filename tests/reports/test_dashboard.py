@@ -8,6 +8,7 @@ import torch
 
 from helpers.fake_wandb import closed_port, records, serving
 from helpers.tiny_runs import TINY
+from intrinsic_clip.data import SyntheticThree
 from intrinsic_clip.loggers.replicated import by_output_dim
 from intrinsic_clip.reports import dashboard
 from intrinsic_clip.runs.replicates import Replicates
@@ -87,6 +88,20 @@ def test_charts_of_three_modalities_have_each_of_them_and_each_pair(tmp_path, co
     ):
         assert metric in shown
     assert [config["metrics"] for config in charts["temperature"][:2]] == [["temperature"], ["loss"]]
+
+
+@pytest.mark.parametrize("modalities", [2, 3, 4])
+def test_recovery_is_charted_under_the_names_that_probes_log(modalities, tmp_path, command_line) -> None:
+    assert command_line("dashboard", "--dry-run", f"modalities={modalities}") == 0
+    charts = _panels(json.loads((tmp_path / "dashboard.json").read_text()))
+    shown = [config["metrics"] for config in charts["dimension"] if "recovery" in config["metrics"][0]]
+    blocks = {
+        2: [["recovery/kernel/x", "recovery/kernel/y"]],
+        3: [[f"recovery/kernel/{block}/{side}" for side in "xyz"] for block in SyntheticThree().shared],
+        4: [],  # no data of so many have a known latent
+    }
+    assert shown == blocks[modalities]
+    assert len({config["chartTitle"] for config in charts["dimension"]}) == len(charts["dimension"])
 
 
 @pytest.mark.slow

@@ -31,6 +31,7 @@ def _lines(chart: str, parts: Mapping[str, str] = SIDES) -> list[str]:
     return [f"{chart}/{part}" for part in parts]
 
 
+RECOVERY = "recovery/kernel"
 SHARES = ("90pct", "95pct", "99pct")
 SECTIONS: dict[str, list[list[str]]] = {  # section → charts → metrics
     "dimension": [
@@ -38,7 +39,7 @@ SECTIONS: dict[str, list[list[str]]] = {  # section → charts → metrics
             _lines(f"id/{name}") for name in USUAL_ESTIMATORS
         ),  # a chart of what is hardly ever logged would be empty
         _lines("jacobian/rank"),
-        _lines("recovery/kernel"),
+        _lines(RECOVERY),
     ],
     "temperature": [["temperature"], ["loss"], ["information/infonce_bound"]],
     "matching": [
@@ -121,13 +122,13 @@ def _section(name: str, dims: Sequence[int] | None, modalities: Sequence[str]) -
         wr.LinePlot(
             title=describe(metrics[0]).title,
             x="epoch",
-            y=[*_names(_of_modalities(metrics, modalities), dims)],
+            y=[*_names(metrics, dims)],
             log_y=True if describe(metrics[0]).scale.axis == "log" else None,
             groupby="Group",
             groupby_aggfunc="mean",
             groupby_rangefunc="stddev",
         )
-        for metrics in SECTIONS[name]
+        for metrics in _charts(name, modalities)
     ]
     histograms = [  # no mean of these: W&B draws one run's over time
         wr.LinePlot(title=describe(metric).full_title + key.removeprefix(metric), y=[key])
@@ -135,6 +136,22 @@ def _section(name: str, dims: Sequence[int] | None, modalities: Sequence[str]) -
         for key in _names(_of_modalities([metric], modalities), dims)
     ]
     return ws.Section(name=name, panels=[*lines, *histograms], is_open=True)
+
+
+def _charts(section: str, modalities: Sequence[str]) -> list[list[str]]:
+    """Return the metrics of each chart of a section.
+
+    Three modalities have no one latent: its recovery is logged by block, those that two or all of them share. No data
+    with more modalities have a known latent.
+    """
+    several, charts = len(modalities) > 2, list[list[str]]()
+    for metrics in SECTIONS[section]:
+        if not (several and metrics == _lines(RECOVERY)):
+            charts.append(_of_modalities(metrics, modalities))
+        elif len(modalities) == 3:
+            blocks = [*combinations(modalities, 3), *combinations(modalities, 2)]
+            charts += [[f"{RECOVERY}/{''.join(block)}/{side}" for side in modalities] for block in blocks]
+    return charts
 
 
 def _of_modalities(metrics: Sequence[str], modalities: Sequence[str]) -> list[str]:
