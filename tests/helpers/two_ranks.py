@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import warnings
 from datetime import timedelta
 from pathlib import Path
@@ -16,6 +17,8 @@ from intrinsic_clip.integrations.torchmetrics import EmbeddingNumbers, Intrinsic
 ONLY = ["id", "retrieval", "alignment"]
 TIMEOUT = timedelta(seconds=240)  # of a process that waits for one which failed
 SPLIT, BATCH, FEW = 90, 30, 60  # rows of process 0, of a batch, and kept where there are more
+ODD = 149  # rows that two processes cannot share alike
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "any_loop.md"
 
 
 def rows() -> tuple[torch.Tensor, torch.Tensor]:
@@ -123,6 +126,16 @@ def errors_of_one_rank(x: torch.Tensor, y: torch.Tensor, rank: int) -> dict[str,
     return found
 
 
+def shared_out_by_a_sampler(rank: int) -> dict[str, float]:
+    """Return the numbers of an odd number of pairs, which a sampler shares out, as the page on any loop says."""
+    (code,) = re.findall(r"```python\n(from torch\.utils\.data .*?)```", PAGE.read_text(), re.DOTALL)
+    x, y = (side[:ODD] for side in rows())
+    code = code.replace("world, rank = 1, 0", f"world, rank = 2, {rank}")
+    namespace = {"ic": ic, "image": x, "text": y}
+    exec(code, namespace)
+    return {**namespace["numbers"], "rows": namespace["numbers"].rows}
+
+
 def measure_as_one_of_two(folder: Path) -> None:
     """Measure this process's part of the rows, and write the numbers."""
     rank = int(os.environ["RANK"])
@@ -133,6 +146,7 @@ def measure_as_one_of_two(folder: Path) -> None:
     x, y = rows()
     part = slice(SPLIT) if rank == 0 else slice(SPLIT, None)
     results = measured(x[part], y[part], gather=True, empty=rank == 1) | {"refused": refused(x, rank)}
+    results["page"] = shared_out_by_a_sampler(rank)
     results["errors"] = errors_of_one_rank(x, y, rank)
     (folder / f"{rank}.json").write_text(json.dumps(results))
     dist.destroy_process_group()

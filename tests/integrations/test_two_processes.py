@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+import intrinsic_clip as ic
 from helpers import two_ranks
 from helpers.ranks import in_ranks, succeeded
 
@@ -27,6 +28,13 @@ def test_two_processes_equal_one(results) -> None:
     few = results[0]["few batches"]  # drawn by each process for itself
     assert few["id/mle/x"] == pytest.approx(alone["call"]["id/mle/x"], rel=0.3)
     assert few["retrieval/top_1/x_to_y"] > 2 * alone["call"]["retrieval/top_1/x_to_y"] / 3
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_rows_that_a_sampler_repeats_are_left_out_as_the_page_says(results) -> None:
+    x, y = (side[: two_ranks.ODD] for side in two_ranks.rows())
+    alone = ic.measure(x, y, only=["id", "alignment"])
+    assert results[0]["page"] == pytest.approx({**alone, "rows": two_ranks.ODD}, rel=1e-6)
 
 
 def test_all_processes_get_the_same_numbers(results) -> None:

@@ -112,6 +112,8 @@ class Measure:
             tau: the temperature, for `information/infonce_bound`.
             gather: measure a fair sample of the rows of all processes of `torch.distributed` together; all of them must
                 call it, and all get the same numbers. A process to which no rows came takes part.
+                Rows that a sampler repeats to make shares equal are not to be given to `update`: by rounding they are
+                near-duplicates, which make a dimension too low.
 
         Raises:
             ValueError: no rows came, with `gather` to no process, or tau is no positive number.
