@@ -58,6 +58,25 @@ def test_ids_of_both_sides_are_joined() -> None:
 
 
 @pytest.mark.parametrize(
+    ("odd", "kept"),
+    [
+        ({"x": 0}, [(1, 0), (1, 1), (1, 2), (2, 3), (2, 4)]),
+        ({"y": 0}, [(0, 1), (1, 2), (2, 3), (2, 4)]),
+        ({"x": 1, "y": 2}, [(0, 0), (0, 1), (2, 3), (2, 4)]),
+        ({"x": 2}, [(0, 0), (0, 2), (1, 1)]),
+    ],
+)
+def test_a_row_that_is_left_out_takes_none_with_it_that_has_another_partner(odd, kept) -> None:
+    """Photos a, a, b and captions a, a, a, b, b: pairs are made of the rows that are left."""
+    usable = {side: torch.arange(n) != odd.get(side, -1) for side, n in {"x": 3, "y": 5}.items()}
+    arrangement = arrange({"x": 3, "y": 5}, {"x": list("aab"), "y": list("aaabb")}, None, usable)
+    pairs = list(zip(*(arrangement.rows[side].tolist() for side in "xy"), strict=True))
+    assert sorted(p for p in pairs if usable["x"][p[0]] and usable["y"][p[1]]) == kept
+    assert {x for x, _ in pairs} == set(range(3))  # those left out are counted among the rows that were read
+    assert {y for _, y in pairs} == set(range(5))
+
+
+@pytest.mark.parametrize(
     ("x", "y"),
     [
         (np.array([b"a", b"b", b"c"]), ["c", "b", "a"]),
@@ -331,7 +350,7 @@ def test_rows_that_are_not_finite_are_named_where_ids_are_joined(command_line, c
     notes = "\n".join(measurement_below(tmp_path)["notes"])
     assert "1 of 80 rows of y are missing" in notes
     assert "1 of 120 rows of x hold NaN" in notes
-    assert "117 pairs are left, without row 10 of x and row 4 of y (counted from 0)" in notes
+    assert "119 pairs are left, without row 10 of x and row 4 of y (counted from 0)" in notes
     assert "duplicates" not in notes
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from intrinsic_clip.errors import ConfigError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from intrinsic_clip.data.formats.column_choice import ColumnChoice
     from intrinsic_clip.measurement.groups import Arrangement, Ids
     from intrinsic_clip.measurement.loading import LoadedEmbeddings
@@ -33,11 +35,20 @@ def arranged(
     from intrinsic_clip.measurement.groups import arrange
 
     counts = {side: len(rows) for side, rows in embeddings.sides.items()}
-    arrangement = given or arrange(counts, _groups(settings, counts), _labels(settings, counts))
+    arrangement = given or arrange(
+        counts, _groups(settings, counts), _labels(settings, counts), _kept(embeddings, settings)
+    )
     for side, rows in arrangement.rows.items():
         embeddings.sides[side] = embeddings.sides[side][rows]
     embeddings.grouping, embeddings.arrangement = arrangement.grouping, arrangement
     embeddings.notes += arrangement.notes
+
+
+def _kept(embeddings: "LoadedEmbeddings", settings: Mapping[str, Any]) -> "dict[str, Tensor] | None":
+    """Return which rows of each side are left where `nan=drop` leaves some out; None: all."""
+    if settings.get("nan") != "drop":
+        return None
+    return {side: rows.isfinite().all(1) for side, rows in embeddings.sides.items()}
 
 
 def wanted(settings: Mapping[str, Any]) -> bool:

@@ -88,7 +88,10 @@ class Arrangement:
 
 
 def arrange(
-    counts: Mapping[str, int], groups: Mapping[str, Ids] | Ids | None, labels: Ids | None
+    counts: Mapping[str, int],
+    groups: Mapping[str, Ids] | Ids | None,
+    labels: Ids | None,
+    usable: Mapping[str, Tensor] | None = None,
 ) -> Arrangement:
     """Decide which rows belong together.
 
@@ -97,6 +100,8 @@ def arrange(
         groups: an id for each pair; or, where one side has fewer rows, for each row of the longer side the number of
             its row of the shorter one, from 0; or ids by side, x and y, of which equal ones belong together.
         labels: a class for each row of x; where y has another number of rows, the number of its row of y, from 0.
+        usable: by side, which rows will be kept, `(n,)`: where ids are joined, these have each other as partners, so
+            that none is lost with a partner that is left out. None: all.
 
     Raises:
         ConfigError: the ids do not fit the rows, or could mean several things.
@@ -113,7 +118,7 @@ def arrange(
     if "y" not in counts:
         raise ConfigError("groups: needs y=…, the partners of x")
     if isinstance(groups, Mapping):
-        found = _joined(counts, groups)
+        found = _joined(counts, groups, usable)
     elif counts["x"] == counts["y"]:
         _check_length(groups, n, "x and y have")
         found = Arrangement({}, Grouping(_codes(groups, "groups")))
@@ -150,7 +155,9 @@ def _one_to_many(counts: Mapping[str, int], groups: Ids) -> Arrangement:
     return Arrangement(taken, Grouping(numbers, taken=taken), tuple(notes))
 
 
-def _joined(counts: Mapping[str, int], groups: Mapping[str, Ids]) -> Arrangement:
+def _joined(
+    counts: Mapping[str, int], groups: Mapping[str, Ids], usable: Mapping[str, Tensor] | None
+) -> Arrangement:
     """Make a table of pairs in which every row of a group that both sides have occurs, as often as it takes."""
     for side in "xy":
         _check_length(groups[side], counts[side], f"{side} has", f"groups of {side}")
@@ -167,10 +174,11 @@ def _joined(counts: Mapping[str, int], groups: Mapping[str, Ids]) -> Arrangement
         for row, name in enumerate(names.tolist()):
             if name in code:
                 own[code[name]].append(row)
+    kept = None if usable is None else [usable[side].tolist() for side in "xy"]
     pairs = [
-        (mine[j % len(mine)], other[j % len(other)], place)
+        (*pair, place)
         for place, (mine, other) in enumerate(zip(*members, strict=True))
-        for j in range(max(len(mine), len(other)))
+        for pair in _paired(mine, other, kept)
     ]
     x, y, of = torch.tensor(pairs, dtype=torch.int64).unbind(1)
     notes = [
@@ -181,6 +189,21 @@ def _joined(counts: Mapping[str, int], groups: Mapping[str, Ids]) -> Arrangement
         notes += _left_out(side, alone, "whose id the other side lacks")
     taken = {"x": x, "y": y}
     return Arrangement(taken, Grouping(of, joined=True, taken=taken), tuple(notes))
+
+
+def _paired(mine: list[int], other: list[int], kept: list[list[bool]] | None) -> list[tuple[int, int]]:
+    """Return pairs of the rows of one group, as many as the longer side has; those that are kept are paired first."""
+    if kept is None:
+        return [(mine[j % len(mine)], other[j % len(other)]) for j in range(max(len(mine), len(other)))]
+    good = [[row for row in rows if flags[row]] for rows, flags in zip((mine, other), kept, strict=True)]
+    if not all(good) or (len(good[0]), len(good[1])) == (len(mine), len(other)):
+        return _paired(mine, other, None)
+    odd = [[row for row in rows if not flags[row]] for rows, flags in zip((mine, other), kept, strict=True)]
+    return [
+        *_paired(*good, None),
+        *((row, good[1][0]) for row in odd[0]),
+        *((good[0][0], row) for row in odd[1]),
+    ]
 
 
 def about_files(notes: Iterable[str], grouping: Grouping, n: int) -> list[str]:
