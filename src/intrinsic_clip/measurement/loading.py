@@ -328,7 +328,10 @@ def _from_run(folder: Path) -> LoadedEmbeddings:
 
 
 def subsample(embeddings: LoadedEmbeddings, rows: int | None, seed: int) -> None:
-    """Keep that many rows, drawn at random and with their partners, in their order; None keeps all."""
+    """Keep that many rows, drawn at random and with their partners, in their order; None keeps all.
+
+    They are drawn by their numbers in the source, so that two models of which other rows are left out keep the same.
+    """
     import torch
 
     from intrinsic_clip.seeding import seeded
@@ -336,6 +339,11 @@ def subsample(embeddings: LoadedEmbeddings, rows: int | None, seed: int) -> None
     n = len(embeddings.sides["x"])
     if rows is None or rows >= n:
         return
-    chosen = torch.randperm(n, generator=seeded(seed))[:rows].sort().values
-    embeddings.keep(chosen)
+    numbers = embeddings.numbers
+    there = torch.ones(n, dtype=torch.bool)
+    if numbers is not None:
+        there = torch.zeros(embeddings.total, dtype=torch.bool).index_fill(0, numbers, True)
+    order = torch.randperm(len(there), generator=seeded(seed))
+    chosen = order[there[order]][:rows].sort().values
+    embeddings.keep(chosen if numbers is None else torch.searchsorted(numbers, chosen))
     embeddings.notes.append(f"subsample={rows}: {rows:,} of {n:,} rows are measured, drawn with seed={seed}")

@@ -181,6 +181,19 @@ def test_bad_input_is_one_line_exit_2_and_nothing_written(command_line, capsys, 
     assert files_below(tmp_path) == before
 
 
+def test_a_subsample_of_two_models_is_of_the_same_rows_where_others_are_left_out(
+    command_line, tmp_path, second
+) -> None:
+    """Each drew from its own finite rows, so that rows of one were those of the other by chance alone."""
+    new = np.load("new.npy")
+    new[[5, 6]] = np.nan
+    np.save("new.npy", new)
+    assert command_line("measure", "x=x.npy", "against=new.npy", "nan=drop", "subsample=200", *FEW) == 0
+    measurement = measurement_below(tmp_path)
+    assert (measurement["n"], measurement["against"]["n"]) == (200, 200)
+    assert measurement["against"]["compared"]["of"] >= 198
+
+
 @pytest.mark.parametrize("queries", ["auto", "200"])
 def test_recall_on_held_out_pairs_is_one_number_where_rows_are_left_out(
     command_line, tmp_path, second, queries
