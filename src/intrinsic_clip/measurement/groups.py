@@ -200,7 +200,7 @@ def _paired(mine: list[int], other: list[int], kept: list[list[bool]] | None) ->
         return _paired(mine, other, None)
     odd = [[row for row in rows if not flags[row]] for rows, flags in zip((mine, other), kept, strict=True)]
     return [
-        *_paired(*good, None),
+        *_paired(good[0], good[1], None),
         *((row, good[1][0]) for row in odd[0]),
         *((good[0][0], row) for row in odd[1]),
     ]
