@@ -80,3 +80,28 @@ def test_moderate_rows_are_left_as_they_are() -> None:
     ):
         assert scale_of(rows).tolist() == [[1.0]]
     assert 0.5 <= float((X * 1e300 / scale_of(X * 1e300)).abs().max()) <= 1
+
+
+@pytest.mark.parametrize("scale", [2.0**250, 2.0**-250, 2.0**500, 2.0**-500])
+def test_the_best_temperature_has_the_unit_of_the_similarities(scale: float) -> None:
+    """It was 0 or infinity, which say something else: each partner is the nearest, or similarities do not favour it."""
+    tau = metrics.optimal_temperature(X, Y)
+    assert 0 < float(tau) < 100
+    torch.testing.assert_close(metrics.optimal_temperature(X * scale, Y * scale) / scale / scale, tau)
+    torch.testing.assert_close(metrics.optimal_temperature(X * scale, Y / scale), tau)
+
+
+@pytest.mark.parametrize("scale", [1e160, 1e-160])
+def test_a_temperature_that_no_float_holds_is_nan(scale: float) -> None:
+    assert bool(metrics.optimal_temperature(X * scale, Y * scale).isnan())
+
+
+@pytest.mark.parametrize("together", [False, True])
+@pytest.mark.parametrize("tau", [1e-38, 1e-60])
+def test_the_bound_of_logits_beyond_single_precision_is_a_number(tau, together, monkeypatch) -> None:
+    """Of similarities relative to so small a temperature the largest of each row is all of its sum."""
+    if together:
+        monkeypatch.setattr(metrics.replicated_pairs, "worth_it", lambda _: True)
+    gaps = X @ Y.T - (X * Y).sum(1)[:, None]
+    bound = metrics.infonce_bound(X[None], Y[None], tau)
+    torch.testing.assert_close(bound.x_to_y * tau, -gaps.amax(1).mean()[None])

@@ -9,7 +9,7 @@ from torch import Tensor
 from intrinsic_clip.dimension.arrays import Rows
 from intrinsic_clip.metrics import replicated_pairs
 from intrinsic_clip.metrics.alignment import as_pairs
-from intrinsic_clip.metrics.replicated_pairs import logsumexp
+from intrinsic_clip.metrics.replicated_pairs import logsumexp, narrowed
 from intrinsic_clip.metrics.row_blocks import row_blocks
 from intrinsic_clip.metrics.temperatures import HIGHEST, warn_of_temperature
 
@@ -79,7 +79,7 @@ def _cross_entropies(x: Tensor, y: Tensor) -> Tensor:
     """Return the cross-entropy x→y and y→x of the logits x yᵀ, `(2,)`.
 
     Products are in float64, since they are large compared with their differences when τ is small. Relative to the
-    positive pair's, the logits are small where it matters and fit float32, whose exponentials are faster.
+    positive pair's, the logits are small where it matters and mostly fit float32, whose exponentials are faster.
     """
     n = len(x)
     positive = (x * y).sum(-1)
@@ -87,6 +87,6 @@ def _cross_entropies(x: Tensor, y: Tensor) -> Tensor:
     columns_loss = torch.full_like(positive, -math.inf)
     for rows in row_blocks(n, n, x.device):
         logits = x[rows] @ y.T
-        rows_loss[rows] = logsumexp((logits - positive[rows, None]).float(), 1)
-        columns_loss = columns_loss.logaddexp(logsumexp(logits.sub_(positive).float(), 0))
+        rows_loss[rows] = logsumexp(narrowed(logits - positive[rows, None]), 1)
+        columns_loss = columns_loss.logaddexp(logsumexp(narrowed(logits.sub_(positive)), 0))
     return torch.stack([rows_loss.mean(), columns_loss.mean()]).clamp_min(0)  # below 0 by rounding only

@@ -1,12 +1,14 @@
 """Find the temperature at which fixed representations have the lowest InfoNCE loss."""
 
 import math
+import sys
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from intrinsic_clip.dimension.arrays import Rows, whole_number
+from intrinsic_clip.dimension.scaling import scale_of
 from intrinsic_clip.metrics.alignment import as_pairs
 
 LOWEST, HIGHEST = 1e-5, 1e4  # of τ, relative to how far similarities are from those of partners
@@ -31,7 +33,7 @@ def optimal_temperature(x: Rows, y: Rows, batch_size: int | None = None) -> Tens
     Returns:
         0 where each partner is the nearest of its batch, so that the loss falls as τ goes to 0; infinity where
         similarities do not favour partners, so that the loss falls as τ grows, or are all alike; otherwise a number
-        between.
+        between, or NaN where that is beyond what float64 holds.
 
     Raises:
         ValueError: x and y differ in shape, there are fewer than two rows, or batch_size is below 1.
@@ -53,10 +55,7 @@ def optimal_temperature(x: Rows, y: Rows, batch_size: int | None = None) -> Tens
     size = min(n, MOST_ROWS, n if batch_size is None else whole_number("batch_size", batch_size, 1))
     order = torch.randperm(n, generator=torch.Generator().manual_seed(0))[: n - n % size].to(x.device)
     sides = (side.reshape(-1, n, d)[:, order].double() for side in (x, y))
-    taus = [
-        _optimum(x_r.split(size), y_r.split(size)) if bool((x_r + y_r).isfinite().all()) else math.nan
-        for x_r, y_r in zip(*sides, strict=True)
-    ]
+    taus = [_optimum_of_rows(x_r, y_r, size) for x_r, y_r in zip(*sides, strict=True)]
     return torch.tensor(taus, dtype=torch.float64, device=x.device).reshape(replicates)
 
 
@@ -87,6 +86,19 @@ def similarity_gaps(x: Tensor, y: Tensor) -> Tensor:
 def spread_of(gaps: Sequence[Tensor]) -> float:
     """Return the root mean square of gaps that are alike in shape."""
     return math.sqrt(sum(float(batch.square().mean()) for batch in gaps) / len(gaps))
+
+
+def _optimum_of_rows(x: Tensor, y: Tensor, size: int) -> float:
+    """Return the best τ of rows `(n, d)` in batches of a size; squares of extreme ones would overflow or vanish."""
+    if not bool(x.isfinite().all() and y.isfinite().all()):
+        return math.nan
+    scales = [scale_of(side) for side in (x, y)]
+    scaled = ((side / scale).split(size) for side, scale in zip((x, y), scales, strict=True))
+    tau = _optimum(*scaled)
+    if tau in (0.0, math.inf):
+        return tau
+    found = tau * float(scales[0]) * float(scales[1])
+    return found if sys.float_info.min <= found < math.inf else math.nan
 
 
 def _optimum(x: tuple[Tensor, ...], y: tuple[Tensor, ...]) -> float:

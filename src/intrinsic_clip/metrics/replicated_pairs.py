@@ -13,6 +13,7 @@ from torch import Tensor
 
 BLOCK_BYTES = 2**31  # of the scores that are in memory, and what is computed from them
 ENTRY_BYTES = 24
+MOST_SINGLE = 1e37  # float32 holds larger numbers, but not their sums
 VANISHING = -80.0  # exp of less is negligible next to 1, and takes processors fifty times as long
 
 
@@ -86,9 +87,14 @@ def _cross_entropies(x: Tensor, y: Tensor) -> Tensor:
     positive = (x * y).sum(-1)
     logits = x @ y.mT
     # Relative to the positive pair's, logits are small where it matters and fit float32.
-    rows = logsumexp((logits - positive[..., None]).float(), 2)
-    columns = logsumexp(logits.sub_(positive[:, None]).float(), 1)
+    rows = logsumexp(narrowed(logits - positive[..., None]), 2)
+    columns = logsumexp(narrowed(logits.sub_(positive[:, None])), 1)
     return torch.stack([rows.mean(-1), columns.mean(-1)]).clamp_min(0)
+
+
+def narrowed(logits: Tensor) -> Tensor:
+    """Return logits in float32, whose exponentials are faster, or as they are where they exceed its range."""
+    return logits.float() if bool((logits.abs() < MOST_SINGLE).all()) else logits
 
 
 @torch.no_grad()
