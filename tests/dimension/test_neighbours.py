@@ -13,7 +13,16 @@ from torch import Tensor
 
 from helpers.manifolds import brute_force, gaussian
 from intrinsic_clip import dimension
-from intrinsic_clip.dimension import exact_search, nearest_neighbours
+from intrinsic_clip.dimension import (
+    exact_search,
+    gride,
+    local_pca,
+    mada,
+    method_of_moments,
+    mle,
+    nearest_neighbours,
+    tle,
+)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
@@ -230,3 +239,12 @@ def test_points_whose_distance_vanishes_in_float64_are_one() -> None:
     with pytest.warns(UserWarning, match="1 of 5 points are exact duplicates"):
         neighbours = nearest_neighbours(points, 2)
     assert neighbours.valid.tolist() == [True, True, True, False, True]
+
+
+@pytest.mark.parametrize("estimator", [mle, tle, mada, local_pca, method_of_moments])
+def test_neighbours_far_beyond_the_points_are_refused_before_memory_is_filled(estimator) -> None:
+    for k in (10**6, 10**9):
+        with pytest.raises(ValueError, match=f"^k must be below the number of points, 300, got {k:,}$"):
+            estimator(torch.zeros(300, 5), k=k)
+    with pytest.raises(ValueError, match=r"^k must be below the number of points, 300, got 200,000,000$"):
+        gride(torch.zeros(300, 5), n1=10**8, n2=2 * 10**8)

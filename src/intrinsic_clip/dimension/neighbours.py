@@ -19,6 +19,8 @@ from intrinsic_clip.dimension.queries import Asked, Queries, ask_enough, every_o
 from intrinsic_clip.dimension.replicated_search import search_together, worth_it
 from intrinsic_clip.dimension.row_source import TensorRows
 
+MOST_MISSING = 10_000_000  # distances that are NaN, since there are fewer than k + 1 points
+
 
 @dataclass(frozen=True)
 class Neighbours:
@@ -100,7 +102,8 @@ def nearest_neighbours(
         distances, and `reason` says so.
 
     Raises:
-        ValueError: k < 1 or not whole, fewer than two axes, no column, or no real numbers.
+        ValueError: k < 1 or not whole, or so far above n that NaN in its place would fill memory; fewer than two axes,
+            no column, or no real numbers.
 
     Example:
         >>> import torch
@@ -114,6 +117,8 @@ def nearest_neighbours(
     points = as_points(points)
     k = whole_number("k", k, 1)
     *replicates, n, d = points.shape
+    if k >= max(n, MOST_MISSING // max(1, n * math.prod(replicates))):
+        raise ValueError(f"k must be below the number of points, {n:,}, got {k:,}")
     if not every_one(queries, n) and 0 not in replicates:
         return _of_some(points, k, queries, seed, report)
     flat = points.reshape(math.prod(replicates), n, d)
