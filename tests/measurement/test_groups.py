@@ -389,3 +389,31 @@ def test_the_spectrum_of_prompts_is_that_of_their_file() -> None:
     unit = prompts / np.linalg.norm(prompts, axis=1, keepdims=True)
     apart = -2 * float(np.square(unit[0] - unit[1]).sum())
     assert measured.metrics["uniformity/y"] == pytest.approx(apart, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        (np.array(["a", "", "b"]), "lacks an id in 1 of 3 rows"),
+        (np.zeros((3, 2)), "holds shape (3, 2); must be (rows,): one id per row"),
+        (np.zeros(3, complex), "holds complex128; must hold ids, numbers or names"),
+    ],
+)
+def test_what_is_wrong_with_ids_is_not_said_of_classes(ids, message) -> None:
+    np.save("of.npy", ids)
+    embeddings = LoadedEmbeddings({side: torch.zeros(3, 2) for side in "xy"})
+    settings = {"x": "x.npy", "y": "y.npy", "groups": "of.npy", "labels": None}
+    with pytest.raises(ConfigError) as caught:
+        arranged(embeddings, settings)
+    assert str(caught.value) == f"groups=of.npy: {message}"
+    with pytest.raises(ConfigError, match=r"lacks a class|one class per row|must hold classes"):
+        arranged(embeddings, settings | {"groups": None, "labels": "of.npy"})
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.parquet"])
+def test_a_column_of_ids_with_gaps_lacks_ids(name) -> None:
+    rows = pd.DataFrame({"a": [1.0, 2.0, 3.0], "scene": ["a", None, "b"]})
+    rows.to_csv(name, index=False) if name.endswith("csv") else rows.to_parquet(name)
+    embeddings = LoadedEmbeddings({side: torch.zeros(3, 1) for side in "xy"})
+    with pytest.raises(ConfigError, match="column 'scene' lacks an id in 1 of 3 rows"):
+        arranged(embeddings, {"x": name, "y": "y.npy", "groups": "scene", "labels": None})

@@ -9,12 +9,14 @@ from intrinsic_clip.errors import ConfigError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from intrinsic_clip.data.formats.class_labels import Called
     from intrinsic_clip.data.formats.column_choice import ColumnChoice
     from intrinsic_clip.measurement.groups import Arrangement, Ids
     from intrinsic_clip.measurement.loading import LoadedEmbeddings
 
 SETTINGS = ("groups", "labels")
 SIDES = ("x", "y")
+CALLED: "dict[str, Called]" = {"groups": "an id", "labels": "a class"}  # what a row of the file lacks
 
 
 def arranged(
@@ -145,7 +147,7 @@ def _from_file(settings: Mapping[str, Any], setting: str, name: str, rows: int |
 
     option = f"{setting}_key"
     try:
-        return read_label_values(Path(name), Key(settings.get(option), option=option), rows)
+        return read_label_values(Path(name), Key(settings.get(option), option=option), rows, CALLED[setting])
     except ConfigError as error:
         raise ConfigError(f"{setting}={name}: {error}") from error
 
@@ -183,7 +185,8 @@ def _columns_found(
     for side in _tables(settings):
         path = Path(settings[side])
         try:
-            columns[side] = read_label_values(path, Key(name, option=setting), counts.get(side))
+            key = Key(name, option=setting)
+            columns[side] = read_label_values(path, key, counts.get(side), CALLED[setting])
         except ConfigError as error:
             if not str(error).startswith(f"holds no {name!r}"):
                 raise ConfigError(f"{setting}={name}: {side}={path}: {error}") from error

@@ -3,6 +3,7 @@
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from intrinsic_clip.data.formats.text_tables import read_rows
 from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.runs.regular_files import require_regular
 
+Called: TypeAlias = Literal["a class", "an id"]
 NO_DELIMITER = "\0"  # no text holds it: each line is one field
 
 
@@ -51,19 +53,20 @@ def is_missing(value: object) -> bool:
     return text.strip() in MISSING if isinstance(text, str) else text is None or text != text
 
 
-def require_classes(values: Sequence[object], subject: str = "") -> None:
+def require_classes(values: Sequence[object], subject: str = "", called: Called = "a class") -> None:
     """Check that each row has a class.
 
     Args:
         values: a class per row.
         subject: of the message, where it is not the file.
+        called: the name of a class in the message; of a group it is an id.
 
     Raises:
         ConfigError: some rows have none; it says how many.
     """
     missing = sum(map(is_missing, values))
     if missing:
-        raise ConfigError(f"{subject}lacks a class in {missing:,} of {len(values):,} rows")
+        raise ConfigError(f"{subject}lacks {called} in {missing:,} of {len(values):,} rows")
 
 
 def read_labels(path: Path, key: Key, rows: int | None = None) -> Tensor:
@@ -80,11 +83,14 @@ def read_labels(path: Path, key: Key, rows: int | None = None) -> Tensor:
     return class_codes(read_label_values(path, key, rows))
 
 
-def read_label_values(path: Path, key: Key, rows: int | None = None) -> Sequence[object] | np.ndarray:
+def read_label_values(
+    path: Path, key: Key, rows: int | None = None, called: Called = "a class"
+) -> Sequence[object] | np.ndarray:
     """Read classes or ids as the file has them: numbers of an array, or texts of a table.
 
     Args:
         path, key, rows: as for `read_labels`.
+        called: as for `require_classes`.
 
     Raises:
         ConfigError: as `read_labels` does.
@@ -94,18 +100,18 @@ def read_label_values(path: Path, key: Key, rows: int | None = None) -> Sequence
     except OSError as error:
         raise ConfigError((error.strerror or "cannot be read").lower()) from error
     if path.suffix.lower() in TABLES:
-        return _column(path, key, rows)
+        return _column(path, key, rows, called)
     if path.suffix.lower() == ".npy":
         key.refuse(path.suffix)
     if path.suffix.lower() in (".npy", ".npz"):
-        return _array(path, key)
+        return _array(path, key, called)
     if path.suffix.lower() == ".safetensors":
         tensor, _ = read_safetensors(path, key)
-        return _classes(tensor.double().numpy() if tensor.is_floating_point() else tensor.numpy())
-    return _classes(read_array(path, key)[0].numpy())
+        return _classes(tensor.double().numpy() if tensor.is_floating_point() else tensor.numpy(), called)
+    return _classes(read_array(path, key)[0].numpy(), called)
 
 
-def _column(path: Path, key: Key, rows: int | None) -> list[str]:
+def _column(path: Path, key: Key, rows: int | None, called: Called) -> list[str]:
     """Return the class of each row as text."""
     try:
         if path.suffix.lower() in PACKED:
@@ -123,7 +129,7 @@ def _column(path: Path, key: Key, rows: int | None) -> list[str]:
     offered = [name for name in names if name and not name.startswith("Unnamed: ")]  # pandas' own row numbers
     chosen = key.choose(names if key.value in names else offered, "columns")
     column = columns[names.index(chosen)]
-    require_classes(column, f"column {chosen!r} ")
+    require_classes(column, f"column {chosen!r} ", called)
     return [str(value) for value in column]
 
 
@@ -159,7 +165,7 @@ def _firsts(lines: list[Row]) -> list[str]:
     return [row.fields[0].strip() for row in lines]
 
 
-def _array(path: Path, key: Key) -> np.ndarray:
+def _array(path: Path, key: Key, called: Called) -> np.ndarray:
     """Read an array of numbers or names without pickle; `read_array` refuses names."""
     try:
         loaded = mapped_array(path, "r")
@@ -170,7 +176,7 @@ def _array(path: Path, key: Key) -> np.ndarray:
         raise
     except Exception as error:  # zipfile and NumPy raise many types on damaged files
         raise ConfigError(f"damaged, or holds Python objects ({str(error).splitlines()[0]})") from error
-    return _classes(array)
+    return _classes(array, called)
 
 
 def _member(path: Path, key: Key) -> np.ndarray:
@@ -180,12 +186,13 @@ def _member(path: Path, key: Key) -> np.ndarray:
         return read_npz_member(archive, f"{key.choose(names, 'arrays')}.npy")
 
 
-def _classes(array: np.ndarray) -> np.ndarray:
+def _classes(array: np.ndarray, called: Called) -> np.ndarray:
     """Return the classes in an array `(n,)` or `(n, 1)`, one per row."""
     if array.ndim not in (1, 2) or (array.ndim == 2 and array.shape[1] != 1):
-        raise ConfigError(f"holds shape {array.shape}; must be (rows,): one class per row")
+        raise ConfigError(f"holds shape {array.shape}; must be (rows,): one {called.split()[1]} per row")
     if array.dtype.kind not in "iubfUS":
-        raise ConfigError(f"holds {array.dtype}; must hold classes, numbers or names")
+        held = {"a class": "classes", "an id": "ids"}[called]
+        raise ConfigError(f"holds {array.dtype}; must hold {held}, numbers or names")
     classes = array.reshape(-1)
-    require_classes(classes.tolist())
+    require_classes(classes.tolist(), called=called)
     return classes
