@@ -157,6 +157,31 @@ def test_codes_and_classes_have_no_gaussian_ranks(mistaken: float) -> None:
     assert float(copula_information(images, images + gaussian(600, 3, seed=1)).value) > 0.5
 
 
+@pytest.mark.parametrize(("classes", "noise"), [(2, 0.1), (5, 0.05), (5, 0.3), (20, 1e-3)])
+def test_classes_with_noise_have_no_gaussian_ranks_either(classes: int, noise: float) -> None:
+    """Ranks of five showed 3.1 nats of log 5 = 1.6, those of two 0.3 of 0.7."""
+    generator = torch.Generator().manual_seed(4)
+    of = torch.randint(classes, (2000,), generator=generator)
+    centres = 2 * torch.randn(classes, 8, generator=generator, dtype=torch.float64)
+    x, y = (
+        centres[of] @ gaussian(8, 8, seed=seed).double() + noise * gaussian(2000, 8, seed=seed).double()
+        for seed in (1, 2)
+    )
+    result = copula_information(x, y)
+    assert result.value.isnan()
+    assert not bool(result.saturated)
+    assert "clusters along a direction, as codes and classes with noise do" in str(result.reason)
+
+
+def test_tails_edges_and_wide_clusters_are_no_classes() -> None:
+    z = gaussian(2000, 3, seed=1).double()
+    side = torch.tensor([[-1.0, 0.0, 0.0], [1.0, 0.0, 0.0]])[torch.arange(2000) % 2]
+    apart = z + 2.5 * side  # two clusters of five deviations
+    for x in (z, z**3, z.exp(), (z > 0) + 0.5 * z, torch.rand(2000, 3, dtype=torch.float64), apart):
+        estimate = copula_information(x, x + 0.2 * x.std() * gaussian(2000, 3, seed=2))
+        assert bool(estimate.value.isfinite()), estimate.reason
+
+
 @pytest.mark.parametrize("classes", [2, 3, 20])
 def test_nwj_of_equal_classes_is_their_entropy(classes: int) -> None:
     """Others of a class are as similar as partners, up to rounding: there is a limit as τ goes to 0."""

@@ -11,6 +11,8 @@ from intrinsic_clip.metrics.held_out_directions import check_directions, project
 from intrinsic_clip.metrics.information_estimate import InformationEstimate, Pairs, Part, cross_fitted
 
 PERFECT = 1e-12  # 1 − ρ² this small is rounding
+MOST_CLUSTERS = 32  # along a direction
+APART = 0.25  # variance within clusters, relative to that of equal parts of an even spread
 COPIES = 10  # of each row, on average, that make a side one of codes; an image has five captions
 
 
@@ -25,7 +27,9 @@ def copula_information(x: Rows, y: Rows, directions: int | None = None, seed: in
     mutual information estimated via a Gaussian copula*, Human Brain Mapping 38, 2017. Exact for jointly Gaussian
     directions, even where I is large. It is no bound: what correlations of ranks do not show is missed, and what
     directions that are functions of each other share, as on a sphere, is counted twice. Codes and classes have too few
-    values for ranks to be made Gaussian.
+    values for ranks to be made Gaussian, and those that are jittered are not Gaussian together: of five classes, which
+    share log 5 = 1.6 nats, ranks show 3.1. Pairs that do not belong together cost much: with a tenth of them wrong, of
+    four directions that share 5.2 nats in the others 2.7 are found.
 
     Args:
         x, y: `(*R, n, p_x)` and `(*R, n, p_y)`; row i of x and row i of y are a pair. Held-out rows.
@@ -35,7 +39,8 @@ def copula_information(x: Rows, y: Rows, directions: int | None = None, seed: in
 
     Returns:
         The estimate; NaN and `saturated` where a correlation is 1, so that the information is infinite; NaN where the
-        rows of a side are codes or classes, ten copies of each on average, of which the information is finite.
+        rows of a side are codes or classes, ten copies of each on average, of which the information is finite, and
+        where they are such with noise: up to 32 clusters along a direction, with wide gaps between.
 
     Raises:
         ValueError: x and y differ in replicates or rows, or there are fewer than 16 pairs; directions below 1.
@@ -55,7 +60,7 @@ def copula_information(x: Rows, y: Rows, directions: int | None = None, seed: in
         rows_x, rows_y, reason = project_held_out(fit, held_out, directions)
         if reason is not None:
             return Part(math.nan, False, reason)
-        codes = _codes(held_out) if rows_x.shape[1] else None
+        codes = (_codes(held_out) or _clustered((rows_x, rows_y))) if rows_x.shape[1] else None
         if codes is not None:
             return Part(math.nan, False, codes)
         return _gaussian(normal_scores(rows_x), normal_scores(rows_y))
@@ -82,6 +87,36 @@ def _codes(held_out: Pairs) -> str | None:
                 "their ranks cannot be made Gaussian"
             )
     return None
+
+
+def _clustered(projected: Pairs) -> str | None:
+    """Return why ranks of projected rows are not Gaussian together: a direction has clusters far apart; else None."""
+    for side, rows in zip("xy", projected, strict=True):
+        for column in rows.T:
+            clusters = _clusters(column.sort().values)
+            if clusters:
+                return (
+                    f"the held-out rows of {side} lie in {clusters} clusters along a direction, as codes and classes "
+                    "with noise do: their ranks are not Gaussian together"
+                )
+    return None
+
+
+def _clusters(ordered: Tensor) -> int:
+    """Return the number of clusters of ascending values, which the widest gaps part; 0 where there are none.
+
+    Each must hold a quarter of its even share of the values, since the widest gaps of any tail part single ones.
+    """
+    n, gaps = len(ordered), ordered.diff()
+    total = float(ordered.var(correction=0))
+    for count in range(2, min(MOST_CLUSTERS, n // COPIES) + 1):
+        parts = ordered.tensor_split((gaps.topk(count - 1).indices.sort().values + 1).tolist())
+        if min(len(part) for part in parts) < n / (4 * count):
+            continue
+        within = sum(float(part.var(correction=0)) * len(part) for part in parts) / n
+        if within * count**2 < APART * total:
+            return count
+    return 0
 
 
 def _gaussian(x: Tensor, y: Tensor) -> Part:
