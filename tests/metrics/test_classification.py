@@ -162,3 +162,16 @@ def test_labels_are_of_any_whole_type_or_truth_values(kind: type) -> None:
         assert knn_accuracy(x, given, k=3) == knn_accuracy(x, torch.tensor(labels), k=3)
         assert linear_accuracy(x, given) == linear_accuracy(x, torch.tensor(labels))
         assert zero_shot_accuracy(x, y, given) == zero_shot_accuracy(x, y, torch.tensor(labels))
+
+
+@pytest.mark.parametrize("measure", [knn_accuracy, linear_accuracy])
+def test_names_of_classes_are_equal_without_spaces_and_however_accents_are_written(measure) -> None:
+    """As in files: a column that a database fills up with spaces made two classes of one."""
+    x = torch.randn(60, 3, generator=torch.Generator().manual_seed(0))
+    plain = ["caf\u00e9" if row else "tea" for row in (x[:, 0] > 0).tolist()]
+    spaced = [
+        {"caf\u00e9": "cafe\u0301", "tea": "tea  "}[each] if i % 2 else each for i, each in enumerate(plain)
+    ]
+    assert len(set(spaced)) == 4
+    assert float(measure(x, spaced)) == float(measure(x, plain))
+    assert float(measure(x, np.array(spaced, dtype=object))) == float(measure(x, plain))

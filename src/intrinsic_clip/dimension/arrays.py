@@ -1,6 +1,7 @@
 """Take rows as people hold them: tensors, NumPy arrays, data frames, lists, anything with __dlpack__ or __array__."""
 
 import math
+import unicodedata
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from numbers import Integral, Real
@@ -125,6 +126,8 @@ def real_tensor(values: Any, name: str, shape: str) -> Tensor:
 def as_labels(values: Labels) -> Tensor:
     """Return class labels `(n,)`; names become numbers, the same for a name in every batch and process.
 
+    Names are equal without the spaces around them, and with accents of one character or two, as those in files are.
+
     Raises:
         ValueError: they are neither numbers nor names, or more than one for each row.
     """
@@ -155,7 +158,8 @@ def _numbered(names: list[Any]) -> Tensor:
         if not isinstance(name, str):
             raise ValueError(f"labels must be class numbers or names (n,), got {name!r} in row {place}")
         if name not in numbers:
-            numbers[name] = int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big", signed=True)
+            plain = unicodedata.normalize("NFC", name.strip()).encode()
+            numbers[name] = int.from_bytes(blake2b(plain, digest_size=8).digest(), "big", signed=True)
     return torch.tensor([numbers[name] for name in names])
 
 
