@@ -91,11 +91,12 @@ def _compared_with_columns(
 def _compared_by_other_names(names: tuple[str, ...], paths: Sequence[Path]) -> list[str]:
     """Compare ids that have one name in one file and another in the other; nothing where any of them agree."""
     notes: list[str] = []
-    for column in _id_names(paths[0]):
+    columns = _id_names(paths[0])
+    others = _columns(paths[1], _id_names(paths[1])) if columns else {}
+    for column in columns if others else ():
         one = _column(paths[0], column)
-        for other in _id_names(paths[1]):
-            its = None if one is None else _column(paths[1], other)
-            if one is None or its is None or len(one) != len(its):
+        for other, its in others.items():
+            if one is None or len(one) != len(its):
                 continue
             found = difference(one, its)
             if found is None:
@@ -126,10 +127,18 @@ def _id_names(path: Path, drop: Sequence[str | int] = ()) -> list[str]:
 
 
 def _column(path: Path, column: str) -> np.ndarray | None:
+    return _columns(path, [column]).get(column)
+
+
+def _columns(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Return columns of ids in the order of their names, in one reading of the file."""
+    if not names:
+        return {}
     try:
-        return row_ids(path, only={column}).get(column)
+        found = row_ids(path, only=set(names))
     except ConfigError:  # likewise
-        return None
+        return {}
+    return {name: found[name] for name in names if name in found}
 
 
 def _check_keys(names: tuple[str, ...], ids: tuple[Ids, Ids]) -> None:

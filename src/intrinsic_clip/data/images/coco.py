@@ -27,8 +27,7 @@ class CocoCaptions(CaptionedImages):
         require_setting_file("annotations", self.annotations)
         content = read_json(self.annotations)
         try:
-            files = {image["id"]: self.folder / image["file_name"] for image in content["images"]}
-            self._check_numbers(content["images"])
+            files = self._files(content["images"])
             captions = [(note["image_id"], caption_text(note["caption"])) for note in content["annotations"]]
             listed = [(files[image], caption) for image, caption in sorted(captions, key=lambda c: c[0])]
         except (LookupError, TypeError) as error:
@@ -39,12 +38,14 @@ class CocoCaptions(CaptionedImages):
         for file, caption in listed:
             yield ImageCaption(file, caption)
 
-    def _check_numbers(self, images: Sequence[Mapping[str, Any]]) -> None:
-        """Require a number of its own for each image, since captions name their image by it."""
-        names = {image["id"]: image["file_name"] for image in images}
-        other = next((image for image in images if image["file_name"] != names[image["id"]]), None)
-        if other is not None:
-            raise ConfigError(
-                f"data.annotations={self.annotations}: id {other['id']!r} is that of {other['file_name']} and of "
-                f"{names[other['id']]}; each image must have one of its own"
-            )
+    def _files(self, images: Sequence[Mapping[str, Any]]) -> dict[Any, Path]:
+        """Return the file of each image's number, which must be its own, since captions name their image by it."""
+        names: dict[Any, str] = {}
+        for image in images:
+            name = names.setdefault(image["id"], image["file_name"])
+            if name != image["file_name"]:
+                raise ConfigError(
+                    f"data.annotations={self.annotations}: id {image['id']!r} is that of {name} and of "
+                    f"{image['file_name']}; each image must have one of its own"
+                )
+        return {number: self.folder / name for number, name in names.items()}
