@@ -11,7 +11,9 @@ import pytest
 from helpers.reading import read
 from helpers.tiny_runs import files_below
 from intrinsic_clip.data.features.feature_files import EmbeddingFiles
+from intrinsic_clip.data.formats import paired_ids
 from intrinsic_clip.data.formats.paired_ids import compared
+from intrinsic_clip.data.formats.row_ids import row_ids
 from intrinsic_clip.errors import ConfigError
 
 X = np.random.default_rng(0).normal(size=(120, 5)).astype(np.float32)
@@ -183,3 +185,21 @@ def test_every_verb_refuses_in_one_line(command_line, capsys, tmp_path, verb: st
     error = capsys.readouterr().err
     assert f"'id' of data.x and data.y {REORDERED}" in error
     assert files_below(tmp_path) == before
+
+
+def test_columns_of_other_names_are_read_once(monkeypatch) -> None:
+    ids = {f"{name}_id": [f"{name} {place}" for place in range(120)] for name in ("image", "scene", "photo")}
+    pd.DataFrame({**ids, "a": X[:, 0], "b": X[:, 1]}).to_csv("x.csv", index=False)
+    turned = {f"own_{name}": np.array(values)[TURNED] for name, values in ids.items()}
+    pd.DataFrame({**turned, "a": X[:, 0], "b": X[:, 1]}).to_csv("y.csv", index=False)
+    read_columns = []
+
+    def counted(path, only):
+        read_columns.extend((str(path), column) for column in only)
+        return row_ids(path, only)
+
+    monkeypatch.setattr(paired_ids, "row_ids", counted)
+    files = {"x": Path("x.csv"), "y": Path("y.csv")}
+    notes = compared(files, {})
+    assert len([note for note in notes if "the same ids in another order" in note]) == 3
+    assert len(read_columns) == len(set(read_columns)) == 6
