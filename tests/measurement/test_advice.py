@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 
+import intrinsic_clip as ic
 from helpers.shared_latent import QUICK, SHARED, WIDTH, measurement_below, shared_latent
 from intrinsic_clip.measurement.advice import _intrinsic
 
@@ -104,3 +105,13 @@ def test_a_side_without_an_interval_has_the_number_of_an_estimator() -> None:
     assert _intrinsic({"estimates": rows}) == "intrinsic dimension x 5.00 ± 0.25, y 5.00 ± 0.25"
     rows[1]["value"] = None
     assert _intrinsic({"estimates": rows, "believed": believed}).endswith("(6.5 to 7.5), y no estimate")
+
+
+@pytest.mark.parametrize("rows", ["counts", "codes"])
+def test_no_dimension_to_believe_is_no_number_of_coordinates(rows) -> None:
+    """It said: none to believe, the fewest coordinates that a nonlinear map could keep."""
+    generator = np.random.default_rng(0)
+    x = generator.poisson(3, (300, 12)) if rows == "counts" else generator.normal(size=(300, 24)) > 0
+    text = ic.measure_embeddings(x.astype(float), estimators=["mle"]).advice["text"]
+    assert "intrinsic dimension x none to believe. " in text
+    assert "fewest coordinates" not in text

@@ -14,6 +14,7 @@ ALIKE = 2.0  # standard errors of the paired difference, within which numbers of
 ONE_SIDED = 1.645  # standard errors below the difference, at 95 % confidence
 NEIGHBOURS = 0.9  # share of the ten nearest that should be kept where there are no partners
 NO_ESTIMATE = "there is no estimate of the intrinsic dimension"
+NONE_TO_BELIEVE = "none to believe"
 CEILING = 0.98  # a recall above it leaves little to lose
 
 
@@ -177,7 +178,7 @@ def _from_variance(measurement: Mapping[str, Any]) -> dict[str, Any]:
         else f"{dims:,} of {d:,} principal components {hold(dims)} 99 % of the variance of x; "
     )
     intrinsic = _intrinsic(measurement)
-    if intrinsic != NO_ESTIMATE:
+    if intrinsic != NO_ESTIMATE and NONE_TO_BELIEVE not in intrinsic:
         intrinsic += ", the fewest coordinates that a nonlinear map could keep"
     text = (
         f"{variance}{intrinsic}. "
@@ -221,7 +222,7 @@ def _intrinsic(measurement: Mapping[str, Any]) -> str:
                 f"{least}{headline['value']:.3g} ({headline['low']:.3g} to {headline['high']:.3g})"
             )
         elif belief.get("doubt") and not belief["agree"]:  # a column of even steps is one dimension by all
-            clauses[side] = "none to believe"
+            clauses[side] = NONE_TO_BELIEVE
     rest = set(sides) - set(clauses)
     for name in dict.fromkeys(row["name"] for row in estimates):
         rows = [row for row in estimates if row["name"] == name and row["side"] in rest]
