@@ -83,6 +83,16 @@ def test_the_last_step_is_in_wandb_however_short_the_training(tmp_path, compose)
     assert history(records(written), "temperature") == [last]
 
 
+def test_a_temperature_of_every_tenth_step_is_in_the_file_of_many_replicates(tmp_path, compose) -> None:
+    """Of seven trainings side by side the file had every 70th step."""
+    length = ["trainer.max_epochs=90", "probes.every_n_epochs=90"]  # 720 steps
+    train(compose("replicates=7", "probes.temperature.every_n_steps=10", *length))
+    table = read_metrics(next(tmp_path.glob("outputs/custom/*")))
+    for name in ("temperature", "loss"):
+        steps = table.query(f"metric == '{name}' and replicate == 6").step
+        assert steps.tolist() == list(range(10, 721, 10))
+
+
 @pytest.mark.parametrize(("former", "mode"), [("dryrun", "offline"), ("run", "online")])
 def test_former_names_of_modes_are_known(tmp_path, former, mode) -> None:
     assert WandbLogger(str(tmp_path), mode=former)._wandb_init["mode"] == mode

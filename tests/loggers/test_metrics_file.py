@@ -1,9 +1,13 @@
-"""metrics.csv is quoted, and begins with what it held at the checkpoint, or is named as damaged."""
+"""metrics.csv is quoted, keeps enough steps, and begins with what it held at the checkpoint, or is named as damaged."""
+
+from collections.abc import Sequence
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from intrinsic_clip.loggers.metrics_file import MetricsFile
+from intrinsic_clip.loggers.replicated import log_steps
 from intrinsic_clip.runs.replicates import Replicates
 from intrinsic_clip.runs.results import read_metrics
 from intrinsic_clip.runs.sealed import Damaged
@@ -107,3 +111,27 @@ def test_a_full_disk_names_the_file(tmp_path) -> None:
     file.log_metrics({"loss": 1.5}, step=1)
     with pytest.raises(OSError, match=r"No space left on device: '.*metrics.csv'"):
         file.flush()
+
+
+@pytest.mark.parametrize(
+    ("replicates", "apart", "kept"),
+    [
+        (1, 1, range(1, 2001)),
+        (8, 1, range(8, 2001, 8)),
+        (8, 100, range(100, 2001, 100)),
+        (7, 100, range(100, 2001, 100)),
+        (5, 2, [n + n % 2 for n in range(5, 2001, 5)]),
+    ],
+)
+def test_steps_that_are_far_apart_already_are_not_thinned_out_again(
+    tmp_path, replicates: int, apart: int, kept: Sequence[int]
+) -> None:
+    """Of every 100th step only those were kept that 8 or 7 divides too."""
+    file, steps = MetricsFile(str(tmp_path)), range(apart, 2001, apart)
+    trainer = SimpleNamespace(
+        loggers=[file], current_epoch=0, estimated_stepping_batches=2000, train_dataloader=None
+    )
+    module = SimpleNamespace(replicates=Replicates(tuple(range(replicates))))
+    log_steps(trainer, module, {"loss": torch.zeros(len(steps), replicates)}, steps, apart=apart)
+    file.save()
+    assert read_metrics(tmp_path).query("replicate == 0").step.tolist() == list(kept)

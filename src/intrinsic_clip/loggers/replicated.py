@@ -36,17 +36,20 @@ def log_steps(
     metrics: Mapping[str, Tensor],
     steps: Sequence[int],
     first: int = 1,
+    apart: int = 1,
 ) -> None:
     """Log numbers of several steps, as `log_replicates` does those of one.
 
     A MetricsFile takes every n-th step with n the number of replicates, so that its size does not grow with them, but
     about a hundred steps of a training at least; another logger takes every n-th with n its attribute `every_n_steps`,
-    where it has one, and the last step of the training.
+    where it has one, and the last step of the training. Of steps that are given further apart both take the first at
+    or behind each n-th.
 
     Args:
         metrics: by name, `(steps, *R)` each.
         steps: counted from 1.
         first: what loggers call step 1.
+        apart: steps from one that is given to the next.
     """
     replicates, epoch, last = replicates_of(module), epoch_to_log(trainer, module), total_steps(trainer)
     for logger in trainer.loggers:
@@ -54,7 +57,8 @@ def log_steps(
             every = _thinned(trainer, logger.at_once or len(replicates))
         else:
             every = _every_n_steps(logger)
-        due = [index for index, step in enumerate(steps) if step % every == 0 or step == last]
+        passed = [step // every > (step - apart) // every for step in steps]
+        due = [index for index, step in enumerate(steps) if passed[index] or step == last]
         if not due:
             continue
         if isinstance(logger, MetricsFile):

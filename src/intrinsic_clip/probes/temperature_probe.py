@@ -346,4 +346,4 @@ class TemperatureProbe(AnyProbe):
         self._logged = steps[-1]
         metrics = {self.prefix + name: column[due] for name, column in columns.items()}
         numbered = [steps[index] for index in due]
-        log_steps(trainer, module, metrics, numbered, first=0 if of_batches else 1)
+        log_steps(trainer, module, metrics, numbered, first=0 if of_batches else 1, apart=n or 1)
