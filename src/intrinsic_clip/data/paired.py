@@ -202,12 +202,14 @@ class PairedData(LightningDataModule):
         """Return the training rows in batches (paper: in fixed order, last incomplete batch dropped).
 
         A single process gets the batches of an epoch at once, see `ContrastiveModule.training_step`. Several processes,
-        which exchange gradients at each step, get them one by one, and so does a trainer that counts batches or steps.
+        which exchange gradients at each step, get them one by one, and so does a trainer that counts batches or steps,
+        or has a probe that does.
         """
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         order = None if self.shuffle_seed is None else self._shuffled
         batches = Batches(self.pairs("train"), self.batch_size, rank, world_size, order)
-        return batches if world_size > 1 or self._ends_within_epoch() else EpochAtOnce(batches)
+        one_by_one = world_size > 1 or self._ends_within_epoch() or self._is_measured_within_epoch()
+        return batches if one_by_one else EpochAtOnce(batches)
 
     def _shuffled(self) -> Tensor:
         """Return the order of this epoch, which depends on the seed and the epoch alone."""
@@ -223,6 +225,11 @@ class PairedData(LightningDataModule):
             self.trainer.limit_train_batches
         )  # as a float it is a share, as an integer a number of batches
         return self.trainer.max_steps != -1 or not (isinstance(limit, float) and limit == 1)
+
+    def _is_measured_within_epoch(self) -> bool:
+        """Return whether a probe measures before an epoch's last batch (`every_n_steps`)."""
+        callbacks = self.trainer.callbacks if self.trainer is not None else []  # type: ignore[attr-defined]
+        return any(getattr(callback, "measures_within_epochs", False) for callback in callbacks)
 
     def test_dataloader(self) -> Batches:
         """Return the test rows as one batch."""

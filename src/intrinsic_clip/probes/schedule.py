@@ -51,6 +51,11 @@ class Scheduled(AnyProbe):
         # Names by split or stage, of the last measurement that succeeded.
         self._given: dict[str, list[str]] = {}
 
+    @property
+    def measures_within_epochs(self) -> bool:
+        """Whether the trainer must see every step of a ContrastiveModule, and not only each epoch's last."""
+        return self.source is None and self.every_n_steps is not None
+
     @abstractmethod
     def collector(self, module: LightningModule, stage: Stage) -> Collector:
         """Return what gathers the batches of a module other than ContrastiveModule."""
