@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from helpers.between_epochs import killed_between_epochs
 from helpers.fake_wandb import UPLOADS, closed_port, history, records, serving
 from helpers.tiny_runs import TINY
 from intrinsic_clip.config.resolve import resolve
 from intrinsic_clip.loggers.metrics_file import MetricsFile
 from intrinsic_clip.loggers.wandb_logger import WandbLogger
 from intrinsic_clip.runs.results import read_metrics
+from intrinsic_clip.training.checkpoints import ResumePoint
 from intrinsic_clip.training.train import train
 
 pytestmark = pytest.mark.slow
@@ -81,6 +84,21 @@ def test_the_last_step_is_in_wandb_however_short_the_training(tmp_path, compose)
     folder = next(tmp_path.glob("outputs/custom/*"))
     last = read_metrics(folder).query("metric == 'temperature'").value.iloc[-1]
     assert history(records(written), "temperature") == [last]
+
+
+def test_tensorboard_shows_each_step_of_a_resumed_run_once(tmp_path, compose, monkeypatch) -> None:
+    """Epochs 3 and 4 are trained twice, since the checkpoint is of epoch 2."""
+    tensorboard = "{_target_:pytorch_lightning.loggers.TensorBoardLogger,save_dir:board,version:one}"
+    settings = [f"+logger.tensorboard={tensorboard}"]
+    due = iter([False, True, False, False])
+    monkeypatch.setattr(ResumePoint, "_is_time", lambda self: next(due, True))
+    with killed_between_epochs(4), pytest.raises(KeyboardInterrupt):
+        train(compose(*settings))
+    train(compose(*settings))
+    events = EventAccumulator(str(next(tmp_path.glob("board/**/one"))))
+    events.Reload()
+    assert [event.step for event in events.Scalars("loss")] == list(range(1, 49))
+    assert [event.step for event in events.Scalars("id/mle/x")] == [0, 16, 32, 48]
 
 
 def test_a_temperature_of_every_tenth_step_is_in_the_file_of_many_replicates(tmp_path, compose) -> None:

@@ -62,6 +62,16 @@ def check_resumable(folder: Path) -> None:
     check_beginning(folder / METRICS, state.get("metrics_size") or 0, state.get("metrics_sha256"))
 
 
+def kept_steps(folder: Path) -> int | None:
+    """Return how many steps of an unfinished run its checkpoint keeps; None where there is none.
+
+    Raises:
+        ConfigError, OSError: as of `read_checkpoint`.
+    """
+    path = folder / CHECKPOINT
+    return int(read_checkpoint(path, mapped=True)["global_step"]) if path.exists() else None
+
+
 def read_checkpoint(path: Path, mapped: bool = False) -> dict[str, Any]:
     """Return a checkpoint whose checksums are right; PyTorch alone would ignore them.
 

@@ -5,6 +5,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from intrinsic_clip.probes import Probe
 from intrinsic_clip.runs.results import CHECKPOINT
 from intrinsic_clip.runs.spec import RunSpec
 from intrinsic_clip.training.build import Training
-from intrinsic_clip.training.checkpoints import AtomicCheckpointIO, ResumePoint
+from intrinsic_clip.training.checkpoints import AtomicCheckpointIO, ResumePoint, kept_steps
 from intrinsic_clip.training.finals import final_numbers
 from intrinsic_clip.training.progress import TrainingProgress
 from intrinsic_clip.training.regularisation import SeededDraws
@@ -57,7 +58,8 @@ def make_trainer(spec: RunSpec, training: Training, folder: Path, at_once: int) 
         at_once: replicates in the largest chunk of the run; metrics files of all its chunks keep the same steps.
     """
     settings = spec.settings
-    loggers = build_loggers(spec.cfg, str(folder), {**wandb_identity(settings), "at_once": at_once})
+    offered = {**wandb_identity(settings), "at_once": at_once}
+    loggers = build_loggers(spec.cfg, str(folder), offered, partial(kept_steps, folder))
     throughput = Throughput(training.data.batch_size, len(training.module.replicates))
     callbacks: list[Callback] = [
         throughput,
