@@ -5,7 +5,7 @@ import sys
 from importlib.util import find_spec
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from intrinsic_clip.training.ranks import only_own_ranks
 from intrinsic_clip.training.train import train
@@ -19,7 +19,11 @@ def train_composed(cfg: DictConfig) -> None:
     """
     # Lightning starts the other processes of a DDP run by this command line: that of one run, also in a sweep.
     sys.modules["__main__"].__spec__ = find_spec("intrinsic_clip.__main__")
-    sys.argv = [sys.argv[0], "train", *HydraConfig.get().overrides.task]
+    typed = OmegaConf.to_container(
+        HydraConfig.get().overrides.task
+    )  # as they are: filled in, null would be the text None
+    assert isinstance(typed, list)
+    sys.argv = [sys.argv[0], "train", *map(str, typed)]
     if not {"", os.getcwd()} & set(sys.path):  # then theirs must not hold it either: -m puts it first
         os.environ["PYTHONSAFEPATH"] = "1"
     with only_own_ranks(cfg):
