@@ -13,7 +13,7 @@ from typing import Any, get_type_hints
 from pydantic import TypeAdapter
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation
 
-from intrinsic_clip.config.reasons import suggestion
+from intrinsic_clip.config.reasons import of_text, suggestion
 from intrinsic_clip.errors import ConfigError, joined_lines
 from intrinsic_clip.typed_values import check_type
 
@@ -33,7 +33,14 @@ def check_node(path: str, node: Mapping[str, Any]) -> None:
             raise ConfigError(f"{path}.{key}: unknown key{suggestion(key, parameters)}; {offer}")
         makes_object = isinstance(value, Mapping) and "_target_" in value
         if not makes_object or _is_json(parameters[key]):
-            check_type(f"{path}.{key}", value, parameters[key])
+            _check_value(f"{path}.{key}", value, parameters[key])
+
+
+def _check_value(path: str, value: Any, annotation: Any) -> None:
+    try:
+        check_type(path, value, annotation)
+    except ConfigError as error:
+        raise ConfigError(f"{error}{of_text(path, value, str(error))}") from error
 
 
 def target_nodes(path: str, node: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -27,7 +27,20 @@ def first_reason(path: str, error: ValidationError, keys: list[str]) -> str:
         return (
             f"{name}: unknown key{suggestion(key, keys)}; {path or 'the top level'} holds {', '.join(keys)}"
         )
-    return f"{name}: {reason_of([other for other in error.errors() if other['loc'][0] == key])}"
+    reason = reason_of([other for other in error.errors() if other["loc"][0] == key])
+    return f"{name}: {reason}{of_text(name, details['input'], reason)}"
+
+
+def of_text(name: str, value: object, reason: str) -> str:
+    """Return how a number that came as text, as from a variable of the environment, becomes one; or an empty string."""
+    if not isinstance(value, str) or not ("valid number" in reason or "valid integer" in reason):
+        return ""
+    try:
+        float(value)
+    except ValueError:
+        return ""
+    number = f"""'{name}="${{oc.decode:${{oc.env:NAME}}}}"'"""
+    return f"; it is text, as variables of the environment are, and {number} a number"
 
 
 def suggestion(key: str, keys: Iterable[str]) -> str:

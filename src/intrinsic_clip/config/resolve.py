@@ -21,6 +21,13 @@ def resolve(cfg: DictConfig) -> dict[str, Any]:
             f"{error.full_key}: has no default and must be given, {error.full_key}=…"
         ) from error
     except OmegaConfBaseException as error:
-        raise ConfigError(" ".join(str(error).split())) from error
+        raise ConfigError(unresolved(error)) from error
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
+
+
+def unresolved(error: OmegaConfBaseException) -> str:
+    """Return in one line which setting cannot be filled in, and why."""
+    reason = " ".join(str(error).partition("\n    full_key:")[0].split())
+    reason = reason.removeprefix("KeyError raised while resolving interpolation: ").strip('"')
+    return f"{error.full_key}: {reason}" if error.full_key else reason
