@@ -27,3 +27,10 @@ def test_a_probe_measures_every_n_steps_of_data_in_memory(tmp_path, compose, pro
         train(compose(every, "output_dir=killed"))
     assert train(compose(every, "output_dir=killed"))["metrics"] == measured["metrics"]
     assert _steps(tmp_path / "killed", name) == [*range(0, 48, 5), 48]
+
+
+def test_measuring_every_n_steps_changes_no_number_of_an_encoder_that_draws(compose) -> None:
+    """Dropout draws anew in each epoch of data in memory, and in each batch where batches come one by one."""
+    dropout = "encoder._target_=helpers.own_encoders.with_dropout"
+    plain = train(compose(dropout, "output_dir=plain"))
+    assert train(compose(dropout, "+probes.dimension.every_n_steps=5"))["metrics"] == plain["metrics"]

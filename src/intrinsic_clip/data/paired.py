@@ -208,8 +208,16 @@ class PairedData(LightningDataModule):
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         order = None if self.shuffle_seed is None else self._shuffled
         batches = Batches(self.pairs("train"), self.batch_size, rank, world_size, order)
-        one_by_one = world_size > 1 or self._ends_within_epoch() or self._is_measured_within_epoch()
-        return batches if one_by_one else EpochAtOnce(batches)
+        at_once = self.draws_by_epoch and not self._is_measured_within_epoch()
+        return EpochAtOnce(batches) if at_once else batches
+
+    @property
+    def draws_by_epoch(self) -> bool:
+        """Return whether what a training draws begins anew with each epoch of data in memory, and not with each batch.
+
+        Measuring within an epoch changes nothing about it.
+        """
+        return (self.trainer is None or self.trainer.world_size == 1) and not self._ends_within_epoch()
 
     def _shuffled(self) -> Tensor:
         """Return the order of this epoch, which depends on the seed and the epoch alone."""

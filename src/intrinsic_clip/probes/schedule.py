@@ -53,7 +53,7 @@ class Scheduled(AnyProbe):
 
     @property
     def measures_within_epochs(self) -> bool:
-        """Whether the trainer must see every step of a ContrastiveModule, and not only each epoch's last."""
+        """Return whether the trainer must see every step of a ContrastiveModule, and not only each epoch's last."""
         return self.source is None and self.every_n_steps is not None
 
     @abstractmethod

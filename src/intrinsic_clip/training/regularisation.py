@@ -7,6 +7,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from intrinsic_clip.data.paired import Batches
 from intrinsic_clip.loggers.replicated import log_replicates
 from intrinsic_clip.probes.base import AnyProbe
 from intrinsic_clip.probes.embeddings import evaluating
@@ -60,6 +61,9 @@ class SeededDraws(Callback):
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Seed PyTorch's own generator, once per epoch of data in memory."""
+        in_memory = isinstance(trainer.train_dataloader, Batches)
+        if batch_idx and in_memory and getattr(trainer.datamodule, "draws_by_epoch", False):  # type: ignore[attr-defined]
+            return  # batches come one by one for the sake of a probe, which must change no number
         place = trainer.global_step, 1 + trainer.global_rank
         torch.manual_seed(generator(self.seed, *place).initial_seed())
 
