@@ -11,6 +11,7 @@ from intrinsic_clip.dimension.neighbourhoods import distinct_points
 from intrinsic_clip.dimension.neighbours import Neighbours, as_neighbours
 from intrinsic_clip.dimension.registry import estimator
 
+PAIRED = 1000  # rows, about, whose pairs show the terms of second order
 FEWEST = 4  # points, of which differences of disjoint pairs can be taken
 TOO_FEW = f"fewer than {FEWEST} distinct points, or so few that the estimate of the squared covariance is not positive"
 
@@ -32,7 +33,12 @@ def corrected_participation_ratio(points: Rows | Neighbours) -> DimensionEstimat
     keeps a much smaller bias upwards: for 60 Gaussian points of V = 3.78 the means were 3.58 and 3.83. It is a linear
     dimension: a curve through ten columns has up to ten.
 
-    The standard error is that of `participation_ratio`, to first order in 1 / √n.
+    The standard error is the jackknife's, to first order in the two estimates: J² = (n − 1) / n Σ (V_(i) − V)², V_(i)
+    without row i. J² holds the variance B² of the second-order terms, by which pairs of rows move V, twice (Efron,
+    Stein, *The jackknife estimate of variance*, Annals of Statistics 9, 1981), and is all of that kind where all
+    variances are equal; the error is √(J² − B²), and no less than J / √2, with B² from about 1,000 of the rows. On 120
+    samples of 40 or 200 rows of cubes, Gaussians, spheres and heavy tails it was 0.8 to 1.3 times the actual spread.
+    It takes rows as independent: of five captions each it was 0.6 times.
 
     Args:
         points: `(*R, n, d)`, or their neighbours, of which only the points are used. Duplicates count once.
@@ -59,20 +65,60 @@ def corrected_participation_ratio(points: Rows | Neighbours) -> DimensionEstimat
 
 def _estimate(points: Tensor) -> tuple[float, float]:
     """Return value and standard error for the points `(n, d)` of one replicate."""
-    n = len(points)
-    centred = points - points.mean(0)
-    products = centred @ centred.mT if n < centred.shape[1] else centred.mT @ centred
-    norms = centred.square().sum(-1)
-    trace, squared = norms.sum() / (n - 1), products.square().sum() / (n - 1) ** 2
-    fourth = n * norms.square().sum() / (n - 1)
-    numerator = 2 * squared + (n**2 - 3 * n + 1) * trace.square() - fourth
-    denominator = (n - 1) * (n - 2) * squared + trace.square() - fourth
+    rows = points - points.mean(0)
+    n, norms = len(rows), rows.square().sum(-1)
+    if n < rows.shape[1]:
+        products = rows @ rows.mT
+        forms, tilts = products.square().sum(-1), products @ norms
+    else:
+        forms, tilts = ((rows @ (rows.mT @ rows)) * rows).sum(-1), rows @ (norms @ rows)
+    trace, squared, fourth = norms.sum(), forms.sum(), norms.square().sum()
+    numerator, denominator = _unbiased(trace, squared, fourth, n)
     if not (denominator > 0 and numerator > 0):
         return math.nan, math.nan
-    value = numerator / denominator
-    if n < centred.shape[1]:
-        forms = products.square().sum(-1) / (n - 1)
-    else:
-        forms = ((centred @ products) * centred).sum(-1) / (n - 1)
-    influence = 2 * value * (norms / trace - forms / squared)
-    return float(value), float(influence.std()) / math.sqrt(n)
+    value = float(numerator / denominator)
+    if n == FEWEST:  # three points have no disjoint pairs
+        return value, math.nan
+    # Without row i the others' mean moves by −row / (n − 1): the sums about it follow from those about the mean of all.
+    factor, moved = n / (n - 1), norms / (n - 1) ** 2
+    left = fourth + 4 * forms / (n - 1) ** 2 + n * moved.square() + 4 * tilts / (n - 1) + 2 * trace * moved
+    left -= (norms * factor**2).square()
+    without = _unbiased(
+        trace - factor * norms, squared - 2 * factor * forms + (factor * norms).square(), left, n - 1
+    )
+    moves = value * (without[0] / without[0].mean() - without[1] / without[1].mean())
+    jackknife = float(moves.var(correction=0)) * (n - 1)
+    return value, math.sqrt(max(jackknife - _of_pairs(rows, norms, forms), jackknife / 2))
+
+
+def _unbiased(trace: Tensor, squared: Tensor, fourth: Tensor, n: int) -> tuple[Tensor, Tensor]:
+    """Return the estimates of (tr C)² and tr C², from sums over n centred rows.
+
+    Args:
+        trace, squared: of their scatter matrix, and of its square.
+        fourth: sum of the fourth powers of their lengths.
+        n: rows.
+    """
+    trace, squared, fourth = trace / (n - 1), squared / (n - 1) ** 2, n * fourth / (n - 1)
+    scale = (n - 1) / (n * (n - 2) * (n - 3))
+    return (
+        scale * (2 * squared + (n**2 - 3 * n + 1) * trace.square() - fourth),
+        scale * ((n - 1) * (n - 2) * squared + trace.square() - fourth),
+    )
+
+
+def _of_pairs(rows: Tensor, norms: Tensor, forms: Tensor) -> float:
+    """Return the variance of the second-order terms, by which pairs of rows move the value.
+
+    Args:
+        rows: centred, `(n, d)`.
+        norms: zᵀ z of each, `(n,)`.
+        forms: zᵀ M z of each with their scatter matrix M, `(n,)`.
+    """
+    n, step = len(rows), math.ceil(len(rows) / PAIRED)
+    trace, squared = norms.sum() / n, forms.sum() / n**2
+    some, forms = rows[::step], forms[::step] / n
+    first = norms[::step] / trace - 1 - 2 * (forms / squared - 1)
+    both = (some @ some.mT).square() - forms[:, None] - forms + squared
+    moves = (2 * trace.square() / squared * (torch.outer(first, first) - both / squared)).fill_diagonal_(0)
+    return float(moves.square().sum()) / (len(some) * (len(some) - 1)) / (2 * n**2)
