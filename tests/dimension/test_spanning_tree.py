@@ -54,6 +54,14 @@ def test_standard_error_is_the_spread() -> None:
     assert 0.6 < ratio < 1.7
 
 
+@pytest.mark.parametrize(("spread", "m"), [(0.0, 12), (0.7, 6)])
+def test_standard_error_knows_that_parts_share_their_points(spread: float, m: int) -> None:
+    """Taking the sizes as independent made it 2.1 times the spread of Gaussian points, and 2.2 of log-normal ones."""
+    points = gaussian(30, 96, m, seed=4)
+    estimate = spanning_tree((spread * points).exp() if spread else points)
+    assert 0.6 < float(estimate.standard_error.mean() / estimate.value.std()) < 1.5
+
+
 def test_scale_rotation_and_power_do_not_change_the_dimension() -> None:
     points = gaussian(300, 3)
     value = float(spanning_tree(points).value)

@@ -1,5 +1,6 @@
 """The minimum-spanning-tree estimator of Costa and Hero."""
 
+import itertools
 import math
 
 import numpy as np
@@ -35,10 +36,15 @@ def spanning_tree(points: Rows | Neighbours, power: float = 1.0, seed: int = 0) 
     that differs by about a standard error. The trees take n² d steps, and are exact but for rounding: among points that
     lie 10⁷ times nearer to each other than the farthest ones, other edges may be chosen.
 
-    The standard error is that of the slope, with the variance of each mean log L taken from the smallest parts, which
-    it assumes to be the same for all sizes and independent; that of the value is value² / γ times as large. It
-    ignores the bias of points near the edge: on 2,000 uniform points the value was 1.97 of 2, 4.6 of 5 and 6.9 of 8
-    in a cube, and 2.0, 5.0 and 7.7 on a sphere.
+    The standard error is that of the slope; that of the value is value² / γ times as large. Parts of all sizes hold
+    the same points, so that their log L rise and fall together; the slope is a sum over the sizes of the mean D, by how
+    much log L of a part exceeds the mean of its two halves. The D of different parts are taken as independent, with
+    a mean of the same variance at each size, which follows from how the D of one size differ. With fewer than four
+    sizes these are too few, and each mean log L is taken as independent, with the variance of the smallest parts.
+    On 100 samples of 160 points (cubes, Gaussians, a sphere, clusters, log-normal points) it was 0.8 to 1.5 times the
+    actual spread, but half of it for Student's t of 3 degrees of freedom, which outliers rule. It ignores the bias of
+    points near the edge: on 2,000 uniform points the value was 1.97 of 2, 4.6 of 5 and 6.9 of 8 in a cube, and 2.0,
+    5.0 and 7.7 on a sphere.
 
     Args:
         points: `(*R, n, d)`, or their neighbours, of which only the points are used.
@@ -122,5 +128,21 @@ def _estimate(points: Tensor, power: float, seed: int) -> tuple[float, float]:
     if not slope < 1:
         return math.nan, math.nan
     value = power / (1 - slope)
-    variance = float(logs[-1].var()) / len(logs[-1])
-    return value, value**2 / power * math.sqrt(variance / float(at.square().sum()))
+    return value, value**2 / power * _slope_error(logs, at)
+
+
+def _slope_error(logs: list[Tensor], at: Tensor) -> float:
+    """Return the standard error of the slope over the sizes.
+
+    Args:
+        logs: log L of the parts of each size, `(1,)`, `(2,)`, `(4,)`, …; two neighbours are halves of one before.
+        at: log size less its mean, `(sizes,)`.
+    """
+    if len(logs) < SCALES:
+        return math.sqrt(float(logs[-1].var()) / len(logs[-1]) / float(at.square().sum()))
+    excess = [whole - halves.unflatten(0, (-1, 2)).mean(1) for whole, halves in itertools.pairwise(logs)]
+    # The variance of each mean, from the sizes of which several parts show it.
+    squares = sum(float((one - one.mean()).square().sum()) / len(one) for one in excess[1:])
+    variance = squares / sum(len(one) - 1 for one in excess[1:])
+    weights = (at / at.square().sum()).cumsum(0)[:-1]  # of the excess of each size in the slope
+    return math.sqrt(variance * float(weights.square().sum()))
