@@ -113,6 +113,20 @@ def test_a_search_for_some_reaches_to_the_largest_numbers(dtype, largest: float,
     assert torch.allclose(some.distances, full.distances[some.queries], rtol=1e-12, atol=0)
 
 
+@pytest.mark.parametrize("estimator", [mle, mean_mle, gride])
+def test_the_error_of_the_estimate_holds_that_of_asking(estimator) -> None:
+    """Half of the rows lie in two dimensions, so that formulas for points of one dimension are too small."""
+    points = gaussian(800, 12, seed=6)
+    points[::2, 2:] = 0.0
+    points[::2] += 6.0
+    full = nearest_neighbours(points, 20)
+    draws = [torch.randperm(800, generator=torch.Generator().manual_seed(seed))[:200] for seed in range(60)]
+    estimates = [estimator(asking(full, rows)) for rows in draws]
+    assert all(estimate.standard_error >= estimate.query_error for estimate in estimates)
+    spread = torch.stack([estimate.value for estimate in estimates]).std()
+    assert float(torch.stack([estimate.standard_error for estimate in estimates]).mean() / spread) > 0.7
+
+
 def test_asking_all_is_the_full_search() -> None:
     points = gaussian(300, 4)
     for estimator in (*ESTIMATORS, method_of_moments, local_pca):

@@ -23,7 +23,8 @@ class DimensionEstimate:
 
     Attributes:
         value: the estimate, `(*R,)` float64; NaN where there is none.
-        standard_error: its sampling error, `(*R,)`, by the formula in the estimator's docstring.
+        standard_error: its sampling error, `(*R,)`, by the formula in the estimator's docstring, and no smaller than
+            `query_error` where there is one.
         pointwise: an estimate at every point, `(*R, n)`, or at those asked, `(*R, q)`; NaN at points that are left out
             or where it is not finite; None if the estimator makes none.
         n: points per replicate.
@@ -138,6 +139,8 @@ def conclude(
         asked = neighbours.valid.sum(-1)
         query_error = spread * (1 - asked / neighbours.searched.double()).clamp_min(0).sqrt()
         query_error = query_error.masked_fill(is_line, 0.0)
+        # A formula for points of one dimension is too small where they differ, and asking is a part of the error.
+        standard_error = query_error.where(query_error > standard_error, standard_error)
 
     failed = ~(value.abs() < 1 / RESOLUTION)
     reason = neighbours.reason
