@@ -71,6 +71,16 @@ def test_replicates_equal_one_at_a_time(combine: str) -> None:
     assert together.value[1, 1] == pytest.approx(2, abs=0.4)
 
 
+@pytest.mark.parametrize("combine", ["harmonic", "mean"])
+def test_standard_error_where_dimensions_differ(combine: str) -> None:
+    """Points lie in 2 or 10 dimensions by chance; as if all had one dimension the error was 0.3 of the spread."""
+    points = gaussian(30, 300, 10, seed=8)
+    flat = (gaussian(30, 300, seed=9) < 0)[..., None]
+    points[..., 2:] *= ~flat
+    estimate = mle(points + 6.0 * flat, combine=combine)
+    assert 0.65 < float(estimate.standard_error.mean() / estimate.value.std()) < 1.5
+
+
 def test_standard_error_is_of_the_size_of_the_spread() -> None:
     estimate = mle(torch.nn.functional.normalize(gaussian(60, 500, 4), dim=-1))
     ratio = estimate.value.std() / estimate.standard_error.mean()
