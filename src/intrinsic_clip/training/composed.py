@@ -19,9 +19,8 @@ def train_composed(cfg: DictConfig) -> None:
     """
     # Lightning starts the other processes of a DDP run by this command line: that of one run, also in a sweep.
     sys.modules["__main__"].__spec__ = find_spec("intrinsic_clip.__main__")
-    typed = OmegaConf.to_container(
-        HydraConfig.get().overrides.task
-    )  # as they are: filled in, null would be the text None
+    # As they are: filled in, null would be the text None.
+    typed = OmegaConf.to_container(HydraConfig.get().overrides.task)
     assert isinstance(typed, list)
     sys.argv = [sys.argv[0], "train", *map(str, typed)]
     if not {"", os.getcwd()} & set(sys.path):  # then theirs must not hold it either: -m puts it first
