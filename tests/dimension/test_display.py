@@ -12,7 +12,7 @@ POINTS = torch.rand(3, 200, 2, generator=torch.Generator().manual_seed(0), dtype
 
 def test_one_line() -> None:
     estimate = mle(POINTS[0])
-    assert str(estimate) == f"mle: {float(estimate):.3f} ± 0.031 (n = 200, k = 20)"
+    assert str(estimate) == f"mle: {float(estimate):.3f} ± 0.030 (n = 200, k = 20)"
     assert repr(twonn(POINTS)).startswith("twonn: 2.15 ± 0.16, 2.06 ± 0.16")
     assert "(3 replicates, n = 200, k = 2)" in str(twonn(POINTS))
     many = twonn(POINTS.repeat(2, 1, 1))

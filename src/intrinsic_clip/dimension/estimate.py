@@ -42,7 +42,7 @@ class DimensionEstimate:
         >>> estimate.value.shape, estimate.pointwise, estimate.n, estimate.k, estimate.reason
         (torch.Size([3]), None, 100, 2, None)
         >>> mle(torch.rand(1000, 3, generator=torch.Generator().manual_seed(0)))
-        mle: 2.769 ± 0.021 (n = 1,000, k = 20)
+        mle: 2.769 ± 0.020 (n = 1,000, k = 20)
     """
 
     value: Tensor

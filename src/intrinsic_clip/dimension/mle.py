@@ -39,12 +39,12 @@ def mle(
 
     The standard error takes the n (k − 1) log-ratios as independent, exponential with rate value: for the
     harmonic mean value / √(n (k − 1)), for the mean value / √(n (k − 3)), for the median √(π/2) value / √(n
-    (k − 1)); where the points' estimates differ more than such ratios do, it is that of `combined`, of points that are
-    independent (half of the points in 2 and half in 10 dimensions: the ratios' alone was 0.3 of the actual spread). It
-    ignores that neighbourhoods overlap (for the harmonic mean the actual spread was 1.2 to 1.4
-    times as large on uniform samples of 2 and 5 dimensions, four times on 600 points in 20 clusters of 10;
-    `block_bootstrap` of `intrinsic_clip.dimension.block_bootstrap` covers it), and all bias: curvature, noise,
-    and boundaries, which for many dimensions are the larger error.
+    (k − 1)). Where the points' estimates clearly differ more than such ratios do, the error of either mean is that of
+    `combined`, of points that are independent: with half of the points in 2 and half in 10 dimensions that of the
+    ratios was 0.3 of the actual spread. The error ignores that neighbourhoods overlap (for the harmonic mean the
+    actual spread was 1.2 to 1.4 times as large on uniform samples of 2 and 5 dimensions, four times on 600 points in
+    20 clusters of 10; `block_bootstrap` of `intrinsic_clip.dimension.block_bootstrap` covers it), and all bias:
+    curvature, noise, and boundaries, which for many dimensions are the larger error.
 
     Args:
         points: `(*R, n, d)`, or their neighbours, of which the first k are used.
@@ -82,9 +82,12 @@ def mle(
         value, freedom = pointwise.nanmean(-1), k - 3.0 if k > 3 else math.nan
     else:
         value, freedom = nanmedian(pointwise), (k - 1) * 2 / math.pi
-    standard_error = value / (neighbours.valid.sum(-1).double() * freedom).sqrt()
+    count = neighbours.valid.sum(-1).double()
+    standard_error = value / (count * freedom).sqrt()
     spread = combined(pointwise, combine)[1]
-    standard_error = spread.where(spread > standard_error, standard_error)
+    if combine != "median":  # of which the spread is itself uncertain
+        exceeds = spread > standard_error * (1 + 3 * count.rsqrt())  # by more than its own sampling noise
+        standard_error = spread.where(exceeds, standard_error)
     return conclude(neighbours, k, value, standard_error, pointwise, EQUIDISTANT, "mle", spread)
 
 
