@@ -17,7 +17,6 @@ from intrinsic_clip.measurement.record import Record
 from intrinsic_clip.metrics import Counterparts, median_rank, partner_ranks, top_matching
 from intrinsic_clip.metrics.alignment import directions
 from intrinsic_clip.reports.number_format import hold
-from intrinsic_clip.runs.vocabulary import estimator_title
 
 MOST_VARIANCE = 0.9  # of one column among three or more
 FEW_ROWS = 0.001  # share of the rows that should not hold most of the variance
@@ -239,6 +238,8 @@ def doubted_estimates(
         neighbours: of these rows, or of some among all.
         compared: gives the number of distinct rows among which an estimator had neighbours sought.
     """
+    from intrinsic_clip.runs.vocabulary import estimator_title  # needs pandas, unlike this module
+
     distances = doubted_distances(rows, neighbours)
     if distances is not None and distances == tied(neighbours):  # counts or codes are no lower bounds
         return [distances]
