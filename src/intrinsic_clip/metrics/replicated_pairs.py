@@ -94,7 +94,8 @@ def _cross_entropies(x: Tensor, y: Tensor) -> Tensor:
 
 def narrowed(logits: Tensor) -> Tensor:
     """Return logits in float32, whose exponentials are faster, or as they are where they exceed its range."""
-    return logits.float() if bool((logits.abs() < MOST_SINGLE).all()) else logits
+    smallest, largest = logits.aminmax()
+    return logits.float() if smallest > -MOST_SINGLE and largest < MOST_SINGLE else logits
 
 
 @torch.no_grad()
