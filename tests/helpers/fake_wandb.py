@@ -116,7 +116,7 @@ def serving(failure: Failure | None) -> Iterator[Service]:
 def records(run: Path) -> list[dict[str, Any]]:
     """Return all records of a run's .wandb file, read by `wandb leet inspect`; fail unless the file is complete."""
     command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(run)]
-    for _ in range(10):  # W&B's own process writes the last records after `finish` has returned
+    for _ in range(60):  # W&B's own process writes the last records after `finish` has returned
         printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         logged = [json.loads(line) for line in printed.splitlines()]
         if logged and logged[-1]["type"] == "exit":
