@@ -115,3 +115,22 @@ def test_no_dimension_to_believe_is_no_number_of_coordinates(rows) -> None:
     text = ic.measure_embeddings(x.astype(float), estimators=["mle"]).advice["text"]
     assert "intrinsic dimension x none to believe. " in text
     assert "fewest coordinates" not in text
+
+
+@pytest.mark.parametrize("rows", ["noisy", "mixed"])
+def test_a_distorted_dimension_is_no_number_of_coordinates(rows) -> None:
+    """A nonlinear map of noisy rows needs fewer, and one of a mixture as many as those of the most dimensions."""
+    draw = np.random.default_rng(0)
+    x = np.zeros((1000, 32))
+    if rows == "noisy":
+        x[:, :3] = draw.normal(size=(1000, 3))
+        x += 0.1 * draw.normal(size=x.shape)
+    else:
+        x[:500, :2], x[500:, :8] = draw.normal(size=(500, 2)), 4 + draw.normal(size=(500, 8))
+    found = {
+        "noisy": "; too high by noise or too low by",
+        "mixed": "; rows of different dimensions are mixed)",
+    }
+    text = ic.measure_embeddings(x, estimators=["mle"]).advice["text"]
+    assert found[rows] in text
+    assert "fewest coordinates" not in text

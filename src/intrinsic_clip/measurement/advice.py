@@ -178,7 +178,9 @@ def _from_variance(measurement: Mapping[str, Any]) -> dict[str, Any]:
         else f"{dims:,} of {d:,} principal components {hold(dims)} 99 % of the variance of x; "
     )
     intrinsic = _intrinsic(measurement)
-    if intrinsic != NO_ESTIMATE and NONE_TO_BELIEVE not in intrinsic:
+    headline = (measurement.get("believed") or {}).get("x", {}).get("headline") or {}
+    is_sound = intrinsic != NO_ESTIMATE and NONE_TO_BELIEVE not in intrinsic
+    if is_sound and not headline.get("distorted"):
         intrinsic += ", the fewest coordinates that a nonlinear map could keep"
     text = (
         f"{variance}{intrinsic}. "
@@ -218,8 +220,9 @@ def _intrinsic(measurement: Mapping[str, Any]) -> str:
         headline = belief.get("headline")
         if headline:
             least = "at least " if headline["lower_bound"] else ""
+            distorted = f"; {headline['distorted']}" if headline.get("distorted") else ""
             clauses[side] = (
-                f"{least}{headline['value']:.3g} ({headline['low']:.3g} to {headline['high']:.3g})"
+                f"{least}{headline['value']:.3g} ({headline['low']:.3g} to {headline['high']:.3g}{distorted})"
             )
         elif belief.get("doubt") and not belief["agree"]:  # a column of even steps is one dimension by all
             clauses[side] = NONE_TO_BELIEVE

@@ -18,7 +18,7 @@ from intrinsic_clip.dimension.block_bootstrap import (
 )
 from intrinsic_clip.dimension.doubts import REACH, reach
 from intrinsic_clip.dimension.scale import LEAST_SCALES
-from intrinsic_clip.measurement.assumptions import assumptions, steep
+from intrinsic_clip.measurement.assumptions import assumed, steep
 from intrinsic_clip.measurement.record import Record, number
 from intrinsic_clip.runs.vocabulary import estimator_title
 
@@ -74,7 +74,8 @@ def believe(record: Record, side: str, evidence: Evidence) -> None:
     """Record which dimension of a side to believe, as `record.believed[side]`.
 
     It holds `headline` (None where no number can be believed; else `estimator`, `value`, `low`, `high`, `level`,
-    `lower_bound` and `method`), `doubt` (why distances do not show a dimension, else None), `agree`, the sentences
+    `lower_bound`, `method` and `distorted`, in a few words why the value is another than it claims, or None), `doubt`
+    (why distances do not show a dimension, else None), `agree`, the sentences
     `reasons`, and all of it as one paragraph, `text`.
     """
     local, linear = _estimates(record, side)
@@ -87,7 +88,12 @@ def believe(record: Record, side: str, evidence: Evidence) -> None:
     values = [*local.values(), *linear.values()]
     agree = len(values) > 1 and min(values) > 0 and max(values) / min(values) <= AGREE
     reasons = [_agreement(max(values) / min(values) - 1)] if agree else _reasons(local, linear, record, side)
-    reasons += assumptions(headline, evidence.doubt, evidence.neighbours, curve)
+    if evidence.doubt is not None:
+        reasons.append(f"distances between neighbours do not show a dimension: {evidence.doubt}")
+    elif headline is not None:
+        holds = assumed(headline, evidence.neighbours, curve)
+        reasons.append(holds.sentence)
+        headline["distorted"] = holds.distorted
     text = ". ".join(
         sentence[0].upper() + sentence[1:] for sentence in [*reasons, _named(headline, evidence)]
     )
