@@ -4,24 +4,10 @@ import numpy as np
 import pytest
 import skdim
 import torch
-from torch import Tensor
 
+from helpers.given_distances import given_distances
 from helpers.manifolds import MANIFOLDS, gaussian, manifold
-from intrinsic_clip.dimension import Neighbours, gride, gride_scales, nearest_neighbours
-
-
-def given_distances(distances: Tensor) -> Neighbours:
-    """Return neighbours at the given distances `(R, n, k)`, of points without positions."""
-    replicates, n, k = distances.shape
-    return Neighbours(
-        torch.zeros(replicates, n, 9),
-        distances,
-        torch.zeros(replicates, n, k, dtype=torch.int64),
-        torch.ones(replicates, n, dtype=torch.bool),
-        n=n,
-        k=k,
-        dims=torch.full((replicates,), 9),
-    )
+from intrinsic_clip.dimension import gride, gride_scales, nearest_neighbours
 
 
 @pytest.mark.slow

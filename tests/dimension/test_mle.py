@@ -9,8 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers.given_distances import given_distances
 from helpers.manifolds import MANIFOLDS, gaussian, manifold
-from intrinsic_clip.dimension import Neighbours, mean_mle, mle, nearest_neighbours
+from intrinsic_clip.dimension import mean_mle, mle, nearest_neighbours
 
 
 @pytest.mark.slow
@@ -93,16 +94,7 @@ def test_standard_error_of_independent_neighbourhoods(combine: str) -> None:
     generator = torch.Generator().manual_seed(0)
     inner = torch.rand(replicates, n, k - 1, generator=generator, dtype=torch.float64) ** (1 / 5)
     distances = torch.cat([inner.sort(-1).values, torch.ones(replicates, n, 1)], -1)
-    neighbours = Neighbours(
-        torch.zeros(replicates, n, 9),
-        distances,
-        torch.zeros(replicates, n, k, dtype=torch.int64),
-        torch.ones(replicates, n, dtype=torch.bool),
-        n=n,
-        k=k,
-        dims=torch.full((replicates,), 9),
-    )
-    estimate = mle(neighbours, k, combine)
+    estimate = mle(given_distances(distances), k, combine)
     assert estimate.value.std() == pytest.approx(estimate.standard_error.mean().item(), rel=0.06)
 
 

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from helpers.given_distances import given_distances
 from helpers.manifolds import MANIFOLDS, gaussian, manifold
-from intrinsic_clip.dimension import Neighbours, nearest_neighbours, twonn
+from intrinsic_clip.dimension import nearest_neighbours, twonn
 
 
 @pytest.mark.slow
@@ -70,9 +71,7 @@ def test_standard_error_is_that_of_a_sum_of_order_statistics() -> None:
     """Exponential order statistics have covariance Σ_{j ≤ min(i, k)} 1 / (N − j + 1)²; the fit weighs them by y_i."""
     n, kept = 12, 10
     ratios = (1 + gaussian(1, n).abs()).sort(-1).values
-    distances = torch.stack([torch.ones_like(ratios), ratios], -1)
-    every, indices = torch.ones(1, n, dtype=torch.bool), torch.zeros(1, n, 2, dtype=torch.int64)
-    neighbours = Neighbours(torch.zeros(1, n, 9), distances, indices, every, n=n, k=2, dims=torch.tensor([9]))
+    neighbours = given_distances(torch.stack([torch.ones_like(ratios), ratios], -1))
     rank = np.arange(1, kept + 1)
     y = -np.log(1 - rank / n)
     covariance = np.cumsum(1 / (n - rank + 1) ** 2)[np.minimum.outer(rank, rank) - 1]
@@ -86,11 +85,7 @@ def test_standard_error_of_independent_ratios() -> None:
     ratios = torch.rand(2000, 400, generator=torch.Generator().manual_seed(0), dtype=torch.float64) ** (
         -1 / 5
     )
-    distances = torch.stack([torch.ones_like(ratios), ratios], -1)
-    every = torch.ones_like(ratios, dtype=torch.bool)
-    nowhere = torch.zeros(2000, 400, 9)
-    indices = torch.zeros(2000, 400, 2, dtype=torch.int64)
-    neighbours = Neighbours(nowhere, distances, indices, every, n=400, k=2, dims=torch.full((2000,), 9))
+    neighbours = given_distances(torch.stack([torch.ones_like(ratios), ratios], -1))
     for discard in (0.02, 0.1, 0.5):
         estimate = twonn(neighbours, discard)
         assert estimate.value.std() == pytest.approx(estimate.standard_error.mean().item(), rel=0.06)
