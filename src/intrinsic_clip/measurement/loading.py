@@ -334,7 +334,7 @@ def subsample(embeddings: LoadedEmbeddings, rows: int | None, seed: int) -> None
     """
     import torch
 
-    from intrinsic_clip.seeding import seeded
+    from intrinsic_clip.seeding import drawn_order
 
     n = len(embeddings.sides["x"])
     if rows is None or rows >= n:
@@ -343,7 +343,6 @@ def subsample(embeddings: LoadedEmbeddings, rows: int | None, seed: int) -> None
     there = torch.ones(n, dtype=torch.bool)
     if numbers is not None:
         there = torch.zeros(embeddings.total, dtype=torch.bool).index_fill(0, numbers, True)
-    order = torch.randperm(len(there), generator=seeded(seed))
-    chosen = order[there[order]][:rows].sort().values
+    chosen = drawn_order(there, seed)[:rows].sort().values
     embeddings.keep(chosen if numbers is None else torch.searchsorted(numbers, chosen))
     embeddings.notes.append(f"subsample={rows}: {rows:,} of {n:,} rows are measured, drawn with seed={seed}")

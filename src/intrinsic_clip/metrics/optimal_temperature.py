@@ -9,7 +9,8 @@ from torch import Tensor
 
 from intrinsic_clip.dimension.arrays import Rows, whole_number
 from intrinsic_clip.dimension.scaling import scale_of
-from intrinsic_clip.metrics.alignment import as_pairs
+from intrinsic_clip.metrics.alignment import as_pairs, each_replicate
+from intrinsic_clip.seeding import seeded
 
 LOWEST, HIGHEST = 1e-5, 1e4  # of τ, relative to how far similarities are from those of partners
 HALVINGS = 27  # of the interval of log 1/τ, to seven digits
@@ -49,13 +50,14 @@ def optimal_temperature(x: Rows, y: Rows, batch_size: int | None = None) -> Tens
         True
     """
     x, y = as_pairs(x, y)
-    *replicates, n, d = x.shape
+    *replicates, n, _ = x.shape
     if n < 2:
         raise ValueError(f"the temperature of InfoNCE needs at least two pairs, got {n}")
     size = min(n, MOST_ROWS, n if batch_size is None else whole_number("batch_size", batch_size, 1))
-    order = torch.randperm(n, generator=torch.Generator().manual_seed(0))[: n - n % size].to(x.device)
-    sides = (side.reshape(-1, n, d)[:, order].double() for side in (x, y))
-    taus = [_optimum_of_rows(x_r, y_r, size) for x_r, y_r in zip(*sides, strict=True)]
+    order = torch.randperm(n, generator=seeded(0))[: n - n % size].to(x.device)
+    taus = [
+        _optimum_of_rows(x_r[order].double(), y_r[order].double(), size) for x_r, y_r in each_replicate(x, y)
+    ]
     return torch.tensor(taus, dtype=torch.float64, device=x.device).reshape(replicates)
 
 
