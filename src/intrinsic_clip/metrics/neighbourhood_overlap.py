@@ -39,9 +39,8 @@ def neighbourhood_overlap(x: Rows, y: Rows, k: int = 10) -> Tensor:
         >>> round(float(neighbourhood_overlap(x, torch.randn(500, 3)).mean()), 2)  # 10 / 499
         0.02
     """
-    x, y = without_incomplete(
-        *as_same_rows(x, y)
-    )  # a row that one side lacks would be a neighbour on the other
+    # A row that one side lacks would be a neighbour on the other.
+    x, y = without_incomplete(*as_same_rows(x, y))
     first, second = nearest_neighbours(x, k), nearest_neighbours(y, k)
     agreed = torch.stack(
         [(first.indices == second.indices[..., j : j + 1]).any(-1) for j in range(second.indices.shape[-1])]

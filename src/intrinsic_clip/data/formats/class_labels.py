@@ -25,6 +25,8 @@ from intrinsic_clip.errors import ConfigError
 from intrinsic_clip.runs.regular_files import require_regular
 
 Called: TypeAlias = Literal["a class", "an id"]
+# One of them, and several.
+WORDS: dict[Called, tuple[str, str]] = {"a class": ("class", "classes"), "an id": ("id", "ids")}
 NO_DELIMITER = "\0"  # no text holds it: each line is one field
 
 
@@ -188,11 +190,11 @@ def _member(path: Path, key: Key) -> np.ndarray:
 
 def _classes(array: np.ndarray, called: Called) -> np.ndarray:
     """Return the classes in an array `(n,)` or `(n, 1)`, one per row."""
+    one, several = WORDS[called]
     if array.ndim not in (1, 2) or (array.ndim == 2 and array.shape[1] != 1):
-        raise ConfigError(f"holds shape {array.shape}; must be (rows,): one {called.split()[1]} per row")
+        raise ConfigError(f"holds shape {array.shape}; must be (rows,): one {one} per row")
     if array.dtype.kind not in "iubfUS":
-        held = {"a class": "classes", "an id": "ids"}[called]
-        raise ConfigError(f"holds {array.dtype}; must hold {held}, numbers or names")
+        raise ConfigError(f"holds {array.dtype}; must hold {several}, numbers or names")
     classes = array.reshape(-1)
     require_classes(classes.tolist(), called=called)
     return classes
